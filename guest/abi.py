@@ -1,0 +1,166 @@
+"""The guest ABI, version 1, as constants: one table that every host reads.
+
+`guest/include/levada.h` is the same table for guests and firmware, and `docs/abi.md` the same for
+people; a test compares the three.  Integers only: no guest needs float or 64-bit arithmetic, so
+every engine and CPU gives the same bits.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+__all__ = [
+    "ABI_VERSION",
+    "DEFAULT_PINS",
+    "IMPORTS",
+    "IMPORT_MODULE",
+    "REACTOR_EXPORTS",
+    "Call",
+    "ConfigKey",
+    "ErrorCode",
+    "Sensor",
+    "TrapKind",
+    "WHY",
+]
+
+ABI_VERSION: Final = 1
+IMPORT_MODULE: Final = "env"
+
+DEFAULT_PINS: Final = (23, 18, 19, 21)
+"""Outputs of the reference board: valve relay, then three LEDs."""
+
+IMPORTS: Final[dict[str, tuple[str, str]]] = {
+    "read_sensor": ("i", "i"),
+    "set_output": ("ii", ""),
+    "get_config": ("i", "i"),
+    "mqtt_publish": ("ii", "i"),
+    "wasm_log": ("i", ""),
+    "log_int": ("i", ""),
+    "delay_ms": ("i", ""),
+    "now_s": ("", "i"),
+}
+"""Import name -> (parameter types, result types); `i` is i32."""
+
+REACTOR_EXPORTS: Final[dict[str, tuple[str, str]]] = {
+    "abi_version": ("", "i"),
+    "init": ("", "i"),
+    "step": ("", "i"),
+    "param_get": ("i", "i"),
+    "param_set": ("ii", "i"),
+    "process": ("iiii", "i"),
+    "filter": ("i", "i"),
+}
+"""What a reactor guest exports; `process` and `filter` are the pure functions of fog and cloud."""
+
+
+class Sensor(IntEnum):
+    """`kind` of `read_sensor`."""
+
+    MOISTURE = 0
+    """Soil moisture, ADC counts 0..4095."""
+    TEMPERATURE = 1
+    """Soil temperature, 0.01 degC."""
+    BATTERY = 2
+    """Battery, mV."""
+    FLOW = 3
+    """Flow meter pulses since the last read."""
+
+
+class ConfigKey(IntEnum):
+    """`key` of `get_config`."""
+
+    DRY = 0
+    """Counts of the probe in dry soil."""
+    WET = 1
+    """Counts of the probe in wet soil."""
+    LIMIT = 2
+    """Counts above which the soil is too dry."""
+
+
+class ErrorCode(IntEnum):
+    """Negative results of host calls, the same on every tier."""
+
+    OK = 0
+    INVALID = -1
+    """An argument outside its range: unknown kind, key, or pin."""
+    UNAVAILABLE = -2
+    """The sensor is missing or did not answer."""
+    REFUSED = -3
+    """Topic or message not allowed: wildcard, `$`, foreign prefix, not UTF-8, too long."""
+    OFFLINE = -4
+    """There is no link at present."""
+
+
+class Call(IntEnum):
+    """Record types on the tape; 1 to 8 are the imports in the order of the header."""
+
+    STEP = 0
+    READ_SENSOR = 1
+    SET_OUTPUT = 2
+    GET_CONFIG = 3
+    MQTT_PUBLISH = 4
+    WASM_LOG = 5
+    LOG_INT = 6
+    DELAY_MS = 7
+    NOW_S = 8
+    RETURN = 16
+    TRAP = 17
+    PARAM_SET = 18
+    BOOT = 19
+
+
+class TrapKind(IntEnum):
+    """Why a guest was stopped: the same classes on every engine."""
+
+    NONE = 0
+    OUT_OF_FUEL = 1
+    """Instruction budget or watchdog: the guest ran too long."""
+    DEADLINE = 2
+    """Wall-clock guard."""
+    MEMORY_OUT_OF_BOUNDS = 3
+    STACK_OVERFLOW = 4
+    UNREACHABLE = 5
+    INTEGER_DIVIDE = 6
+    """Division by zero or overflow of a signed division."""
+    BAD_INDIRECT_CALL = 7
+    POINTER = 8
+    """A pointer handed to a host call lies outside memory, or the string has no end."""
+    DENIED = 9
+    """The capability profile of this tier does not allow the import."""
+    HOST_CALLS = 10
+    """More host calls in one step than allowed."""
+    LOG_BYTES = 11
+    PUBLISH_BYTES = 12
+    GUEST_FAULT = 13
+    """`init` or `step` returned a negative number."""
+    OTHER = 14
+
+
+class WHY(IntEnum):
+    """Reason codes in the telemetry of the shipped irrigation guest (`why`)."""
+
+    HOLD = 0
+    """Between the thresholds: nothing changes."""
+    OPENED = 1
+    """Filtered moisture fell below the lower threshold."""
+    CLOSED_WET = 2
+    """Filtered moisture rose above the upper threshold."""
+    CLOSED_MAX_OPEN = 3
+    """Open for the longest time allowed."""
+    WAIT_PAUSE = 4
+    """Dry, but the shortest pause has not passed."""
+    WAIT_DAILY_CAP = 5
+    """Dry, but the volume of the day is used up (closes an open valve)."""
+    PROBE_RANGE = 6
+    """Probe reading outside its plausible range."""
+    PROBE_STUCK = 7
+    """Probe reading has not moved while water flowed."""
+    PROBE_MISSING = 8
+    """Probe did not answer."""
+    NO_FLOW = 9
+    """Valve commanded open, no flow seen."""
+    LEAK = 10
+    """Valve commanded closed, flow seen."""
+    STARTING = 11
+    """The filter is not filled yet."""

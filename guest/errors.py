@@ -1,0 +1,66 @@
+"""Errors of the package `guest`.
+
+    GuestError
+    ├── ModuleError      not a module, or not one that levada can run
+    │   ├── LinkError    imports outside the ABI (all of them), or exports missing
+    │   └── LimitError   larger than allowed
+    ├── ParameterError   unknown parameter or value outside its range
+    ├── BuildError       the toolchain refused the source
+    └── Trap             the guest was stopped while running
+"""
+
+from __future__ import annotations
+
+from guest.abi import TrapKind
+
+__all__ = [
+    "BuildError",
+    "GuestError",
+    "LimitError",
+    "LinkError",
+    "ModuleError",
+    "ParameterError",
+    "Trap",
+]
+
+
+class GuestError(Exception):
+    """Base of all errors of this package."""
+
+
+class ModuleError(GuestError):
+    """Not a WebAssembly module, or not one that levada can run."""
+
+
+class LinkError(ModuleError):
+    """The module asks for imports outside the ABI, or lacks exports; every one is listed."""
+
+
+class LimitError(ModuleError):
+    """The module or a limit is outside the allowed range."""
+
+
+class ParameterError(GuestError):
+    """Unknown parameter, or a value outside the range the module declares."""
+
+
+class BuildError(GuestError):
+    """The toolchain refused the source; carries its output."""
+
+
+class Trap(GuestError):
+    """The guest was stopped.
+
+    `kind` says why in the terms of `guest.abi.TrapKind`, `function` which export was running,
+    `backtrace` the wasm frames, innermost first (empty if the engine gives none).
+    """
+
+    def __init__(
+        self, kind: TrapKind, function: str, detail: str = "", backtrace: tuple[str, ...] = ()
+    ) -> None:
+        self.kind = kind
+        self.function = function
+        self.detail = detail
+        self.backtrace = backtrace
+        text = f"guest stopped in {function}: {kind.name.lower().replace('_', ' ')}"
+        super().__init__(f"{text} ({detail})" if detail else text)

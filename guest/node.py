@@ -1,0 +1,73 @@
+"""What every node can do, whether simulated, virtual or real.
+
+A node runs one guest.  Readings are injected before a step, so a device on a serial line needs one
+round trip a step, and the same guest on the same readings must make the same calls.  `guest.host`
+implements this with Wasmtime, `hil` for devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from guest.abi import Sensor, TrapKind
+
+__all__ = ["Birth", "Node", "Readings", "StepResult"]
+
+Readings = tuple[int, int, int, int]
+"""Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses]; negative: ErrorCode."""
+
+assert [s.value for s in Sensor] == [0, 1, 2, 3]  # noqa: S101 - Readings is indexed by Sensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Birth:
+    """Who a node says it is."""
+
+    guest_sha256: str
+    guest_name: str
+    guest_version: str
+    abi_version: int
+    engine: str
+    """Name and version, e.g. `wasmtime 50.0.1`."""
+    firmware: str
+    boot_id: int
+    """Changes with every start, so that sequence numbers of two lives are not mixed up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """What one step of a node did."""
+
+    outputs: dict[int, int]
+    """State of every pin the guest ever set, by pin."""
+    publications: list[tuple[str, str]] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+    tape: bytes = b""
+    """Tape records of this step (see `guest.tape`)."""
+    wake_ms: int = 0
+    """Time until the guest wants to run again [ms]."""
+    trap: TrapKind = TrapKind.NONE
+    trap_detail: str = ""
+
+
+class Node(Protocol):
+    """One node.  A device that is gone or answers nonsense raises `hil.errors.LinkError`."""
+
+    def birth(self) -> Birth:
+        """Who the node is; also (re)starts the guest: `init` has run when this returns."""
+
+    def step(self, time_ms: int, readings: Readings) -> StepResult:
+        """Inject readings, run the guest once at `time_ms` (since 1970, virtual)."""
+
+    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
+        """Set parameters by id, all or none; values read back from the guest.
+
+        Raises ParameterError if the guest refuses one.
+        """
+
+    def install(self, module: bytes) -> Birth:
+        """Replace the guest."""
+
+    def close(self) -> None:
+        """Release the node; its valve is closed."""
