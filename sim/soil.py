@@ -13,7 +13,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["F", "FloatArray", "Observed", "Soil", "Flux", "new_fluxes", "new_forcing", "new_observed"]
+__all__ = [
+    "F",
+    "FloatArray",
+    "Observed",
+    "Soil",
+    "Flux",
+    "new_fluxes",
+    "new_forcing",
+    "new_observed",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,7 +107,9 @@ class Soil(Protocol):
 
     n: int
 
-    def advance(self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray) -> None:
+    def advance(
+        self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray
+    ) -> None:
         """Advance all zones by `dt_s`; *add* to `fluxes`, overwrite `observed`.
 
         Raises SoilError if the model cannot solve the interval, with zone and time.

@@ -1,0 +1,52 @@
+# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ENV    := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
+
+.PHONY: demo test check bench nightly validate help clean tools
+.DEFAULT_GOAL := help
+
+demo: $(ENV)  ## set up and run the quickstart season
+	@$(BIN)/levada run scenarios/quickstart.toml --out runs/quickstart
+
+test: $(DEV) tools  ## everything that must hold, as CI runs it
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory -C firmware test PYTHON=$(abspath $(BIN)/python)
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(DEV)  ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(DEV)  ## speed against named peers, in one run
+	@$(BIN)/python -m benchmarks
+
+nightly: $(DEV) tools  ## the slow suites
+	@$(BIN)/python -m pytest -m slow
+
+validate: $(DEV)  ## regenerate docs/validation.md and its figures
+	@$(BIN)/python -m sim.validation
+
+tools: $(DEV)
+	@$(BIN)/python tests/tools.py
+
+# Debian keeps `venv` in a package of its own; tests/tools.py says so in one line where it is missing.
+$(ENV): setup.cfg pyproject.toml
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) tests/tools.py --python
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(ENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:  ## remove what can be made again
+	rm -rf $(VENV) build firmware/build .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -1,0 +1,66 @@
+"""Finds the programs that the tests need, installs them as root, or says how to.
+
+Usage: `python tests/tools.py` for all, `--python` for what the environment itself needs.  Standard
+library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+PROGRAMS = {
+    "cc": "gcc libc6-dev",
+    "xtensa-lx106-elf-gcc": "gcc-xtensa-lx106 picolibc-xtensa-lx106-elf",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    "qemu-xtensa": "qemu-user",
+    "chromium": "chromium",
+    "mosquitto": "mosquitto",
+}
+"""Program -> the Debian packages that bring it."""
+
+
+def missing(python_only: bool) -> list[str]:
+    """Debian packages that are not there."""
+    packages: list[str] = []
+    if importlib.util.find_spec("ensurepip") is None:
+        packages.append(f"python3.{sys.version_info.minor}-venv")
+    if not python_only:
+        for program, names in PROGRAMS.items():
+            if shutil.which(program) is None:
+                packages += names.split()
+    return packages
+
+
+def main() -> int:
+    """Exit code 0 if everything is there afterwards."""
+    if sys.version_info < (3, 11):
+        print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    python_only = "--python" in sys.argv[1:]
+    packages = missing(python_only)
+    if not packages:
+        return 0
+    line = "apt-get install -y --no-install-recommends " + " ".join(packages)
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(
+            f"Some programs are missing. Install them with:\n\n    sudo {line}\n", file=sys.stderr
+        )
+        return 1
+    print(f"Installing: {' '.join(packages)}", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {"stdout": subprocess.DEVNULL, "env": environment}
+    subprocess.run(["apt-get", "update", "-qq"], check=True, **quiet)  # type: ignore[call-overload]
+    subprocess.run([line.split()[0], "-qq", *line.split()[1:]], check=True, **quiet)  # type: ignore[call-overload]
+    still = missing(python_only)
+    if still:
+        print(f"Still missing after installing: {' '.join(still)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
