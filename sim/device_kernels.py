@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sim.energy import EP, E, W
 from sim.probe import ADC_MAX, KPA_PER_M, P, S
 from sim.seeds import Key
 from sim.soil import F, FloatArray, Observed
@@ -30,6 +31,9 @@ else:
     from numba import njit
 
 __all__ = [
+    "advance_power",
+    "advance_powers",
+    "cell_voltage",
     "command_valve",
     "command_valves",
     "gaussian",
@@ -39,6 +43,8 @@ __all__ = [
     "read_meters",
     "sample_probes",
     "set_open",
+    "settle_power",
+    "settle_powers",
     "settle_valve",
     "soil_temperature",
     "soil_temperatures",
@@ -355,3 +361,121 @@ def read_meters(
         if wake_ms[i] <= time_ms:
             readings[i, 3] = int(state[i, V.PULSES] - state[i, V.READ_PULSES])
             state[i, V.READ_PULSES] = state[i, V.PULSES]
+
+
+# --- node energy ----------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def cell_voltage(charge: float) -> float:
+    """Open-circuit voltage [V] at a state of charge 0 .. 1; Chen and Rincon-Mora (2006), Eq. 2."""
+    return (
+        -1.031 * exp(-35.0 * charge)
+        + 3.685
+        + charge * (0.2156 + charge * (-0.1178 + charge * 0.3201))
+    )
+
+
+@njit(cache=True, nogil=True)
+def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
+    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
+    capacity_mc = parameters[i, EP.CAPACITY_MC]
+    if capacity_mc <= 0.0:
+        state[i, E.BATTERY_MV] = parameters[i, EP.SUPPLY_V] * 1000.0
+        return False
+    volts = cell_voltage(state[i, E.CHARGE_MC] / capacity_mc)
+    if state[i, E.EMPTY] == 0.0:
+        volts -= parameters[i, EP.LOAD_DROP_V]
+    state[i, E.BATTERY_MV] = volts * 1000.0
+    if state[i, E.EMPTY] == 0.0:
+        if state[i, E.BATTERY_MV] < parameters[i, EP.CUTOFF_MV]:
+            state[i, E.EMPTY] = 1.0
+            state[i, E.BROWNOUTS] += 1.0
+            return True
+    elif state[i, E.BATTERY_MV] >= parameters[i, EP.RESTART_MV]:
+        state[i, E.EMPTY] = 0.0
+        return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def settle_powers(parameters: FloatArray, state: FloatArray) -> bool:
+    """`settle_power` of all zones; true if any went off or on."""
+    changed = False
+    for i in range(state.shape[0]):
+        changed |= settle_power(i, parameters, state)
+    return changed
+
+
+@njit(cache=True, nogil=True)
+def advance_power(
+    i: int,
+    dt_s: float,
+    radiation_w_m2: float,
+    commanded: int,
+    parameters: FloatArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> bool:
+    """Charge an interval and the work done in it to node `i`; true if it went off or on."""
+    used_mc = 0.0
+    if state[i, E.EMPTY] == 0.0:
+        state[i, E.ALIVE_S] += dt_s
+        used_mc += parameters[i, EP.ALIVE_MA] * dt_s
+        if commanded != 0:
+            state[i, E.VALVE_S] += dt_s
+            used_mc += parameters[i, EP.VALVE_MA] * dt_s
+    else:
+        state[i, E.EMPTY_S] += dt_s
+    if work[i, W.WAKES] != 0.0 or work[i, W.BURSTS] != 0.0:
+        state[i, E.WAKES] += work[i, W.WAKES]
+        state[i, E.INSTRUCTIONS] += work[i, W.INSTRUCTIONS]
+        state[i, E.BURSTS] += work[i, W.BURSTS]
+        state[i, E.BYTES] += work[i, W.BYTES]
+        used_mc += (
+            parameters[i, EP.WAKE_MC] * work[i, W.WAKES]
+            + parameters[i, EP.INSTRUCTION_MC] * work[i, W.INSTRUCTIONS]
+            + parameters[i, EP.BURST_MC] * work[i, W.BURSTS]
+            + parameters[i, EP.BYTE_MC] * work[i, W.BYTES]
+        )
+        work[i, W.WAKES] = 0.0
+        work[i, W.INSTRUCTIONS] = 0.0
+        work[i, W.BURSTS] = 0.0
+        work[i, W.BYTES] = 0.0
+    state[i, E.ENERGY_J] += used_mc * parameters[i, EP.SUPPLY_V] / 1000.0
+    capacity_mc = parameters[i, EP.CAPACITY_MC]
+    if capacity_mc > 0.0:
+        charge_mc = state[i, E.CHARGE_MC]
+        charge_mc -= charge_mc * parameters[i, EP.SELF_DISCHARGE_PER_S] * dt_s + used_mc
+        if radiation_w_m2 > 0.0 and parameters[i, EP.SOLAR_MW_M2_W] > 0.0:
+            # P / U at the voltage of the cell
+            solar_mc = (
+                parameters[i, EP.SOLAR_MW_M2_W]
+                * radiation_w_m2
+                * dt_s
+                * 1000.0
+                / state[i, E.BATTERY_MV]
+            )
+            solar_mc = max(0.0, min(solar_mc, capacity_mc - charge_mc))
+            state[i, E.SOLAR_MC] += solar_mc
+            charge_mc += solar_mc
+        state[i, E.CHARGE_MC] = max(0.0, charge_mc)
+    return settle_power(i, parameters, state)
+
+
+@njit(cache=True, nogil=True)
+def advance_powers(
+    dt_s: float,
+    radiation_w_m2: float,
+    commanded: npt.NDArray[np.int8],
+    parameters: FloatArray,
+    state: FloatArray,
+    work: FloatArray,
+    readings: Readings,
+) -> bool:
+    """`advance_power` of all zones, battery [mV] into `readings[:, 2]`; true if any changed."""
+    changed = False
+    for i in range(state.shape[0]):
+        changed |= advance_power(i, dt_s, radiation_w_m2, commanded[i], parameters, state, work)
+        readings[i, 2] = floor(state[i, E.BATTERY_MV] + 0.5)
+    return changed

@@ -266,7 +266,8 @@ class Probes:
 
     def warm(self, dt_s: float, air_c: float) -> None:
         """Advance the soil temperature by `dt_s` under constant air temperature."""
-        self._kernels.soil_temperatures(dt_s, air_c, self.parameters, self.state)
+        # an int would make numba compile a second version
+        self._kernels.soil_temperatures(float(dt_s), float(air_c), self.parameters, self.state)
 
     def sample(self, time_ms: int, observed: FloatArray, readings: Readings) -> None:
         """Read all probes: counts into `readings[:, 0]`, 0.01 degC into `readings[:, 1]`.
