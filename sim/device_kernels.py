@@ -145,13 +145,11 @@ def probe_counts(
     if state[i, S.STUCK] != 0.0 and not isnan(state[i, S.LAST]):
         return int(state[i, S.LAST])
     if parameters[i, P.TENSIOMETER] != 0.0:
-        x = min(max(-head_m * KPA_PER_M, 0.0), parameters[i, P.RANGE_KPA])
         if isnan(head_m):
             return int(UNAVAILABLE)
+        x = min(max(-head_m * KPA_PER_M, 0.0), parameters[i, P.RANGE_KPA])
     else:
         x = theta
-        if isnan(theta):
-            return int(UNAVAILABLE)
     counts = parameters[i, P.A0] + x * (
         parameters[i, P.A1] + x * (parameters[i, P.A2] + x * parameters[i, P.A3])
     )
@@ -169,8 +167,11 @@ def probe_counts(
         counts += parameters[i, P.NOISE_COUNTS] * gaussian(int(time_ms), keys[i])
     counts += state[i, S.DRIFT_PER_MS] * (time_ms - state[i, S.DRIFT_SINCE_MS])
     counts += state[i, S.SPIKE]
+    if isnan(counts):
+        return int(UNAVAILABLE)
+    counts = min(max(counts, 0.0), float(ADC_MAX))
     quantum = parameters[i, P.QUANTUM]
-    counts = min(max(floor(counts / quantum + 0.5) * quantum, 0.0), float(ADC_MAX))
+    counts = min(floor(counts / quantum + 0.5) * quantum, float(ADC_MAX))
     state[i, S.LAST] = counts
     return int(counts)
 
