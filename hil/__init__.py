@@ -1,0 +1,1 @@
+"""The link to a device: frames, messages, lockstep, flashing, tests."""

@@ -1,0 +1,172 @@
+"""Frames of the serial wire: COBS between zeros, closed by a CRC-32.
+
+A frame is `0x00 COBS(version, type, sequence, body, crc32) 0x00`, integers little endian, the CRC
+that of zlib over everything before it.  Zeros delimit, so a receiver is in step again at the next
+one, whatever came before.  Runs between zeros that are no frame are text of the console (boot
+messages, logs) if they look like text, else damage, which is counted.
+
+The firmware has the same codec in `firmware/core/frame.c`; both are held to the same vectors.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from cobs import cobs  # type: ignore[import-untyped]
+
+from hil.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Message, MessageError
+
+__all__ = ["MAX_CONTENT", "MAX_ENCODED", "Console", "Damage", "Decoder", "Frame", "encode_frame"]
+
+_HEAD: Final = struct.Struct("<BBH")
+_CRC: Final = struct.Struct("<I")
+_OVERHEAD: Final = _HEAD.size + _CRC.size
+
+MAX_CONTENT: Final = MAX_BODY + _OVERHEAD
+MAX_ENCODED: Final = MAX_CONTENT + -(-MAX_CONTENT // 254)
+"""COBS adds one byte per 254 begun; the zeros around are not counted."""
+
+_MAX_TEXT: Final = 4096
+"""Longest run kept: text is shown in pieces of this size, longer noise is counted as damage."""
+
+_NOT_TEXT: Final = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame whose CRC was right."""
+
+    type: int
+    sequence: int
+    body: bytes
+
+    def message(self) -> Message:
+        """The message inside; raises MessageError if the type is unknown or the body wrong."""
+        kind = MESSAGES.get(self.type)
+        if kind is None:
+            raise MessageError(f"message type {self.type:#04x}: unknown")
+        return kind.decode(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Text that stood between frames."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes between zeros that are neither a frame nor text."""
+
+    reason: str
+    """`cobs`, `short`, `crc`, `version` or `overrun`."""
+    size: int
+
+
+def encode_frame(kind: int, sequence: int, body: bytes) -> bytes:
+    """Bytes of a frame, with the zero before and the zero after it."""
+    if len(body) > MAX_BODY:
+        raise MessageError(f"body of {len(body)} bytes: at most {MAX_BODY} allowed")
+    content = _HEAD.pack(WIRE_VERSION, kind, sequence) + body
+    encoded: bytes = cobs.encode(content + _CRC.pack(zlib.crc32(content)))
+    return b"\0" + encoded + b"\0"
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Cuts a stream of bytes into frames, text and damage; bounded memory."""
+
+    frames: int = 0
+    """Frames received undamaged."""
+    damaged: int = 0
+    """Runs that were neither frame nor text."""
+    damaged_bytes: int = 0
+    console_bytes: int = 0
+    _run: bytearray = field(default_factory=bytearray)
+    _overrun: int = 0
+    """Bytes of the present run that were thrown away."""
+
+    def feed(self, data: bytes) -> list[Frame | Console | Damage]:
+        """What became complete with these bytes, in order."""
+        found: list[Frame | Console | Damage] = []
+        *complete, rest = data.split(b"\0")
+        for run in complete:
+            if self._run or self._overrun:
+                self._append(run, found)
+                run = bytes(self._run)
+                self._run.clear()
+            if run or self._overrun:
+                found.append(self._close(run))
+        self._append(rest, found)
+        return found
+
+    def flush(self) -> list[Frame | Console | Damage]:
+        """Text that waits for the zero before the next frame: call it when the line is idle."""
+        if not self._run or self._overrun or not _is_text(self._run) or self._run[-1:] != b"\n":
+            return []
+        run = bytes(self._run)
+        self._run.clear()
+        return [self._console(run)]
+
+    def _append(self, data: bytes, found: list[Frame | Console | Damage]) -> None:
+        if not data:
+            return
+        if self._overrun:
+            self._overrun += len(data)
+            return
+        self._run += data
+        while len(self._run) > _MAX_TEXT:
+            if not _is_text(self._run):
+                self._overrun = len(self._run)
+                self._run.clear()
+                return
+            found.append(self._console(bytes(self._run[:_MAX_TEXT])))
+            del self._run[:_MAX_TEXT]
+
+    def _close(self, run: bytes) -> Frame | Console | Damage:
+        if self._overrun:
+            size, self._overrun = self._overrun, 0
+            return self._damage("overrun", size)
+        reason = "overrun"
+        if len(run) <= MAX_ENCODED:
+            try:
+                content: bytes = cobs.decode(run)
+            except cobs.DecodeError:
+                reason = "cobs"
+            else:
+                if len(content) < _OVERHEAD:
+                    reason = "short"
+                elif zlib.crc32(content[: -_CRC.size]) != _CRC.unpack(content[-_CRC.size :])[0]:
+                    reason = "crc"
+                elif content[0] != WIRE_VERSION:
+                    return self._damage("version", len(run))
+                else:
+                    self.frames += 1
+                    _, kind, sequence = _HEAD.unpack_from(content)
+                    return Frame(kind, sequence, content[_HEAD.size : -_CRC.size])
+        return self._console(run) if _is_text(run) else self._damage(reason, len(run))
+
+    def _console(self, run: bytes) -> Console:
+        self.console_bytes += len(run)
+        return Console(run.decode("utf-8", "replace"))
+
+    def _damage(self, reason: str, size: int) -> Damage:
+        self.damaged += 1
+        self.damaged_bytes += size
+        return Damage(reason, size)
+
+
+def _is_text(run: bytes | bytearray) -> bool:
+    """No control characters but BEL..CR and ESC (boot loaders colour their logs), and UTF-8."""
+    if _NOT_TEXT.search(run):
+        return False
+    try:
+        run.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
