@@ -447,7 +447,9 @@ def _number(path: str, line: int, column: str, cell: str) -> float:
         raise WeatherError(path, line, found, "a number is needed") from None
     if not np.isfinite(value):
         raise WeatherError(
-            path, line, f"`{cell.strip()}` in column `{column}`",
+            path,
+            line,
+            f"`{cell.strip()}` in column `{column}`",
             "a finite number is needed; leave the row out and name a `fill` method instead",
         )
     return value
@@ -472,13 +474,17 @@ def _check_values(table: Table) -> None:
         meaning, unit, low, high = _COLUMNS[table.step][name]
         for row in np.flatnonzero(~((values >= low) & (values <= high)))[:1]:
             raise WeatherError(
-                table.path, int(table.line[row]), f"{name} = {values[row]:g}",
+                table.path,
+                int(table.line[row]),
+                f"{name} = {values[row]:g}",
                 f"allowed for {meaning} is {low:g} to {high:g} {unit}",
             )
     rh = [v.max() for n, v in table.columns.items() if n.startswith("rh")]
     if rh and len(table.line) > 2 and max(rh) <= 1.0:
         raise WeatherError(
-            table.path, int(table.line[0]), f"no relative humidity above {max(rh):g}",
+            table.path,
+            int(table.line[0]),
+            f"no relative humidity above {max(rh):g}",
             "a fraction? percent is needed, 0 to 100",
         )
     for low_name, high_name in (("tmin_c", "tmax_c"), ("rhmin_pct", "rhmax_pct")):
@@ -486,7 +492,8 @@ def _check_values(table: Table) -> None:
             wrong = table.columns[low_name] > table.columns[high_name]
             for row in np.flatnonzero(wrong)[:1]:
                 raise WeatherError(
-                    table.path, int(table.line[row]),
+                    table.path,
+                    int(table.line[row]),
                     f"{low_name} = {table.columns[low_name][row]:g}",
                     f"at most {high_name} = {table.columns[high_name][row]:g}",
                 )
@@ -556,7 +563,9 @@ def _linear(
         gap = int(time_ms[row] - time_ms[row - 1]) // step_ms - 1 if inside else 0
         if not 0 < gap <= _LONGEST_LINEAR:
             raise WeatherError(
-                table.path, 0, f"hole of {gap or 'unknown'} steps at {_to_text(int(time))}",
+                table.path,
+                0,
+                f"hole of {gap or 'unknown'} steps at {_to_text(int(time))}",
                 f"linear fills at most {_LONGEST_LINEAR}; use previous-day or another period",
             )
     out = {name: np.interp(grid, time_ms, values) for name, values in columns.items()}
@@ -579,7 +588,9 @@ def _previous_day(
         source = at.get(int(time) - DAY_MS)
         if source is None:
             raise WeatherError(
-                table.path, 0, f"no day before {_to_text(int(time))}",
+                table.path,
+                0,
+                f"no day before {_to_text(int(time))}",
                 "previous-day needs one; begin later",
             )
         at[int(time)] = source
