@@ -182,7 +182,7 @@ def _columns(file: str, cells: list[str]) -> _Columns:
     return _Columns(meter, *found["time"], *found["current"], voltage, voltage_scale)
 
 
-def _bad_line(file: str, lines: object, delimiter: str, use: list[int]) -> EnergyFileError:
+def _bad_line(file: str, lines: Iterable[str], delimiter: str, use: list[int]) -> EnergyFileError:
     """The error for the first line that is not a row of numbers."""
     assert hasattr(lines, "__iter__")
     for number, line in enumerate(lines, start=2):
