@@ -164,3 +164,5 @@ class WHY(IntEnum):
     """Valve commanded closed, flow seen."""
     STARTING = 11
     """The filter is not filled yet."""
+    CLOCK = 12
+    """The clock was set back or stands still: an open valve closes, the pause starts over."""

@@ -1,0 +1,345 @@
+/*
+ * The irrigation guest: opens one valve when the soil is dry, closes it when it is wet, and closes
+ * it whenever something is not as it should be.
+ *
+ * Every step: read the clock, the flow meter and the probe; filter; decide; set the valve; report.
+ * The valve is open only while a plausible, moving probe says the soil is not yet wet, water is
+ * seen to flow, the opening is not too long and the volume of the day is not used up.  All that the
+ * guest knows is lost at a restart, so a full pause has to pass after one.
+ */
+#include "levada.h"
+
+#define VERSION "1.0.0"
+
+/*          id  name            unit      least    most  default */
+#define PARAMETERS(P, AND)                                        \
+    P( 0, on_pct,         "%",        0,     100,      0) AND     \
+    P( 1, off_pct,        "%",        0,     100,      0) AND     \
+    P( 2, max_open_s,     "s",        1,   43200,   1200) AND     \
+    P( 3, min_pause_s,    "s",        0,   86400,   2400) AND     \
+    P( 4, daily_cap_l,    "l",        0, 1000000,  20000) AND     \
+    P( 5, filter_kind,    "",         0,       1,      0) AND     \
+    P( 6, ema_shift,      "",         0,       6,      2) AND     \
+    P( 7, window,         "",         1,      16,      8) AND     \
+    P( 8, min_counts,     "counts",   0,    4095,    100) AND     \
+    P( 9, max_counts,     "counts",   0,    4095,   4000) AND     \
+    P(10, stuck_counts,   "counts",   0,    4095,      2) AND     \
+    P(11, stuck_s,        "s",        1,   86400,   3600) AND     \
+    P(12, flow_confirm_s, "s",        0,    3600,    120) AND     \
+    P(13, pulses_per_l,   "1/l",      1,   10000,    450) AND     \
+    P(14, leak_pulses,    "pulses",   1, 1000000,     10) AND     \
+    P(15, dry_counts,     "counts",   0,    4095,      0) AND     \
+    P(16, wet_counts,     "counts",   0,    4095,      0) AND     \
+    P(17, limit_counts,   "counts",   0,    4095,      0) AND     \
+    P(18, period_s,       "s",        1,   86400,    600) AND     \
+    P(19, open_period_s,  "s",        0,   86400,      0)
+
+#define COMMA ,
+#define AS_NAME(id, name, unit, least, most, standard) name = id
+#define AS_LEAST(id, name, unit, least, most, standard) least
+#define AS_MOST(id, name, unit, least, most, standard) most
+#define AS_STANDARD(id, name, unit, least, most, standard) standard
+#define AS_JSON(id, name, unit, least, most, standard)                                             \
+    {"id":id,"name":#name,"unit":unit,"minimum":least,"maximum":most,"default":standard}
+
+enum { PARAMETERS(AS_NAME, COMMA), PARAMETER_COUNT };
+static const int least[] = {PARAMETERS(AS_LEAST, COMMA)};
+static const int most[] = {PARAMETERS(AS_MOST, COMMA)};
+static int setting[] = {PARAMETERS(AS_STANDARD, COMMA)};
+
+LEVADA_GUEST({"name":"irrigation","version":VERSION,"abi":LEVADA_ABI_VERSION,
+    "parameters":[PARAMETERS(AS_JSON, COMMA)],
+    "outputs":[{"pin":LEVADA_PIN_VALVE,"name":"valve"}]})
+
+/* Why the valve is as it is: `why` in the telemetry. */
+enum why {
+    HOLD, OPENED, CLOSED_WET, CLOSED_MAX_OPEN, WAIT_PAUSE, WAIT_DAILY_CAP, PROBE_RANGE,
+    PROBE_STUCK, PROBE_MISSING, NO_FLOW, LEAK, STARTING, CLOCK
+};
+
+#define DAY_S 86400
+#define MOST_COUNTS 4095
+#define STANDARD_BAND_PCT 10 /* off_pct over on_pct if it is not set */
+#define STOPPED_CLOCK_STEPS 3
+
+typedef unsigned int seconds; /* differences stay right where the 32-bit clock wraps, in 2038 */
+
+static int valve;        /* 1 = commanded open */
+static seconds since;    /* when the valve last changed, or the start */
+static seconds last;     /* the step before this one */
+static int same_time;    /* steps in a row at which the clock had not moved */
+static seconds flow_at;  /* when water was last seen to flow, or the valve opened */
+static int no_flow;      /* the valve was closed because no water came */
+static seconds day;      /* days since 1970 that `used_l` belongs to */
+static unsigned used_l, rest_pulses; /* of this day: litres, and pulses short of one more */
+static int anchor;       /* the reading from which the probe has to move */
+static seconds unmoved_s; /* water flowed so long without that */
+
+static int clamp(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static int reaches(int value, int limit) { return value >= limit; }
+
+/* --- calibration ------------------------------------------------------------------------------ */
+
+/* Percent of the way from dry to wet; either end may have the higher counts. */
+static int percent(int raw, int dry, int wet)
+{
+    if (dry == wet)
+        return 0;
+    return clamp((dry - raw) * 100 / (dry - wet), 0, 100);
+}
+
+int levada_process(int raw, int dry, int wet, int limit)
+{
+    raw = clamp(raw, 0, MOST_COUNTS);
+    dry = clamp(dry, 0, MOST_COUNTS);
+    wet = clamp(wet, 0, MOST_COUNTS);
+    int irrigate = dry > wet ? raw > limit : dry < wet && raw < limit;
+    return percent(raw, dry, wet) | irrigate << 8;
+}
+
+/* --- filter ----------------------------------------------------------------------------------- */
+
+#define EMA_FRACTION 8 /* binary places kept behind the point */
+#define RING 16
+
+static int ema;
+static int ring[RING], head;
+static int filled; /* readings taken, counted to FILLED_MOST */
+#define FILLED_MOST 64
+
+/* Both filters follow every reading, so that changing the kind changes nothing else. */
+int levada_filter(int raw)
+{
+    raw = clamp(raw, 0, MOST_COUNTS);
+    if (filled == 0)
+        ema = raw << EMA_FRACTION;
+    else
+        ema += ((raw << EMA_FRACTION) - ema) >> setting[ema_shift];
+    ring[head] = raw;
+    head = (head + 1) % RING;
+    if (filled < FILLED_MOST)
+        filled++;
+    if (setting[filter_kind] == 0)
+        return (ema + (1 << (EMA_FRACTION - 1))) >> EMA_FRACTION;
+
+    int count = filled < setting[window] ? filled : setting[window];
+    int sum = 0;
+    for (int i = 1; i <= count; i++)
+        sum += ring[(head + RING - i) % RING];
+    return (sum + count / 2) / count;
+}
+
+static int filter_is_full(void)
+{
+    return filled >= (setting[filter_kind] == 0 ? 1 << setting[ema_shift] : setting[window]);
+}
+
+/* --- telemetry -------------------------------------------------------------------------------- */
+
+static char message[192];
+static char *end;
+
+static void add(const char *text)
+{
+    while (*text)
+        *end++ = *text++;
+}
+
+static void add_field(const char *name, int value)
+{
+    char digits[10];
+    int count = 0;
+    unsigned magnitude = value < 0 ? 0u - (unsigned)value : (unsigned)value;
+
+    add(end == message ? "{\"" : ",\"");
+    add(name);
+    add("\":");
+    if (value < 0)
+        *end++ = '-';
+    do
+        digits[count++] = (char)('0' + magnitude % 10);
+    while (magnitude /= 10);
+    while (count)
+        *end++ = digits[--count];
+}
+
+/* --- parameters ------------------------------------------------------------------------------- */
+
+int levada_param_get(int id)
+{
+    return (unsigned)id < PARAMETER_COUNT ? setting[id] : LEVADA_INVALID;
+}
+
+int levada_param_set(int id, int value)
+{
+    if ((unsigned)id >= PARAMETER_COUNT || value < least[id] || value > most[id])
+        return LEVADA_INVALID;
+    setting[id] = value;
+    return LEVADA_OK;
+}
+
+/* Counts, or negative if there are none; a parameter of 0 stands for the node's own value. */
+static int calibration(int parameter, int key)
+{
+    int counts = setting[parameter] ? setting[parameter] : get_config(key);
+    return counts < 0 || counts > MOST_COUNTS ? LEVADA_INVALID : counts;
+}
+
+/* --- the step --------------------------------------------------------------------------------- */
+
+int levada_init(void)
+{
+    last = since = flow_at = (seconds)now_s();
+    day = last / DAY_S;
+    valve = no_flow = same_time = filled = 0;
+    used_l = rest_pulses = unmoved_s = 0;
+    anchor = -MOST_COUNTS - 1; /* every first reading is a move */
+    set_output(LEVADA_PIN_VALVE, 0);
+    return setting[period_s] * 1000;
+}
+
+/* The seconds since the last step; a clock set back counts as none, and its pause starts over. */
+static int tell_time(seconds now, seconds *passed)
+{
+    int difference = (int)(now - last);
+    if (difference < 0)
+        since = flow_at = last = now;
+    same_time = difference ? 0 : same_time + (same_time < STOPPED_CLOCK_STEPS);
+    *passed = difference < 0 ? 0 : (seconds)difference;
+    return difference >= 0 && same_time < STOPPED_CLOCK_STEPS;
+}
+
+static void count_volume(seconds now, unsigned pulses)
+{
+    if (now / DAY_S != day) {
+        day = now / DAY_S;
+        used_l = rest_pulses = 0;
+    }
+    rest_pulses += pulses;
+    used_l += rest_pulses / (unsigned)setting[pulses_per_l];
+    if (used_l > 0x7fffffff)
+        used_l = 0x7fffffff;
+    rest_pulses %= (unsigned)setting[pulses_per_l];
+}
+
+/* What is wrong with the reading, or HOLD. */
+static enum why check_probe(int raw, int dry, int wet, seconds watered_s)
+{
+    if (raw < 0)
+        return PROBE_MISSING;
+    if (raw < setting[min_counts] || raw > setting[max_counts] || dry < 0 || wet < 0 || dry == wet)
+        return PROBE_RANGE;
+    int move = raw < anchor ? anchor - raw : raw - anchor;
+    if (reaches(move, setting[stuck_counts])) {
+        anchor = raw;
+        unmoved_s = 0;
+    } else if (unmoved_s < (seconds)setting[stuck_s]) {
+        unmoved_s += watered_s;
+    }
+    return unmoved_s < (seconds)setting[stuck_s] ? HOLD : PROBE_STUCK;
+}
+
+/* Why an open valve closes, or HOLD. */
+static enum why check_open(seconds now, int pct, int off, int capped)
+{
+    if (setting[flow_confirm_s] && now - flow_at >= (seconds)setting[flow_confirm_s])
+        return NO_FLOW;
+    if (now - since >= (seconds)setting[max_open_s])
+        return CLOSED_MAX_OPEN;
+    if (capped)
+        return WAIT_DAILY_CAP;
+    return reaches(pct, off) ? CLOSED_WET : HOLD;
+}
+
+/* OPENED if a closed valve may open, or why it stays closed. */
+static enum why check_closed(seconds now, int pct, int on, int capped, int leak)
+{
+    enum why why = OPENED;
+    if (!filter_is_full())
+        why = STARTING;
+    else if (reaches(pct, on))
+        why = HOLD;
+    else if (now - since < (seconds)setting[min_pause_s])
+        why = no_flow ? NO_FLOW : WAIT_PAUSE;
+    else if (capped)
+        why = WAIT_DAILY_CAP;
+    return leak && why != OPENED ? LEAK : why;
+}
+
+int levada_step(void)
+{
+    seconds now = (seconds)now_s(), passed;
+    int clock_is_right = tell_time(now, &passed);
+
+    int flow = read_sensor(LEVADA_SENSOR_FLOW);
+    unsigned pulses = flow < 0 ? 0 : (unsigned)flow;
+    count_volume(now, pulses);
+    int capped = setting[daily_cap_l] && used_l >= (unsigned)setting[daily_cap_l];
+    if (valve && pulses)
+        flow_at = now;
+    int watered = valve && (pulses || !setting[flow_confirm_s]);
+    /* what still ran out while the valve was closing is no leak */
+    int leak = !valve && pulses >= (unsigned)setting[leak_pulses] &&
+               last - since >= (seconds)setting[flow_confirm_s];
+
+    int raw = read_sensor(LEVADA_SENSOR_MOISTURE);
+    int dry = calibration(dry_counts, LEVADA_CONFIG_DRY);
+    int wet = calibration(wet_counts, LEVADA_CONFIG_WET);
+    int on = setting[on_pct];
+    if (!on)
+        on = percent(clamp(calibration(limit_counts, LEVADA_CONFIG_LIMIT), 0, MOST_COUNTS), dry, wet);
+    int off = setting[off_pct] ? setting[off_pct] : on + STANDARD_BAND_PCT;
+    off = clamp(off, on, 100);
+
+    int filtered = -1, pct = -1;
+    enum why why = check_probe(raw, dry, wet, watered ? passed : 0);
+    if (why == HOLD) {
+        filtered = levada_filter(raw);
+        pct = percent(filtered, dry, wet);
+        if (!clock_is_right)
+            why = CLOCK;
+        else if (valve)
+            why = check_open(now, pct, off, capped);
+        else
+            why = check_closed(now, pct, on, capped, leak);
+    } else {
+        filled = 0; /* trust is earned again from the start */
+    }
+
+    int open = why == OPENED || (valve && why == HOLD);
+    if (open != valve) {
+        valve = open;
+        since = flow_at = now;
+        no_flow = why == NO_FLOW;
+    }
+    set_output(LEVADA_PIN_VALVE, valve);
+
+    end = message;
+    add_field("raw", raw);
+    add_field("pct", pct);
+    add_field("filt", filtered);
+    add_field("on", on);
+    add_field("off", off);
+    add_field("irrigar", valve);
+    add_field("why", (int)why);
+    add_field("flow", flow);
+    add_field("day_l", (int)used_l);
+    add("}");
+    *end = 0;
+    mqtt_publish("data", message); /* a node without link keeps it; nothing to do here */
+
+    last = now;
+    int wait_s = setting[period_s];
+    if (valve) {
+        int left_s = setting[max_open_s] - (int)(now - since);
+        if (setting[open_period_s])
+            wait_s = setting[open_period_s];
+        if (wait_s > left_s)
+            wait_s = left_s;
+    }
+    return wait_s * 1000;
+}
