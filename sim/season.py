@@ -1,0 +1,453 @@
+"""A run boiled down to what a report shows: series thinned for the eye, days, events, balances.
+
+Series are thinned with MinMaxLTTB (Van Der Donckt et al. 2023, doi:10.1109/VIS54172.2023.00009),
+which keeps extremes; daily sums, decisions and balances stay exact.  Everything is plain lists and
+numbers, ready for JSON, so that a page of a hundred zones stays small.  Water contents are in
+percent of volume, times in minutes since `start_ms` where a series says `m`, else in ms since 1970.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.rundir import RunDir
+
+if TYPE_CHECKING:
+    from sim.decisions import Decision
+
+__all__ = ["BALANCE", "Season", "moment_ms", "read_season"]
+
+Json = dict[str, Any]
+Floats = npt.NDArray[np.float64]
+
+DAY_MS: Final = 86_400_000
+POINTS: Final = 250_000
+"""Points of all thinned series together: about 3 MB of page."""
+MOST_POINTS: Final = 2_500
+"""Of one series: more than a screen has columns."""
+FEWEST_POINTS: Final = 100
+DETAILED_ZONES: Final = 150
+"""Zones of which everything is shown; in a larger field the most remarkable ones."""
+PROFILED_ZONES: Final = 12
+"""Zones whose soil profile is shown."""
+PROFILE_TIMES: Final = 700
+
+BALANCE: Final = (
+    ("rain_mm", "Rain", 1),
+    ("irrigation_mm", "Irrigation", 1),
+    ("evaporation_mm", "Soil evaporation", -1),
+    ("transpiration_mm", "Transpiration", -1),
+    ("drainage_mm", "Drainage", -1),
+    ("runoff_mm", "Runoff", -1),
+    ("storage_change_mm", "Change of storage", 0),
+    ("balance_error_mm", "Error", 0),
+)
+"""Key, name, and whether it brings water (1), takes it (-1) or is what remains (0)."""
+
+DAILY: Final = ("rain", "irrigation", "evaporation", "transpiration", "drainage", "runoff", "et0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Season:
+    """One run."""
+
+    summary: Json
+    scenario: Json
+    """The resolved scenario as its TOML says."""
+    data: Json
+    """What the page's charts are made of."""
+    balances: list[dict[str, float]]
+    """By zone, keys of `BALANCE`."""
+    shown: list[int]
+    """Indices of the zones shown in detail; the first is the one to look at first."""
+
+
+def moment_ms(text: str) -> int | None:
+    """The first date, or date and time, in a text -> ms since 1970; None if there is none."""
+    match = re.search(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", text)
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(match.group())
+    except ValueError:
+        return None
+    return int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def read_season(run_dir: Path) -> Season:
+    """Read a run directory; raises RunDirError if it is none."""
+    run = RunDir(run_dir)
+    scenario = tomllib.loads(run.scenario_path.read_text("utf-8"))
+    table = _Table(run.path / "trace.parquet")
+    zones = _zones(run.summary, scenario, table.n)
+    faults = _faults(run.summary, [zone["name"] for zone in zones])
+    days = _Days(table)
+    shown = _remarkable(run.summary, faults, days, table.n)
+    points = int(np.clip(POINTS / (6 * max(len(shown), 1)), FEWEST_POINTS, MOST_POINTS))
+
+    balances = [_balance(run.summary, i, days) for i in range(table.n)]
+    decisions = _read_decisions(run.tape_path, set(shown))
+    for i, zone in enumerate(zones):
+        if i in shown:
+            zone |= _series(table, i, points)
+            zone["daily"] = {key: _round(days.sums[key][i], 2) for key in DAILY}
+            zone["openings"] = _openings(table, i, [d for d in decisions if d.zone == i])
+            zone["unasked"], zone["unmet"] = _mismatches(table, i)
+            zone["fit"] = _fit(table, i)
+    data: Json = {
+        "start_ms": table.start_ms,
+        "end_ms": table.end_ms,
+        "days": [int(day) for day in days.starts_ms],
+        "zones": zones,
+        "shown": shown,
+        "faults": faults,
+        "decisions": _columns(decisions),
+        "profiles": _profiles(run.path / "profile.parquet", set(shown)),
+        "fleet": _fleet(days) if table.n > 1 else None,
+    }
+    return Season(summary=run.summary, scenario=scenario, data=data, balances=balances, shown=shown)
+
+
+class _Table:
+    """The trace, a column at a time: a fleet's season has millions of rows."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(path)
+        self._names = set(self._file.schema_arrow.names)
+        self._kept: dict[str, npt.NDArray[np.float32]] = {}
+        zone, time = self._read("zone"), self._read("time_ms")
+        self._order = np.lexsort((time, zone))
+        self.time_ms: npt.NDArray[np.int64] = time[self._order]
+        self.n = int(zone.max()) + 1 if len(zone) else 0
+        self.bounds = np.searchsorted(zone[self._order], np.arange(self.n + 1))
+        self.end_ms = int(time.max()) if len(time) else 0
+        first = self.time_ms[self.slice(0)]
+        step = int(first[1] - first[0]) if len(first) > 1 else 0
+        self.start_ms = int(first[0]) - step if len(first) else 0
+
+    def _read(self, name: str) -> npt.NDArray[Any]:
+        column: npt.NDArray[Any] = self._file.read([name])[name].to_numpy()
+        return column
+
+    def slice(self, zone: int) -> slice:
+        """Rows of one zone."""
+        return slice(int(self.bounds[zone]), int(self.bounds[zone + 1]))
+
+    def column(self, name: str) -> Floats:
+        """A column, zone by zone in time order; NaN where the trace has none."""
+        if name not in self._names:
+            return np.full(len(self.time_ms), np.nan)
+        return self._read(name)[self._order].astype(np.float64)
+
+    def of(self, zone: int, name: str) -> Floats:
+        """A column of one zone."""
+        if name not in self._kept:
+            self._kept[name] = self.column(name).astype(np.float32)
+        return self._kept[name][self.slice(zone)].astype(np.float64)
+
+
+class _Days:
+    """Sums and means by day, arrays of shape (zones, days)."""
+
+    def __init__(self, table: _Table) -> None:
+        first = table.start_ms // DAY_MS
+        # a row stands for the time before it: midnight belongs to the day that ends
+        day = (table.time_ms - 1) // DAY_MS - first
+        count = int(day.max()) + 1 if len(day) else 0
+        self.starts_ms = (np.arange(count) + first) * DAY_MS
+        zone = np.repeat(np.arange(table.n), np.diff(table.bounds))
+        cell = zone * count + day
+        shape = (table.n, count)
+        size = table.n * count
+        rows = np.maximum(np.bincount(cell, minlength=size), 1).reshape(shape)
+
+        def total(name: str) -> Floats:
+            values = np.nan_to_num(table.column(name))
+            sums: Floats = np.bincount(cell, weights=values, minlength=size).reshape(shape)
+            return sums
+
+        self.sums = {key: total(f"{key}_mm") for key in DAILY}
+        self.energy_j = total("energy_j")
+        depletion = total("dr_mm") / rows
+        taw = total("taw_mm") / rows
+        self.available = 100 * (1 - depletion / np.maximum(taw, 1e-9))
+        """Water left of what the roots can use [%]."""
+        self.stress = total("ks") / rows
+
+
+def _round(values: Iterable[float], digits: int) -> list[float | None]:
+    """Numbers for JSON: short, and null for what is not a number."""
+    out: list[float | None] = []
+    for value in np.round(np.asarray(values, dtype=np.float64), digits).tolist():
+        if not math.isfinite(value):
+            out.append(None)
+        else:
+            out.append(int(value) if value == int(value) else value)
+    return out
+
+
+def _thin(minutes: Floats, values: Floats, points: int, digits: int) -> Json:
+    """A series with at most about `points` points; gaps (NaN) stay gaps."""
+    from tsdownsample import MinMaxLTTBDownsampler
+
+    finite = np.flatnonzero(np.isfinite(values))
+    if not len(finite):
+        return {"m": [], "v": []}
+    # neither a constant nor one with few steps needs more points than it has edges
+    edges = np.flatnonzero(np.diff(values[finite]) != 0)
+    if len(edges) * 2 + 2 <= min(points, len(finite)):
+        keep = np.unique(np.concatenate([[0], edges, edges + 1, [len(finite) - 1]]))
+    elif len(finite) > points:
+        y = np.ascontiguousarray(values[finite], dtype=np.float64)
+        x = np.ascontiguousarray(minutes[finite], dtype=np.float64)
+        downsampler: Any = MinMaxLTTBDownsampler  # comes without types
+        keep = np.asarray(downsampler().downsample(x, y, n_out=points), dtype=np.int64)
+    else:
+        keep = np.arange(len(finite))
+    rows = finite[keep]
+    gaps = np.flatnonzero(np.isnan(values[1:]) & np.isfinite(values[:-1])) + 1
+    rows = np.union1d(rows, gaps)
+    return {"m": _round(minutes[rows], 3), "v": _round(values[rows], digits)}
+
+
+def _series(table: _Table, zone: int, points: int) -> Json:
+    minutes = (table.time_ms[table.slice(zone)] - table.start_ms) / 60_000
+
+    def thin(values: Floats, digits: int) -> Json:
+        return _thin(minutes, values, points, digits)
+
+    counts = table.of(zone, "counts")
+    energy = np.cumsum(np.nan_to_num(table.of(zone, "energy_j")), dtype=np.float64)
+    return {
+        "theta": thin(100 * table.of(zone, "theta_root"), 2),
+        "fc": thin(np.round(100 * table.of(zone, "theta_fc_root"), 2), 2),
+        "stress": thin(np.round(100 * table.of(zone, "theta_stress_root"), 2), 2),
+        "truth": thin(100 * table.of(zone, "theta_probe"), 2),
+        "counts": thin(np.where(counts < 0, np.nan, counts), 0),
+        "battery": thin(table.of(zone, "battery_mv"), 0),
+        "energy": thin(energy, 1),
+        "root": thin(np.round(table.of(zone, "zr_m"), 3), 3),
+    }
+
+
+def _zones(summary: Json, scenario: Json, n: int) -> list[Json]:
+    """Names and what the scenario says of each zone."""
+    tables = [
+        (zone, f"{zone.get('name', 'zone')}-{i + 1:03d}" if int(zone.get("count", 1)) > 1 else "")
+        for zone in scenario.get("zone", [])
+        for i in range(int(zone.get("count", 1)))
+    ]
+    given = summary.get("zones") or []
+    zones = []
+    for i in range(n):
+        table, name = tables[i] if i < len(tables) else ({}, "")
+        soil, crop, probe = (table.get(key, {}) for key in ("soil", "crop", "probe"))
+        if i < len(given):
+            name = str(given[i].get("name", name))
+        zones.append(
+            {
+                "name": name or str(table.get("name", f"zone {i + 1}")),
+                "soil": _words(soil.get("texture"), soil.get("model")),
+                "crop": str(crop.get("name", "")),
+                "area_m2": table.get("area_m2"),
+                "node": str(table.get("node", "sim")),
+                "probe_m": probe.get("depth_m"),
+                "probe_half_m": probe.get("half_height_m"),
+            }
+        )
+    return zones
+
+
+def _words(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _faults(summary: Json, names: Sequence[str]) -> list[Json]:
+    """Label, kind, first and last instant, and the indices of the zones."""
+    faults = []
+    for fault in summary.get("faults") or []:
+        zones = fault.get("zones")
+        indices = (
+            list(range(len(names)))
+            if zones is None
+            else [z if isinstance(z, int) else names.index(z) for z in zones]
+        )
+        start = int(fault["start_ms"])
+        faults.append(
+            {
+                "label": str(fault.get("label") or fault.get("name") or fault["kind"]),
+                "kind": str(fault["kind"]),
+                "detail": _words(fault.get("effect"), fault.get("magnitude")),
+                "start": start,
+                "end": int(fault.get("end_ms") or start),
+                "zones": indices,
+            }
+        )
+    return faults
+
+
+def _remarkable(summary: Json, faults: Sequence[Json], days: _Days, n: int) -> list[int]:
+    """The zones to show, the most remarkable first: hit by a fault, then short of water."""
+    given: Sequence[Mapping[str, Any]] = summary.get("zones") or [{}] * n
+    own = [sum(i in f["zones"] and len(f["zones"]) < n for f in faults) for i in range(n)]
+    stress = [float(zone.get("stress_days", 0)) for zone in given]
+    ranked = sorted(range(n), key=lambda i: (-own[i], -stress[i], i))
+    if n <= DETAILED_ZONES:
+        return ranked
+    water = np.argsort(days.sums["irrigation"].sum(axis=1))
+    extremes = [int(z) for pair in zip(water, water[::-1], strict=True) for z in pair]
+    half = DETAILED_ZONES // 2
+    return list(dict.fromkeys(ranked[:half] + extremes))[:DETAILED_ZONES]
+
+
+def _balance(summary: Json, zone: int, days: _Days) -> dict[str, float]:
+    given = summary.get("zones") or []
+    source = given[zone] if zone < len(given) else summary
+    balance = {key: float(source.get(key, math.nan)) for key, _, _ in BALANCE}
+    if math.isnan(balance["evaporation_mm"]) or math.isnan(balance["transpiration_mm"]):
+        # the summary may give their sum only, the trace (single precision) gives the shares
+        evaporation = float(days.sums["evaporation"][zone].sum())
+        total = evaporation + float(days.sums["transpiration"][zone].sum())
+        et_mm = float(source.get("et_mm", total))
+        share = evaporation / total if total else 0.0
+        balance["evaporation_mm"] = et_mm * share
+        balance["transpiration_mm"] = et_mm * (1 - share)
+    return balance
+
+
+def _read_decisions(path: Path, zones: set[int]) -> list[Decision]:
+    from sim.decisions import read_decisions  # its numba code takes half a second to load
+
+    return read_decisions(path, zones=zones)
+
+
+def _columns(decisions: Sequence[Decision]) -> Json:
+    """Decisions by column; the message only where the reason is not known."""
+    from sim.decisions import Decision, sentence, title
+
+    names = [f.name for f in fields(Decision) if f.name != "message"]
+    columns: Json = {name: [] for name in names}
+    texts: dict[str, int] = {}
+    columns["title"], columns["text"], columns["message"] = [], [], {}
+    for row, decision in enumerate(decisions):
+        for name, value in zip(names, astuple(decision), strict=False):
+            columns[name].append(int(value) if isinstance(value, bool) else value)
+        for key, text in (("title", title(decision)), ("text", sentence(decision))):
+            columns[key].append(texts.setdefault(text, len(texts)))
+        if decision.why is None and decision.message:
+            columns["message"][row] = decision.message
+    columns["texts"] = list(texts)
+    return columns
+
+
+def _openings(table: _Table, zone: int, decisions: Sequence[Decision]) -> list[list[Any]]:
+    """Commanded openings: start, end [ms], mm delivered, rows of the decisions."""
+    times = table.time_ms[table.slice(zone)]
+    water = np.concatenate([[0.0], np.cumsum(table.of(zone, "irrigation_mm"), dtype=np.float64)])
+    openings: list[list[Any]] = []
+    edges = [(d.time_ms, d.irrigar) for d in decisions if d.changed]
+    if not edges:
+        commanded = np.nan_to_num(table.of(zone, "valve_commanded")) > 0
+        changes = np.flatnonzero(np.diff(np.concatenate([[False], commanded])))
+        edges = [(int(times[i]), int(commanded[i])) for i in changes]
+    start: int | None = None
+    for time, state in [*edges, (int(times[-1]) if len(times) else 0, 0)]:
+        if state and start is None:
+            start = time
+        elif not state and start is not None:
+            # delivery follows the command: it lies in the rows after the opening up to the close
+            a, b = np.searchsorted(times, [start, time], side="right")
+            openings.append([start, time, round(float(water[b] - water[a]), 2)])
+            start = None
+    return openings
+
+
+def _mismatches(table: _Table, zone: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Spans [ms] in which water flowed unasked, and in which none came though asked.
+
+    Delays of a valve are shorter than a row, so one row proves nothing.
+    """
+    times = table.time_ms[table.slice(zone)]
+    commanded = np.nan_to_num(table.of(zone, "valve_commanded")) > 0
+    flow = np.nan_to_num(table.of(zone, "flow_l")) > 0
+    # the state at a row is what was commanded after it; the flow is that of the time before it
+    before = np.concatenate([[False], commanded[:-1]])
+    return _spans(times, flow & ~before), _spans(times, before & ~flow)
+
+
+def _spans(times: npt.NDArray[np.int64], flags: npt.NDArray[np.bool_]) -> list[list[int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [
+        [int(times[a]), int(times[b - 1])]
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+        if b - a >= 2
+    ]
+
+
+def _fit(table: _Table, zone: int) -> list[float] | None:
+    """Counts = a + b theta[%] by least squares over the rows without a fault, or None.
+
+    It only lays the two scales of the probe chart over each other.
+    """
+    counts, truth = table.of(zone, "counts"), 100 * table.of(zone, "theta_probe")
+    good = (np.nan_to_num(table.of(zone, "fault")) == 0) & (counts > 0) & (counts < 4095)
+    good &= np.isfinite(truth)
+    x, y = truth[good].astype(np.float64), counts[good].astype(np.float64)
+    if len(x) < 10 or float(np.ptp(x)) < 0.1:
+        return None
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    if abs(slope) < 1e-6:
+        return None
+    return [round(float(y.mean() - slope * x.mean()), 3), round(slope, 4)]
+
+
+def _profiles(path: Path, zones: set[int]) -> Json:
+    """theta [% of volume] over time and depth, by zone: {zone: {t, depth, z[depth][time]}}."""
+    if not path.is_file():
+        return {}
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    zone, time, depth, theta = (
+        table[name].to_numpy() for name in ("zone", "time_ms", "depth_m", "theta")
+    )
+    profiles: Json = {}
+    for z in np.unique(zone).tolist():
+        if z not in zones or len(profiles) >= PROFILED_ZONES:
+            continue
+        mine = zone == z
+        times, t = np.unique(time[mine], return_inverse=True)
+        depths, d = np.unique(depth[mine], return_inverse=True)
+        grid = np.full((len(depths), len(times)), np.nan)
+        grid[d, t] = 100 * theta[mine]
+        every = max(1, math.ceil(len(times) / PROFILE_TIMES))
+        profiles[str(z)] = {
+            "t": times[::every].tolist(),
+            "depth": _round(depths, 4),
+            "z": [_round(row, 1) for row in grid[:, ::every]],
+        }
+    return profiles
+
+
+def _fleet(days: _Days) -> Json:
+    """All zones by day: available water, and its bands over the zones."""
+    shares = np.percentile(days.available, [5, 25, 50, 75, 95], axis=0)
+    return {
+        "available": [_round(row, 0) for row in days.available],
+        "bands": [_round(row, 1) for row in shares],
+        "irrigation": _round(days.sums["irrigation"].sum(axis=1), 1),
+        "daily_irrigation": _round(days.sums["irrigation"].mean(axis=0), 2),
+        "daily_rain": _round(days.sums["rain"].mean(axis=0), 2),
+    }
