@@ -77,7 +77,7 @@ tomato       | 30  40  45  30 | 0.15 1.10 0.70 | 0.60 | 0.7 1.5 | 0.40 | Apr-May
 watermelon   | 20  30  30  30 | 0.15 0.95 0.70 | 0.40 | 0.8 1.5 | 0.40 | Apr, Italy
 wheat        | 20  25  60  30 | 0.15 1.10 0.15 | 1.00 | 1.0 1.5 | 0.55 | Mar-Apr, 35-45 degrees
 wheat winter | 30 140  40  30 | 0.15 1.10 0.15 | 1.00 | 1.5 1.8 | 0.55 | Nov, Mediterranean
-"""
+"""  # noqa: E501 - one crop a line
 
 
 def _row(line: str) -> tuple[str, Row]:
