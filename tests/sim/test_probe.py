@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from math import atan, e, erf, isnan, nan, pi, sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guest.abi import ErrorCode
+from sim import device_kernels, seeds
+from sim.probe import (
+    ADC_MAX,
+    P,
+    Probe,
+    ProbeFault,
+    Probes,
+    RainGauge,
+    S,
+    calibration,
+    damping_depth_m,
+)
+from sim.soil import Observed, new_observed
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+YEAR_MS = round(365.25 * DAY_MS)
+EXACT = Probe(noise_counts=0.0)
+
+
+def make(*probes: Probe, names: list[str] | None = None, seed: int = 1, **options: Any) -> Probes:
+    names = names or [f"z{i}" for i in range(len(probes))]
+    options.setdefault("start_ms", 0)
+    return Probes(probes, keys=seeds.zone_keys(seed, "probe", names), **options)
+
+
+def read(probes: Probes, time_ms: int = 0, theta: float = 0.225, head_m: float = nan) -> list[int]:
+    observed = new_observed(probes.n)
+    observed[:, Observed.THETA_PROBE] = theta
+    observed[:, Observed.HEAD_PROBE_M] = head_m
+    readings = np.zeros((probes.n, 4), dtype=np.int32)
+    probes.sample(time_ms, observed, readings)
+    counts: list[int] = readings[:, 0].tolist()
+    return counts
+
+
+# --- noise
+
+
+def philox_by_hand(counter: list[int], key: list[int]) -> list[int]:
+    """Philox4x32-10 with Python's integers, after Salmon et al. (2011), Sect. 3.3 and Table 2."""
+    for _ in range(10):
+        high0, low0 = divmod(0xD2511F53 * counter[0], 2**32)
+        high1, low1 = divmod(0xCD9E8D57 * counter[2], 2**32)
+        counter = [high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0]
+        key = [(key[0] + 0x9E3779B9) % 2**32, (key[1] + 0xBB67AE85) % 2**32]
+    return counter
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [  # known answers for philox4x32-10 of Random123, kat_vectors
+        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ([2**32 - 1] * 4, [2**32 - 1] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+)
+def test_the_reference_in_this_file_gives_the_published_answers(
+    counter: list[int], key: list[int], expected: str
+) -> None:
+    assert philox_by_hand(counter, key) == [int(word, 16) for word in expected.split()]
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_philox_is_that_of_the_reference(counter: int, key: int) -> None:
+    found = device_kernels.philox(np.uint64(counter), np.uint64(key))
+    expected = philox_by_hand([counter % 2**32, counter >> 32, 0, 0], [key % 2**32, key >> 32])
+    assert [int(word) for word in found] == expected
+
+
+def test_noise_is_standard_normal() -> None:
+    key = seeds.zone_keys(1, "probe", ["a"])[0]
+    x = np.sort([device_kernels.gaussian(600_000 * k, key) for k in range(20_000)])
+    normal = np.array([0.5 * (1 + erf(v / sqrt(2))) for v in x])
+    rank = (np.arange(len(x)) + 0.5) / len(x)
+    # Kolmogorov and Smirnov: 1.63 / sqrt(n) is exceeded once in a hundred
+    assert np.abs(normal - rank).max() < 1.63 / sqrt(len(x))
+
+
+def test_noise_of_neighbouring_samples_is_uncorrelated() -> None:
+    key = seeds.zone_keys(1, "probe", ["a"])[0]
+    x = np.array([device_kernels.gaussian(k, key) for k in range(10_000)])
+    assert abs(np.corrcoef(x[:-1], x[1:])[0, 1]) < 4 / sqrt(len(x))
+
+
+def test_noise_has_the_standard_deviation_asked_for() -> None:
+    probes = make(Probe(noise_counts=12.0))
+    counts = np.array([read(probes, k * 600_000)[0] for k in range(4_000)])
+    assert counts.mean() == pytest.approx(2150, abs=4 * 12 / sqrt(4_000))
+    assert counts.std() == pytest.approx(12.0, rel=0.05)
+
+
+@given(st.integers(0, 30), st.integers(1, 40))
+def test_noise_of_a_zone_does_not_depend_on_other_zones(position: int, others: int) -> None:
+    names = [f"other{i}" for i in range(others)]
+    names.insert(min(position, others), "mine")
+    among = make(*[Probe()] * len(names), names=names)
+    alone = make(Probe(), names=["mine"])
+    for time_ms in (0, 600_000, 1_200_001):
+        assert read(among, time_ms)[names.index("mine")] == read(alone, time_ms)[0]
+
+
+def test_noise_does_not_depend_on_how_often_the_probe_was_read() -> None:
+    often, seldom = make(Probe()), make(Probe())
+    for time_ms in range(0, DAY_MS, 600_000):
+        last = read(often, time_ms)
+    assert read(seldom, DAY_MS - 600_000) == last
+
+
+def test_another_seed_gives_another_noise() -> None:
+    a, b = make(Probe(), seed=1), make(Probe(), seed=2)
+    times = range(0, 20 * 600_000, 600_000)
+    assert [read(a, t) for t in times] != [read(b, t) for t in times]
+
+
+# --- calibration
+
+
+@pytest.mark.parametrize(
+    ("theta", "counts"), [(0.0, 3000), (0.45, 1300), (0.225, 2150), (0.27, 1980)]
+)
+def test_a_linear_probe_reads_on_the_line_between_dry_and_wet(theta: float, counts: int) -> None:
+    assert read(make(EXACT), theta=theta) == [counts]
+
+
+def test_a_topp_probe_is_linear_in_the_permittivity_of_topp() -> None:
+    # Topp et al. (1980) Eq. 6 by hand: K(0) = 3.03, K(0.2) = 3.03 + 1.86 + 5.84 - 0.6136 = 10.1164,
+    # K(0.45) = 3.03 + 4.185 + 29.565 - 6.98929 = 29.79071; (10.1164 - 3.03) / 26.76071 = 0.264806
+    probe = replace(EXACT, curve="topp")
+    assert read(make(probe), theta=0.0) == [3000]
+    assert read(make(probe), theta=0.45) == [1300]
+    assert read(make(probe), theta=0.2) == [round(3000 - 1700 * 0.264806)]
+
+
+def test_a_cubic_curve_is_that_of_its_coefficients() -> None:
+    probe = replace(EXACT, curve=(0.5, 0.2, 0.3), theta_dry=0.05, theta_wet=0.45)
+    # s = (0.25 - 0.05) / 0.4 = 0.5; 0.25 + 0.05 + 0.0375 = 0.3375
+    assert read(make(probe), theta=0.25) == [round(3000 - 1700 * 0.3375)]
+    assert read(make(probe), theta=0.05) == [3000]
+    assert read(make(probe), theta=0.45) == [1300]
+
+
+@given(
+    st.floats(0.0, 0.2),
+    st.floats(0.25, 0.6),
+    st.floats(-1, 1),
+    st.floats(-1, 1),
+    st.floats(0.0, 1.0),
+)
+def test_the_expanded_curve_equals_the_curve_as_defined(
+    dry: float, wet: float, c1: float, c2: float, s: float
+) -> None:
+    c3 = 1.0 - c1 - c2
+    a0, a1, a2, a3 = calibration(replace(EXACT, theta_dry=dry, theta_wet=wet, curve=(c1, c2, c3)))
+    theta = dry + s * (wet - dry)
+    expected = 3000 - 1700 * (c1 * s + c2 * s**2 + c3 * s**3)
+    assert a0 + theta * (a1 + theta * (a2 + theta * a3)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_tensiometer_reads_suction_up_to_air_entry() -> None:
+    probe = replace(EXACT, kind="tensiometer")
+    # 1 m of water is 9.80665 kPa of 80: 1300 + 1700 * 0.122583
+    assert read(make(probe), head_m=-1.0) == [1508]
+    assert read(make(probe), head_m=0.3) == [1300]
+    assert read(make(probe), head_m=-8.2) == [3000]
+    assert read(make(probe), head_m=-150.0) == [3000]
+
+
+def test_a_tensiometer_without_pressure_head_is_unavailable() -> None:
+    assert read(make(replace(EXACT, kind="tensiometer"))) == [ErrorCode.UNAVAILABLE]
+
+
+# --- what disturbs
+
+
+def test_temperature_moves_the_counts_about_the_reference() -> None:
+    probe = replace(EXACT, temperature_counts_per_c=2.5, reference_c=20.0)
+    assert read(make(probe, temp_c=30.0)) == [2175]
+    assert read(make(probe, temp_c=16.0)) == [2140]
+
+
+def test_drift_is_counted_by_the_day_since_installation() -> None:
+    probes = make(replace(EXACT, drift_counts_per_day=3.0), start_ms=10 * DAY_MS)
+    assert read(probes, 10 * DAY_MS) == [2150]
+    assert read(probes, 14 * DAY_MS) == [2162]
+
+
+def test_ageing_shrinks_the_span_towards_the_dry_end() -> None:
+    probes = make(replace(EXACT, ageing_per_year=0.1))
+    # (2150 - 3000) * 0.9 = -765
+    assert read(probes, YEAR_MS) == [2235]
+    # after ten years nothing of the span is left
+    assert read(probes, 20 * YEAR_MS) == [3000]
+
+
+def test_warm_up_fades_exponentially_and_starts_again_with_power() -> None:
+    probes = make(replace(EXACT, warmup_counts=100.0, warmup_s=2.0))
+    assert read(probes, 0) == [2250]
+    assert read(probes, 2_000) == [round(2150 + 100 / e)]
+    assert read(probes, 60_000) == [2150]
+    probes.power_up(60_000)
+    assert read(probes, 60_000) == [2250]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 10, 12])
+def test_resolution_is_that_of_the_converter(bits: int) -> None:
+    probes = make(replace(EXACT, adc_bits=bits))
+    quantum = 2 ** (12 - bits)
+    seen = {read(probes, theta=theta)[0] for theta in np.linspace(0, 0.45, 500)}
+    assert all(counts % quantum == 0 for counts in seen)
+    assert len(seen) >= min(400, 1700 // quantum)
+
+
+def test_counts_stop_at_the_rails() -> None:
+    probes = make(replace(EXACT, dry_counts=4000.0, wet_counts=100.0))
+    assert read(probes, theta=0.6) == [0]
+    assert read(make(replace(EXACT, drift_counts_per_day=500)), 5 * DAY_MS) == [ADC_MAX]
+
+
+@given(
+    theta=st.floats(allow_nan=True, allow_infinity=True),
+    head=st.floats(allow_nan=True, allow_infinity=True),
+    temp=st.floats(-60, 90),
+    time_ms=st.integers(0, 30 * YEAR_MS),
+    kind=st.sampled_from(["capacitive", "tensiometer"]),
+    fault=st.sampled_from(list(ProbeFault)),
+    magnitude=st.sampled_from([-4, -2, 0, 7, 5000]) | st.integers(-4, 10_000),
+)
+def test_a_reading_is_always_counts_or_an_error_code(
+    theta: float,
+    head: float,
+    temp: float,
+    time_ms: int,
+    kind: Any,
+    fault: ProbeFault,
+    magnitude: int,
+) -> None:
+    probes = make(Probe(kind=kind, warmup_counts=50, temperature_counts_per_c=3), temp_c=temp)
+    for active in (False, True, False):
+        if fault is ProbeFault.OPEN and magnitude < -4:
+            continue
+        probes.set_fault(0, 0, fault, active, magnitude)
+        counts = read(probes, time_ms, theta, head)[0]
+        assert 0 <= counts <= ADC_MAX or counts in {-1, -2, -3, -4}
+
+
+# --- faults
+
+
+def test_a_stuck_probe_keeps_its_last_reading_until_it_is_freed() -> None:
+    probes = make(EXACT)
+    read(probes, 0, theta=0.225)
+    probes.set_fault(0, 0, ProbeFault.STUCK, True)
+    assert read(probes, HOUR_MS, theta=0.4) == [2150]
+    probes.set_fault(0, 0, ProbeFault.STUCK, False)
+    assert read(probes, HOUR_MS, theta=0.27) == [1980]
+
+
+def test_a_probe_stuck_from_the_start_keeps_its_first_reading() -> None:
+    probes = make(EXACT)
+    probes.set_fault(0, 0, ProbeFault.STUCK, True)
+    assert read(probes, 0, theta=0.27) == [1980]
+    assert read(probes, HOUR_MS, theta=0.1) == [1980]
+
+
+def test_a_drifting_probe_moves_from_the_start_of_the_fault() -> None:
+    probes = make(EXACT)
+    probes.set_fault(2 * DAY_MS, 0, ProbeFault.DRIFT, True, 24.0)
+    assert read(probes, 2 * DAY_MS) == [2150]
+    assert read(probes, 2 * DAY_MS + 6 * HOUR_MS) == [2156]
+    probes.set_fault(3 * DAY_MS, 0, ProbeFault.DRIFT, False)
+    assert read(probes, 3 * DAY_MS) == [2150]
+
+
+def test_a_spike_shifts_every_reading_while_it_lasts() -> None:
+    probes = make(EXACT)
+    probes.set_fault(0, 0, ProbeFault.SPIKE, True, -300.0)
+    assert read(probes) == [1850]
+    probes.set_fault(0, 0, ProbeFault.SPIKE, False)
+    assert read(probes) == [2150]
+
+
+def test_a_broken_wire_reads_the_rail_or_an_error_code() -> None:
+    probes = make(EXACT)
+    probes.set_fault(0, 0, ProbeFault.OPEN, True)
+    assert read(probes) == [ADC_MAX]
+    probes.set_fault(0, 0, ProbeFault.OPEN, True, float(ErrorCode.UNAVAILABLE))
+    assert read(probes) == [ErrorCode.UNAVAILABLE]
+    with pytest.raises(ValueError, match="magnitude = -77"):
+        probes.set_fault(0, 0, ProbeFault.OPEN, True, -77)
+
+
+def test_a_fault_touches_its_zone_only() -> None:
+    probes = make(EXACT, EXACT, EXACT)
+    probes.set_fault(0, 1, ProbeFault.OPEN, True)
+    assert read(probes) == [2150, ADC_MAX, 2150]
+
+
+def test_a_snapshot_brings_state_and_faults_back() -> None:
+    probes = make(EXACT)
+    read(probes, 0)
+    probes.set_fault(0, 0, ProbeFault.STUCK, True)
+    kept = probes.snapshot()
+    probes.set_fault(0, 0, ProbeFault.STUCK, False)
+    probes.warm(HOUR_MS / 1000, 35.0)
+    read(probes, HOUR_MS, theta=0.4)
+    probes.restore(kept)
+    assert read(probes, HOUR_MS, theta=0.4) == [2150]
+    assert probes.state[0, S.TEMP_C] == 15.0
+
+
+# --- soil temperature
+
+
+def test_the_damping_depth_is_that_of_the_textbook() -> None:
+    # Campbell and Norman (1998): about 0.1 m for the day, about 2 m for the year
+    assert damping_depth_m(5e-7) == pytest.approx(0.117, abs=0.001)
+    assert damping_depth_m(5e-7, 365 * 86_400) == pytest.approx(2.24, abs=0.01)
+
+
+@pytest.mark.parametrize("depths", [0.5, 1.0, 2.0])
+def test_the_daily_wave_is_damped_as_at_the_depth_of_the_probe(depths: float) -> None:
+    probes = make(replace(EXACT, depth_m=depths * damping_depth_m(5e-7)), temp_c=20.0)
+    hours = np.arange(0, 30 * 24, 1 / 6)
+    temps = []
+    for hour in hours:
+        probes.warm(600.0, 20.0 + 10.0 * np.sin(2 * pi * (hour + 1 / 12) / 24))
+        temps.append(probes.state[0, S.TEMP_C])
+    last_day = np.array(temps[-144:])
+    assert (last_day.max() - last_day.min()) / 2 == pytest.approx(10 * e**-depths, rel=0.01)
+    lag_h = hours[-144:][last_day.argmax()] % 24 + 1 / 6 - 6
+    assert lag_h == pytest.approx(atan(sqrt(e ** (2 * depths) - 1)) * 24 / (2 * pi), abs=0.2)
+
+
+@given(st.lists(st.floats(1.0, 40_000.0), min_size=1, max_size=8), st.floats(-20, 45))
+def test_soil_temperature_does_not_depend_on_how_an_interval_is_cut(
+    pieces: list[float], air_c: float
+) -> None:
+    cut, whole = make(EXACT), make(EXACT)
+    for piece in pieces:
+        cut.warm(piece, air_c)
+    whole.warm(sum(pieces), air_c)
+    assert cut.state[0, S.TEMP_C] == pytest.approx(whole.state[0, S.TEMP_C], abs=1e-9)
+
+
+def test_a_probe_at_the_surface_has_air_temperature() -> None:
+    probes = make(replace(EXACT, depth_m=0.0))
+    probes.warm(600, 31.237)
+    readings = np.zeros((1, 4), dtype=np.int32)
+    probes.sample(0, new_observed(1), readings)
+    assert readings[0, 1] == 3124
+
+
+# --- configuration
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "magic"}, "kind = 'magic': permitted are 'capacitive', 'tensiometer'"),
+        ({"dry_counts": 5000}, r"dry_counts = 5000 counts: permitted are 0 \.\. 4095"),
+        ({"dry_counts": 1300}, "must differ"),
+        ({"theta_wet": 0.0}, "theta_wet = 0.0 m3 m-3"),
+        ({"curve": (0.5, 0.2)}, "three coefficients"),
+        ({"curve": "cubic"}, "curve = 'cubic'"),
+        ({"adc_bits": 16}, r"adc_bits = 16 bits: permitted are 4 \.\. 12"),
+        ({"noise_counts": nan}, "noise_counts = nan"),
+    ],
+)
+def test_a_wrong_probe_is_refused_with_value_and_range(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(EXACT, **change)
+
+
+def test_parameters_have_a_row_a_zone() -> None:
+    probes = make(EXACT, replace(EXACT, noise_counts=9.0))
+    assert probes.parameters.shape == (2, len(P))
+    assert probes.parameters[1, P.NOISE_COUNTS] == 9.0
+    assert isnan(probes.state[0, S.LAST])
+
+
+# --- rain gauge
+
+
+@given(st.lists(st.floats(0, 20), max_size=50), st.sampled_from([0.1, 0.2, 0.254, 0.5]))
+def test_a_rain_gauge_loses_no_more_than_the_bucket_holds(rains: list[float], size: float) -> None:
+    gauge = RainGauge(size)
+    tips = sum(gauge.add(rain) for rain in rains)
+    assert tips == gauge.tips
+    assert -1e-6 <= sum(rains) - tips * size < size + 1e-6
+
+
+def test_a_rain_gauge_tips_for_every_bucket() -> None:
+    gauge = RainGauge(0.2)
+    assert [gauge.add(0.1) for _ in range(6)] == [0, 1, 0, 1, 0, 1]
+    assert gauge.add(1.05) == 5
+    with pytest.raises(ValueError, match="rain_mm = -1"):
+        gauge.add(-1.0)
