@@ -1,0 +1,749 @@
+"""The eight host calls, and a step, as functions over arrays: written once, for every path.
+
+A guest's host state is one row of `int64` (columns below), a tape buffer, and the guest's memory
+as bytes.  The ordinary path calls these functions from Python callbacks; the fast path compiles
+them into native callbacks (`native_callbacks`) and a native loop over all zones (`native_step`).
+Both live in this file because numba's cache does not notice a change in another file.
+
+Any integer is a legal argument of a host call.  A call checks in this order: allowed by the
+profile, call budget, pointers, byte budget; the first that fails stops the guest.  Only then are
+values checked, and a wrong one is answered by an error code.  A call that stops the guest leaves
+no record of itself on the tape, only the trap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from guest.abi import Call, ErrorCode, Sensor, TrapKind
+
+__all__ = [
+    "LONGEST_WAKE_MS",
+    "MAX_LOG_BYTES",
+    "MAX_MESSAGE_BYTES",
+    "MAX_PINS",
+    "MAX_TOPIC_BYTES",
+    "NEVER_MS",
+    "ROW",
+    "begin",
+    "delay_ms",
+    "finish",
+    "get_config",
+    "log_int",
+    "mqtt_publish",
+    "native_callbacks",
+    "native_step",
+    "now_s",
+    "put_boot",
+    "put_param_set",
+    "put_return",
+    "read_sensor",
+    "renew_budget",
+    "set_output",
+    "stop",
+    "topic_allowed",
+    "utf8_valid",
+    "wasm_log",
+]
+
+MAX_TOPIC_BYTES: Final = 64
+MAX_MESSAGE_BYTES: Final = 512
+MAX_LOG_BYTES: Final = 256
+MAX_PINS: Final = 16
+LONGEST_WAKE_MS: Final = 86_400_000
+NEVER_MS: Final = 1 << 62
+"""Wake time of a guest that does not want to run again."""
+
+# Columns of the row of one guest.
+TIME: Final = 0  # virtual time of this run [ms since 1970]
+DELAYED: Final = 1  # delays asked for in this run [ms]
+WAKE: Final = 2  # absolute time of the next run [ms]
+TRAP: Final = 3  # TrapKind, 0 while running
+TRAP_CALL: Final = 4  # the host call that stopped the guest, 0 if none did
+ONLINE: Final = 5
+CALLS: Final = 6  # used in this run
+LOGGED: Final = 7
+PUBLISHED: Final = 8
+CALL_LIMIT: Final = 9
+LOG_LIMIT: Final = 10
+PUBLISH_LIMIT: Final = 11
+ALLOWED: Final = 12  # bit set of Call
+FUEL: Final = 13
+TICKS: Final = 14  # epoch ticks until the deadline
+TAPING: Final = 15
+POSITION: Final = 16  # bytes on the tape
+FLOW_READ: Final = 17
+READINGS: Final = 18  # 4 columns, in the order of Sensor
+CONFIG: Final = 22  # 3 columns, in the order of ConfigKey
+PIN_COUNT: Final = 25
+PINS: Final = 26
+OUTPUTS: Final = PINS + MAX_PINS
+EVER_SET: Final = OUTPUTS + MAX_PINS  # bit set of outputs
+RESULT: Final = EVER_SET + 1  # what init, step or main returned last
+# What only the fast path uses.
+CONTEXT: Final = RESULT + 1  # wasmtime_context_t*
+HAS_MEMORY: Final = CONTEXT + 1
+MEMORY: Final = HAS_MEMORY + 1  # wasmtime_memory_t, 24 bytes
+STEP: Final = MEMORY + 3  # wasmtime_func_t, 16 bytes
+TRAP_POINTER: Final = STEP + 2
+ERROR_POINTER: Final = TRAP_POINTER + 1
+TAPE_ADDRESS: Final = ERROR_POINTER + 1
+TAPE_CAPACITY: Final = TAPE_ADDRESS + 1
+TAPE_ROOM: Final = TAPE_CAPACITY + 1  # the most that one run can write
+PREFIX_ADDRESS: Final = TAPE_ROOM + 1
+PREFIX_LENGTH: Final = PREFIX_ADDRESS + 1
+ROW: Final = PREFIX_LENGTH + 1
+
+# Columns of the header that the native code shares: one for all zones of a host.
+CURRENT: Final = 0  # address of the row of the running guest
+ZONES: Final = 1
+ROWS_ADDRESS: Final = 2
+ARGUMENTS: Final = 3  # two wasmtime_val_raw_t, 16 bytes each
+EXTERN: Final = 7  # wasmtime_extern_t, 32 bytes
+TRAP_OUT: Final = 11
+CODE: Final = 12
+NAMES: Final = 13  # "memory" and "levada", the text of our traps
+HEADER: Final = 15
+HEADER_NAMES: Final = b"memory\0\0levada\0\0"
+
+OK: Final = int(ErrorCode.OK)
+INVALID: Final = int(ErrorCode.INVALID)
+REFUSED: Final = int(ErrorCode.REFUSED)
+OFFLINE: Final = int(ErrorCode.OFFLINE)
+FLOW: Final = int(Sensor.FLOW)
+
+CALL_STEP: Final = int(Call.STEP)
+CALL_READ_SENSOR: Final = int(Call.READ_SENSOR)
+CALL_SET_OUTPUT: Final = int(Call.SET_OUTPUT)
+CALL_GET_CONFIG: Final = int(Call.GET_CONFIG)
+CALL_MQTT_PUBLISH: Final = int(Call.MQTT_PUBLISH)
+CALL_WASM_LOG: Final = int(Call.WASM_LOG)
+CALL_LOG_INT: Final = int(Call.LOG_INT)
+CALL_DELAY_MS: Final = int(Call.DELAY_MS)
+CALL_NOW_S: Final = int(Call.NOW_S)
+CALL_RETURN: Final = int(Call.RETURN)
+CALL_TRAP: Final = int(Call.TRAP)
+CALL_PARAM_SET: Final = int(Call.PARAM_SET)
+CALL_BOOT: Final = int(Call.BOOT)
+
+TRAP_DENIED: Final = int(TrapKind.DENIED)
+TRAP_HOST_CALLS: Final = int(TrapKind.HOST_CALLS)
+TRAP_POINTER_KIND: Final = int(TrapKind.POINTER)
+TRAP_LOG_BYTES: Final = int(TrapKind.LOG_BYTES)
+TRAP_PUBLISH_BYTES: Final = int(TrapKind.PUBLISH_BYTES)
+TRAP_GUEST_FAULT: Final = int(TrapKind.GUEST_FAULT)
+TRAP_OTHER: Final = int(TrapKind.OTHER)
+
+TRAP_KINDS: Final = tuple(
+    int(kind)
+    for kind in (
+        TrapKind.STACK_OVERFLOW,
+        TrapKind.MEMORY_OUT_OF_BOUNDS,
+        TrapKind.OTHER,  # misaligned atomic
+        TrapKind.BAD_INDIRECT_CALL,  # table out of bounds
+        TrapKind.BAD_INDIRECT_CALL,  # null
+        TrapKind.BAD_INDIRECT_CALL,  # wrong signature
+        TrapKind.INTEGER_DIVIDE,  # overflow
+        TrapKind.INTEGER_DIVIDE,  # by zero
+        TrapKind.OTHER,  # float to integer
+        TrapKind.UNREACHABLE,
+        TrapKind.DEADLINE,  # epoch
+        TrapKind.OUT_OF_FUEL,
+    )
+)
+"""TrapKind by wasmtime's trap code (wasmtime.h, `wasmtime_trap_code_enum`)."""
+
+Row = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+jit: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
+    cache=True, nogil=True, error_model="numpy"
+)
+
+
+# Tape records: `guest.tape` describes and decodes them.
+
+
+@jit
+def _put8(z: Row, tape: Bytes, value: int) -> None:
+    tape[z[POSITION]] = value & 0xFF
+    z[POSITION] += 1
+
+
+@jit
+def _put(z: Row, tape: Bytes, value: int, size: int) -> None:
+    at = z[POSITION]
+    for k in range(size):
+        tape[at + k] = (value >> (8 * k)) & 0xFF
+    z[POSITION] = at + size
+
+
+@jit
+def _put_text(z: Row, tape: Bytes, memory: Bytes, start: int, size: int) -> None:
+    _put(z, tape, size, 2)
+    at = z[POSITION]
+    for k in range(size):
+        tape[at + k] = memory[start + k]
+    z[POSITION] = at + size
+
+
+@jit
+def _put_call(z: Row, tape: Bytes, call: int, a: int) -> None:
+    if z[TAPING] != 0:
+        _put8(z, tape, call)
+        _put(z, tape, a, 4)
+
+
+@jit
+def _put_call2(z: Row, tape: Bytes, call: int, a: int, b: int) -> None:
+    if z[TAPING] != 0:
+        _put8(z, tape, call)
+        _put(z, tape, a, 4)
+        _put(z, tape, b, 4)
+
+
+@jit
+def put_boot(z: Row, tape: Bytes, time_ms: int) -> None:
+    """Record that the guest is instantiated at `time_ms`."""
+    if z[TAPING] != 0:
+        _put8(z, tape, CALL_BOOT)
+        _put(z, tape, time_ms, 8)
+
+
+@jit
+def put_return(z: Row, tape: Bytes, result: int) -> None:
+    """Record what the guest returned."""
+    z[RESULT] = result
+    _put_call(z, tape, CALL_RETURN, result)
+
+
+@jit
+def put_param_set(z: Row, tape: Bytes, parameter: int, value: int, result: int) -> None:
+    """Record that the host set a parameter."""
+    if z[TAPING] != 0:
+        _put_call2(z, tape, CALL_PARAM_SET, parameter, value)
+        _put(z, tape, result, 4)
+
+
+# One run of a guest.
+
+
+@jit
+def renew_budget(z: Row) -> None:
+    """Give the guest what one run may use."""
+    z[CALLS] = 0
+    z[LOGGED] = 0
+    z[PUBLISHED] = 0
+
+
+@jit
+def begin(z: Row, tape: Bytes, time_ms: int, entry: int) -> None:
+    """Start a run at virtual `time_ms`; `entry` is 0 for init, 1 for step, 2 for main."""
+    renew_budget(z)
+    z[TIME] = time_ms
+    z[DELAYED] = 0
+    if z[TAPING] != 0:
+        _put8(z, tape, CALL_STEP)
+        _put(z, tape, time_ms, 8)
+        _put8(z, tape, entry)
+
+
+@jit
+def inject(z: Row, readings: npt.NDArray[np.int32]) -> None:
+    """Set what `read_sensor` answers in the coming run."""
+    for k in range(4):
+        z[READINGS + k] = readings[k]
+    z[FLOW_READ] = 0
+
+
+@jit
+def stop(z: Row, tape: Bytes, kind: int) -> None:
+    """Stop the guest: safe state, every output 0."""
+    z[TRAP] = kind
+    for k in range(z[PIN_COUNT]):
+        z[OUTPUTS + k] = 0
+    if z[TAPING] != 0:
+        _put8(z, tape, CALL_TRAP)
+        _put8(z, tape, kind)
+
+
+@jit
+def finish(z: Row, tape: Bytes, result: int, shortest_ms: int) -> None:
+    """End a run of `init` or `step` that returned `result`: next wake, or a fault."""
+    put_return(z, tape, result)
+    if result < 0:
+        stop(z, tape, TRAP_GUEST_FAULT)
+    else:
+        z[WAKE] = z[TIME] + z[DELAYED] + min(max(result, shortest_ms), LONGEST_WAKE_MS)
+
+
+# The host calls.
+
+
+@jit
+def _refuse(z: Row, call: int, kind: int) -> None:
+    z[TRAP] = kind
+    z[TRAP_CALL] = call
+
+
+@jit
+def _enter(z: Row, call: int) -> bool:
+    """Whether the call may go on: allowed by the profile, and within the budget of calls."""
+    if (z[ALLOWED] >> call) & 1 == 0:
+        _refuse(z, call, TRAP_DENIED)
+        return False
+    z[CALLS] += 1
+    if z[CALLS] > z[CALL_LIMIT]:
+        _refuse(z, call, TRAP_HOST_CALLS)
+        return False
+    return True
+
+
+@jit
+def _length(memory: Bytes, start: int) -> int:
+    """Bytes before the NUL, or -1 if there is none before the end of memory."""
+    for k in range(start, memory.size):
+        if memory[k] == 0:
+            return k - start
+    return -1
+
+
+@jit
+def read_sensor(z: Row, tape: Bytes, kind: int) -> int:
+    """Injected reading; flow counts pulses since it was last read."""
+    if not _enter(z, CALL_READ_SENSOR):
+        return 0
+    result = INVALID
+    if kind >= 0 and kind < 4:
+        result = z[READINGS + kind]
+        if kind == FLOW and result >= 0:
+            if z[FLOW_READ] != 0:
+                result = 0
+            z[FLOW_READ] = 1
+    _put_call2(z, tape, CALL_READ_SENSOR, kind, result)
+    return result
+
+
+@jit
+def set_output(z: Row, tape: Bytes, pin: int, state: int) -> int:
+    """Command an output; a pin outside the pin map is ignored."""
+    if not _enter(z, CALL_SET_OUTPUT):
+        return 0
+    for k in range(z[PIN_COUNT]):
+        if z[PINS + k] == pin:
+            z[OUTPUTS + k] = 1 if state != 0 else 0
+            z[EVER_SET] |= 1 << k
+    _put_call2(z, tape, CALL_SET_OUTPUT, pin, state)
+    return 0
+
+
+@jit
+def get_config(z: Row, tape: Bytes, key: int) -> int:
+    """Calibration counts."""
+    if not _enter(z, CALL_GET_CONFIG):
+        return 0
+    result = INVALID
+    if key >= 0 and key < 3:
+        result = z[CONFIG + key]
+    _put_call2(z, tape, CALL_GET_CONFIG, key, result)
+    return result
+
+
+@jit
+def mqtt_publish(
+    z: Row, tape: Bytes, memory: Bytes, prefix: Bytes, topic: int, message: int
+) -> int:
+    """Publish, if the topic is the guest's to use; the tape has it as the guest gave it."""
+    if not _enter(z, CALL_MQTT_PUBLISH):
+        return 0
+    topic &= 0xFFFFFFFF
+    message &= 0xFFFFFFFF
+    topic_length = _length(memory, topic)
+    message_length = _length(memory, message)
+    if topic_length < 0 or message_length < 0:
+        _refuse(z, CALL_MQTT_PUBLISH, TRAP_POINTER_KIND)
+        return 0
+    topic_kept = min(topic_length, MAX_TOPIC_BYTES)
+    message_kept = min(message_length, MAX_MESSAGE_BYTES)
+    z[PUBLISHED] += topic_kept + message_kept
+    if z[PUBLISHED] > z[PUBLISH_LIMIT]:
+        _refuse(z, CALL_MQTT_PUBLISH, TRAP_PUBLISH_BYTES)
+        return 0
+    if (
+        message_length > MAX_MESSAGE_BYTES
+        or not topic_allowed(memory, topic, topic_length, prefix)
+        or not utf8_valid(memory, message, message_length)
+    ):
+        result = REFUSED
+    elif z[ONLINE] == 0:
+        result = OFFLINE
+    else:
+        result = OK
+    if z[TAPING] != 0:
+        _put8(z, tape, CALL_MQTT_PUBLISH)
+        _put_text(z, tape, memory, topic, topic_kept)
+        _put_text(z, tape, memory, message, message_kept)
+        _put(z, tape, result, 4)
+    return result
+
+
+@jit
+def wasm_log(z: Row, tape: Bytes, memory: Bytes, message: int) -> int:
+    """Log a text; longer ones are cut."""
+    if not _enter(z, CALL_WASM_LOG):
+        return 0
+    message &= 0xFFFFFFFF
+    length = _length(memory, message)
+    if length < 0:
+        _refuse(z, CALL_WASM_LOG, TRAP_POINTER_KIND)
+        return 0
+    kept = min(length, MAX_LOG_BYTES)
+    z[LOGGED] += kept
+    if z[LOGGED] > z[LOG_LIMIT]:
+        _refuse(z, CALL_WASM_LOG, TRAP_LOG_BYTES)
+        return 0
+    if z[TAPING] != 0:
+        _put8(z, tape, CALL_WASM_LOG)
+        _put_text(z, tape, memory, message, kept)
+    return 0
+
+
+@jit
+def log_int(z: Row, tape: Bytes, value: int) -> int:
+    """Log a number; it counts 4 bytes."""
+    if not _enter(z, CALL_LOG_INT):
+        return 0
+    z[LOGGED] += 4
+    if z[LOGGED] > z[LOG_LIMIT]:
+        _refuse(z, CALL_LOG_INT, TRAP_LOG_BYTES)
+        return 0
+    _put_call(z, tape, CALL_LOG_INT, value)
+    return 0
+
+
+@jit
+def delay_ms(z: Row, tape: Bytes, ms: int) -> int:
+    """Let virtual time pass; nothing waits here."""
+    if not _enter(z, CALL_DELAY_MS):
+        return 0
+    z[DELAYED] += max(ms, 0)
+    _put_call(z, tape, CALL_DELAY_MS, ms)
+    return 0
+
+
+@jit
+def now_s(z: Row, tape: Bytes) -> int:
+    """Virtual seconds since 1970, as i32."""
+    if not _enter(z, CALL_NOW_S):
+        return 0
+    result = (z[TIME] + z[DELAYED]) // 1000
+    result = ((result + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+    _put_call(z, tape, CALL_NOW_S, result)
+    return result
+
+
+@jit
+def topic_allowed(memory: Bytes, start: int, size: int, prefix: Bytes) -> bool:
+    """The rule of `guest.topic.resolve_topic`, for bytes.
+
+    `prefix` holds the node's own prefix, a NUL, and the alias that old binaries use.
+    """
+    if size == 0 or size > MAX_TOPIC_BYTES or not utf8_valid(memory, start, size):
+        return False
+    level = 0  # bytes in this level so far
+    dots = 0  # of which dots
+    slashes = 0
+    for k in range(size + 1):
+        c = 0x2F if k == size else memory[start + k]
+        if c == 0x2F:
+            if level == 0 or (dots == level and level <= 2):
+                return False
+            level = 0
+            dots = 0
+            slashes += 1
+        elif c < 0x20 or c == 0x7F or c == 0x23 or c == 0x24 or c == 0x2B:  # control # $ +
+            return False
+        else:
+            level += 1
+            if c == 0x2E:
+                dots += 1
+    if slashes == 1:  # the one that closes the only level
+        return True
+    matches = True
+    k = 0
+    for i in range(prefix.size + 1):
+        if i == prefix.size or prefix[i] == 0:
+            if matches:
+                return True
+            matches = True
+            k = 0
+        else:
+            if k >= size or memory[start + k] != prefix[i]:
+                matches = False
+            k += 1
+    return False
+
+
+@jit
+def utf8_valid(memory: Bytes, start: int, size: int) -> bool:
+    """Whether the bytes are UTF-8 as RFC 3629, section 4 defines it."""
+    k = 0
+    while k < size:
+        lead = memory[start + k]
+        k += 1
+        if lead < 0x80:
+            continue
+        low = 0x80
+        high = 0xBF
+        if lead >= 0xC2 and lead <= 0xDF:
+            tail = 1
+        elif lead >= 0xE0 and lead <= 0xEF:
+            tail = 2
+            if lead == 0xE0:  # else longer than needed
+                low = 0xA0
+            elif lead == 0xED:  # surrogates
+                high = 0x9F
+        elif lead >= 0xF0 and lead <= 0xF4:
+            tail = 3
+            if lead == 0xF0:
+                low = 0x90
+            elif lead == 0xF4:  # beyond U+10FFFF
+                high = 0x8F
+        else:
+            return False
+        if k + tail > size:
+            return False
+        for i in range(tail):
+            c = memory[start + k + i]
+            if c < low or c > high:
+                return False
+            low = 0x80
+            high = 0xBF
+        k += tail
+    return True
+
+
+# The fast path: the same functions behind C signatures.  Names are those of wasmtime's C API;
+# `guest.fastpath` makes them known to numba before the functions below are compiled or loaded.
+
+_I64 = types.int64
+_PTR = types.voidptr
+
+C_FUNCTIONS: Final = {
+    "wasmtime_context_set_fuel": _I64(_I64, _I64),
+    "wasmtime_context_set_epoch_deadline": types.void(_I64, _I64),
+    "wasmtime_func_call_unchecked": _I64(_I64, _I64, _I64, _I64, _I64),
+    "wasmtime_trap_new": _I64(_I64, _I64),
+    "wasmtime_trap_code": types.boolean(_I64, _I64),
+    "wasmtime_memory_data": _I64(_I64, _I64),
+    "wasmtime_memory_data_size": _I64(_I64, _I64),
+    "wasmtime_caller_context": _I64(_PTR),
+    "wasmtime_caller_export_get": types.boolean(_PTR, _I64, _I64, _I64),
+}
+
+_set_fuel, _set_deadline, _call, _trap_new, _trap_code, _data, _data_size, _context, _export = (
+    types.ExternalFunction(name, signature) for name, signature in C_FUNCTIONS.items()
+)
+
+
+@intrinsic  # type: ignore[misc]  # numba has no types
+def _pointer(typing_context: Any, address: Any) -> Any:
+    """The integer as a C pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return _PTR(_I64), generate
+
+
+@jit
+def _ints(address: int, size: int) -> Row:
+    return numba.carray(_pointer(address), (size,), np.int64)  # type: ignore[no-any-return]
+
+
+@jit
+def _bytes(address: int, size: int) -> Bytes:
+    return numba.carray(_pointer(address), (size,), np.uint8)  # type: ignore[no-any-return]
+
+
+@jit
+def _native_memory(header: Row, z: Row, caller: Any) -> Bytes:
+    """The guest's memory as it is now; empty if it exports none."""
+    if z[HAS_MEMORY] == 0:
+        z[CONTEXT] = _context(caller)
+        base = header.ctypes.data
+        if not _export(caller, base + 8 * NAMES, 6, base + 8 * EXTERN):
+            return _bytes(base, 0)
+        if header[EXTERN] & 0xFF != 3:  # WASMTIME_EXTERN_MEMORY
+            return _bytes(base, 0)
+        for k in range(3):
+            z[MEMORY + k] = header[EXTERN + 1 + k]
+        z[HAS_MEMORY] = 1
+    memory = header[CURRENT] + 8 * MEMORY
+    return _bytes(_data(z[CONTEXT], memory), _data_size(z[CONTEXT], memory))
+
+
+@jit
+def _native_trap(header: Row, z: Row) -> int:
+    """NULL, or a trap for wasmtime to raise."""
+    if z[TRAP] == 0:
+        return 0
+    return _trap_new(header.ctypes.data + 8 * (NAMES + 1), 6)  # type: ignore[no-any-return]
+
+
+def native_callbacks() -> dict[str, int]:
+    """Addresses of the host calls as `wasmtime_func_unchecked_callback_t`, by import name."""
+    callback = numba.cfunc(_I64(_PTR, _PTR, _PTR, types.uint64), cache=True)
+
+    @callback
+    def c_read_sensor(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        raw[0] = read_sensor(z, tape, np.int64(raw[0]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_set_output(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        set_output(z, tape, np.int64(raw[0]), np.int64(raw[4]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_get_config(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        raw[0] = get_config(z, tape, np.int64(raw[0]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_mqtt_publish(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        prefix = _bytes(z[PREFIX_ADDRESS], z[PREFIX_LENGTH])
+        memory = _native_memory(header, z, caller)
+        raw[0] = mqtt_publish(z, tape, memory, prefix, np.int64(raw[0]), np.int64(raw[4]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_wasm_log(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        wasm_log(z, tape, _native_memory(header, z, caller), np.int64(raw[0]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_log_int(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        log_int(z, tape, np.int64(raw[0]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_delay_ms(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        delay_ms(z, tape, np.int64(raw[0]))
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    @callback
+    def c_now_s(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = numba.carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = numba.carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        raw[0] = now_s(z, tape)
+        return _native_trap(header, z)  # type: ignore[no-any-return]
+
+    return {
+        "read_sensor": c_read_sensor.address,
+        "set_output": c_set_output.address,
+        "get_config": c_get_config.address,
+        "mqtt_publish": c_mqtt_publish.address,
+        "wasm_log": c_wasm_log.address,
+        "log_int": c_log_int.address,
+        "delay_ms": c_delay_ms.address,
+        "now_s": c_now_s.address,
+    }
+
+
+def native_step() -> Callable[[int, int, npt.NDArray[np.int32]], int]:
+    """The loop over zones: `(header address, time_ms, readings[n, 4]) -> packed`.
+
+    Packed are the number of zones stepped, `<< 24` the number of traps, `<< 48` the number of
+    tapes without room for another run; -1 if `readings` has the wrong shape.
+    """
+
+    @numba.njit(  # type: ignore[misc]  # numba has no types
+        _I64(_I64, _I64, types.Array(types.int32, 2, "C")),
+        cache=True,
+        nogil=True,
+        error_model="numpy",
+    )
+    def step_zones(address: int, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
+        header = _ints(address, HEADER)
+        if readings.shape[0] != header[ZONES] or readings.shape[1] != 4:
+            return -1
+        stepped = 0
+        traps = 0
+        full = 0
+        for zone in range(header[ZONES]):
+            row = header[ROWS_ADDRESS] + zone * (8 * ROW)
+            z = _ints(row, ROW)
+            if z[TRAP] != 0 or z[WAKE] > time_ms:
+                continue
+            stepped += 1
+            tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+            inject(z, readings[zone])
+            begin(z, tape, time_ms, 1)
+            header[CURRENT] = row
+            header[TRAP_OUT] = 0
+            header[ARGUMENTS] = 0
+            _set_fuel(z[CONTEXT], z[FUEL])
+            _set_deadline(z[CONTEXT], z[TICKS])
+            error = _call(
+                z[CONTEXT], row + 8 * STEP, address + 8 * ARGUMENTS, 1, address + 8 * TRAP_OUT
+            )
+            if error == 0 and header[TRAP_OUT] == 0:
+                result = ((header[ARGUMENTS] + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+                finish(z, tape, result, 1)
+            else:
+                z[ERROR_POINTER] = error
+                z[TRAP_POINTER] = header[TRAP_OUT]
+                kind = z[TRAP]
+                if kind == 0:
+                    kind = TRAP_OTHER
+                    if header[TRAP_OUT] != 0 and _trap_code(header[TRAP_OUT], address + 8 * CODE):
+                        code = header[CODE] & 0xFF
+                        if code < len(TRAP_KINDS):
+                            kind = TRAP_KINDS[code]
+                stop(z, tape, kind)
+            if z[TRAP] != 0:
+                traps += 1
+            if z[POSITION] + z[TAPE_ROOM] > z[TAPE_CAPACITY]:
+                full += 1
+        return stepped | (traps << 24) | (full << 48)
+
+    return step_zones  # type: ignore[no-any-return]
