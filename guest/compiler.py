@@ -18,6 +18,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Final
 
 import wasmtime
@@ -26,7 +27,9 @@ from guest.errors import LimitError, ModuleError
 from guest.limits import Budget
 from guest.sections import sections, unsigned
 
-__all__ = ["MAX_STACK_BYTES", "compile_module", "engine"]
+__all__ = ["ENGINE_VERSION", "MAX_STACK_BYTES", "compile_module", "engine"]
+
+ENGINE_VERSION: Final = version("wasmtime")
 
 MAX_STACK_BYTES: Final = 256 * 1024
 """Native stack for guest code [bytes]; an ESP32 task has far less."""

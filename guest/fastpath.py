@@ -21,6 +21,7 @@ import wasmtime
 
 from guest import hostcalls
 from guest.abi import IMPORT_MODULE
+from guest.compiler import ENGINE_VERSION
 
 __all__ = ["Native", "native", "status"]
 
@@ -113,7 +114,7 @@ def _load() -> tuple[Native | None, str]:
         }
         return (
             Native(step=hostcalls.native_step(), callbacks=callbacks),
-            f"fast path: wasmtime {wasmtime.__version__} called from native code",
+            f"fast path: wasmtime {ENGINE_VERSION} called from native code",
         )
     except Exception as error:  # noqa: BLE001 - whatever is missing, the ordinary path works
         return None, f"ordinary path: {type(error).__name__}: {error}"

@@ -20,6 +20,7 @@ import wasmtime
 from guest import fastpath, hostcalls, tape
 from guest.abi import ABI_VERSION, Call, ErrorCode, TrapKind
 from guest.command import CommandThread
+from guest.compiler import ENGINE_VERSION, compile_module
 from guest.errors import GuestError, LinkError, ParameterError, Trap
 from guest.instances import Instances, PathName
 from guest.limits import EDGE, FOG, Budget, Profile
@@ -35,6 +36,8 @@ MAINS: Final = ("main", "__main_void", "_start", "__original_main")
 """Entry points of command guests, the first found is taken."""
 
 INIT, STEP, MAIN = 0, 1, 2
+I32_MIN: Final = -(1 << 31)
+I32_MAX: Final = (1 << 31) - 1
 
 
 class SimNodes:
@@ -67,8 +70,9 @@ class SimNodes:
         if n < 1 or len(names) != n:
             raise GuestError(f"{n} nodes with {len(names)} names: need one name for each, n >= 1")
         self.n = n
-        self.info: ModuleInfo = inspect(bytes(module))
         exports = _functions(module, budget)
+        self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
+        self._declared = {p.id: p for p in self.info.parameters}
         self.is_command = not {"init", "step"} <= exports.keys()
         mains = [name for name in MAINS if name in exports]
         if self.is_command and not mains:
@@ -297,32 +301,21 @@ class SimNodes:
         return result
 
     def _check_parameters(self, values: Mapping[int, int]) -> None:
-        known = self.info.parameters
         for parameter, value in values.items():
-            if known and parameter not in known:
-                names = ", ".join(f"{i} {p.name}" for i, p in known.items())
-                raise ParameterError(f"no parameter {parameter}; there are {names}")
-            low, high = (
-                (known[parameter].minimum, known[parameter].maximum)
-                if known
-                else (-(1 << 31), (1 << 31) - 1)
-            )
-            if not low <= value <= high:
-                raise ParameterError(
-                    f"parameter {self._parameter_name(parameter)} = {value}: "
-                    f"must be from {low} to {high}"
-                )
-
-    def _parameter_name(self, parameter: int) -> str:
-        known = self.info.parameters.get(parameter)
-        return known.name if known is not None else str(parameter)
+            if self._declared:
+                self.info.parameter(parameter).check(value)
+            elif not I32_MIN <= value <= I32_MAX:
+                raise ParameterError(f"parameter {parameter} = {value}: not an integer of 32 bits")
 
     def _refused(self, parameter: int, value: int) -> ParameterError:
-        text = f"parameter {self._parameter_name(parameter)} = {value}: the guest refuses it"
-        known = self.info.parameters.get(parameter)
-        if known is not None:
-            text += f" (declared range {known.minimum} to {known.maximum})"
-        return ParameterError(text)
+        declared = self._declared.get(parameter)
+        if declared is None:
+            return ParameterError(f"parameter {parameter} = {value}: the guest refuses it")
+        return ParameterError(
+            f"{declared.name} = {value} {declared.unit}".rstrip()
+            + ": the guest refuses it, although it declares "
+            f"{declared.minimum} to {declared.maximum}"
+        )
 
     # What happened
 
@@ -408,10 +401,10 @@ class WasmtimeNode:
         info = self.nodes.info
         return Birth(
             guest_sha256=info.sha256,
-            guest_name=info.name,
-            guest_version=info.version,
+            guest_name=info.metadata.name if info.metadata else "",
+            guest_version=info.metadata.version if info.metadata else "",
             abi_version=ABI_VERSION,
-            engine=f"wasmtime {wasmtime.__version__}",
+            engine=f"wasmtime {ENGINE_VERSION}",
             firmware="levada simulated node",
             boot_id=self._boot_id,
         )
@@ -473,8 +466,8 @@ class PureGuest:
         budget: Budget = Budget(),  # noqa: B008 - immutable
         profile: Profile = FOG,
     ) -> None:
-        self.info: ModuleInfo = inspect(bytes(module))
         self.functions = _functions(module, budget)
+        self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
         self._host = Instances(
             module,
             [name],
@@ -525,8 +518,6 @@ class PureGuest:
 
 def _functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
     """Exported functions and their types."""
-    from guest.compiler import compile_module
-
     return {
         item.name: item.type
         for item in compile_module(bytes(module), budget).exports

@@ -542,11 +542,11 @@ C_FUNCTIONS: Final = {
     "wasmtime_context_set_epoch_deadline": types.void(_I64, _I64),
     "wasmtime_func_call_unchecked": _I64(_I64, _I64, _I64, _I64, _I64),
     "wasmtime_trap_new": _I64(_I64, _I64),
-    "wasmtime_trap_code": types.boolean(_I64, _I64),
+    "wasmtime_trap_code": types.uint8(_I64, _I64),
     "wasmtime_memory_data": _I64(_I64, _I64),
     "wasmtime_memory_data_size": _I64(_I64, _I64),
     "wasmtime_caller_context": _I64(_PTR),
-    "wasmtime_caller_export_get": types.boolean(_PTR, _I64, _I64, _I64),
+    "wasmtime_caller_export_get": types.uint8(_PTR, _I64, _I64, _I64),
 }
 
 _set_fuel, _set_deadline, _call, _trap_new, _trap_code, _data, _data_size, _context, _export = (
