@@ -229,15 +229,18 @@ def settle_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArr
     while True:
         edge_ms = state[i, V.EDGE_MS]
         timer_ms = state[i, V.TIMER_MS]
-        if timer_ms <= time_ms and timer_ms <= edge_ms:
-            state[i, V.TIMER_MS] = np.inf
+        if -np.inf < timer_ms <= time_ms and timer_ms <= edge_ms:
             if state[i, V.POSITION] != 0.0:
-                state[i, V.EDGE_MS] = timer_ms + parameters[i, VP.CLOSING_MS]
+                state[i, V.TIMER_MS] = -np.inf
+                state[i, V.EDGE_MS] = min(edge_ms, timer_ms + parameters[i, VP.CLOSING_MS])
             else:
+                state[i, V.TIMER_MS] = np.inf
                 state[i, V.EDGE_MS] = np.inf
         elif edge_ms <= time_ms:
             state[i, V.EDGE_MS] = np.inf
             state[i, V.POSITION] = 1.0 - state[i, V.POSITION]
+            if state[i, V.POSITION] == 0.0:
+                state[i, V.TIMER_MS] = np.inf
             set_open(i, edge_ms, state)
         else:
             return
@@ -253,13 +256,18 @@ def command_valve(
         return
     settle_valve(i, time_ms, parameters, state)
     state[i, V.COMMANDED] = wanted
-    state[i, V.TIMER_MS] = time_ms + parameters[i, VP.MAX_OPEN_MS] if wanted != 0.0 else np.inf
-    if wanted == state[i, V.POSITION]:
+    if wanted != 0.0:
+        if state[i, V.POSITION] == 0.0:
+            state[i, V.EDGE_MS] = time_ms + parameters[i, VP.OPENING_MS]
+            state[i, V.TIMER_MS] = time_ms + parameters[i, VP.MAX_OPEN_MS]
+        elif state[i, V.TIMER_MS] != -np.inf:
+            # still open: the timer goes on, or a toggling guest would hold the valve open for ever
+            state[i, V.EDGE_MS] = np.inf
+    elif state[i, V.POSITION] == 0.0:
         state[i, V.EDGE_MS] = np.inf
-    elif wanted != 0.0:
-        state[i, V.EDGE_MS] = time_ms + parameters[i, VP.OPENING_MS]
+        state[i, V.TIMER_MS] = np.inf
     else:
-        state[i, V.EDGE_MS] = time_ms + parameters[i, VP.CLOSING_MS]
+        state[i, V.EDGE_MS] = min(state[i, V.EDGE_MS], time_ms + parameters[i, VP.CLOSING_MS])
     settle_valve(i, time_ms, parameters, state)
 
 
@@ -304,7 +312,9 @@ def valve_segment(
     simple = True
     while t_ms < t1_ms:
         settle_valve(i, t_ms, parameters, state)
-        next_ms = min(t1_ms, state[i, V.EDGE_MS], state[i, V.TIMER_MS])
+        next_ms = min(t1_ms, state[i, V.EDGE_MS])
+        if t_ms < state[i, V.TIMER_MS] < next_ms:
+            next_ms = state[i, V.TIMER_MS]
         if state[i, V.OPEN] != 0.0:
             flow = state[i, V.OPEN_L_MIN]
             state[i, V.OPEN_S] += (next_ms - t_ms) / 1000.0

@@ -70,7 +70,7 @@ class V(IntEnum):
     EDGE_MS = 3
     """When the drive changes position next; inf: not moving."""
     TIMER_MS = 4
-    """When the hardware timer closes; inf: not running."""
+    """When the hardware timer closes; inf: not running, -inf: it has closed, until it is closed."""
     STUCK = 5
     """0 free, 1 open, 2 closed."""
     OPEN_L_MIN = 6
@@ -120,7 +120,8 @@ class Valve:
     pulses_per_l: float = 450.0
     """Of the flow meter."""
     max_open_s: float | None = None
-    """Longest time the node's hardware leaves it commanded open; None: no such timer."""
+    """Longest time the node's hardware leaves it open, from the command to the command to close;
+    it opens again only when it has closed and is commanded anew.  None: no such timer."""
 
     def __post_init__(self) -> None:
         _check("flow_l_min", self.flow_l_min, 0.0, 1e5, "L/min")

@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.energy import (
+    NOT_MEASURED,
+    E,
+    EnergyProfile,
+    NodePower,
+    NodePowers,
+    Range,
+    W,
+    esp32,
+    open_circuit_v,
+)
+from sim.energy_constants import CONSTANTS, Constant, constant
+
+PAGE = Path(__file__).parents[2] / "docs" / "models" / "energy.md"
+DAY_S = 86_400.0
+ROUND = EnergyProfile(
+    name="round numbers",
+    supply_v=3.0,
+    sleep_ma=Range(1.0, 2.0, 4.0),
+    active_ma=Range(51.0, 102.0, 204.0),
+    wake_ms=Range(50.0, 100.0, 200.0),
+    instruction_ms=Range(0.001, 0.002, 0.004),
+    burst_mc=Range(10.0, 20.0, 40.0),
+    byte_mc=Range(0.01, 0.02, 0.04),
+)
+MAINS = NodePower(profile=ROUND, battery="none")
+QUIET = replace(ROUND, sleep_ma=Range(0.0, 0.0, 0.0))
+
+
+class Bench:
+    """Nodes with the arrays that the field would hand to them."""
+
+    def __init__(self, *nodes: NodePower) -> None:
+        self.nodes = NodePowers(nodes)
+        self.readings = np.zeros((len(nodes), 4), dtype=np.int32)
+        self.commanded = np.zeros(len(nodes), dtype=np.int8)
+
+    def run(self, dt_s: float, radiation_w_m2: float = 0.0, **work: float) -> bool:
+        for name, amount in work.items():
+            self.nodes.work[:, W[name.upper()]] += amount
+        return self.nodes.advance(dt_s, radiation_w_m2, self.commanded, self.readings)
+
+    def __getitem__(self, column: E) -> float:
+        return float(self.nodes.state[0, column])
+
+
+# --- consumption
+
+
+def test_a_day_of_deep_sleep_costs_what_the_datasheet_says() -> None:
+    bench = Bench(NodePower(battery="none"))
+    bench.run(DAY_S)
+    # 10 uA of the ESP32 and 1.6 uA of the regulator at 3.3 V
+    assert bench[E.ENERGY_J] == pytest.approx(11.6e-6 * DAY_S * 3.3, rel=1e-12)
+
+
+def test_every_quantity_costs_its_rate() -> None:
+    for work, millicoulomb in (
+        ({}, 0.0),
+        ({"wakes": 3}, 3 * 10.0),  # 100 mA above sleep for 100 ms
+        ({"wakes": 1, "instructions": 5_000}, 10.0 + 1.0),  # 10 ms at 100 mA
+        ({"wakes": 1, "bursts": 2}, 10.0 + 40.0),
+        ({"bursts": 1, "bytes": 500}, 20.0 + 10.0),
+    ):
+        bench = Bench(MAINS)
+        bench.run(600.0, **work)
+        assert bench[E.ENERGY_J] == pytest.approx((1200.0 + millicoulomb) * 3.0 / 1000)
+
+
+def test_holding_the_valve_costs_its_current_while_commanded() -> None:
+    bench = Bench(replace(MAINS, valve_ma=70.0))
+    bench.commanded[:] = 1
+    bench.run(100.0)
+    bench.commanded[:] = 0
+    bench.run(100.0)
+    assert bench[E.ENERGY_J] == pytest.approx((400.0 + 7000.0) * 3.0 / 1000)
+
+
+def test_work_is_charged_once() -> None:
+    bench = Bench(MAINS)
+    bench.run(1.0, wakes=1, bursts=1, bytes=10, instructions=7)
+    before = bench[E.ENERGY_J]
+    assert not bench.nodes.work.any()
+    bench.run(1.0)
+    assert bench[E.ENERGY_J] - before == pytest.approx(2.0 * 3.0 / 1000)
+
+
+work = st.fixed_dictionaries(
+    {
+        "wakes": st.integers(0, 10),
+        "instructions": st.integers(0, 10**6),
+        "bursts": st.integers(0, 10),
+        "bytes": st.integers(0, 5000),
+    }
+)
+
+
+@given(st.lists(st.tuples(st.floats(0, 3600), work), min_size=1, max_size=10))
+def test_energy_is_the_sum_over_any_pieces_and_never_negative(
+    pieces: list[tuple[float, dict[str, int]]],
+) -> None:
+    pieced, whole = Bench(MAINS), Bench(MAINS)
+    last = 0.0
+    for dt_s, done in pieces:
+        if not done["wakes"]:
+            done = {**done, "instructions": 0}
+        pieced.run(dt_s, **done)
+        assert pieced[E.ENERGY_J] >= last
+        last = pieced[E.ENERGY_J]
+        for name, amount in done.items():
+            whole.nodes.work[:, W[name.upper()]] += amount
+    whole.run(sum(dt_s for dt_s, _ in pieces))
+    assert last == pytest.approx(whole[E.ENERGY_J], rel=1e-12, abs=1e-12)
+
+
+def test_the_report_bounds_the_energy_and_says_that_it_is_a_model() -> None:
+    bench = Bench(replace(MAINS, valve_ma=5.0), replace(MAINS, valve_ma=5.0))
+    bench.commanded[:] = 1
+    bench.run(600.0, wakes=1, instructions=5_000, bursts=1, bytes=500)
+    report = bench.nodes.report()
+    assert report.label == NOT_MEASURED == "model, not measured"
+    # by hand, mC a node: sleep 600 2400, wake (50 ma x 50 ms) 2.5 (200 x 200) 40, 5 and 20 ms of
+    # instructions at 50 and 200 mA 0.25 4, burst 10 40, bytes 5 20, valve 3000
+    assert report.zones[0].low == pytest.approx((600 + 2.5 + 0.25 + 10 + 5 + 3000) * 3 / 1000)
+    assert report.zones[0].high == pytest.approx((2400 + 40 + 4 + 40 + 20 + 3000) * 3 / 1000)
+    assert report.zones[0].nominal == pytest.approx(bench[E.ENERGY_J])
+    assert report.total.nominal == pytest.approx(sum(z.nominal for z in report.zones))
+    assert report.total.high == pytest.approx(sum(p.high for p in report.parts.values()))
+    assert report.parts["radio bursts"].nominal == pytest.approx(2 * 20 * 3 / 1000)
+
+
+@pytest.mark.parametrize("cpu_mhz", [240, 160, 80])
+@pytest.mark.parametrize("sleep", ["deep", "light", "connected-light", "connected-modem"])
+@pytest.mark.parametrize("address", ["static", "dhcp"])
+def test_every_profile_of_the_board_is_ordered(cpu_mhz: Any, sleep: Any, address: Any) -> None:
+    bench = Bench(NodePower(profile=esp32(cpu_mhz=cpu_mhz, sleep=sleep, address=address)))
+    bench.run(600.0, wakes=1, instructions=3_000, bursts=1, bytes=300)
+    total = bench.nodes.report().total
+    assert 0 < total.low < total.nominal < total.high
+
+
+def test_a_development_board_draws_what_the_user_says() -> None:
+    assert esp32(board_ma=10.0).sleep_ma.nominal == pytest.approx(10.010)
+
+
+# --- battery
+
+
+@pytest.mark.parametrize("charge", [0.0, 0.05, 0.5, 1.0])
+def test_the_cell_has_the_published_voltage(charge: float) -> None:
+    # Chen and Rincon-Mora (2006), Eq. 2
+    expected = (
+        -1.031 * exp(-35 * charge) + 3.685 + 0.2156 * charge - 0.1178 * charge**2
+        + 0.3201 * charge**3
+    )  # fmt: skip
+    assert open_circuit_v(charge) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_full_cell_has_4_1_volts() -> None:
+    # 3.685 + 0.2156 - 0.1178 + 0.3201
+    assert open_circuit_v(1.0) == pytest.approx(4.1029, abs=1e-9)
+    with pytest.raises(ValueError, match=r"state of charge = 1.2: permitted are 0 \.\. 1"):
+        open_circuit_v(1.2)
+
+
+def test_voltage_rises_with_charge() -> None:
+    volts = [open_circuit_v(c) for c in np.linspace(0, 1, 200)]
+    assert np.all(np.diff(volts) > 0)
+
+
+def test_the_node_reads_the_voltage_under_its_load() -> None:
+    bench = Bench(NodePower(profile=ROUND))
+    bench.run(0.0)
+    # 102 mA through 0.171 ohm
+    assert bench.readings[0, 2] == round(4102.9 - 102 * 0.171)
+
+
+def test_on_mains_the_node_reads_its_supply() -> None:
+    bench = Bench(MAINS)
+    bench.run(1e9)
+    assert bench.readings[0, 2] == 3000
+    assert not bench.nodes.empty.any()
+
+
+def test_the_battery_gives_what_the_node_draws() -> None:
+    bench = Bench(NodePower(profile=ROUND, capacity_mah=100.0, self_discharge_per_month=0.0))
+    for _ in range(24):
+        bench.run(3600.0)
+    # 2 mA for a day: 48 mAh
+    assert bench[E.CHARGE_MC] / 3600 == pytest.approx(52.0)
+
+
+def test_an_idle_battery_loses_three_percent_a_month() -> None:
+    bench = Bench(NodePower(profile=QUIET, self_discharge_per_month=0.03))
+    for _ in range(3044):
+        bench.run(864.0)
+    assert bench[E.CHARGE_MC] / (2500 * 3600) == pytest.approx(exp(-0.03), abs=1e-5)
+
+
+def test_the_node_goes_off_when_the_battery_is_empty_and_comes_back_with_the_sun() -> None:
+    bench = Bench(NodePower(profile=ROUND, capacity_mah=50.0, solar_w=1.0))
+    hours = 0
+    while not bench.run(3600.0):
+        hours += 1
+    # Eq. 2 crosses 3.2 V + 17 mV of load at a charge of 2.2 %: 48.9 mAh at 2 mA
+    assert hours == pytest.approx(24, abs=1)
+    assert bench.nodes.empty.tolist() == [True]
+    spent = bench[E.ENERGY_J]
+    bench.run(3600.0)
+    assert bench[E.ENERGY_J] == spent
+    assert bench[E.EMPTY_S] == 3600.0
+    # 1 W x 0.7 at 3.2 V is 219 mA: 10 mAh come in less than 4 minutes
+    assert bench.run(240.0, radiation_w_m2=1000.0)
+    assert not bench.nodes.empty.any()
+    assert bench[E.BROWNOUTS] == 1
+
+
+def test_the_panel_charges_with_its_power_at_the_voltage_of_the_cell() -> None:
+    bench = Bench(NodePower(profile=QUIET, initial_charge=0.5, solar_w=2.0))
+    volts = open_circuit_v(0.5) - 0.102 * 0.171
+    bench.run(600.0, radiation_w_m2=500.0)
+    assert bench[E.SOLAR_MC] == pytest.approx(2.0 * 0.5 * 0.7 / volts * 600 * 1000)
+
+
+def test_a_full_battery_takes_no_more() -> None:
+    bench = Bench(NodePower(profile=ROUND, solar_w=50.0))
+    for _ in range(10):
+        bench.run(3600.0, radiation_w_m2=1000.0)
+    assert bench[E.CHARGE_MC] == pytest.approx(2500 * 3600)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1200), st.integers(0, 500)), max_size=15),
+    st.floats(0, 1),
+)
+def test_charge_stays_between_empty_and_full(
+    pieces: list[tuple[float, float, int]], start: float
+) -> None:
+    bench = Bench(NodePower(profile=ROUND, capacity_mah=20.0, initial_charge=start, solar_w=0.5))
+    for dt_s, radiation, wakes in pieces:
+        bench.run(dt_s, radiation, wakes=wakes)
+        assert 0.0 <= bench[E.CHARGE_MC] <= 20.0 * 3600 + 1e-6
+        assert 2600 <= bench.readings[0, 2] <= 4103
+
+
+def test_a_battery_can_be_emptied_and_replaced() -> None:
+    bench = Bench(NodePower(profile=ROUND))
+    bench.nodes.set_charge(0, 0.0)
+    assert bench.nodes.empty.all()
+    bench.nodes.set_charge(0, 1.0)
+    assert not bench.nodes.empty.any()
+    with pytest.raises(ValueError, match="state of charge = -1"):
+        bench.nodes.set_charge(0, -1.0)
+
+
+def test_a_snapshot_brings_everything_back() -> None:
+    bench = Bench(NodePower(profile=ROUND))
+    bench.run(60.0, wakes=1)
+    bench.nodes.work[0, W.WAKES] = 5
+    kept = bench.nodes.snapshot()
+    before = bench.nodes.state.copy()
+    bench.run(60.0)
+    bench.nodes.restore(kept)
+    assert np.array_equal(bench.nodes.state, before)
+    assert bench.nodes.work[0, W.WAKES] == 5
+
+
+# --- configuration and constants
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"battery": "lead"}, "battery = 'lead': permitted are 'li-ion', 'none'"),
+        ({"capacity_mah": 0.0}, "capacity_mah = 0.0 mAh"),
+        ({"initial_charge": 1.1}, r"initial_charge = 1.1 : permitted are 0.0 \.\. 1.0"),
+        ({"restart_mv": 3000.0}, "must be above cutoff_mv"),
+    ],
+)
+def test_a_wrong_supply_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(MAINS, **change)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cpu_mhz": 100}, "cpu_mhz = 100 MHz: permitted are 240, 160, 80"),
+        ({"sleep": "nap"}, "sleep = 'nap'"),
+        ({"address": "v6"}, "address = 'v6'"),
+        ({"board_ma": -1.0}, "board_ma = -1.0 mA"),
+    ],
+)
+def test_a_wrong_board_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        esp32(**options)
+
+
+def test_a_range_out_of_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be ordered"):
+        Range(2.0, 1.0, 3.0)
+    with pytest.raises(ValueError, match="must hold"):
+        Constant("x", 2.0, 1.0, 3.0, "", "nowhere")
+
+
+def test_every_constant_has_a_source_and_stands_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for c in CONSTANTS:
+        assert len(c.source) > 20
+        row = f"| `{c.name}` | {c.low:g} | {c.nominal:g} | {c.high:g} | {c.unit} | {c.source} |"
+        assert row in page, f"docs/models/energy.md lacks or differs: {row}"
+
+
+def test_the_sourced_currents_are_those_of_the_datasheet() -> None:
+    # ESP32 Series Datasheet v5.2 and ESP-IDF low power guide, read by hand
+    for name, low, high in (
+        ("active_240_ma", 30, 68),
+        ("active_160_ma", 27, 44),
+        ("active_80_ma", 20, 31),
+        ("connected_modem_sleep_ma", 28.8, 31.1),
+        ("connected_light_sleep_ma", 2.2, 3.3),
+        ("deep_sleep_ma", 0.005, 0.150),
+    ):
+        assert (constant(name).low, constant(name).high) == (low, high)
+    assert constant("deep_sleep_ma").nominal == 0.010
+    assert constant("light_sleep_ma").nominal == 0.8
