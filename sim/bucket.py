@@ -88,7 +88,8 @@ class Bucket:
                           water, Table 19; `rew_mm` is at most TEW
     de_mm                 depth already evaporated from that layer; default from `theta`
     intake_mm_h           what the surface can take
-    wetted                part of the surface that irrigation wets, FAO-56 Table 20
+    wetted                part of the surface that irrigation wets, FAO-56 Table 20; an attribute
+                          too, shape (n,), that may change between calls
     probe_depth_m         the probe sees the root zone while roots are deeper, else the layer below
 
     Raises ValueError with value and permitted range.
@@ -155,6 +156,7 @@ class Bucket:
         self._parameters[:, _WETTED] = v["wetted"]
         self._parameters[:, _PROFILE] = v["profile_m"]
         self._parameters[:, _PROBE] = v["probe_depth_m"]
+        self.wetted = self._parameters[:, _WETTED]
         self._state = np.zeros((n, 10))
         self._state[:, _ROOT_MM] = 1000.0 * v["theta"] * v["zr_m"]
         self._state[:, _BELOW_MM] = 1000.0 * v["theta_below"] * (v["profile_m"] - v["zr_m"])
