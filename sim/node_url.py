@@ -1,0 +1,90 @@
+"""Where a zone's guest runs, as one text: `sim`, `virtual:wasm3`, `serial:/dev/ttyUSB0?baud=921600`,
+`mqtt://host/ic/esp32`.
+
+Only the form is checked here; what a transport does with it is the business of its driver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+__all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
+
+KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
+VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "mqtt")
+"""What `virtual:` may be followed by: an engine, an emulated processor, or MQTT instead of serial."""
+_DEFAULT_BAUD: Final = 921_600
+_FORMS: Final = (
+    "sim, virtual, virtual:ENGINE, serial:PORT?baud=N (any pyserial URL), mqtt://HOST/PREFIX/NODE"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeUrl:
+    """A parsed node URL."""
+
+    kind: str
+    """One of `KINDS`."""
+    target: str = ""
+    """Engine or variant of `virtual`, port of `serial`, broker URL without topic of `mqtt`."""
+    topic: str = ""
+    """`ic/esp32` of an MQTT node."""
+    baud: int = _DEFAULT_BAUD
+    """Bits a second of a serial node."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the guest runs inside this process."""
+        return self.kind == "sim"
+
+
+def parse_node(text: str) -> NodeUrl:
+    """`text` -> NodeUrl; raises ValueError that lists the forms."""
+    kind, colon, rest = text.partition(":")
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of node `{kind}`: permitted {_FORMS}")
+    match kind:
+        case "sim":
+            if colon:
+                raise ValueError("`sim` takes nothing after it")
+            return NodeUrl(kind=kind)
+        case "virtual":
+            if colon and rest not in VARIANTS:
+                raise ValueError(
+                    f"`virtual:{rest}`: permitted after the colon {', '.join(VARIANTS)}"
+                )
+            return NodeUrl(kind=kind, target=rest)
+        case "serial":
+            return _serial(rest)
+        case _:
+            return _mqtt(kind, text)
+
+
+def _serial(rest: str) -> NodeUrl:
+    port, _, query = rest.partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    ours = [value for key, value in options if key == "baud"]
+    others = [(key, value) for key, value in options if key != "baud"]
+    if not port:
+        raise ValueError("`serial:` needs a port, such as serial:/dev/ttyUSB0")
+    if others and "://" not in port:
+        raise ValueError(f"unknown option `{others[0][0]}` of a serial port: permitted baud")
+    if ours and not (ours[-1].isdecimal() and 300 <= int(ours[-1]) <= 5_000_000):
+        raise ValueError(f"baud = {ours[-1]}: permitted 300 to 5000000")
+    if others:  # they belong to pyserial, e.g. ?logging=debug
+        port += "?" + "&".join(k if not v else urlencode({k: v}) for k, v in others)
+    return NodeUrl(kind="serial", target=port, baud=int(ours[-1]) if ours else _DEFAULT_BAUD)
+
+
+def _mqtt(kind: str, text: str) -> NodeUrl:
+    parts = urlsplit(text)
+    topic = parts.path.strip("/")
+    if parts.hostname is None or not topic:
+        raise ValueError(f"`{text}`: write {kind}://HOST[:PORT]/PREFIX/NODE")
+    if any(mark in topic for mark in "+#$"):
+        raise ValueError(f"topic `{topic}`: no wildcard and no $ permitted")
+    if parts.password is not None:
+        raise ValueError("no password in a scenario: it belongs to the environment")
+    return NodeUrl(kind=kind, target=f"{kind}://{parts.netloc}", topic=topic)

@@ -1,0 +1,137 @@
+"""Durations, moments and magnitudes as people write them in a scenario: `"12 d 6 h"`, `"0.5 L/min"`.
+
+A key that ends in a unit (`step_s`) holds a plain number in that unit.  Where a natural unit varies
+from seconds to days, or with the kind of a fault, the value is a text with its unit, parsed once
+here.  Units are the ones SI accepts: s, min, h, d.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from sim.problems import refusal
+
+__all__ = [
+    "Duration",
+    "Moment",
+    "format_duration",
+    "format_number",
+    "parse_duration",
+    "parse_quantity",
+]
+
+_SECONDS: Final = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+_PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_QUANTITY: Final = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*\Z")
+_EXAMPLES: Final = 'such as "20 min", "36 h" or "12 d 6 h" (d, h, min, s)'
+_LONGEST_S: Final = 100 * 366 * 86_400
+
+
+def parse_duration(text: str) -> timedelta:
+    """`"12 d 6 h"` -> timedelta, whole seconds from 0 to 100 years; raises ValueError."""
+    at, total_s, seen = 0, 0.0, set[str]()
+    while match := _PART.match(text, at):
+        number, unit = match.groups()
+        if unit not in _SECONDS:
+            raise ValueError(f"unknown unit of time `{unit}`: write a duration {_EXAMPLES}")
+        if unit in seen:
+            raise ValueError(f"the unit `{unit}` appears twice")
+        seen.add(unit)
+        total_s += float(number) * _SECONDS[unit]
+        at = match.end()
+    if not seen or text[at:].strip():
+        raise ValueError(f"not a duration: write one {_EXAMPLES}")
+    if total_s > _LONGEST_S:
+        raise ValueError("longer than 100 years")
+    if abs(total_s - round(total_s)) > 1e-6:
+        raise ValueError("durations are whole seconds")
+    return timedelta(seconds=round(total_s))
+
+
+def format_duration(duration: timedelta) -> str:
+    """The text that `parse_duration` reads back."""
+    left, parts = round(duration.total_seconds()), []
+    for unit, seconds in _SECONDS.items():
+        count, left = divmod(left, seconds)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+def format_number(value: float) -> str:
+    """Shortest text of a number, without a trailing `.0`."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+
+
+def parse_quantity(text: str, units: dict[str, float]) -> float:
+    """`"0.5 L/min"` -> 0.5, in the unit whose factor is 1; raises ValueError."""
+    match = _QUANTITY.match(text)
+    allowed = ", ".join(units)
+    if match is None:
+        raise ValueError(f"not a number with a unit ({allowed})")
+    number, unit = match.groups()
+    if unit not in units:
+        found = f"unknown unit `{unit}`" if unit else "a unit is missing"
+        raise ValueError(f"{found}: write the number with one of {allowed}")
+    return float(number) * units[unit]
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise refusal(f"must be a text with its unit {_EXAMPLES}")
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise refusal(str(error)) from None
+
+
+def _moment(value: object) -> datetime | timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            raise refusal("times are local standard time of the site: leave the UTC offset out")
+        if value.microsecond:
+            raise refusal("times are whole seconds")
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time())
+    if not isinstance(value, str):
+        raise refusal(
+            "must be a date, a date and time, or the time since the start of the period "
+            + _EXAMPLES
+        )
+    return _duration(value)
+
+
+def _written(value: datetime | timedelta | None) -> datetime | str | None:
+    return format_duration(value) if isinstance(value, timedelta) else value
+
+
+_DURATION_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^\s*(\d+(\.\d+)?\s*(d|h|min|s)\s*)+$",
+    "examples": ["20 min", "12 d 6 h"],
+}
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(_written),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""A length of time, written `"20 min"`, `"36 h"`, `"12 d 6 h"`."""
+
+Moment = Annotated[
+    datetime | timedelta,
+    BeforeValidator(_moment),
+    PlainSerializer(_written),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, _DURATION_SCHEMA]}),
+]
+"""A point in time: local date (and time), or the time since the start of the period."""
