@@ -1,0 +1,28 @@
+"""Errors of the package `sim`.
+
+SimError
+└── SoilError      the soil model cannot solve an interval
+"""
+
+from __future__ import annotations
+
+__all__ = ["SimError", "SoilError"]
+
+
+class SimError(Exception):
+    """Base of the errors of this package."""
+
+
+class SoilError(SimError):
+    """The soil model cannot solve an interval.
+
+    `time_s` is the model time at which it gave up, `zone` and `cell` (both from 0) are where the
+    balance was violated most.
+    """
+
+    def __init__(self, detail: str, *, time_s: float, zone: int, cell: int) -> None:
+        self.detail = detail
+        self.time_s = time_s
+        self.zone = zone
+        self.cell = cell
+        super().__init__(f"soil of zone {zone} at {time_s:.3f} s, cell {cell}: {detail}")

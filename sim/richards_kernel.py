@@ -1,0 +1,723 @@
+"""Compiled kernels of `sim.richards`: Richards' equation in one dimension, all zones in arrays.
+
+Mixed form with water content conserved to rounding (Celia, Bouloutas and Zarba 1990, Water Resour.
+Res. 26:1483-1496), finite volumes, backward Euler, Newton's method in the transformed head u of
+`sim.hydraulics`.  z and fluxes point down.
+
+Conserved: a step stores theta_old - dt div(q) of its last iterate, whose difference from theta(u)
+is at most TOLERANCE; so the balance closes whatever the iteration leaves over.
+
+Flux between cells of one soil, d apart, with phi the matric flux potential:
+
+    q = [phi(i) - phi(i+1)] / d + K_g
+    K_g = (K(i) + K(i+1)) / 2                          if the upper cell is wetter
+    K_g = [phi(i+1) - phi(i)] / [h(i+1) - h(i)]        otherwise
+
+The second form makes hydrostatic equilibrium exact, the first is what a Taylor expansion of the
+exact steady flux gives for infiltration.  Across a layer boundary, where phi jumps, K is the
+arithmetic mean.
+
+Steps belong to the column, not to the caller: a step is planned up to a look-ahead time with the
+forcing as it is, and a caller who stops inside it gets the state between its ends, linear in
+theta and so in all sums.  If the forcing changes inside, the step is discarded and repeated up to
+the edge.  Where the calls end therefore never changes the steps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from sim.hydraulics import HEAD_SCALE_M, INTERVALS, SPECIFIC_STORAGE_PER_M, U_MIN
+from sim.soil import F, Flux, Observed
+from sim.uptake import ROOT_NODES
+
+__all__ = ["PER_U", "advance", "observe"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# Rows of `cells`, shape (n, rows, cells): first what changes, then what was configured.
+C_U = 0  # transformed head at the start of the step
+C_THETA = 1  # water content there
+C_RATE = 2  # change of theta in the step before [1/s]
+C_URATE = 3  # change of u in the step before [1/s]
+C_U_END = 4
+C_THETA_END = 5
+C_ROOT = 6  # share of the roots
+C_ZONE = 7  # thickness within the root zone [m]
+CELL_STATE_ROWS = 8
+C_DZ = 8  # thickness [m]
+C_DINV = 9  # 1 / distance to the centre below [1/m]; last: to the bottom face
+C_BOTTOM = 10  # depth of the lower face [m]
+C_PROBE = 11  # share of the probe's support volume
+C_FC = 12  # theta at field capacity
+C_WP = 13  # theta at the wilting point
+C_SOIL = 14  # index of the table
+CELL_ROWS = 15
+
+# Columns of `scalars`, shape (n, columns): the state of a zone besides its cells.
+S_NOW = 0  # time the caller has reached [s]
+S_START = 1  # start and end of the planned step
+S_END = 2
+S_DT = 3  # step wanted from S_START
+S_DT_END = 4  # step wanted from S_END
+S_SMOOTH = 5  # 0 directly after a change of forcing: rates of the step before do not hold
+S_POND = 6  # water on the surface [m over the zone]
+S_POND_END = 7
+S_WET = 8  # share of the surface that takes up and evaporates water
+S_DEMAND = 9  # potential transpiration, mean of about a day [m/s]
+S_DEMAND_END = 10
+S_FORCING = (
+    11  # rain, irrigation, evaporation, transpiration [m/s], root depth [m], wet E
+)
+S_FORCED = 6
+S_PLAN = 17  # Flux columns of the planned step [m]
+S_GIVEN = 23  # of which the caller has been given
+S_OBS = 29  # storage, root zone water [m], probe theta, probe head [m] at S_START
+S_OBS_END = 33  # and S_END
+S_FC = 37  # water in the root zone at field capacity [m]
+S_TAW = 38
+S_KS = 39  # last stress coefficient
+S_ERROR_CELL = 40
+S_ERROR_SIZE = 41
+S_STEPS = 42  # counters: accepted steps, iterations, refused steps
+S_ITERATIONS = 43
+S_REFUSED = 44
+SCALARS = 45
+
+# Columns of `settings`, shape (n, columns): configuration of a zone.
+P_BOTTOM = 0  # kind
+P_BOTTOM_HEAD = 1
+P_BOTTOM_PHI = 2
+P_BOTTOM_K = 3
+P_SURFACE = 4  # 0 atmosphere, 1 prescribed head
+P_SURFACE_HEAD = 5
+P_SURFACE_PHI = 6
+P_SURFACE_K = 7
+P_DRY_HEAD = 8  # minimum head of evaporation
+P_DRY_PHI = 9
+P_SATURATED_PHI = 10  # of the top soil
+P_SATURATED_K = 11
+P_POND_MAX = 12  # [m]
+P_WETTED = 13  # share of the surface wetted by irrigation
+P_H1 = 14
+P_H2 = 15
+P_H3_HIGH = 16
+P_H3_LOW = 17
+P_H4 = 18
+P_DEMAND_HIGH = 19  # [m/s]
+P_DEMAND_LOW = 20
+P_TOLERANCE = 21  # accepted time error of theta in a step
+P_PROBE_CELL = 22  # cell with the probe's centre
+P_ROOTS = 23  # ROOT_NODES columns: cumulative root profile
+SETTINGS = P_ROOTS + ROOT_NODES
+
+FREE_DRAINAGE = 0
+ZERO_FLUX = 1
+FIXED_HEAD = 2
+SEEPAGE_FACE = 3
+
+# Columns of `tables`, shape (soils, INTERVALS + 1, 16): see sim.hydraulics.table; the last row of
+# each holds theta, phi and K at saturation and the air-entry suction.
+T_THETA = 0
+T_PHI = 4
+T_K = 8
+T_H = 12
+
+PER_U = INTERVALS / -U_MIN
+TOLERANCE = 1e-6  # of theta(u) against the conserved theta
+LONGEST_STEP_S = 3600.0
+SHORTEST_STEP_S = 1e-3
+FIRST_STEP_S = 60.0
+MAX_ITERATIONS = 10
+MAX_CHANGE_U = 1.5
+DEMAND_MEMORY_S = 86400.0
+MM = 1000.0
+PER_MM_H = 1.0 / (1000.0 * 3600.0)
+
+# Rows of the workspace
+W_U = 0
+W_THETA = 1
+W_GAMMA = 2  # upper diagonal after elimination
+W_RHS = 3
+WORK_ROWS = 4
+
+_RAIN = int(Flux.RAIN_MM)
+_IRRIGATION = int(Flux.IRRIGATION_MM)
+_EVAPORATION = int(Flux.EVAPORATION_MM)
+_TRANSPIRATION = int(Flux.TRANSPIRATION_MM)
+_DRAINAGE = int(Flux.DRAINAGE_MM)
+_RUNOFF = int(Flux.RUNOFF_MM)
+FLUXES = 6
+F_RAIN, F_IRRIGATION = int(F.RAIN_MM_H), int(F.IRRIGATION_MM_H)
+F_FROM, F_TO = int(F.IRRIGATION_FROM_S), int(F.IRRIGATION_TO_S)
+F_EVAPORATION, F_CAP = int(F.EVAPORATION_MM_H), int(F.EVAPORATION_CAP_MM_H)
+F_TRANSPIRATION, F_ZR, F_P = int(F.TRANSPIRATION_MM_H), int(F.ZR_M), int(F.DEPLETION_FRACTION)
+F_ET0, F_KC_MAX = int(F.ET0_MM_H), int(F.KC_MAX)
+O_STORAGE, O_THETA, O_DR = int(Observed.STORAGE_MM), int(Observed.THETA_ROOT), int(Observed.DR_MM)
+O_TAW, O_RAW, O_KS = int(Observed.TAW_MM), int(Observed.RAW_MM), int(Observed.KS)
+O_PROBE, O_POND = int(Observed.THETA_PROBE), int(Observed.PONDING_MM)
+O_HEAD = int(Observed.HEAD_PROBE_M)
+
+
+@njit(cache=True, nogil=True)
+def _head(u: float) -> float:
+    if u < 0.0:
+        return HEAD_SCALE_M * math.sinh(u)
+    return HEAD_SCALE_M * u
+
+
+@njit(cache=True, nogil=True)
+def _set_roots(cells: FloatArray, s: FloatArray, p: FloatArray, zr_m: float) -> None:
+    """Spread the roots over the cells; field capacity and available water of the root zone."""
+    top = 0.0
+    fc = 0.0
+    taw = 0.0
+    above = 0.0
+    for i in range(cells.shape[1]):
+        bottom = cells[C_BOTTOM, i]
+        inside = min(max(zr_m - top, 0.0), bottom - top)
+        cells[C_ZONE, i] = inside
+        fc += inside * cells[C_FC, i]
+        taw += inside * (cells[C_FC, i] - cells[C_WP, i])
+        below = 0.0
+        if zr_m > 0.0:
+            below = 1.0
+            x = bottom / zr_m * (ROOT_NODES - 1)
+            if x < ROOT_NODES - 1:
+                j = int(x)
+                below = p[P_ROOTS + j] + (x - j) * (p[P_ROOTS + j + 1] - p[P_ROOTS + j])
+        cells[C_ROOT, i] = below - above
+        above = below
+        top = bottom
+    s[S_FC] = fc
+    s[S_TAW] = taw
+
+
+@njit(cache=True, nogil=True)
+def _look(cells: FloatArray, p: FloatArray, u: int, theta: int, s: FloatArray, at: int) -> None:
+    """Storage, root zone water, probe theta and probe head of one of the two states."""
+    storage = 0.0
+    root = 0.0
+    probe = 0.0
+    for i in range(cells.shape[1]):
+        w = cells[theta, i]
+        storage += w * cells[C_DZ, i]
+        root += w * cells[C_ZONE, i]
+        probe += w * cells[C_PROBE, i]
+    s[at] = storage
+    s[at + 1] = root
+    s[at + 2] = probe
+    s[at + 3] = _head(cells[u, int(p[P_PROBE_CELL])])
+
+
+@njit(cache=True, nogil=True)
+def _surface(
+    h: float,
+    phi: float,
+    k: float,
+    dphi: float,
+    dk: float,
+    dh: float,
+    dinv: float,
+    dt: float,
+    s: FloatArray,
+    p: FloatArray,
+) -> tuple[float, float]:
+    """Flux into the soil [m/s] and its derivative by u of the top cell."""
+    if p[P_SURFACE] == 1.0:
+        gap = h - p[P_SURFACE_HEAD]
+        if gap > 1e-4 * abs(h) + 1e-9:
+            mean = (phi - p[P_SURFACE_PHI]) / gap
+            return mean - (phi - p[P_SURFACE_PHI]) * dinv, -dphi * dinv + (dphi - mean * dh) / gap
+        return (
+            (p[P_SURFACE_PHI] - phi) * dinv + 0.5 * (p[P_SURFACE_K] + k),
+            -dphi * dinv + 0.5 * dk,
+        )
+    wet = s[S_WET]
+    supply = s[S_FORCING] + s[S_FORCING + 1] - _potential_evaporation(s)
+    q = s[S_POND] / dt + supply
+    dq = 0.0
+    if q > 0.0 or h > 0.0:
+        # what the soil takes: surface head = depth of the pond, which is part of the unknowns
+        per_head = p[P_SATURATED_K] * dinv
+        capacity = (p[P_SATURATED_PHI] - phi) * dinv + 0.5 * (p[P_SATURATED_K] + k)
+        dcapacity = -dphi * dinv + 0.5 * dk
+        full = wet * (capacity + per_head * p[P_POND_MAX])
+        filling = wet * (capacity + per_head * q * dt / wet) / (1.0 + per_head * dt)
+        if filling < full:
+            if filling < q:
+                q = filling
+                dq = wet * dcapacity / (1.0 + per_head * dt)
+        elif full < q:
+            q = full
+            dq = wet * dcapacity
+    if q < 0.0 and h <= 0.0:
+        # what the soil can give up to a surface as dry as the air allows
+        gap = h - p[P_DRY_HEAD]
+        limit = 0.0
+        dlimit = 0.0
+        if gap > 1e-4 * abs(h) + 1e-9:
+            flow = phi - p[P_DRY_PHI]
+            mean = flow / gap
+            limit = mean - flow * dinv
+            dlimit = -dphi * dinv + (dphi - mean * dh) / gap
+        if limit > 0.0:
+            limit = 0.0
+            dlimit = 0.0
+        if q < limit:
+            q = limit
+            dq = dlimit
+    return q, dq
+
+
+@njit(cache=True, nogil=True)
+def _potential_evaporation(s: FloatArray) -> float:
+    if s[S_WET] < 1.0:
+        return min(s[S_FORCING + 2], s[S_WET] * s[S_FORCING + 5])
+    return s[S_FORCING + 2]
+
+
+@njit(cache=True, nogil=True)
+def _solve(
+    cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, w: FloatArray, dt: float
+) -> bool:
+    """One backward Euler step of `dt` [s] from the start state into the end state.
+
+    False if Newton's method does not converge; S_ERROR_CELL then says where.
+    """
+    n = cells.shape[1]
+    demand = s[S_FORCING + 3]
+    share = (s[S_DEMAND] - p[P_DEMAND_LOW]) / (p[P_DEMAND_HIGH] - p[P_DEMAND_LOW])
+    share = min(max(share, 0.0), 1.0)
+    h3 = p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
+    bottom = int(p[P_BOTTOM])
+    last = n - 1
+
+    for i in range(n):
+        guess = 0.0
+        if s[S_SMOOTH] > 0.0:
+            guess = min(max(cells[C_URATE, i] * dt, -0.2), 0.2)
+        w[W_U, i] = max(cells[C_U, i] + guess, U_MIN)
+
+    for _iteration in range(MAX_ITERATIONS):
+        worst = 0.0
+        worst_cell = 0
+        uptake = 0.0
+        q_top = 0.0
+        # values of the cell above, and derivatives of the flux from it by its u and by this one's
+        h0 = 0.0
+        phi0 = 0.0
+        k0 = 0.0
+        dphi0 = 0.0
+        dk0 = 0.0
+        dh0 = 0.0
+        soil0 = -1
+        # row of the cell above, waiting for its lower face
+        diag0 = 0.0
+        rest0 = 0.0
+        lower0 = 0.0
+        gamma = 0.0
+        rhs = 0.0
+        for i in range(n):
+            u = w[W_U, i]
+            soil = int(cells[C_SOIL, i])
+            if u < 0.0:
+                x = (u - U_MIN) * PER_U
+                j = int(x)
+                if j >= INTERVALS:
+                    j = INTERVALS - 1
+                t = x - j
+                c = tables[soil, j]
+                theta = c[0] + t * (c[1] + t * (c[2] + t * c[3]))
+                dtheta = (c[1] + t * (2.0 * c[2] + t * 3.0 * c[3])) * PER_U
+                phi = c[4] + t * (c[5] + t * (c[6] + t * c[7]))
+                dphi = (c[5] + t * (2.0 * c[6] + t * 3.0 * c[7])) * PER_U
+                k = c[8] + t * (c[9] + t * (c[10] + t * c[11]))
+                dk = (c[9] + t * (2.0 * c[10] + t * 3.0 * c[11])) * PER_U
+                h = c[12] + t * (c[13] + t * (c[14] + t * c[15]))
+                dh = (c[13] + t * (2.0 * c[14] + t * 3.0 * c[15])) * PER_U
+            else:
+                c = tables[soil, INTERVALS]
+                h = HEAD_SCALE_M * u
+                dh = HEAD_SCALE_M
+                theta = c[T_THETA] + SPECIFIC_STORAGE_PER_M * h
+                dtheta = SPECIFIC_STORAGE_PER_M * dh
+                k = c[T_K]
+                dk = 0.0
+                phi = c[T_PHI] + k * h
+                dphi = k * dh
+            # flux through the upper face and its derivatives by u above and here
+            if i == 0:
+                q, dq_here = _surface(h, phi, k, dphi, dk, dh, 2.0 / cells[C_DZ, 0], dt, s, p)
+                dq_above = 0.0
+                q_top = q
+            else:
+                dinv = cells[C_DINV, i - 1]
+                gap = h - h0
+                if soil != soil0:
+                    mean = 0.5 * (k0 + k)
+                    drop = 1.0 - gap * dinv
+                    q = mean * drop
+                    dq_above = 0.5 * dk0 * drop + mean * dh0 * dinv
+                    dq_here = 0.5 * dk * drop - mean * dh * dinv
+                elif gap > 1e-4 * abs(h0) + 1e-9:
+                    mean = (phi - phi0) / gap
+                    q = mean * (1.0 - gap * dinv)
+                    dq_above = dphi0 * dinv + (mean * dh0 - dphi0) / gap
+                    dq_here = -dphi * dinv + (dphi - mean * dh) / gap
+                else:
+                    q = (phi0 - phi) * dinv + 0.5 * (k0 + k)
+                    dq_above = dphi0 * dinv + 0.5 * dk0
+                    dq_here = -dphi * dinv + 0.5 * dk
+                # the row above is complete now
+                r = rest0 + q * dt
+                diag = diag0 + dq_above * dt
+                upper = dq_here * dt
+                if abs(r) > worst * cells[C_DZ, i - 1]:
+                    worst = abs(r) / cells[C_DZ, i - 1]
+                    worst_cell = i - 1
+                w[W_THETA, i - 1] -= r / cells[C_DZ, i - 1]
+                pivot = 1.0 / (diag - lower0 * gamma)
+                rhs = (-r - lower0 * rhs) * pivot
+                gamma = upper * pivot
+                w[W_GAMMA, i - 1] = gamma
+                w[W_RHS, i - 1] = rhs
+            # this row so far: storage, uptake and the upper face
+            dz = cells[C_DZ, i]
+            take = 0.0
+            dtake = 0.0
+            if demand > 0.0:
+                most = demand * cells[C_ROOT, i]
+                if most > 0.0 and h > p[P_H4] and h < p[P_H1]:
+                    if h < h3:
+                        take = most * (h - p[P_H4]) / (h3 - p[P_H4])
+                        dtake = most * dh / (h3 - p[P_H4])
+                    elif h > p[P_H2]:
+                        # the derivative is left out: uptake falling with h would destabilise
+                        take = most * (p[P_H1] - h) / (p[P_H1] - p[P_H2])
+                    else:
+                        take = most
+            uptake += take
+            w[W_THETA, i] = theta
+            rest0 = dz * (theta - cells[C_THETA, i]) + (take - q) * dt
+            diag0 = dz * dtheta + (dtake - dq_here) * dt
+            lower0 = -dq_above * dt
+            h0 = h
+            phi0 = phi
+            k0 = k
+            dphi0 = dphi
+            dk0 = dk
+            dh0 = dh
+            soil0 = soil
+        # bottom face
+        q_bottom = 0.0
+        dq_bottom = 0.0
+        if bottom == FREE_DRAINAGE:
+            q_bottom = k0
+            dq_bottom = dk0
+        elif bottom != ZERO_FLUX:
+            dinv = cells[C_DINV, last]
+            gap = p[P_BOTTOM_HEAD] - h0
+            if gap > 1e-4 * abs(h0) + 1e-9:
+                mean = (p[P_BOTTOM_PHI] - phi0) / gap
+                q_bottom = mean * (1.0 - gap * dinv)
+                dq_bottom = dphi0 * dinv + (mean * dh0 - dphi0) / gap
+            else:
+                q_bottom = (phi0 - p[P_BOTTOM_PHI]) * dinv + 0.5 * (k0 + p[P_BOTTOM_K])
+                dq_bottom = dphi0 * dinv + 0.5 * dk0
+            if bottom == SEEPAGE_FACE and q_bottom < 0.0:
+                q_bottom = 0.0
+                dq_bottom = 0.0
+        r = rest0 + q_bottom * dt
+        if abs(r) > worst * cells[C_DZ, last]:
+            worst = abs(r) / cells[C_DZ, last]
+            worst_cell = last
+        w[W_THETA, last] -= r / cells[C_DZ, last]
+        s[S_ITERATIONS] += 1.0
+        if worst <= TOLERANCE:
+            for i in range(n):
+                cells[C_U_END, i] = w[W_U, i]
+                cells[C_THETA_END, i] = w[W_THETA, i]
+            _close(s, p, dt, q_top, q_bottom, uptake)
+            return True
+        s[S_ERROR_CELL] = worst_cell
+        s[S_ERROR_SIZE] = worst
+        if not worst < 1e6:  # also catches NaN
+            return False
+        change = (-r - lower0 * rhs) / (diag0 + dq_bottom * dt - lower0 * gamma)
+        for back in range(n):
+            i = last - back
+            if back > 0:
+                change = w[W_RHS, i] - w[W_GAMMA, i] * change
+            u = w[W_U, i]
+            v = u + change
+            if u < 0.0:
+                # saturation is met gently, and no cell may leap across the retention curve
+                v = min(max(v, u - MAX_CHANGE_U), u + MAX_CHANGE_U)
+                v = max(min(v, 0.5), U_MIN)
+            elif v < -0.5:
+                v = -0.5
+            w[W_U, i] = v
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _close(
+    s: FloatArray, p: FloatArray, dt: float, q_top: float, q_bottom: float, uptake: float
+) -> None:
+    """Fluxes of a solved step and what remains on the surface."""
+    rain = s[S_FORCING] * dt
+    irrigation = s[S_FORCING + 1] * dt
+    evaporation = _potential_evaporation(s) * dt
+    runoff = 0.0
+    pond = s[S_POND] + rain + irrigation - evaporation - q_top * dt
+    if p[P_SURFACE] == 1.0:
+        # whatever the head needs or gives back beyond the supply counts as (negative) runoff
+        runoff = pond
+        pond = 0.0
+    elif pond < 0.0:
+        evaporation += pond
+        pond = 0.0
+    elif pond > p[P_POND_MAX] * s[S_WET]:
+        runoff = pond - p[P_POND_MAX] * s[S_WET]
+        pond = p[P_POND_MAX] * s[S_WET]
+    s[S_POND_END] = pond
+    s[S_PLAN + _RAIN] = rain
+    s[S_PLAN + _IRRIGATION] = irrigation
+    s[S_PLAN + _EVAPORATION] = evaporation
+    s[S_PLAN + _TRANSPIRATION] = uptake * dt
+    s[S_PLAN + _DRAINAGE] = q_bottom * dt
+    s[S_PLAN + _RUNOFF] = runoff
+    weight = math.exp(-dt / DEMAND_MEMORY_S)
+    s[S_DEMAND_END] = s[S_FORCING + 3] + weight * (s[S_DEMAND] - s[S_FORCING + 3])
+
+
+@njit(cache=True, nogil=True)
+def _plan(
+    cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, w: FloatArray, until: float
+) -> bool:
+    """Plan a step from S_START, at most up to `until` [s]; False if it cannot be solved."""
+    n = cells.shape[1]
+    left = until - s[S_START]
+    dt = s[S_DT]
+    if left < 1.3 * dt:
+        dt = left
+    elif left < 2.0 * dt:
+        dt = 0.5 * left
+    tolerance = p[P_TOLERANCE]
+    while True:
+        if not _solve(cells, s, p, tables, w, dt):
+            s[S_REFUSED] += 1.0
+            dt *= 0.3
+            if dt < SHORTEST_STEP_S:
+                return False
+            continue
+        # time error: half the change of the rate over the step (Kavetski et al. 2001)
+        error = 0.0
+        for i in range(n):
+            e = cells[C_THETA_END, i] - cells[C_THETA, i] - dt * cells[C_RATE, i]
+            error = max(error, abs(e))
+        error *= 0.5
+        factor = 3.0
+        if error > 0.0:
+            factor = min(0.8 * math.sqrt(tolerance / error), 3.0)
+        if factor < 0.4 and dt > 1.0:
+            s[S_REFUSED] += 1.0
+            dt *= max(factor, 0.1)
+            continue
+        break
+    s[S_END] = s[S_START] + dt
+    if until - s[S_END] < 1e-6:  # rounding must not leave a sliver of a step
+        s[S_END] = until
+    wanted = dt * factor
+    if factor >= 1.0:
+        wanted = max(wanted, s[S_DT])
+    s[S_DT_END] = min(wanted, LONGEST_STEP_S)
+    _look(cells, p, C_U_END, C_THETA_END, s, S_OBS_END)
+    s[S_STEPS] += 1.0
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _commit(cells: FloatArray, s: FloatArray, fluxes: FloatArray) -> None:
+    """Make the end of the planned step the start of the next."""
+    dt = s[S_END] - s[S_START]
+    for i in range(cells.shape[1]):
+        cells[C_RATE, i] = (cells[C_THETA_END, i] - cells[C_THETA, i]) / dt
+        cells[C_URATE, i] = (cells[C_U_END, i] - cells[C_U, i]) / dt
+        cells[C_U, i] = cells[C_U_END, i]
+        cells[C_THETA, i] = cells[C_THETA_END, i]
+    for j in range(FLUXES):
+        fluxes[j] += (s[S_PLAN + j] - s[S_GIVEN + j]) * MM
+        s[S_GIVEN + j] = 0.0
+    for j in range(4):
+        s[S_OBS + j] = s[S_OBS_END + j]
+    s[S_POND] = s[S_POND_END]
+    s[S_DEMAND] = s[S_DEMAND_END]
+    s[S_DT] = s[S_DT_END]
+    s[S_START] = s[S_END]
+    s[S_SMOOTH] = 1.0
+
+
+@njit(cache=True, nogil=True)
+def _run(
+    cells: FloatArray,
+    s: FloatArray,
+    p: FloatArray,
+    tables: FloatArray,
+    w: FloatArray,
+    fluxes: FloatArray,
+    until: float,
+) -> bool:
+    """Take steps until one reaches `until` [s]; leave the last as planned, not committed."""
+    while s[S_END] < until:
+        if s[S_END] > s[S_START]:
+            _commit(cells, s, fluxes)
+        # no step crosses a whole hour: there weather changes, so no work is thrown away
+        hour = (math.floor(s[S_START] / 3600.0) + 1.0) * 3600.0
+        if not _plan(cells, s, p, tables, w, hour):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _change(
+    cells: FloatArray,
+    s: FloatArray,
+    p: FloatArray,
+    tables: FloatArray,
+    w: FloatArray,
+    fluxes: FloatArray,
+    new: FloatArray,
+) -> bool:
+    """End the present forcing at S_NOW and begin the new one."""
+    now = s[S_NOW]
+    if s[S_END] > now:
+        # the step planned across this edge does not hold: repeat it up to the edge
+        s[S_END] = s[S_START]
+        while s[S_START] < now:
+            if not _plan(cells, s, p, tables, w, now):
+                return False
+            _commit(cells, s, fluxes)
+    elif s[S_END] > s[S_START]:
+        _commit(cells, s, fluxes)
+    jump = abs(new[0] + new[1] - new[2] - (s[S_FORCING] + s[S_FORCING + 1] - s[S_FORCING + 2]))
+    zr_m = s[S_FORCING + 4]
+    for j in range(S_FORCED):
+        s[S_FORCING + j] = new[j]
+    if new[0] > 0.0:
+        s[S_WET] = 1.0
+    elif new[1] > 0.0:
+        s[S_WET] = p[P_WETTED]
+    if new[4] != zr_m:
+        _set_roots(cells, s, p, new[4])
+        _look(cells, p, C_U, C_THETA, s, S_OBS)
+    if jump > 0.0:
+        s[S_DT] = max(min(s[S_DT], 0.2 * cells[C_DZ, 0] / jump), 1.0)
+    s[S_SMOOTH] = 0.0
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _report(s: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
+    """Observables at S_NOW, between the ends of the planned step."""
+    x = 0.0
+    if s[S_END] > s[S_START]:
+        x = (s[S_NOW] - s[S_START]) / (s[S_END] - s[S_START])
+    y = 1.0 - x
+    root = y * s[S_OBS + 1] + x * s[S_OBS_END + 1]
+    pond = y * s[S_POND] + x * s[S_POND_END]
+    zr_m = s[S_FORCING + 4]
+    observed[O_STORAGE] = (y * s[S_OBS] + x * s[S_OBS_END] + pond) * MM
+    observed[O_PROBE] = y * s[S_OBS + 2] + x * s[S_OBS_END + 2]
+    observed[O_THETA] = root / zr_m if zr_m > 0.0 else observed[O_PROBE]
+    observed[O_DR] = max(s[S_FC] - root, 0.0) * MM
+    observed[O_TAW] = s[S_TAW] * MM
+    observed[O_RAW] = forcing[F_P] * s[S_TAW] * MM
+    observed[O_KS] = s[S_KS]
+    observed[O_POND] = pond * MM
+    observed[O_HEAD] = y * s[S_OBS + 3] + x * s[S_OBS_END + 3]
+
+
+@njit(cache=True, nogil=True)
+def advance(
+    first: int,
+    stop: int,
+    dt_s: float,
+    cells: FloatArray,
+    scalars: FloatArray,
+    settings: FloatArray,
+    tables: FloatArray,
+    forcing: FloatArray,
+    fluxes: FloatArray,
+    observed: FloatArray,
+) -> int:
+    """Advance zones first..stop-1 by dt_s [s]; -1, or the zone that cannot be solved."""
+    work = np.empty((WORK_ROWS, cells.shape[2]))
+    new = np.empty(S_FORCED)
+    for zone in range(first, stop):
+        c = cells[zone]
+        s = scalars[zone]
+        p = settings[zone]
+        f = forcing[zone]
+        out = fluxes[zone]
+        depth = c[C_BOTTOM, c.shape[1] - 1]
+        start = s[S_NOW]
+        before = out[_TRANSPIRATION]
+        # the call falls into up to three parts: before, during and after irrigation
+        on = dt_s
+        off = dt_s
+        if f[F_IRRIGATION] > 0.0 and f[F_TO] > f[F_FROM]:
+            on = min(max(f[F_FROM], 0.0), dt_s)
+            off = min(max(f[F_TO], on), dt_s)
+        for part in range(3):
+            begin = 0.0
+            end = on
+            rate = 0.0
+            if part == 1:
+                begin = on
+                end = off
+                rate = f[F_IRRIGATION] * PER_MM_H
+            elif part == 2:
+                begin = off
+                end = dt_s
+            if end <= begin:
+                continue
+            new[0] = f[F_RAIN] * PER_MM_H
+            new[1] = rate
+            new[2] = min(f[F_EVAPORATION], f[F_CAP]) * PER_MM_H
+            new[3] = f[F_TRANSPIRATION] * PER_MM_H
+            new[4] = min(f[F_ZR], depth)
+            new[5] = f[F_KC_MAX] * f[F_ET0] * PER_MM_H
+            same = True
+            for j in range(S_FORCED):
+                if new[j] != s[S_FORCING + j]:
+                    same = False
+            if not same and not _change(c, s, p, tables, work, out, new):
+                return zone
+            until = start + end
+            if not _run(c, s, p, tables, work, out, until):
+                return zone
+            s[S_NOW] = until
+        x = (s[S_NOW] - s[S_START]) / (s[S_END] - s[S_START])
+        for j in range(FLUXES):
+            given = x * s[S_PLAN + j]
+            out[j] += (given - s[S_GIVEN + j]) * MM
+            s[S_GIVEN + j] = given
+        potential = f[F_TRANSPIRATION] * dt_s / 3600.0
+        if potential > 0.0:
+            s[S_KS] = min(max((out[_TRANSPIRATION] - before) / potential, 0.0), 1.0)
+        _report(s, f, observed[zone])
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def observe(scalars: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
+    """Fill the observables without advancing."""
+    for zone in range(scalars.shape[0]):
+        _report(scalars[zone], forcing[zone], observed[zone])
