@@ -28,6 +28,7 @@ from sim.soil import FloatArray
 __all__ = [
     "EP",
     "NOT_MEASURED",
+    "PROFILES",
     "E",
     "EnergyProfile",
     "EnergyReport",
@@ -37,6 +38,7 @@ __all__ = [
     "W",
     "esp32",
     "open_circuit_v",
+    "profile",
 ]
 
 NOT_MEASURED: Final = "model, not measured"
@@ -96,6 +98,14 @@ class E(IntEnum):
     """Charge the panel brought into the battery."""
 
 
+PROFILES: Final[dict[str, str]] = {
+    "esp32-wifi": "Deep sleep, joins Wi-Fi for each burst with a static address.",
+    "esp32-dhcp": "As esp32-wifi, address by DHCP.",
+    "esp32-light-sleep": "Stays joined in automatic light sleep.",
+    "esp32-modem-sleep": "Stays joined in modem sleep, the processor runs.",
+    "esp32-devboard": "As esp32-wifi on a development board, whose regulator never sleeps.",
+}
+"""Named profiles and what they stand for."""
 RATES: Final = 6
 PARTS: Final = ("sleep", "wake", "instructions", "radio bursts", "radio bytes", "valve")
 
@@ -155,7 +165,8 @@ def esp32(
     cpu_mhz: Literal[240, 160, 80] = 240,
     sleep: Literal["deep", "light", "connected-light", "connected-modem"] = "deep",
     address: Literal["static", "dhcp"] = "static",
-    board_ma: float | None = None,
+    board_ma: Range | None = None,
+    name: str = "",
 ) -> EnergyProfile:
     """The profile of an ESP32 module from the sourced constants.
 
@@ -173,13 +184,14 @@ def esp32(
         raise ValueError(f"sleep = {sleep!r}: permitted are {', '.join(sleeps)}")
     if address not in ("static", "dhcp"):
         raise ValueError(f"address = {address!r}: permitted are 'static', 'dhcp'")
-    if board_ma is not None and not 0.0 <= board_ma <= 500.0:
-        raise ValueError(f"board_ma = {board_ma} mA: permitted are 0 .. 500")
-    board = _named("regulator_ma") if board_ma is None else Range(board_ma, board_ma, board_ma)
+    board = board_ma or _named("regulator_ma")
     connected = sleep.startswith("connected")
     per_ms = _named("instructions_per_ms").scaled(cpu_mhz / 240.0)
+    described = f"ESP32, {cpu_mhz} MHz, {sleep} sleep" + (
+        "" if connected else f", {address} address"
+    )
     return EnergyProfile(
-        name=f"ESP32, {cpu_mhz} MHz, {sleep} sleep" + ("" if connected else f", {address} address"),
+        name=name or described,
         supply_v=constant("supply_v").nominal,
         sleep_ma=_named(sleeps[sleep]) + board,
         active_ma=_named(f"active_{cpu_mhz}_ma") + board,
@@ -187,6 +199,23 @@ def esp32(
         instruction_ms=Range(1.0 / per_ms.high, 1.0 / per_ms.nominal, 1.0 / per_ms.low),
         burst_mc=_named("send_connected_mc" if connected else f"connect_{address}_mc"),
         byte_mc=_named("byte_mc"),
+    )
+
+
+def profile(name: str) -> EnergyProfile:
+    """The profile of that name (`PROFILES`); ValueError if there is none."""
+    if name not in PROFILES:
+        raise ValueError(f"profile = {name!r}: permitted are {', '.join(PROFILES)}")
+    sleep: Literal["deep", "light", "connected-light", "connected-modem"] = "deep"
+    if name == "esp32-light-sleep":
+        sleep = "connected-light"
+    elif name == "esp32-modem-sleep":
+        sleep = "connected-modem"
+    return esp32(
+        name=name,
+        sleep=sleep,
+        address="dhcp" if name == "esp32-dhcp" else "static",
+        board_ma=_named("devboard_ma") if name == "esp32-devboard" else None,
     )
 
 
@@ -207,7 +236,7 @@ class NodePower:
     """The node of one zone as a consumer, and what feeds it."""
 
     profile: EnergyProfile | None = None
-    """None: `esp32()`."""
+    """None: that of the name `esp32-wifi`."""
     battery: Literal["li-ion", "none"] = "li-ion"
     """`none`: mains; the node then reads its supply voltage as battery."""
     capacity_mah: float = 2_500.0
@@ -268,21 +297,21 @@ class NodePowers:
         from sim import device_kernels  # numba takes half a second, configuration must not
 
         self._kernels = device_kernels
-        default = esp32()
+        default = profile("esp32-wifi")
         self._nodes = tuple(nodes)
         self._profiles = tuple(node.profile or default for node in self._nodes)
         self.n = len(self._nodes)
         self.parameters: FloatArray = np.zeros((self.n, len(EP)))
         self.state: FloatArray = np.zeros((self.n, len(E)))
         self.work: FloatArray = np.zeros((self.n, len(W)))
-        for i, (node, profile) in enumerate(zip(self._nodes, self._profiles, strict=True)):
+        for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
             row = self.parameters[i]
-            row[:RATES] = [rate.nominal for rate in _rates(node, profile)]
-            row[EP.SUPPLY_V] = profile.supply_v
+            row[:RATES] = [rate.nominal for rate in _rates(node, board)]
+            row[EP.SUPPLY_V] = board.supply_v
             if node.battery == "li-ion":
                 row[EP.CAPACITY_MC] = node.capacity_mah * 3_600.0
             row[EP.SELF_DISCHARGE_PER_S] = node.self_discharge_per_month / (DAYS_PER_MONTH * 86_400)
-            row[EP.LOAD_DROP_V] = profile.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
+            row[EP.LOAD_DROP_V] = board.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
             row[EP.SOLAR_MW_M2_W] = node.solar_w * constant("solar_derating").nominal
             row[EP.CUTOFF_MV] = node.cutoff_mv
             row[EP.RESTART_MV] = node.restart_mv
@@ -335,21 +364,21 @@ class NodePowers:
         zero = Range(0.0, 0.0, 0.0)
         parts = dict.fromkeys(PARTS, zero)
         zones = []
-        for i, (node, profile) in enumerate(zip(self._nodes, self._profiles, strict=True)):
+        for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
             zone = zero
             for part, rate, quantity in zip(
-                PARTS, _rates(node, profile), self.state[i, :RATES], strict=True
+                PARTS, _rates(node, board), self.state[i, :RATES], strict=True
             ):
-                spent = rate.scaled(float(quantity) * profile.supply_v / 1_000.0)
+                spent = rate.scaled(float(quantity) * board.supply_v / 1_000.0)
                 parts[part] += spent
                 zone += spent
             zones.append(zone)
         return EnergyReport(
-            label="; ".join(sorted({profile.label for profile in self._profiles})),
+            label="; ".join(sorted({board.label for board in self._profiles})),
             total=sum(zones, zero),
             zones=tuple(zones),
             parts=parts,
-            profiles=tuple(sorted({profile.name for profile in self._profiles})),
+            profiles=tuple(sorted({board.name for board in self._profiles})),
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -362,20 +391,20 @@ class NodePowers:
         self.work[:] = snapshot["work"]
 
 
-def _rates(node: NodePower, profile: EnergyProfile) -> tuple[Range, ...]:
+def _rates(node: NodePower, board: EnergyProfile) -> tuple[Range, ...]:
     """The six rates [mA or mC]: the quantities of `E` times these are charges."""
-    sleep, active = profile.sleep_ma, profile.active_ma
+    sleep, active = board.sleep_ma, board.active_ma
     # modem sleep may draw what the processor draws: then a wake costs nothing on top
     more = max(0.0, active.nominal - sleep.nominal)
     awake = Range(
         min(max(0.0, active.low - sleep.low), more), more, max(active.high - sleep.high, more)
     )
     return (
-        profile.sleep_ma,
-        _product(awake, profile.wake_ms.scaled(1e-3)),
-        _product(awake, profile.instruction_ms.scaled(1e-3)),
-        profile.burst_mc,
-        profile.byte_mc,
+        board.sleep_ma,
+        _product(awake, board.wake_ms.scaled(1e-3)),
+        _product(awake, board.instruction_ms.scaled(1e-3)),
+        board.burst_mc,
+        board.byte_mc,
         Range(node.valve_ma, node.valve_ma, node.valve_ma),
     )
 

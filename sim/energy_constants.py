@@ -69,9 +69,12 @@ CONSTANTS: Final = (
              f"{SLEEP_GUIDE}: modem sleep, DTIM 3, 10, 1"),
     Constant(
         "regulator_ma", 0.0006, 0.0016, 0.004, "mA",
-        "MCP1700 data sheet DS21826B (Microchip): 1.6 uA typical, 4 uA maximum; low: MCP1711. "
-        "Development boards with an AMS1117 and a USB bridge need milliamperes instead: give "
-        "board_ma",
+        "MCP1700 data sheet DS21826B (Microchip): 1.6 uA typical, 4 uA maximum; low: MCP1711",
+    ),
+    Constant(
+        "devboard_ma", 5.0, 10.0, 15.0, "mA",
+        "Development boards never let regulator and USB bridge sleep: AMS1117 data sheet, 5 mA "
+        f"typical; high: {CHARGE_STUDY}, 15 mA in deep sleep",
     ),
     # --- a step
     Constant(

@@ -29,7 +29,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sim.energy import EnergyProfile, Range, esp32
+from sim.energy import EnergyProfile, Range
+from sim.energy import profile as named_profile
 from sim.energy_constants import constant
 from sim.soil import FloatArray
 
@@ -274,7 +275,7 @@ def fit(
     if accuracy is None:
         accuracy = ACCURACY[recording.meter]
     notes = ["charge per instruction is not in a recording: constants; per byte: in the bursts"]
-    default = esp32()
+    default = named_profile("esp32-wifi")
     working_a = _mean(current, dt, working)
     wake_ms = float(np.mean(active_ms))
     if burst_mc:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sim.energy import (
     NOT_MEASURED,
+    PROFILES,
     E,
     EnergyProfile,
     NodePower,
@@ -20,6 +21,7 @@ from sim.energy import (
     W,
     esp32,
     open_circuit_v,
+    profile,
 )
 from sim.energy_constants import CONSTANTS, Constant, constant
 
@@ -151,8 +153,16 @@ def test_every_profile_of_the_board_is_ordered(cpu_mhz: Any, sleep: Any, address
     assert 0 < total.low < total.nominal < total.high
 
 
-def test_a_development_board_draws_what_the_user_says() -> None:
-    assert esp32(board_ma=10.0).sleep_ma.nominal == pytest.approx(10.010)
+def test_every_named_profile_exists_and_bears_its_name() -> None:
+    for name in PROFILES:
+        assert profile(name).name == name
+    with pytest.raises(ValueError, match="profile = 'esp8266': permitted are esp32-wifi, "):
+        profile("esp8266")
+
+
+def test_a_development_board_sleeps_at_milliamperes() -> None:
+    # 10 uA of the chip and 10 mA of regulator and bridge
+    assert profile("esp32-devboard").sleep_ma.nominal == pytest.approx(10.010)
 
 
 # --- battery
@@ -300,7 +310,6 @@ def test_a_wrong_supply_is_refused(change: dict[str, Any], message: str) -> None
         ({"cpu_mhz": 100}, "cpu_mhz = 100 MHz: permitted are 240, 160, 80"),
         ({"sleep": "nap"}, "sleep = 'nap'"),
         ({"address": "v6"}, "address = 'v6'"),
-        ({"board_ma": -1.0}, "board_ma = -1.0 mA"),
     ],
 )
 def test_a_wrong_board_is_refused(options: dict[str, Any], message: str) -> None:
