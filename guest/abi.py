@@ -16,12 +16,12 @@ __all__ = [
     "IMPORTS",
     "IMPORT_MODULE",
     "REACTOR_EXPORTS",
+    "WHY",
     "Call",
     "ConfigKey",
     "ErrorCode",
     "Sensor",
     "TrapKind",
-    "WHY",
 ]
 
 ABI_VERSION: Final = 1

@@ -119,6 +119,5 @@ def check_toolchain() -> None:
         raise BuildError(f"the C toolchain ziglang is not installed; {advice}") from error
     if found != TOOLCHAIN:
         raise BuildError(
-            f"ziglang {found} is installed, guests rebuild to the same bytes only with {TOOLCHAIN}; "
-            + advice
+            f"ziglang {found} is installed, only {TOOLCHAIN} makes the same bytes; {advice}"
         )

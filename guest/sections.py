@@ -46,7 +46,7 @@ def sections(data: bytes) -> Iterator[Section]:
     if data[:4] != HEADER[:4]:
         raise ModuleError(f"not a WebAssembly module: starts with {data[:4]!r}, not {HEADER[:4]!r}")
     if data[:8] != HEADER:
-        raise ModuleError(f"WebAssembly version bytes {data[4:8]!r}: only {HEADER[4:]!r} (1) is known")
+        raise ModuleError(f"WebAssembly version {data[4:8]!r}: only {HEADER[4:]!r} is known")
     at = len(HEADER)
     while at < len(data):
         start = at

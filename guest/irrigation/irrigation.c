@@ -60,7 +60,7 @@ enum why {
 #define DAY_S 86400
 #define MOST_COUNTS 4095
 #define STANDARD_BAND_PCT 10 /* off_pct over on_pct if it is not set */
-#define STOPPED_CLOCK_STEPS 3
+#define STOPPED_CLOCK_STEPS 2
 
 typedef unsigned int seconds; /* differences stay right where the 32-bit clock wraps, in 2038 */
 
