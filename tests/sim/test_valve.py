@@ -83,7 +83,7 @@ def test_flow_follows_pressure_by_the_exponent_of_the_emitter(
 
 
 def test_flow_follows_the_worked_example_of_a_dripper() -> None:
-    # 4 L/h at 10 m and x = 0.42 give 4.32 L/h at 12 m (ASAE-style example of emitter hydraulics)
+    # from courses on drip irrigation: 4 L/h at 10 m and x = 0.42 become 4.32 L/h at 12 m
     assert flow_l_min(4.0, 12.0, 10.0, 0.42) == pytest.approx(4.32, abs=0.005)
 
 
