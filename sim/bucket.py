@@ -30,7 +30,7 @@ from numba import njit
 
 from sim.soil import F, FloatArray, Flux, Observed
 
-__all__ = ["Bucket"]
+__all__ = ["Bucket", "advance_zones"]
 
 # Columns of the parameters and of the state, plain ints because compiled code reads them.
 _FC, _WP, _ZE, _REW, _INTAKE, _WETTED, _PROFILE, _PROBE = range(8)
@@ -92,6 +92,8 @@ class Bucket:
                           too, shape (n,), that may change between calls
     probe_depth_m         the probe sees the root zone while roots are deeper, else the layer below
 
+    `parameters` and `layers` are the arrays that `advance_zones` works on, one row a zone.
+
     Raises ValueError with value and permitted range.
     """
 
@@ -147,55 +149,55 @@ class Bucket:
             raise ValueError("theta_wp: must be below theta_fc, or there is no available water")
         tew = 1000.0 * (v["theta_fc"] - 0.5 * v["theta_wp"]) * v["ze_m"]
         dry = 1000.0 * (v["theta_fc"] - v["theta"]) * v["ze_m"]
-        self._parameters = np.zeros((n, 8))
-        self._parameters[:, _FC] = v["theta_fc"]
-        self._parameters[:, _WP] = v["theta_wp"]
-        self._parameters[:, _ZE] = v["ze_m"]
-        self._parameters[:, _REW] = np.minimum(v["rew_mm"], 0.999 * tew)
-        self._parameters[:, _INTAKE] = v["intake_mm_h"]
-        self._parameters[:, _WETTED] = v["wetted"]
-        self._parameters[:, _PROFILE] = v["profile_m"]
-        self._parameters[:, _PROBE] = v["probe_depth_m"]
-        self.wetted = self._parameters[:, _WETTED]
-        self._state = np.zeros((n, 10))
-        self._state[:, _ROOT_MM] = 1000.0 * v["theta"] * v["zr_m"]
-        self._state[:, _BELOW_MM] = 1000.0 * v["theta_below"] * (v["profile_m"] - v["zr_m"])
-        self._state[:, _ZR] = v["zr_m"]
-        self._state[:, _DE] = np.clip(dry if de_mm is None else de_mm, 0.0, tew)
-        self._state[:, _FW] = 1.0
-        self._state[:, _KS] = 1.0
-        self._state[:, _P] = 0.5
+        self.parameters = np.zeros((n, 8))
+        self.parameters[:, _FC] = v["theta_fc"]
+        self.parameters[:, _WP] = v["theta_wp"]
+        self.parameters[:, _ZE] = v["ze_m"]
+        self.parameters[:, _REW] = np.minimum(v["rew_mm"], 0.999 * tew)
+        self.parameters[:, _INTAKE] = v["intake_mm_h"]
+        self.parameters[:, _WETTED] = v["wetted"]
+        self.parameters[:, _PROFILE] = v["profile_m"]
+        self.parameters[:, _PROBE] = v["probe_depth_m"]
+        self.wetted = self.parameters[:, _WETTED]
+        self.layers = np.zeros((n, 10))
+        self.layers[:, _ROOT_MM] = 1000.0 * v["theta"] * v["zr_m"]
+        self.layers[:, _BELOW_MM] = 1000.0 * v["theta_below"] * (v["profile_m"] - v["zr_m"])
+        self.layers[:, _ZR] = v["zr_m"]
+        self.layers[:, _DE] = np.clip(dry if de_mm is None else de_mm, 0.0, tew)
+        self.layers[:, _FW] = 1.0
+        self.layers[:, _KS] = 1.0
+        self.layers[:, _P] = 0.5
 
     def advance(
         self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray
     ) -> None:
         """Advance all zones by `dt_s`; add to `fluxes`, overwrite `observed`."""
-        _advance(dt_s, self._parameters, self._state, forcing, fluxes, observed)
+        advance_zones(dt_s, self.parameters, self.layers, forcing, fluxes, observed)
 
     def observe(self, observed: FloatArray) -> None:
         """Fill `observed` from the present state."""
-        _observe(self._parameters, self._state, observed)
+        _observe(self.parameters, self.layers, observed)
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """Depths [m], shape (2,), of the middles of the two layers of the first zone, and theta
         of both layers, shape (n, 2)."""
-        zr, below = self._state[:, _ZR], self._parameters[:, _PROFILE] - self._state[:, _ZR]
+        zr, below = self.layers[:, _ZR], self.parameters[:, _PROFILE] - self.layers[:, _ZR]
         theta = np.empty((self.n, 2))
-        theta[:, 0] = self._state[:, _ROOT_MM] / (1000.0 * zr)
-        theta[:, 1] = self._parameters[:, _FC]
-        np.divide(self._state[:, _BELOW_MM], 1000.0 * below, out=theta[:, 1], where=below > 0.0)
+        theta[:, 0] = self.layers[:, _ROOT_MM] / (1000.0 * zr)
+        theta[:, 1] = self.parameters[:, _FC]
+        np.divide(self.layers[:, _BELOW_MM], 1000.0 * below, out=theta[:, 1], where=below > 0.0)
         return np.array([zr[0] / 2.0, zr[0] + below[0] / 2.0]), theta
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that changes, as arrays."""
-        return {"bucket": self._state.copy()}
+        return {"bucket": self.layers.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state."""
         saved = np.asarray(state["bucket"], np.float64)
-        if saved.shape != self._state.shape:
-            raise ValueError(f"state of shape {saved.shape}: needed is {self._state.shape}")
-        self._state[:] = saved
+        if saved.shape != self.layers.shape:
+            raise ValueError(f"state of shape {saved.shape}: needed is {self.layers.shape}")
+        self.layers[:] = saved
 
 
 def _checked(name: str, value: npt.ArrayLike, n: int) -> FloatArray:
@@ -239,7 +241,7 @@ def _observe(
 
 
 @njit(cache=True, nogil=True)
-def _advance(
+def advance_zones(
     dt_s: float,
     parameters: FloatArray,
     state: FloatArray,
@@ -247,6 +249,10 @@ def _advance(
     fluxes: FloatArray,
     observed: FloatArray,
 ) -> None:  # pragma: no cover - compiled
+    """Advance zones by `dt_s`, a row of each array a zone; callable from compiled code.
+
+    `parameters` and `state` are those of a `Bucket`, the rest as in `sim.soil`.
+    """
     hours = dt_s / 3600.0
     for zone in range(parameters.shape[0]):
         p, s, f, out = parameters[zone], state[zone], forcing[zone], fluxes[zone]
@@ -295,7 +301,9 @@ def _advance(
         kr = min(max((tew - s[_DE]) / (tew - p[_REW]), 0.0), 1.0)  # Eq. 74
         fraction = f[_DEPLETION]
         ks = min(max((taw - depleted) / ((1.0 - fraction) * taw), 0.0), 1.0)  # Eq. 84
-        ceiling = min(max(f[_CAP], _SMALLEST_FEW * f[_KC_MAX] * f[_ET0]), few * f[_KC_MAX] * f[_ET0])
+        ceiling = min(
+            max(f[_CAP], _SMALLEST_FEW * f[_KC_MAX] * f[_ET0]), few * f[_KC_MAX] * f[_ET0]
+        )
         evaporation = min(kr * f[_EVAPORATION], ceiling) * hours  # Eq. 71
         transpiration = ks * f[_TRANSPIRATION] * hours
 
