@@ -108,16 +108,15 @@ SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
     ),
     WHY.PROBE_RANGE: (
         "Alarm: probe out of range",
-        "Valve kept closed: the probe read {raw} counts, outside its plausible range.",
+        "{closed}: the probe read {raw} counts, outside its plausible range.",
     ),
     WHY.PROBE_STUCK: (
         "Alarm: probe stuck",
-        "Valve kept closed: the probe's reading, {raw} counts, has not moved although water "
-        "flowed.",
+        "{closed}: the probe's reading, {raw} counts, has not moved although water flowed.",
     ),
     WHY.PROBE_MISSING: (
         "Alarm: probe missing",
-        "Valve kept closed: the probe did not answer ({raw}).",
+        "{closed}: the probe did not answer ({raw}).",
     ),
     WHY.NO_FLOW: (
         "Alarm: no flow",
@@ -158,6 +157,7 @@ def sentence(decision: Decision) -> str:
         return f"The guest {done} the valve and {reason}."
     raw = decision.raw
     values: dict[str, object] = {
+        "closed": "Valve closed" if decision.changed else "Valve kept closed",
         "raw": ErrorCode(raw).name.lower() if raw is not None and -4 <= raw < 0 else raw,
         "pct": decision.pct,
         "on": decision.on,

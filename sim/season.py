@@ -107,13 +107,13 @@ def read_season(run_dir: Path) -> Season:
     data: Json = {
         "start_ms": table.start_ms,
         "end_ms": table.end_ms,
-        "days": [int(day) for day in days.starts_ms],
+        "days": days.starts_ms,
         "zones": zones,
         "shown": shown,
         "faults": faults,
         "decisions": _columns(decisions),
         "profiles": _profiles(run.path / "profile.parquet", set(shown)),
-        "fleet": _fleet(days) if table.n > 1 else None,
+        "fleet": _fleet(days, run.summary) if table.n > 1 else None,
     }
     return Season(summary=run.summary, scenario=scenario, data=data, balances=balances, shown=shown)
 
@@ -131,7 +131,8 @@ class _Table:
         self._order = np.lexsort((time, zone))
         self.time_ms: npt.NDArray[np.int64] = time[self._order]
         self.n = int(zone.max()) + 1 if len(zone) else 0
-        self.bounds = np.searchsorted(zone[self._order], np.arange(self.n + 1))
+        bounds = np.searchsorted(zone[self._order], np.arange(self.n + 1))
+        self.bounds: list[int] = bounds.tolist()
         self.end_ms = int(time.max()) if len(time) else 0
         first = self.time_ms[self.slice(0)]
         step = int(first[1] - first[0]) if len(first) > 1 else 0
@@ -143,13 +144,14 @@ class _Table:
 
     def slice(self, zone: int) -> slice:
         """Rows of one zone."""
-        return slice(int(self.bounds[zone]), int(self.bounds[zone + 1]))
+        return slice(self.bounds[zone], self.bounds[zone + 1])
 
     def column(self, name: str) -> Floats:
         """A column, zone by zone in time order; NaN where the trace has none."""
         if name not in self._names:
             return np.full(len(self.time_ms), np.nan)
-        return self._read(name)[self._order].astype(np.float64)
+        values: Floats = self._read(name)[self._order].astype(np.float64)
+        return values
 
     def of(self, zone: int, name: str) -> Floats:
         """A column of one zone."""
@@ -166,25 +168,24 @@ class _Days:
         # a row stands for the time before it: midnight belongs to the day that ends
         day = (table.time_ms - 1) // DAY_MS - first
         count = int(day.max()) + 1 if len(day) else 0
-        self.starts_ms = (np.arange(count) + first) * DAY_MS
+        self.starts_ms: list[int] = [(int(first) + i) * DAY_MS for i in range(count)]
         zone = np.repeat(np.arange(table.n), np.diff(table.bounds))
         cell = zone * count + day
-        shape = (table.n, count)
-        size = table.n * count
-        rows = np.maximum(np.bincount(cell, minlength=size), 1).reshape(shape)
+
+        def binned(values: Floats) -> Floats:
+            sums: Any = np.bincount(cell, weights=values, minlength=table.n * count)
+            return np.asarray(sums, dtype=np.float64).reshape(table.n, count)
 
         def total(name: str) -> Floats:
-            values = np.nan_to_num(table.column(name))
-            sums: Floats = np.bincount(cell, weights=values, minlength=size).reshape(shape)
-            return sums
+            return binned(np.nan_to_num(table.column(name)))
+
+        rows = np.maximum(binned(np.ones(len(cell))), 1.0)
 
         self.sums = {key: total(f"{key}_mm") for key in DAILY}
-        self.energy_j = total("energy_j")
         depletion = total("dr_mm") / rows
         taw = total("taw_mm") / rows
         self.available = 100 * (1 - depletion / np.maximum(taw, 1e-9))
         """Water left of what the roots can use [%]."""
-        self.stress = total("ks") / rows
 
 
 def _round(values: Iterable[float], digits: int) -> list[float | None]:
@@ -441,13 +442,12 @@ def _profiles(path: Path, zones: set[int]) -> Json:
     return profiles
 
 
-def _fleet(days: _Days) -> Json:
-    """All zones by day: available water, and its bands over the zones."""
+def _fleet(days: _Days, summary: Json) -> Json:
+    """All zones: available water by day with its bands over the zones, water used, stress."""
     shares = np.percentile(days.available, [5, 25, 50, 75, 95], axis=0)
     return {
         "available": [_round(row, 0) for row in days.available],
         "bands": [_round(row, 1) for row in shares],
         "irrigation": _round(days.sums["irrigation"].sum(axis=1), 1),
-        "daily_irrigation": _round(days.sums["irrigation"].mean(axis=0), 2),
-        "daily_rain": _round(days.sums["rain"].mean(axis=0), 2),
+        "stress_days": [zone.get("stress_days") for zone in summary.get("zones") or []],
     }

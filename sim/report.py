@@ -1,0 +1,403 @@
+"""report.html: the season at a glance, in one file that needs nothing else.
+
+The page carries its charts' program (plotly.js, packed with gzip, a third of its size) and its
+data; its content security policy forbids every request, so that it works offline and tells nobody.
+Text is in the page itself; without JavaScript only the charts are missing.  Names from scenarios
+and guests are text wherever they appear: Jinja2 escapes them, and so does the data block.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from sim.season import BALANCE, Season, moment_ms, read_season
+
+__all__ = ["write"]
+
+Json = dict[str, Any]
+
+_DASH: Final = "–"
+_LINK_NAMES: Final = {
+    "round_trip_ms": "Round trip [ms]",
+    "rtt_ms": "Round trip [ms]",
+    "jitter_ms": "Jitter [ms]",
+    "loss_pct": "Frames lost [%]",
+    "crc_errors": "Frames with a wrong checksum",
+    "resyncs": "Times the stream was found again",
+    "retransmissions": "Frames sent again",
+}
+
+
+def write(run_dir: Path) -> Path:
+    """Write `report.html` of a run directory and return its path.
+
+    Raises RunDirError if the directory is no run, DecisionError if its tape cannot be read.
+    """
+    season = read_season(run_dir)
+    path = run_dir / "report.html"
+    path.write_text(_render(season), encoding="utf-8")
+    return path
+
+
+def _render(season: Season) -> str:
+    environment = Environment(
+        loader=PackageLoader("sim", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"num": _num, "day": _day, "minute": _minute}
+    templates = files("sim") / "templates"
+    summary, scenario = season.summary, season.scenario
+    several = len(season.balances) > 1
+    return environment.get_template("report.html").render(
+        title=str(scenario.get("title") or summary["scenario"]),
+        scenario=scenario,
+        story=[p for p in str(scenario.get("description", "")).split("\n\n") if p.strip()],
+        summary=summary,
+        facts=_facts(season),
+        verdict=_verdict(summary),
+        glance=_glance(season),
+        tiles=_tiles(season),
+        expectations=_expectations(summary),
+        balance=_balance_rows(season),
+        energy=_energy(summary),
+        link=_link(summary.get("link")),
+        provenance=_provenance(summary),
+        several=several,
+        zones=[season.data["zones"][i] | {"index": i} for i in sorted(season.shown)],
+        first=season.shown[0] if season.shown else 0,
+        hidden_zones=len(season.balances) - len(season.shown),
+        profiles=bool(season.data["profiles"]),
+        data=_embed(season.data),
+        plotly=_plotly(),
+        css=Markup((templates / "report.css").read_text("utf-8")),
+        js=Markup((templates / "report.js").read_text("utf-8")),
+    )
+
+
+def _embed(data: Json) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _plotly() -> str:
+    """plotly.js, gzip, base64."""
+    code = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(code, 6, mtime=0)).decode("ascii")
+
+
+def _num(value: object, digits: int = 0) -> str:
+    """1234.5 -> 1,235 (thin spaces between thousands); a dash for what is not known."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        return _DASH
+    text = f"{abs(value):,.{digits}f}".replace(",", "\u202f")
+    zero = not text.strip("0.\u202f")
+    return f"\u2212{text}" if value < 0 and not zero else text
+
+
+def _day(ms: int) -> str:
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _minute(ms: int) -> str:
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{moment.day} {moment:%b %H:%M}"
+
+
+def _count(n: float, one: str, many: str = "") -> str:
+    return f"{_num(n)} {one if n == 1 else many or one + 's'}"
+
+
+def _facts(season: Season) -> list[str]:
+    """Where, when, what, who: one line."""
+    data, zones = season.data, season.data["zones"]
+    facts = [
+        str(season.scenario.get("site", {}).get("name", "")),
+        f"{_day(data['start_ms'])} to {_day(data['end_ms'] - 1)}",
+        _count(len(zones), "zone"),
+    ]
+    for key in ("crop", "soil"):
+        kinds = sorted({zone[key] for zone in zones if zone[key]})
+        facts.append(" / ".join(kinds) if len(kinds) <= 3 else f"{len(kinds)} kinds of {key}")
+    guest = season.summary.get("guest")
+    if isinstance(guest, Mapping):
+        facts.append(f"guest {guest.get('name', '')} {guest.get('version', '')}".strip())
+    return [fact for fact in facts if fact]
+
+
+def _verdict(summary: Json) -> Json:
+    expectations = summary.get("expectations") or []
+    passed = sum(bool(e["passed"]) for e in expectations)
+    if not expectations:
+        return {"kind": "none", "text": "Nothing was expected of this run"}
+    kind = "pass" if passed == len(expectations) else "fail"
+    return {"kind": kind, "text": f"{passed} of {_count(len(expectations), 'expectation')} passed"}
+
+
+def _mean(season: Season, key: str) -> float:
+    values = [balance[key] for balance in season.balances]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _glance(season: Season) -> list[str]:
+    """The season in a few sentences."""
+    summary = season.summary
+    several = len(season.balances) > 1
+    rain, water = _mean(season, "rain_mm"), _mean(season, "irrigation_mm")
+    who = "the average zone" if several else "the field"
+    sentences = [
+        f"In {_count(float(summary['days']), 'day')} {who} received {_num(rain + water)} mm of "
+        f"water: {_num(rain)} mm of rain and {_num(water)} mm of irrigation.",
+        f"The crop drank {_num(_mean(season, 'transpiration_mm'))} mm and "
+        f"{_num(_mean(season, 'evaporation_mm'))} mm evaporated from the soil; "
+        f"{_num(_mean(season, 'drainage_mm'))} mm drained away below and "
+        f"{_num(_mean(season, 'runoff_mm'))} mm ran off.",
+    ]
+    stress = float(summary.get("stress_days", 0))
+    often = "on no day" if stress == 0 else f"on {_num(stress, 0 if stress % 1 == 0 else 1)}"
+    days = "" if stress == 0 else (" day" if stress == 1 else " days")
+    average = " (mean of the zones)" if several and stress else ""
+    sentences.append(
+        f"The valve{'s' if several else ''} opened {_count(summary['valve_openings'], 'time')}; "
+        f"the crop was short of water {often}{days}{average}."
+    )
+    faults = season.data["faults"]
+    if faults:
+        decisions = season.data["decisions"]
+        alarms = sum(
+            title.startswith("Alarm")
+            for title in (decisions["texts"][i] for i in decisions["title"])
+        )
+        heard = f"raised {_count(alarms, 'alarm')}" if alarms else "raised no alarm"
+        sentences.append(
+            f"{_count(len(faults), 'fault was', 'faults were')} injected; the "
+            f"guest{'s' if several else ''} {heard}."
+        )
+    return sentences
+
+
+def _tiles(season: Season) -> list[Json]:
+    """Key figures: name, value, unit, note, colour."""
+    summary = season.summary
+    et = _mean(season, "evaporation_mm") + _mean(season, "transpiration_mm")
+    areas = [zone["area_m2"] for zone in season.data["zones"]]
+    volume = None
+    if all(isinstance(area, (int, float)) for area in areas):
+        volume = sum(
+            balance["irrigation_mm"] * area / 1000
+            for balance, area in zip(season.balances, areas, strict=True)
+        )
+    share = _mean(season, "transpiration_mm") / et * 100 if et > 0 else math.nan
+    energy = _energy(summary)
+    error = abs(float(summary["balance_error_mm"]))
+    openings = [o for zone in season.data["zones"] for o in zone.get("openings", [])]
+    longest = max((end - start for start, end, _ in openings), default=0) / 1000
+    digits = 0 if longest % 60 == 0 and longest < 10_800 else 1
+    return [
+        {
+            "name": "Irrigation",
+            "value": _num(_mean(season, "irrigation_mm")),
+            "unit": "mm",
+            "note": f"{_num(volume, 1)} m³" if volume is not None else "",
+            "colour": "water",
+        },
+        {"name": "Rain", "value": _num(_mean(season, "rain_mm")), "unit": "mm", "colour": "rain"},
+        {
+            "name": "Evapotranspiration",
+            "value": _num(et),
+            "unit": "mm",
+            "note": f"{_num(share)} % through the crop",
+            "colour": "crop",
+        },
+        {
+            "name": "Drainage",
+            "value": _num(_mean(season, "drainage_mm")),
+            "unit": "mm",
+            "note": "below the soil",
+            "colour": "drain",
+        },
+        {
+            "name": "Runoff",
+            "value": _num(_mean(season, "runoff_mm")),
+            "unit": "mm",
+            "colour": "runoff",
+        },
+        {
+            "name": "Stress",
+            "value": _num(summary.get("stress_days"), 0 if len(season.balances) == 1 else 1),
+            "unit": "days",
+            "note": "crop short of water",
+            "colour": "stress",
+        },
+        {
+            "name": "Valve openings",
+            "value": _num(summary.get("valve_openings")),
+            "unit": "",
+            "colour": "water",
+        },
+        {
+            "name": "Longest opening",
+            "value": _num(longest / 60 if longest < 10_800 else longest / 3600, digits),
+            "unit": "min" if longest < 10_800 else "h",
+            "note": "",
+            "colour": "water",
+        },
+        {
+            "name": "Energy",
+            "value": energy["value"],
+            "unit": energy["unit"],
+            "note": f"{energy['range']}{energy['label']}",
+            "colour": "energy",
+        },
+        {
+            "name": "Balance error",
+            "value": _scientific(error),
+            "unit": "mm",
+            "note": "water made or lost by the model",
+            "colour": "soil",
+        },
+    ]
+
+
+def _scientific(value: float) -> str:
+    if not math.isfinite(value):
+        return _DASH
+    if value == 0:
+        return "0"
+    if value >= 0.01:
+        return _num(value, 2)
+    exponent = math.floor(math.log10(value))
+    superscript = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{value / 10**exponent:.0f}·10{superscript}"
+
+
+def _energy(summary: Json) -> Json:
+    """Energy of all nodes with its bounds and the words that belong to it."""
+    given: Json = summary.get("energy") or {}
+    total = float(given.get("nominal_j") or summary.get("energy_j", math.nan))
+    low = given.get("low_j", summary.get("energy_low_j"))
+    high = given.get("high_j", summary.get("energy_high_j"))
+    unit, factor = ("kJ", 1000.0) if total >= 10_000 else ("J", 1.0)
+    digits = 1 if total / factor < 100 else 0
+    bounds = ""
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        bounds = f"{_num(low / factor, digits)} to {_num(high / factor, digits)} {unit}; "
+    parts = []
+    for name, part in (given.get("parts") or {}).items():
+        values = part if isinstance(part, Mapping) else {"nominal_j": part}
+        parts.append(
+            {
+                "name": str(name).replace("_", " "),
+                "values": [values.get(f"{k}_j", math.nan) for k in ("low", "nominal", "high")],
+            }
+        )
+    return {
+        "value": _num(total / factor, digits),
+        "unit": unit,
+        "range": bounds,
+        "label": str(given.get("label", "model, not measured")),
+        "parts": parts,
+    }
+
+
+def _expectations(summary: Json) -> list[Json]:
+    rows = []
+    for expectation in summary.get("expectations") or []:
+        detail = str(expectation.get("detail", ""))
+        time = expectation.get("time_ms")
+        rows.append(
+            {
+                "name": str(expectation["name"]),
+                "passed": bool(expectation["passed"]),
+                "detail": detail,
+                "time_ms": int(time) if time is not None else moment_ms(detail),
+            }
+        )
+    return rows
+
+
+def _balance_rows(season: Season) -> list[Json]:
+    """One table body a zone, and one of the mean if there are several."""
+    bodies = [
+        {"zone": i, "name": season.data["zones"][i]["name"], "values": season.balances[i]}
+        for i in season.shown
+    ]
+    if len(season.balances) > 1:
+        mean = {key: _mean(season, key) for key, _, _ in BALANCE}
+        bodies.insert(0, {"zone": -1, "name": "Mean of all zones", "values": mean})
+    return [body | {"rows": _terms(body["values"])} for body in bodies]
+
+
+def _terms(values: Mapping[str, float]) -> Json:
+    came = [(name, values[key]) for key, name, sign in BALANCE if sign > 0]
+    went = [(name, values[key]) for key, name, sign in BALANCE if sign < 0]
+    went.append(("Into the soil (change of storage)", values["storage_change_mm"]))
+    went.append(("Balance error", values["balance_error_mm"]))
+    return {
+        "in": came,
+        "out": went,
+        "in_sum": sum(value for _, value in came),
+        "out_sum": sum(value for _, value in went),
+    }
+
+
+def _link(link: object) -> list[tuple[str, str]]:
+    """Link quality as name and value; whatever the link measured is shown."""
+    if not isinstance(link, Mapping):
+        return []
+    rows: list[tuple[str, str]] = []
+    for key, value in link.items():
+        name = _LINK_NAMES.get(str(key), str(key).replace("_", " "))
+        rows.append((name, _plain(value)))
+    return rows
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(k).replace('_', ' ')} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_plain(v) for v in value)
+    return _DASH if value is None else str(value)
+
+
+def _provenance(summary: Json) -> list[tuple[str, str]]:
+    """What was run, by what, and how to see that it is the same again."""
+    guest = summary.get("guest")
+    rows: list[tuple[str, object]] = [
+        ("Scenario", summary.get("scenario")),
+        ("Seed", str(summary.get("seed"))),
+        ("Guest", _plain(guest) if guest else None),
+        ("Guest SHA-256", summary.get("guest_sha256")),
+        ("Tape digest", summary.get("tape_digest")),
+        ("Trace digest", summary.get("trace_digest")),
+        ("levada", summary.get("levada_version")),
+        ("Versions", _plain(summary["versions"]) if summary.get("versions") else None),
+        ("Guest steps", _num(summary.get("steps"))),
+        (
+            "Speed",
+            f"{_num(summary.get('field_days_per_s'))} field-days a second, "
+            f"{_num(summary.get('wall_s'), 1)} s in all",
+        ),
+    ]
+    return [(name, str(value)) for name, value in rows if value]
