@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sim.expression import SUMS, Expression, ExpressionError, parse_expression
 from sim.faults import Named, Span, Zones, matching, spans
-from sim.problems import Trouble, did_you_mean, refusal
+from sim.problems import Trouble, did_you_mean
 from sim.quantities import Duration, Moment, format_duration
 from sim.table import Table
 
@@ -61,19 +62,20 @@ KINDS: Final[dict[str, ExpectKind]] = {
         optional=("longer_than", *_WINDOW),
     ),
     "recovers": ExpectKind(
-        sentence="`that` holds again `within` this time after it was broken; with `after`, after the "
-        "end of that fault in the zones it acted on.",
+        sentence="`that` holds again `within` this time after it was broken; with `after`, "
+        "after the end of that fault in the zones it acted on.",
         required=("that", "within"),
         optional=("after", *_WINDOW),
     ),
     "happens": ExpectKind(
-        sentence="`that` holds at least once in every zone; with `after`, `within` this time from the "
-        "start of that fault in the zones it acts on.",
+        sentence="`that` holds at least once in every zone; with `after`, `within` this time from "
+        "the start of that fault in the zones it acts on.",
         required=("that",),
         optional=("within", "after", *_WINDOW),
     ),
     "total": ExpectKind(
-        sentence="The sum of `of` in every zone is above or below a limit; with `per`, on each day.",
+        sentence='The sum of `of` in every zone is above or below a limit; with `per = "day"`, '
+        "on each day.",
         required=("of",),
         optional=(*_LIMITS, "per", *_WINDOW),
     ),
@@ -151,12 +153,11 @@ class Expect(Table):
     end: Moment | None = None
     """Look at the trace up to here."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        troubles = [*self._keys(), *self._limits(), *self._expressions()]
-        if troubles:
-            raise refusal(*troubles)
-        return self
+    def troubles(self) -> Iterator[Trouble]:
+        """Keys that go with the kind, limits in order, expressions that mean something."""
+        yield from self._keys()
+        yield from self._limits()
+        yield from self._expressions()
 
     def _keys(self) -> Iterator[Trouble]:
         kind = KINDS[self.kind]
@@ -302,7 +303,7 @@ class _Judge:
         zone = np.asarray(trace["zone"])
         order = np.argsort(zone, kind="stable")
         edges = np.searchsorted(zone[order], np.arange(len(zones) + 1))
-        self.rows = [order[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        self.rows = [order[a:b] for a, b in pairwise(edges)]
 
     def outcome(self, expect: Expect) -> Outcome:
         try:
@@ -415,7 +416,7 @@ class _Judge:
 
     def first(self, expect: Expect, s: _Series, from_ms: int, since: str) -> _Finding:
         """Whether `that` holds within the time allowed from `from_ms` on."""
-        within_ms = expect.within and expect.within / timedelta(milliseconds=1)
+        within_ms = None if expect.within is None else expect.within / timedelta(milliseconds=1)
         later = s.time_ms > from_ms
         hits = np.flatnonzero(later & s.value)
         permitted = f", permitted {_span(within_ms)}" if within_ms else ""

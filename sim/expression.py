@@ -3,8 +3,8 @@
 The grammar is a part of Python's: numbers, signals, `+ - * /`, comparisons (also chained), `and`,
 `or`, `not`, parentheses, `abs(x)`, `min(x, y)`, `max(x, y)`.  A signal is a column of the trace and
 keeps its unit: adding or comparing different units is refused.  Names in capitals are codes of the
-guest (`why == PROBE_STUCK`) and of traps (`trap != NONE`).  Nothing else is evaluated, so a scenario
-file from a stranger cannot do harm.
+guest (`why == PROBE_STUCK`) and of traps (`trap != NONE`).  Nothing else is evaluated, so the file
+of a stranger cannot do harm.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -253,8 +254,8 @@ def _value(node: ast.expr, columns: Mapping[str, Values], unknown: list[Values])
         case ast.Compare(left=left, ops=ops, comparators=others):
             sides = [of(side) for side in (left, *others)]
             unknown.extend(np.isnan(s) for s in sides if np.asarray(s).dtype.kind == "f")
-            pairs = zip(ops, sides, sides[1:], strict=False)
-            return np.logical_and.reduce([_COMPARISON[type(op)](a, b) for op, a, b in pairs])
+            pairs = zip(ops, pairwise(sides), strict=True)
+            return np.logical_and.reduce([_COMPARISON[type(op)](a, b) for op, (a, b) in pairs])
         case ast.Call(func=ast.Name(id=name), args=args):
             return _FUNCTIONS[name][1](*(of(arg) for arg in args))
         case _:  # pragma: no cover - parse_expression lets nothing else pass

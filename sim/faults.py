@@ -7,15 +7,15 @@ begins and ends; what a stuck probe reads or a leaking valve passes is the busin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from sim.problems import Trouble, refusal
+from sim.problems import Trouble
 from sim.quantities import Duration, Moment, parse_quantity
 from sim.table import Table
 
@@ -147,44 +147,32 @@ class Fault(Table):
     magnitude: str | None = None
     """How strong, a number with its unit: `"-40 counts/d"`, `"30 %"`, `"90 s"`."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        kind, troubles = FAULTS[self.kind], []
+    def troubles(self) -> Iterator[Trouble]:
+        """Duration and magnitude as the kind has them."""
+        kind = FAULTS[self.kind]
         if kind.instant and self.duration is not None:
-            troubles.append(
-                Trouble(("duration",), f"`duration`: a {self.kind} happens at once, leave it out")
-            )
+            yield Trouble(("duration",), f"`duration`: a {self.kind} happens at once, leave it out")
         if self.duration is not None and self.duration < timedelta(seconds=1):
-            troubles.append(Trouble(("duration",), "`duration` = 0 s: must be at least 1 s"))
+            yield Trouble(("duration",), "`duration` = 0 s: permitted at least 1 s")
         if kind.units is None:
             if self.magnitude is not None:
-                troubles.append(
-                    Trouble(("magnitude",), f"`magnitude`: a {self.kind} has none, leave it out")
-                )
-        elif self.magnitude is None:
-            if not kind.optional:
-                troubles.append(
-                    Trouble((), f"`magnitude` is missing: a {self.kind} needs one in {kind.unit}")
-                )
-        else:
-            try:
-                value = parse_quantity(self.magnitude, kind.units)
-            except ValueError as error:
-                troubles.append(
-                    Trouble(("magnitude",), f'`magnitude` = "{self.magnitude}": {error}')
-                )
-            else:
-                if not kind.low <= value / kind.units[kind.unit] <= kind.high:
-                    troubles.append(
-                        Trouble(
-                            ("magnitude",),
-                            f'`magnitude` = "{self.magnitude}": permitted {kind.low:g} to '
-                            f"{kind.high:g} {kind.unit}",
-                        )
-                    )
-        if troubles:
-            raise refusal(*troubles)
-        return self
+                yield Trouble(("magnitude",), f"`magnitude`: {self.kind} has none, leave it out")
+        elif self.magnitude is not None:
+            yield from self._magnitude(self.magnitude, kind, kind.units)
+        elif not kind.optional:
+            yield Trouble((), f"`magnitude` is missing: {self.kind} needs one in {kind.unit}")
+
+    def _magnitude(self, text: str, kind: FaultKind, units: dict[str, float]) -> Iterator[Trouble]:
+        says = f'`magnitude` = "{text}"'
+        try:
+            value = parse_quantity(text, units) / units[kind.unit]
+        except ValueError as error:
+            yield Trouble(("magnitude",), f"{says}: {error}")
+            return
+        if not kind.low <= value <= kind.high:
+            yield Trouble(
+                ("magnitude",), f"{says}: permitted {kind.low:g} to {kind.high:g} {kind.unit}"
+            )
 
     @property
     def label(self) -> str:

@@ -1,5 +1,5 @@
-"""Where a zone's guest runs, as one text: `sim`, `virtual:wasm3`, `serial:/dev/ttyUSB0?baud=921600`,
-`mqtt://host/ic/esp32`.
+"""Where a zone's guest runs, as one text, such as `sim`, `virtual:wasm3`,
+`serial:/dev/ttyUSB0?baud=921600`, `mqtt://host/ic/esp32`.
 
 Only the form is checked here; what a transport does with it is the business of its driver.
 """
@@ -14,7 +14,7 @@ __all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
 
 KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
 VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "mqtt")
-"""What `virtual:` may be followed by: an engine, an emulated processor, or MQTT instead of serial."""
+"""After `virtual:`: an engine, an emulated processor, or MQTT instead of serial."""
 _DEFAULT_BAUD: Final = 921_600
 _FORMS: Final = (
     "sim, virtual, virtual:ENGINE, serial:PORT?baud=N (any pyserial URL), mqtt://HOST/PREFIX/NODE"

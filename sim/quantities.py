@@ -1,4 +1,4 @@
-"""Durations, moments and magnitudes as people write them in a scenario: `"12 d 6 h"`, `"0.5 L/min"`.
+"""Durations, moments and magnitudes as people write them: `"12 d 6 h"`, `"-40 counts/d"`.
 
 A key that ends in a unit (`step_s`) holds a plain number in that unit.  Where a natural unit varies
 from seconds to days, or with the kind of a fault, the value is a text with its unit, parsed once
@@ -64,11 +64,13 @@ def format_duration(duration: timedelta) -> str:
 
 def format_number(value: float) -> str:
     """Shortest text of a number, without a trailing `.0`."""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+    if isinstance(value, int):
+        return str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:
-    """`"0.5 L/min"` -> 0.5, in the unit whose factor is 1; raises ValueError."""
+    """`"30 min"` -> 1800 with {"s": 1, "min": 60}; raises ValueError."""
     match = _QUANTITY.match(text)
     allowed = ", ".join(units)
     if match is None:

@@ -28,19 +28,9 @@ from sim.node_url import NodeUrl
 from sim.problems import Problem, ScenarioError, Trouble, did_you_mean
 from sim.scenario_checks import Parameter, between_tables, guest_parameters
 from sim.scenario_explain import explain
-from sim.scenario_model import (
-    SCENARIO_VERSION,
-    Calibration,
-    Crop,
-    Energy,
-    Period,
-    Probe,
-    Scenario,
-    Soil,
-    Valve,
-    Zone,
-    spreadable,
-)
+from sim.scenario_model import SCENARIO_VERSION, Period, Scenario
+from sim.scenario_soil import Soil
+from sim.scenario_zone import Calibration, Crop, Energy, Probe, Valve, Zone, spreadable
 from sim.seeds import generator
 from sim.toml_index import Path as KeyPath
 from sim.toml_index import Place, index
@@ -363,7 +353,16 @@ def dump(scenario: Scenario, directory: Path | None = None) -> str:
         ):
             if table.get(key) is not None:
                 table[key] = Path(os.path.relpath(table[key], directory)).as_posix()
-    return toml_text(data)
+    return toml_text(_without_nothing(data))
+
+
+def _without_nothing(table: Mapping[str, object]) -> dict[str, object]:
+    """Without keys that are None and without empty tables and arrays: both are the default."""
+    return {
+        key: _without_nothing(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None and value not in ({}, [], ())
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

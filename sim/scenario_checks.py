@@ -18,7 +18,8 @@ from sim.problems import Trouble, did_you_mean
 from sim.quantities import Moment, format_duration
 
 if TYPE_CHECKING:
-    from sim.scenario_model import Period, Zone
+    from sim.scenario_model import Period
+    from sim.scenario_zone import Zone
 
 __all__ = ["MAX_ZONES", "Parameter", "between_tables", "guest_parameters"]
 
@@ -214,9 +215,13 @@ def _window(period: Period, path: tuple[str | int, ...], expect: Expect) -> Iter
         for trouble in _outside(period, moment, (*path, key), last=key == "end")
     ]
     yield from troubles
-    if not troubles and expect.start is not None and expect.end is not None:
-        if period.moment_ms(expect.end) <= period.moment_ms(expect.start):
-            yield Trouble((*path, "end"), "`end`: not after `start`")
+    if (
+        not troubles
+        and expect.start is not None
+        and expect.end is not None
+        and period.moment_ms(expect.end) <= period.moment_ms(expect.start)
+    ):
+        yield Trouble((*path, "end"), "`end`: not after `start`")
     for key in ("longer_than", "within", "at_most"):
         limit: timedelta | None = getattr(expect, key)
         if limit and _ms(limit) < period.trace_s * 1000:

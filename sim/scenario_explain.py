@@ -21,13 +21,17 @@ UNITS: Final[dict[str, str]] = {
     "_counts_per_day": "counts/d",
     "_counts_per_c": "counts/degC",
     "_per_year": "1/year",
+    "_per_month": "1/month",
     "_counts": "counts",
     "_l_min": "L/min",
     "_per_l": "1/L",
-    "_1_m": "1/m",
+    "_per_m": "1/m",
     "_m_d": "m/d",
     "_mm_h": "mm/h",
     "_mah": "mAh",
+    "_mhz": "MHz",
+    "_ma": "mA",
+    "_mv": "mV",
     "_kpa": "kPa",
     "_deg": "deg",
     "_pct": "%",
@@ -122,11 +126,7 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
                 path, f"{says} {unit}".rstrip() + f": {permitted(field, key) if field else ''}"
             )
         case _ if kind in _EXPECTED:
-            unit = unit_of(key)
-            if isinstance(path[-1], str) and unit:
-                unit = f" [{unit}]"
-            else:
-                unit = ""
+            unit = f" [{unit_of(key)}]" if unit_of(key) else ""
             expected = _EXPECTED[kind]
             if kind in ("tuple_type", "list_type") and field and _table(field):
                 expected = f"an array of tables, written [[{'.'.join(_names(path))}]]"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from sim.problems import Trouble, refusal
 
 __all__ = ["Table"]
 
@@ -17,3 +22,14 @@ class Table(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    def troubles(self) -> Iterator[Trouble]:
+        """What is wrong between the keys of this table; asked when each key is right by itself."""
+        return iter(())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        found = list(self.troubles())
+        if found:
+            raise refusal(*found)
+        return self

@@ -25,8 +25,7 @@ def toml_value(value: object) -> str:
                 return str(value)  # nan, inf, -inf as TOML spells them
             return repr(value)
         case str():
-            # JSON escapes are TOML escapes, but for DEL, which JSON leaves as it is
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            return _text(value)
         case datetime():
             return value.isoformat(sep="T")
         case date():
@@ -44,8 +43,20 @@ def toml_text(data: Mapping[str, object]) -> str:
     return "\n".join(_table(data, ())).strip() + "\n"
 
 
+def _text(value: str) -> str:
+    # JSON escapes are TOML escapes, but for DEL, which JSON leaves as it is
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _lines(value: object) -> str:
+    """A text of several lines as such, anything else on one line."""
+    if not isinstance(value, str) or "\n" not in value:
+        return toml_value(value)
+    return '"""\n' + "\n".join(_text(line)[1:-1] for line in value.split("\n")) + '"""'
+
+
 def _key(key: str) -> str:
-    return key if _BARE.match(key) else toml_value(key)
+    return key if _BARE.match(key) else _text(key)
 
 
 def _table(table: Mapping[str, object], path: tuple[str, ...]) -> Iterator[str]:
@@ -56,7 +67,7 @@ def _table(table: Mapping[str, object], path: tuple[str, ...]) -> Iterator[str]:
         if isinstance(value, Mapping) or _is_tables(value):
             later.append((key, value))
         else:
-            yield f"{_key(key)} = {toml_value(value)}"
+            yield f"{_key(key)} = {_lines(value)}"
     for key, value in later:
         inner = (*path, key)
         header = ".".join(map(_key, inner))
