@@ -8,8 +8,9 @@ fractions   Cosby et al. (1984), Water Resour. Res. 20:682-690, their regression
             (1978) psi = psi_s (theta / theta_s)^-b, and saturated conductivity
 
 The power law becomes the van Genuchten curve that it meets in dry soil: theta_r = 0,
-alpha = 1 / psi_s, n = 1 + 1/b.  Cosby's equations hold over the whole triangle; Saxton and Rawls
-(2006) were tried too, but no van Genuchten curve goes through their three points in sand.
+alpha = 1 / psi_s, n = 1 + 1/b.  Of published regressions these hold over the whole triangle and
+need neither density nor organic matter; those of Saxton and Rawls (2006) admit no such curve in
+sand.
 
 Left out: organic matter, density, gravel, salinity.  Both sources spread by 0.05 m3 m-3 and a
 factor of ten in conductivity within one class: measured values are better.

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from pyfao56.tools import FAO56Tables
+
+from sim.crop import Crop, crop, forcing_by_hour, season
+from sim.crop_table import TABLE
+from sim.soil import F
+from sim.weather import Days, Site, Weather, from_days
+
+SITE = Site(latitude_deg=40.0, longitude_deg=-105.0, elevation_m=1500.0, utc_offset_h=-7.0)
+
+
+def steady(days: int, **changes: float) -> Weather:
+    """Weather that is every day the same, from 1 April 2023, by default of FAO-56's climate."""
+    values = {
+        "tmax_c": 28.0,
+        "tmin_c": 12.0,
+        "ea_kpa": 1.4,
+        "rhmin_pct": 45.0,
+        "wind_m_s": 2.0,
+        "solar_mj_m2": 24.0,
+        "rain_mm": 0.0,
+        **changes,
+    }
+    first = np.datetime64("2023-04-01").astype("datetime64[ms]").astype(np.int64)
+    arrays = {name: np.full(days, value) for name, value in values.items()}
+    return from_days(Days(time_ms=first + np.arange(days) * 86_400_000, **arrays), SITE)
+
+
+def test_kcb_rises_between_its_stages_in_straight_lines() -> None:
+    # FAO-56 Eq. 66: 30/40/50/50 days, Kcb 0.15/1.15/0.15; day 50 is half way up, 145 half way down.
+    maize = season(crop("maize"), steady(180))
+    for day, kcb in ((0, 0.15), (30, 0.15), (50, 0.65), (70, 1.15), (120, 1.15), (145, 0.65)):
+        assert maize.kcb[day] == pytest.approx(kcb), day
+    assert maize.harvest == date(2023, 4, 1) + timedelta(days=170)
+    assert np.all(maize.kcb[170:] == 0.0)
+    assert np.all(maize.cover[170:] == 0.0)
+
+
+def test_ground_is_bare_before_planting_and_from_the_harvest_named() -> None:
+    maize = season(crop("maize"), steady(180), planting=date(2023, 4, 11), harvest=date(2023, 8, 1))
+    standing = np.flatnonzero(maize.kcb > 0.0)
+    assert standing[0] == 10
+    assert standing[-1] == (date(2023, 8, 1) - date(2023, 4, 1)).days - 1
+    assert maize.zr_m[0] == 0.20
+    assert maize.zr_m[-1] == pytest.approx(1.35)  # old roots leave their depth
+
+
+def test_a_crop_planted_before_the_weather_begins_is_already_grown() -> None:
+    maize = season(crop("maize"), steady(50), planting=date(2023, 4, 1) - timedelta(days=60))
+    assert maize.kcb[0] == pytest.approx(0.15 + 0.75)
+
+
+def test_kcb_is_adjusted_for_climate_as_example_28_of_fao_56() -> None:
+    # FAO-56 Eq. 70 by hand: u2 4 m/s and RHmin 25 % give 0.04 x 2 - 0.004 x (-20) = 0.16, times
+    # (2/3)^0.3 = 0.8855 for maize of 2 m.  The end, below 0.45, is left alone.
+    dry = season(crop("maize"), steady(180, wind_m_s=4.0, rhmin_pct=25.0))
+    assert dry.kcb[100] == pytest.approx(1.15 + 0.16 * (2.0 / 3.0) ** 0.3)
+    assert dry.kcb[169] == pytest.approx(0.15 + 0.02 * (dry.kcb[100] - 0.15))
+    plain = season(crop("maize", climate_adjusted=False), steady(180, wind_m_s=4.0, rhmin_pct=25.0))
+    assert plain.kcb[100] == pytest.approx(1.15)
+
+
+def test_kc_max_and_cover_follow_equations_72_and_76() -> None:
+    # By hand at 45 % and 2 m/s: Kc_max = max(1.2, Kcb + 0.05), f_c = ((Kcb - 0.15)/(Kc_max - 0.15))
+    # ^ (1 + 0.5 h), h half way between 0.01 and 2 m on day 50.
+    maize = season(crop("maize"), steady(180))
+    assert maize.kc_max[50] == pytest.approx(1.2)
+    assert maize.height_m[50] == pytest.approx(1.005)
+    assert maize.cover[50] == pytest.approx((0.5 / 1.05) ** (1.0 + 0.5 * 1.005))
+    assert maize.kc_max[100] == pytest.approx(1.2)
+    assert maize.zr_m[50] == pytest.approx((0.20 + 1.35) / 2.0)
+
+
+def test_depletion_fraction_falls_with_demand() -> None:
+    # FAO-56 p. 162: p = 0.55 + 0.04 (5 - ETc), ETc of Kcb ET0
+    maize = season(crop("maize"), steady(180))
+    et0 = maize.et0_mm_h.reshape(-1, 24).sum(axis=1)
+    expected = 0.55 + 0.04 * (5.0 - 1.15 * et0[100])
+    assert 0.1 < expected < 0.8
+    assert maize.depletion_fraction[100] == pytest.approx(expected)
+
+
+def test_degree_days_count_between_base_and_upper_temperature() -> None:
+    # (min(34, 30) + 12)/2 - 10 = 11 degC d a day, McMaster and Wilhelm (1997), method 2: the
+    # initial stage of 110 ends after 10 days, development of 220 after 30.
+    maize = crop("maize", growth="degree-days", stages=(110.0, 220.0, 330.0, 110.0))
+    grown = season(maize, steady(100, tmax_c=34.0))
+    assert grown.kcb[10] == pytest.approx(0.15)
+    assert grown.kcb[20] == pytest.approx(0.65)
+    assert grown.kcb[30] == pytest.approx(1.15)
+    assert grown.harvest == date(2023, 4, 1) + timedelta(days=70)
+    with pytest.raises(ValueError, match="with degree-days the weather"):
+        season(maize, steady(10), planting=date(2023, 3, 1))
+
+
+def test_forcing_holds_the_demand_of_every_hour() -> None:
+    weather = steady(100)
+    weather = replace(weather, rain_mm=np.arange(2400) % 7 * 0.1)
+    maize = season(crop("maize"), weather)
+    forcing = forcing_by_hour(maize)
+    assert forcing.shape == (2400, len(F))
+    noon = 24 * 50 + 12
+    et0 = maize.et0_mm_h[noon]
+    assert forcing[noon, F.ET0_MM_H] == et0
+    assert forcing[noon, F.TRANSPIRATION_MM_H] == pytest.approx(0.65 * et0)
+    assert forcing[noon, F.EVAPORATION_MM_H] == pytest.approx((1.2 - 0.65) * et0)
+    cover = maize.cover[50]
+    assert forcing[noon, F.EVAPORATION_CAP_MM_H] == pytest.approx((1.0 - cover) * 1.2 * et0)
+    np.testing.assert_array_equal(forcing[:, F.RAIN_MM_H], weather.rain_mm)
+    for column in (F.IRRIGATION_MM_H, F.IRRIGATION_FROM_S, F.IRRIGATION_TO_S):
+        assert not forcing[:, column].any()
+
+
+# Our name, then how pyfao56 1.4.3 calls it in FAO-56 tables 11 (with region), 12, 17 and 22.
+ELSEWHERE = {
+    "barley": ("barley oats wheat", "35-45", "barley", "barley", "barley"),
+    "bean green": ("beans green", "california med", "beans green", "beans green", "beans green"),
+    "cotton": ("cotton", "egypt", "cotton", "cotton", "cotton"),
+    "grape wine": ("grapes", "mid lat", "grapes wine", "grapes wine", "grapes wine"),
+    "lettuce": ("lettuce", "med", "lettuce", "lettuce", "lettuce"),
+    "maize": (
+        "maize grain",
+        "idaho",
+        "maize field grain corn 18% moisture",
+        "maize field grain corn 18% moisture",
+        "maize field grain corn",
+    ),
+    "olive": ("olives", "med", "olives 40", "olives 40", "olives 40"),
+    "onion": ("onion dry", "med", "onions dry", "onions dry", "onions dry"),
+    "potato": ("potato", "continental", "potato", "potato", "potato"),
+    "rice": ("rice", "tropics med", "rice", "rice", "rice"),
+    "sorghum": ("sorghum", "usa", "sorghum grain", "sorghum grain", "sorghum grain"),
+    "soybean": ("soybeans", "central usa", "soybeans", "soybeans", "soybeans"),
+    "sugar beet": ("sugarbeet", "idaho", "sugar beet", "sugar beet", "sugar beet"),
+    "sunflower": ("sunflower", "", "sunflower", "sunflower", "sunflower"),
+    "tomato": ("tomato", "med", "tomato", "tomato", "tomato"),
+    "wheat winter": ("winter wheat", "med", "winter wheat", "winter wheat", "winter wheat"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_table_agrees_with_the_tables_that_pyfao56_carries(name: str) -> None:
+    tables, row = FAO56Tables(), TABLE[name]
+    in_11, region, in_12, in_17, in_22 = ELSEWHERE[name]
+    stages = tables.table11
+    stages = stages[(stages["Crop"] == in_11) & stages["Region"].str.startswith(region)]
+    lengths = stages[["Lini", "Ldev", "Lmid", "Llate"]].astype(float).to_numpy()
+    assert any(tuple(line) == row.stages_d for line in lengths)
+    height = tables.table12[tables.table12["Crop"].str.startswith(in_12)].iloc[0]
+    assert float(height["hmax"]) == row.height_m
+    basal = tables.table17[tables.table17["Crop"].str.startswith(in_17)].iloc[0]
+    assert tuple(float(basal[c]) for c in ("Kcbini", "Kcbmid", "Kcbend")) == row.kcb
+    roots = tables.table22[tables.table22["Crop"].str.startswith(in_22)].iloc[0]
+    assert (float(roots["Zrmax1"]), float(roots["Zrmax2"])) == row.zr_m
+    assert float(roots["pbase"]) == row.p
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_crop_of_the_table_makes_a_season(name: str) -> None:
+    grown = season(crop(name), steady(400))
+    assert np.isfinite(forcing_by_hour(grown)).all()
+    assert np.all((grown.cover >= 0.0) & (grown.cover <= 0.99))
+    assert np.all(grown.kc_max >= grown.kcb + 0.05 - 1e-12)
+
+
+def test_a_perennial_keeps_its_roots() -> None:
+    assert np.all(season(crop("grape wine"), steady(60)).zr_m == 1.5)
+    assert crop("grape wine", zr_max_m=0.8).zr_min_m == 0.8
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: crop("maise"), "did you mean `maize`"),
+        (lambda: crop("maize", kcb=1.0), "crop has no `kcb`: allowed are"),
+        (lambda: crop("maize", kcb_mid=3.0), "kcb_mid = 3.0: allowed is 0 to 1.5"),
+        (lambda: crop("maize", stages=(30, 40, 0, 50)), "four lengths above 0"),
+        (lambda: crop("maize", zr_max_m=0.1), "zr_min_m = 0.2: at most zr_max_m = 0.1"),
+        (lambda: crop("maize", growth="hours"), "allowed is days or degree-days"),
+        (
+            lambda: season(crop("maize"), steady(9), harvest=date(2023, 4, 1)),
+            "must be after planting",
+        ),
+    ],
+)
+def test_what_cannot_be_grown_is_refused(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        call()  # type: ignore[operator]
+
+
+def test_a_crop_of_numbers_needs_no_name() -> None:
+    own = Crop(
+        stages=(10, 20, 30, 40),
+        kcb_ini=0.2,
+        kcb_mid=1.0,
+        kcb_end=0.5,
+        height_max_m=0.5,
+        zr_max_m=0.6,
+        depletion_fraction=0.4,
+    )
+    assert season(own, steady(40)).kcb[20] == pytest.approx(0.6)
