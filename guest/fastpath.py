@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from guest import hostcalls
+from guest import hostcalls, native
 from guest.abi import IMPORT_MODULE
 from guest.compiler import ENGINE_VERSION
 
-__all__ = ["Native", "native", "status"]
+__all__ = ["Native", "load", "status"]
 
 _SIZES = {
     "wasmtime_func_t": 16,
@@ -38,7 +38,7 @@ class Native:
     """What the fast path offers, once it is set up."""
 
     step: Callable[[int, int, npt.NDArray[np.int32]], int]
-    """See `guest.hostcalls.native_step`."""
+    """See `guest.native.native_step`."""
     callbacks: dict[str, Any]
     """Host calls as C callbacks, by import name."""
 
@@ -91,7 +91,7 @@ def status() -> tuple[bool, str]:
     return found is not None, reason
 
 
-def native() -> Native | None:
+def load() -> Native | None:
     """The fast path, or None where it cannot be set up."""
     return _load()[0]
 
@@ -105,15 +105,15 @@ def _load() -> tuple[Native | None, str]:
         import llvmlite.binding
         from wasmtime import _ffi as ffi
 
-        for name in hostcalls.C_FUNCTIONS:
+        for name in native.C_FUNCTIONS:
             address = ctypes.cast(getattr(ffi.dll, name), ctypes.c_void_p).value
             llvmlite.binding.add_symbol(name, address)
         callbacks = {
             name: ffi.wasmtime_func_unchecked_callback_t(address)
-            for name, address in hostcalls.native_callbacks().items()
+            for name, address in native.native_callbacks().items()
         }
         return (
-            Native(step=hostcalls.native_step(), callbacks=callbacks),
+            Native(step=native.native_step(), callbacks=callbacks),
             f"fast path: wasmtime {ENGINE_VERSION} called from native code",
         )
     except Exception as error:  # noqa: BLE001 - whatever is missing, the ordinary path works

@@ -86,9 +86,7 @@ class SimNodes:
             path = "fast" if fastpath.status()[0] and not self.is_command else "ordinary"
         elif path == "fast" and self.is_command:
             raise GuestError("command guests take the ordinary path")
-        self._host = Instances(
-            module, names, budget=budget, profile=profile, tape=tape, path=path
-        )
+        self._host = Instances(module, names, budget=budget, profile=profile, tape=tape, path=path)
         self.path: PathName = path
         self._profile = profile
         self._threads: dict[int, CommandThread] = {}
@@ -110,7 +108,7 @@ class SimNodes:
         self.config = rows[:, hostcalls.CONFIG : hostcalls.CONFIG + 3]
         self.config[:] = config
         rows[:, hostcalls.READINGS : hostcalls.READINGS + 4] = int(ErrorCode.UNAVAILABLE)
-        native = fastpath.native() if path == "fast" else None
+        native = fastpath.load() if path == "fast" else None
         self._native_step = native.step if native is not None else None
         self._address = self._host.address
 
@@ -295,9 +293,7 @@ class SimNodes:
             raise ParameterError(f"parameter {parameter}: the guest has none")
         self._host.tape_for_run(zone)
         result = int(self._host.call(zone, "param_set", parameter, value))
-        hostcalls.put_param_set(
-            self._rows[zone], self._host.tapes[zone], parameter, value, result
-        )
+        hostcalls.put_param_set(self._rows[zone], self._host.tapes[zone], parameter, value, result)
         return result
 
     def _check_parameters(self, values: Mapping[int, int]) -> None:
@@ -465,6 +461,7 @@ class PureGuest:
         name: str = "esp32",
         budget: Budget = Budget(),  # noqa: B008 - immutable
         profile: Profile = FOG,
+        path: PathName | None = None,
     ) -> None:
         self.functions = _functions(module, budget)
         self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
@@ -474,7 +471,7 @@ class PureGuest:
             budget=budget,
             profile=profile,
             tape=False,
-            path="fast" if fastpath.status()[0] else "ordinary",
+            path=path or ("fast" if fastpath.status()[0] else "ordinary"),
         )
         self._started = False
 

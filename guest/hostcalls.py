@@ -1,9 +1,8 @@
 """The eight host calls, and a step, as functions over arrays: written once, for every path.
 
 A guest's host state is one row of `int64` (columns below), a tape buffer, and the guest's memory
-as bytes.  The ordinary path calls these functions from Python callbacks; the fast path compiles
-them into native callbacks (`native_callbacks`) and a native loop over all zones (`native_step`).
-Both live in this file because numba's cache does not notice a change in another file.
+as bytes.  The ordinary path calls these functions from Python callbacks; for the fast path
+`guest.native` compiles them into callbacks that wasmtime calls without Python.
 
 Any integer is a legal argument of a host call.  A call checks in this order: allowed by the
 profile, call budget, pointers, byte budget; the first that fails stops the guest.  Only then are
@@ -13,17 +12,13 @@ no record of itself on the tape, only the trap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from guest.abi import Call, ErrorCode, Sensor, TrapKind
+from guest.jit import njit
 
 __all__ = [
     "LONGEST_WAKE_MS",
@@ -37,10 +32,9 @@ __all__ = [
     "delay_ms",
     "finish",
     "get_config",
+    "inject",
     "log_int",
     "mqtt_publish",
-    "native_callbacks",
-    "native_step",
     "now_s",
     "put_boot",
     "put_param_set",
@@ -88,7 +82,7 @@ PINS: Final = 26
 OUTPUTS: Final = PINS + MAX_PINS
 EVER_SET: Final = OUTPUTS + MAX_PINS  # bit set of outputs
 RESULT: Final = EVER_SET + 1  # what init, step or main returned last
-# What only the fast path uses.
+# What only `guest.native` uses.
 CONTEXT: Final = RESULT + 1  # wasmtime_context_t*
 HAS_MEMORY: Final = CONTEXT + 1
 MEMORY: Final = HAS_MEMORY + 1  # wasmtime_memory_t, 24 bytes
@@ -101,18 +95,6 @@ TAPE_ROOM: Final = TAPE_CAPACITY + 1  # the most that one run can write
 PREFIX_ADDRESS: Final = TAPE_ROOM + 1
 PREFIX_LENGTH: Final = PREFIX_ADDRESS + 1
 ROW: Final = PREFIX_LENGTH + 1
-
-# Columns of the header that the native code shares: one for all zones of a host.
-CURRENT: Final = 0  # address of the row of the running guest
-ZONES: Final = 1
-ROWS_ADDRESS: Final = 2
-ARGUMENTS: Final = 3  # two wasmtime_val_raw_t, 16 bytes each
-EXTERN: Final = 7  # wasmtime_extern_t, 32 bytes
-TRAP_OUT: Final = 11
-CODE: Final = 12
-NAMES: Final = 13  # "memory" and "levada", the text of our traps
-HEADER: Final = 15
-HEADER_NAMES: Final = b"memory\0\0levada\0\0"
 
 OK: Final = int(ErrorCode.OK)
 INVALID: Final = int(ErrorCode.INVALID)
@@ -164,21 +146,16 @@ TRAP_KINDS: Final = tuple(
 Row = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
-jit: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
-    cache=True, nogil=True, error_model="numpy"
-)
-
-
 # Tape records: `guest.tape` describes and decodes them.
 
 
-@jit
+@njit
 def _put8(z: Row, tape: Bytes, value: int) -> None:
     tape[z[POSITION]] = value & 0xFF
     z[POSITION] += 1
 
 
-@jit
+@njit
 def _put(z: Row, tape: Bytes, value: int, size: int) -> None:
     at = z[POSITION]
     for k in range(size):
@@ -186,7 +163,7 @@ def _put(z: Row, tape: Bytes, value: int, size: int) -> None:
     z[POSITION] = at + size
 
 
-@jit
+@njit
 def _put_text(z: Row, tape: Bytes, memory: Bytes, start: int, size: int) -> None:
     _put(z, tape, size, 2)
     at = z[POSITION]
@@ -195,14 +172,14 @@ def _put_text(z: Row, tape: Bytes, memory: Bytes, start: int, size: int) -> None
     z[POSITION] = at + size
 
 
-@jit
+@njit
 def _put_call(z: Row, tape: Bytes, call: int, a: int) -> None:
     if z[TAPING] != 0:
         _put8(z, tape, call)
         _put(z, tape, a, 4)
 
 
-@jit
+@njit
 def _put_call2(z: Row, tape: Bytes, call: int, a: int, b: int) -> None:
     if z[TAPING] != 0:
         _put8(z, tape, call)
@@ -210,7 +187,7 @@ def _put_call2(z: Row, tape: Bytes, call: int, a: int, b: int) -> None:
         _put(z, tape, b, 4)
 
 
-@jit
+@njit
 def put_boot(z: Row, tape: Bytes, time_ms: int) -> None:
     """Record that the guest is instantiated at `time_ms`."""
     if z[TAPING] != 0:
@@ -218,14 +195,14 @@ def put_boot(z: Row, tape: Bytes, time_ms: int) -> None:
         _put(z, tape, time_ms, 8)
 
 
-@jit
+@njit
 def put_return(z: Row, tape: Bytes, result: int) -> None:
     """Record what the guest returned."""
     z[RESULT] = result
     _put_call(z, tape, CALL_RETURN, result)
 
 
-@jit
+@njit
 def put_param_set(z: Row, tape: Bytes, parameter: int, value: int, result: int) -> None:
     """Record that the host set a parameter."""
     if z[TAPING] != 0:
@@ -236,7 +213,7 @@ def put_param_set(z: Row, tape: Bytes, parameter: int, value: int, result: int) 
 # One run of a guest.
 
 
-@jit
+@njit
 def renew_budget(z: Row) -> None:
     """Give the guest what one run may use."""
     z[CALLS] = 0
@@ -244,7 +221,7 @@ def renew_budget(z: Row) -> None:
     z[PUBLISHED] = 0
 
 
-@jit
+@njit
 def begin(z: Row, tape: Bytes, time_ms: int, entry: int) -> None:
     """Start a run at virtual `time_ms`; `entry` is 0 for init, 1 for step, 2 for main."""
     renew_budget(z)
@@ -256,7 +233,7 @@ def begin(z: Row, tape: Bytes, time_ms: int, entry: int) -> None:
         _put8(z, tape, entry)
 
 
-@jit
+@njit
 def inject(z: Row, readings: npt.NDArray[np.int32]) -> None:
     """Set what `read_sensor` answers in the coming run."""
     for k in range(4):
@@ -264,7 +241,7 @@ def inject(z: Row, readings: npt.NDArray[np.int32]) -> None:
     z[FLOW_READ] = 0
 
 
-@jit
+@njit
 def stop(z: Row, tape: Bytes, kind: int) -> None:
     """Stop the guest: safe state, every output 0."""
     z[TRAP] = kind
@@ -275,7 +252,7 @@ def stop(z: Row, tape: Bytes, kind: int) -> None:
         _put8(z, tape, kind)
 
 
-@jit
+@njit
 def finish(z: Row, tape: Bytes, result: int, shortest_ms: int) -> None:
     """End a run of `init` or `step` that returned `result`: next wake, or a fault."""
     put_return(z, tape, result)
@@ -288,13 +265,13 @@ def finish(z: Row, tape: Bytes, result: int, shortest_ms: int) -> None:
 # The host calls.
 
 
-@jit
+@njit
 def _refuse(z: Row, call: int, kind: int) -> None:
     z[TRAP] = kind
     z[TRAP_CALL] = call
 
 
-@jit
+@njit
 def _enter(z: Row, call: int) -> bool:
     """Whether the call may go on: allowed by the profile, and within the budget of calls."""
     if (z[ALLOWED] >> call) & 1 == 0:
@@ -307,7 +284,7 @@ def _enter(z: Row, call: int) -> bool:
     return True
 
 
-@jit
+@njit
 def _length(memory: Bytes, start: int) -> int:
     """Bytes before the NUL, or -1 if there is none before the end of memory."""
     for k in range(start, memory.size):
@@ -316,7 +293,7 @@ def _length(memory: Bytes, start: int) -> int:
     return -1
 
 
-@jit
+@njit
 def read_sensor(z: Row, tape: Bytes, kind: int) -> int:
     """Injected reading; flow counts pulses since it was last read."""
     if not _enter(z, CALL_READ_SENSOR):
@@ -332,7 +309,7 @@ def read_sensor(z: Row, tape: Bytes, kind: int) -> int:
     return result
 
 
-@jit
+@njit
 def set_output(z: Row, tape: Bytes, pin: int, state: int) -> int:
     """Command an output; a pin outside the pin map is ignored."""
     if not _enter(z, CALL_SET_OUTPUT):
@@ -345,7 +322,7 @@ def set_output(z: Row, tape: Bytes, pin: int, state: int) -> int:
     return 0
 
 
-@jit
+@njit
 def get_config(z: Row, tape: Bytes, key: int) -> int:
     """Calibration counts."""
     if not _enter(z, CALL_GET_CONFIG):
@@ -357,7 +334,7 @@ def get_config(z: Row, tape: Bytes, key: int) -> int:
     return result
 
 
-@jit
+@njit
 def mqtt_publish(
     z: Row, tape: Bytes, memory: Bytes, prefix: Bytes, topic: int, message: int
 ) -> int:
@@ -395,7 +372,7 @@ def mqtt_publish(
     return result
 
 
-@jit
+@njit
 def wasm_log(z: Row, tape: Bytes, memory: Bytes, message: int) -> int:
     """Log a text; longer ones are cut."""
     if not _enter(z, CALL_WASM_LOG):
@@ -416,7 +393,7 @@ def wasm_log(z: Row, tape: Bytes, memory: Bytes, message: int) -> int:
     return 0
 
 
-@jit
+@njit
 def log_int(z: Row, tape: Bytes, value: int) -> int:
     """Log a number; it counts 4 bytes."""
     if not _enter(z, CALL_LOG_INT):
@@ -429,7 +406,7 @@ def log_int(z: Row, tape: Bytes, value: int) -> int:
     return 0
 
 
-@jit
+@njit
 def delay_ms(z: Row, tape: Bytes, ms: int) -> int:
     """Let virtual time pass; nothing waits here."""
     if not _enter(z, CALL_DELAY_MS):
@@ -439,7 +416,7 @@ def delay_ms(z: Row, tape: Bytes, ms: int) -> int:
     return 0
 
 
-@jit
+@njit
 def now_s(z: Row, tape: Bytes) -> int:
     """Virtual seconds since 1970, as i32."""
     if not _enter(z, CALL_NOW_S):
@@ -450,7 +427,7 @@ def now_s(z: Row, tape: Bytes) -> int:
     return result
 
 
-@jit
+@njit
 def topic_allowed(memory: Bytes, start: int, size: int, prefix: Bytes) -> bool:
     """The rule of `guest.topic.resolve_topic`, for bytes.
 
@@ -492,7 +469,7 @@ def topic_allowed(memory: Bytes, start: int, size: int, prefix: Bytes) -> bool:
     return False
 
 
-@jit
+@njit
 def utf8_valid(memory: Bytes, start: int, size: int) -> bool:
     """Whether the bytes are UTF-8 as RFC 3629, section 4 defines it."""
     k = 0
@@ -529,221 +506,3 @@ def utf8_valid(memory: Bytes, start: int, size: int) -> bool:
             high = 0xBF
         k += tail
     return True
-
-
-# The fast path: the same functions behind C signatures.  Names are those of wasmtime's C API;
-# `guest.fastpath` makes them known to numba before the functions below are compiled or loaded.
-
-_I64 = types.int64
-_PTR = types.voidptr
-
-C_FUNCTIONS: Final = {
-    "wasmtime_context_set_fuel": _I64(_I64, _I64),
-    "wasmtime_context_set_epoch_deadline": types.void(_I64, _I64),
-    "wasmtime_func_call_unchecked": _I64(_I64, _I64, _I64, _I64, _I64),
-    "wasmtime_trap_new": _I64(_I64, _I64),
-    "wasmtime_trap_code": types.uint8(_I64, _I64),
-    "wasmtime_memory_data": _I64(_I64, _I64),
-    "wasmtime_memory_data_size": _I64(_I64, _I64),
-    "wasmtime_caller_context": _I64(_PTR),
-    "wasmtime_caller_export_get": types.uint8(_PTR, _I64, _I64, _I64),
-}
-
-_set_fuel, _set_deadline, _call, _trap_new, _trap_code, _data, _data_size, _context, _export = (
-    types.ExternalFunction(name, signature) for name, signature in C_FUNCTIONS.items()
-)
-
-
-@intrinsic  # type: ignore[misc]  # numba has no types
-def _pointer(typing_context: Any, address: Any) -> Any:
-    """The integer as a C pointer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return _PTR(_I64), generate
-
-
-@jit
-def _ints(address: int, size: int) -> Row:
-    return numba.carray(_pointer(address), (size,), np.int64)  # type: ignore[no-any-return]
-
-
-@jit
-def _bytes(address: int, size: int) -> Bytes:
-    return numba.carray(_pointer(address), (size,), np.uint8)  # type: ignore[no-any-return]
-
-
-@jit
-def _native_memory(header: Row, z: Row, caller: Any) -> Bytes:
-    """The guest's memory as it is now; empty if it exports none."""
-    if z[HAS_MEMORY] == 0:
-        z[CONTEXT] = _context(caller)
-        base = header.ctypes.data
-        if not _export(caller, base + 8 * NAMES, 6, base + 8 * EXTERN):
-            return _bytes(base, 0)
-        if header[EXTERN] & 0xFF != 3:  # WASMTIME_EXTERN_MEMORY
-            return _bytes(base, 0)
-        for k in range(3):
-            z[MEMORY + k] = header[EXTERN + 1 + k]
-        z[HAS_MEMORY] = 1
-    memory = header[CURRENT] + 8 * MEMORY
-    return _bytes(_data(z[CONTEXT], memory), _data_size(z[CONTEXT], memory))
-
-
-@jit
-def _native_trap(header: Row, z: Row) -> int:
-    """NULL, or a trap for wasmtime to raise."""
-    if z[TRAP] == 0:
-        return 0
-    return _trap_new(header.ctypes.data + 8 * (NAMES + 1), 6)  # type: ignore[no-any-return]
-
-
-def native_callbacks() -> dict[str, int]:
-    """Addresses of the host calls as `wasmtime_func_unchecked_callback_t`, by import name."""
-    callback = numba.cfunc(_I64(_PTR, _PTR, _PTR, types.uint64), cache=True)
-
-    @callback
-    def c_read_sensor(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        raw[0] = read_sensor(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_set_output(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        set_output(z, tape, np.int64(raw[0]), np.int64(raw[4]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_get_config(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        raw[0] = get_config(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_mqtt_publish(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        prefix = _bytes(z[PREFIX_ADDRESS], z[PREFIX_LENGTH])
-        memory = _native_memory(header, z, caller)
-        raw[0] = mqtt_publish(z, tape, memory, prefix, np.int64(raw[0]), np.int64(raw[4]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_wasm_log(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        wasm_log(z, tape, _native_memory(header, z, caller), np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_log_int(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        log_int(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_delay_ms(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        delay_ms(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    @callback
-    def c_now_s(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        raw[0] = now_s(z, tape)
-        return _native_trap(header, z)  # type: ignore[no-any-return]
-
-    return {
-        "read_sensor": c_read_sensor.address,
-        "set_output": c_set_output.address,
-        "get_config": c_get_config.address,
-        "mqtt_publish": c_mqtt_publish.address,
-        "wasm_log": c_wasm_log.address,
-        "log_int": c_log_int.address,
-        "delay_ms": c_delay_ms.address,
-        "now_s": c_now_s.address,
-    }
-
-
-def native_step() -> Callable[[int, int, npt.NDArray[np.int32]], int]:
-    """The loop over zones: `(header address, time_ms, readings[n, 4]) -> packed`.
-
-    Packed are the number of zones stepped, `<< 24` the number of traps, `<< 48` the number of
-    tapes without room for another run; -1 if `readings` has the wrong shape.
-    """
-
-    @numba.njit(  # type: ignore[misc]  # numba has no types
-        _I64(_I64, _I64, types.Array(types.int32, 2, "C")),
-        cache=True,
-        nogil=True,
-        error_model="numpy",
-    )
-    def step_zones(address: int, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
-        header = _ints(address, HEADER)
-        if readings.shape[0] != header[ZONES] or readings.shape[1] != 4:
-            return -1
-        stepped = 0
-        traps = 0
-        full = 0
-        for zone in range(header[ZONES]):
-            row = header[ROWS_ADDRESS] + zone * (8 * ROW)
-            z = _ints(row, ROW)
-            if z[TRAP] != 0 or z[WAKE] > time_ms:
-                continue
-            stepped += 1
-            tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-            inject(z, readings[zone])
-            begin(z, tape, time_ms, 1)
-            header[CURRENT] = row
-            header[TRAP_OUT] = 0
-            header[ARGUMENTS] = 0
-            _set_fuel(z[CONTEXT], z[FUEL])
-            _set_deadline(z[CONTEXT], z[TICKS])
-            error = _call(
-                z[CONTEXT], row + 8 * STEP, address + 8 * ARGUMENTS, 1, address + 8 * TRAP_OUT
-            )
-            if error == 0 and header[TRAP_OUT] == 0:
-                result = ((header[ARGUMENTS] + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-                finish(z, tape, result, 1)
-            else:
-                z[ERROR_POINTER] = error
-                z[TRAP_POINTER] = header[TRAP_OUT]
-                kind = z[TRAP]
-                if kind == 0:
-                    kind = TRAP_OTHER
-                    if header[TRAP_OUT] != 0 and _trap_code(header[TRAP_OUT], address + 8 * CODE):
-                        code = header[CODE] & 0xFF
-                        if code < len(TRAP_KINDS):
-                            kind = TRAP_KINDS[code]
-                stop(z, tape, kind)
-            if z[TRAP] != 0:
-                traps += 1
-            if z[POSITION] + z[TAPE_ROOM] > z[TAPE_CAPACITY]:
-                full += 1
-        return stepped | (traps << 24) | (full << 48)
-
-    return step_zones  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from guest import fastpath, hostcalls
+from guest import fastpath, hostcalls, native
 from guest.abi import IMPORT_MODULE, IMPORTS, Call, TrapKind
 from guest.compiler import PAGE_BYTES, compile_module, engine
 from guest.errors import GuestError, LimitError, LinkError, Trap
@@ -80,7 +80,7 @@ class Instances:
             )
         self._instances: dict[int, _Instance] = {}
         self._current = 0
-        self._native = fastpath.native() if path == "fast" else None
+        self._native = fastpath.load() if path == "fast" else None
         if path == "fast" and self._native is None:
             raise GuestError(f"no fast path: {fastpath.status()[1]}")
         self._make_rows(tape)
@@ -103,11 +103,11 @@ class Instances:
             np.frombuffer(bytearray(_prefixes(self._profile, name)), dtype=np.uint8)
             for name in self.names
         ]
-        self._header = np.zeros(hostcalls.HEADER, dtype=np.int64)
-        self._header[hostcalls.NAMES :] = np.frombuffer(hostcalls.HEADER_NAMES, dtype=np.int64)
-        self._header[hostcalls.ZONES] = n
+        self._header = np.zeros(native.HEADER, dtype=np.int64)
+        self._header[native.NAMES :] = np.frombuffer(native.HEADER_NAMES, dtype=np.int64)
+        self._header[native.ZONES] = n
         self._rows_address = self.rows.ctypes.data
-        self._header[hostcalls.ROWS_ADDRESS] = self._rows_address
+        self._header[native.ROWS_ADDRESS] = self._rows_address
         self.address = self._header.ctypes.data
         """Of the header that native code works with."""
         rows, pins = self.rows, self._profile.pins
@@ -236,7 +236,7 @@ class Instances:
     def select(self, zone: int) -> None:
         """Host calls are for this guest now."""
         self._current = zone
-        self._header[hostcalls.CURRENT] = self._rows_address + zone * 8 * hostcalls.ROW
+        self._header[native.CURRENT] = self._rows_address + zone * 8 * hostcalls.ROW
 
     def renew(self, zone: int, store: wasmtime.Store | None = None) -> None:
         """Fuel and deadline for one run."""
@@ -281,9 +281,7 @@ class Instances:
         """What stopped a step on the fast path."""
         return self._native.take_error(self.rows[zone]) if self._native is not None else None
 
-    def _detail(
-        self, zone: int, kind: TrapKind, function: str, error: BaseException | None
-    ) -> str:
+    def _detail(self, zone: int, kind: TrapKind, function: str, error: BaseException | None) -> str:
         row, budget = self.rows[zone], self._budget
         imported = Call(int(row[hostcalls.TRAP_CALL])).name.lower()
         match kind:
@@ -342,7 +340,7 @@ def _signature(ty: wasmtime.FuncType) -> str:
 def _prefixes(profile: Profile, name: str) -> bytes:
     """What a topic of this node may begin with: its own prefix, NUL, that of old binaries."""
     own = f"{profile.topic_prefix}{name}/"
-    if resolve_topic(f"{own}x", name, profile.topic_prefix) is None:
+    if "/" in name or resolve_topic(f"{own}x", name, profile.topic_prefix) is None:
         raise GuestError(f"node name {name!r}: not one level of an MQTT topic of at most 64 bytes")
     return f"{own}\0{profile.topic_prefix}{ALIAS}/".encode()
 

@@ -37,5 +37,5 @@ def resolve_topic(topic: str, node: str, prefix: str = PREFIX) -> str | None:
     for name in (node, ALIAS):
         own = f"{prefix}{name}/"
         if topic.startswith(own):
-            return f"{prefix}{node}/{topic[len(own):]}"
+            return f"{prefix}{node}/{topic[len(own) :]}"
     return None

@@ -1,0 +1,521 @@
+"""Guests that mean harm: rows S1 to S20 of the acceptance matrix, each on both paths."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+
+import pytest
+from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
+
+from guest import compiler
+from guest.abi import ErrorCode, TrapKind
+from guest.compiler import compile_module
+from guest.errors import GuestError, LimitError, LinkError, ModuleError, Trap
+from guest.host import PureGuest, SimNodes
+from guest.limits import EDGE, Budget
+from guest.watchdog import watchdog
+
+LOOP = "(loop $for_ever (br $for_ever)) "
+
+
+@pytest.fixture(params=all_paths())
+def path(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def stopped(guest: bytes, path: str, budget: Budget | None = None) -> Trap:
+    """The error of a guest that does not survive its first step, with its valve closed."""
+    with SimNodes(guest, budget=budget or Budget(), path=path) as nodes:
+        tape = run(nodes, 3)
+        error = nodes.trap_error(0)
+        assert error is not None
+        assert nodes.trap[0] == error.kind
+        assert nodes.outputs.tolist() == [[0, 0, 0, 0]]
+        kind = error.kind.name.lower().replace("_", " ")
+        assert lines(tape)[-1] == f"trap: {kind}"
+        return error
+
+
+OPEN = "(call $set_output (i32.const 23) (i32.const 1)) "
+
+
+# S1: endless loops
+
+
+def test_s1_a_loop_in_step_or_init_is_cut_by_fuel(path: str) -> None:
+    step = stopped(reactor(OPEN + LOOP + "i32.const 1"), path)
+    init = stopped(reactor("i32.const 1", init=OPEN + LOOP + "i32.const 1"), path)
+    for error, function in ((step, "step"), (init, "init")):
+        assert (error.kind, error.function) == (TrapKind.OUT_OF_FUEL, function)
+        assert error.detail == "more than 1000000 instructions"
+
+
+def test_s1_a_loop_in_a_constructor_is_cut_by_fuel(path: str) -> None:
+    error = stopped(reactor("i32.const 1", f'(func (export "_initialize") {LOOP})'), path)
+    assert (error.kind, error.function) == (TrapKind.OUT_OF_FUEL, "_initialize")
+
+
+def test_s1_fuel_cuts_at_the_same_instruction_every_time(path: str) -> None:
+    guest = reactor(
+        "(loop (call $log_int (global.get $n)) "
+        "(global.set $n (i32.add (global.get $n) (i32.const 1))) (br 0)) i32.const 1",
+        "(global $n (mut i32) (i32.const 0))",
+    )
+    tapes = set()
+    for _ in range(3):
+        with SimNodes(guest, budget=Budget(instructions=500), path=path) as nodes:
+            tapes.add(run(nodes))
+    assert len(tapes) == 1
+
+
+def test_s1_the_watchdog_cuts_what_has_fuel_enough(path: str) -> None:
+    budget = Budget(instructions=2**62, deadline_ms=30)
+    error = stopped(reactor(OPEN + LOOP + "i32.const 1"), path, budget)
+    assert (error.kind, error.detail) == (TrapKind.DEADLINE, "longer than 30 ms")
+
+
+def test_s1_start_functions_are_refused_as_a_board_cannot_stop_them() -> None:
+    guest = reactor("i32.const 1", f"(func $begin {LOOP})", "(start $begin)")
+    with pytest.raises(LinkError, match="start function"):
+        SimNodes(guest)
+
+
+# S2 to S4: resources
+
+
+def test_s2_deep_recursion_overflows_the_stack(path: str) -> None:
+    guest = reactor(
+        OPEN + "(call $deep (i32.const 0))",
+        "(func $deep (param i32) (result i32) (i32.add (i32.const 1) "
+        "(call $deep (i32.add (local.get 0) (i32.const 1)))))",
+    )
+    assert stopped(guest, path).kind == TrapKind.STACK_OVERFLOW
+
+
+def test_s3_memory_grows_to_its_limit_and_no_further(path: str) -> None:
+    guest = reactor(
+        "(loop $more (call $log_int (memory.grow (i32.const 1))) "
+        "(br_if $more (i32.lt_s (memory.size) (i32.const 3)))) "
+        "(call $log_int (memory.grow (i32.const 1))) i32.const 1000"
+    )
+    with SimNodes(guest, budget=Budget(memory_pages=3), path=path) as nodes:
+        logs = [line for line in lines(run(nodes)) if "log_int" in line]
+    assert logs == ["log_int(1)", "log_int(2)", "log_int(-1)"]
+
+
+def test_s3_more_memory_than_allowed_from_the_start_is_refused() -> None:
+    with pytest.raises((LimitError, LinkError), match="5"):
+        SimNodes(reactor("i32.const 1", memory="5"))
+
+
+def test_s3_strings_are_found_in_memory_that_has_grown(path: str) -> None:
+    guest = reactor(
+        "(drop (memory.grow (i32.const 2))) (i32.store8 (i32.const 196606) (i32.const 0x41)) "
+        "(call $wasm_log (i32.const 196606)) i32.const 1000",
+    )
+    with SimNodes(guest, path=path) as nodes:
+        assert 'wasm_log("A")' in lines(run(nodes))
+
+
+def test_s4_bulk_instructions_are_bounded_by_pages_and_fuel(path: str) -> None:
+    fill = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) "
+    guest = reactor(f"(loop $for_ever {fill} (br $for_ever)) i32.const 1")
+    error = stopped(guest, path, Budget(deadline_ms=100))
+    assert error.kind in (TrapKind.OUT_OF_FUEL, TrapKind.DEADLINE)
+    beyond = reactor("(memory.fill (i32.const 1) (i32.const 1) (i32.const 65536)) i32.const 1")
+    assert stopped(beyond, path).kind == TrapKind.MEMORY_OUT_OF_BOUNDS
+
+
+# S5: features
+
+
+@pytest.mark.parametrize(
+    ("feature", "text"),
+    [
+        ("(?i)simd", "(func (drop (v128.const i32x4 0 0 0 0)))"),
+        ("threads|shared", "(memory 1 1 shared)"),
+        ("multiple memories|multi-memory", "(memory 1) (memory 1)"),
+        ("memory64", "(memory i64 1)"),
+        ("tail calls", "(func (return_call 0))"),
+        ("exceptions", "(tag)"),
+        ("(?i)gc", "(type (struct))"),
+        ("function references", "(type $t (func)) (func (param (ref $t)))"),
+        ("wide arithmetic", "(func (param i64 i64) (drop (i64.mul_wide_s (local.get 0) "
+         "(local.get 1))) drop)"),
+        ("custom page sizes", "(memory 1 (pagesize 1))"),
+    ],
+)  # fmt: skip
+def test_s5_features_that_boards_lack_are_refused_by_name(feature: str, text: str) -> None:
+    with pytest.raises(ModuleError, match=feature):
+        compile_module(wasm(f"(module {text})"), Budget())
+
+
+@pytest.mark.parametrize(
+    "tables", ["(table 1 funcref) (table 1 funcref)", "(table 2000 funcref)", "(memory 5)"]
+)
+def test_s5_more_than_a_store_may_hold_is_refused(tables: str, path: str) -> None:
+    guest = module(
+        '(func (export "init") (result i32) i32.const 0)',
+        '(func (export "step") (result i32) i32.const 1)',
+        tables,
+        memory="",
+    )
+    with pytest.raises(ModuleError), SimNodes(guest, path=path) as nodes:
+        nodes.boot(0)
+
+
+def test_s5_a_table_grows_to_its_limit_only(path: str) -> None:
+    guest = reactor(
+        "(call $log_int (table.grow 0 (ref.null func) (i32.const 1000))) "
+        "(call $log_int (table.grow 0 (ref.null func) (i32.const 1000))) i32.const 1000",
+        "(table 1 funcref)",
+    )
+    with SimNodes(guest, path=path) as nodes:
+        logs = [line for line in lines(run(nodes)) if "log_int" in line]
+    assert logs == ["log_int(1)", "log_int(-1)"]
+
+
+# S6 to S8: pointers and strings
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [(-1, 0), (0, -1), (65536, 0), (2**31 - 1, 0), (-(2**31), 0), (65533, 0), (0, 65533)],
+)
+def test_s6_strings_outside_memory_stop_the_guest(path: str, topic: int, message: int) -> None:
+    guest = reactor(
+        f"{OPEN}(drop (call $mqtt_publish (i32.const {topic}) (i32.const {message}))) i32.const 1",
+        data(65533, b"xyz"),  # ends with memory, without a NUL
+    )
+    error = stopped(guest, path)
+    assert error.kind == TrapKind.POINTER
+    assert error.detail == "mqtt_publish: string outside memory or without an end"
+
+
+def test_s6_an_empty_string_may_lie_in_the_last_byte(path: str) -> None:
+    with SimNodes(reactor("(call $wasm_log (i32.const 65535)) i32.const 1"), path=path) as nodes:
+        assert 'wasm_log("")' in lines(run(nodes))
+
+
+def test_s6_a_guest_without_memory_has_no_strings(path: str) -> None:
+    guest = module('(func (export "f") (call $wasm_log (i32.const 0)))', memory="")
+    with PureGuest(guest, profile=EDGE, path=path) as pure, pytest.raises(Trap) as caught:
+        pure.call("f")
+    assert caught.value.kind == TrapKind.POINTER
+
+
+def test_s7_strings_need_no_alignment(path: str) -> None:
+    guest = reactor(
+        "(call $wasm_log (i32.const 1)) (call $wasm_log (i32.const 3)) i32.const 1",
+        data(1, b"abcd\0"),
+    )
+    with SimNodes(guest, path=path) as nodes:
+        text = lines(run(nodes))
+    assert 'wasm_log("abcd")' in text
+    assert 'wasm_log("cd")' in text
+
+
+def test_s8_odd_strings_are_refused_or_cut(path: str) -> None:
+    guest = reactor(
+        "(drop (call $mqtt_publish (i32.const 1024) (i32.const 0))) "
+        "(call $wasm_log (i32.const 1024)) (call $wasm_log (i32.const 0)) i32.const 1",
+        data(0, b"\xff\xfe\0"),
+        data(1024, b"a" * 64_000 + b"\0"),
+    )
+    with SimNodes(guest, path=path) as nodes:
+        text = lines(run(nodes))
+        assert nodes.trap[0] == 0
+    published = next(line for line in text if "publish" in line)
+    assert published.endswith("-> refused")
+    assert f'"{"a" * 64}"' in published
+    assert f'wasm_log("{"a" * 256}")' in text
+    assert r'wasm_log("\ufffd\ufffd")' in text
+
+
+# S9 to S13: calls
+
+
+def test_s9_a_host_call_cannot_run_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    from guest import hostcalls
+
+    seen: list[str] = []
+
+    def nasty(*_: object) -> int:
+        for attempt in (
+            lambda: nodes.step(0, readings()),
+            lambda: nodes.boot(0),
+            lambda: nodes.param_get(0, 0),
+            lambda: nodes.calibrate(0, {0: 0}),
+        ):
+            with pytest.raises(GuestError, match="not re-entrant"):
+                attempt()
+            seen.append("refused")
+        return 7
+
+    monkeypatch.setattr(hostcalls, "now_s", nasty)
+    guest = reactor("(call $log_int (call $now_s)) i32.const 1")
+    with SimNodes(guest, path="ordinary") as nodes:
+        assert "log_int(7)" in lines(run(nodes))
+    assert seen == ["refused"] * 4
+
+
+def test_s10_outputs_are_on_or_off_whatever_the_guest_says(path: str) -> None:
+    guest = reactor(
+        "(call $set_output (i32.const 23) (i32.const -2147483648)) "
+        "(call $set_output (i32.const 18) (i32.const 256)) "
+        "(call $set_output (i32.const -1) (i32.const 1)) "
+        "(call $set_output (i32.const 65559) (i32.const 0)) i32.const 1"
+    )
+    with SimNodes(guest, path=path) as nodes:
+        run(nodes)
+        assert nodes.outputs.tolist() == [[1, 1, 0, 0]]
+
+
+def test_s11_a_flood_of_calls_is_cut(path: str) -> None:
+    flood = "(loop $for_ever (drop (call $now_s)) (br $for_ever)) i32.const 1"
+    error = stopped(reactor(OPEN + flood), path, Budget(host_calls=100))
+    assert error.kind == TrapKind.HOST_CALLS
+    assert error.detail == "more than 100 host calls, the last one now_s"
+    with SimNodes(reactor(OPEN + flood), budget=Budget(host_calls=100), path=path) as nodes:
+        assert sum("now_s" in line for line in lines(run(nodes))) == 99  # and set_output
+
+
+@pytest.mark.parametrize(
+    ("call", "budget", "kind", "kept"),
+    [
+        ("(call $wasm_log (i32.const 0))", Budget(log_bytes=35), TrapKind.LOG_BYTES, 3),
+        ("(call $log_int (i32.const 0))", Budget(log_bytes=35), TrapKind.LOG_BYTES, 8),
+        (
+            "(drop (call $mqtt_publish (i32.const 6) (i32.const 0)))",
+            Budget(publish_bytes=35),
+            TrapKind.PUBLISH_BYTES,
+            2,
+        ),
+    ],
+)
+def test_s12_floods_of_bytes_are_cut(
+    path: str, call: str, budget: Budget, kind: TrapKind, kept: int
+) -> None:
+    guest = reactor(f"{OPEN}(loop {call} (br 0)) i32.const 1", data(0, b"0123456789\0"))
+    assert stopped(guest, path, budget).kind == kind
+    with SimNodes(guest, budget=budget, path=path) as nodes:
+        written = lines(run(nodes))
+    assert len(written) == 3 + 2 + kept + 1  # boot, init, return; step, output; calls; trap
+
+
+def test_s13_what_is_refused_is_not_published(path: str) -> None:
+    topics = (b"ic/#", b"ic/esp32/+", b"$SYS/x", b"ic/esp32/../x", b"ic//x", b"ic/south/x")
+    guest = reactor(
+        "".join(
+            f"(drop (call $mqtt_publish (i32.const {32 * k}) (i32.const 0)))"
+            for k in range(len(topics))
+        )
+        + "i32.const 1",
+        data(0, b"".join(topic.ljust(32, b"\0") for topic in topics)),
+    )
+    with SimNodes(guest, path=path) as nodes:
+        answers = [line.split()[-1] for line in lines(run(nodes)) if "publish" in line]
+    assert answers == ["refused"] * len(topics)
+
+
+# S14 to S16: modules
+
+
+def test_s14_an_undeclared_import_is_named() -> None:
+    guest = wasm(
+        '(module (import "env" "system" (func (param i32) (result i32))) '
+        '(func (export "init") (result i32) i32.const 0) '
+        '(func (export "step") (result i32) i32.const 0))'
+    )
+    with pytest.raises(LinkError, match="system"):
+        SimNodes(guest)
+
+
+def test_s15_a_giant_module_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(LimitError, match="65537 bytes"):
+        compile_module(b"\0" * 65_537, Budget())
+
+
+def leb(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes((low | 0x80,)) + leb(rest) if rest else bytes((low,))
+
+
+def functions(count: int, locals_: int) -> bytes:
+    """A module of empty functions with many locals: 12 bytes each, expensive to compile."""
+
+    def section(kind: int, payload: bytes) -> bytes:
+        return bytes((kind,)) + leb(len(payload)) + payload
+
+    declared = b"\1" + leb(locals_) + b"\x7f" if locals_ else b"\0"
+    body = declared + b"\x0b"
+    return (
+        b"\0asm\1\0\0\0"
+        + section(1, b"\1\x60\0\0")
+        + section(3, leb(count) + b"\0" * count)
+        + section(10, leb(count) + (leb(len(body)) + body) * count)
+    )
+
+
+def test_s15_costly_modules_are_compiled_by_a_child_with_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiler, "COMPILE_SECONDS", 1)
+    with pytest.raises(LimitError, match="longer than 1 s"):
+        compile_module(functions(5_000, 50_000), Budget())
+
+
+def test_s15_the_limits_of_the_child_hold_without_its_parent() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from guest import compiler\n"
+            "compiler.COMPILE_SECONDS = 1\n"
+            "raise SystemExit(compiler._child())",
+        ],
+        input=functions(5_000, 50_000),
+        env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode < 0  # killed
+    assert done.stdout == b""
+
+
+def test_s15_a_large_but_honest_module_compiles_in_the_child() -> None:
+    padding = b"".join(f"(call $log_int (i32.const {k}))".encode() for k in range(3_000)).decode()
+    guest = reactor(f"(if (i32.const 0) (then {padding})) i32.const 1000")
+    assert len(guest) > compiler.PLAIN_BYTES
+    with SimNodes(guest) as nodes:
+        assert lines(run(nodes))[-1] == "return 1000"
+
+
+def test_s15_errors_of_the_child_are_those_of_the_compiler() -> None:
+    guest = functions(3_000, 0)
+    broken = guest[:-1] + b"\x6a"  # an addition instead of the end
+    with pytest.raises(ModuleError, match="not a module that levada can run") as caught:
+        compile_module(broken, Budget())
+    assert not isinstance(caught.value, LimitError)
+
+
+def test_s16_mutated_modules_are_refused_or_run() -> None:
+    rng = random.Random(20230415)
+    original = reactor(
+        "(call $wasm_log (i32.const 0)) (drop (call $read_sensor (i32.const 0))) i32.const 1000",
+        data(0, b"hello\0"),
+    )
+    outcomes = {"refused": 0, "ran": 0}
+    for _ in range(300):
+        mutant = bytearray(original)
+        for _ in range(rng.randint(1, 4)):
+            mutant[rng.randrange(len(mutant))] = rng.randrange(256)
+        try:
+            with SimNodes(bytes(mutant), path="ordinary") as nodes:
+                run(nodes)
+            outcomes["ran"] += 1
+        except GuestError:
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 100
+    assert outcomes["ran"] > 5
+
+
+@pytest.mark.parametrize("junk", [b"", b"\0asm", b"(module)", b"\0asm\2\0\0\0", b"\x7fELF" * 10])
+def test_s16_other_files_are_no_modules(junk: bytes) -> None:
+    with pytest.raises(ModuleError):
+        SimNodes(junk)
+
+
+# S17 to S20: what others notice
+
+
+FRAGILE = reactor(
+    f"""{OPEN} (call $log_int (i32.load (i32.const 0)))
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+    (if (i32.lt_s (call $read_sensor (i32.const 0)) (i32.const 0)) (then unreachable))
+    i32.const 1000"""
+)
+
+
+def test_s17_after_a_trap_the_next_life_is_clean_and_the_valve_safe(path: str) -> None:
+    with SimNodes(FRAGILE, path=path) as nodes:
+        nodes.boot(0)
+        nodes.step(0, readings())
+        nodes.step(1_000, readings(values=(-2, 0, 0, 0)))
+        assert nodes.outputs[0, 0] == 0
+        assert nodes.trap[0] == TrapKind.UNREACHABLE
+        assert nodes.step(2_000, readings()) == 0
+        nodes.drain_tape(0)
+        nodes.boot(2_000)
+        assert nodes.trap_error(0) is None
+        nodes.step(2_000, readings())
+        assert lines(nodes.drain_tape(0))[-2:] != []
+        assert nodes.outputs[0, 0] == 1
+        nodes.step(3_000, readings())
+        assert "log_int(1)" in lines(nodes.drain_tape(0))  # counts from 0 again
+
+
+def test_s18_runs_repeat_bit_for_bit(path: str) -> None:
+    guest = reactor("(call $log_int (call $now_s)) (call $delay_ms (call $now_s)) i32.const 1")
+    tapes = set()
+    for _ in range(2):
+        with SimNodes(guest, path=path) as nodes:
+            tapes.add(run(nodes, 5, time_ms=1_700_000_000_123))
+    assert len(tapes) == 1
+
+
+def test_s20_nine_neighbours_of_a_bad_guest_miss_no_step(path: str) -> None:
+    with SimNodes(FRAGILE, 10, path=path) as nodes:
+        nodes.boot(0)
+        values = readings(10)
+        values[4, 0] = ErrorCode.UNAVAILABLE
+        ran = [nodes.step(1_000 * k, values) for k in range(20)]
+        assert ran == [10] + [9] * 19
+        assert nodes.trap.tolist() == [0] * 4 + [TrapKind.UNREACHABLE] + [0] * 5
+        assert nodes.outputs[:, 0].tolist() == [1] * 4 + [0] + [1] * 5
+        tapes = {nodes.drain_tape(z) for z in range(10) if z != 4}
+    assert len(tapes) == 1
+
+
+def test_a_negative_result_is_a_fault_of_the_guest(path: str) -> None:
+    for init, step in (("i32.const -7", "i32.const 1"), ("i32.const 0", "i32.const -7")):
+        error = stopped(reactor(OPEN + step, init=init), path)
+        assert error.kind == TrapKind.GUEST_FAULT
+        assert error.detail.endswith("returned -7")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("unreachable", TrapKind.UNREACHABLE),
+        ("(i32.div_s (i32.const 1) (i32.const 0))", TrapKind.INTEGER_DIVIDE),
+        ("(i32.div_s (i32.const 0x80000000) (i32.const -1))", TrapKind.INTEGER_DIVIDE),
+        ("(i32.load (i32.const 65533))", TrapKind.MEMORY_OUT_OF_BOUNDS),
+        ("(call_indirect (result i32) (i32.const 0))", TrapKind.BAD_INDIRECT_CALL),
+        ("(call_indirect (result i32) (i32.const 9))", TrapKind.BAD_INDIRECT_CALL),
+        ("(call_indirect (param i32) (result i32) (i32.const 0) (i32.const 1))",
+         TrapKind.BAD_INDIRECT_CALL),
+        ("(i32.trunc_f32_s (f32.div (f32.const 0) (f32.const 0)))", TrapKind.OTHER),
+    ],
+)  # fmt: skip
+def test_traps_of_the_engine_have_their_class(path: str, code: str, kind: TrapKind) -> None:
+    guest = reactor(OPEN + code, "(table 2 funcref) (elem (i32.const 1) $f) (func $f)")
+    error = stopped(guest, path)
+    assert error.kind == kind
+    assert error.function == "step"
+    assert error.backtrace
+
+
+def test_the_watchdog_rests_when_nothing_runs() -> None:
+    with SimNodes(reactor("i32.const 1")) as nodes:
+        run(nodes)
+        assert watchdog.awake
+    watchdog.close()
+    assert not watchdog.awake
+    assert "levada watchdog" not in {t.name for t in threading.enumerate()}
+    with SimNodes(reactor("i32.const 1")) as nodes:  # and wakes again
+        run(nodes)
+        assert watchdog.awake
