@@ -10,8 +10,8 @@ from guest_modules import data, lines, module, reactor, readings, run
 from guest.abi import TrapKind
 from guest.command import CommandThread, Unwind
 from guest.errors import GuestError
-from guest.hostcalls import NEVER_MS
 from guest.host import SimNodes, WasmtimeNode
+from guest.hostcalls import NEVER_MS
 from guest.limits import Budget
 
 # The shape of guests made for ESP32 boards: two pages, reports as JSON, loops for ever.

@@ -4,6 +4,7 @@ import json
 import math
 import threading
 
+import numpy as np
 import pytest
 from guest_modules import (
     IMPORTS,
@@ -269,8 +270,6 @@ TOPICS = st.one_of(
 
 @given(TOPICS, st.sampled_from(("north", "esp32")))
 def test_host_calls_and_receivers_agree_on_topics(topic: bytes, name: str) -> None:
-    import numpy as np
-
     memory = np.frombuffer(bytearray(topic), dtype=np.uint8)
     prefix = np.frombuffer(bytearray(f"ic/{name}/\0ic/esp32/".encode()), dtype=np.uint8)
     try:
@@ -294,8 +293,6 @@ def test_old_topics_and_bare_levels_mean_the_own_prefix() -> None:
 
 @given(st.one_of(st.binary(max_size=12), st.text(max_size=6).map(str.encode)))
 def test_utf8_is_what_python_decodes(text: bytes) -> None:
-    import numpy as np
-
     try:
         text.decode()
         expected = True
@@ -307,14 +304,16 @@ def test_utf8_is_what_python_decodes(text: bytes) -> None:
 
 # Any integer
 
-FORWARDS = module(
-    *(
-        f'(func (export "{name}") (param i32 i32) {"(result i32)" if "result" in ty else ""} '
-        f"(call ${name} {' '.join(f'(local.get {k})' for k in range(ty.split('(result')[0].count('i32')))}))"
-        for name, ty in IMPORTS.items()
-    ),
-    data(0, b"data\0"),
-)
+
+def forward(name: str, ty: str) -> str:
+    """An export that calls the import of the same name with its first arguments."""
+    params, _, result = ty.partition("(result")
+    arguments = " ".join(f"(local.get {k})" for k in range(params.count("i32")))
+    results = "(result i32)" if result else ""
+    return f'(func (export "{name}") (param i32 i32) {results} (call ${name} {arguments}))'
+
+
+FORWARDS = module(*(forward(*item) for item in IMPORTS.items()), data(0, b"data\0"))
 
 
 @pytest.mark.parametrize("name", IMPORTS)
