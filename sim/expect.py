@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from sim.expression import SUMS, Expression, ExpressionError, parse_expression
 from sim.faults import Named, Span, Zones, matching, spans
@@ -121,6 +121,18 @@ _SPECIFIC: Final = tuple(dict.fromkeys(key for kind in KINDS.values() for key in
 
 class Expect(Table):
     """One thing that must hold, in every zone it names."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {
+                    "if": {"properties": {"kind": {"const": name}}},
+                    "then": {"required": list(kind.required)},
+                }
+                for name, kind in KINDS.items()
+            ]
+        }
+    )
 
     name: str = Field(min_length=1, max_length=120)
     """The sentence people read, such as "Valve never open longer than 20 min"; unique."""

@@ -13,10 +13,10 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from sim.problems import Trouble
-from sim.quantities import Duration, Moment, parse_quantity
+from sim.quantities import Duration, Moment, format_number, parse_quantity
 from sim.table import Table
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class FaultKind:
     def unit(self) -> str:
         """The first unit of the magnitude."""
         return next(iter(self.units)) if self.units else ""
+
+    @property
+    def permitted(self) -> str:
+        """Range of the magnitude with its unit."""
+        return f"{format_number(self.low)} to {format_number(self.high)} {self.unit}"
 
 
 _COUNTS: Final = {"counts": 1.0}
@@ -127,12 +132,28 @@ def _names(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Zones = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
+Zones = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_names),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 """Names or patterns of zones."""
 
 
 class Fault(Table):
     """One thing that goes wrong."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {
+                "properties": {
+                    "kind": {"enum": [n for n, k in FAULTS.items() if k.units and not k.optional]}
+                }
+            },
+            "then": {"required": ["magnitude"]},
+        }
+    )
 
     name: str = Field(default="", max_length=64)
     """How expectations and the report call it; without it, its kind."""
@@ -170,9 +191,7 @@ class Fault(Table):
             yield Trouble(("magnitude",), f"{says}: {error}")
             return
         if not kind.low <= value <= kind.high:
-            yield Trouble(
-                ("magnitude",), f"{says}: permitted {kind.low:g} to {kind.high:g} {kind.unit}"
-            )
+            yield Trouble(("magnitude",), f"{says}: permitted {kind.permitted}")
 
     @property
     def label(self) -> str:

@@ -134,6 +134,6 @@ Moment = Annotated[
     datetime | timedelta,
     BeforeValidator(_moment),
     PlainSerializer(_written),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, _DURATION_SCHEMA]}),
+    WithJsonSchema({"type": "string", "examples": ["2023-07-12T06:00:00", "12 d 6 h"]}),
 ]
 """A point in time: local date (and time), or the time since the start of the period."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from typing import Any, Final, get_args
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
@@ -15,13 +16,13 @@ from sim.quantities import format_number
 from sim.table import Table
 from sim.toml_writer import toml_value
 
-__all__ = ["UNITS", "explain", "permitted", "unit_of"]
+__all__ = ["UNITS", "choices", "explain", "permitted", "table_of", "unit_of"]
 
 UNITS: Final[dict[str, str]] = {
     "_counts_per_day": "counts/d",
     "_counts_per_c": "counts/degC",
-    "_per_year": "1/year",
-    "_per_month": "1/month",
+    "_per_year": "a year",
+    "_per_month": "a month",
     "_counts": "counts",
     "_l_min": "L/min",
     "_per_l": "1/L",
@@ -64,6 +65,8 @@ _EXPECTED: Final[dict[str, str]] = {
 
 def unit_of(key: str) -> str:
     """Unit that the ending of a key says, or nothing."""
+    if key.startswith("theta_"):  # theta_s is water content at saturation, not seconds
+        return ""
     return next((unit for ending, unit in UNITS.items() if key.endswith(ending)), "")
 
 
@@ -104,7 +107,7 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
     match kind:
         case "refused":
             for trouble in context["troubles"]:
-                of_field = not trouble.path and field is not None and _table(field) is None
+                of_field = not trouble.path and field is not None and table_of(field) is None
                 message = f"{says}: {trouble.message}" if of_field else trouble.message
                 yield Trouble((*path, *trouble.path), message, trouble.hint)
         case "extra_forbidden":
@@ -113,7 +116,7 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
         case "missing":
             yield Trouble(path[:-1], f"`{key}` is missing", _hint(field))
         case "literal_error":
-            options = [o for o in _literals(field)] if field else []
+            options = choices(field) if field else []
             near = did_you_mean(str(value), [str(o) for o in options], "")
             yield Trouble(
                 path,
@@ -128,10 +131,10 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
         case _ if kind in _EXPECTED:
             unit = f" [{unit_of(key)}]" if unit_of(key) else ""
             expected = _EXPECTED[kind]
-            if kind in ("tuple_type", "list_type") and field and _table(field):
+            if kind in ("tuple_type", "list_type") and field and table_of(field):
                 expected = f"an array of tables, written [[{'.'.join(_names(path))}]]"
             yield Trouble(path, f"{says}: must be {expected}{unit}, this is {_type(value)}")
-        case "too_short" if field and _table(field):
+        case "too_short" if field and table_of(field):
             yield Trouble(path, f"at least one [[{'.'.join(_names(path))}]] is needed")
         case "too_short" | "too_long":
             count = context.get("actual_length", "?")
@@ -157,11 +160,11 @@ def _walk(
             continue
         holder = table
         field = table.model_fields.get(step) if table else None
-        table = _table(field) if field else None
+        table = table_of(field) if field else None
     return holder, field
 
 
-def _table(field: FieldInfo) -> type[Table] | None:
+def table_of(field: FieldInfo) -> type[Table] | None:
     """The table a field holds, one or many of them."""
 
     def search(annotation: Any) -> type[Table] | None:
@@ -172,15 +175,17 @@ def _table(field: FieldInfo) -> type[Table] | None:
     return search(field.annotation)
 
 
-def _literals(field: FieldInfo) -> list[object]:
-    def flat(annotation: Any) -> Iterator[object]:
-        for part in get_args(annotation):
-            if get_args(part):
-                yield from flat(part)
-            elif not isinstance(part, type):
-                yield part
+def choices(field: FieldInfo) -> list[object]:
+    """The values of a field that permits only some."""
 
-    return list(flat(field.annotation))
+    def search(annotation: Any) -> list[object]:
+        if get_origin(annotation) is Literal:
+            return list(get_args(annotation))
+        if get_origin(annotation) in (Union, UnionType):
+            return [option for part in get_args(annotation) for option in search(part)]
+        return []
+
+    return search(field.annotation)
 
 
 def _names(path: tuple[int | str, ...]) -> list[str]:

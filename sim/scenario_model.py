@@ -214,7 +214,7 @@ class Guest(Table):
         PlainSerializer(_restart_text),
         WithJsonSchema({"type": "string", "examples": ["never", "0 s", "10 min"]}),
     ] = None
-    """`"never"`, or how long after a trap the guest boots again, such as `"30 s"`."""
+    """`"never"`, the default, or how long after a trap the guest boots again, such as `"30 s"`."""
     budget: GuestBudget = GuestBudget()
     """Limits of one step."""
     sha256: Sha256 | None = None

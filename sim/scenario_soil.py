@@ -102,11 +102,11 @@ class Initial(Table):
     """Water in the soil at the start: exactly one of four quantities."""
 
     available_pct: Annotated[tuple[float, ...] | None, *_by_depth(0, 200)] = None
-    """Percent of the water between wilting point (0) and field capacity (100)."""
+    """Share of the water between wilting point (0) and field capacity (100), up to 200."""
     theta: Annotated[tuple[float, ...] | None, *_by_depth(0, 1)] = None
-    """Volumetric water content."""
+    """Volumetric water content, 0 to 1."""
     head_m: Annotated[tuple[float, ...] | None, *_by_depth(-1e4, 10)] = None
-    """Pressure head; suction is negative."""
+    """Pressure head, -10000 to 10; suction is negative."""
     water_table_m: float | None = Field(default=None, ge=0, le=100)
     """Depth of a water table, with the soil above it in equilibrium."""
     depth_m: Annotated[tuple[float, ...] | None, *_by_depth(0, 10)] = None

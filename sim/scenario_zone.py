@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from sim.crop_table import TABLE
 from sim.node_url import NodeUrl, parse_node
@@ -234,6 +234,13 @@ class Energy(Table):
             )
 
 
+_SHARE: Final[dict[str, object]] = {"type": "number", "minimum": 0, "maximum": 1}
+_SPREAD_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [_SHARE, {"type": "object", "additionalProperties": _SHARE}]},
+}
+
+
 def _spread(value: object) -> object:
     """`{"valve": {"flow_l_min": 0.1}}` -> `{"valve.flow_l_min": 0.1}`."""
     if not isinstance(value, Mapping):
@@ -273,7 +280,9 @@ class Zone(Table):
     """What the node runs on."""
     parameters: dict[str, int] = Field(default={})
     """Parameters of the guest by name; `levada guest inspect` lists them with their ranges."""
-    spread: Annotated[dict[str, float], BeforeValidator(_spread)] = Field(default={})
+    spread: Annotated[
+        dict[str, float], BeforeValidator(_spread), WithJsonSchema(_SPREAD_SCHEMA)
+    ] = Field(default={})
     """How much numbers differ among the zones: relative standard deviation by key, such as
     `valve.flow_l_min = 0.1`."""
 
