@@ -1,0 +1,122 @@
+/*
+ * The seam: everything the core asks of the outside, in one struct that a port fills.
+ *
+ * The core neither allocates, nor waits, nor knows the time, a file, or an engine.  Callbacks are
+ * called from within core functions, by the thread that called those; none may call back into the
+ * core, except that the engine calls the host calls of host.h from within `guest_call`.
+ * Times are ms; the core compares them by difference, so a clock may wrap.
+ */
+#ifndef LEVADA_CONFIG_H
+#define LEVADA_CONFIG_H
+
+#include "levada_messages.h"
+
+struct lv_host;
+
+/* What the core calls in a guest. */
+typedef enum {
+    LV_EXPORT_INIT,      /* () -> i32 */
+    LV_EXPORT_STEP,      /* () -> i32 */
+    LV_EXPORT_MAIN,      /* () or (i32, i32), result ignored */
+    LV_EXPORT_PARAM_GET, /* (i32) -> i32 */
+    LV_EXPORT_PARAM_SET, /* (i32, i32) -> i32 */
+    LV_EXPORT_PROCESS,   /* (i32, i32, i32, i32) -> i32 */
+    LV_EXPORT_FILTER,    /* (i32) -> i32 */
+    LV_EXPORTS
+} lv_export;
+
+/* Results of guest_call besides lv_trap, where 0 is success. */
+enum {
+    LV_GUEST_PAUSED = 100, /* main is in delay_ms; the next call of LV_EXPORT_MAIN resumes it */
+    LV_GUEST_MISSING = 101 /* the guest has no such export */
+};
+
+typedef struct {
+    uint32_t instructions; /* 1..; of one guest_call */
+    uint32_t memory_pages; /* 1..65536, of 64 KiB */
+} lv_limits;
+
+enum {
+    LV_SLOTS = 2,
+    LV_RECORDS = 2,
+    LV_RECORD_BYTES = 448,
+    LV_PARAMETERS = 32, /* most that the store keeps */
+    LV_PINS = 16,
+};
+
+typedef struct {
+    void *context; /* handed to every callback */
+
+    /* --- the guest ---------------------------------------------------------------------------- */
+
+    /* Whether a module would load: 0, or a negative reason of the engine (engine.h).  A guest that
+     * is loaded is not touched. */
+    int (*guest_check)(void *context, const uint8_t *module, uint32_t length,
+                       const lv_limits *limits);
+    /* Make a guest of a module, which stays readable until guest_unload, and run its start function
+     * and constructors.  0; a negative reason, upon which nothing is to be unloaded; or an lv_trap,
+     * upon which it is. */
+    int (*guest_load)(void *context, const uint8_t *module, uint32_t length, struct lv_host *host,
+                      const lv_limits *limits);
+    /* Run an export: 0 and *result, an lv_trap, LV_GUEST_PAUSED or LV_GUEST_MISSING.  It returns
+     * when the guest does, traps, or has used its budget. */
+    int (*guest_call)(void *context, lv_export which, const int32_t *arguments, int32_t *result);
+    void (*guest_unload)(void *context);
+    /* Whether it exports that. */
+    bool (*guest_has)(void *context, lv_export which);
+    /* Called in delay_ms while main runs: hand over to whoever called guest_call, so that it
+     * returns LV_GUEST_PAUSED; return 0 when main is called again, or -1 if it is to unwind. */
+    int (*guest_pause)(void *context);
+    const char *engine; /* name and version, at most 23 bytes */
+
+    /* --- outputs ------------------------------------------------------------------------------ */
+
+    /* Drive a pin, 0 or 1, at once.  The port has all pins at 0 before the core runs, and whenever
+     * it cannot run. */
+    void (*output)(void *context, uint8_t pin, uint8_t state);
+
+    /* --- flash -------------------------------------------------------------------------------- */
+
+    /* Read or write one of LV_RECORDS records of LV_RECORD_BYTES.  0, or negative; a write that a
+     * power cut interrupts may leave anything in its own record, nothing elsewhere. */
+    int (*record_read)(void *context, int record, uint8_t *bytes);
+    int (*record_write)(void *context, int record, const uint8_t *bytes);
+    /* One of LV_SLOTS places for a module, of slot_bytes each.  0, or negative. */
+    int (*slot_erase)(void *context, int slot);
+    int (*slot_write)(void *context, int slot, uint32_t offset, const uint8_t *data,
+                      uint32_t length);
+    /* Address of a slot's bytes, valid until the slot is erased; never NULL. */
+    const uint8_t *(*slot_map)(void *context, int slot);
+    uint32_t slot_bytes; /* 1024..1048576 */
+
+    /* --- the line ----------------------------------------------------------------------------- */
+
+    /* Send all bytes; may block until the line takes them.  0, or negative if the line is gone. */
+    int (*send)(void *context, const uint8_t *bytes, uint32_t length);
+
+    /* --- the board ---------------------------------------------------------------------------- */
+
+    /* Restart; need not return. */
+    void (*restart)(void *context);
+    /* Arm a watchdog that restarts the board after `ms`, 0: disarm. */
+    void (*watchdog)(void *context, uint32_t ms);
+    /* A free-running microsecond counter for the energy model, or NULL. */
+    uint32_t (*clock_us)(void *context);
+    /* Deepest use of the stack so far [bytes], or NULL. */
+    uint32_t (*stack_bytes)(void *context);
+    /* Called at the points of lv_at, so that a test can cut the power there, or NULL. */
+    void (*at)(void *context, uint8_t point);
+    /* Take a FAULT request, or NULL: a board refuses it.  0, or an lv_nak. */
+    int (*fault)(void *context, const lv_msg_fault *fault);
+    uint8_t reset_reason; /* lv_reset */
+    const char *firmware; /* name and version, at most 23 bytes */
+
+    /* --- memory, owned by the caller ---------------------------------------------------------- */
+
+    uint8_t *tape; /* records of one run */
+    uint32_t tape_bytes; /* 1024..; bounds the budgets, see lv_host_tape_room */
+    uint8_t *ring; /* telemetry that waits */
+    uint32_t ring_bytes; /* 640.. */
+} lv_config;
+
+#endif

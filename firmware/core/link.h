@@ -1,0 +1,35 @@
+/*
+ * The device's end of the line: bytes in, one answer out for each request.
+ *
+ * A request is executed once.  The answer is kept, and a request with the same sequence number is
+ * answered from it; one that is neither that nor the successor is refused.  HELLO begins a session
+ * with any number, so a device that has restarted executes nothing from before.
+ */
+#ifndef LEVADA_LINK_H
+#define LEVADA_LINK_H
+
+#include "frame.h"
+#include "node.h"
+
+typedef struct {
+    lv_node *node;
+    lv_frame_decoder decoder;
+    bool session;
+    uint16_t sequence; /* of the last request */
+    bool answered;     /* and whether its answer is kept */
+    uint8_t body[LV_MAX_BODY];
+    uint8_t answer[LV_FRAME_ENCODED];
+    uint16_t answer_length;
+
+    uint32_t frames;
+    uint32_t bad_frames;
+    uint32_t repeats;
+} lv_link;
+
+void lv_link_init(lv_link *link, lv_node *node);
+/* Take bytes from the line at `now_ms` (any clock that only goes forward) and answer. */
+void lv_link_receive(lv_link *link, const uint8_t *bytes, size_t length, uint32_t now_ms);
+/* Let time pass without bytes; call it at least every 100 ms. */
+void lv_link_tick(lv_link *link, uint32_t now_ms);
+
+#endif

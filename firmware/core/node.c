@@ -1,0 +1,390 @@
+#include "node.h"
+
+#define CHECK(condition)    \
+    if (!(condition))       \
+    return -__LINE__
+
+enum { INIT = 0, STEP = 1, MAIN = 2 }; /* entry on the tape */
+
+static const lv_msg_configure standard = {
+    .node = "esp32",
+    .prefix = "ic/",
+    .counts = {2500, 1000, 2000},
+    .imports = 0x1FE, /* all eight */
+    .pin_count = 4,
+    .pins = {23, 18, 19, 21},
+    .instructions = 1000000,
+    .deadline_ms = 5000,
+    .memory_pages = 4,
+    .host_calls = 256,
+    .log_bytes = 1024,
+    .publish_bytes = 2048,
+};
+
+int lv_node_init(lv_node *node, const lv_config *config)
+{
+    CHECK(config->guest_load && config->guest_check && config->guest_call && config->guest_unload);
+    CHECK(config->guest_has && config->guest_pause);
+    CHECK(config->engine && strlen(config->engine) < 24);
+    CHECK(config->output);
+    CHECK(config->record_read && config->record_write);
+    CHECK(config->slot_erase && config->slot_write && config->slot_map);
+    CHECK(config->slot_bytes >= 1024 && config->slot_bytes <= 1u << 20);
+    CHECK(config->send && config->restart && config->watchdog);
+    CHECK(config->firmware && strlen(config->firmware) < 24);
+    CHECK(config->tape && config->tape_bytes >= lv_host_tape_room(&standard));
+    CHECK(config->ring && config->ring_bytes >= 640);
+
+    memset(node, 0, sizeof *node);
+    node->config = config;
+    node->host.config = config;
+    node->host.ring = &node->ring;
+    node->host.tape = (lv_tape){.bytes = config->tape, .capacity = config->tape_bytes};
+    lv_ring_init(&node->ring, config->ring, config->ring_bytes);
+    node->wake_ms = LV_NEVER_MS;
+    (void)lv_node_configure(node, &standard);
+    (void)lv_store_open(&node->store, config); /* without flash it runs, but forgets */
+    return 0;
+}
+
+static int refuse(lv_node *node, int error, int32_t detail)
+{
+    node->detail = detail;
+    return error;
+}
+
+int lv_node_configure(lv_node *node, const lv_msg_configure *m)
+{
+    if (m->pin_count > LV_PINS)
+        return refuse(node, LV_NAK_VALUE, 4);
+    if (m->instructions == 0 || m->memory_pages == 0 || m->memory_pages > 65536)
+        return refuse(node, LV_NAK_VALUE, 6);
+    if (lv_host_tape_room(m) > node->host.tape.capacity)
+        return refuse(node, LV_NAK_SIZE, (int32_t)node->host.tape.capacity);
+    lv_host_configure(&node->host, m);
+    node->limits = (lv_limits){.instructions = m->instructions, .memory_pages = m->memory_pages};
+    node->deadline_ms = m->deadline_ms;
+    node->lease_ms = m->lease_ms;
+    return 0;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static void unload(lv_node *node)
+{
+    if (node->state == LV_NODE_RUNNING)
+        node->config->guest_unload(node->config->context);
+    node->state = LV_NODE_IDLE;
+    node->wake_ms = LV_NEVER_MS;
+    lv_host_close_outputs(&node->host);
+}
+
+void lv_node_close(lv_node *node)
+{
+    unload(node);
+    lv_store_abandon(&node->store);
+    lv_tape_clear(&node->host.tape);
+}
+
+static void stop(lv_node *node, int trap)
+{
+    lv_tape_trap(&node->host.tape, (uint8_t)trap);
+    unload(node);
+    node->trap = (uint8_t)trap;
+    node->state = LV_NODE_STOPPED;
+}
+
+/* Virtual time goes on; output 0 was what it was. */
+static void pass_time(lv_node *node, int64_t time_ms)
+{
+    if (time_ms > node->seen_ms && node->seen_ms != 0 && (node->host.outputs & 1))
+        node->open_ms += (uint64_t)(time_ms - node->seen_ms);
+    node->seen_ms = time_ms;
+}
+
+/* Call an export with a fresh budget: 0, LV_GUEST_PAUSED, or LV_NAK_STOPPED after a trap, which
+ * also closes the outputs. */
+static int run(lv_node *node, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    const lv_config *c = node->config;
+    lv_host_renew_budget(&node->host);
+    node->host.trap = LV_TRAP_NONE;
+    node->host.trap_call = 0;
+    uint32_t start = c->clock_us ? c->clock_us(c->context) : 0;
+    c->watchdog(c->context, node->deadline_ms);
+    int rc = c->guest_call(c->context, which, arguments, result);
+    c->watchdog(c->context, 0);
+    if (c->clock_us) {
+        uint32_t took = c->clock_us(c->context) - start;
+        node->active_us += took;
+        node->total_active_us += took;
+    }
+    if (node->host.trap)
+        rc = node->host.trap;
+    else if (node->host.tape.full)
+        rc = LV_TRAP_OTHER;
+    if (rc == 0 || rc == LV_GUEST_PAUSED)
+        return rc;
+    stop(node, rc);
+    return refuse(node, LV_NAK_STOPPED, rc);
+}
+
+static void finish(lv_node *node, int32_t result, int32_t shortest_ms)
+{
+    lv_host *host = &node->host;
+    lv_tape_numbers(&host->tape, LV_CALL_RETURN, 1, result, 0, 0);
+    if (result < 0) {
+        stop(node, LV_TRAP_GUEST_FAULT);
+        return;
+    }
+    int32_t wait = result < shortest_ms ? shortest_ms : result;
+    if (wait > LV_LONGEST_WAKE_MS)
+        wait = LV_LONGEST_WAKE_MS;
+    node->wake_ms = host->time_ms + host->delayed_ms + wait;
+}
+
+static int set(lv_node *node, int32_t id, int32_t value)
+{
+    const int32_t arguments[2] = {id, value};
+    int32_t result = 0;
+    if (!node->config->guest_has(node->config->context, LV_EXPORT_PARAM_SET))
+        return refuse(node, LV_NAK_PARAMETER, id);
+    int error = run(node, LV_EXPORT_PARAM_SET, arguments, &result);
+    if (error)
+        return error;
+    lv_tape_numbers(&node->host.tape, LV_CALL_PARAM_SET, 3, id, value, result);
+    return result ? refuse(node, LV_NAK_PARAMETER, id) : 0;
+}
+
+static int get(lv_node *node, int32_t id, int32_t *value)
+{
+    if (!node->config->guest_has(node->config->context, LV_EXPORT_PARAM_GET))
+        return refuse(node, LV_NAK_PARAMETER, id);
+    return run(node, LV_EXPORT_PARAM_GET, &id, value);
+}
+
+int lv_node_start(lv_node *node, const lv_msg_start *m)
+{
+    const lv_config *c = node->config;
+    lv_host *host = &node->host;
+    uint32_t size;
+    int32_t result = 0;
+    int error = 0;
+    const uint8_t *module = lv_store_guest(&node->store, &size);
+
+    if (!module)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
+    unload(node);
+    pass_time(node, m->time_ms);
+    lv_tape_clear(&host->tape);
+    lv_tape_boot(&host->tape, m->time_ms);
+    lv_host_renew_budget(host);
+    host->ever_set = 0;
+    host->trap = LV_TRAP_NONE;
+    host->trap_call = 0;
+    host->time_ms = m->time_ms;
+    host->delayed_ms = 0;
+    host->online = true;
+    host->flow_read = false;
+    for (int k = 0; k < 4; k++)
+        host->readings[k] = LV_RESULT_UNAVAILABLE;
+    node->active_us = 0;
+    node->lease_expired = false;
+    node->trap = LV_TRAP_NONE;
+    node->finished = false;
+
+    c->watchdog(c->context, node->deadline_ms);
+    int rc = c->guest_load(c->context, module, size, host, &node->limits);
+    c->watchdog(c->context, 0);
+    if (rc < 0) {
+        lv_tape_clear(&host->tape);
+        return refuse(node, LV_NAK_LOAD, rc);
+    }
+    node->state = LV_NODE_RUNNING;
+    if (rc > 0 || host->trap) { /* in its start function */
+        stop(node, host->trap ? host->trap : rc);
+        return 0;
+    }
+    node->command = !(c->guest_has(c->context, LV_EXPORT_INIT) &&
+                      c->guest_has(c->context, LV_EXPORT_STEP));
+    if (node->command) { /* starts in its first step, when there are readings */
+        if (!c->guest_has(c->context, LV_EXPORT_MAIN)) {
+            unload(node);
+            return refuse(node, LV_NAK_LOAD, 0);
+        }
+        node->wake_ms = m->time_ms;
+        return 0;
+    }
+    lv_host_begin(host, m->time_ms, INIT);
+    error = run(node, LV_EXPORT_INIT, NULL, &result);
+    if (error == 0)
+        finish(node, result, 0);
+    if (m->flags & LV_START_STORED_PARAMETERS)
+        for (int k = 0; k < node->store.parameter_count && node->state == LV_NODE_RUNNING; k++)
+            error = set(node, node->store.parameters[k][0], node->store.parameters[k][1]);
+    for (int k = 0; k < m->parameters_count && node->state == LV_NODE_RUNNING && !error; k++)
+        error = set(node, (int32_t)lv_get32(m->parameters + 8 * k),
+                    (int32_t)lv_get32(m->parameters + 8 * k + 4));
+    if (error == LV_NAK_PARAMETER)
+        unload(node);
+    return error == LV_NAK_STOPPED ? 0 : error; /* a trap is a result, not a refusal */
+}
+
+int lv_node_step(lv_node *node, const lv_msg_step *m)
+{
+    lv_host *host = &node->host;
+    int32_t result = 0;
+
+    if (node->state == LV_NODE_STOPPED)
+        return refuse(node, LV_NAK_STOPPED, node->trap);
+    if (node->state != LV_NODE_RUNNING)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
+    pass_time(node, m->time_ms);
+    lv_tape_clear(&host->tape);
+    node->active_us = 0;
+    if (node->command && node->finished)
+        return 0;
+    node->steps++;
+    memcpy(host->readings, m->readings, sizeof host->readings);
+    host->flow_read = false;
+    host->online = m->flags & LV_STEP_ONLINE;
+    if (!node->command) {
+        lv_host_begin(host, m->time_ms, STEP);
+        if (run(node, LV_EXPORT_STEP, NULL, &result) == 0)
+            finish(node, result, 1);
+        return 0;
+    }
+    lv_host_begin(host, m->time_ms, MAIN);
+    host->pausing = true;
+    int rc = run(node, LV_EXPORT_MAIN, NULL, &result);
+    host->pausing = false;
+    if (rc == LV_GUEST_PAUSED)
+        node->wake_ms = host->time_ms + (host->delayed_ms > 0 ? host->delayed_ms : 1);
+    else if (rc == 0) {
+        lv_tape_numbers(&host->tape, LV_CALL_RETURN, 1, result, 0, 0);
+        node->finished = true;
+        node->wake_ms = LV_NEVER_MS;
+    }
+    return 0;
+}
+
+/* --- parameters ------------------------------------------------------------------------------- */
+
+int lv_node_get(lv_node *node, int32_t id, int32_t *value)
+{
+    if (node->state == LV_NODE_STOPPED)
+        return refuse(node, LV_NAK_STOPPED, node->trap);
+    if (node->state != LV_NODE_RUNNING)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
+    if (node->command) /* its main is in the middle of a call */
+        return refuse(node, LV_NAK_PARAMETER, id);
+    return get(node, id, value);
+}
+
+int lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
+{
+    int32_t before[LV_PARAMETERS];
+    int error = 0;
+    int done = 0;
+
+    if (node->state == LV_NODE_STOPPED)
+        return refuse(node, LV_NAK_STOPPED, node->trap);
+    if (node->state != LV_NODE_RUNNING)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
+    if (m->parameters_count > LV_PARAMETERS)
+        return refuse(node, LV_NAK_SIZE, LV_PARAMETERS);
+    lv_tape_clear(&node->host.tape);
+    for (; done < m->parameters_count; done++) {
+        int32_t id = (int32_t)lv_get32(m->parameters + 8 * done);
+        if (node->command)
+            return refuse(node, LV_NAK_PARAMETER, id);
+        error = get(node, id, &before[done]);
+        if (error == 0)
+            error = set(node, id, (int32_t)lv_get32(m->parameters + 8 * done + 4));
+        if (error)
+            break;
+    }
+    if (error == 0 && (m->flags & 1))
+        error = lv_store_keep(&node->store, m->parameters, m->parameters_count);
+    if (error == 0)
+        return 0;
+    /* all or none: what was set goes back, last first */
+    int32_t detail = node->detail;
+    while (done-- > 0 && node->state == LV_NODE_RUNNING)
+        (void)set(node, (int32_t)lv_get32(m->parameters + 8 * done), before[done]);
+    return refuse(node, error, detail);
+}
+
+/* --- the module ------------------------------------------------------------------------------- */
+
+int lv_node_install(lv_node *node)
+{
+    const uint8_t *module;
+    uint32_t size;
+    int error = lv_store_received(&node->store, &module, &size);
+    if (error) {
+        lv_store_abandon(&node->store);
+        return refuse(node, error, 0);
+    }
+    /* the old guest runs on until the new one is known to load */
+    int rc = node->config->guest_check(node->config->context, module, size, &node->limits);
+    if (rc) {
+        lv_store_abandon(&node->store);
+        return refuse(node, LV_NAK_LOAD, rc);
+    }
+    error = lv_store_commit(&node->store);
+    if (error)
+        return refuse(node, error, 0);
+    unload(node);
+    return 0;
+}
+
+void lv_node_birth(const lv_node *node, lv_msg_birth *m)
+{
+    const lv_store *store = &node->store;
+    memset(m, 0, sizeof *m);
+    m->boot_id = store->boot_id;
+    m->abi_version = LV_ABI_VERSION;
+    m->reset_reason = node->config->reset_reason;
+    m->slot = store->active;
+    m->max_body = LV_MAX_BODY;
+    m->slot_bytes = node->config->slot_bytes;
+    m->guest_bytes = store->size[store->active];
+    if (m->guest_bytes) {
+        m->flags |= LV_BIRTH_INSTALLED;
+        memcpy(m->guest_sha256, store->sha256[store->active], sizeof m->guest_sha256);
+    }
+    if (node->state == LV_NODE_RUNNING)
+        m->flags |= (uint8_t)(LV_BIRTH_STARTED | (node->command ? LV_BIRTH_COMMAND : 0));
+    if (node->state == LV_NODE_STOPPED)
+        m->flags |= LV_BIRTH_STOPPED;
+    strncpy(m->engine, node->config->engine, sizeof m->engine - 1);
+    strncpy(m->firmware, node->config->firmware, sizeof m->firmware - 1);
+}
+
+void lv_node_result(lv_node *node, lv_msg_step_result *m)
+{
+    memset(m, 0, sizeof *m);
+    m->trap = node->trap;
+    m->trap_call = node->host.trap_call;
+    m->flags = node->lease_expired ? LV_STEP_LEASE_EXPIRED : 0;
+    node->lease_expired = false;
+    m->outputs = node->host.outputs;
+    m->ever_set = node->host.ever_set;
+    m->wake_ms = node->wake_ms;
+    m->host_calls = node->host.calls;
+    m->active_us = node->active_us;
+    m->tape_bytes = node->host.tape.length;
+}
+
+/* --- lease ------------------------------------------------------------------------------------ */
+
+void lv_node_heard(lv_node *node, uint32_t now_ms) { node->heard_ms = now_ms; }
+
+void lv_node_tick(lv_node *node, uint32_t now_ms)
+{
+    if (node->lease_ms == 0 || now_ms - node->heard_ms <= node->lease_ms || !node->host.outputs)
+        return;
+    lv_host_close_outputs(&node->host);
+    node->lease_expired = true;
+}

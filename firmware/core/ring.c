@@ -1,0 +1,82 @@
+#include "ring.h"
+
+enum { HEAD = 11 }; /* i64 time, u8 topic length, u16 message length */
+
+void lv_ring_init(lv_ring *ring, uint8_t *bytes, uint32_t capacity)
+{
+    *ring = (lv_ring){.bytes = bytes, .capacity = capacity, .next = 1};
+}
+
+static void copy_in(lv_ring *ring, const uint8_t *data, uint32_t length)
+{
+    for (uint32_t k = 0; k < length; k++)
+        ring->bytes[(ring->start + ring->used + k) % ring->capacity] = data[k];
+    ring->used += length;
+}
+
+static void copy_out(const lv_ring *ring, uint32_t offset, uint8_t *out, uint32_t length)
+{
+    for (uint32_t k = 0; k < length; k++)
+        out[k] = ring->bytes[(ring->start + offset + k) % ring->capacity];
+}
+
+static uint32_t record_bytes(const lv_ring *ring, uint32_t offset)
+{
+    uint8_t head[HEAD];
+    copy_out(ring, offset, head, HEAD);
+    return HEAD + (uint32_t)head[8] + lv_get16(head + 9);
+}
+
+static void forget_oldest(lv_ring *ring)
+{
+    uint32_t size = record_bytes(ring, 0);
+    ring->start = (ring->start + size) % ring->capacity;
+    ring->used -= size;
+    ring->waiting--;
+}
+
+void lv_ring_put(lv_ring *ring, int64_t time_ms, const uint8_t *topic, uint32_t topic_length,
+                 const uint8_t *message, uint32_t message_length)
+{
+    uint32_t size = HEAD + topic_length + message_length;
+    uint8_t head[HEAD];
+    if (size > ring->capacity) {
+        ring->dropped++;
+        return;
+    }
+    while (ring->capacity - ring->used < size || ring->waiting == UINT16_MAX) {
+        forget_oldest(ring);
+        ring->dropped++;
+    }
+    lv_put64(head, (uint64_t)time_ms);
+    head[8] = (uint8_t)topic_length;
+    lv_put16(head + 9, (uint16_t)message_length);
+    copy_in(ring, head, HEAD);
+    copy_in(ring, topic, topic_length);
+    copy_in(ring, message, message_length);
+    ring->waiting++;
+    ring->next++;
+}
+
+void lv_ring_acknowledge(lv_ring *ring, uint32_t sequence)
+{
+    while (ring->waiting && (int32_t)(ring->next - ring->waiting - sequence) <= 0)
+        forget_oldest(ring);
+}
+
+uint32_t lv_ring_peek(const lv_ring *ring, uint16_t index, int64_t *time_ms, uint8_t *topic_length,
+                      uint16_t *payload_length, uint8_t *out)
+{
+    uint32_t offset = 0;
+    uint8_t head[HEAD];
+    if (index >= ring->waiting)
+        return 0;
+    for (uint16_t k = 0; k < index; k++)
+        offset += record_bytes(ring, offset);
+    copy_out(ring, offset, head, HEAD);
+    *time_ms = (int64_t)lv_get64(head);
+    *topic_length = head[8];
+    *payload_length = (uint16_t)(head[8] + lv_get16(head + 9));
+    copy_out(ring, offset + HEAD, out, *payload_length);
+    return ring->next - ring->waiting + index;
+}

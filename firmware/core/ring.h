@@ -1,0 +1,33 @@
+/*
+ * Telemetry that waits to be acknowledged: publications with sequence numbers from 1, oldest first.
+ *
+ * Nothing leaves before it is acknowledged, except that the oldest give way when the ring is full;
+ * they are counted.  A number is never used twice in one boot.
+ */
+#ifndef LEVADA_RING_H
+#define LEVADA_RING_H
+
+#include "levada_messages.h"
+
+typedef struct {
+    uint8_t *bytes; /* the caller's */
+    uint32_t capacity;
+    uint32_t start; /* oldest record */
+    uint32_t used;
+    uint32_t next; /* sequence number of the next record; the oldest has next - waiting */
+    uint16_t waiting;
+    uint32_t dropped;
+} lv_ring;
+
+void lv_ring_init(lv_ring *ring, uint8_t *bytes, uint32_t capacity);
+void lv_ring_put(lv_ring *ring, int64_t time_ms, const uint8_t *topic, uint32_t topic_length,
+                 const uint8_t *message, uint32_t message_length);
+/* Everything up to `sequence` is stored elsewhere. */
+void lv_ring_acknowledge(lv_ring *ring, uint32_t sequence);
+/* The record that is `index` behind the oldest: its sequence number, 0 if there is none.  Topic and
+ * message are copied one behind the other to `out` (LV_RING_PAYLOAD bytes). */
+#define LV_RING_PAYLOAD (64u + 512u)
+uint32_t lv_ring_peek(const lv_ring *ring, uint16_t index, int64_t *time_ms, uint8_t *topic_length,
+                      uint16_t *payload_length, uint8_t *out);
+
+#endif

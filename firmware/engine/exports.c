@@ -1,0 +1,27 @@
+#include "engine.h"
+
+const char *const lv_constructors[LV_CONSTRUCTORS] = {"_initialize", "__wasm_call_ctors"};
+
+const char *const lv_mains[LV_MAINS] = {"main", "__main_void", "_start", "__original_main"};
+
+const struct lv_export_type lv_exports[LV_EXPORTS] = {
+    [LV_EXPORT_INIT] = {"init", 0},           [LV_EXPORT_STEP] = {"step", 0},
+    [LV_EXPORT_MAIN] = {"main", 0},           [LV_EXPORT_PARAM_GET] = {"param_get", 1},
+    [LV_EXPORT_PARAM_SET] = {"param_set", 2}, [LV_EXPORT_PROCESS] = {"process", 4},
+    [LV_EXPORT_FILTER] = {"filter", 1},
+};
+
+lv_text lv_text_at(const uint8_t *memory, uint32_t size, uint32_t pointer)
+{
+    lv_text text = {0};
+    const uint8_t *end;
+    if (!memory || pointer >= size)
+        return text;
+    end = memchr(memory + pointer, 0, size - pointer);
+    if (end) {
+        text.bytes = memory + pointer;
+        text.length = (uint32_t)(end - text.bytes);
+        text.valid = true;
+    }
+    return text;
+}

@@ -1,0 +1,331 @@
+/*
+ * levada-device: the bench a virtual board stands on.
+ *
+ * It opens the line (a pseudo terminal, a TCP port of this computer, or its own standard input and
+ * output), flash and the record of the pins, starts the board as a process of its own, and starts
+ * it again when it resets, with the reason.  While no board runs, its pins are at 0: that is what
+ * "off" in the record of the pins means.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "../../core/levada_messages.h"
+
+static const char usage[] =
+    "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|aarch64] [--flash FILE]\n"
+    "                     [--pins FILE] [--tcp PORT | --stdio] [--until-eof]\n"
+    "                     [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
+    "Prints where it can be reached: the path of a terminal, or socket://127.0.0.1:PORT.\n"
+    "  --flash FILE   keeps the guest and its parameters; without, they are gone at the end\n"
+    "  --pins FILE    gets a line for every change of a pin: \"23 1\"; \"off\" when the board dies\n"
+    "  --until-eof    end when standard input ends, so that no board outlives who started it\n"
+    "  --fault        numbers of FaultKind and FaultPoint (docs/wire.md)\n";
+
+enum { FLASH_BYTES = 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100 };
+
+static const char *engine = "wasm3";
+static char *fault_texts[FAULTS];
+static int fault_count;
+static int pins_file = -1;
+static int flash_file = -1;
+static int line_file = -1; /* the board's end of the line */
+static pid_t board = -1;
+
+static _Noreturn void fail(const char *what)
+{
+    fprintf(stderr, "levada-device: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void note(const char *text)
+{
+    if (write(pins_file, text, strlen(text)) < 0)
+        fail("record of the pins");
+}
+
+/* --- the board ---------------------------------------------------------------------------------- */
+
+static void run_board(int reason)
+{
+    char path[PATH_MAX];
+    char file[PATH_MAX + 64];
+    char reason_text[24];
+    const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
+                           : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
+                                                            : NULL;
+    char *arguments[FAULTS + 5];
+    int n = 0;
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0)
+        _exit(127);
+    path[length] = 0;
+    snprintf(file, sizeof file, "%s/levada-board-%s", dirname(path), engine);
+    snprintf(reason_text, sizeof reason_text, "reason=%d", reason);
+    if (emulator)
+        arguments[n++] = (char *)emulator;
+    arguments[n++] = file;
+    arguments[n++] = reason_text;
+    for (int k = 0; k < fault_count; k++)
+        arguments[n++] = fault_texts[k];
+    arguments[n] = NULL;
+    execvp(arguments[0], arguments);
+    fprintf(stderr, "levada-device: %s: %s\n", arguments[0], strerror(errno));
+    _exit(127);
+}
+
+static void start_board(int reason)
+{
+    sigset_t none;
+    pid_t parent = getpid();
+    note("boot\n");
+    board = fork();
+    if (board < 0)
+        fail("fork");
+    if (board == 0) {
+        /* at numbers above those that the board finds its files at, then down to them */
+        int line = fcntl(line_file, F_DUPFD, 16);
+        int pins = fcntl(pins_file, F_DUPFD, 16);
+        int flash = fcntl(flash_file, F_DUPFD, 16);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent || line < 0 || pins < 0 || flash < 0)
+            _exit(127);
+        if (line_file != STDIN_FILENO) {
+            dup2(line, STDIN_FILENO);
+            dup2(line, STDOUT_FILENO);
+        }
+        dup2(pins, 3);
+        dup2(flash, 4);
+        close_range(5, ~0u, 0);
+        run_board(reason);
+    }
+    fault_count = 0; /* they were for the first life */
+}
+
+/* Exit code of the launcher if the board has ended for good, else -1: it was started again. */
+static int board_ended(int status)
+{
+    static int deaths;
+    int reason = LV_RESET_UNKNOWN;
+    note("off\n");
+    board = -1;
+    if (WIFSIGNALED(status))
+        reason = WTERMSIG(status) == SIGALRM ? LV_RESET_WATCHDOG : LV_RESET_PANIC;
+    else if (WEXITSTATUS(status) < EXIT_RESTART ||
+             WEXITSTATUS(status) > EXIT_RESTART + LV_RESET_UNKNOWN)
+        return WEXITSTATUS(status);
+    else
+        reason = WEXITSTATUS(status) - EXIT_RESTART;
+    if (reason == LV_RESET_PANIC && ++deaths > RAPID_DEATHS) {
+        fprintf(stderr, "levada-device: the board crashed %d times\n", deaths);
+        return 70;
+    }
+    start_board(reason);
+    return -1;
+}
+
+static _Noreturn void end(int code)
+{
+    if (board > 0) {
+        kill(board, SIGKILL);
+        waitpid(board, NULL, 0);
+        note("off\n");
+    }
+    exit(code);
+}
+
+/* --- the line ----------------------------------------------------------------------------------- */
+
+static void open_terminal(void)
+{
+    int slave;
+    char name[PATH_MAX];
+    struct termios raw;
+    if (openpty(&line_file, &slave, name, NULL, NULL))
+        fail("pseudo terminal");
+    tcgetattr(slave, &raw);
+    cfmakeraw(&raw);
+    tcsetattr(slave, TCSANOW, &raw);
+    /* the other end stays open here, so that the board does not see the end of the line when a host
+     * closes it, as a real board would not */
+    printf("%s\n", name);
+}
+
+static int listen_tcp(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int on = 1;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1) ||
+        getsockname(listener, (struct sockaddr *)&address, &size))
+        fail("TCP port");
+    printf("socket://127.0.0.1:%d\n", ntohs(address.sin_port));
+    return listener;
+}
+
+/* Copy what is there; false at the end. */
+static bool relay(int from, int to)
+{
+    char data[4096];
+    ssize_t n = read(from, data, sizeof data);
+    for (ssize_t done = 0; done < n;) {
+        ssize_t written = write(to, data + done, (size_t)(n - done));
+        if (written <= 0)
+            return false;
+        done += written;
+    }
+    return n > 0;
+}
+
+static int number(const char *text)
+{
+    char *rest;
+    long value = strtol(text, &rest, 10);
+    if (*rest || rest == text || value < 0 || value > 65535) {
+        fprintf(stderr, "levada-device: port %s: must be from 0 to 65535\n", text);
+        exit(2);
+    }
+    return (int)value;
+}
+
+int main(int count, char **arguments)
+{
+    const char *flash = NULL;
+    const char *pins = "/dev/null";
+    int port = -1;
+    bool stdio = false;
+    bool until_eof = false;
+
+    for (int k = 1; k < count; k++) {
+        const char *option = arguments[k];
+        const char *value = k + 1 < count ? arguments[k + 1] : NULL;
+        if (strcmp(option, "--stdio") == 0)
+            stdio = true;
+        else if (strcmp(option, "--until-eof") == 0)
+            until_eof = true;
+        else if (!value || strncmp(option, "--", 2) != 0) {
+            fputs(usage, strcmp(option, "--help") == 0 ? stdout : stderr);
+            return strcmp(option, "--help") == 0 ? 0 : 2;
+        } else {
+            k++;
+            if (strcmp(option, "--engine") == 0)
+                engine = value;
+            else if (strcmp(option, "--flash") == 0)
+                flash = value;
+            else if (strcmp(option, "--pins") == 0)
+                pins = value;
+            else if (strcmp(option, "--tcp") == 0)
+                port = number(value);
+            else if (strcmp(option, "--fault") == 0 && fault_count < FAULTS) {
+                if (asprintf(&fault_texts[fault_count++], "fault=%s", value) < 0)
+                    fail("fault");
+            } else {
+                fputs(usage, stderr);
+                return 2;
+            }
+        }
+    }
+
+    pins_file = open(pins, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (pins_file < 0)
+        fail(pins);
+    flash_file = flash ? open(flash, O_RDWR | O_CREAT | O_CLOEXEC, 0644)
+                       : memfd_create("levada flash", MFD_CLOEXEC);
+    if (flash_file < 0 || (lseek(flash_file, 0, SEEK_END) < FLASH_BYTES &&
+                           ftruncate(flash_file, FLASH_BYTES)))
+        fail(flash ? flash : "flash");
+
+    int pair[2] = {-1, -1};
+    int listener = -1;
+    int connection = -1;
+    if (stdio)
+        line_file = STDIN_FILENO;
+    else if (port < 0)
+        open_terminal();
+    else {
+        listener = listen_tcp(port);
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+            fail("socket pair");
+        line_file = pair[1];
+    }
+    fflush(stdout);
+
+    sigset_t caught;
+    sigemptyset(&caught);
+    sigaddset(&caught, SIGCHLD);
+    sigaddset(&caught, SIGTERM);
+    sigaddset(&caught, SIGINT);
+    sigaddset(&caught, SIGHUP);
+    sigprocmask(SIG_BLOCK, &caught, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int signals = signalfd(-1, &caught, SFD_CLOEXEC);
+    start_board(LV_RESET_POWER_ON);
+
+    for (;;) {
+        struct pollfd wait[] = {
+            {.fd = signals, .events = POLLIN},
+            {.fd = until_eof && !stdio ? STDIN_FILENO : -1, .events = POLLIN},
+            {.fd = listener, .events = POLLIN},
+            {.fd = connection, .events = POLLIN},
+            {.fd = connection >= 0 ? pair[0] : -1, .events = POLLIN},
+        };
+        if (poll(wait, sizeof wait / sizeof *wait, -1) < 0)
+            continue;
+        if (wait[0].revents) {
+            struct signalfd_siginfo info;
+            if (read(signals, &info, sizeof info) != sizeof info)
+                fail("signals");
+            if (info.ssi_signo != SIGCHLD)
+                end(0);
+            int status;
+            if (board > 0 && waitpid(board, &status, WNOHANG) == board) {
+                int code = board_ended(status);
+                if (code >= 0)
+                    return code;
+            }
+        }
+        if (wait[1].revents) {
+            char ignored[256];
+            if (read(STDIN_FILENO, ignored, sizeof ignored) <= 0)
+                end(0);
+        }
+        if (wait[2].revents) { /* the newest host has the line */
+            int next = accept(listener, NULL, NULL);
+            if (next >= 0) {
+                if (connection >= 0)
+                    close(connection);
+                connection = next;
+                continue;
+            }
+        }
+        if (connection >= 0 && wait[3].fd == connection &&
+            ((wait[3].revents && !relay(connection, pair[0])) ||
+             (wait[4].revents && !relay(pair[0], connection)))) {
+            close(connection);
+            connection = -1;
+        }
+    }
+}
