@@ -13,32 +13,25 @@ output it set, and its message as it is.
 from __future__ import annotations
 
 import json
-import zlib
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cbor2
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from guest.abi import DEFAULT_PINS, WHY, Call, ErrorCode, Sensor, TrapKind
+from guest.tape import TapeError, TapeReader
 
 __all__ = [
     "ALARMS",
     "SENTENCES",
     "Decision",
-    "DecisionError",
     "read_decisions",
     "sentence",
     "title",
 ]
-
-
-class DecisionError(ValueError):
-    """The tape cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,15 +66,14 @@ class Decision:
 
 
 ALARMS: Final = frozenset(
-    {WHY.PROBE_RANGE, WHY.PROBE_STUCK, WHY.PROBE_MISSING, WHY.NO_FLOW, WHY.LEAK}
+    {WHY.PROBE_RANGE, WHY.PROBE_STUCK, WHY.PROBE_MISSING, WHY.NO_FLOW, WHY.LEAK, WHY.CLOCK}
 )
 """Reasons that tell of something broken."""
 
 SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
     WHY.HOLD: (
         "No change",
-        "Nothing to do: the moisture, {pct} %, gives no reason to open (below {on} %) "
-        "or to close (from {off} %).",
+        "Valve stays closed: the moisture, {pct} %, is not below the opening threshold of {on} %.",
     ),
     WHY.OPENED: (
         "Opened",
@@ -108,7 +100,8 @@ SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
     ),
     WHY.PROBE_RANGE: (
         "Alarm: probe out of range",
-        "{closed}: the probe read {raw} counts, outside its plausible range.",
+        "{closed}: the probe read {raw} counts, outside its plausible range (or its calibration "
+        "is unusable).",
     ),
     WHY.PROBE_STUCK: (
         "Alarm: probe stuck",
@@ -120,19 +113,30 @@ SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
     ),
     WHY.NO_FLOW: (
         "Alarm: no flow",
-        "Valve closed: it was commanded open, but the flow meter saw {flow} pulses.",
+        "{closed}: it was commanded open, but the flow meter saw no water.",
     ),
     WHY.LEAK: (
         "Alarm: leak",
-        "Water flows although the valve is commanded closed: {flow} pulses since the step before.",
+        "{closed}: water flows although none was asked for, {flow} pulses since the step before.",
     ),
     WHY.STARTING: (
         "Starting",
-        "The guest has just started and its filter is not filled yet: the valve stays closed.",
+        "The guest has started, or its probe has just come back: until the filter is filled the "
+        "valve stays closed.",
+    ),
+    WHY.CLOCK: (
+        "Alarm: clock",
+        "{closed}: the clock was set back or stands still, so no opening could be timed.",
     ),
 }
 """Reason -> (title, sentence); the names in braces are fields of `Decision`."""
 
+_HOLD_OPEN: Final = (
+    "Valve stays open: the moisture, {pct} %, has not reached the closing threshold of {off} %."
+)
+
+_ROW: Final = ("time", "valve", "why", "reading", "trap", "offset", "length", "changed")
+"""What the walk tells of a decision; offset and length are those of the message, 0: none."""
 _NO_READING: Final = -(1 << 40)
 """The guest read no probe in this step (an i32 cannot say so)."""
 
@@ -149,7 +153,8 @@ def title(decision: Decision) -> str:
 def sentence(decision: Decision) -> str:
     """Why it was decided, with the numbers, in one sentence."""
     if decision.trap:
-        kind = TrapKind(decision.trap).name.lower().replace("_", " ")
+        names = {int(kind): kind.name.lower().replace("_", " ") for kind in TrapKind}
+        kind = names.get(decision.trap, f"class {decision.trap}")
         return f"The host stopped the guest ({kind}); all outputs are off."
     if decision.why is None or decision.why not in SENTENCES:
         done = "opened" if decision.irrigar else "closed"
@@ -165,7 +170,9 @@ def sentence(decision: Decision) -> str:
         "flow": decision.flow,
     }
     known = {key: "unknown" if value is None else value for key, value in values.items()}
-    return SENTENCES[WHY(decision.why)][1].format(**known)
+    holds_open = decision.why == WHY.HOLD and decision.irrigar
+    template = _HOLD_OPEN if holds_open else SENTENCES[WHY(decision.why)][1]
+    return template.format(**known)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -214,9 +221,8 @@ def _walk(
 ) -> tuple[int, int, int]:
     """Find the steps in which something changed.
 
-    `state` (valve, why, pending reading, time, entry) is carried over; `out` gets rows of time,
-    valve, why, reading, trap, offset and length of the message (0: none), whether the valve
-    changed.  Returns rows written, bytes used, and the call that is not known (or -1).
+    `state` (valve, why, pending reading, time, entry) is carried over; `out` gets a `_ROW` each.
+    Returns rows written, bytes used, and the call that is not known (or -1).
     """
     size = len(data)
     at = 0
@@ -314,6 +320,12 @@ def _number(message: dict[str, Any], key: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def _share(message: dict[str, Any], key: str) -> int | None:
+    """A number that the guest could not work out is -1 in its telemetry."""
+    value = _number(message, key)
+    return None if value is None or value < 0 else value
+
+
 def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
     time_ms, valve, why, reading, trap, offset, length, changed = (int(v) for v in row)
     text = data[offset : offset + length].decode("utf-8", "replace") if length else ""
@@ -329,8 +341,8 @@ def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
         time_ms=time_ms,
         zone=zone,
         raw=raw,
-        pct=_number(message, "pct"),
-        filt=_number(message, "filt"),
+        pct=_share(message, "pct"),
+        filt=_share(message, "filt"),
         on=_number(message, "on"),
         off=_number(message, "off"),
         flow=_number(message, "flow"),
@@ -342,57 +354,36 @@ def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
     )
 
 
-def _chunks(path: Path) -> dict[int, list[bytes]]:
-    """Compressed records by zone, in time order; a tape that was cut short ends where it ends."""
-    chunks: dict[int, list[bytes]] = defaultdict(list)
-    with path.open("rb") as file:
-        decoder = cbor2.CBORDecoder(file)
-        try:
-            header = decoder.decode()
-        except cbor2.CBORDecodeError as error:
-            raise DecisionError(f"{path}: not a tape: {error}") from error
-        if not isinstance(header, dict) or header.get("format") != "levada-tape":
-            raise DecisionError(f"{path}: not a tape: the first item does not say levada-tape")
-        if header.get("version") != 1:
-            raise DecisionError(f"{path}: tape version {header.get('version')}: this reads 1")
-        while True:
-            try:
-                zone, data = decoder.decode()
-            except cbor2.CBORDecodeEOF:
-                break
-            chunks[int(zone)].append(data)
-    return chunks
-
-
 def read_decisions(
     path: Path, *, pin: int = DEFAULT_PINS[0], zones: set[int] | None = None
 ) -> list[Decision]:
     """All decisions on the tape at `path`, zone by zone in time order.
 
-    `pin` is the output of the valve; `zones`, if given, the indices to read.  Raises DecisionError
-    if this is no tape or holds a record that is not known.
+    `pin` is the output of the valve; `zones`, if given, the indices to read.  Raises TapeError
+    if this is no tape or holds a record that is not known; a tape cut short ends where it ends.
     """
-    decisions: list[Decision] = []
-    for zone, compressed in sorted(_chunks(path).items()):
+    found: dict[int, list[Decision]] = {}
+    states: dict[int, npt.NDArray[np.int64]] = {}
+    rows = np.zeros((1024, len(_ROW)), dtype=np.int64)
+    for zone, data in TapeReader(path).chunks():
         if zones is not None and zone not in zones:
             continue
-        data = b"".join(zlib.decompress(part) for part in compressed)
+        state = states.setdefault(zone, np.array([0, -1, _NO_READING, 0, 0], dtype=np.int64))
         view = np.frombuffer(data, dtype=np.uint8)
-        state = np.array([0, -1, _NO_READING, 0, 0], dtype=np.int64)
-        rows = np.zeros((4096, 8), dtype=np.int64)
         at = 0
         while at < len(data):
             count, used, unknown = _walk(view[at:], pin, state, rows)
             if unknown >= 0:
-                raise DecisionError(
-                    f"{path}: zone {zone}, byte {at + used}: call {unknown} is not on the list"
+                raise TapeError(
+                    f"{path}: zone {zone}, byte {at + used} of its records: "
+                    f"unknown record type {unknown}"
                 )
             part = data[at : at + used]
-            decisions += [_decision(zone, row, part) for row in rows[:count]]
+            found.setdefault(zone, []).extend(_decision(zone, row, part) for row in rows[:count])
             if used == 0:
                 break  # the last record is cut short
             at += used
-    return decisions
+    return [decision for zone in sorted(found) for decision in found[zone]]
 
 
 # the walk reads these by number

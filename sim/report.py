@@ -21,7 +21,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sim.season import BALANCE, Season, moment_ms, read_season
+from sim.season import BALANCE, Season, read_season
 
 __all__ = ["write"]
 
@@ -42,7 +42,7 @@ _LINK_NAMES: Final = {
 def write(run_dir: Path) -> Path:
     """Write `report.html` of a run directory and return its path.
 
-    Raises RunDirError if the directory is no run, DecisionError if its tape cannot be read.
+    Raises RunDirError if the directory is no run, TapeError if its tape cannot be read.
     """
     season = read_season(run_dir)
     path = run_dir / "report.html"
@@ -71,7 +71,7 @@ def _render(season: Season) -> str:
         verdict=_verdict(summary),
         glance=_glance(season),
         tiles=_tiles(season),
-        expectations=_expectations(summary),
+        expectations=_expectations(season),
         balance=_balance_rows(season),
         energy=_energy(summary),
         link=_link(summary.get("link")),
@@ -136,41 +136,35 @@ def _facts(season: Season) -> list[str]:
     for key in ("crop", "soil"):
         kinds = sorted({zone[key] for zone in zones if zone[key]})
         facts.append(" / ".join(kinds) if len(kinds) <= 3 else f"{len(kinds)} kinds of {key}")
-    guest = season.summary.get("guest")
-    if isinstance(guest, Mapping):
-        facts.append(f"guest {guest.get('name', '')} {guest.get('version', '')}".strip())
+    guest = season.summary["guest"]
+    facts.append(f"guest {guest['name']} {guest['version']}" if guest["name"] else "unnamed guest")
     return [fact for fact in facts if fact]
 
 
 def _verdict(summary: Json) -> Json:
-    expectations = summary.get("expectations") or []
-    passed = sum(bool(e["passed"]) for e in expectations)
+    expectations = summary["expectations"]
+    passed = sum(e["passed"] for e in expectations)
     if not expectations:
         return {"kind": "none", "text": "Nothing was expected of this run"}
     kind = "pass" if passed == len(expectations) else "fail"
     return {"kind": kind, "text": f"{passed} of {_count(len(expectations), 'expectation')} passed"}
 
 
-def _mean(season: Season, key: str) -> float:
-    values = [balance[key] for balance in season.balances]
-    return sum(values) / len(values) if values else math.nan
-
-
 def _glance(season: Season) -> list[str]:
     """The season in a few sentences."""
     summary = season.summary
     several = len(season.balances) > 1
-    rain, water = _mean(season, "rain_mm"), _mean(season, "irrigation_mm")
+    rain, water = season.mean["rain_mm"], season.mean["irrigation_mm"]
     who = "the average zone" if several else "the field"
     sentences = [
         f"In {_count(float(summary['days']), 'day')} {who} received {_num(rain + water)} mm of "
         f"water: {_num(rain)} mm of rain and {_num(water)} mm of irrigation.",
-        f"The crop drank {_num(_mean(season, 'transpiration_mm'))} mm and "
-        f"{_num(_mean(season, 'evaporation_mm'))} mm evaporated from the soil; "
-        f"{_num(_mean(season, 'drainage_mm'))} mm drained away below and "
-        f"{_num(_mean(season, 'runoff_mm'))} mm ran off.",
+        f"The crop drank {_num(season.mean['transpiration_mm'])} mm and "
+        f"{_num(season.mean['evaporation_mm'])} mm evaporated from the soil; "
+        f"{_num(season.mean['drainage_mm'])} mm drained away below and "
+        f"{_num(season.mean['runoff_mm'])} mm ran off.",
     ]
-    stress = float(summary.get("stress_days", 0))
+    stress = float(summary["stress_days"])
     often = "on no day" if stress == 0 else f"on {_num(stress, 0 if stress % 1 == 0 else 1)}"
     days = "" if stress == 0 else (" day" if stress == 1 else " days")
     average = " (mean of the zones)" if several and stress else ""
@@ -195,30 +189,22 @@ def _glance(season: Season) -> list[str]:
 
 def _tiles(season: Season) -> list[Json]:
     """Key figures: name, value, unit, note, colour."""
-    summary = season.summary
-    et = _mean(season, "evaporation_mm") + _mean(season, "transpiration_mm")
-    areas = [zone["area_m2"] for zone in season.data["zones"]]
-    volume = None
-    if all(isinstance(area, (int, float)) for area in areas):
-        volume = sum(
-            balance["irrigation_mm"] * area / 1000
-            for balance, area in zip(season.balances, areas, strict=True)
-        )
-    share = _mean(season, "transpiration_mm") / et * 100 if et > 0 else math.nan
+    summary, several = season.summary, len(season.balances) > 1
+    et = season.mean["evaporation_mm"] + season.mean["transpiration_mm"]
+    share = season.mean["transpiration_mm"] / et * 100 if et > 0 else math.nan
     energy = _energy(summary)
     error = abs(float(summary["balance_error_mm"]))
-    openings = [o for zone in season.data["zones"] for o in zone.get("openings", [])]
-    longest = max((end - start for start, end, _ in openings), default=0) / 1000
+    longest = float(summary["longest_opening_s"])
     digits = 0 if longest % 60 == 0 and longest < 10_800 else 1
     return [
         {
             "name": "Irrigation",
-            "value": _num(_mean(season, "irrigation_mm")),
+            "value": _num(season.mean["irrigation_mm"]),
             "unit": "mm",
-            "note": f"{_num(volume, 1)} m³" if volume is not None else "",
+            "note": f"{_num(summary['water_l'] / 1000, 1)} m³ through the valve{'s' * several}",
             "colour": "water",
         },
-        {"name": "Rain", "value": _num(_mean(season, "rain_mm")), "unit": "mm", "colour": "rain"},
+        {"name": "Rain", "value": _num(season.mean["rain_mm"]), "unit": "mm", "colour": "rain"},
         {
             "name": "Evapotranspiration",
             "value": _num(et),
@@ -228,27 +214,27 @@ def _tiles(season: Season) -> list[Json]:
         },
         {
             "name": "Drainage",
-            "value": _num(_mean(season, "drainage_mm")),
+            "value": _num(season.mean["drainage_mm"]),
             "unit": "mm",
             "note": "below the soil",
             "colour": "drain",
         },
         {
             "name": "Runoff",
-            "value": _num(_mean(season, "runoff_mm")),
+            "value": _num(season.mean["runoff_mm"]),
             "unit": "mm",
             "colour": "runoff",
         },
         {
             "name": "Stress",
-            "value": _num(summary.get("stress_days"), 0 if len(season.balances) == 1 else 1),
+            "value": _num(summary["stress_days"], 1 if several else 0),
             "unit": "days",
             "note": "crop short of water",
             "colour": "stress",
         },
         {
             "name": "Valve openings",
-            "value": _num(summary.get("valve_openings")),
+            "value": _num(summary["valve_openings"]),
             "unit": "",
             "colour": "water",
         },
@@ -263,7 +249,7 @@ def _tiles(season: Season) -> list[Json]:
             "name": "Energy",
             "value": energy["value"],
             "unit": energy["unit"],
-            "note": f"{energy['range']}{energy['label']}",
+            "note": f"{energy['range']}; {energy['label']}",
             "colour": "energy",
         },
         {
@@ -290,47 +276,32 @@ def _scientific(value: float) -> str:
 
 def _energy(summary: Json) -> Json:
     """Energy of all nodes with its bounds and the words that belong to it."""
-    given: Json = summary.get("energy") or {}
-    total = float(given.get("nominal_j") or summary.get("energy_j", math.nan))
-    low = given.get("low_j", summary.get("energy_low_j"))
-    high = given.get("high_j", summary.get("energy_high_j"))
+    energy = summary["energy"]
+    low, total, high = (float(energy[f"{key}_j"]) for key in ("low", "nominal", "high"))
     unit, factor = ("kJ", 1000.0) if total >= 10_000 else ("J", 1.0)
     digits = 1 if total / factor < 100 else 0
-    bounds = ""
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-        bounds = f"{_num(low / factor, digits)} to {_num(high / factor, digits)} {unit}; "
-    parts = []
-    for name, part in (given.get("parts") or {}).items():
-        values = part if isinstance(part, Mapping) else {"nominal_j": part}
-        parts.append(
-            {
-                "name": str(name).replace("_", " "),
-                "values": [values.get(f"{k}_j", math.nan) for k in ("low", "nominal", "high")],
-            }
-        )
     return {
         "value": _num(total / factor, digits),
         "unit": unit,
-        "range": bounds,
-        "label": str(given.get("label", "model, not measured")),
-        "parts": parts,
+        "range": f"{_num(low / factor, digits)} to {_num(high / factor, digits)} {unit}",
+        "label": str(energy["label"]),
+        "parts": [
+            {
+                "name": str(name).replace("_", " "),
+                "values": [part[f"{key}_j"] for key in ("low", "nominal", "high")],
+            }
+            for name, part in energy["parts"].items()
+        ],
     }
 
 
-def _expectations(summary: Json) -> list[Json]:
-    rows = []
-    for expectation in summary.get("expectations") or []:
-        detail = str(expectation.get("detail", ""))
-        time = expectation.get("time_ms")
-        rows.append(
-            {
-                "name": str(expectation["name"]),
-                "passed": bool(expectation["passed"]),
-                "detail": detail,
-                "time_ms": int(time) if time is not None else moment_ms(detail),
-            }
-        )
-    return rows
+def _expectations(season: Season) -> list[Json]:
+    names = [zone["name"] for zone in season.data["zones"]]
+    return [
+        expectation | {"zone": names.index(zone) if zone in names else season.shown[0]}
+        for expectation in season.summary["expectations"]
+        for zone in [expectation.get("zone")]
+    ]
 
 
 def _balance_rows(season: Season) -> list[Json]:
@@ -340,8 +311,7 @@ def _balance_rows(season: Season) -> list[Json]:
         for i in season.shown
     ]
     if len(season.balances) > 1:
-        mean = {key: _mean(season, key) for key, _, _ in BALANCE}
-        bodies.insert(0, {"zone": -1, "name": "Mean of all zones", "values": mean})
+        bodies.insert(0, {"zone": -1, "name": "Mean of all zones", "values": season.mean})
     return [body | {"rows": _terms(body["values"])} for body in bodies]
 
 
@@ -383,21 +353,22 @@ def _plain(value: object) -> str:
 
 def _provenance(summary: Json) -> list[tuple[str, str]]:
     """What was run, by what, and how to see that it is the same again."""
-    guest = summary.get("guest")
-    rows: list[tuple[str, object]] = [
-        ("Scenario", summary.get("scenario")),
-        ("Seed", str(summary.get("seed"))),
-        ("Guest", _plain(guest) if guest else None),
-        ("Guest SHA-256", summary.get("guest_sha256")),
-        ("Tape digest", summary.get("tape_digest")),
-        ("Trace digest", summary.get("trace_digest")),
-        ("levada", summary.get("levada_version")),
-        ("Versions", _plain(summary["versions"]) if summary.get("versions") else None),
-        ("Guest steps", _num(summary.get("steps"))),
+    guest, weather = summary["guest"], summary["weather"]
+    notes = [*weather.get("notes", []), *(f"filled: {gap}" for gap in weather.get("filled", []))]
+    versions = {"levada": summary["levada_version"]} | summary["versions"]
+    return [
+        ("Scenario", str(summary["scenario"])),
+        ("Seed", str(summary["seed"])),
+        ("Guest", f"{guest['name']} {guest['version']}, {_num(guest['bytes'])} bytes".strip()),
+        ("Guest SHA-256", summary["guest_sha256"]),
+        ("Weather", "; ".join([str(weather["source"]), *map(str, notes)])),
+        ("Weather SHA-256", str(weather["sha256"])),
+        ("Tape digest", summary["tape_digest"]),
+        ("Trace digest", summary["trace_digest"]),
+        ("Versions", _plain(versions)),
         (
             "Speed",
-            f"{_num(summary.get('field_days_per_s'))} field-days a second, "
-            f"{_num(summary.get('wall_s'), 1)} s in all",
+            f"{_num(summary['steps'])} guest steps in {_num(summary['wall_s'], 1)} s: "
+            f"{_num(summary['field_days_per_s'])} field-days a second",
         ),
     ]
-    return [(name, str(value)) for name, value in rows if value]

@@ -9,11 +9,9 @@ percent of volume, times in minutes since `start_ms` where a series says `m`, el
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +23,7 @@ from sim.rundir import RunDir
 if TYPE_CHECKING:
     from sim.decisions import Decision
 
-__all__ = ["BALANCE", "Season", "moment_ms", "read_season"]
+__all__ = ["BALANCE", "Season", "read_season"]
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -33,8 +31,8 @@ Floats = npt.NDArray[np.float64]
 DAY_MS: Final = 86_400_000
 POINTS: Final = 250_000
 """Points of all thinned series together: about 3 MB of page."""
-MOST_POINTS: Final = 2_500
-"""Of one series: more than a screen has columns."""
+MOST_POINTS: Final = 8_000
+"""Of one series: enough to look at a single day of a season."""
 FEWEST_POINTS: Final = 100
 DETAILED_ZONES: Final = 150
 """Zones of which everything is shown; in a larger field the most remarkable ones."""
@@ -68,20 +66,10 @@ class Season:
     """What the page's charts are made of."""
     balances: list[dict[str, float]]
     """By zone, keys of `BALANCE`."""
+    mean: dict[str, float]
+    """Of the zones, weighted by their areas."""
     shown: list[int]
     """Indices of the zones shown in detail; the first is the one to look at first."""
-
-
-def moment_ms(text: str) -> int | None:
-    """The first date, or date and time, in a text -> ms since 1970; None if there is none."""
-    match = re.search(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", text)
-    if match is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(match.group())
-    except ValueError:
-        return None
-    return int(moment.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def read_season(run_dir: Path) -> Season:
@@ -89,13 +77,13 @@ def read_season(run_dir: Path) -> Season:
     run = RunDir(run_dir)
     scenario = tomllib.loads(run.scenario_path.read_text("utf-8"))
     table = _Table(run.path / "trace.parquet")
-    zones = _zones(run.summary, scenario, table.n)
+    zones = _zones(run.summary, scenario)
     faults = _faults(run.summary, [zone["name"] for zone in zones])
     days = _Days(table)
     shown = _remarkable(run.summary, faults, days, table.n)
     points = int(np.clip(POINTS / (6 * max(len(shown), 1)), FEWEST_POINTS, MOST_POINTS))
 
-    balances = [_balance(run.summary, i, days) for i in range(table.n)]
+    balances = [{key: float(zone[key]) for key, _, _ in BALANCE} for zone in run.summary["zones"]]
     decisions = _read_decisions(run.tape_path, set(shown))
     for i, zone in enumerate(zones):
         if i in shown:
@@ -115,7 +103,14 @@ def read_season(run_dir: Path) -> Season:
         "profiles": _profiles(run.path / "profile.parquet", set(shown)),
         "fleet": _fleet(days, run.summary) if table.n > 1 else None,
     }
-    return Season(summary=run.summary, scenario=scenario, data=data, balances=balances, shown=shown)
+    return Season(
+        summary=run.summary,
+        scenario=scenario,
+        data=data,
+        balances=balances,
+        mean=_mean(balances, [zone["area_m2"] or 1.0 for zone in zones]),
+        shown=shown,
+    )
 
 
 class _Table:
@@ -243,23 +238,15 @@ def _series(table: _Table, zone: int, points: int) -> Json:
     }
 
 
-def _zones(summary: Json, scenario: Json, n: int) -> list[Json]:
+def _zones(summary: Json, scenario: Json) -> list[Json]:
     """Names and what the scenario says of each zone."""
-    tables = [
-        (zone, f"{zone.get('name', 'zone')}-{i + 1:03d}" if int(zone.get("count", 1)) > 1 else "")
-        for zone in scenario.get("zone", [])
-        for i in range(int(zone.get("count", 1)))
-    ]
-    given = summary.get("zones") or []
+    tables = [table for table in scenario["zone"] for _ in range(int(table.get("count", 1)))]
     zones = []
-    for i in range(n):
-        table, name = tables[i] if i < len(tables) else ({}, "")
+    for table, given in zip(tables, summary["zones"], strict=True):
         soil, crop, probe = (table.get(key, {}) for key in ("soil", "crop", "probe"))
-        if i < len(given):
-            name = str(given[i].get("name", name))
         zones.append(
             {
-                "name": name or str(table.get("name", f"zone {i + 1}")),
+                "name": str(given["name"]),
                 "soil": _words(soil.get("texture"), soil.get("model")),
                 "crop": str(crop.get("name", "")),
                 "area_m2": table.get("area_m2"),
@@ -277,33 +264,23 @@ def _words(*parts: object) -> str:
 
 def _faults(summary: Json, names: Sequence[str]) -> list[Json]:
     """Label, kind, first and last instant, and the indices of the zones."""
-    faults = []
-    for fault in summary.get("faults") or []:
-        zones = fault.get("zones")
-        indices = (
-            list(range(len(names)))
-            if zones is None
-            else [z if isinstance(z, int) else names.index(z) for z in zones]
-        )
-        start = int(fault["start_ms"])
-        faults.append(
-            {
-                "label": str(fault.get("label") or fault.get("name") or fault["kind"]),
-                "kind": str(fault["kind"]),
-                "detail": _words(fault.get("effect"), fault.get("magnitude")),
-                "start": start,
-                "end": int(fault.get("end_ms") or start),
-                "zones": indices,
-            }
-        )
-    return faults
+    return [
+        {
+            "label": fault["label"],
+            "kind": fault["kind"],
+            "detail": _words(fault["magnitude"], fault["effect"]),
+            "start": fault["start_ms"],
+            "end": fault["end_ms"],
+            "zones": [names.index(name) for name in fault["zones"]],
+        }
+        for fault in summary["faults"]
+    ]
 
 
 def _remarkable(summary: Json, faults: Sequence[Json], days: _Days, n: int) -> list[int]:
     """The zones to show, the most remarkable first: hit by a fault, then short of water."""
-    given: Sequence[Mapping[str, Any]] = summary.get("zones") or [{}] * n
     own = [sum(i in f["zones"] and len(f["zones"]) < n for f in faults) for i in range(n)]
-    stress = [float(zone.get("stress_days", 0)) for zone in given]
+    stress = [zone["stress_days"] for zone in summary["zones"]]
     ranked = sorted(range(n), key=lambda i: (-own[i], -stress[i], i))
     if n <= DETAILED_ZONES:
         return ranked
@@ -313,19 +290,12 @@ def _remarkable(summary: Json, faults: Sequence[Json], days: _Days, n: int) -> l
     return list(dict.fromkeys(ranked[:half] + extremes))[:DETAILED_ZONES]
 
 
-def _balance(summary: Json, zone: int, days: _Days) -> dict[str, float]:
-    given = summary.get("zones") or []
-    source = given[zone] if zone < len(given) else summary
-    balance = {key: float(source.get(key, math.nan)) for key, _, _ in BALANCE}
-    if math.isnan(balance["evaporation_mm"]) or math.isnan(balance["transpiration_mm"]):
-        # the summary may give their sum only, the trace (single precision) gives the shares
-        evaporation = float(days.sums["evaporation"][zone].sum())
-        total = evaporation + float(days.sums["transpiration"][zone].sum())
-        et_mm = float(source.get("et_mm", total))
-        share = evaporation / total if total else 0.0
-        balance["evaporation_mm"] = et_mm * share
-        balance["transpiration_mm"] = et_mm * (1 - share)
-    return balance
+def _mean(balances: Sequence[Mapping[str, float]], areas: Sequence[float]) -> dict[str, float]:
+    total = sum(areas)
+    return {
+        key: sum(b[key] * a for b, a in zip(balances, areas, strict=True)) / total
+        for key, _, _ in BALANCE
+    }
 
 
 def _read_decisions(path: Path, zones: set[int]) -> list[Decision]:
@@ -449,5 +419,5 @@ def _fleet(days: _Days, summary: Json) -> Json:
         "available": [_round(row, 0) for row in days.available],
         "bands": [_round(row, 1) for row in shares],
         "irrigation": _round(days.sums["irrigation"].sum(axis=1), 1),
-        "stress_days": [zone.get("stress_days") for zone in summary.get("zones") or []],
+        "stress_days": _round([zone["stress_days"] for zone in summary["zones"]], 1),
     }

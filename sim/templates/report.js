@@ -8,7 +8,7 @@
   const NARROW = matchMedia("(max-width: 760px)");
   const COARSE = matchMedia("(pointer: coarse)");
   const DARK = matchMedia("(prefers-color-scheme: dark)");
-  const ALARMS = new Set([6, 7, 8, 9, 10]);
+  const ALARMS = new Set([6, 7, 8, 9, 10, 12]);
   const WAITS = new Set([4, 5]);
   const state = { zone: D.shown[0] ?? 0, row: -1, cursor: null, range: [D.start_ms, D.end_ms], kind: "moves", rows: 0, printing: false };
   let C = {};
@@ -33,7 +33,7 @@
     C = new Proxy({}, { get: (_, name) => style.getPropertyValue(`--${name}`).trim() });
   };
   const faint = (colour, alpha) => {
-    const n = parseInt(colour.slice(1), 16);
+    const n = parseInt(colour.slice(1), 16); // the style sheet writes six digits
     return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
   };
 
@@ -70,7 +70,7 @@
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", separators: ".\u202f",
     font: { family: getComputedStyle(document.body).fontFamily, size: NARROW.matches ? 11 : 12, color: C.muted },
     hoverlabel: { bgcolor: C.card, bordercolor: C.line, font: { color: C.ink, size: 12 }, align: "left" },
-    dragmode: COARSE.matches ? false : "zoom", hovermode: "x unified", bargap: 0,
+    dragmode: COARSE.matches ? false : "zoom", hovermode: "x unified", hoverdistance: 8, bargap: 0, legend: { traceorder: "normal" },
   });
   const config = { responsive: false, displayModeBar: false, doubleClick: false, scrollZoom: false };
   const axis = (more = {}) => ({
@@ -78,7 +78,7 @@
   });
   const timeAxis = (more = {}) => axis({
     type: "date", range: state.range, fixedrange: false, showgrid: true, nticks: NARROW.matches ? 5 : 10,
-    hoverformat: "%a %-d %b %Y, %H:%M", minallowed: D.start_ms, maxallowed: D.end_ms, ...more,
+    hoverformat: "%a %-d %b %Y, %H:%M", spikethickness: 1, spikecolor: C.muted, spikedash: "solid", spikemode: "across", minallowed: D.start_ms, maxallowed: D.end_ms, ...more,
   });
   const plots = new Map();
   const plot = (id, traces, layout) => {
@@ -95,13 +95,14 @@
 
   function mainTraces(zone) {
     const Z = D.zones[zone];
+    const narrow = NARROW.matches;
     const noon = D.days.map((day) => day + DAY / 2);
     const x = times(Z.theta);
     const stress = reader(Z.stress);
     const line = x.map(stress);
     const low = Z.theta.v.map((v, i) => (v === null || line[i] === null ? null : Math.min(v, line[i])));
     const bar = (name, values, colour, yaxis, sign = 1) => ({
-      type: "bar", name, x: noon, y: values.map((v) => (v === null ? null : sign * v)), customdata: values, width: DAY, marker: { color: colour, line: { width: 0 } },
+      type: "bar", name, x: noon, y: values.map((v) => (v ? sign * v : null)), customdata: values, width: DAY, marker: { color: colour, line: { width: 0 } },
       xaxis: "x", yaxis, hovertemplate: `%{customdata:.1f} mm`,
     });
     const plain = (name, series, colour, yaxis, format, more = {}) => ({
@@ -132,15 +133,17 @@
       headShape.push(closing === undefined || Q.why[closing] === 2 ? "circle" : category(closing) === "alarm" ? "x" : "square");
       headText.push(`open ${span(end - start)}, ${mm} mm${closing === undefined ? "" : `<br>${esc(Q.texts[Q.title[closing]])}`}`);
     }
+    // seen when zoomed in, where a stem would hide how long it lasted
     traces.push(
+      { type: "bar", x: Z.openings.map((o) => (o[0] + o[1]) / 2), y: Z.openings.map((o) => (o[1] - o[0]) / unit[0]), width: Z.openings.map((o) => o[1] - o[0]), yaxis: "y3", marker: { color: faint(C.water, 0.35), line: { width: 0 } }, hoverinfo: "skip" },
       { type: "scatter", mode: "lines", x: stemX, y: stemY, yaxis: "y3", line: { color: C.water, width: 1.2 }, hoverinfo: "skip" },
-      { type: "scatter", mode: "markers", name: "valve", x: headX, y: headY, text: headText, yaxis: "y3", marker: { color: C.water, size: 6, symbol: headShape }, hovertemplate: "%{text}" },
+      { type: "scatter", mode: "markers", name: "valve", x: headX, y: headY, text: headText, yaxis: "y3", marker: { color: C.water, size: narrow ? 4 : 6, symbol: headShape }, hovertemplate: "%{text}" },
     );
     for (const [kind, colour, symbol, name] of [["wait", C.evap, "line-ns-open", "waits"], ["alarm", C.stress, "triangle-up", "alarm"]]) {
       const mine = rows().filter((row) => category(row) === kind);
       traces.push({
         type: "scatter", mode: "markers", name, x: mine.map((row) => Q.time_ms[row]), y: mine.map(() => 0), yaxis: "y3",
-        text: mine.map((row) => esc(Q.texts[Q.title[row]])), marker: { color: colour, symbol, size: kind === "wait" ? 7 : 9, line: { width: 1.4, color: colour } }, hovertemplate: "%{text}", cliponaxis: false,
+        text: mine.map((row) => esc(Q.texts[Q.title[row]])), marker: { color: colour, symbol, size: narrow ? 6 : kind === "wait" ? 7 : 9, line: { width: 1.4, color: colour } }, hovertemplate: "%{text}", cliponaxis: false,
       });
     }
     traces.push(
@@ -207,7 +210,7 @@
     const [shapes, labels, lanes] = bands(state.zone, "main");
     const narrow = NARROW.matches;
     const heading = (panel, title, keys) => ({
-      xref: "paper", yref: "paper", x: 0, xanchor: "left", y: PANELS[panel][1], yanchor: "bottom", showarrow: false, align: "left", font: { size: narrow ? 11 : 12.5 }, bgcolor: faint(C.card, 0.8), borderpad: 0,
+      xref: "paper", yref: "paper", x: 0, xanchor: "left", y: PANELS[panel][1], yanchor: "bottom", showarrow: false, align: "left", font: { size: narrow ? 11 : 12.5 }, bgcolor: faint(C.card, 0.6), borderpad: 0,
       text: `<b><span style="color:${C.ink}">${title}</span></b>${narrow && keys.length > 1 ? "<br>" : "  "}${keys.join(narrow ? " " : "   ")}`,
     });
     const annotations = [
@@ -265,9 +268,9 @@
       },
       { type: "scatter", mode: "lines", name: "roots", x: times(Z.root), y: Z.root.v, line: { color: C.crop, width: 2.2, dash: "dash" }, hovertemplate: "roots to %{y:.2f} m<extra></extra>" },
     ], {
-      ...base(NARROW.matches ? 330 : 380, { t: 52 }), hovermode: "closest", shapes: own, xaxis: timeAxis(),
+      ...base(NARROW.matches ? 320 : 370, { t: 42 }), hovermode: "closest", shapes: own, xaxis: timeAxis(),
       yaxis: axis({ range: [Math.max(last, Z.probe_m ?? 0), 0], title: { text: "" }, ticksuffix: " m", tickfont: { size: NARROW.matches ? 9.5 : 11 } }),
-      annotations: annotations.concat([{ xref: "paper", yref: "paper", x: 0, y: 1, yshift: NARROW.matches ? 30 : 6, yanchor: "bottom", xanchor: "left", showarrow: false, text: `${mark("╌", C.crop, "depth of the roots")}`, font: { size: 12 } }]),
+      annotations,
     });
   }
 
@@ -277,7 +280,7 @@
       { type: "scatter", mode: "lines", name: "battery", x: times(Z.battery), y: Z.battery.v.map((v) => (v === null ? null : v / 1000)), line: { color: C.energy, width: 1.8 }, hovertemplate: "%{y:.3f} V" },
       { type: "scatter", mode: "lines", name: "energy", x: times(Z.energy), y: Z.energy.v, yaxis: "y2", line: { color: C.muted, width: 1.6, dash: "dash" }, hovertemplate: "%{y:.0f} J since the start" },
     ], {
-      ...base(210, { t: 24 }), xaxis: timeAxis(), yaxis: axis({ ticksuffix: " V", color: C.energy, tickformat: ".2f", tickfont: { size: 11 } }),
+      ...base(210, { t: 24 }), xaxis: timeAxis(), yaxis: axis({ color: C.energy, tickformat: ".2f", tickfont: { size: 11 } }),
       yaxis2: axis({ overlaying: "y", side: "right", tickmode: "auto", showgrid: false, rangemode: "tozero", tickformat: "~s", ticksuffix: "J" }),
       annotations: [{ xref: "paper", yref: "paper", x: 0, y: 1, yanchor: "bottom", xanchor: "left", showarrow: false, text: `${mark("━", C.energy, "battery, V")}   ${mark("╌", C.muted, "energy since the start, J (model)")}`, font: { size: 12 } }],
     });
@@ -310,7 +313,7 @@
       type: "bar", orientation: "h", y: names, x: lengths, base: starts, text: texts, textposition: "outside", cliponaxis: false, marker: { color: fills }, hoverinfo: "skip", textfont: { color: C.ink },
     }], {
       ...base(290, { l: 92, r: 14, t: 6, b: 40 }), hovermode: false, dragmode: false, bargap: 0.28,
-      xaxis: axis({ range: [0, top * 1.16], title: { text: "mm; what came in is used up from right to left", font: { size: 11.5 } } }), yaxis: axis({ autorange: "reversed", showgrid: false, color: C.ink, nticks: 20 }),
+      xaxis: axis({ range: [0, top * 1.16], title: { text: "mm", font: { size: 11.5 } } }), yaxis: axis({ autorange: "reversed", showgrid: false, color: C.ink, nticks: 20 }),
     });
   }
 
@@ -324,12 +327,15 @@
       : [[0, "#a5210b"], [0.35, "#e9a26f"], [0.55, "#f5efdf"], [0.8, "#79b3d0"], [1, "#0b5f92"]];
     const names = D.zones.map((zone) => esc(zone.name));
     const n = names.length;
+    const hit = D.faults.filter((fault) => fault.zones.length < n).flatMap((fault) => fault.zones.map((z) => ({
+      type: "rect", xref: "x", yref: "y", x0: fault.start, x1: fault.end, y0: z - 0.5, y1: z + 0.5, line: { color: C.ink, width: 1 },
+    }))).slice(0, 400);
     plot("carpet", [{
       type: "heatmap", x: noon, y: D.zones.map((_, i) => i), z: F.available, zmin: 0, zmax: 100, colorscale: scale, customdata: names.map((name) => noon.map(() => name)),
       hovertemplate: "%{customdata}<br>%{x|%-d %b %Y}: %{z:.0f} % left<extra></extra>",
       colorbar: { orientation: "h", thickness: 9, len: NARROW.matches ? 0.9 : 0.36, x: 1, xanchor: "right", y: 1.01, yanchor: "bottom", ticksuffix: " %", nticks: 5, outlinewidth: 0, tickfont: { size: 11 }, ticklabelposition: "outside top" },
     }], {
-      ...base(Math.min(460, Math.max(170, 60 + n * 14)) + 30, { l: NARROW.matches ? 62 : 92, t: 40 }), hovermode: "closest", dragmode: false,
+      ...base(Math.min(460, Math.max(170, 60 + n * 14)) + 30, { l: NARROW.matches ? 62 : 92, t: 36 }), hovermode: "closest", dragmode: false, shapes: hit,
       xaxis: timeAxis({ range: [D.start_ms, D.end_ms], fixedrange: true }),
       yaxis: axis({ autorange: "reversed", showgrid: false, tickvals: n <= 24 ? names.map((_, i) => i) : names.map((_, i) => i).filter((i) => i % Math.ceil(n / 12) === 0), ticktext: n <= 24 ? names : names.filter((_, i) => i % Math.ceil(n / 12) === 0), nticks: undefined, tickfont: { size: 11 } }),
     });
@@ -453,19 +459,21 @@
     say(Q.raw[row], (v) => `probe ${v} counts`);
     say(Q.filt[row], (v) => `filtered ${v} counts`);
     say(Q.pct[row], (v) => `moisture ${v} %`);
-    say(Q.on[row], (v) => `opens below ${v} %`);
-    say(Q.off[row], (v) => `closes from ${v} %`);
+    if (!gauge(row)) {
+      say(Q.on[row], (v) => `opens below ${v} %`);
+      say(Q.off[row], (v) => `closes from ${v} %`);
+    }
     say(Q.flow[row], (v) => `flow ${v} pulses`);
     if (Q.message[row]) parts.push(`published ${Q.message[row]}`);
     $(".readings", card).textContent = parts.join(" · ");
-    gauge(row);
   }
+  /** Draw moisture and thresholds on a scale; false if the guest did not tell them. */
   function gauge(row) {
     const svg = $(".gauge");
     svg.textContent = "";
     const [pct, on, off] = [Q.pct[row], Q.on[row], Q.off[row]];
     svg.toggleAttribute("hidden", pct === null || on === null || off === null);
-    if (pct === null || on === null || off === null) return;
+    if (pct === null || on === null || off === null) return false;
     const x = (v) => 8 + Math.min(Math.max(v, 0), 100) * 2.04;
     const put = (name, attributes, text) => {
       const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -480,6 +488,7 @@
     put("text", { x: x(pct), y: 13, "text-anchor": pct < 8 ? "start" : pct > 92 ? "end" : "middle", fill: "var(--ink)", "font-weight": 600 }, `${pct} %`);
     put("text", { x: Math.max(x(on), 68), y: 40, "text-anchor": "end", fill: "var(--muted)" }, `opens < ${on} %`);
     put("text", { x: Math.max(x(off), 74), y: 40, "text-anchor": "start", fill: "var(--muted)" }, `closes ≥ ${off} %`);
+    return true;
   }
 
   // ---- table of decisions
@@ -601,7 +610,7 @@
       node.addEventListener("click", run);
       node.addEventListener("keydown", (event) => { if (event.key === "Enter") run(event); });
     };
-    $$(".expectations [data-time]").forEach((node) => act(node, () => goto(Number(node.dataset.time))));
+    $$(".expectations [data-time]").forEach((node) => act(node, () => { pick(Number(node.dataset.zone), false); goto(Number(node.dataset.time)); }));
     act($("#log tbody"), (event) => { const tr = event.target.closest("tr"); if (tr) goto(Q.time_ms[Number(tr.dataset.row)]); });
     let timer = 0, width = innerWidth;
     addEventListener("resize", () => {
@@ -612,8 +621,8 @@
       timer = setTimeout(draw, 120);
     });
     DARK.addEventListener("change", draw);
-    addEventListener("beforeprint", () => { state.printing = 690; draw(); });
-    addEventListener("afterprint", () => { state.printing = false; draw(); });
+    addEventListener("beforeprint", () => { state.printing = 690; document.documentElement.classList.add("printing"); draw(); });
+    addEventListener("afterprint", () => { state.printing = false; document.documentElement.classList.remove("printing"); draw(); });
   }
 
   async function unpack() {

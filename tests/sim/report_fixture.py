@@ -154,6 +154,10 @@ class _Guest:
         tape += struct.pack("<Bi", 16, self.step_s * 1000)
 
 
+def _range(nominal: float) -> dict[str, float]:
+    return {"low_j": 0.8 * nominal, "nominal_j": float(nominal), "high_j": 1.3 * nominal}
+
+
 def make_run(
     path: Path,
     *,
@@ -384,8 +388,13 @@ def make_run(
         "stress_days": mean("stress_days"),
         "valve_openings": int(per_zone["openings"].sum()),
         "energy_j": float(per_zone["energy"].sum()),
-        "energy_low_j": float(per_zone["energy"].sum() * 0.8),
-        "energy_high_j": float(per_zone["energy"].sum() * 1.3),
+        "longest_opening_s": 7200.0,
+        "water_l": float(totals[:, 1].sum() * 100),
+        "energy": {
+            "label": "model, not measured",
+            **_range(per_zone["energy"].sum()),
+            "parts": {"sleep": _range(900.0), "radio": _range(per_zone["energy"].sum() - 900.0)},
+        },
         "expectations": [
             {"name": "no trap", "passed": True, "detail": "no guest was stopped"},
             {
@@ -397,20 +406,26 @@ def make_run(
                 "name": "stress on at most 3 days",
                 "passed": False,
                 "detail": f"{int(per_zone['stress'].max())} days, the first on 2023-05-09 14:00",
+                "time_ms": START_MS + 24 * DAY_MS + 14 * 3_600_000,
+                "zone": names[0],
             },
             {"name": "water used below 400 mm", "passed": True, "detail": "within the limit"},
         ],
         "wall_s": 2.31,
         "field_days_per_s": 1234.0,
         "zones": zone_summaries,
+        "weather": {"source": "made-up.csv", "sha256": "c3" * 32, "filled": [], "notes": []},
         "levada_version": "0.1.0",
+        "versions": {"wasmtime": "50.0.1", "numpy": "2.4.6"},
         "guest": {"name": "irrigation", "version": "1.0.0", "bytes": 4210},
         "link": link,
         "partial": partial,
         "faults": [
             {
                 "kind": f["kind"],
-                "zones": None if f["zones"] is None else [names[z] for z in f["zones"]],
+                "effect": "",
+                "magnitude": None,
+                "zones": [names[z] for z in f["zones"] or range(zones)],
                 "start_ms": t0,
                 "end_ms": t1,
                 "label": f["label"],
@@ -418,6 +433,9 @@ def make_run(
             for f, t0, t1 in windows
         ],
     }
+    for expectation in summary["expectations"]:
+        expectation.setdefault("time_ms", None)
+        expectation.setdefault("zone", None)
     (path / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
     (path / "scenario.toml").write_text(
         f"""version = 1
