@@ -61,6 +61,7 @@ enum why {
 #define MOST_COUNTS 4095
 #define STANDARD_BAND_PCT 10 /* off_pct over on_pct if it is not set */
 #define STOPPED_CLOCK_STEPS 2
+#define STUCK_READINGS 3 /* fewer equal readings may be chance, however long a step takes */
 
 typedef unsigned int seconds; /* differences stay right where the 32-bit clock wraps, in 2038 */
 
@@ -234,13 +235,15 @@ static enum why check_probe(int raw, int dry, int wet, seconds watered_s)
     if (raw < setting[min_counts] || raw > setting[max_counts] || dry < 0 || wet < 0 || dry == wet)
         return PROBE_RANGE;
     int move = raw < anchor ? anchor - raw : raw - anchor;
+    seconds stuck = (seconds)setting[stuck_s];
+    seconds share = (stuck + STUCK_READINGS - 1) / STUCK_READINGS;
     if (reaches(move, setting[stuck_counts])) {
         anchor = raw;
         unmoved_s = 0;
-    } else if (unmoved_s < (seconds)setting[stuck_s]) {
-        unmoved_s += watered_s;
+    } else if (unmoved_s < stuck) {
+        unmoved_s += watered_s < share ? watered_s : share;
     }
-    return unmoved_s < (seconds)setting[stuck_s] ? HOLD : PROBE_STUCK;
+    return unmoved_s < stuck ? HOLD : PROBE_STUCK;
 }
 
 /* Why an open valve closes, or HOLD. */

@@ -1,0 +1,111 @@
+"""The shipped guest on a bench: every reading is a knob, and there is no host but this file.
+
+Deliberately not `guest.host`: what the guest does is tested on the plain engine.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+
+from guest.abi import WHY
+from guest.module import inspect
+
+MODULE = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
+START_S = 1_700_000_000 // 86_400 * 86_400
+"""Midnight of a day in November 2023."""
+VALVE = 23
+DRY, WET = 3000, 1000
+"""Counts of the bench's probe: 20 counts are one percent."""
+
+
+@cache
+def compiled() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    """The module, compiled once for all tests."""
+    engine = wasmtime.Engine()
+    return engine, wasmtime.Module(engine, MODULE.read_bytes())
+
+
+@cache
+def ids() -> dict[str, int]:
+    """Parameter ids by name."""
+    return {p.name: p.id for p in inspect(MODULE.read_bytes()).parameters}
+
+
+class Bench:
+    """One guest, started; `parameters` by name are set before `init`."""
+
+    def __init__(self, *, now: int = START_S, **parameters: int) -> None:
+        engine, module = compiled()
+        self.now = now
+        self.raw = 2000
+        self.flow = 0
+        self.config = [DRY, WET, 2000]
+        self.pins: list[tuple[int, int]] = []
+        self.published: list[tuple[str, str]] = []
+        self._store = wasmtime.Store(engine)
+        linker = wasmtime.Linker(engine)
+        calls = {
+            "read_sensor": lambda kind: {0: self.raw, 3: self.flow}.get(kind, -2),
+            "set_output": lambda pin, state: self.pins.append((pin, state)),
+            "get_config": lambda key: self.config[key],
+            "mqtt_publish": self._publish,
+            "now_s": lambda: (self.now + 2**31) % 2**32 - 2**31,
+        }
+        for item in module.imports:
+            assert item.name is not None
+            linker.define_func(item.module, item.name, item.type, calls[item.name])
+        self._exports = linker.instantiate(self._store, module).exports(self._store)
+        for name, value in parameters.items():
+            self.set(name, value)
+        self.wait_ms = self.call("init")
+
+    def call(self, name: str, *arguments: int) -> int:
+        """An exported function."""
+        result: int = self._exports[name](self._store, *arguments)  # type: ignore[operator]
+        return result
+
+    def set(self, name: str, value: int) -> None:
+        """A parameter that must be accepted."""
+        assert self.call("param_set", ids()[name], value) == 0, f"{name} = {value} refused"
+
+    def step(self, raw: int | None = None, *, after_s: int | None = None, flow: int = 0) -> WHY:
+        """Let time pass (as long as the guest asked for, by default), step, say why."""
+        if raw is not None:
+            self.raw = raw
+        self.flow = flow
+        self.now += self.wait_ms // 1000 if after_s is None else after_s
+        self.wait_ms = self.call("step")
+        return WHY(self.telemetry["why"])
+
+    @property
+    def open(self) -> bool:
+        """Commanded state of the valve."""
+        pin, state = self.pins[-1]
+        assert pin == VALVE
+        return bool(state)
+
+    @property
+    def telemetry(self) -> dict[str, Any]:
+        """The last message."""
+        found: dict[str, Any] = json.loads(self.published[-1][1])
+        return found
+
+    def _publish(self, topic: int, message: int) -> int:
+        self.published.append((self._text(topic), self._text(message)))
+        return 0
+
+    def _text(self, pointer: int) -> str:
+        memory: Any = self._exports["memory"]
+        raw = bytes(memory.read(self._store, pointer, pointer + 600))
+        return raw[: raw.index(0)].decode()
+
+
+def quick(*, now: int = START_S, **parameters: int) -> Bench:
+    """A guest that opens below 40 %, closes from 60 % on, filters nothing, and needs no pause."""
+    chosen = {"on_pct": 40, "off_pct": 60, "ema_shift": 0, "min_pause_s": 0} | parameters
+    return Bench(now=now, **chosen)
