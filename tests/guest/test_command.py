@@ -179,11 +179,12 @@ def test_a_reboot_unwinds_the_old_run() -> None:
 
 def test_a_command_guest_is_a_node_too() -> None:
     node = WasmtimeNode(command(LOOP + "unreachable", STRINGS))
-    node.birth()
+    node.boot(0)
     result = node.step(0, (2300, 0, 0, 0))
     assert result.wake_ms == 3_000
     assert result.publications == [("ic/esp32/data", '{"umidade":2300}')]
     node.install(reactor("i32.const 1000"))
+    node.boot(0)
     assert node.step(0, (2300, 0, 0, 0)).wake_ms == 1_000
     node.close()
 

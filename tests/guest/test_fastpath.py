@@ -217,7 +217,7 @@ def test_columns_do_not_overlap() -> None:
         "CALL_LIMIT", "LOG_LIMIT", "PUBLISH_LIMIT", "ALLOWED", "FUEL", "TICKS", "TAPING",
         "POSITION", "FLOW_READ", "READINGS", "CONFIG", "PIN_COUNT", "PINS", "OUTPUTS", "EVER_SET",
         "RESULT", "CONTEXT", "HAS_MEMORY", "MEMORY", "STEP", "TRAP_POINTER", "ERROR_POINTER",
-        "TAPE_ADDRESS", "TAPE_CAPACITY", "TAPE_ROOM", "PREFIX_ADDRESS", "PREFIX_LENGTH",
+        "TAPE_ADDRESS", "TAPE_CAPACITY", "TAPE_ROOM", "PREFIX_ADDRESS", "PREFIX_LENGTH", "USED",
     ]  # fmt: skip
     used = [getattr(hostcalls, name) + k for name in columns for k in range(widths.get(name, 1))]
     assert sorted(used) == list(range(hostcalls.ROW))

@@ -476,9 +476,15 @@ def test_a_node_tells_what_a_step_did(path: str) -> None:
         *PARAMETERS,
     )
     node = WasmtimeNode(guest, path=path)
-    birth = node.birth()
+    start = node.boot(0)
     result = node.step(1_000, READINGS)
+    birth = node.birth()
 
+    assert lines(start.tape) == [
+        "boot at 1970-01-01T00:00:00",
+        "init at 1970-01-01T00:00:00",
+        "return 0",
+    ]
     assert (birth.guest_name, birth.guest_version, birth.boot_id) == ("demo", "1.0", 1)
     assert birth.engine.startswith("wasmtime ")
     assert len(birth.guest_sha256) == 64
@@ -487,8 +493,11 @@ def test_a_node_tells_what_a_step_did(path: str) -> None:
     assert result.logs == ["hello", "5"]
     assert result.wake_ms == 600_000
     assert result.trap == TrapKind.NONE
-    assert node.step(2_000, READINGS).outputs == {23: 1}  # asked for, due or not
+    again = node.step(2_000, READINGS, online=False)  # asked for, due or not
+    assert again.outputs == {23: 1}
+    assert again.publications == []
     assert node.calibrate({0: 18}) == {0: 18}
+    node.boot(3_000)
     assert node.birth().boot_id == 2
     node.close()
 
@@ -500,25 +509,34 @@ def test_a_node_that_is_stopped_says_why_and_starts_again(path: str) -> None:
         "i32.const 1000"
     )
     node = WasmtimeNode(guest, path=path)
-    node.birth()
+    node.boot(0)
     assert node.step(0, READINGS).outputs == {23: 1}
     result = node.step(1_000, (-2, 0, 0, 0))
     assert result.outputs == {23: 0}
     assert result.trap == TrapKind.UNREACHABLE
     assert "guest stopped in step: unreachable" in result.trap_detail
     assert node.step(2_000, READINGS).tape == b""
-    node.birth()
+    assert node.boot(3_000).trap == TrapKind.NONE
     assert node.step(3_000, READINGS).outputs == {23: 1}
+    node.close()
+
+
+def test_a_node_whose_guest_does_not_start_says_why(path: str) -> None:
+    node = WasmtimeNode(reactor("i32.const 1", init="unreachable"), path=path)
+    result = node.boot(0)
+    assert result.trap == TrapKind.UNREACHABLE
+    assert "in init" in result.trap_detail
     node.close()
 
 
 def test_a_bad_module_is_not_installed(path: str) -> None:
     node = WasmtimeNode(reactor("i32.const 1000"), path=path)
-    node.birth()
+    node.boot(0)
     with pytest.raises(LinkError):
         node.install(module('(func (export "other"))'))
     assert node.step(0, READINGS).wake_ms == 1_000
     node.install(reactor("i32.const 2000"))
+    node.boot(1_000)
     assert node.step(1_000, READINGS).wake_ms == 2_000
     node.close()
 
