@@ -177,7 +177,7 @@ class Expect(Table):
             if key in self.model_fields_set and key not in kind.keys:
                 belongs = ", ".join(f"`{k}`" for k in kind.keys)
                 yield Trouble(
-                    (key,), f"`{key}` does not go with kind `{self.kind}`", f"allowed: {belongs}"
+                    (key,), f"`{key}` does not go with `{self.kind}`", f"allowed: {belongs}"
                 )
         for key in kind.required:
             if getattr(self, key) is None:

@@ -77,7 +77,7 @@ def refusal(*troubles: Trouble | str) -> PydanticCustomError:
 def did_you_mean(word: str, known: Sequence[str], what: str = "allowed") -> str:
     """A hint: the closest known word, or all of them."""
     near = get_close_matches(word, known, n=1, cutoff=0.6) or [
-        k for k in known if k.lower() == word.lower()
+        k for k in known if len(word) > 2 and word.lower() in k.lower()
     ]
     if near:
         return f"did you mean `{near[0]}`?"

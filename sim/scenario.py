@@ -168,7 +168,7 @@ class _Source:
                     yield Trouble(
                         (*path, step),
                         f"no `{step}` in [[{path[-1]}]]",
-                        did_you_mean(step, names, f"0 to {len(here) - 1}, or by name"),
+                        did_you_mean(step, names, "by number from 0, or by name"),
                     )
                     return
                 path = (*path, number)

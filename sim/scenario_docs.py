@@ -54,7 +54,7 @@ shipped ones in `scenarios/` are the best start; copy the nearest.
 - **Change a value for one run** with `--set`: `--set zone.0.crop.name=wheat`,
   `--set zone.maize.valve.flow_l_min=3`, `--set period.end=2023-06-30`. Zones and expectations are
   addressed by position or name; the value is TOML, and a text that is not TOML is taken as it is.
-- **Editors** complete and check a file whose first line is `#:schema levada.schema.json`.
+- **Editors** complete and check a file whose first line is `#:schema ./levada.schema.json`.
 - **A run keeps** its scenario with all defaults written out and with the SHA-256 of the weather
   file and the guest; loading that again gives the same run, or refuses if a file has changed.
 
@@ -103,8 +103,8 @@ _EXPRESSIONS: Final = """\
 signals, `+ - * /`, comparisons (also chained: `0.1 < theta_root < 0.3`), `and`, `or`, `not`,
 parentheses, `abs(x)`, `min(x, y)`, `max(x, y)`. Signals keep their units: to add or compare
 different ones is an error. A row of the trace stands for the time since the row before it; it is
-written every `record_s`, and no shorter time can be judged. What is not known does not pass: a value
-that is not a number, a time without rows, or a fault that never acted fails the expectation.
+written every `record_s`, and no shorter time can be judged. What is not known does not pass: a
+value that is not a number, a time without rows, or a fault that never acted is a failure.
 
 """
 
@@ -220,6 +220,8 @@ def _type(annotation: str) -> str:
         return "duration"
     if "datetime.date" in annotation:
         return "date"
+    if annotation.startswith("dict"):
+        return "table of numbers"
     if "tuple" in annotation:
         return "text or array" if "str" in annotation else "array"
     return "text" if "str" in annotation else "number"

@@ -54,7 +54,7 @@ _EXPECTED: Final[dict[str, str]] = {
     "string_type": "text in quotes",
     "bool_type": "true or false",
     "date_type": "a date such as 2023-04-15",
-    "date_from_datetime_inexact": "a date without a time",
+    "date_from_datetime_inexact": "a date",
     "dict_type": "a table",
     "model_type": "a table",
     "model_attributes_type": "a table",
@@ -103,7 +103,7 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
     table, field = _walk(path, root)
     key = next((p for p in reversed(path) if isinstance(p, str)), "")
     context: Mapping[str, Any] = found.get("ctx", {})
-    says = f"`{key}` = {_shown(value)}"
+    says = f"`{key}`" if isinstance(value, Mapping) else f"`{key}` = {_shown(value)}"
     match kind:
         case "refused":
             for trouble in context["troubles"]:
