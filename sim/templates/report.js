@@ -452,7 +452,7 @@
     line.textContent = "";
     const strong = document.createElement("b");
     strong.textContent = Q.texts[Q.title[row]];
-    line.append(`${when(time)} · `, strong, ` · valve ${Q.irrigar[row] ? "open" : "closed"}`, ms - time > 60000 ? ` · unchanged ${span(ms - time)} later` : "");
+    line.append(`${when(time)} · `, strong, ` · valve ${Q.irrigar[row] ? "open" : "closed"}`, ms - time > 60000 ? ` · still in force ${span(ms - time)} later` : "");
     $(".text", card).textContent = Q.texts[Q.text[row]];
     const parts = [];
     const say = (value, words) => { if (value !== null && value !== undefined) parts.push(words(number(value))); };
