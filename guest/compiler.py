@@ -15,10 +15,12 @@ are bounded by the limits of the store instead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import wasmtime
@@ -39,6 +41,7 @@ PLAIN_LOCALS: Final = 10_000
 COMPILE_SECONDS: Final = 5
 COMPILE_MEMORY_BYTES: Final = 1 << 30
 
+ROOT: Final = str(Path(__file__).resolve().parent.parent)
 PAGE_BYTES: Final = 65_536
 MEMORY_SECTION: Final = 5
 CODE_SECTION: Final = 10
@@ -97,6 +100,10 @@ def compile_module(data: bytes, budget: Budget) -> wasmtime.Module:
         )
     if len(data) <= PLAIN_BYTES and declared_locals <= PLAIN_LOCALS:
         return _compile(data)
+    try:
+        wasmtime.Module.validate(engine(), data)  # takes time in proportion, compiling may not
+    except wasmtime.WasmtimeError as error:
+        raise ModuleError(_plain_message(str(error))) from None
     return _compile_in_child(data)
 
 
@@ -110,7 +117,8 @@ def _compile(data: bytes) -> wasmtime.Module:
 def _compile_in_child(data: bytes) -> wasmtime.Module:
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "guest.compiler"],
+            [sys.executable, "-P", "-m", "guest.compiler"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((ROOT, *sys.path))},
             input=data,
             capture_output=True,
             timeout=COMPILE_SECONDS,
@@ -118,17 +126,15 @@ def _compile_in_child(data: bytes) -> wasmtime.Module:
         )
     except subprocess.TimeoutExpired:
         raise LimitError(f"compiling takes longer than {COMPILE_SECONDS} s") from None
-    if child.returncode == 2:
-        raise ModuleError(child.stderr.decode("utf-8", "replace").strip())
     if child.returncode != 0:
         raise LimitError(
-            f"compiling was stopped (exit {child.returncode}): more than {COMPILE_SECONDS} s "
-            f"of CPU or {COMPILE_MEMORY_BYTES >> 20} MiB of memory"
+            f"compiling was stopped (exit {child.returncode}): at most {COMPILE_SECONDS} s and "
+            f"{COMPILE_MEMORY_BYTES >> 20} MiB of memory allowed"
         )
     return wasmtime.Module.deserialize(engine(), child.stdout)
 
 
-def _child() -> int:
+def _child() -> None:
     """Read a module from standard input, write its machine code to standard output."""
     try:
         import resource  # not on every platform; the time limit of the parent holds anyway
@@ -138,14 +144,7 @@ def _child() -> int:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except ImportError:
         pass
-    try:
-        module = _compile(sys.stdin.buffer.read())
-    except ModuleError as error:
-        sys.stderr.write(str(error))
-        return 2
-    sys.stdout.buffer.write(module.serialize())
-    sys.stdout.buffer.flush()
-    return 0
+    sys.stdout.buffer.write(_compile(sys.stdin.buffer.read()).serialize())
 
 
 def _plain_message(message: str) -> str:
@@ -182,4 +181,4 @@ def _shape(data: bytes) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(_child())
+    _child()
