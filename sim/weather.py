@@ -20,7 +20,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -43,6 +43,7 @@ __all__ = [
     "Weather",
     "WeatherError",
     "build",
+    "columns_for",
     "from_days",
     "read",
     "read_table",
@@ -318,6 +319,8 @@ def build(
     """Weather from the rows of a file, after all checks; see `read`."""
     if fill not in FILL_METHODS:
         raise ValueError(f"fill = {fill!r}: allowed is one of {', '.join(FILL_METHODS)}")
+    if not table.time_ms.size:
+        raise WeatherError(table.path, 0, "no row with all values", "at least one day is needed")
     _check_order(table)
     _check_values(table)
     table, filled = _complete(table, start, end, fill)
@@ -369,6 +372,20 @@ def write(weather: Weather, path: str | Path) -> None:
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def columns_for(path: str, step: Step, names: Collection[str], line: int = 0) -> tuple[str, ...]:
+    """The columns among `names` that a balance uses; raises WeatherError if they are not enough."""
+    for name in _NEEDED[step]:
+        if name not in names:
+            meaning, unit = _COLUMNS[step][name][:2]
+            raise WeatherError(path, line, f"no column `{name}`", f"{meaning} [{unit}] is needed")
+    for kind in _HUMIDITY[step]:
+        if all(name in names for name in kind):
+            rain = ("rain_mm",) if "rain_mm" in names else ()
+            return (*_NEEDED[step], *kind, *rain)
+    choices = ", or ".join(" and ".join(kind) for kind in _HUMIDITY[step])
+    raise WeatherError(path, line, "no humidity", f"needed is {choices}")
+
+
 def _header(path: str, line: int, header: Sequence[str]) -> Step:
     """Daily or hourly, after every column name was found to be a known one."""
     times = [name for name in ("date", "time") if name in header]
@@ -387,13 +404,7 @@ def _header(path: str, line: int, header: Sequence[str]) -> Step:
             raise WeatherError(
                 path, line, f"unknown column `{name}`", f"{hint}allowed: {', '.join(known)}"
             )
-    for name in _NEEDED[step]:
-        if name not in header:
-            meaning, unit = known[name][:2]
-            raise WeatherError(path, line, f"no column `{name}`", f"{meaning} [{unit}] is needed")
-    if not any(all(n in header for n in names) for names in _HUMIDITY[step]):
-        choices = ", or ".join(" and ".join(names) for names in _HUMIDITY[step])
-        raise WeatherError(path, line, "no humidity", f"needed is {choices}")
+    columns_for(path, step, header, line)
     return step
 
 
