@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from guest.abi import WHY, ErrorCode
 from guest.arithmetic import wide_arithmetic
 from guest.module import inspect
-from tests.guest.harness import MODULE, START_S, Bench, ids, quick
+from harness import MODULE, START_S, Bench, ids, quick
 
 I32 = st.integers(-(2**31), 2**31 - 1)
 DAY_S = 86_400
