@@ -1,0 +1,1 @@
+"""Guests: the irrigation modules, their ABI, and what builds, inspects and runs them."""

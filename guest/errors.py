@@ -1,12 +1,12 @@
 """Errors of the package `guest`.
 
-    GuestError
-    ├── ModuleError      not a module, or not one that levada can run
-    │   ├── LinkError    imports outside the ABI (all of them), or exports missing
-    │   └── LimitError   larger than allowed
-    ├── ParameterError   unknown parameter or value outside its range
-    ├── BuildError       the toolchain refused the source
-    └── Trap             the guest was stopped while running
+GuestError
+├── ModuleError      not a module, or not one that levada can run
+│   ├── LinkError    imports outside the ABI (all of them), or exports missing
+│   └── LimitError   larger than allowed
+├── ParameterError   unknown parameter or value outside its range
+├── BuildError       the toolchain refused the source
+└── Trap             the guest was stopped while running
 """
 
 from __future__ import annotations

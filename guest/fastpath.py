@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numba
+import numba.core.config
 import numpy as np
 import numpy.typing as npt
 import wasmtime
@@ -37,7 +37,7 @@ _SIZES = {
 class Native:
     """What the fast path offers, once it is set up."""
 
-    step: Callable[[int, int, npt.NDArray[np.int32]], int]
+    step: Callable[[int, npt.NDArray[np.int64], int, npt.NDArray[np.int32]], int]
     """See `guest.native.native_step`."""
     callbacks: dict[str, Any]
     """Host calls as C callbacks, by import name."""
@@ -46,7 +46,7 @@ class Native:
         """Define a host call in `linker`; `env` is the address of the header."""
         from wasmtime import _ffi as ffi
 
-        error = ffi.wasmtime_linker_define_func_unchecked(
+        error: Any = ffi.wasmtime_linker_define_func_unchecked(
             linker.ptr(),
             ctypes.create_string_buffer(IMPORT_MODULE.encode()),
             len(IMPORT_MODULE),
@@ -77,11 +77,11 @@ class Native:
         trap, error = int(row[hostcalls.TRAP_POINTER]), int(row[hostcalls.ERROR_POINTER])
         row[hostcalls.TRAP_POINTER] = row[hostcalls.ERROR_POINTER] = 0
         if trap:
-            pointer = ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t))
-            return wasmtime.Trap._from_ptr(pointer)
+            return wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t)))
         if error:
-            pointer = ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))
-            return wasmtime.WasmtimeError._from_ptr(pointer)
+            return wasmtime.WasmtimeError._from_ptr(
+                ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))
+            )
         return None
 
 
@@ -98,7 +98,7 @@ def load() -> Native | None:
 
 @lru_cache(maxsize=1)
 def _load() -> tuple[Native | None, str]:
-    if numba.config.DISABLE_JIT:
+    if numba.core.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at run time
         return None, "ordinary path: numba is switched off (NUMBA_DISABLE_JIT)"
     try:
         _check()

@@ -9,7 +9,8 @@ of modules that have no step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
 
@@ -49,6 +50,7 @@ class SimNodes:
     `wake_ms` [n] virtual time of the next run;
     `trap` [n] TrapKind of a stopped guest, 0 while it runs;
     `online` [n] 0: `mqtt_publish` answers OFFLINE (write);
+    `rows` [n, ROW] everything above, with the columns of `guest.hostcalls`;
     `config` [n, 3] dry, wet and limit counts for `get_config` (write).
     """
 
@@ -100,7 +102,7 @@ class SimNodes:
         for values in self._parameters:
             self._check_parameters(values)
         rows = self._host.rows
-        self._rows = rows
+        self.rows = rows
         self.outputs = rows[:, hostcalls.OUTPUTS : hostcalls.OUTPUTS + len(profile.pins)]
         self.wake_ms = rows[:, hostcalls.WAKE]
         self.trap = rows[:, hostcalls.TRAP]
@@ -110,7 +112,7 @@ class SimNodes:
         rows[:, hostcalls.READINGS : hostcalls.READINGS + 4] = int(ErrorCode.UNAVAILABLE)
         native = fastpath.load() if path == "fast" else None
         self._native_step = native.step if native is not None else None
-        self._address = self._host.address
+        self.address = self._host.address
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,7 +134,7 @@ class SimNodes:
 
     def _boot(self, time_ms: int, zone: int) -> None:
         self._end_thread(zone)
-        host, row = self._host, self._rows[zone]
+        host, row = self._host, self.rows[zone]
         hostcalls.put_boot(row, host.tape_for_run(zone), time_ms)
         row[hostcalls.TIME] = time_ms
         row[hostcalls.DELAYED] = 0
@@ -160,14 +162,14 @@ class SimNodes:
         try:
             if self._native_step is None:
                 return self._step_ordinary(time_ms, readings)
-            packed = self._native_step(self._address, time_ms, readings)
+            packed = self._native_step(self.address, self.rows, time_ms, readings)
         finally:
             host.busy = False
         if packed >> 24:
             if packed < 0:
                 raise _wrong_shape(readings, self.n)
             if (packed >> 24) & 0xFFFFFF:
-                self._collect_traps()
+                self.collect_traps()
             if packed >> 48:
                 host.grow_tapes()
         return packed & 0xFFFFFF
@@ -177,7 +179,7 @@ class SimNodes:
             raise _wrong_shape(readings, self.n)
         host, stepped = self._host, 0
         for zone in range(self.n):
-            row = self._rows[zone]
+            row = self.rows[zone]
             if row[hostcalls.TRAP] or row[hostcalls.WAKE] > time_ms:
                 continue
             stepped += 1
@@ -194,12 +196,28 @@ class SimNodes:
         return stepped
 
     def _finish(self, zone: int, function: str, result: int) -> None:
-        row = self._rows[zone]
+        row = self.rows[zone]
         hostcalls.finish(row, self._host.tapes[zone], result, 0 if function == "init" else 1)
         if row[hostcalls.TRAP]:
             self._host.keep_trap(zone, function, TrapKind.GUEST_FAULT, None)
 
-    def _collect_traps(self) -> None:
+    # For a loop of its own around the native step
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While native code steps guests from elsewhere (`rows`, `address`): deadlines are kept."""
+        self._host.enter()
+        try:
+            yield
+        finally:
+            self._host.busy = False
+
+    def grow_tapes(self) -> None:
+        """Make room for more records in every tape buffer."""
+        self._host.grow_tapes()
+
+    def collect_traps(self) -> None:
+        """Turn what stopped guests in native code into errors, see `trap_error`."""
         for zone in np.flatnonzero(self.trap):
             if int(zone) not in self._host.traps:
                 error = self._host.take_native_error(int(zone))
@@ -209,7 +227,7 @@ class SimNodes:
 
     def _resume(self, zone: int) -> None:
         """Run `main` until it delays, returns or is stopped."""
-        host, row = self._host, self._rows[zone]
+        host, row = self._host, self.rows[zone]
         thread = self._threads.get(zone)
         if thread is None:
 
@@ -293,7 +311,7 @@ class SimNodes:
             raise ParameterError(f"parameter {parameter}: the guest has none")
         self._host.tape_for_run(zone)
         result = int(self._host.call(zone, "param_set", parameter, value))
-        hostcalls.put_param_set(self._rows[zone], self._host.tapes[zone], parameter, value, result)
+        hostcalls.put_param_set(self.rows[zone], self._host.tapes[zone], parameter, value, result)
         return result
 
     def _check_parameters(self, values: Mapping[int, int]) -> None:
@@ -317,8 +335,8 @@ class SimNodes:
 
     def drain_tape(self, zone: int) -> bytes:
         """The records since the last call."""
-        used = int(self._rows[zone, hostcalls.POSITION])
-        self._rows[zone, hostcalls.POSITION] = 0
+        used = int(self.rows[zone, hostcalls.POSITION])
+        self.rows[zone, hostcalls.POSITION] = 0
         return self._host.tapes[zone, :used].tobytes()
 
     def trap_error(self, zone: int) -> Trap | None:
@@ -327,7 +345,7 @@ class SimNodes:
 
     def ever_set(self, zone: int) -> dict[int, int]:
         """State of every pin the guest ever set since it booted, by pin."""
-        mask = int(self._rows[zone, hostcalls.EVER_SET])
+        mask = int(self.rows[zone, hostcalls.EVER_SET])
         return {
             pin: int(self.outputs[zone, k])
             for k, pin in enumerate(self._profile.pins)
@@ -372,7 +390,6 @@ class WasmtimeNode:
         self._config = config
         self._path = path
         self._boot_id = 0
-        self._time_ms = 0
         self._readings = np.zeros((1, 4), dtype=np.int32)
         self.nodes = self._load(module, parameters or {})
 
@@ -388,12 +405,7 @@ class WasmtimeNode:
         )
 
     def birth(self) -> Birth:
-        """Start the guest and say who the node is; raises Trap if it does not start."""
-        self._boot_id += 1
-        self.nodes.boot(self._time_ms)
-        trap = self.nodes.trap_error(0)
-        if trap is not None:
-            raise trap
+        """Who the node is."""
         info = self.nodes.info
         return Birth(
             guest_sha256=info.sha256,
@@ -405,14 +417,24 @@ class WasmtimeNode:
             boot_id=self._boot_id,
         )
 
-    def step(self, time_ms: int, readings: Readings) -> StepResult:
+    def boot(self, time_ms: int) -> StepResult:
+        """Start the guest afresh."""
+        self._boot_id += 1
+        self.nodes.boot(time_ms)
+        return self._result(time_ms)
+
+    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
         """Inject readings and run the guest once."""
         nodes = self.nodes
-        self._time_ms = time_ms
         if nodes.trap[0] == 0 and nodes.wake_ms[0] < hostcalls.NEVER_MS:
             nodes.wake_ms[0] = time_ms
+        nodes.online[0] = online
         self._readings[0] = readings
         nodes.step(time_ms, self._readings)
+        return self._result(time_ms)
+
+    def _result(self, time_ms: int) -> StepResult:
+        nodes = self.nodes
         records = nodes.drain_tape(0)
         publications, logs = [], []
         for record in tape.iter_records(records):

@@ -94,7 +94,8 @@ TAPE_CAPACITY: Final = TAPE_ADDRESS + 1
 TAPE_ROOM: Final = TAPE_CAPACITY + 1  # the most that one run can write
 PREFIX_ADDRESS: Final = TAPE_ROOM + 1
 PREFIX_LENGTH: Final = PREFIX_ADDRESS + 1
-ROW: Final = PREFIX_LENGTH + 1
+USED: Final = PREFIX_LENGTH + 1  # instructions of the last run
+ROW: Final = USED + 1
 
 OK: Final = int(ErrorCode.OK)
 INVALID: Final = int(ErrorCode.INVALID)
@@ -421,7 +422,7 @@ def now_s(z: Row, tape: Bytes) -> int:
     """Virtual seconds since 1970, as i32."""
     if not _enter(z, CALL_NOW_S):
         return 0
-    result = (z[TIME] + z[DELAYED]) // 1000
+    result = int((z[TIME] + z[DELAYED]) // 1000)
     result = ((result + 0x80000000) & 0xFFFFFFFF) - 0x80000000
     _put_call(z, tape, CALL_NOW_S, result)
     return result
@@ -439,7 +440,7 @@ def topic_allowed(memory: Bytes, start: int, size: int, prefix: Bytes) -> bool:
     dots = 0  # of which dots
     slashes = 0
     for k in range(size + 1):
-        c = 0x2F if k == size else memory[start + k]
+        c = 0x2F if k == size else int(memory[start + k])
         if c == 0x2F:
             if level == 0 or (dots == level and level <= 2):
                 return False

@@ -84,7 +84,7 @@ class Instances:
         if path == "fast" and self._native is None:
             raise GuestError(f"no fast path: {fastpath.status()[1]}")
         self._make_rows(tape)
-        self._linker = self._link()
+        self._linker = self._link(0)
         watchdog.watch(self)
 
     # Arrays
@@ -103,12 +103,10 @@ class Instances:
             np.frombuffer(bytearray(_prefixes(self._profile, name)), dtype=np.uint8)
             for name in self.names
         ]
-        self._header = np.zeros(native.HEADER, dtype=np.int64)
-        self._header[native.NAMES :] = np.frombuffer(native.HEADER_NAMES, dtype=np.int64)
-        self._header[native.ZONES] = n
-        self._rows_address = self.rows.ctypes.data
-        self._header[native.ROWS_ADDRESS] = self._rows_address
-        self.address = self._header.ctypes.data
+        self._headers = np.zeros((n, native.HEADER), dtype=np.int64)
+        self._headers[:, native.NAMES :] = np.frombuffer(native.HEADER_NAMES, dtype=np.int64)
+        self._headers[:, native.CURRENT] = self.rows.ctypes.data + 8 * hostcalls.ROW * np.arange(n)
+        self.address = self._headers.ctypes.data
         """Of the header that native code works with."""
         rows, pins = self.rows, self._profile.pins
         rows[:, hostcalls.WAKE] = hostcalls.NEVER_MS
@@ -146,18 +144,20 @@ class Instances:
         """The tape buffer of a guest, with room for one run."""
         if self.rows[zone, hostcalls.POSITION] + self._room > self.tapes.shape[1]:
             self.grow_tapes()
-        return self.tapes[zone]
+        buffer: npt.NDArray[np.uint8] = self.tapes[zone]
+        return buffer
 
     # Linking
 
-    def _link(self) -> wasmtime.Linker:
+    def _link(self, zone: int) -> wasmtime.Linker:
+        """The host calls of one guest; on the ordinary path they find it by `select`."""
         linker = wasmtime.Linker(engine())
         for name, (params, results) in IMPORTS.items():
             ty = wasmtime.FuncType(
                 [_TYPES[letter]() for letter in params], [_TYPES[letter]() for letter in results]
             )
             if self._native is not None:
-                self._native.define(linker, name, ty, self.address)
+                self._native.define(linker, name, ty, self.address + 8 * native.HEADER * zone)
             else:
                 callback = _callback(ref(self), name, bool(results))
                 linker.define_func(IMPORT_MODULE, name, ty, callback, access_caller=True)
@@ -203,7 +203,8 @@ class Instances:
         self.renew(zone, store)
         self.select(zone)
         try:
-            instance = self._linker.instantiate(store, self._module)
+            linker = self._linker if self._native is None else self._link(zone)
+            instance = linker.instantiate(store, self._module)
         except (wasmtime.Trap, _Stopped) as error:
             store.close()
             raise self.stopped(zone, "start", error) from None
@@ -236,7 +237,6 @@ class Instances:
     def select(self, zone: int) -> None:
         """Host calls are for this guest now."""
         self._current = zone
-        self._header[native.CURRENT] = self._rows_address + zone * 8 * hostcalls.ROW
 
     def renew(self, zone: int, store: wasmtime.Store | None = None) -> None:
         """Fuel and deadline for one run."""
@@ -377,7 +377,7 @@ def _memory(caller: wasmtime.Caller) -> npt.NDArray[np.uint8]:
     memory = caller.get("memory")
     if not isinstance(memory, wasmtime.Memory) or memory.data_len(caller) == 0:
         return _NO_MEMORY
-    return np.frombuffer(memory.get_buffer_ptr(caller), dtype=np.uint8)
+    return np.frombuffer(memoryview(memory.get_buffer_ptr(caller)).cast("B"), dtype=np.uint8)
 
 
 def _backtrace(error: BaseException | None) -> tuple[str, ...]:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numba
+import numba.core.cgutils
+import numba.extending
 import numpy as np
 import numpy.typing as npt
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from guest.hostcalls import (
     CONTEXT,
@@ -36,6 +35,7 @@ from guest.hostcalls import (
     TRAP_KINDS,
     TRAP_OTHER,
     TRAP_POINTER,
+    USED,
     WAKE,
     Bytes,
     Row,
@@ -54,58 +54,73 @@ from guest.hostcalls import (
 )
 from guest.jit import njit
 
-__all__ = ["C_FUNCTIONS", "native_callbacks", "native_step"]
+__all__ = ["C_FUNCTIONS", "native_callbacks", "native_step", "step_zone", "tape_of"]
 
-# Columns of the header that the native code shares: one for all zones of a host.
-CURRENT: Final = 0  # address of the row of the running guest
-ZONES: Final = 1
-ROWS_ADDRESS: Final = 2
-ARGUMENTS: Final = 3  # two wasmtime_val_raw_t, 16 bytes each
-EXTERN: Final = 7  # wasmtime_extern_t, 32 bytes
-TRAP_OUT: Final = 11
-CODE: Final = 12
-NAMES: Final = 13  # "memory" and "levada", the text of our traps
-HEADER: Final = 15
+# Columns of the header of one guest: what native code hands to wasmtime by address.  Each guest has
+# its own, so that guests can run on several threads.
+CURRENT: Final = 0  # address of the guest's row
+ARGUMENTS: Final = 1  # two wasmtime_val_raw_t, 16 bytes each
+EXTERN: Final = 5  # wasmtime_extern_t, 32 bytes
+TRAP_OUT: Final = 9
+CODE: Final = 10
+FUEL_LEFT: Final = 11
+NAMES: Final = 12  # "memory" and "levada", the text of our traps
+HEADER: Final = 14
 HEADER_NAMES: Final = b"memory\0\0levada\0\0"
 
-_I64 = types.int64
-_PTR = types.voidptr
+_numba: Any = numba  # its types do not know what native code is made of
+_I64: Any = _numba.types.int64
+_U8: Any = _numba.types.uint8
+_PTR: Any = _numba.types.voidptr
+_VOID: Any = _numba.types.void
+_carray: Any = _numba.carray
+_external: Any = _numba.types.ExternalFunction
 
-C_FUNCTIONS: Final = {
+C_FUNCTIONS: Final[dict[str, Any]] = {
     "wasmtime_context_set_fuel": _I64(_I64, _I64),
-    "wasmtime_context_set_epoch_deadline": types.void(_I64, _I64),
+    "wasmtime_context_get_fuel": _I64(_I64, _I64),
+    "wasmtime_context_set_epoch_deadline": _VOID(_I64, _I64),
     "wasmtime_func_call_unchecked": _I64(_I64, _I64, _I64, _I64, _I64),
     "wasmtime_trap_new": _I64(_I64, _I64),
-    "wasmtime_trap_code": types.uint8(_I64, _I64),
+    "wasmtime_trap_code": _U8(_I64, _I64),
     "wasmtime_memory_data": _I64(_I64, _I64),
     "wasmtime_memory_data_size": _I64(_I64, _I64),
     "wasmtime_caller_context": _I64(_PTR),
-    "wasmtime_caller_export_get": types.uint8(_PTR, _I64, _I64, _I64),
+    "wasmtime_caller_export_get": _U8(_PTR, _I64, _I64, _I64),
 }
 
-_set_fuel, _set_deadline, _call, _trap_new, _trap_code, _data, _data_size, _context, _export = (
-    types.ExternalFunction(name, signature) for name, signature in C_FUNCTIONS.items()
-)
+(
+    _set_fuel,
+    _get_fuel,
+    _set_deadline,
+    _call,
+    _trap_new,
+    _trap_code,
+    _data,
+    _data_size,
+    _context,
+    _export,
+) = (_external(name, signature) for name, signature in C_FUNCTIONS.items())
 
 
-@intrinsic  # type: ignore[misc]  # numba has no types
+@_numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _pointer(typing_context: Any, address: Any) -> Any:
     """The integer as a C pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        return builder.inttoptr(arguments[0], _numba.core.cgutils.voidptr_t)
 
     return _PTR(_I64), generate
 
 
 @njit
 def _ints(address: int, size: int) -> Row:
-    return numba.carray(_pointer(address), (size,), np.int64)  # type: ignore[no-any-return]
+    return _carray(_pointer(address), (size,), np.int64)  # type: ignore[no-any-return]
 
 
 @njit
 def _bytes(address: int, size: int) -> Bytes:
-    return numba.carray(_pointer(address), (size,), np.uint8)  # type: ignore[no-any-return]
+    return _carray(_pointer(address), (size,), np.uint8)  # type: ignore[no-any-return]
 
 
 @njit
@@ -133,83 +148,89 @@ def _native_trap(header: Row, z: Row) -> int:
     return _trap_new(header.ctypes.data + 8 * (NAMES + 1), 6)  # type: ignore[no-any-return]
 
 
+@njit
+def _argument(raw: Any, k: int) -> int:
+    """Argument of a host call; values are 16 bytes apart."""
+    return np.int64(raw[4 * k])  # type: ignore[return-value]  # compiled: a plain integer
+
+
 def native_callbacks() -> dict[str, int]:
     """Addresses of the host calls as `wasmtime_func_unchecked_callback_t`, by import name."""
-    callback = numba.cfunc(_I64(_PTR, _PTR, _PTR, types.uint64), cache=True)
+    callback = _numba.cfunc(_I64(_PTR, _PTR, _PTR, _numba.types.uint64), cache=True)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_read_sensor(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        raw[0] = read_sensor(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        raw[0] = read_sensor(z, tape, _argument(raw, 0))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_set_output(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        set_output(z, tape, np.int64(raw[0]), np.int64(raw[4]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        set_output(z, tape, _argument(raw, 0), _argument(raw, 1))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_get_config(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        raw[0] = get_config(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        raw[0] = get_config(z, tape, _argument(raw, 0))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_mqtt_publish(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
         prefix = _bytes(z[PREFIX_ADDRESS], z[PREFIX_LENGTH])
         memory = _native_memory(header, z, caller)
-        raw[0] = mqtt_publish(z, tape, memory, prefix, np.int64(raw[0]), np.int64(raw[4]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        raw[0] = mqtt_publish(z, tape, memory, prefix, _argument(raw, 0), _argument(raw, 1))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_wasm_log(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        wasm_log(z, tape, _native_memory(header, z, caller), np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        wasm_log(z, tape, _native_memory(header, z, caller), _argument(raw, 0))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_log_int(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        log_int(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        log_int(z, tape, _argument(raw, 0))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_delay_ms(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-        delay_ms(z, tape, np.int64(raw[0]))
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        delay_ms(z, tape, _argument(raw, 0))
+        return _native_trap(header, z)
 
-    @callback
+    @callback  # type: ignore[untyped-decorator]
     def c_now_s(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = numba.carray(env, (HEADER,), np.int64)
+        header = _carray(env, (HEADER,), np.int64)
         z = _ints(header[CURRENT], ROW)
-        raw = numba.carray(args, (8,), np.int32)
+        raw = _carray(args, (8,), np.int32)
         tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
         raw[0] = now_s(z, tape)
-        return _native_trap(header, z)  # type: ignore[no-any-return]
+        return _native_trap(header, z)
 
     return {
         "read_sensor": c_read_sensor.address,
@@ -223,56 +244,83 @@ def native_callbacks() -> dict[str, int]:
     }
 
 
-def native_step() -> Callable[[int, int, npt.NDArray[np.int32]], int]:
-    """The loop over zones: `(header address, time_ms, readings[n, 4]) -> packed`.
+@njit
+def tape_of(z: Row) -> Bytes:
+    """The tape buffer of a guest."""
+    return _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+
+
+@njit
+def step_zone(address: int, z: Row, time_ms: int, readings: npt.NDArray[np.int32]) -> None:
+    """Run the guest with row `z` once; `address` is that of its header."""
+    header = _ints(address, HEADER)
+    tape = tape_of(z)
+    inject(z, readings)
+    begin(z, tape, time_ms, 1)
+    header[TRAP_OUT] = 0
+    header[ARGUMENTS] = 0
+    _set_fuel(z[CONTEXT], z[FUEL])
+    _set_deadline(z[CONTEXT], z[TICKS])
+    error = _call(
+        z[CONTEXT],
+        header[CURRENT] + 8 * STEP,
+        address + 8 * ARGUMENTS,
+        1,
+        address + 8 * TRAP_OUT,
+    )
+    header[FUEL_LEFT] = 0
+    _get_fuel(z[CONTEXT], address + 8 * FUEL_LEFT)
+    z[USED] = z[FUEL] - header[FUEL_LEFT]
+    if error == 0 and header[TRAP_OUT] == 0:
+        result = ((header[ARGUMENTS] + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+        finish(z, tape, result, 1)
+        return
+    z[ERROR_POINTER] = error
+    z[TRAP_POINTER] = header[TRAP_OUT]
+    kind = z[TRAP]
+    if kind == 0:
+        kind = TRAP_OTHER
+        if header[TRAP_OUT] != 0 and _trap_code(header[TRAP_OUT], address + 8 * CODE):
+            code = header[CODE] & 0xFF
+            if code < len(TRAP_KINDS):
+                kind = TRAP_KINDS[code]
+    stop(z, tape, kind)
+
+
+def native_step() -> Callable[[int, npt.NDArray[np.int64], int, npt.NDArray[np.int32]], int]:
+    """The loop over zones: `(address of the headers, rows, time_ms, readings[n, 4]) -> packed`.
 
     Packed are the number of zones stepped, `<< 24` the number of traps, `<< 48` the number of
     tapes without room for another run; -1 if `readings` has the wrong shape.
     """
 
-    @numba.njit(  # type: ignore[misc]  # numba has no types
-        _I64(_I64, _I64, types.Array(types.int32, 2, "C")),
+    @_numba.njit(  # type: ignore[untyped-decorator]
+        _I64(
+            _I64,
+            _numba.types.Array(_I64, 2, "C"),
+            _I64,
+            _numba.types.Array(_numba.types.int32, 2, "C"),
+        ),
         cache=True,
         nogil=True,
     )
-    def step_zones(address: int, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
-        header = _ints(address, HEADER)
-        if readings.shape[0] != header[ZONES] or readings.shape[1] != 4:
+    def step_zones(
+        address: int,
+        rows: npt.NDArray[np.int64],
+        time_ms: int,
+        readings: npt.NDArray[np.int32],
+    ) -> int:
+        if readings.shape[0] != rows.shape[0] or readings.shape[1] != 4:
             return -1
         stepped = 0
         traps = 0
         full = 0
-        for zone in range(header[ZONES]):
-            row = header[ROWS_ADDRESS] + zone * (8 * ROW)
-            z = _ints(row, ROW)
+        for zone in range(rows.shape[0]):
+            z = rows[zone]
             if z[TRAP] != 0 or z[WAKE] > time_ms:
                 continue
             stepped += 1
-            tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
-            inject(z, readings[zone])
-            begin(z, tape, time_ms, 1)
-            header[CURRENT] = row
-            header[TRAP_OUT] = 0
-            header[ARGUMENTS] = 0
-            _set_fuel(z[CONTEXT], z[FUEL])
-            _set_deadline(z[CONTEXT], z[TICKS])
-            error = _call(
-                z[CONTEXT], row + 8 * STEP, address + 8 * ARGUMENTS, 1, address + 8 * TRAP_OUT
-            )
-            if error == 0 and header[TRAP_OUT] == 0:
-                result = ((header[ARGUMENTS] + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-                finish(z, tape, result, 1)
-            else:
-                z[ERROR_POINTER] = error
-                z[TRAP_POINTER] = header[TRAP_OUT]
-                kind = z[TRAP]
-                if kind == 0:
-                    kind = TRAP_OTHER
-                    if header[TRAP_OUT] != 0 and _trap_code(header[TRAP_OUT], address + 8 * CODE):
-                        code = header[CODE] & 0xFF
-                        if code < len(TRAP_KINDS):
-                            kind = TRAP_KINDS[code]
-                stop(z, tape, kind)
+            step_zone(address + 8 * HEADER * zone, z, time_ms, readings[zone])
             if z[TRAP] != 0:
                 traps += 1
             if z[POSITION] + z[TAPE_ROOM] > z[TAPE_CAPACITY]:

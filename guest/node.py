@@ -55,10 +55,16 @@ class Node(Protocol):
     """One node.  A device that is gone or answers nonsense raises `hil.errors.LinkError`."""
 
     def birth(self) -> Birth:
-        """Who the node is; also (re)starts the guest: `init` has run when this returns."""
+        """Who the node is; runs nothing."""
 
-    def step(self, time_ms: int, readings: Readings) -> StepResult:
-        """Inject readings, run the guest once at `time_ms` (since 1970, virtual)."""
+    def boot(self, time_ms: int) -> StepResult:
+        """Start the guest afresh at `time_ms` (since 1970, virtual): instance, `init`, parameters.
+
+        The outputs are 0 before it, and stay so if the guest is stopped.
+        """
+
+    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+        """Inject readings and run the guest once; without `online` it cannot publish."""
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:
         """Set parameters by id, all or none; values read back from the guest.
@@ -67,7 +73,7 @@ class Node(Protocol):
         """
 
     def install(self, module: bytes) -> Birth:
-        """Replace the guest."""
+        """Replace the guest; it runs from the next `boot`."""
 
     def close(self) -> None:
         """Release the node; its valve is closed."""

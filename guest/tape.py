@@ -327,7 +327,7 @@ class TapeWriter:
         """Append the next records of a zone."""
         if records:
             self.digest.update(zone, records)
-            cbor2.dump([zone, zlib.compress(records, 6)], self._file)
+            cbor2.dump([zone, zlib.compress(records, 1)], self._file)
             self._file.flush()
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""The plant, its faults, the scenario file, and what runs them."""

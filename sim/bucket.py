@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from guest.jit import njit
 from sim.soil import F, FloatArray, Flux, Observed
 
 __all__ = ["Bucket", "advance_zones"]
@@ -211,7 +211,7 @@ def _checked(name: str, value: npt.ArrayLike, n: int) -> FloatArray:
     return np.broadcast_to(array, (n,)).copy()
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _observe_zone(
     p: FloatArray, s: FloatArray, observed: FloatArray
 ) -> None:  # pragma: no cover - compiled
@@ -232,7 +232,7 @@ def _observe_zone(
     observed[_O_HEAD_PROBE] = np.nan
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _observe(
     parameters: FloatArray, state: FloatArray, observed: FloatArray
 ) -> None:  # pragma: no cover - compiled
@@ -240,7 +240,7 @@ def _observe(
         _observe_zone(parameters[zone], state[zone], observed[zone])
 
 
-@njit(cache=True, nogil=True)
+@njit
 def advance_zones(
     dt_s: float,
     parameters: FloatArray,

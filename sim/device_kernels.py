@@ -7,28 +7,18 @@ index the arrays.  Nothing here allocates, and no function depends on another zo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import cos, exp, expm1, floor, isnan, log, pi, sqrt
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from guest.jit import njit
 from sim.energy import EP, E, W
 from sim.probe import ADC_MAX, KPA_PER_M, P, S
 from sim.seeds import Key
 from sim.soil import F, FloatArray, Observed
 from sim.valve import VP, V
-
-if TYPE_CHECKING:
-    _A = ParamSpec("_A")
-    _R = TypeVar("_R")
-
-    def njit(**_options: Any) -> Callable[[Callable[_A, _R]], Callable[_A, _R]]:
-        """What numba's decorator does to types: nothing."""
-        ...
-else:
-    from numba import njit
 
 __all__ = [
     "advance_power",
@@ -71,7 +61,7 @@ ZERO: Final = np.uint64(0)
 # --- noise ----------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit
 def philox(counter: np.uint64, key: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Four words of 32 random bits, a pure function of a 64-bit counter and a 64-bit key.
 
@@ -94,7 +84,7 @@ def philox(counter: np.uint64, key: np.uint64) -> tuple[np.uint64, np.uint64, np
     return c0, c1, c2, c3
 
 
-@njit(cache=True, nogil=True)
+@njit
 def gaussian(counter: int, key: np.uint64) -> float:
     """Standard normal deviate of a counter (not negative) and a key, after Box and Muller (1958).
 
@@ -110,7 +100,7 @@ def gaussian(counter: int, key: np.uint64) -> float:
 # --- probe ----------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit
 def soil_temperature(
     i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
 ) -> None:
@@ -122,14 +112,14 @@ def soil_temperature(
         state[i, S.TEMP_C] = air_c
 
 
-@njit(cache=True, nogil=True)
+@njit
 def soil_temperatures(dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray) -> None:
     """`soil_temperature` of all zones."""
     for i in range(state.shape[0]):
         soil_temperature(i, dt_s, air_c, parameters, state)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def probe_counts(
     i: int,
     time_ms: float,
@@ -176,7 +166,7 @@ def probe_counts(
     return int(counts)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def sample_probes(
     time_ms: float,
     observed: FloatArray,
@@ -202,7 +192,7 @@ def sample_probes(
 # --- valve ----------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit
 def set_open(i: int, time_ms: float, state: FloatArray) -> None:
     """Bring `OPEN` in line with position and fault at `time_ms`."""
     stuck = state[i, V.STUCK]
@@ -223,7 +213,7 @@ def set_open(i: int, time_ms: float, state: FloatArray) -> None:
         state[i, V.LONGEST_S] = max(state[i, V.LONGEST_S], run_s)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def settle_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArray) -> None:
     """Let everything happen that is due up to and including `time_ms`, in order."""
     while True:
@@ -246,7 +236,7 @@ def settle_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArr
             return
 
 
-@njit(cache=True, nogil=True)
+@njit
 def command_valve(
     i: int, time_ms: float, commanded: int, parameters: FloatArray, state: FloatArray
 ) -> None:
@@ -271,7 +261,7 @@ def command_valve(
     settle_valve(i, time_ms, parameters, state)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def command_valves(
     time_ms: float,
     commanded: npt.NDArray[np.int8],
@@ -283,7 +273,7 @@ def command_valves(
         command_valve(i, time_ms, commanded[i], parameters, state)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def next_valve_cut(t0_ms: float, t1_ms: float, state: FloatArray) -> float:
     """Earliest movement of a leaking valve after `t0_ms`, at most `t1_ms`."""
     cut_ms = t1_ms
@@ -295,7 +285,7 @@ def next_valve_cut(t0_ms: float, t1_ms: float, state: FloatArray) -> float:
     return cut_ms
 
 
-@njit(cache=True, nogil=True)
+@njit
 def valve_segment(
     i: int,
     t0_ms: float,
@@ -344,7 +334,7 @@ def valve_segment(
     return simple
 
 
-@njit(cache=True, nogil=True)
+@njit
 def valve_segments(
     t0_ms: float,
     t1_ms: float,
@@ -360,7 +350,7 @@ def valve_segments(
     return failed
 
 
-@njit(cache=True, nogil=True)
+@njit
 def read_meters(
     time_ms: int,
     wake_ms: npt.NDArray[np.int64],
@@ -377,7 +367,7 @@ def read_meters(
 # --- node energy ----------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit
 def cell_voltage(charge: float) -> float:
     """Open-circuit voltage [V] at a state of charge 0 .. 1; Chen and Rincon-Mora (2006), Eq. 2."""
     return (
@@ -387,7 +377,7 @@ def cell_voltage(charge: float) -> float:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
     """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
     capacity_mc = parameters[i, EP.CAPACITY_MC]
@@ -409,7 +399,7 @@ def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit
 def settle_powers(parameters: FloatArray, state: FloatArray) -> bool:
     """`settle_power` of all zones; true if any went off or on."""
     changed = False
@@ -418,7 +408,7 @@ def settle_powers(parameters: FloatArray, state: FloatArray) -> bool:
     return changed
 
 
-@njit(cache=True, nogil=True)
+@njit
 def advance_power(
     i: int,
     dt_s: float,
@@ -474,7 +464,7 @@ def advance_power(
     return settle_power(i, parameters, state)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def advance_powers(
     dt_s: float,
     radiation_w_m2: float,

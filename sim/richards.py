@@ -276,6 +276,11 @@ class Richards:
         """Time the model has reached."""
         return float(self._scalars[0, kernel.S_NOW])
 
+    @property
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Cells, scalars and settings by zone, and hydraulic tables, as the kernel takes them."""
+        return self._cells, self._scalars, self._settings, self._tables
+
     def advance(
         self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray
     ) -> None:
@@ -296,7 +301,7 @@ class Richards:
                 observed,
             )
         if zone >= 0:
-            self._raise(zone)
+            raise self.error(zone)
         self._forcing = forcing
 
     def observe(self, observed: FloatArray) -> None:
@@ -372,9 +377,10 @@ class Richards:
         results += [other.result() for other in others]
         return max(results)
 
-    def _raise(self, zone: int) -> None:
+    def error(self, zone: int) -> SoilError:
+        """Why a zone could not be solved."""
         s = self._scalars[zone]
-        raise SoilError(
+        return SoilError(
             f"no convergence with the shortest step of {kernel.SHORTEST_STEP_S} s: theta is off "
             f"by {s[kernel.S_ERROR_SIZE]:.3g}, permitted {kernel.TOLERANCE:g}",
             time_s=float(s[kernel.S_START]),

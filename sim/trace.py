@@ -1,22 +1,20 @@
 """The trace: time series of a run, one row per record time and zone.
 
 Rows are made as float64 by the field, kept and compared in the types of `COLUMNS`, and stored as
-Parquet.  The digest is SHA-256 over the little-endian bytes of every column of every chunk of
-rows, so that equal runs have equal digests whatever the Parquet library does.
+Parquet.  The digest is SHA-256 over the rows, one after the other, every value in its type, packed
+and little-endian, so that equal runs have equal digests whatever the Parquet library does.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["COLUMNS", "INDEX", "Trace", "TraceWriter", "read_trace"]
 
@@ -68,8 +66,14 @@ COLUMNS: Final[dict[str, tuple[str, str, str]]] = {
 INDEX: Final[dict[str, int]] = {name: i for i, name in enumerate(COLUMNS)}
 """Name -> column of the float64 rows that the field makes."""
 
-Trace = dict[str, npt.NDArray[np.generic]]
-"""Column name -> values, all rows in the order of the file (zone by zone within a chunk)."""
+Trace = Mapping[str, npt.NDArray[np.generic]]
+"""Column name -> values, rows sorted by zone, then time."""
+
+ROW: Final = np.dtype([(name, "<" + kind) for name, (kind, _, _) in COLUMNS.items()])
+"""A row as it is hashed: packed."""
+CHUNK_ROWS: Final = 1 << 16
+"""Rows are gathered up to this number: a Parquet row group of one day would cost more than the
+day."""
 
 
 class TraceWriter:
@@ -96,24 +100,41 @@ class TraceWriter:
         )
         self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._hash = hashlib.sha256()
+        self._waiting: list[npt.NDArray[np.float64]] = []
+        self._waiting_rows = 0
         self.rows = 0
 
     def write(self, rows: npt.NDArray[np.float64]) -> None:
         """Append rows of shape (rows, len(COLUMNS))."""
+        self._waiting.append(rows)
+        self._waiting_rows += len(rows)
+        if self._waiting_rows >= CHUNK_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring everything appended so far to the file."""
+        if not self._waiting_rows:
+            return
+        rows = np.concatenate(self._waiting)
+        packed = np.empty(len(rows), ROW)
         columns = []
-        for i, (kind, _, _) in enumerate(COLUMNS.values()):
-            column = rows[:, i].astype("<" + kind)
-            self._hash.update(column.tobytes())
-            columns.append(column)
+        for i, name in enumerate(COLUMNS):
+            packed[name] = rows[:, i]
+            columns.append(np.ascontiguousarray(packed[name]))
+        self._hash.update(packed.data)
         self._file.write_table(self._pa.table(columns, schema=self._schema))
         self.rows += len(rows)
+        self._waiting.clear()
+        self._waiting_rows = 0
 
     def digest(self) -> str:
         """SHA-256 of everything written so far, hexadecimal."""
+        self.flush()
         return self._hash.hexdigest()
 
     def close(self) -> None:
         """Finish the file."""
+        self.flush()
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -128,11 +149,36 @@ class TraceWriter:
         self.close()
 
 
-def read_trace(path: Path) -> Trace:
-    """Read a trace written by `TraceWriter`, rows sorted by zone, then time."""
-    import pyarrow.parquet as pq
+class _Columns(Mapping[str, npt.NDArray[np.generic]]):
+    """The columns of a file, each read when first asked for."""
 
-    table: pa.Table = pq.read_table(path)
-    columns: Trace = {name: table[name].to_numpy() for name in table.column_names}
-    order = np.lexsort((columns["time_ms"], columns["zone"]))
-    return {name: values[order] for name, values in columns.items()}
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(path)
+        self._names: list[str] = self._file.schema_arrow.names
+        self._known: dict[str, npt.NDArray[np.generic]] = {}
+        zone, time_ms = self._read("zone"), self._read("time_ms")
+        self._order = np.lexsort((time_ms, zone))
+
+    def _read(self, name: str) -> npt.NDArray[np.generic]:
+        values: npt.NDArray[np.generic] = self._file.read([name])[name].to_numpy()
+        return values
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+        if name not in self._known:
+            if name not in self._names:
+                raise KeyError(name)
+            self._known[name] = self._read(name)[self._order]
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a trace written by `TraceWriter`; columns are read when first asked for."""
+    return _Columns(path)

@@ -37,7 +37,7 @@ def missing(python_only: bool) -> list[str]:
 
 def main() -> int:
     """Exit code 0 if everything is there afterwards."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - it may be run by any Python
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
     python_only = "--python" in sys.argv[1:]

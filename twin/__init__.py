@@ -1,0 +1,1 @@
+"""What stands a device beside its simulation, and the command line."""

@@ -1,0 +1,66 @@
+"""The compiler's decorator, and a cache that notices a change in any compiled file.
+
+numba keys its cache by the file of the function alone: a kernel that calls another file's kernel
+would go on with the old one.  So the cache lives in a folder named after the text of all compiled
+files together.  This module must be imported before numba compiles anything, which is given by
+using its `njit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+from numba import config
+
+__all__ = ["CACHE", "compiled", "mark_compiled", "njit"]
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def _kernel_files() -> list[Path]:
+    """Files of ours that use this module's decorator."""
+    folders = (ROOT / "guest", ROOT / "sim")
+    return sorted(p for f in folders for p in f.glob("*.py") if b"guest.jit" in p.read_bytes())
+
+
+def _cache() -> Path:
+    text = hashlib.sha256()
+    for path in _kernel_files():
+        text.update(path.read_bytes())
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "levada" / text.hexdigest()[:16]
+
+
+CACHE: Final = Path(config.CACHE_DIR) if config.CACHE_DIR else _cache()
+"""Where compiled kernels are kept; NUMBA_CACHE_DIR overrides it."""
+config.CACHE_DIR = str(CACHE)
+
+if TYPE_CHECKING:
+    _A = ParamSpec("_A")
+    _R = TypeVar("_R")
+
+    def njit(function: Callable[_A, _R], /) -> Callable[_A, _R]:
+        """What the decorator does to types: nothing."""
+        ...
+else:
+    from functools import partial
+
+    from numba import njit as _njit
+
+    njit = partial(_njit, cache=True, nogil=True, error_model="numpy")
+
+
+def compiled() -> bool:
+    """Whether the kernels were compiled before, so that a run starts at once."""
+    return bool(config.DISABLE_JIT) or (CACHE / "complete").exists()
+
+
+def mark_compiled() -> None:
+    """Remember that everything a run needs is in the cache now."""
+    if not bool(config.DISABLE_JIT):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        (CACHE / "complete").touch()

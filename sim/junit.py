@@ -1,0 +1,41 @@
+"""Expectations as JUnit XML, for CI systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+__all__ = ["write_junit"]
+
+PROPERTIES: Final = (
+    "seed",
+    "guest_sha256",
+    "tape_digest",
+    "trace_digest",
+    "steps",
+    "irrigation_mm",
+    "balance_error_mm",
+    "partial",
+)
+
+
+def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
+    """One suite a run, one case an expectation, figures as properties."""
+    xml = JUnitXml("levada")
+    for summary in summaries:
+        suite = TestSuite(summary["scenario"])
+        for name in PROPERTIES:
+            suite.add_property(name, str(summary[name]))
+        for item in summary["expectations"]:
+            case = TestCase(item["name"], classname=summary["scenario"], time=0.0)
+            if not item["passed"]:
+                case.result = [Failure(item["detail"], "expectation")]
+            suite.add_testcase(case)
+        suite.time = summary["wall_s"]
+        suite.update_statistics()
+        xml.add_testsuite(suite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    xml.write(str(path), pretty=True)

@@ -1,0 +1,431 @@
+"""The plant of a run: weather, soils, probes, valves and supplies of all zones.
+
+Everything is in arrays and goes on in `sim.loop`, together with the guests that run in this
+process; this class fills the arrays from a scenario, hands them over, and is what faults, devices
+and the recorder act on.  `advance_to` must be called before anything is changed at an instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from os import cpu_count
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from guest import hostcalls
+from guest.abi import ErrorCode, TrapKind
+from guest.hostcalls import NEVER_MS
+from guest.node import Readings
+from sim import crop as crops
+from sim import loop, soils
+from sim.bucket import Bucket
+from sim.energy import NodePower, NodePowers, Range, esp32
+from sim.errors import SoilError
+from sim.faults import FaultEvent
+from sim.loop import Stop, T, Z
+from sim.probe import Probe, ProbeFault, Probes
+from sim.richards import Richards
+from sim.seeds import zone_keys
+from sim.soil import F, Observed, new_fluxes, new_forcing, new_observed
+from sim.trace import COLUMNS
+from sim.valve import Valve, ValveFault, Valves
+
+if TYPE_CHECKING:
+    from guest.host import SimNodes
+    from sim.scenario import ZoneConfig
+    from sim.scenario_model import Scenario
+    from sim.weather import Weather
+
+__all__ = ["Plant"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+ZONES_A_THREAD: Final = 16
+"""Fewer zones than this are not worth a second thread."""
+
+PROBE_FAULTS: Final = {
+    "probe-stuck": ProbeFault.STUCK,
+    "probe-drift": ProbeFault.DRIFT,
+    "probe-spike": ProbeFault.SPIKE,
+    "probe-open": ProbeFault.OPEN,
+}
+VALVE_FAULTS: Final = {
+    "valve-stuck-open": ValveFault.STUCK_OPEN,
+    "valve-stuck-closed": ValveFault.STUCK_CLOSED,
+    "valve-leak": ValveFault.LEAK,
+    "valve-clog": ValveFault.CLOG,
+}
+
+
+class Plant:
+    """The zones of a scenario under one weather.
+
+    `native` are the nodes that step inside the loop, zone `native_zones[k]` being its k-th.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        zones: Sequence[ZoneConfig],
+        weather: Weather,
+        native: SimNodes | None,
+        native_zones: Sequence[int],
+    ) -> None:
+        n = len(zones)
+        period = scenario.period
+        self.n = n
+        self.names = [zone.name for zone in zones]
+        self.start_ms = period.start_ms
+        self.end_ms = period.end_ms
+        self.record_ms = period.trace_s * 1000
+        self._native = native
+        self._native_zones = list(native_zones)
+
+        tables, indices = _forcing(zones, weather)
+        self._tables = tables
+        self._hours = np.column_stack(
+            (weather.temp_c, weather.solar_mj_m2 * (1e6 / 3600.0))
+        ).astype(np.float64)
+        zr_m = [float(tables[indices[i], 0, F.ZR_M]) for i in range(n)]
+        kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
+        row = _rows(kind)
+        of_bucket = [i for i in range(n) if kind[i] == 0]
+        of_richards = [i for i in range(n) if kind[i] == 1]
+        self.bucket: Bucket | None = None
+        self.richards: Richards | None = None
+        if of_bucket:
+            self.bucket = soils.bucket([zones[i] for i in of_bucket], [zr_m[i] for i in of_bucket])
+        if of_richards:
+            self.richards = Richards([soils.richards_profile(zones[i]) for i in of_richards])
+        self.richards_zones = of_richards
+        self._bucket_arrays = (
+            (self.bucket.parameters, self.bucket.layers) if self.bucket else _NO_BUCKET
+        )
+        self._richards_arrays = self.richards.arrays if self.richards else _NO_RICHARDS
+
+        names = self.names
+        self.probes = Probes(
+            [_probe(zone) for zone in zones],
+            keys=zone_keys(scenario.seed, "probe", names),
+            start_ms=self.start_ms,
+            temp_c=float(weather.temp_c[:24].mean()),
+        )
+        self.valves = Valves([_valve(zone) for zone in zones])
+        self.powers = NodePowers([_power(zone) for zone in zones])
+        self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
+        self.forcing = new_forcing(n)
+        self.fluxes = new_fluxes(n)
+        self.observed = new_observed(n)
+        self.totals: FloatArray = np.zeros((n, len(T)))
+        self.zones: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
+        z = self.zones
+        z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = self.start_ms
+        z[:, Z.WAKE_MS] = z[:, Z.BOOT_MS] = NEVER_MS
+        z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
+        restart = scenario.guest.restart
+        z[:, Z.RESTART_MS] = -1 if restart is None else round(restart.total_seconds() * 1000)
+        z[:, Z.TABLE] = indices
+        z[:, Z.SOIL] = kind
+        z[:, Z.SOIL_ROW] = row
+        z[:, Z.PCT] = z[:, Z.WHY] = -1
+        for k, zone in enumerate(self._native_zones):
+            z[zone, Z.NATIVE] = 1
+            z[zone, Z.HOST] = k
+        self._hosts = (
+            native.rows if native is not None else np.zeros((1, hostcalls.ROW), dtype=np.int64)
+        )
+        self._header = native.address if native is not None else 0
+        self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
+        self._first_observation(zr_m)
+        threads = min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
+        self._bounds = np.linspace(0, n, threads + 1).astype(int).tolist()
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self.storage_start_mm: FloatArray = self.observed[:, Observed.STORAGE_MM].copy()
+
+    def _first_observation(self, zr_m: Sequence[float]) -> None:
+        """What is to be seen before anything happened.
+
+        A soil knows roots only from forcing, so it is shown one second of it and set back.
+        """
+        for model, kind in ((self.bucket, 0), (self.richards, 1)):
+            if model is None:
+                continue
+            at = self.zones[:, Z.SOIL] == kind
+            n = int(at.sum())
+            before, after = new_observed(n), new_observed(n)
+            model.observe(before)
+            forcing = np.zeros((n, len(F)))
+            forcing[:, F.ZR_M] = np.array(zr_m)[at]
+            forcing[:, F.DEPLETION_FRACTION] = self._tables[
+                self.zones[at, Z.TABLE], 0, F.DEPLETION_FRACTION
+            ]
+            state = model.state()
+            model.advance(1.0, forcing, new_fluxes(n), after)
+            model.restore(state)
+            after[:, Observed.STORAGE_MM] = before[:, Observed.STORAGE_MM]
+            self.observed[at] = after
+        self.observed[:, Observed.KS] = 1.0
+        self.totals[:, T.ZR_M] = zr_m
+
+    # Time
+
+    def advance_to(self, until_ms: int) -> None:
+        """Bring every zone to `until_ms`; what happens at that instant itself is still to come.
+
+        Raises SoilError if a soil cannot be solved.
+        """
+        room = int((until_ms - self.zones[:, Z.NOW_MS].min()) // self.record_ms) + 3
+        used = int(self.zones[:, Z.ROW].max())
+        if used + room > self._rows.shape[1]:
+            grown = np.zeros((self.n, used + room, len(COLUMNS)))
+            grown[:, :used] = self._rows[:, :used]
+            self._rows = grown
+        while self._run(until_ms):
+            for i in np.flatnonzero(self.zones[:, Z.STOP] != Stop.DONE).tolist():
+                match Stop(int(self.zones[i, Z.STOP])):
+                    case Stop.BOOT:
+                        self.boot(i)
+                    case Stop.TAPE if self._native is not None:
+                        self._native.grow_tapes()
+                    case Stop.SOIL:
+                        self._raise_soil(i)
+                    case reason:
+                        raise AssertionError(f"zone {self.names[i]}: {reason.name}")
+        if self._native is not None:
+            self._native.collect_traps()
+
+    def _run(self, until_ms: int) -> int:
+        arguments = self._arguments(until_ms)
+        if self._native is None:
+            return self._run_split(arguments)
+        with self._native.running():
+            return self._run_split(arguments)
+
+    def _run_split(self, arguments: tuple[Any, ...]) -> int:
+        bounds = self._bounds
+        if self._pool is None:
+            return int(loop.run_zones(0, self.n, *arguments))
+        others = [
+            self._pool.submit(loop.run_zones, first, last, *arguments)
+            for first, last in pairwise(bounds[1:])
+        ]
+        return int(loop.run_zones(0, bounds[1], *arguments)) + sum(o.result() for o in others)
+
+    def _arguments(self, until_ms: int) -> tuple[Any, ...]:
+        return (
+            until_ms,
+            self.record_ms,
+            self.start_ms,
+            self.zones,
+            self.totals,
+            self._rows,
+            self._hours,
+            self._tables,
+            self.forcing,
+            self.fluxes,
+            self.observed,
+            *(
+                (self.bucket.parameters, self.bucket.layers)
+                if self.bucket is not None
+                else _NO_BUCKET
+            ),
+            *self._richards_arrays,
+            self.probes.parameters,
+            self.probes.state,
+            self.probes.keys,
+            self.valves.parameters,
+            self.valves.state,
+            self.powers.parameters,
+            self.powers.state,
+            self.powers.work,
+            self.readings,
+            self._hosts,
+            self._header,
+        )
+
+    def _raise_soil(self, i: int) -> None:
+        if self.richards is None:
+            raise AssertionError("the bucket always has a solution")
+        error = self.richards.error(int(self.zones[i, Z.SOIL_ROW]))
+        raise SoilError(error.detail, time_s=error.time_s, zone=i, cell=error.cell)
+
+    def finish(self) -> None:
+        """Write the last row, which stands for the end of the run."""
+        for i in range(self.n):
+            if self.zones[i, Z.NEXT_ROW_MS] == self.zones[i, Z.NOW_MS]:
+                loop.write_row(
+                    i,
+                    self.zones[i],
+                    self.totals,
+                    self.fluxes,
+                    self.observed,
+                    self.readings,
+                    self.probes.state,
+                    self.valves.state,
+                    self.powers.state,
+                    self._rows,
+                )
+        # a run that ended between two rows still counts all its water
+        self.totals[:, : self.fluxes.shape[1]] += self.fluxes
+        self.totals[:, T.ET0_MM] += self.totals[:, T.ROW_ET0_MM]
+        self.fluxes[:] = 0.0
+        self.totals[:, T.ROW_ET0_MM] = 0.0
+
+    def take_rows(self) -> FloatArray:
+        """Rows since the last call, zone by zone, shape (rows, columns of the trace)."""
+        counts = self.zones[:, Z.ROW]
+        rows = np.concatenate([self._rows[i, : counts[i]] for i in range(self.n)])
+        self.zones[:, Z.ROW] = 0
+        return rows
+
+    # Nodes
+
+    def sample(self, i: int) -> Readings:
+        """What the node of zone `i` reads now."""
+        loop.sample_zone(
+            i,
+            int(self.zones[i, Z.NOW_MS]),
+            self.observed,
+            self.probes.parameters,
+            self.probes.state,
+            self.probes.keys,
+            self.valves.state,
+            self.powers.state,
+            self.readings,
+        )
+        a, b, c, d = self.readings[i].tolist()
+        return a, b, c, d
+
+    def command(self, i: int, state: int) -> None:
+        """The node of zone `i` commands its valve now."""
+        from sim.device_kernels import command_valve
+
+        self.zones[i, Z.COMMANDED] = state
+        command_valve(
+            i,
+            float(self.zones[i, Z.NOW_MS]),
+            state,
+            self.valves.parameters,
+            self.valves.state,
+        )
+
+    def boot(self, i: int) -> None:
+        """Start the node of zone `i` afresh; its outputs are 0."""
+        z = self.zones[i]
+        z[Z.BOOT_MS] = NEVER_MS
+        self.command(i, 0)
+        self.probes.power_up(int(z[Z.NOW_MS]), [i])
+        if z[Z.NATIVE] == 0:
+            z[Z.TRAP] = TrapKind.NONE
+            z[Z.WAKE_MS] = z[Z.NOW_MS]  # the field boots it, then steps it
+            return
+        if self._native is None:
+            raise AssertionError("a native zone without its host")
+        k = int(z[Z.HOST])
+        self._native.boot(int(z[Z.NOW_MS] + z[Z.SKEW_MS]), [k])
+        z[Z.TRAP] = self._native.trap[k]
+        z[Z.WAKE_MS] = NEVER_MS if z[Z.TRAP] else self._native.wake_ms[k] - z[Z.SKEW_MS]
+        if z[Z.TRAP] and z[Z.RESTART_MS] > 0:
+            z[Z.BOOT_MS] = z[Z.NOW_MS] + z[Z.RESTART_MS]
+
+    # Faults
+
+    def apply(self, event: FaultEvent) -> None:
+        """Begin or end a fault now."""
+        i, active = event.zone_index, event.active
+        now_ms = int(self.zones[i, Z.NOW_MS])
+        z = self.zones[i]
+        magnitude = event.magnitude or 0.0
+        if event.kind in PROBE_FAULTS:
+            self.probes.set_fault(now_ms, i, PROBE_FAULTS[event.kind], active, magnitude)
+        elif event.kind in VALVE_FAULTS:
+            self.valves.set_fault(now_ms, i, VALVE_FAULTS[event.kind], active, magnitude)
+        elif event.kind == "reboot":
+            z[Z.BOOT_MS] = now_ms
+        elif event.kind == "brown-out":
+            z[Z.POWERED] = int(not active)
+            if active:
+                z[Z.WAKE_MS] = z[Z.BOOT_MS] = NEVER_MS
+                self.command(i, 0)
+            else:
+                z[Z.BOOT_MS] = now_ms
+        elif event.kind == "clock-skew":
+            z[Z.SKEW_MS] = round(magnitude * 1000.0) if active else 0
+        elif event.kind == "link-loss":
+            z[Z.ONLINE] = int(not active)
+        else:
+            raise AssertionError(f"fault {event.kind}")
+        bit = 1 << event.fault_index % 31
+        if active:
+            z[Z.FAULTS] |= bit
+        else:
+            z[Z.FAULTS] &= ~bit
+
+    def profile(self) -> list[tuple[int, FloatArray, FloatArray]]:
+        """(zone, depths [m], theta) of every zone whose soil has depth."""
+        if self.richards is None:
+            return []
+        depths, theta = self.richards.profile()
+        return [(zone, depths, theta[k]) for k, zone in enumerate(self.richards_zones)]
+
+    def close(self) -> None:
+        """Release threads and guests."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        if self._native is not None:
+            self._native.close()
+
+
+_NO_BUCKET: Final = (np.zeros((0, 8)), np.zeros((0, 10)))
+_NO_RICHARDS: Final = (
+    np.zeros((0, 1, 1)),
+    np.zeros((0, 1)),
+    np.zeros((0, 1)),
+    np.zeros((0, 1, 16)),
+)
+
+
+def _rows(kind: Sequence[int]) -> list[int]:
+    counts = [0, 0]
+    rows = []
+    for k in kind:
+        rows.append(counts[k])
+        counts[k] += 1
+    return rows
+
+
+def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
+    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
+    known: dict[str, int] = {}
+    tables, indices = [], []
+    for zone in zones:
+        key = zone.crop.model_dump_json()
+        if key not in known:
+            known[key] = len(tables)
+            grown = crops.season(soils.crop(zone.crop), weather, planting=zone.crop.planting, harvest=zone.crop.harvest)
+            tables.append(crops.forcing_by_hour(grown))
+        indices.append(known[key])
+    return np.array(tables), indices
+
+
+def _probe(zone: ZoneConfig) -> Probe:
+    return Probe(**dict(zone.probe))
+
+
+def _valve(zone: ZoneConfig) -> Valve:
+    values = dict(zone.valve)
+    del values["method"], values["wetted_fraction"]
+    return Valve(area_m2=zone.area_m2, **values)
+
+
+def _power(zone: ZoneConfig) -> NodePower:
+    values = dict(zone.energy)
+    board = {key: values.pop(key) for key in ("sleep", "cpu_mhz", "address", "board_ma")}
+    if board["board_ma"] is not None:
+        board["board_ma"] = Range(*[board["board_ma"]] * 3)
+    return NodePower(profile=esp32(**board), **values)

@@ -1,0 +1,516 @@
+"""Runs a scenario and leaves a run directory.
+
+    result = run_scenario(scenario, Path("runs/quickstart"))
+
+Where a guest runs is its zone's node.  `sim` nodes run here, in Wasmtime; others come from
+`make_node`, which `hil` supplies.  Equal scenarios, seeds and guests leave equal digests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from guest.host import SimNodes, WasmtimeNode
+from guest.jit import compiled, mark_compiled
+from guest.limits import PROFILES
+from guest.module import ModuleInfo, inspect
+from guest.node import Node
+from guest.tape import TapeWriter
+from sim import soils
+from sim import scenario as scenarios
+from sim import weather as weathers
+from sim.clock import WallClock, new_clock
+from sim.expect import evaluate
+from sim.faults import FAULTS, spans, timeline
+from sim.field import Field
+from sim.loop import T, Z
+from sim.plant import Plant
+from sim.probe import Probe, calibration
+from sim.problems import ScenarioError
+from sim.scenario import Document, ZoneConfig, expand
+from sim.scenario_model import Scenario
+from sim.soil import Observed
+from sim.trace import TraceWriter, read_trace
+from sim.valve import V
+
+__all__ = [
+    "DEFAULT_GUEST",
+    "NodeMaker",
+    "NodeSettings",
+    "Progress",
+    "Result",
+    "check",
+    "run_scenario",
+]
+
+DEFAULT_GUEST: Final = Path(__file__).resolve().parent.parent / "guest/irrigation/irrigation.wasm"
+FLUXES: Final = ("rain", "irrigation", "evaporation", "transpiration", "drainage", "runoff", "et0")
+
+Progress = Callable[[int, float, float, str], None]
+"""(time [ms since 1970], fraction done, simulated over wall-clock seconds, note)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """What a node outside the plant is given."""
+
+    zone: ZoneConfig
+    module: bytes
+    scenario: Scenario
+    config: tuple[int, int, int]
+    """Dry, wet and limit counts."""
+    parameters: dict[int, int]
+
+
+NodeMaker = Callable[[NodeSettings], Node]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run has left."""
+
+    path: Path
+    summary: dict[str, Any]
+    interrupted: bool
+
+
+def read_guest(scenario: Scenario) -> bytes:
+    """The module of a scenario."""
+    return Path(scenario.guest.file or DEFAULT_GUEST).read_bytes()
+
+
+def read_weather(scenario: Scenario) -> weathers.Weather:
+    """The weather of a scenario over its period; raises WeatherError."""
+    site, period, source = scenario.site, scenario.period, scenario.weather
+    where = weathers.Site(
+        name=site.name,
+        latitude_deg=site.latitude_deg,
+        longitude_deg=site.longitude_deg,
+        elevation_m=site.elevation_m,
+        utc_offset_h=site.utc_offset_h,
+        wind_height_m=site.wind_height_m,
+    )
+    if source.generator is None:
+        return weathers.read(
+            source.source,
+            where,
+            start=period.start,
+            end=period.end,
+            fill=source.fill,
+            time_zone=source.time_zone,
+            seed=scenario.seed,
+        )
+    from sim import generator
+
+    fitted = generator.fit(weathers.read(source.source, where, fill=source.fill))
+    return generator.generate(
+        fitted,
+        where,
+        start=period.start,
+        end=period.end,
+        seed=scenario.seed,
+        rain_factor=source.generator.rain_factor,
+        warming_c=source.generator.warming_c,
+    )
+
+
+def check(document: Document) -> ModuleInfo:
+    """Everything that can be said against a scenario beyond its file: guest, parameters, weather.
+
+    Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
+    """
+    info = inspect(
+        read_guest(document.scenario), budget=document.scenario.guest.limits()
+    )
+    problems = document.check_parameters({p.name: p for p in info.parameters})
+    if problems:
+        raise ScenarioError(problems)
+    read_weather(document.scenario)
+    return info
+
+
+def run_scenario(
+    scenario: Scenario,
+    path: Path,
+    *,
+    speed: float | None = None,
+    progress: Progress | None = None,
+    make_node: NodeMaker | None = None,
+    report: bool = True,
+) -> Result:
+    """Run a scenario into the directory `path`, which is made, or whose run is replaced.
+
+    Ctrl-C ends the run early and leaves what there is, marked partial.  Raises what `check` raises,
+    SoilError, and what the nodes raise.
+    """
+    tell = progress or (lambda *_: None)
+    if not compiled():
+        tell(scenario.period.start_ms, 0.0, 0.0, "compiling the plant (once, about half a minute)")
+    zones = expand(scenario)
+    module = read_guest(scenario)
+    info = inspect(module, budget=scenario.guest.limits())
+    weather = read_weather(scenario)
+    path.mkdir(parents=True, exist_ok=True)
+    for old in ("summary.json", "report.html", "profile.parquet"):
+        (path / old).unlink(missing_ok=True)
+    (path / "scenario.toml").write_text(
+        scenarios.dump(scenarios.pinned(scenario, info.sha256), path), encoding="utf-8"
+    )
+    run = _Run(scenario, zones, module, info, weather, path, make_node, tell, speed)
+    try:
+        interrupted = run.go()
+    finally:
+        run.close()
+    mark_compiled()
+    summary = run.summary(interrupted)
+    trace = read_trace(path / "trace.parquet")
+    summary["expectations"] = [
+        {
+            "name": o.name,
+            "passed": o.passed,
+            "detail": o.detail,
+            "time_ms": o.time_ms,
+            "zone": o.zone,
+        }
+        for o in evaluate(scenario, trace, zones, summary)
+    ]
+    (path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    if report:
+        from sim.report import write
+
+        write(path)
+    return Result(path=path, summary=summary, interrupted=interrupted)
+
+
+class _Run:
+    """One run on its way."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        zones: list[ZoneConfig],
+        module: bytes,
+        info: ModuleInfo,
+        weather: weathers.Weather,
+        path: Path,
+        make_node: NodeMaker | None,
+        progress: Progress,
+        speed: float | None,
+    ) -> None:
+        self.scenario = scenario
+        self.zones = zones
+        self.info = info
+        self.weather = weather
+        self._progress = progress
+        settings = [_settings(zone, module, info, scenario) for zone in zones]
+        native, outside = _nodes(settings, make_node)
+        self._native_zones = [i for i in range(len(zones)) if i not in outside]
+        self._native = native
+        self._nodes = outside
+        self.plant = Plant(scenario, zones, weather, native, self._native_zones)
+        self._clock = new_clock(speed)
+        self._trace = TraceWriter(path / "trace.parquet")
+        self._tape = TapeWriter(
+            path / "tape.cbor",
+            guest_sha256=info.sha256,
+            zones=[zone.name for zone in zones],
+            start_ms=scenario.period.start_ms,
+        )
+        self._outside_tapes: dict[int, list[bytes]] = {i: [] for i in outside}
+        self._profile_path = path / "profile.parquet"
+        self._profiles: list[tuple[int, int, Any, Any]] = []
+        self.field = Field(
+            self._clock,
+            self.plant,
+            faults=timeline(scenario, zones),
+            nodes=outside,
+            keep=lambda zone, tape: self._outside_tapes[zone].append(tape),
+            recorder=self._record,
+            slice_s=86_400 if speed is None else scenario.period.step_s,
+        )
+        self._wall_s = 0.0
+
+    def go(self) -> bool:
+        """Let it happen; true if it was interrupted."""
+        self._started = perf_counter()
+        try:
+            self.field.run()
+        except KeyboardInterrupt:
+            self.plant.finish()
+            self._record(int(self.plant.zones[:, Z.NOW_MS].min()))
+            interrupted = True
+        else:
+            interrupted = False
+        self._wall_s = perf_counter() - self._started
+        return interrupted
+
+    def _record(self, now_ms: int) -> None:
+        plant = self.plant
+        self._trace.write(plant.take_rows())
+        if self._native is not None:
+            for k, zone in enumerate(self._native_zones):
+                self._tape.add(zone, self._native.drain_tape(k))
+        for zone, parts in self._outside_tapes.items():
+            self._tape.add(zone, b"".join(parts))
+            parts.clear()
+        for zone, depths, theta in plant.profile():
+            self._profiles.append((now_ms, zone, depths, theta.copy()))
+        wall_s = max(perf_counter() - self._started, 1e-9)
+        done_ms = now_ms - plant.start_ms
+        self._progress(
+            now_ms, done_ms / (plant.end_ms - plant.start_ms), done_ms / 1000.0 / wall_s, ""
+        )
+
+    def close(self) -> None:
+        """Close files and nodes."""
+        self._trace.close()
+        self._tape.close()
+        self.plant.close()
+        for node in self._nodes.values():
+            node.close()
+        if self._profiles:
+            times, owners, depths, theta = zip(*self._profiles, strict=True)
+            cells = len(depths[0])
+            pq.write_table(
+                pa.table(
+                    {
+                        "time_ms": np.repeat(np.array(times, "i8"), cells),
+                        "zone": np.repeat(np.array(owners, "i2"), cells),
+                        "depth_m": np.concatenate(depths).astype("f4"),
+                        "theta": np.concatenate(theta).astype("f4"),
+                    }
+                ),
+                self._profile_path,
+            )
+
+    # Summary
+
+    def summary(self, interrupted: bool) -> dict[str, Any]:
+        """The content of summary.json, without expectations."""
+        scenario, plant = self.scenario, self.plant
+        days = float(plant.zones[:, Z.NOW_MS].min() - plant.start_ms) / 86_400_000
+        zones = [self._zone(i) for i in range(plant.n)]
+        areas = np.array([zone.area_m2 for zone in self.zones])
+
+        def mean(key: str) -> float:
+            return float(np.average([zone[key] for zone in zones], weights=areas))
+
+        balance = max((zone["balance_error_mm"] for zone in zones), key=abs)
+        energy = plant.powers.report()
+        return {
+            "scenario": scenario.name,
+            "title": scenario.title,
+            "seed": scenario.seed,
+            "guest_sha256": self.info.sha256,
+            "tape_digest": self._tape.digest.hexdigest(),
+            "trace_digest": self._trace.digest(),
+            "partial": interrupted,
+            "start": _iso(plant.start_ms),
+            "end": _iso(plant.end_ms),
+            "ended": _iso(int(plant.zones[:, Z.NOW_MS].min())),
+            "days": days,
+            "steps": int(plant.zones[:, Z.STEPS].sum()),
+            **{f"{key}_mm": mean(f"{key}_mm") for key in FLUXES},
+            "et_mm": mean("et_mm"),
+            "storage_change_mm": mean("storage_change_mm"),
+            "balance_error_mm": balance,
+            "stress_days": mean("stress_days"),
+            "valve_openings": sum(zone["valve_openings"] for zone in zones),
+            "longest_opening_s": max(zone["longest_opening_s"] for zone in zones),
+            "water_l": sum(zone["water_l"] for zone in zones),
+            "traps": sum(zone["trap"] is not None for zone in zones),
+            "energy_j": energy.total.nominal,
+            "energy": {
+                "label": energy.label,
+                "low_j": energy.total.low,
+                "nominal_j": energy.total.nominal,
+                "high_j": energy.total.high,
+                "parts": {
+                    name: {"low_j": r.low, "nominal_j": r.nominal, "high_j": r.high}
+                    for name, r in energy.parts.items()
+                },
+                "profiles": sorted(set(energy.profiles)),
+            },
+            "expectations": [],
+            "wall_s": self._wall_s,
+            "field_days_per_s": days * plant.n / self._wall_s,
+            **self._lateness(),
+            "zones": zones,
+            "faults": self._faults(),
+            "weather": {
+                "source": Path(self.weather.source).name,
+                "sha256": self.weather.sha256,
+                "filled": list(self.weather.filled),
+                "notes": list(self.weather.notes),
+            },
+            "guest": {
+                "name": self.info.metadata.name if self.info.metadata else "",
+                "version": self.info.metadata.version if self.info.metadata else "",
+                "bytes": self.info.size,
+            },
+            "levada_version": version("levada"),
+            "versions": {name: version(name) for name in ("wasmtime", "numba", "simpy", "numpy")},
+            "link": None,
+        }
+
+    def _lateness(self) -> dict[str, Any]:
+        if not isinstance(self._clock, WallClock):
+            return {}
+        return {"overruns": self._clock.overruns, "late_s": self._clock.late_s}
+
+    def _zone(self, i: int) -> dict[str, Any]:
+        plant = self.plant
+        totals, valve = plant.totals[i], plant.valves.state[i]
+        sums = dict(
+            zip((f"{key}_mm" for key in FLUXES), totals[: len(FLUXES)].tolist(), strict=True)
+        )
+        change = float(plant.observed[i, Observed.STORAGE_MM] - plant.storage_start_mm[i])
+        et = sums["evaporation_mm"] + sums["transpiration_mm"]
+        trap = None
+        if plant.zones[i, Z.TRAP]:
+            trap = self._trap(i)
+        return {
+            "name": plant.names[i],
+            "node": str(self.scenario_node(i)),
+            **sums,
+            "et_mm": et,
+            "storage_change_mm": change,
+            "balance_error_mm": sums["rain_mm"]
+            + sums["irrigation_mm"]
+            - et
+            - sums["drainage_mm"]
+            - sums["runoff_mm"]
+            - change,
+            "stress_days": float(totals[T.STRESS_DAYS]),
+            "valve_openings": int(valve[V.OPENINGS]),
+            "longest_opening_s": float(totals[T.LONGEST_S]),
+            "water_l": float(valve[V.VOLUME_L]),
+            "energy_j": float(plant.powers.energy_j[i]),
+            "steps": int(plant.zones[i, Z.STEPS]),
+            "trap": trap,
+        }
+
+    def scenario_node(self, i: int) -> str:
+        """Where the guest of a zone ran."""
+        return self.zones[i].node.kind
+
+    def _trap(self, i: int) -> str:
+        if self._native is not None and i in self._native_zones:
+            error = self._native.trap_error(self._native_zones.index(i))
+            if error is not None:
+                return str(error)
+        from guest.abi import TrapKind
+
+        return TrapKind(int(self.plant.zones[i, Z.TRAP])).name.lower().replace("_", " ")
+
+    def _faults(self) -> list[dict[str, Any]]:
+        scenario = self.scenario
+        return [
+            {
+                "label": fault.label,
+                "kind": fault.kind,
+                "effect": FAULTS[fault.kind].effect,
+                "magnitude": fault.magnitude,
+                "zones": [self.zones[i].name for i in span.zones],
+                "start_ms": span.start_ms,
+                "end_ms": span.end_ms,
+            }
+            for fault, span in zip(
+                scenario.fault, spans(scenario.period, scenario.fault, self.zones), strict=True
+            )
+        ]
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _settings(
+    zone: ZoneConfig, module: bytes, info: ModuleInfo, scenario: Scenario
+) -> NodeSettings:
+    ids = {parameter.name: parameter.id for parameter in info.parameters}
+    return NodeSettings(
+        zone=zone,
+        module=module,
+        scenario=scenario,
+        config=_config(zone),
+        parameters={ids[name]: value for name, value in zone.parameters.items()},
+    )
+
+
+def _config(zone: ZoneConfig) -> tuple[int, int, int]:
+    """What the node believes of its probe: dry at wilting point, wet at field capacity."""
+    given = zone.calibration
+    fc, wp = soils.field_capacity(zone.soil), soils.wilting_point(zone.soil)
+    p = soils.crop(zone.crop).depletion_fraction
+    a0, a1, a2, a3 = calibration(Probe(**dict(zone.probe)))
+
+    def counts(theta: float) -> int:
+        if zone.probe.kind == "tensiometer":
+            return round(given.wet_counts or zone.probe.wet_counts)
+        return int(np.clip(round(a0 + theta * (a1 + theta * (a2 + theta * a3))), 0, 4095))
+
+    defaults = (counts(wp), counts(fc), counts(fc - p * (fc - wp)))
+    if zone.probe.kind == "tensiometer":
+        dry, wet = round(zone.probe.dry_counts), round(zone.probe.wet_counts)
+        defaults = (dry, wet, round(wet + 0.5 * (dry - wet)))
+    dry, wet, limit = (
+        default if value is None else value
+        for value, default in zip(
+            (given.dry_counts, given.wet_counts, given.limit_counts), defaults, strict=True
+        )
+    )
+    return dry, wet, limit
+
+
+def _nodes(
+    settings: Sequence[NodeSettings], make_node: NodeMaker | None
+) -> tuple[SimNodes | None, Mapping[int, Node]]:
+    """The nodes that step inside the plant together, and the others by zone."""
+    outside: dict[int, Node] = {}
+    inside: list[NodeSettings] = []
+    for i, s in enumerate(settings):
+        if not s.zone.node.simulated:
+            if make_node is None:
+                raise ValueError(f"zone {s.zone.name}: node {s.zone.node} needs `make_node`")
+            outside[i] = make_node(s)
+        else:
+            inside.append(s)
+    if not inside:
+        return None, outside
+    scenario = settings[0].scenario
+    budget, profile = scenario.guest.limits(), PROFILES[scenario.guest.profile]
+    nodes = SimNodes(
+        inside[0].module,
+        len(inside),
+        names=[s.zone.name for s in inside],
+        budget=budget,
+        profile=profile,
+        config=[s.config for s in inside],
+        parameters=[s.parameters for s in inside],
+    )
+    if nodes.path == "fast":
+        return nodes, outside
+    nodes.close()
+    for i, s in enumerate(settings):
+        if s.zone.node.simulated:
+            outside[i] = WasmtimeNode(
+                s.module,
+                name=s.zone.name,
+                budget=budget,
+                profile=profile,
+                config=s.config,
+                parameters=s.parameters,
+            )
+    return None, outside

@@ -1,0 +1,272 @@
+"""The command `levada`.
+
+Results go to standard output, progress and errors to standard error.  Exit codes: 0 pass,
+1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran.
+Modules that take long to import are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["Exit", "app", "main"]
+
+
+class Exit(IntEnum):
+    """Exit codes of `levada`."""
+
+    PASS = 0
+    EXPECTATION_FAILED = 1
+    BAD_INPUT = 2
+    INTERNAL = 3
+    NODE_OR_LINK = 4
+    NOTHING_RAN = 5
+
+
+app = typer.Typer(
+    name="levada",
+    help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
+    "and cloud, and see where they differ.",
+    epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
+    "4 node or link, 5 nothing ran.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modules.")
+app.add_typer(guest_app, name="guest")
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
+GuestFile = Annotated[
+    Path | None,
+    typer.Option("--guest", metavar="FILE", help="Guest module instead of the scenario's."),
+]
+
+
+def _overrides(settings: list[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"{setting!r}: must be key=value", param_hint="--set")
+        pairs.append((key, value))
+    return pairs
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"levada {version('levada')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run directory [default: runs/NAME]."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the scenario's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
+    ] = None,
+    guest: GuestFile = None,
+    speed: Annotated[
+        str, typer.Option(metavar="max|1x|60x", help="Simulated seconds a second.")
+    ] = "max",
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write expectations as JUnit XML.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
+) -> None:
+    """Run a scenario: guest, plant, faults, expectations, report."""
+    from sim import scenario as scenarios
+    from sim.clock import parse_speed
+    from sim.runner import run_scenario
+    from twin import show
+
+    try:
+        factor = parse_speed(speed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    loaded = scenarios.load(scenario, overrides=_overrides(settings or []), seed=seed, guest=guest)
+    target = out or Path("runs") / loaded.name
+    with show.progress(loaded, quiet=quiet) as progress:
+        result = run_scenario(loaded, target, speed=factor, progress=progress)
+    if junit is not None:
+        from sim.junit import write_junit
+
+        write_junit(junit, [result.summary])
+    show.outcome(result.summary, target, quiet=quiet)
+    if result.interrupted:
+        raise typer.Exit(130)
+    failed = any(not e["passed"] for e in result.summary["expectations"])
+    raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
+
+
+@app.command()
+def lint(
+    scenario: Annotated[list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files.")],
+) -> None:
+    """Check scenario files without running them."""
+    from sim import scenario as scenarios
+    from sim.problems import ScenarioError
+    from twin import show
+
+    bad = 0
+    for path in scenario:
+        try:
+            loaded = scenarios.load(path)
+        except ScenarioError as error:
+            bad += 1
+            show.error(error)
+        else:
+            typer.echo(f"{path}: ok, {len(loaded.zones)} zone(s)")
+    raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Compare two runs: first divergent host call, then signals beyond their tolerance."""
+    from sim.compare import compare_runs
+    from sim.rundir import RunDir
+    from twin import show
+
+    comparison = compare_runs(RunDir(run_a), RunDir(run_b), dict(_tolerances(tolerance or [])))
+    show.comparison(comparison)
+    raise typer.Exit(Exit.PASS if comparison.equal else Exit.EXPECTATION_FAILED)
+
+
+def _tolerances(settings: list[str]) -> list[tuple[str, float]]:
+    pairs = []
+    for signal, value in _overrides(settings):
+        try:
+            pairs.append((signal, float(value)))
+        except ValueError:
+            raise typer.BadParameter(
+                f"{signal}={value}: must be a number", param_hint="--tolerance"
+            ) from None
+    return pairs
+
+
+@app.command()
+def replay(run: RunPath, guest: GuestFile = None) -> None:
+    """Feed a tape's readings to a guest again: exact, or where it differs."""
+    from sim.replay import replay_run
+    from sim.rundir import RunDir
+    from twin import show
+
+    outcome = replay_run(RunDir(run), guest)
+    show.replay(outcome)
+    raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Write the report of a run again."""
+    from sim.report import write
+    from sim.rundir import RunDir
+
+    typer.echo(write(RunDir(run).path))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, what is missing for what, which fast paths are on."""
+    from twin.doctor import examine
+    from twin.show import examination
+
+    findings = examine()
+    examination(findings)
+    raise typer.Exit(Exit.PASS if all(f.ok or f.optional for f in findings) else Exit.BAD_INPUT)
+
+
+@guest_app.command("inspect")
+def guest_inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Guest module (.wasm).")],
+) -> None:
+    """Imports, exports, parameters, sizes, SHA-256, and whether it fits the ABI."""
+    from guest.module import inspect
+    from twin import show
+
+    info = inspect(_bytes(file))
+    show.module(info, file)
+    raise typer.Exit(Exit.PASS if info.fits else Exit.BAD_INPUT)
+
+
+@guest_app.command("build")
+def guest_build(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="C sources.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Module to write.")
+    ] = None,
+) -> None:
+    """Build a guest from C; the toolchain is the `build` extra, pinned."""
+    from guest.build import build
+    from guest.module import inspect
+    from twin import show
+
+    target = out or sources[0].with_suffix(".wasm")
+    build(sources, target)
+    show.module(inspect(_bytes(target)), target)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from None
+
+
+def _input_errors() -> tuple[type[BaseException], ...]:
+    from guest.errors import GuestError
+    from sim.problems import ScenarioError
+    from sim.rundir import RunDirError
+
+    return (GuestError, ScenarioError, RunDirError)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; errors become one clear message and an exit code."""
+    try:
+        return app(args=arguments)
+    except BrokenPipeError:  # `levada ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.PASS)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
+        from twin import show
+
+        if isinstance(error, _input_errors()):
+            show.error(error)
+            sys.exit(Exit.BAD_INPUT)
+        show.internal(error)
+        sys.exit(Exit.INTERNAL)

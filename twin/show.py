@@ -1,0 +1,199 @@
+"""What the command line shows: progress, results, differences, errors."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from guest.module import ModuleInfo
+    from sim.compare import Comparison
+    from sim.replay import Replay
+    from sim.runner import Progress
+    from sim.scenario import Scenario
+    from twin.doctor import Finding
+
+__all__ = [
+    "comparison",
+    "error",
+    "examination",
+    "internal",
+    "module",
+    "outcome",
+    "progress",
+    "replay",
+]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress(scenario: Scenario, *, quiet: bool) -> Iterator[Progress]:
+    """Progress of a run: a bar with simulated date and speed on a terminal, else plain lines."""
+    title = scenario.title or scenario.name
+    if quiet:
+        yield lambda *_: None
+    elif err.is_terminal:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(title, total=1.0, note="")
+
+            def show(time_ms: int, fraction: float, speed: float, note: str) -> None:
+                bar.update(
+                    task, completed=fraction, note=note or f"{_date(time_ms)}  {speed:,.0f} x"
+                )
+
+            yield show
+    else:
+        last_s = [monotonic() - 4.0]
+
+        def line(time_ms: int, fraction: float, speed: float, note: str) -> None:
+            if note:
+                err.print(note)
+            elif monotonic() - last_s[0] >= 5.0:
+                last_s[0] = monotonic()
+                err.print(f"{title}: {_date(time_ms)}  {fraction:4.0%}  {speed:,.0f} x")
+
+        yield line
+
+
+def _date(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
+    """The figures of a run, its expectations, and where everything is."""
+    expectations = summary["expectations"]
+    failed = [e for e in expectations if not e["passed"]]
+    if not quiet:
+        out.print()
+        out.print(Text(summary["title"] or summary["scenario"], style="bold"))
+        out.print(_figures(summary))
+        for item in expectations:
+            mark = Text("✓ ", "green") if item["passed"] else Text("✗ ", "bold red")
+            line = mark + Text(item["name"])
+            if item["detail"]:
+                line += Text(f"  {item['detail']}", "dim" if item["passed"] else "red")
+            out.print(line)
+        out.print()
+        out.print(
+            f"[dim]guest[/]  {summary['guest_sha256'][:16]}  [dim]tape[/] {summary['tape_digest'][:16]}"
+            f"  [dim]trace[/] {summary['trace_digest'][:16]}  [dim]seed[/] {summary['seed']}"
+        )
+        out.print(f"[dim]report[/] {path / 'report.html'}", soft_wrap=True)
+    if summary["partial"]:
+        out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
+    out.print(f"{len(expectations) - len(failed)} passed, {len(failed)} failed")
+
+
+def _figures(summary: dict[str, Any]) -> Table:
+    zones = len(summary["zones"])
+    table = Table.grid(padding=(0, 2))
+    rows = [
+        (
+            "period",
+            f"{summary['start'][:10]} to {summary['end'][:10]}",
+            f"{summary['days']:g} days",
+        ),
+        ("zones", f"{zones}", f"{summary['steps']:,} guest steps"),
+        (
+            "irrigation",
+            f"{summary['irrigation_mm']:.1f} mm",
+            f"{summary['valve_openings']} valve openings",
+        ),
+        ("rain", f"{summary['rain_mm']:.1f} mm", f"runoff {summary['runoff_mm']:.1f} mm"),
+        ("ET", f"{summary['et_mm']:.1f} mm", f"{summary['stress_days']:g} days of stress"),
+        (
+            "drainage",
+            f"{summary['drainage_mm']:.1f} mm",
+            f"storage {summary['storage_change_mm']:+.1f} mm",
+        ),
+        ("balance", f"{summary['balance_error_mm']:.1e} mm", "error of the water balance"),
+        ("energy", f"{summary['energy_j']:,.0f} J", "a node, model, not measured"),
+        ("speed", f"{summary['field_days_per_s']:,.0f} field-days/s", f"{summary['wall_s']:.2f} s"),
+    ]
+    for name, value, note in rows:
+        table.add_row(Text(name, "dim"), value, Text(note, "dim"))
+    return table
+
+
+def comparison(result: Comparison) -> None:
+    """First divergent host call, then the signals that differ."""
+    if result.tape is None:
+        out.print(f"host calls: identical over {result.calls:,} calls")
+    else:
+        out.print("host calls differ", style="bold red")
+        out.print(result.tape, markup=False)
+    if not result.signals:
+        out.print("signals: equal within tolerance")
+        return
+    table = Table("signal", "zone", "first at", "A", "B", "largest", "allowed", box=None)
+    for s in result.signals:
+        table.add_row(
+            s.signal,
+            s.zone,
+            s.first,
+            f"{s.a:.6g}",
+            f"{s.b:.6g}",
+            f"{s.largest:.3g}",
+            f"{s.allowed:.3g}",
+        )
+    out.print(table)
+
+
+def replay(result: Replay) -> None:
+    """Whether the guest did the same again."""
+    if result.exact:
+        out.print(f"exact: {result.steps:,} steps, {result.calls:,} calls, {result.zones} zone(s)")
+    else:
+        out.print("differs", style="bold red")
+        out.print(result.difference, markup=False)
+
+
+def module(info: ModuleInfo, path: Path) -> None:
+    """Everything about a guest module."""
+    from guest.module import render
+
+    out.print(render(info, str(path)))
+
+
+def examination(findings: Sequence[Finding]) -> None:
+    """The findings of the doctor."""
+    table = Table.grid(padding=(0, 2))
+    for f in findings:
+        mark = "[green]✓[/]" if f.ok else "[yellow]–[/]" if f.optional else "[bold red]✗[/]"
+        table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))
+    out.print(table)
+
+
+def error(problem: BaseException) -> None:
+    """One clear message."""
+    err.print(Text("error: ", "bold red") + Text(str(problem)), soft_wrap=True)
+
+
+def internal(problem: BaseException) -> None:
+    """A fault of ours: everything that helps to report it."""
+    err.print(Text("internal error: ", "bold red") + Text(f"{type(problem).__name__}: {problem}"))
+    err.print("".join(traceback.format_exception(problem)), markup=False, style="dim")
+    err.print("This is a fault of levada; please report it with the lines above.")
+    sys.stderr.flush()
