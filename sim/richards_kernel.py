@@ -14,8 +14,8 @@ Flux between cells of one soil, d apart, with phi the matric flux potential:
     K_g = [phi(i+1) - phi(i)] / [h(i+1) - h(i)]        otherwise
 
 The second form makes hydrostatic equilibrium exact, the first is what a Taylor expansion of the
-exact steady flux gives for infiltration.  Across a layer boundary, where phi jumps, K is the
-arithmetic mean.
+exact steady flux gives for infiltration.  Across a layer boundary, where phi jumps, the two halves
+conduct in series.
 
 Steps belong to the column, not to the caller: a step is planned up to a look-ahead time with the
 forcing as it is, and a caller who stops inside it gets the state between its ends, linear in
@@ -29,8 +29,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from guest.jit import njit
 from sim.hydraulics import HEAD_SCALE_M, INTERVALS, SPECIFIC_STORAGE_PER_M, U_MIN
 from sim.soil import F, Flux, Observed
 from sim.uptake import ROOT_NODES
@@ -130,10 +130,13 @@ T_H = 12
 
 PER_U = INTERVALS / -U_MIN
 TOLERANCE = 1e-6  # of theta(u) against the conserved theta
+STEEP = 1e-3  # d theta / d u below which the tolerance shrinks in proportion (near saturation)
+FLAT = 1e-7
+SMALLEST_K = 1e-100  # keeps ratios of conductivities finite in the driest sands
 LONGEST_STEP_S = 3600.0
 SHORTEST_STEP_S = 1e-3
 FIRST_STEP_S = 60.0
-MAX_ITERATIONS = 10
+MAX_ITERATIONS = 20
 MAX_CHANGE_U = 1.5
 DEMAND_MEMORY_S = 86400.0
 MM = 1000.0
@@ -144,7 +147,8 @@ W_U = 0
 W_THETA = 1
 W_GAMMA = 2  # upper diagonal after elimination
 W_RHS = 3
-WORK_ROWS = 4
+W_STEP = 4  # change in the iteration before
+WORK_ROWS = 5
 
 _RAIN = int(Flux.RAIN_MM)
 _IRRIGATION = int(Flux.IRRIGATION_MM)
@@ -164,14 +168,14 @@ O_PROBE, O_POND = int(Observed.THETA_PROBE), int(Observed.PONDING_MM)
 O_HEAD = int(Observed.HEAD_PROBE_M)
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _head(u: float) -> float:
     if u < 0.0:
         return HEAD_SCALE_M * math.sinh(u)
     return HEAD_SCALE_M * u
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _set_roots(cells: FloatArray, s: FloatArray, p: FloatArray, zr_m: float) -> None:
     """Spread the roots over the cells; field capacity and available water of the root zone."""
     top = 0.0
@@ -198,7 +202,7 @@ def _set_roots(cells: FloatArray, s: FloatArray, p: FloatArray, zr_m: float) -> 
     s[S_TAW] = taw
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _look(cells: FloatArray, p: FloatArray, u: int, theta: int, s: FloatArray, at: int) -> None:
     """Storage, root zone water, probe theta and probe head of one of the two states."""
     storage = 0.0
@@ -215,7 +219,84 @@ def _look(cells: FloatArray, p: FloatArray, u: int, theta: int, s: FloatArray, a
     s[at + 3] = _head(cells[u, int(p[P_PROBE_CELL])])
 
 
-@njit(cache=True, nogil=True)
+@njit
+def _soil(
+    tables: FloatArray, soil: int, u: float
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Theta, phi, K and h, each followed by its derivative by u."""
+    if u < 0.0:
+        x = (u - U_MIN) * PER_U
+        j = min(int(x), INTERVALS - 1)
+        t = x - j
+        c = tables[soil, j]
+        return (
+            c[0] + t * (c[1] + t * (c[2] + t * c[3])),
+            (c[1] + t * (2.0 * c[2] + t * 3.0 * c[3])) * PER_U,
+            c[4] + t * (c[5] + t * (c[6] + t * c[7])),
+            (c[5] + t * (2.0 * c[6] + t * 3.0 * c[7])) * PER_U,
+            c[8] + t * (c[9] + t * (c[10] + t * c[11])),
+            (c[9] + t * (2.0 * c[10] + t * 3.0 * c[11])) * PER_U,
+            c[12] + t * (c[13] + t * (c[14] + t * c[15])),
+            (c[13] + t * (2.0 * c[14] + t * 3.0 * c[15])) * PER_U,
+        )
+    c = tables[soil, INTERVALS]
+    h = HEAD_SCALE_M * u
+    k = c[T_K]
+    return (
+        c[T_THETA] + SPECIFIC_STORAGE_PER_M * h,
+        SPECIFIC_STORAGE_PER_M * HEAD_SCALE_M,
+        c[T_PHI] + k * h,
+        k * HEAD_SCALE_M,
+        k,
+        0.0,
+        h,
+        HEAD_SCALE_M,
+    )
+
+
+@njit
+def _between_soils(
+    tables: FloatArray, soil0: int, soil1: int, u0: float, u1: float, share: float
+) -> tuple[float, float, float]:
+    """Conductivity across a layer boundary and its derivatives by u above and below.
+
+    Each half conducts with the mean of its K over the heads between the two cells, both in series
+    (`share` of the distance in the upper soil): exact for a saturated profile.
+    """
+    resistance = 0.0
+    means = (0.0, 0.0)
+    d_above = (0.0, 0.0)
+    d_below = (0.0, 0.0)
+    for half in range(2):
+        soil = soil0 if half == 0 else soil1
+        part = share if half == 0 else 1.0 - share
+        _, _, phi0, dphi0, k0, dk0, h0, dh0 = _soil(tables, soil, u0)
+        _, _, phi1, dphi1, k1, dk1, h1, dh1 = _soil(tables, soil, u1)
+        gap = h1 - h0
+        if abs(gap) > 1e-4 * abs(h0) + 1e-9:
+            mean = (phi1 - phi0) / gap
+            dmean0 = (mean * dh0 - dphi0) / gap
+            dmean1 = (dphi1 - mean * dh1) / gap
+        else:
+            mean = 0.5 * (k0 + k1)
+            dmean0 = 0.5 * dk0
+            dmean1 = 0.5 * dk1
+        mean += SMALLEST_K
+        resistance += part / mean
+        means = (means[1], mean)
+        d_above = (d_above[1], dmean0)
+        d_below = (d_below[1], dmean1)
+    k = 1.0 / resistance
+    upper = share * (k / means[0]) ** 2
+    lower = (1.0 - share) * (k / means[1]) ** 2
+    return (
+        k,
+        upper * d_above[0] + lower * d_above[1],
+        upper * d_below[0] + lower * d_below[1],
+    )
+
+
+@njit
 def _surface(
     h: float,
     phi: float,
@@ -275,14 +356,14 @@ def _surface(
     return q, dq
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _potential_evaporation(s: FloatArray) -> float:
     if s[S_WET] < 1.0:
         return min(s[S_FORCING + 2], s[S_WET] * s[S_FORCING + 5])
     return s[S_FORCING + 2]
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _solve(
     cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, w: FloatArray, dt: float
 ) -> bool:
@@ -304,7 +385,7 @@ def _solve(
             guess = min(max(cells[C_URATE, i] * dt, -0.2), 0.2)
         w[W_U, i] = max(cells[C_U, i] + guess, U_MIN)
 
-    for _iteration in range(MAX_ITERATIONS):
+    for iteration in range(MAX_ITERATIONS):
         worst = 0.0
         worst_cell = 0
         uptake = 0.0
@@ -317,6 +398,7 @@ def _solve(
         dk0 = 0.0
         dh0 = 0.0
         soil0 = -1
+        scale0 = 0.0
         # row of the cell above, waiting for its lower face
         diag0 = 0.0
         rest0 = 0.0
@@ -326,31 +408,7 @@ def _solve(
         for i in range(n):
             u = w[W_U, i]
             soil = int(cells[C_SOIL, i])
-            if u < 0.0:
-                x = (u - U_MIN) * PER_U
-                j = int(x)
-                if j >= INTERVALS:
-                    j = INTERVALS - 1
-                t = x - j
-                c = tables[soil, j]
-                theta = c[0] + t * (c[1] + t * (c[2] + t * c[3]))
-                dtheta = (c[1] + t * (2.0 * c[2] + t * 3.0 * c[3])) * PER_U
-                phi = c[4] + t * (c[5] + t * (c[6] + t * c[7]))
-                dphi = (c[5] + t * (2.0 * c[6] + t * 3.0 * c[7])) * PER_U
-                k = c[8] + t * (c[9] + t * (c[10] + t * c[11]))
-                dk = (c[9] + t * (2.0 * c[10] + t * 3.0 * c[11])) * PER_U
-                h = c[12] + t * (c[13] + t * (c[14] + t * c[15]))
-                dh = (c[13] + t * (2.0 * c[14] + t * 3.0 * c[15])) * PER_U
-            else:
-                c = tables[soil, INTERVALS]
-                h = HEAD_SCALE_M * u
-                dh = HEAD_SCALE_M
-                theta = c[T_THETA] + SPECIFIC_STORAGE_PER_M * h
-                dtheta = SPECIFIC_STORAGE_PER_M * dh
-                k = c[T_K]
-                dk = 0.0
-                phi = c[T_PHI] + k * h
-                dphi = k * dh
+            theta, dtheta, phi, dphi, k, dk, h, dh = _soil(tables, soil, u)
             # flux through the upper face and its derivatives by u above and here
             if i == 0:
                 q, dq_here = _surface(h, phi, k, dphi, dk, dh, 2.0 / cells[C_DZ, 0], dt, s, p)
@@ -360,11 +418,14 @@ def _solve(
                 dinv = cells[C_DINV, i - 1]
                 gap = h - h0
                 if soil != soil0:
-                    mean = 0.5 * (k0 + k)
+                    part = cells[C_DZ, i - 1] / (cells[C_DZ, i - 1] + cells[C_DZ, i])
+                    mean, dmean_above, dmean_here = _between_soils(
+                        tables, soil0, soil, w[W_U, i - 1], u, part
+                    )
                     drop = 1.0 - gap * dinv
                     q = mean * drop
-                    dq_above = 0.5 * dk0 * drop + mean * dh0 * dinv
-                    dq_here = 0.5 * dk * drop - mean * dh * dinv
+                    dq_above = dmean_above * drop + mean * dh0 * dinv
+                    dq_here = dmean_here * drop - mean * dh * dinv
                 elif gap > 1e-4 * abs(h0) + 1e-9:
                     mean = (phi - phi0) / gap
                     q = mean * (1.0 - gap * dinv)
@@ -376,10 +437,11 @@ def _solve(
                     dq_here = -dphi * dinv + 0.5 * dk
                 # the row above is complete now
                 r = rest0 + q * dt
-                diag = diag0 + dq_above * dt
-                upper = dq_here * dt
-                if abs(r) > worst * cells[C_DZ, i - 1]:
-                    worst = abs(r) / cells[C_DZ, i - 1]
+                diag = diag0 + max(dq_above, 0.0) * dt
+                upper = min(dq_here, 0.0) * dt
+                off = abs(r) * scale0
+                if off > worst:
+                    worst = off
                     worst_cell = i - 1
                 w[W_THETA, i - 1] -= r / cells[C_DZ, i - 1]
                 pivot = 1.0 / (diag - lower0 * gamma)
@@ -405,8 +467,8 @@ def _solve(
             uptake += take
             w[W_THETA, i] = theta
             rest0 = dz * (theta - cells[C_THETA, i]) + (take - q) * dt
-            diag0 = dz * dtheta + (dtake - dq_here) * dt
-            lower0 = -dq_above * dt
+            diag0 = dz * dtheta + (dtake - min(dq_here, 0.0)) * dt
+            lower0 = -max(dq_above, 0.0) * dt
             h0 = h
             phi0 = phi
             k0 = k
@@ -414,6 +476,7 @@ def _solve(
             dk0 = dk
             dh0 = dh
             soil0 = soil
+            scale0 = max(1.0, STEEP / max(dtheta, FLAT)) / dz
         # bottom face
         q_bottom = 0.0
         dq_bottom = 0.0
@@ -434,8 +497,9 @@ def _solve(
                 q_bottom = 0.0
                 dq_bottom = 0.0
         r = rest0 + q_bottom * dt
-        if abs(r) > worst * cells[C_DZ, last]:
-            worst = abs(r) / cells[C_DZ, last]
+        off = abs(r) * scale0
+        if off > worst:
+            worst = off
             worst_cell = last
         w[W_THETA, last] -= r / cells[C_DZ, last]
         s[S_ITERATIONS] += 1.0
@@ -455,18 +519,24 @@ def _solve(
             if back > 0:
                 change = w[W_RHS, i] - w[W_GAMMA, i] * change
             u = w[W_U, i]
-            v = u + change
+            step = change
+            if step * w[W_STEP, i] < 0.0 and iteration > 1:
+                # a cell that turns back may be trapped between two iterates: halve its swing
+                half = 0.5 * abs(w[W_STEP, i])
+                step = min(max(step, -half), half)
+            v = u + step
             if u < 0.0:
                 # saturation is met gently, and no cell may leap across the retention curve
                 v = min(max(v, u - MAX_CHANGE_U), u + MAX_CHANGE_U)
                 v = max(min(v, 0.5), U_MIN)
             elif v < -0.5:
                 v = -0.5
+            w[W_STEP, i] = v - u
             w[W_U, i] = v
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _close(
     s: FloatArray, p: FloatArray, dt: float, q_top: float, q_bottom: float, uptake: float
 ) -> None:
@@ -497,7 +567,7 @@ def _close(
     s[S_DEMAND_END] = s[S_FORCING + 3] + weight * (s[S_DEMAND] - s[S_FORCING + 3])
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _plan(
     cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, w: FloatArray, until: float
 ) -> bool:
@@ -543,7 +613,7 @@ def _plan(
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _commit(cells: FloatArray, s: FloatArray, fluxes: FloatArray) -> None:
     """Make the end of the planned step the start of the next."""
     dt = s[S_END] - s[S_START]
@@ -564,7 +634,7 @@ def _commit(cells: FloatArray, s: FloatArray, fluxes: FloatArray) -> None:
     s[S_SMOOTH] = 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _run(
     cells: FloatArray,
     s: FloatArray,
@@ -585,7 +655,7 @@ def _run(
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _change(
     cells: FloatArray,
     s: FloatArray,
@@ -623,7 +693,7 @@ def _change(
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit
 def _report(s: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
     """Observables at S_NOW, between the ends of the planned step."""
     x = 0.0
@@ -644,7 +714,7 @@ def _report(s: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
     observed[O_HEAD] = y * s[S_OBS + 3] + x * s[S_OBS_END + 3]
 
 
-@njit(cache=True, nogil=True)
+@njit
 def advance(
     first: int,
     stop: int,
@@ -716,7 +786,7 @@ def advance(
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit
 def observe(scalars: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
     """Fill the observables without advancing."""
     for zone in range(scalars.shape[0]):
