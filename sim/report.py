@@ -58,7 +58,7 @@ def _render(season: Season) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"num": _num, "day": _day, "minute": _minute}
+    environment.filters |= {"num": _num, "small": _scientific}
     templates = files("sim") / "templates"
     summary, scenario = season.summary, season.scenario
     several = len(season.balances) > 1
@@ -114,11 +114,6 @@ def _num(value: object, digits: int = 0) -> str:
 def _day(ms: int) -> str:
     moment = datetime.fromtimestamp(ms / 1000, UTC)
     return f"{moment.day} {moment:%B %Y}"
-
-
-def _minute(ms: int) -> str:
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return f"{moment.day} {moment:%b %H:%M}"
 
 
 def _count(n: float, one: str, many: str = "") -> str:
@@ -267,8 +262,10 @@ def _scientific(value: float) -> str:
         return _DASH
     if value == 0:
         return "0"
-    if value >= 0.01:
+    if abs(value) >= 0.005:
         return _num(value, 2)
+    if value < 0:
+        return f"\u2212{_scientific(-value)}"
     exponent = math.floor(math.log10(value))
     superscript = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{value / 10**exponent:.0f}·10{superscript}"

@@ -12,6 +12,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,7 +77,8 @@ def read_season(run_dir: Path) -> Season:
     """Read a run directory; raises RunDirError if it is none."""
     run = RunDir(run_dir)
     scenario = tomllib.loads(run.scenario_path.read_text("utf-8"))
-    table = _Table(run.path / "trace.parquet")
+    start = datetime.fromisoformat(run.summary["start"]).replace(tzinfo=UTC)
+    table = _Table(run.path / "trace.parquet", round(start.timestamp() * 1000))
     zones = _zones(run.summary, scenario)
     faults = _faults(run.summary, [zone["name"] for zone in zones])
     days = _Days(table)
@@ -116,7 +118,7 @@ def read_season(run_dir: Path) -> Season:
 class _Table:
     """The trace, a column at a time: a fleet's season has millions of rows."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start_ms: int) -> None:
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
@@ -128,14 +130,11 @@ class _Table:
         self.n = int(zone.max()) + 1 if len(zone) else 0
         bounds = np.searchsorted(zone[self._order], np.arange(self.n + 1))
         self.bounds: list[int] = bounds.tolist()
-        self.end_ms = int(time.max()) if len(time) else 0
-        first = self.time_ms[self.slice(0)]
-        step = int(first[1] - first[0]) if len(first) > 1 else 0
-        self.start_ms = int(first[0]) - step if len(first) else 0
+        self.start_ms = start_ms
+        self.end_ms = int(time.max()) if len(time) else start_ms
 
     def _read(self, name: str) -> npt.NDArray[Any]:
-        column: npt.NDArray[Any] = self._file.read([name])[name].to_numpy()
-        return column
+        return _array(self._file.read([name])[name])
 
     def slice(self, zone: int) -> slice:
         """Rows of one zone."""
@@ -160,8 +159,9 @@ class _Days:
 
     def __init__(self, table: _Table) -> None:
         first = table.start_ms // DAY_MS
-        # a row stands for the time before it: midnight belongs to the day that ends
-        day = (table.time_ms - 1) // DAY_MS - first
+        # a row stands for the time before it: midnight belongs to the day that ends, but for the
+        # very first, the state at the start
+        day = np.maximum((table.time_ms - 1) // DAY_MS - first, 0)
         count = int(day.max()) + 1 if len(day) else 0
         self.starts_ms: list[int] = [(int(first) + i) * DAY_MS for i in range(count)]
         zone = np.repeat(np.arange(table.n), np.diff(table.bounds))
@@ -181,6 +181,11 @@ class _Days:
         taw = total("taw_mm") / rows
         self.available = 100 * (1 - depletion / np.maximum(taw, 1e-9))
         """Water left of what the roots can use [%]."""
+
+
+def _array(column: Any) -> npt.NDArray[Any]:
+    """A column of an Arrow table; its own `to_numpy` would load pandas, a third of a second."""
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
 
 
 def _round(values: Iterable[float], digits: int) -> list[float | None]:
@@ -391,9 +396,7 @@ def _profiles(path: Path, zones: set[int]) -> Json:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    zone, time, depth, theta = (
-        table[name].to_numpy() for name in ("zone", "time_ms", "depth_m", "theta")
-    )
+    zone, time, depth, theta = (_array(table[n]) for n in ("zone", "time_ms", "depth_m", "theta"))
     profiles: Json = {}
     for z in np.unique(zone).tolist():
         if z not in zones or len(profiles) >= PROFILED_ZONES:

@@ -120,10 +120,20 @@
       bar("drainage", Z.daily.drainage, C.drain, "y2", -1),
     ];
     // openings: a stem as high as the valve was open
+    const unit = Z.openings.some((o) => o[1] - o[0] > 3 * 3600000) ? [3600000, "h"] : [60000, "min"];
     const stemX = [], stemY = [], headX = [], headY = [], headText = [], headShape = [];
-    const unit = Math.max(0, ...Z.openings.map((o) => o[1] - o[0])) > 3 * 3600000 ? [3600000, "h"] : [60000, "min"];
     const ends = new Map(rows().filter((row) => Q.changed[row] && !Q.irrigar[row]).map((row) => [Q.time_ms[row], row]));
-    for (const [start, end, mm] of Z.openings) {
+    // too many stems to tell apart: minutes a day instead, until one looks closer
+    const seen = Z.openings.filter((o) => o[1] > state.range[0] && o[0] < state.range[1]);
+    const daily = seen.length > (narrow ? 60 : 150);
+    const perDay = D.days.map((day) => seen.filter((o) => o[0] >= day && o[0] < day + DAY));
+    if (daily) {
+      traces.push({
+        type: "bar", name: "valve", x: noon, y: perDay.map((list) => list.reduce((sum, o) => sum + o[1] - o[0], 0) / 60000 || null), customdata: perDay.map((list) => list.length), width: DAY,
+        yaxis: "y3", marker: { color: C.water, line: { width: 0 } }, hovertemplate: "%{y:.0f} min in %{customdata} openings",
+      });
+    }
+    for (const [start, end, mm] of daily ? [] : Z.openings) {
       const length = (end - start) / unit[0];
       const closing = ends.get(end);
       stemX.push(start, start, null);
@@ -135,7 +145,7 @@
     }
     // seen when zoomed in, where a stem would hide how long it lasted
     traces.push(
-      { type: "bar", x: Z.openings.map((o) => (o[0] + o[1]) / 2), y: Z.openings.map((o) => (o[1] - o[0]) / unit[0]), width: Z.openings.map((o) => o[1] - o[0]), yaxis: "y3", marker: { color: faint(C.water, 0.35), line: { width: 0 } }, hoverinfo: "skip" },
+      !daily && { type: "bar", x: Z.openings.map((o) => (o[0] + o[1]) / 2), y: Z.openings.map((o) => (o[1] - o[0]) / unit[0]), width: Z.openings.map((o) => o[1] - o[0]), yaxis: "y3", marker: { color: faint(C.water, 0.35), line: { width: 0 } }, hoverinfo: "skip" },
       { type: "scatter", mode: "lines", x: stemX, y: stemY, yaxis: "y3", line: { color: C.water, width: 1.2 }, hoverinfo: "skip" },
       { type: "scatter", mode: "markers", name: "valve", x: headX, y: headY, text: headText, yaxis: "y3", marker: { color: C.water, size: narrow ? 4 : 6, symbol: headShape }, hovertemplate: "%{text}" },
     );
@@ -153,8 +163,10 @@
       plain("true water at the probe", Z.truth, C.soil, "y6", "%{y:.1f} %", { width: 2.2 }),
       plain("probe", Z.counts, C.ink, "y5", "%{y} counts", { width: 1 }),
     );
-    traces.forEach((trace) => { trace.xaxis = "x"; });
-    return [traces, unit[1]];
+    const shown = traces.filter(Boolean);
+    shown.forEach((trace) => { trace.xaxis = "x"; });
+    const longest = daily ? perDay.map((list) => list.reduce((sum, o) => sum + o[1] - o[0], 0) / 60000) : Z.openings.map((o) => (o[1] - o[0]) / unit[0]);
+    return [shown, daily ? "min a day" : unit[1], Math.max(1, ...longest)];
   }
 
   /** Ranges of the probe's two axes such that a true reading lies on the truth. */
@@ -206,7 +218,7 @@
 
   function drawMain() {
     const Z = D.zones[state.zone];
-    const [traces, unit] = mainTraces(state.zone);
+    const [traces, unit, longest] = mainTraces(state.zone);
     const [shapes, labels, lanes] = bands(state.zone, "main");
     const narrow = NARROW.matches;
     const heading = (panel, title, keys) => ({
@@ -216,13 +228,12 @@
     const annotations = [
       heading("soil", "Soil water, % of volume", [mark("━", C.soil, "root zone"), mark("╌", C.fc, "field capacity"), mark("┈", C.stress, "stress below")]),
       heading("water", "Water, mm a day", [mark("■", C.rain, "rain"), mark("■", C.water, "irrigation"), mark("■", C.drain, "drained"), mark("■", C.runoff, "ran off")]),
-      heading("valve", `Valve open, ${unit}`, [mark("●", C.water, "till wet"), mark("■", C.water, "till limit"), mark("|", C.evap, "waits"), mark("▲", C.stress, "alarm")]),
+      heading("valve", `Valve open, ${unit}`, [...(unit === "min a day" ? [mark("■", C.water, "open")] : [mark("●", C.water, "till wet"), mark("■", C.water, "till limit")]), mark("|", C.evap, "waits"), mark("▲", C.stress, "alarm")]),
       heading("et", "Evapotranspiration, mm a day", [mark("■", C.crop, "crop"), mark("■", C.evap, "soil"), mark("━", C.muted, "ET₀")]),
       heading("probe", "Probe", [mark("━", C.ink, "counts"), mark("━", C.soil, "true water, %")]),
       ...labels,
     ];
     const [counts, truth] = probeRanges(Z);
-    const longest = Math.max(1, ...Z.openings.map((o) => (o[1] - o[0]) / (unit === "h" ? 3600000 : 60000)));
     for (const [from, to, colour] of [...Z.unasked.map((s) => [...s, C.stress]), ...Z.unmet.map((s) => [...s, C.evap])]) {
       shapes.push({ type: "line", xref: "x", yref: "y3", x0: from, x1: to, y0: -0.08 * longest, y1: -0.08 * longest, line: { color: colour, width: 4 } });
     }

@@ -382,6 +382,7 @@ def make_run(
         "guest_sha256": "5f" * 32,
         "tape_digest": "a1" * 32,
         "trace_digest": digest,
+        "start": datetime.fromtimestamp(START_MS / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "days": end,
         "steps": end * steps * zones,
         **{f"{k}_mm": mean(f"{k}_mm") for k in (*keys, "et", "storage_change", "balance_error")},
