@@ -247,6 +247,7 @@ class SimNodes:
                 row[hostcalls.WAKE] = hostcalls.NEVER_MS
                 self._end_thread(zone)
             else:
+                host.count_instructions(zone)
                 row[hostcalls.WAKE] = row[hostcalls.TIME] + max(row[hostcalls.DELAYED], 1)
 
     def _pause(self) -> None:

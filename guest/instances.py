@@ -253,9 +253,19 @@ class Instances:
         self.renew(zone, store)
         self.select(zone)
         try:
-            return function(store, *arguments)
+            result = function(store, *arguments)
         except (wasmtime.Trap, wasmtime.WasmtimeError, _Stopped) as error:
+            self.count_instructions(zone)
             raise self.stopped(zone, name, error) from None
+        self.count_instructions(zone)
+        return result
+
+    def count_instructions(self, zone: int) -> None:
+        """Note what the run used, as the fast path does."""
+        instance = self._instances.get(zone)
+        if instance is not None:
+            left = instance.store.get_fuel()
+            self.rows[zone, hostcalls.USED] = self._budget.instructions - left
 
     def stopped(self, zone: int, function: str, error: BaseException | None) -> Trap:
         """Put a guest that was stopped into its safe state; the error that says so."""

@@ -71,8 +71,10 @@ class Watchdog:
             thread.join()
 
     def after_fork(self) -> None:
-        """Threads do not survive a fork."""
-        self.__init__()  # type: ignore[misc]  # the child starts afresh
+        """The thread does not survive a fork, nor need its lock be free."""
+        self.awake = False
+        self._lock = threading.Lock()
+        self._thread = None
 
     def _tick(self) -> None:
         rest = 0

@@ -7,6 +7,7 @@ import threading
 import pytest
 from guest_modules import data, lines, module, reactor, readings, run
 
+from guest import hostcalls
 from guest.abi import TrapKind
 from guest.command import CommandThread, Unwind
 from guest.errors import GuestError
@@ -143,6 +144,18 @@ def test_every_run_between_delays_has_a_fresh_budget() -> None:
         for k in range(50):
             assert nodes.step(k, readings()) == 1
         assert nodes.trap[0] == TrapKind.NONE
+
+
+def test_instructions_are_counted_from_delay_to_delay() -> None:
+    guest = command("(loop (call $delay_ms (i32.const 1)) (br 0)) unreachable")
+    with SimNodes(guest) as nodes:
+        nodes.boot(0)
+        used = []
+        for k in range(4):
+            nodes.step(k, readings())
+            used.append(int(nodes.rows[0, hostcalls.USED]))
+    assert 0 < used[1] < 10
+    assert used[1] == used[2] == used[3]
 
 
 def test_a_trap_in_main_stops_only_its_guest() -> None:

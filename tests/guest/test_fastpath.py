@@ -78,7 +78,8 @@ def adventure(path: str) -> tuple[list[bytes], list[list[int]], list[str]]:
             nodes.online[:] = rng.integers(0, 2, 3)
             moisture = rng.integers(-(2**31), 2**31, (3, 4)).astype(np.int32)
             nodes.step(k * 1000, moisture)
-            states.append([*nodes.outputs.ravel(), *nodes.wake_ms, *nodes.trap])
+            used = nodes.rows[:, hostcalls.USED]
+            states.append([*nodes.outputs.ravel(), *nodes.wake_ms, *nodes.trap, *used])
             for zone in np.flatnonzero(nodes.trap):
                 error = nodes.trap_error(int(zone))
                 traps.append(f"{zone} {error}")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
 
-from guest import compiler
+from guest import compiler, hostcalls
 from guest.abi import ErrorCode, TrapKind
 from guest.compiler import compile_module
 from guest.errors import GuestError, LimitError, LinkError, ModuleError, Trap
 from guest.host import PureGuest, SimNodes
-from guest.limits import EDGE, Budget
+from guest.limits import Budget
 from guest.watchdog import watchdog
 
 LOOP = "(loop $for_ever (br $for_ever)) "
@@ -238,8 +240,6 @@ def test_s8_odd_strings_are_refused_or_cut(path: str) -> None:
 
 
 def test_s9_a_host_call_cannot_run_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    from guest import hostcalls
-
     seen: list[str] = []
 
     def nasty(*_: object) -> int:
@@ -372,9 +372,7 @@ def test_s15_the_limits_of_the_child_hold_without_its_parent() -> None:
         [
             sys.executable,
             "-c",
-            "from guest import compiler\n"
-            "compiler.COMPILE_SECONDS = 1\n"
-            "compiler._child()",
+            "from guest import compiler\ncompiler.COMPILE_SECONDS = 1\ncompiler._child()",
         ],
         input=functions(5_000, 50_000),
         env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
@@ -464,6 +462,18 @@ def test_s18_runs_repeat_bit_for_bit(path: str) -> None:
         with SimNodes(guest, path=path) as nodes:
             tapes.add(run(nodes, 5, time_ms=1_700_000_000_123))
     assert len(tapes) == 1
+
+
+def test_s19_host_calls_know_nothing_that_could_block() -> None:
+    tree = ast.parse(Path(hostcalls.__file__).read_text())
+    imported = {
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert imported == {
+        "__future__", "typing", "numpy", "numpy.typing", "guest.abi", "guest.jit",
+    }  # fmt: skip
 
 
 def test_s20_nine_neighbours_of_a_bad_guest_miss_no_step(path: str) -> None:
