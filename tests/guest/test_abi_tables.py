@@ -21,6 +21,7 @@ from guest.abi import (
     Sensor,
     TrapKind,
 )
+from guest.build import FLAGS, TOOLCHAIN
 from guest.limits import PROFILES, Budget
 from guest.module import inspect
 
@@ -78,12 +79,9 @@ def test_the_header_declares_exactly_the_exports() -> None:
     assert prototypes("EXPORT") == REACTOR_EXPORTS | {"main": ("", "i")}
 
 
-@pytest.mark.parametrize(
-    ("prefix", "members"),
-    [("SENSOR_", Sensor), ("CONFIG_", ConfigKey)],
-)
-def test_the_header_has_the_numbers_of(prefix: str, members: type[Sensor] | type[ConfigKey]) -> None:
-    assert constants(prefix) == {member.name: member.value for member in members}
+def test_the_header_has_the_numbers_of_sensors_and_keys() -> None:
+    assert constants("SENSOR_") == {sensor.name: sensor.value for sensor in Sensor}
+    assert constants("CONFIG_") == {key.name: key.value for key in ConfigKey}
 
 
 def test_the_header_has_the_error_codes() -> None:
@@ -162,3 +160,15 @@ def test_the_page_has_the_parameters_of_the_shipped_guest() -> None:
     assert stated == [
         (p.id, p.name, p.unit, p.minimum, p.maximum, p.default) for p in SHIPPED.parameters
     ]
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    shown = PAGE.split("<!-- threshold.c -->\n```c\n", 1)[1].split("```", 1)[0]
+    assert shown == (ROOT / "guest" / "examples" / "threshold.c").read_text()
+
+
+def test_the_page_shows_flags_and_toolchain_of_the_build() -> None:
+    command = re.search(r"python -m ziglang cc (.*?)-I guest/include", PAGE, re.DOTALL)
+    assert command is not None
+    assert set(command[1].replace("\\", "").split()) <= set(FLAGS)
+    assert f"ziglang=={TOOLCHAIN}" in PAGE

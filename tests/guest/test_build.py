@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import importlib.metadata
+import json
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from guest.sections import CUSTOM, sections
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "guest" / "irrigation"
 EXAMPLES = ROOT / "guest" / "examples"
+SMALLEST = "int levada_init(void) { return 1; }\nint levada_step(void) { return 1; }\n"
 
 
 def test_the_shipped_module_rebuilds_to_the_same_bytes() -> None:
@@ -91,17 +93,12 @@ def test_a_guest_of_several_sources_with_headers_and_macros_builds(tmp_path: Pat
 
 
 def test_metadata_may_hold_any_text_that_json_may(tmp_path: Path) -> None:
+    text = '{"name": "odd", "version": "1", "remark": "a \\"quote\\", 5 %, °C, \\\\"}'
+    assert json.loads(text)["remark"] == 'a "quote", 5 %, °C, \\'
     source = tmp_path / "odd.c"
-    source.write_text(
-        '#include "levada.h"\n'
-        'LEVADA_GUEST({"name": "odd", "version": "1", "remark": "a \\"quote\\", 5 %, °C, \'x\' \\\\"})'
-        "\nint levada_init(void) { return 1; }\nint levada_step(void) { return 1; }\n"
-    )
+    source.write_text(f'#include "levada.h"\nLEVADA_GUEST({text})\n{SMALLEST}')
     data = build([source]).module
-    payload = next(s.payload for s in sections(data) if s.name == "levada")
-    assert payload.decode() == (
-        '{"name": "odd", "version": "1", "remark": "a \\"quote\\", 5 %, °C, \'x\' \\\\"}'
-    )
+    assert next(s.payload for s in sections(data) if s.name == "levada").decode() == text
 
 
 def test_a_source_that_does_not_compile_is_refused_with_the_words_of_the_compiler(

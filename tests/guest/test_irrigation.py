@@ -10,13 +10,13 @@ import hashlib
 import json
 
 import pytest
+from harness import MODULE, START_S, Bench, ids, quick
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guest.abi import WHY, ErrorCode
 from guest.arithmetic import wide_arithmetic
 from guest.module import inspect
-from harness import MODULE, START_S, Bench, ids, quick
 
 I32 = st.integers(-(2**31), 2**31 - 1)
 DAY_S = 86_400
@@ -351,7 +351,11 @@ def test_a_reading_that_cannot_be_closes_the_valve_and_says_why(raw: int, reason
     bench = opened()
     assert bench.step(raw, flow=450) is reason
     assert not bench.open
-    assert (bench.telemetry["raw"], bench.telemetry["pct"], bench.telemetry["filt"]) == (raw, -1, -1)
+    assert (bench.telemetry["raw"], bench.telemetry["pct"], bench.telemetry["filt"]) == (
+        raw,
+        -1,
+        -1,
+    )
 
 
 @pytest.mark.parametrize("raw", [100, 4000])
