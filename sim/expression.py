@@ -109,7 +109,7 @@ def parse_expression(text: str) -> Expression:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        column = getattr(error, "offset", None) or 1
+        column = getattr(error, "offset", None) or len(text) + 1
         raise ExpressionError("not an expression", column) from None
     signals: list[str] = []
     unit = _unit(tree, signals)
@@ -253,7 +253,7 @@ def _value(node: ast.expr, columns: Mapping[str, Values], unknown: list[Values])
             return _ARITHMETIC[type(op)](of(left), of(right))
         case ast.Compare(left=left, ops=ops, comparators=others):
             sides = [of(side) for side in (left, *others)]
-            unknown.extend(np.isnan(s) for s in sides if np.asarray(s).dtype.kind == "f")
+            unknown.extend(np.isnan(s) for s in sides if isinstance(s, np.ndarray))
             pairs = zip(ops, pairwise(sides), strict=True)
             return np.logical_and.reduce([_COMPARISON[type(op)](a, b) for op, (a, b) in pairs])
         case ast.Call(func=ast.Name(id=name), args=args):

@@ -52,9 +52,7 @@ def parse_node(text: str) -> NodeUrl:
             return NodeUrl(kind=kind)
         case "virtual":
             if colon and rest not in VARIANTS:
-                raise ValueError(
-                    f"`virtual:{rest}`: permitted after the colon {', '.join(VARIANTS)}"
-                )
+                raise ValueError(f"unknown variant `{rest}`: permitted {', '.join(VARIANTS)}")
             return NodeUrl(kind=kind, target=rest)
         case "serial":
             return _serial(rest)
@@ -81,10 +79,10 @@ def _serial(rest: str) -> NodeUrl:
 def _mqtt(kind: str, text: str) -> NodeUrl:
     parts = urlsplit(text)
     topic = parts.path.strip("/")
-    if parts.hostname is None or not topic:
-        raise ValueError(f"`{text}`: write {kind}://HOST[:PORT]/PREFIX/NODE")
-    if any(mark in topic for mark in "+#$"):
-        raise ValueError(f"topic `{topic}`: no wildcard and no $ permitted")
+    if any(mark in text for mark in "+#$"):
+        raise ValueError("no wildcard and no $ permitted in a topic")
+    if parts.hostname is None or not topic or parts.query:
+        raise ValueError(f"write {kind}://HOST[:PORT]/PREFIX/NODE")
     if parts.password is not None:
         raise ValueError("no password in a scenario: it belongs to the environment")
     return NodeUrl(kind=kind, target=f"{kind}://{parts.netloc}", topic=topic)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import tomllib
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.toml_index import Span, index
+from sim.toml_writer import toml_text, toml_value
+
+KEYS = st.text(st.characters(codec="utf-8"), max_size=8)
+SCALARS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.booleans(),
+    st.text(st.characters(codec="utf-8"), max_size=20),
+    st.dates(date(1, 1, 1)),
+    st.datetimes().map(lambda t: t.replace(microsecond=0)),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)),
+    max_leaves=12,
+)
+TABLES = st.dictionaries(KEYS, VALUES, max_size=5)
+
+
+class TestWriter:
+    @given(TABLES)
+    def test_what_is_written_is_read_back_equal(self, table: dict[str, Any]) -> None:
+        assert tomllib.loads(toml_text(table)) == table
+
+    @given(TABLES)
+    def test_types_survive_too(self, table: dict[str, Any]) -> None:
+        def kinds(value: Any) -> Any:
+            match value:
+                case dict():
+                    return {key: kinds(inner) for key, inner in value.items()}
+                case list():
+                    return [kinds(inner) for inner in value]
+                case _:
+                    return type(value)
+
+        assert kinds(tomllib.loads(toml_text(table))) == kinds(table)
+
+    def test_reads_as_people_write(self) -> None:
+        table = {
+            "name": "a",
+            "story": 'one\n"two"\\',
+            "zone": [{"name": "n", "soil": {"theta": [0.1, 0.2]}}, {"name": "m"}],
+            "period": {"start": date(2023, 5, 1), "at": datetime(2023, 5, 1, 6)},
+            "nothing": None,
+        }
+        assert toml_text(table) == (
+            'name = "a"\n'
+            'story = """\none\n\\"two\\"\\\\"""\n'
+            "\n"
+            "[[zone]]\n"
+            'name = "n"\n'
+            "\n"
+            "[zone.soil]\n"
+            "theta = [0.1, 0.2]\n"
+            "\n"
+            "[[zone]]\n"
+            'name = "m"\n'
+            "\n"
+            "[period]\n"
+            "start = 2023-05-01\n"
+            "at = 2023-05-01T06:00:00\n"
+        )
+
+    def test_refuses_what_toml_does_not_have(self) -> None:
+        with pytest.raises(TypeError, match="TOML has no set"):
+            toml_value({1})
+
+
+DOCUMENT = '''\
+# a comment with [brackets] and "quotes"
+title = "a # is no comment"
+[ site ]   # spaces are allowed
+"quoted key".inner = 1
+text = """
+[not.a.table]
+"""
+[[zone]]
+name = 'n\\'
+soil = { theta = [0.1,
+  0.2, # between elements
+], texture = "clay" }
+[zone.crop]
+a.b = 1979-05-27T07:32:00
+[[zone.layer]]
+n = 1.5
+[[zone.layer]]
+n = 2.5
+[[zone]]
+  name = "m"
+'''
+
+
+class TestIndex:
+    def test_names_line_column_and_width_of_keys_and_values(self) -> None:
+        places = index(DOCUMENT)
+        expected = {
+            ("title",): (Span(2, 1, 5), Span(2, 9, 19)),
+            ("site",): (Span(3, 1, 8), Span(3, 1, 8)),
+            ("site", "quoted key", "inner"): (Span(4, 1, 18), Span(4, 22, 1)),
+            ("site", "text"): (Span(5, 1, 4), Span(5, 8, 3)),
+            ("zone",): (Span(8, 1, 8), Span(8, 1, 8)),
+            ("zone", 0, "name"): (Span(9, 1, 4), Span(9, 8, 4)),
+            ("zone", 0, "soil", "theta", 1): (Span(11, 3, 3), Span(11, 3, 3)),
+            ("zone", 0, "soil", "texture"): (Span(12, 4, 7), Span(12, 14, 6)),
+            ("zone", 0, "crop", "a", "b"): (Span(14, 1, 3), Span(14, 7, 19)),
+            ("zone", 0, "layer", 0, "n"): (Span(16, 1, 1), Span(16, 5, 3)),
+            ("zone", 0, "layer", 1, "n"): (Span(18, 1, 1), Span(18, 5, 3)),
+            ("zone", 1): (Span(19, 1, 8), Span(19, 1, 8)),
+            ("zone", 1, "name"): (Span(20, 3, 4), Span(20, 10, 3)),
+        }
+        found = {path: (places[path].key, places[path].value) for path in expected}
+        assert found == expected
+
+    @given(TABLES)
+    def test_finds_exactly_the_keys_that_the_parser_finds(self, table: dict[str, Any]) -> None:
+        def paths(value: Any, path: tuple[str | int, ...]) -> set[tuple[str | int, ...]]:
+            found = {path} if path else set()
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    found |= paths(inner, (*path, key))
+            elif isinstance(value, list):
+                for i, inner in enumerate(value):
+                    found |= paths(inner, (*path, i))
+            return found
+
+        assert set(index(toml_text(table))) == paths(table, ())
