@@ -12,11 +12,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from numba import config
+from numba.core import config as _config
 
-__all__ = ["CACHE", "compiled", "mark_compiled", "njit"]
+__all__ = ["CACHE", "compiled", "config", "mark_compiled", "njit"]
+
+config: Any = _config  # its attributes are made at run time
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ need the ordinary path) are a process each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
 from simpy import Environment, Event
@@ -75,7 +75,7 @@ class Field:
     def _until(self, time_ms: int) -> Event:
         return self.clock.timeout(max(0.0, (time_ms - self.now_ms) / 1000))
 
-    def _slices(self) -> Iterator[Event]:
+    def _slices(self) -> Generator[Event, Any, None]:
         plant = self.plant
         while self.now_ms < plant.end_ms:
             yield self._until(min(self.now_ms + self._slice_s * 1000, plant.end_ms))
@@ -84,7 +84,7 @@ class Field:
                 plant.finish()
             self._recorder(self.now_ms)
 
-    def _faults(self, events: Sequence[FaultEvent]) -> Iterator[Event]:
+    def _faults(self, events: Sequence[FaultEvent]) -> Generator[Event, Any, None]:
         for event in events:
             if event.time_ms > self.now_ms:
                 yield self._until(event.time_ms)
@@ -96,7 +96,7 @@ class Field:
 
     # Nodes outside the plant
 
-    def _outside(self, i: int, node: Node) -> Iterator[Event]:
+    def _outside(self, i: int, node: Node) -> Generator[Event, Any, None]:
         z = self.plant.zones[i]
         z[Z.BOOT_MS] = NEVER_MS
         boot_ms = self.plant.start_ms

@@ -35,7 +35,7 @@ def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
                 case.result = [Failure(item["detail"], "expectation")]
             suite.add_testcase(case)
         suite.time = summary["wall_s"]
-        suite.update_statistics()
+        suite.update_statistics()  # type: ignore[no-untyped-call]
         xml.add_testsuite(suite)
     path.parent.mkdir(parents=True, exist_ok=True)
     xml.write(str(path), pretty=True)

@@ -402,12 +402,18 @@ def _rows(kind: Sequence[int]) -> list[int]:
 def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
     """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
     known: dict[str, int] = {}
-    tables, indices = [], []
+    tables: list[FloatArray] = []
+    indices = []
     for zone in zones:
         key = zone.crop.model_dump_json()
         if key not in known:
             known[key] = len(tables)
-            grown = crops.season(soils.crop(zone.crop), weather, planting=zone.crop.planting, harvest=zone.crop.harvest)
+            grown = crops.season(
+                soils.crop(zone.crop),
+                weather,
+                planting=zone.crop.planting,
+                harvest=zone.crop.harvest,
+            )
             tables.append(crops.forcing_by_hour(grown))
         indices.append(known[key])
     return np.array(tables), indices

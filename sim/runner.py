@@ -27,8 +27,8 @@ from guest.limits import PROFILES
 from guest.module import ModuleInfo, inspect
 from guest.node import Node
 from guest.tape import TapeWriter
-from sim import soils
 from sim import scenario as scenarios
+from sim import soils
 from sim import weather as weathers
 from sim.clock import WallClock, new_clock
 from sim.expect import evaluate
@@ -113,12 +113,13 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
         )
     from sim import generator
 
-    fitted = generator.fit(weathers.read(source.source, where, fill=source.fill))
+    climate = generator.fit(
+        weathers.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
+    )
     return generator.generate(
-        fitted,
-        where,
-        start=period.start,
-        end=period.end,
+        climate,
+        period.start,
+        period.end,
         seed=scenario.seed,
         rain_factor=source.generator.rain_factor,
         warming_c=source.generator.warming_c,
@@ -130,10 +131,8 @@ def check(document: Document) -> ModuleInfo:
 
     Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
     """
-    info = inspect(
-        read_guest(document.scenario), budget=document.scenario.guest.limits()
-    )
-    problems = document.check_parameters({p.name: p for p in info.parameters})
+    info = inspect(read_guest(document.scenario), budget=document.scenario.guest.limits())
+    problems = document.check_parameters(info.parameters)
     if problems:
         raise ScenarioError(problems)
     read_weather(document.scenario)
@@ -213,7 +212,7 @@ class _Run:
         self.info = info
         self.weather = weather
         self._progress = progress
-        settings = [_settings(zone, module, info, scenario) for zone in zones]
+        settings = [node_settings(zone, module, info, scenario) for zone in zones]
         native, outside = _nodes(settings, make_node)
         self._native_zones = [i for i in range(len(zones)) if i not in outside]
         self._native = native
@@ -436,9 +435,10 @@ def _iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _settings(
+def node_settings(
     zone: ZoneConfig, module: bytes, info: ModuleInfo, scenario: Scenario
 ) -> NodeSettings:
+    """What the node of a zone is given: calibration and parameters."""
     ids = {parameter.name: parameter.id for parameter in info.parameters}
     return NodeSettings(
         zone=zone,

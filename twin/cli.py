@@ -100,19 +100,24 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
+    from sim import runner
     from sim import scenario as scenarios
     from sim.clock import parse_speed
-    from sim.runner import run_scenario
     from twin import show
 
     try:
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
-    loaded = scenarios.load(scenario, overrides=_overrides(settings or []), seed=seed, guest=guest)
+    overrides = _overrides(settings or [])
+    if guest is not None:
+        overrides.append(("guest.file", str(guest.absolute())))
+    document = scenarios.read(scenario, overrides, seed)
+    runner.check(document)
+    loaded = document.scenario
     target = out or Path("runs") / loaded.name
     with show.progress(loaded, quiet=quiet) as progress:
-        result = run_scenario(loaded, target, speed=factor, progress=progress)
+        result = runner.run_scenario(loaded, target, speed=factor, progress=progress)
     if junit is not None:
         from sim.junit import write_junit
 
@@ -129,19 +134,21 @@ def lint(
     scenario: Annotated[list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files.")],
 ) -> None:
     """Check scenario files without running them."""
+    from sim import runner
     from sim import scenario as scenarios
-    from sim.problems import ScenarioError
     from twin import show
 
     bad = 0
     for path in scenario:
         try:
-            loaded = scenarios.load(path)
-        except ScenarioError as error:
+            document = scenarios.read(path)
+            runner.check(document)
+        except _input_errors() as error:
             bad += 1
             show.error(error)
         else:
-            typer.echo(f"{path}: ok, {len(loaded.zones)} zone(s)")
+            zones = len(scenarios.expand(document.scenario))
+            typer.echo(f"{path}: ok, {zones} zone{'s' if zones > 1 else ''}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
 
 
@@ -251,8 +258,9 @@ def _input_errors() -> tuple[type[BaseException], ...]:
     from guest.errors import GuestError
     from sim.problems import ScenarioError
     from sim.rundir import RunDirError
+    from sim.weather import WeatherError
 
-    return (GuestError, ScenarioError, RunDirError)
+    return (GuestError, ScenarioError, RunDirError, WeatherError)
 
 
 def main(arguments: list[str] | None = None) -> Any:

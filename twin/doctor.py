@@ -102,8 +102,8 @@ def _fast_path() -> Finding:
 def _jit() -> Finding:
     if importlib.util.find_spec("numba") is None:
         return Finding(name="compiler", ok=False, detail="numba is not installed")
-    from numba import config, get_num_threads
+    from guest.jit import CACHE, config
 
     on = not config.DISABLE_JIT
-    detail = f"{get_num_threads()} threads" if on else "off (NUMBA_DISABLE_JIT is set)"
+    detail = f"kernels kept in {CACHE}" if on else "off (NUMBA_DISABLE_JIT is set)"
     return Finding(name="compiler", ok=on, detail=detail, purpose="compiled plant", optional=True)

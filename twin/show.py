@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sim.compare import Comparison
     from sim.replay import Replay
     from sim.runner import Progress
-    from sim.scenario import Scenario
+    from sim.scenario_model import Scenario
     from twin.doctor import Finding
 
 __all__ = [
@@ -96,10 +96,9 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
                 line += Text(f"  {item['detail']}", "dim" if item["passed"] else "red")
             out.print(line)
         out.print()
-        out.print(
-            f"[dim]guest[/]  {summary['guest_sha256'][:16]}  [dim]tape[/] {summary['tape_digest'][:16]}"
-            f"  [dim]trace[/] {summary['trace_digest'][:16]}  [dim]seed[/] {summary['seed']}"
-        )
+        marks = ("guest_sha256", "tape_digest", "trace_digest")
+        short = "  ".join(f"[dim]{m.partition('_')[0]}[/] {summary[m][:16]}" for m in marks)
+        out.print(f"{short}  [dim]seed[/] {summary['seed']}")
         out.print(f"[dim]report[/] {path / 'report.html'}", soft_wrap=True)
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
@@ -142,8 +141,10 @@ def comparison(result: Comparison) -> None:
     if result.tape is None:
         out.print(f"host calls: identical over {result.calls:,} calls")
     else:
-        out.print("host calls differ", style="bold red")
-        out.print(result.tape, markup=False)
+        out.print(f"host calls of zone {result.zone} differ", style="bold red")
+        out.print(str(result.tape), markup=False)
+    for note in result.notes:
+        out.print(note, style="yellow")
     if not result.signals:
         out.print("signals: equal within tolerance")
         return
@@ -166,8 +167,8 @@ def replay(result: Replay) -> None:
     if result.exact:
         out.print(f"exact: {result.steps:,} steps, {result.calls:,} calls, {result.zones} zone(s)")
     else:
-        out.print("differs", style="bold red")
-        out.print(result.difference, markup=False)
+        out.print(f"zone {result.zone} differs", style="bold red")
+        out.print(str(result.difference), markup=False)
 
 
 def module(info: ModuleInfo, path: Path) -> None:

@@ -1,0 +1,141 @@
+"""Feeds the readings of a tape to a guest again, without a plant.
+
+The tape of the run says when the guest ran and what each host call answered; the same module must
+make the same calls.  Another module may be given: the first call in which it differs is named, and
+from then on what it reads is what the first guest read, whatever it would have done to the soil.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from guest.abi import Call, ErrorCode
+from guest.host import SimNodes
+from guest.limits import PROFILES
+from guest.module import inspect
+from guest.tape import Difference, Record, TapeReader, first_difference, iter_records
+from sim import runner, scenario
+from sim.compare import count_calls
+from sim.rundir import RunDir, RunDirError
+
+__all__ = ["Replay", "replay_run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """What came out of a replay."""
+
+    zones: int
+    steps: int
+    calls: int
+    zone: str | None
+    """Zone of the first difference."""
+    difference: Difference | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether every call was made again with the same arguments."""
+        return self.difference is None
+
+
+def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
+    """Replay all zones of a run with its own guest, or with another.
+
+    Raises RunDirError if the run's own guest is no longer to be found, ScenarioError or GuestError
+    if scenario or module cannot be used.
+    """
+    loaded = scenario.load(run.scenario_path)
+    module = guest.read_bytes() if guest is not None else runner.read_guest(loaded)
+    info = inspect(module, budget=loaded.guest.limits())
+    tape = TapeReader(run.tape_path)
+    if guest is None and info.sha256 != tape.guest_sha256:
+        raise RunDirError(
+            f"{run.path}: {loaded.guest.file or runner.DEFAULT_GUEST} is no longer the guest of "
+            f"this run ({info.sha256[:16]} instead of {tape.guest_sha256[:16]}); "
+            "name the right one with --guest"
+        )
+    zones = {zone.name: zone for zone in scenario.expand(loaded)}
+    steps = calls = 0
+    found: Difference | None = None
+    where: str | None = None
+    for name, records in zip(tape.zones, tape.tapes(), strict=True):
+        settings = runner.node_settings(zones[name], module, info, loaded)
+        nodes = SimNodes(
+            module,
+            names=[name],
+            budget=loaded.guest.limits(),
+            profile=PROFILES[loaded.guest.profile],
+            config=settings.config,
+            parameters=settings.parameters,
+        )
+        with nodes:
+            again = _replay(nodes, records, len(settings.parameters))
+        difference = first_difference(records, again)
+        if difference is not None and (
+            found is None or (difference.time_ms or 0) < (found.time_ms or 0)
+        ):
+            found, where = difference, name
+        calls += count_calls(records)
+        steps += sum(record.call == Call.STEP for record in iter_records(records))
+    return Replay(zones=len(tape.zones), steps=steps, calls=calls, zone=where, difference=found)
+
+
+def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
+    parts = []
+    readings = np.full((1, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
+    for run in _runs(records):
+        head = run[0]
+        if head.call == Call.BOOT:
+            nodes.boot(head.values[0])
+            # what boot itself sets is on the tape right behind it
+            set_later = [r for r in run if r.call == Call.PARAM_SET][parameters:]
+            for record in set_later:
+                nodes.param_set(0, *record.values[:2])
+        elif head.call == Call.PARAM_SET:
+            nodes.param_set(0, *head.values[:2])
+        else:
+            time_ms = head.values[0]
+            nodes.online[0] = int(
+                not any(
+                    r.call == Call.MQTT_PUBLISH and r.values[2] == ErrorCode.OFFLINE for r in run
+                )
+            )
+            readings[:] = int(ErrorCode.UNAVAILABLE)
+            seen = set()
+            for record in run:
+                if record.call == Call.READ_SENSOR and record.values[0] not in seen:
+                    kind, value = record.values
+                    seen.add(kind)
+                    if 0 <= kind < 4:
+                        readings[0, kind] = value
+            if nodes.trap[0] == 0:
+                nodes.wake_ms[0] = time_ms
+            nodes.step(time_ms, readings)
+        parts.append(nodes.drain_tape(0))
+    return b"".join(parts)
+
+
+def _runs(records: bytes) -> Iterator[list[Record]]:
+    """The records from one run of the guest to the next; a boot keeps its `init`'s parameters."""
+    run: list[Record] = []
+    booting = False
+    for record in iter_records(records):
+        starts = record.call in (Call.BOOT, Call.STEP, Call.PARAM_SET)
+        if booting and (
+            record.call == Call.PARAM_SET or (record.call == Call.STEP and record.values[1] == 0)
+        ):
+            starts = False
+        if starts and run:
+            yield run
+            run = []
+        if record.call == Call.BOOT:
+            booting = True
+        elif starts:
+            booting = False
+        run.append(record)
+    if run:
+        yield run
