@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -69,8 +69,8 @@ class Document:
         """Troubles with paths from the top of the file -> problems with line and column."""
         return [self.source.problem(trouble) for trouble in troubles]
 
-    def check_parameters(self, parameters: Iterable[Parameter]) -> list[Problem]:
-        """What the guest does not accept of `[zone.parameters]`, by what its module declares."""
+    def check_parameters(self, parameters: Mapping[str, Parameter]) -> list[Problem]:
+        """What the guest does not accept of `[zone.parameters]`: name -> what its module says."""
         return self.problems(guest_parameters(self.scenario.zone, parameters))
 
 

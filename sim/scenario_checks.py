@@ -7,7 +7,7 @@ one mistake does not hide the others, and rules that would need it stay silent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -36,10 +36,6 @@ class ZoneName(NamedTuple):
 
 class Parameter(Protocol):
     """What a module says about one of its parameters."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
 
     @property
     def minimum(self) -> int:
@@ -266,9 +262,10 @@ def _ms(duration: timedelta) -> int:
     return round(duration.total_seconds()) * 1000
 
 
-def guest_parameters(zones: Sequence[Zone], declared: Iterable[Parameter]) -> Iterator[Trouble]:
+def guest_parameters(
+    zones: Sequence[Zone], parameters: Mapping[str, Parameter]
+) -> Iterator[Trouble]:
     """What the module does not accept: unknown names and values out of range, with the range."""
-    parameters = {parameter.name: parameter for parameter in declared}
     for i, zone in enumerate(zones):
         for name, value in zone.parameters.items():
             path = ("zone", i, "parameters", name)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guest.limits import Budget
-from guest.module import inspect
+from guest.module import Parameter, inspect
 from sim import crop, energy, probe, scenario_docs, valve
 from sim.problems import Problem, ScenarioError
 from sim.scenario import dump, expand, load, pinned, read, sha256_of
@@ -53,6 +53,12 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def guest_parameters() -> dict[str, Parameter]:
+    metadata = inspect((ROOT / "guest/irrigation/irrigation.wasm").read_bytes()).metadata
+    assert metadata is not None
+    return {parameter.name: parameter for parameter in metadata.parameters}
+
+
 def write(directory: Path, text: str) -> Path:
     path = directory / "s.toml"
     path.write_text(text, "utf-8")
@@ -79,9 +85,7 @@ class TestShippedScenarios:
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_asks_of_the_shipped_guest_only_what_it_accepts(self, path: Path) -> None:
-        metadata = inspect((ROOT / "guest/irrigation/irrigation.wasm").read_bytes()).metadata
-        assert metadata is not None
-        assert read(path).check_parameters(metadata.parameters) == []
+        assert read(path).check_parameters(guest_parameters()) == []
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_comes_back_equal_after_it_was_written_out(self, path: Path, tmp_path: Path) -> None:
@@ -681,12 +685,10 @@ class TestMalformedScenarios:
     def test_a_parameter_the_guest_does_not_accept_is_named_with_the_range(
         self, directory: Path
     ) -> None:
-        metadata = inspect((ROOT / "guest/irrigation/irrigation.wasm").read_bytes()).metadata
-        assert metadata is not None
         document = read(
             write(directory, BASE + "[zone.parameters]\nmax_open = 60\nmin_pause_s = -1\n")
         )
-        assert [place(p) for p in document.check_parameters(metadata.parameters)] == [
+        assert [place(p) for p in document.check_parameters(guest_parameters())] == [
             (21, 12, "the guest has no parameter `max_open`", "did you mean `max_open_s`?"),
             (22, 15, "`min_pause_s` = -1 s: permitted 0 to 86400 s", ""),
         ]
