@@ -18,11 +18,12 @@
 
 /* Why a module does not load. */
 enum {
-    LV_LOAD_MALFORMED = -1, /* not a module, or one with features this engine lacks */
-    LV_LOAD_IMPORT = -2,    /* an import outside the ABI, or of another type */
-    LV_LOAD_MEMORY = -3,    /* more memory than allowed, or than there is */
+    LV_LOAD_MALFORMED = -1,   /* not a module, or one with features this engine lacks */
+    LV_LOAD_IMPORT = -2,      /* an import outside the ABI, or of another type */
+    LV_LOAD_MEMORY = -3,      /* more memory than allowed, or than there is */
     LV_LOAD_OTHER_GUEST = -4, /* native: compiled from another module */
-    LV_LOAD_EXPORT = -5     /* an export of the ABI has another type */
+    LV_LOAD_EXPORT = -5,      /* an export of the ABI has another type */
+    LV_LOAD_START = -6        /* a start function: WAMR could not stop it */
 };
 
 const char *lv_engine_name(void);
@@ -50,6 +51,10 @@ extern const struct lv_export_type {
     const char *name;
     uint8_t parameters;
 } lv_exports[LV_EXPORTS];
+
+/* 0, or a reason for which no engine takes the module: what every engine would parse again is not
+ * looked at. */
+int lv_module_check(const uint8_t *module, uint32_t length);
 
 /* The text at `pointer` of a guest's memory. */
 lv_text lv_text_at(const uint8_t *memory, uint32_t size, uint32_t pointer);

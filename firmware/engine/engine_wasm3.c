@@ -159,10 +159,11 @@ static int link_module(IM3Module module)
 static int open_module(IM3Environment in, const uint8_t *bytes, uint32_t length,
                        const lv_limits *limits, IM3Runtime *opened, IM3Module *module)
 {
-    *opened = m3_NewRuntime(in, STACK_BYTES, NULL);
+    int rc = lv_module_check(bytes, length);
+    *opened = rc ? NULL : m3_NewRuntime(in, STACK_BYTES, NULL);
     if (!*opened)
-        return LV_LOAD_MEMORY;
-    int rc = m3_ParseModule(in, module, bytes, length) ? LV_LOAD_MALFORMED : 0;
+        return rc ? rc : LV_LOAD_MEMORY;
+    rc = m3_ParseModule(in, module, bytes, length) ? LV_LOAD_MALFORMED : 0;
     if (rc == 0) {
         rc = check_module(*module, limits);
         M3Result error = rc ? NULL : m3_LoadModule(*opened, *module);
@@ -231,7 +232,6 @@ void lv_engine_renew(void)
     lv_wasm3_budget = instructions > INT32_MAX ? INT32_MAX : (int32_t)instructions;
 }
 
-/* m3_FindFunction runs the start function, if there is one, so it is called with a full budget. */
 static int find(IM3Function *function, const char *name)
 {
     IM3Function found = NULL;
@@ -240,13 +240,9 @@ static int find(IM3Function *function, const char *name)
     return error && error != m3Err_functionLookupFailed ? trap_of(error) : 0;
 }
 
-static int start_guest(IM3Module module)
+static int start_guest(void)
 {
     int rc = 0;
-    lv_engine_renew();
-    M3Result error = m3_RunStart(module);
-    if (error)
-        return trap_of(error);
     for (int k = 0; k < LV_CONSTRUCTORS; k++) {
         IM3Function constructor;
         rc = find(&constructor, lv_constructors[k]);
@@ -297,7 +293,7 @@ int lv_engine_load(const uint8_t *bytes, uint32_t length, lv_host *of, const lv_
         return LV_LOAD_MEMORY;
     int rc = open_module(environment, bytes, length, limits, &runtime, &module);
     if (rc == 0) {
-        rc = start_guest(module);
+        rc = start_guest();
         if (rc == 0 && !types_fit())
             rc = LV_LOAD_EXPORT;
     }

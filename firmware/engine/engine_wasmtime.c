@@ -258,6 +258,9 @@ static bool imports_known(const wasmtime_module *of)
 
 static int open_module(const uint8_t *bytes, uint32_t length, wasmtime_module **opened)
 {
+    int rc = lv_module_check(bytes, length);
+    if (rc)
+        return rc;
     open_engine();
     wasmtime_error *error = wasmtime_module_new(engine, bytes, length, opened);
     if (error) {

@@ -1,0 +1,150 @@
+"""A virtual board on a pseudo terminal, asked message by message."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import subprocess
+import termios
+import tty
+from pathlib import Path
+from types import TracebackType
+
+from hil.codec import Console, Damage, Decoder, Frame, encode_frame
+from hil.messages import (
+    Ack,
+    Calibrated,
+    Configure,
+    Hello,
+    InstallBegin,
+    InstallChunk,
+    InstallEnd,
+    Message,
+    Nak,
+    ReadTape,
+    Start,
+    StepResult,
+)
+
+FIRMWARE = Path(__file__).parents[2] / "firmware"
+BUILD = FIRMWARE / "build"
+START_MS = 1_681_516_800_000
+"""2023-04-15 00:00."""
+
+CONFIGURE = Configure(
+    node="esp32",
+    prefix="ic/",
+    counts=(2500, 1000, 2000),
+    imports=0x1FE,
+    pin_count=4,
+    pins=(23, 18, 19, 21, *(0,) * 12),
+    instructions=1_000_000,
+    deadline_ms=5_000,
+    memory_pages=4,
+    host_calls=256,
+    log_bytes=1_024,
+    publish_bytes=2_048,
+    lease_ms=0,
+)
+
+
+class Bench:
+    """Starts `levada-device` and speaks to it as a host would, without retries."""
+
+    def __init__(self, engine: str, *options: str | Path, build: Path = BUILD) -> None:
+        self.process = subprocess.Popen(
+            [build / "levada-device", "--engine", engine, "--until-eof", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        self.path = self.process.stdout.readline().decode().strip()
+        self.decoder = Decoder()
+        self.sequence = 100
+        self.others: list[Frame | Console | Damage] = []
+        """What came besides the answers asked for."""
+        self.line = -1
+        self.plug()
+
+    def plug(self) -> None:
+        self.line = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self.line, termios.TCSANOW)
+
+    def unplug(self) -> None:
+        os.close(self.line)
+
+    def send(self, message: Message, sequence: int | None = None) -> int:
+        if sequence is None:
+            self.sequence = sequence = (self.sequence + 1) & 0xFFFF
+        os.write(self.line, encode_frame(message.TYPE, sequence, message.encode()))
+        return sequence
+
+    def receive(self, sequence: int, timeout_s: float = 20.0) -> Message | None:
+        """The answer with that sequence number, None if none comes."""
+        while select.select([self.line], [], [], timeout_s)[0]:
+            answers = []
+            for item in self.decoder.feed(os.read(self.line, 4096)):
+                if isinstance(item, Frame) and item.sequence == sequence:
+                    answers.append(item.message())
+                else:
+                    self.others.append(item)
+            if answers:
+                return answers[0]
+        return None
+
+    def ask(self, message: Message, timeout_s: float = 20.0) -> Message:
+        answer = self.receive(self.send(message), timeout_s)
+        assert answer is not None, f"no answer to {message}"
+        return answer
+
+    def hello(self, session: int = 1) -> Message:
+        return self.ask(Hello(session=session))
+
+    def install(self, module: bytes) -> Message:
+        self.hello()
+        digest = hashlib.sha256(module).digest()
+        answer = self.ask(InstallBegin(size=len(module), sha256=digest))
+        for offset in range(0, len(module), 1000):
+            if isinstance(answer, Nak):
+                return answer
+            answer = self.ask(InstallChunk(offset=offset, data=module[offset : offset + 1000]))
+        return answer if isinstance(answer, Nak) else self.ask(InstallEnd())
+
+    def start(
+        self,
+        module: bytes,
+        parameters: tuple[tuple[int, int], ...] = (),
+        configure: Configure = CONFIGURE,
+    ) -> StepResult:
+        assert isinstance(self.install(module), Ack)
+        assert isinstance(self.ask(configure), Ack)
+        result = self.ask(Start(time_ms=START_MS, flags=0, parameters=parameters))
+        assert isinstance(result, StepResult), result
+        return result
+
+    def tape(self, result: StepResult | Calibrated) -> bytes:
+        """All records of a result."""
+        records = result.tape if isinstance(result, StepResult) else b""
+        while len(records) < result.tape_bytes:
+            part = self.ask(ReadTape(offset=len(records)))
+            records += part.tape  # type: ignore[attr-defined]
+        return records
+
+    def close(self) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+        os.close(self.line)
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
