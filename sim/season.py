@@ -273,7 +273,9 @@ def _faults(summary: Json, names: Sequence[str]) -> list[Json]:
         {
             "label": fault["label"],
             "kind": fault["kind"],
-            "detail": _words(fault["magnitude"], fault["effect"]),
+            "detail": " · ".join(
+                str(part) for part in (fault["magnitude"], fault["effect"]) if part
+            ),
             "start": fault["start_ms"],
             "end": fault["end_ms"],
             "zones": [names.index(name) for name in fault["zones"]],

@@ -66,7 +66,7 @@
 
   const MARGIN = () => (NARROW.matches ? { l: 34, r: 36 } : { l: 48, r: 54 });
   const base = (height, margin = {}) => ({
-    height, margin: { ...MARGIN(), t: 26, b: 28, ...margin }, showlegend: false,
+    height, margin: { ...MARGIN(), t: 26, b: 38, ...margin }, showlegend: false,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", separators: ".\u202f",
     font: { family: getComputedStyle(document.body).fontFamily, size: NARROW.matches ? 11 : 12, color: C.muted },
     hoverlabel: { bgcolor: C.card, bordercolor: C.line, font: { color: C.ink, size: 12 }, align: "left" },
@@ -240,7 +240,7 @@
     const values = [...Z.theta.v, ...Z.fc.v, ...Z.stress.v].filter((v) => v !== null);
     const low = Math.min(...values), high = Math.max(...values), pad = Math.max(0.6, (high - low) * 0.05);
     plot("main", traces, {
-      ...base(narrow ? 860 : 880, { t: 12 + 15 * lanes, b: 30 }), barmode: "relative", hoversubplots: "axis", annotations, shapes,
+      ...base(narrow ? 860 : 880, { t: 12 + 15 * lanes }), barmode: "relative", hoversubplots: "axis", annotations, shapes,
       xaxis: timeAxis({ anchor: "y5", domain: [0, 1] }),
       yaxis: axis({ domain: PANELS.soil, range: [low - pad, high + pad] }),
       yaxis2: axis({ domain: PANELS.water, nticks: 4, tickformat: "~f" }),
