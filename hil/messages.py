@@ -375,25 +375,31 @@ class Configure(Message):
     pins: U8x16
     """Outputs the node has; bit i of every `outputs` is pin i of this list."""
     instructions: U32
+    """Budget of one call of the guest, from 1."""
     deadline_ms: U32
+    """Time on the clock after which the watchdog restarts the board [ms]; 0: none."""
     memory_pages: U32
+    """Linear memory, 1..65536 pages of 64 KiB."""
     host_calls: U32
+    """Budget of one run."""
     log_bytes: U32
+    """Budget of one run [bytes]."""
     publish_bytes: U32
+    """Budget of one run [bytes]."""
     lease_ms: U32
     """Silence of the host after which outputs close [ms]; 0: never."""
 
 
 @_message(0x03)
 class Start(Message):
-    """Instantiate the guest and run `init`, or `main` to its first delay.  Answer: `StepResult`."""
+    """Instantiate the guest and run `init`; `main` waits for a Step.  Answer: `StepResult`."""
 
     time_ms: I64
     """Virtual time [ms since 1970]."""
     flags: U8
     """StartFlag."""
     parameters: Pairs
-    """Parameter id and value, set before `init`."""
+    """Parameter id and value, set after `init` in this order."""
 
 
 @_message(0x04)
@@ -465,7 +471,7 @@ class Ping(Message):
 
 @_message(0x0D)
 class Close(Message):
-    """End the session: outputs close, the guest is unloaded.  Answer: `Ack`."""
+    """Outputs close, the guest is unloaded.  Answer: `Ack`."""
 
 
 @_message(0x0E)

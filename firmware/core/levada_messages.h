@@ -244,7 +244,7 @@ static inline size_t lv_msg_configure_pack(const lv_msg_configure *m, uint8_t *b
     return 107;
 }
 
-/* Instantiate the guest and run `init`, or `main` to its first delay.  Answer: `StepResult`. */
+/* Instantiate the guest and run `init`; `main` waits for a Step.  Answer: `StepResult`. */
 typedef struct {
     int64_t time_ms;
     uint8_t flags;
@@ -483,7 +483,7 @@ static inline size_t lv_msg_ping_pack(const lv_msg_ping *m, uint8_t *body)
     return 0 + (size_t)m->data_length;
 }
 
-/* End the session: outputs close, the guest is unloaded.  Answer: `Ack`. */
+/* Outputs close, the guest is unloaded.  Answer: `Ack`. */
 typedef struct {
     uint8_t none;
 } lv_msg_close;
