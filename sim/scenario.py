@@ -267,8 +267,6 @@ def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Trouble]]:
         return Scenario.model_validate(data), []
     except ValidationError as error:
         troubles = list(explain(error, Scenario))
-    if any(t.path == () and not t.message.endswith("is missing") for t in troubles):
-        return None, troubles
     # the tables that are right by themselves can still contradict each other
     between = between_tables(
         _part(Period, data.get("period")),

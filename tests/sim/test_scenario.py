@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guest.limits import Budget
@@ -18,6 +18,7 @@ from sim import crop, energy, probe, scenario_docs, valve
 from sim.problems import Problem, ScenarioError
 from sim.scenario import dump, expand, load, pinned, read, sha256_of
 from sim.scenario_model import Scenario
+from sim.toml_writer import toml_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
@@ -918,3 +919,83 @@ class TestRoundTrip:
         path = directory / "s.toml"
         path.write_text(dump(scenario, directory), "utf-8")
         assert load(path) == scenario
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.integers(-(2**40), 2**40),
+        st.floats(),
+        st.booleans(),
+        TEXTS,
+        st.dates(datetime.date(1, 1, 2)),
+        st.datetimes(),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["name", "kind", "start", "depth_m", "soil", "that"]), inner, max_size=3
+        ),
+    ),
+    max_leaves=5,
+)
+FULL = (
+    BASE
+    + """\
+valve.flow_l_min = 3
+[zone.spread]
+probe.depth_m = 0.1
+[[fault]]
+kind = "valve-clog"
+start = "2 d"
+duration = "1 d"
+magnitude = "30 %"
+[[expect]]
+name = "a"
+kind = "never"
+that = "valve_open"
+longer_than = "20 min"
+start = "1 d"
+[[expect]]
+name = "b"
+kind = "recovers"
+that = "ks == 1"
+within = "1 h"
+after = "valve-clog"
+zones = ["north"]
+""".replace("valve.flow_l_min", "[zone.valve]\nflow_l_min")
+)
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))
+    return [p for key, inner in items for p in [(*path, key), *paths(inner, (*path, key))]]
+
+
+class TestAnyMistake:
+    def test_the_scenario_to_be_spoilt_is_right(self, directory: Path) -> None:
+        assert load(write(directory, FULL)).name == "test"
+
+    @given(path=st.sampled_from(paths(tomllib.loads(FULL))), value=ANYTHING)
+    @settings(max_examples=300)
+    def test_is_refused_with_problems_or_is_none(
+        self, tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], value: Any
+    ) -> None:
+        data = tomllib.loads(FULL)
+        here: Any = data
+        for step in path[:-1]:
+            here = here[step]
+        here[path[-1]] = value
+        file = tmp_path_factory.mktemp("any") / "s.toml"
+        file.write_text(toml_text(data), "utf-8")
+        (file.parent / "weather.csv").touch()
+        try:
+            load(file)
+        except ScenarioError as error:
+            assert error.problems
+            for problem in error.problems:
+                assert problem.message
+                assert problem.line > 0 or "version" in problem.message
