@@ -157,7 +157,9 @@ def test_never_closes_below_where_it_opens() -> None:
     assert (bench.telemetry["on"], bench.telemetry["off"]) == (50, 50)
 
 
-@pytest.mark.parametrize("config", [[-1, 1000, 2000], [3000, -1, 2000], [2000, 2000, 2000]])
+@pytest.mark.parametrize(
+    "config", [[-1, 1000, 2000], [3000, -1, 2000], [2000, 2000, 2000], [4096, 1000, 2000]]
+)
 def test_a_node_without_calibration_keeps_the_valve_closed(config: list[int]) -> None:
     bench = quick()
     bench.config = config
@@ -407,6 +409,12 @@ def test_a_probe_that_rests_through_weeks_without_water_is_not_stuck() -> None:
     assert {bench.step(MIDDLE) for _ in range(14 * 144)} == {WHY.HOLD}
 
 
+def test_a_probe_that_does_not_move_without_flow_is_not_stuck() -> None:
+    bench = opened(flow_confirm_s=3600, stuck_s=1)
+    assert bench.step(DRY, flow=0) is WHY.HOLD
+    assert bench.step(DRY, flow=1, after_s=60) is WHY.PROBE_STUCK
+
+
 def test_a_slow_probe_is_not_stuck_as_long_as_it_moves_in_time() -> None:
     bench = quick(stuck_s=1800, max_open_s=43_200)
     bench.step(DRY)
@@ -478,6 +486,15 @@ def test_a_clock_set_back_closes_the_valve_and_the_pause_starts_over() -> None:
     assert bench.step(DRY, flow=450, after_s=-7200) is WHY.CLOCK
     assert not bench.open
     assert [bench.step(DRY), bench.step(DRY)] == [WHY.WAIT_PAUSE, WHY.OPENED]
+
+
+def test_a_clock_set_back_while_the_valve_is_closed_does_not_shorten_the_pause() -> None:
+    bench = opened(min_pause_s=0)
+    bench.set("min_pause_s", 1800)
+    assert bench.step(WET, flow=450) is WHY.CLOSED_WET
+    assert bench.step(DRY, after_s=-DAY_S) is WHY.CLOCK
+    reasons = [bench.step(DRY) for _ in range(3)]
+    assert reasons == [WHY.WAIT_PAUSE, WHY.WAIT_PAUSE, WHY.OPENED]
 
 
 def test_a_clock_that_stands_still_closes_the_valve_at_the_second_step() -> None:
