@@ -1,13 +1,12 @@
 """What a step of a guest costs, fast path against ordinary path: `python benchmarks/bench_host.py`.
 
-Both ways run with all checks, fuel, the watchdog and the tape on.  The median of several rounds is
-given, taken in turns so that a busy machine slows both alike.
+Both ways run with all checks, fuel, the watchdog and the tape on.  Rounds are taken in turns, and
+the best of each way is given: what the work costs, not what else the machine had to do.
 """
 
 from __future__ import annotations
 
 import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from guest.tape import iter_records
 
 IRRIGATION = Path(__file__).parent.parent / "guest" / "irrigation" / "irrigation.wasm"
 TICK_MS = 600_000
-ROUNDS = 7
+ROUNDS = 9
 
 TWO_CALLS = bytes(
     wasmtime.wat2wasm("""(module
@@ -99,7 +98,7 @@ def compare(module: bytes, n: int, fast_steps: int, slow_steps: int) -> tuple[fl
     calls = fast.calls()
     fast.nodes.close()
     slow.nodes.close()
-    return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs), calls
+    return min(p[0] for p in pairs), min(p[1] for p in pairs), calls
 
 
 def once(work: Callable[[], object]) -> float:
@@ -133,11 +132,14 @@ def main() -> int:
         print(f"{name:<22}{n:>6}{calls:>7.1f}{costs}")
 
     nodes = SimNodes(irrigation, 100)
-    boot = once(lambda: nodes.boot(0)) / 100
+    boot = min(once(lambda: nodes.boot(0)) for _ in range(ROUNDS)) / 100
     nodes.close()
     with PureGuest(irrigation) as pure:
         pure.call("filter", 1800)
-        call = once(lambda: [pure.call("filter", 1800) for _ in range(2_000)]) / 2_000
+        batch = [
+            once(lambda: [pure.call("filter", 1800) for _ in range(500)]) for _ in range(ROUNDS)
+        ]
+        call = min(batch) / 500
     print(f"\nboot of a zone {boot * 1e6:.0f} us, pure function {call * 1e6:.1f} us")
     print(f"step with two host calls: {ratio:.0f} times as fast as the ordinary path (target 8)")
     return 0 if ratio >= 8.0 else 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 from weakref import ref
 
@@ -153,9 +154,7 @@ class Instances:
         """The host calls of one guest; on the ordinary path they find it by `select`."""
         linker = wasmtime.Linker(engine())
         for name, (params, results) in IMPORTS.items():
-            ty = wasmtime.FuncType(
-                [_TYPES[letter]() for letter in params], [_TYPES[letter]() for letter in results]
-            )
+            ty = _function_type(params, results)
             if self._native is not None:
                 self._native.define(linker, name, ty, self.address + 8 * native.HEADER * zone)
             else:
@@ -324,6 +323,13 @@ class Instances:
         self.rows[:, hostcalls.OUTPUTS : hostcalls.OUTPUTS + hostcalls.MAX_PINS] = 0
         self.rows[:, hostcalls.WAKE] = hostcalls.NEVER_MS
         self._linker.close()
+
+
+@lru_cache
+def _function_type(params: str, results: str) -> wasmtime.FuncType:
+    return wasmtime.FuncType(
+        [_TYPES[letter]() for letter in params], [_TYPES[letter]() for letter in results]
+    )
 
 
 def link_problems(module: wasmtime.Module) -> list[str]:
