@@ -39,8 +39,8 @@ end = 2023-05-31
 file = "weather.csv"
 [[zone]]
 name = "north"
-[zone.soil]
-texture = "loam"
+soil.model = "bucket"
+soil.texture = "loam"
 [zone.crop]
 name = "maize"
 planting = 2023-05-02
@@ -648,10 +648,10 @@ class TestMalformedScenarios:
         with pytest.raises(ScenarioError) as caught:
             load(path)
         lines = str(caught.value).splitlines()
-        assert lines[0].startswith(f'{path}:16:11: `texture` = "lome": permitted "sand", ')
+        assert lines[0].startswith(f'{path}:16:16: `texture` = "lome": permitted "sand", ')
         assert lines[1:] == [
-            '   16 | texture = "lome"',
-            "      |           ^^^^^^",
+            '   16 | soil.texture = "lome"',
+            "      |                ^^^^^^",
             "      = did you mean `loam`?",
             "1 problem",
         ]
@@ -779,7 +779,9 @@ class TestZones:
         assert [z.probe for z in before] == [z.probe for z in after[:200]]
 
     def test_a_spread_that_makes_a_zone_impossible_says_which(self, directory: Path) -> None:
-        text = self.SPREAD.replace('texture = "loam"', "theta_fc = 0.3\ntheta_wp = 0.25")
+        text = self.SPREAD.replace(
+            'soil.texture = "loam"', "soil.theta_fc = 0.3\nsoil.theta_wp = 0.25"
+        )
         text += "soil.theta_fc = 0.3\n"
         with pytest.raises(ScenarioError, match=r"makes zone north-\d+ impossible: `theta_fc` = "):
             expand(load(write(directory, text)))
