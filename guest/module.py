@@ -167,7 +167,10 @@ class ModuleInfo:
         """Itself, or LinkError that lists every problem."""
         if self.problems:
             listed = "\n".join(f"  - {problem}" for problem in self.problems)
-            raise LinkError(f"the module does not fit ABI {ABI_VERSION}:\n{listed}")
+            raise LinkError(
+                f"the module does not fit ABI {ABI_VERSION}:\n{listed}\n"
+                f"A guest may import from {IMPORT_MODULE}: {', '.join(IMPORTS)}."
+            )
         return self
 
 
@@ -243,11 +246,10 @@ def abi_signature(types: tuple[str, str]) -> str:
 
 def import_problems(shape: Shape) -> Iterator[str]:
     """Imports that no host of the ABI has."""
-    known = ", ".join(sorted(IMPORTS))
     for item in shape.imports:
         full = f"{item.module}.{item.name}"
         if item.module != IMPORT_MODULE or item.name not in IMPORTS:
-            yield f"import {full} {item.type}: outside the ABI, module {IMPORT_MODULE} has {known}"
+            yield f"import {full} {item.type}: outside the ABI"
         elif item.type != (wanted := abi_signature(IMPORTS[item.name])):
             yield f"import {full} {item.type}: the ABI says {wanted}"
     strings = sorted(STRING_IMPORTS & {item.name for item in shape.imports})
@@ -297,7 +299,7 @@ def notes(data: bytes, shape: Shape) -> Iterator[str]:
     if wide:
         yield f"computes with {', '.join(sorted(wide))}: a guest of the ABI needs i32 only"
     if shape.pages > 1:
-        yield f"starts with {shape.pages} pages of memory: one is enough for an ESP32 to shrink"
+        yield f"starts with {shape.pages} pages of memory: an ESP32 has room for one"
     if shape.has_memory and shape.pages_max is None:
         yield "memory without a maximum: only the budget bounds it"
     if shape.kind == "reactor" and shape.metadata is None:

@@ -31,9 +31,11 @@ def view(info: ModuleInfo, name: str, budget: Budget, profile: Profile) -> Rende
 
 def verdict(info: ModuleInfo, name: str) -> RenderableType:
     """Whether it fits, and everything that is to be said about that."""
-    title = info.metadata.name if info.metadata else (name or "guest")
-    version = f" {info.metadata.version}" if info.metadata else ""
-    lines = [Text.assemble((title, "bold"), version, (f"  {name}" if name else "", "dim"))]
+    title = Text(name or "guest", "bold")
+    if info.metadata:
+        title = Text.assemble((info.metadata.name, "bold"), f" {info.metadata.version}")
+        title.append(f"  {name}" if name else "", "dim")
+    lines = [title]
     if info.fits:
         lines.append(Text(f"✓ fits ABI {ABI_VERSION}", "bold green"))
     else:
@@ -113,7 +115,7 @@ def imports(info: ModuleInfo, profile: Profile) -> Table:
 
 def exports(info: ModuleInfo) -> Table:
     """Exported functions; those that the ABI knows come first."""
-    table = listing("Exported functions", "name", "type")
+    table = listing("Exports", "name", "type")
     known = [name for name in REACTOR_EXPORTS if name in info.functions]
     others = [name for name in info.functions if name not in REACTOR_EXPORTS]
     for name in known + others:
