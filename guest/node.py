@@ -17,7 +17,7 @@ __all__ = ["Birth", "Node", "Readings", "StepResult"]
 Readings = tuple[int, int, int, int]
 """Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses]; negative: ErrorCode."""
 
-assert [s.value for s in Sensor] == [0, 1, 2, 3]  # noqa: S101 - Readings is indexed by Sensor
+assert [s.value for s in Sensor] == [0, 1, 2, 3]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
