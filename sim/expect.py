@@ -103,15 +103,21 @@ KINDS: Final[dict[str, ExpectKind]] = {
 """Kind -> sentence and keys."""
 
 SUMMARY: Final = (
-    "irrigation_mm",
     "rain_mm",
+    "irrigation_mm",
     "et_mm",
+    "evaporation_mm",
+    "transpiration_mm",
+    "et0_mm",
     "drainage_mm",
     "runoff_mm",
     "storage_change_mm",
     "balance_error_mm",
     "stress_days",
     "valve_openings",
+    "longest_opening_s",
+    "water_l",
+    "traps",
     "energy_j",
 )
 """Values of the summary that an expectation may name."""
