@@ -33,9 +33,7 @@ def command(body: str, parameters: str = "", result: str = "") -> bytes:
 
 def module(functions: str, memory: str = "1") -> bytes:
     """A module that imports all of the ABI."""
-    imports = "".join(
-        f'(import "env" "{name}" (func ${name} {ty}))' for name, ty in ABI.items()
-    )
+    imports = "".join(f'(import "env" "{name}" (func ${name} {ty}))' for name, ty in ABI.items())
     return bytes(
         wasmtime.wat2wasm(
             f'(module {imports} (memory (export "memory") {memory})'
@@ -54,16 +52,12 @@ OPEN_VALVE = "(call $set_output (i32.const 23) (i32.const 1))"
 
 GUESTS: dict[str, bytes] = {
     "unreachable": guest(f"{OPEN_VALVE} unreachable"),
-    "divide by zero": guest(
-        f"{OPEN_VALVE} (i32.div_s (call $now_s) (i32.const 0))"
-    ),
+    "divide by zero": guest(f"{OPEN_VALVE} (i32.div_s (call $now_s) (i32.const 0))"),
     "divide overflow": guest(
         "(i32.div_s (i32.const 0x80000000) (i32.sub (i32.const 0) (i32.ne (call $now_s)"
         " (i32.const 0))))"
     ),
-    "load beyond memory": guest(
-        f"{OPEN_VALVE} (i32.load (i32.const 65534))"
-    ),
+    "load beyond memory": guest(f"{OPEN_VALVE} (i32.load (i32.const 65534))"),
     "store far beyond memory": guest("(i32.store (i32.const -4) (i32.const 1)) (i32.const 1)"),
     "endless loop": guest(f"{OPEN_VALVE} (loop (br 0)) (i32.const 1)"),
     "endless loop in init": guest(SLEEP, init=f"{OPEN_VALVE} (loop (br 0)) (i32.const 1)"),
@@ -125,7 +119,13 @@ GUESTS: dict[str, bytes] = {
         "".join(
             f"(call $log_int (call $mqtt_publish (i32.const {topic}) (i32.const {message})))"
             for topic, message in (
-                (16, 21), (64, 21), (96, 21), (128, 21), (160, 21), (64, 128), (15, 21),
+                (16, 21),
+                (64, 21),
+                (96, 21),
+                (128, 21),
+                (160, 21),
+                (64, 128),
+                (15, 21),
             )
         )
         + "(i32.const 60000)"
@@ -147,7 +147,15 @@ GUESTS: dict[str, bytes] = {
     "every pin": guest(
         "".join(
             f"(call $set_output (i32.const {pin}) (i32.const {state}))"
-            for pin, state in ((23, -7), (18, 1), (18, 0), (22, 1), (-1, 1), (279, 1), (2**31 - 1, 1))
+            for pin, state in (
+                (23, -7),
+                (18, 1),
+                (18, 0),
+                (22, 1),
+                (-1, 1),
+                (279, 1),
+                (2**31 - 1, 1),
+            )
         )
         + "(i32.const 60000)"
     ),
@@ -163,8 +171,7 @@ GUESTS: dict[str, bytes] = {
         " (call $delay_ms (i32.const 61000)) (br 0))"
     ),
     "command with arguments": command(
-        "(loop (call $log_int (local.get 0)) (call $delay_ms (i32.const 0)) (br 0))"
-        " (i32.const 0)",
+        "(loop (call $log_int (local.get 0)) (call $delay_ms (i32.const 0)) (br 0)) (i32.const 0)",
         "(param i32 i32)",
         "(result i32)",
     ),

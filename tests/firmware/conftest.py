@@ -1,0 +1,47 @@
+"""Builds the firmware once for the tests of this folder."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+from device_bench import BUILD, FIRMWARE
+
+
+def build(*targets: str) -> None:
+    """Make targets of the firmware; what the compiler says is in the error."""
+    done = subprocess.run(
+        ["make", "-C", FIRMWARE, f"PYTHON={sys.executable}", *targets],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+@pytest.fixture(scope="session")
+def library() -> ctypes.CDLL:
+    """The core as a shared library of this computer."""
+    build("lib")
+    found = ctypes.CDLL(str(BUILD / "liblevada.so"))
+    found.lv_cobs_encode.restype = ctypes.c_size_t
+    found.lv_frame_encode.restype = ctypes.c_size_t
+    found.lv_test_decode.restype = ctypes.c_size_t
+    found.lv_test_decode.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+    ]
+    found.lv_test_topic.restype = ctypes.c_bool
+    found.lv_crc32.restype = ctypes.c_uint32
+    return found
+
+
+@pytest.fixture(scope="session")
+def boards() -> None:
+    """Every board that runs on this computer, emulated or not."""
+    build("posix", "xtensa", "aarch64")

@@ -1,0 +1,137 @@
+"""The message table: sizes counted by hand, refusals, golden vectors, generated files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wire_frames import EXAMPLES, cobs_contents
+
+from hil import messages as m
+from hil.codec import Decoder, Frame, encode_frame
+from hil.messages_c import HEADER, c_header
+from hil.messages_doc import PAGE, renewed
+
+VECTORS = Path(__file__).parent / "wire_vectors.json"
+SEQUENCE = 0x1234
+
+
+def vectors() -> dict[str, list[dict[str, str | int]]]:
+    found: dict[str, list[dict[str, str | int]]] = json.loads(VECTORS.read_text())
+    return found
+
+
+def test_every_message_has_an_example() -> None:
+    assert {type(example) for example in EXAMPLES} == set(m.MESSAGES.values())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: type(e).__name__)
+def test_a_message_comes_back_as_it_was(example: m.Message) -> None:
+    assert type(example).decode(example.encode()) == example
+
+
+def test_step_looks_as_the_table_says() -> None:
+    # i64, u8, 4 x i32, little endian, by hand
+    body = m.Step(time_ms=0x0102030405060708, flags=1, readings=(1, -1, 2, 256)).encode()
+    assert body.hex() == "08070605040302010101000000ffffffff0200000000010000"
+
+
+def test_fixed_parts_have_the_sizes_counted_by_hand() -> None:
+    sizes = {c.__name__: c.fixed_bytes() for c in m.MESSAGES.values()}
+    assert sizes["Configure"] == 32 + 16 + 12 + 2 + 1 + 16 + 6 * 4 + 4
+    assert sizes["Birth"] == 4 + 4 + 4 * 1 + 2 + 4 + 4 + 32 + 24 + 24
+    assert sizes["StepResult"] == 3 + 2 + 2 + 8 + 4 + 4 + 4
+    assert sizes["InstallEnd"] == 0
+
+
+def test_golden_vectors_are_what_we_send_and_understand() -> None:
+    golden = vectors()["messages"]
+    assert len(golden) == len(EXAMPLES)
+    for vector, example in zip(golden, EXAMPLES, strict=True):
+        frame = bytes.fromhex(str(vector["frame"]))
+        assert vector["name"] == type(example).__name__
+        assert encode_frame(example.TYPE, SEQUENCE, example.encode()) == frame
+        [found] = Decoder().feed(frame)
+        assert isinstance(found, Frame)
+        assert (found.sequence, found.message()) == (SEQUENCE, example)
+
+
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        (m.Hello(session=2**32), "Hello"),
+        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0, 2**31)), "Step"),
+        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0)), "4 values"),  # type: ignore[arg-type]
+        (m.Ping(data=bytes(1025)), "at most 1024"),
+        (m.InstallBegin(size=1, sha256=b"short"), "32 wanted"),
+        (m.Calibrate(flags=0, parameters=((0, 2**31),)), "Calibrate.parameters"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(message: m.Message, complaint: str) -> None:
+    with pytest.raises(m.MessageError, match=complaint):
+        message.encode()
+
+
+@pytest.mark.parametrize("text", ["x" * 32, "ä" * 16, "a\0b"])
+def test_a_text_that_does_not_fit_is_refused(text: str) -> None:
+    birth = next(e for e in EXAMPLES if isinstance(e, m.Configure))
+    values = {name: getattr(birth, name) for name, _ in birth.FORMS} | {"node": text}
+    with pytest.raises(m.MessageError, match=r"Configure\.node"):
+        m.Configure(**values).encode()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: type(e).__name__)
+def test_a_body_of_another_length_is_refused(example: m.Message) -> None:
+    body, kind = example.encode(), type(example)
+    for cut in range(kind.fixed_bytes()):
+        with pytest.raises(m.MessageError, match="bytes"):
+            kind.decode(body[:cut])
+    if "Rest" not in str(kind.__annotations__) and "Pairs" not in str(kind.__annotations__):
+        with pytest.raises(m.MessageError, match="bytes"):
+            kind.decode(body + b"\0")
+    elif "Pairs" in str(kind.__annotations__):
+        with pytest.raises(m.MessageError, match="multiple of 8"):
+            kind.decode(body + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, b"\xff"), (6, b"x"), (0, b"n" * 32)],
+    ids=["not UTF-8", "text behind the NUL", "no NUL"],
+)
+def test_a_malformed_text_is_refused(at: int, value: bytes) -> None:
+    body = bytearray(next(e for e in EXAMPLES if isinstance(e, m.Configure)).encode())
+    body[at : at + len(value)] = value
+    with pytest.raises(m.MessageError, match="node"):
+        m.Configure.decode(bytes(body))
+
+
+@given(st.integers(0, 255), st.binary(max_size=1200))
+def test_no_bytes_make_the_parser_do_anything_but_refuse(kind: int, body: bytes) -> None:
+    try:
+        message = Frame(kind, 0, body).message()
+    except m.MessageError:
+        return
+    assert message.encode() == body
+
+
+def test_the_generated_header_is_up_to_date() -> None:
+    assert HEADER.read_text() == c_header(), "run python -m hil.messages_c"
+
+
+def test_the_generated_tables_are_up_to_date() -> None:
+    page = PAGE.read_text()
+    assert page == renewed(page), "run python -m hil.messages_doc"
+
+
+def test_cobs_vectors_are_those_of_the_package() -> None:
+    golden = {str(v["name"]): bytes.fromhex(str(v["encoded"])) for v in vectors()["cobs"]}
+    assert golden.keys() == cobs_contents().keys()
+    # Cheshire and Baker 1999: a run of 254 without a zero is one block with the code FF
+    assert golden["254 without zeros"][0] == 0xFF
+    assert len(golden["254 without zeros"]) == 255
+    assert len(golden["255 without zeros"]) == 257
+    assert golden["0 without zeros"] == b"\x01"
