@@ -242,6 +242,9 @@ class _Run:
 
     def go(self) -> bool:
         """Let it happen; true if it was interrupted."""
+        self.plant.advance_to(
+            self.plant.start_ms
+        )  # goes nowhere, but compiles, or loads, all of it
         self._started = perf_counter()
         try:
             self.field.run()

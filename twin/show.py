@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -89,12 +89,13 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print()
         out.print(Text(summary["title"] or summary["scenario"], style="bold"))
         out.print(_figures(summary))
+        table = Table.grid(padding=(0, 2))
         for item in expectations:
-            mark = Text("✓ ", "green") if item["passed"] else Text("✗ ", "bold red")
-            line = mark + Text(item["name"])
-            if item["detail"]:
-                line += Text(f"  {item['detail']}", "dim" if item["passed"] else "red")
-            out.print(line)
+            mark = Text("✓", "green") if item["passed"] else Text("✗", "bold red")
+            table.add_row(
+                mark, item["name"], Text(item["detail"], "dim" if item["passed"] else "red")
+            )
+        out.print(table)
         out.print()
         marks = ("guest_sha256", "tape_digest", "trace_digest")
         short = "  ".join(f"[dim]{m.partition('_')[0]}[/] {summary[m][:16]}" for m in marks)
@@ -105,13 +106,18 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     out.print(f"{len(expectations) - len(failed)} passed, {len(failed)} failed")
 
 
+def _period(summary: dict[str, Any]) -> str:
+    last = datetime.fromisoformat(summary["end"]) - timedelta(seconds=1)
+    return f"{summary['start'][:10]} to {last:%Y-%m-%d}"
+
+
 def _figures(summary: dict[str, Any]) -> Table:
     zones = len(summary["zones"])
     table = Table.grid(padding=(0, 2))
     rows = [
         (
             "period",
-            f"{summary['start'][:10]} to {summary['end'][:10]}",
+            _period(summary),
             f"{summary['days']:g} days",
         ),
         ("zones", f"{zones}", f"{summary['steps']:,} guest steps"),
@@ -128,7 +134,7 @@ def _figures(summary: dict[str, Any]) -> Table:
             f"storage {summary['storage_change_mm']:+.1f} mm",
         ),
         ("balance", f"{summary['balance_error_mm']:.1e} mm", "error of the water balance"),
-        ("energy", f"{summary['energy_j']:,.0f} J", "a node, model, not measured"),
+        ("energy", f"{summary['energy_j']:,.0f} J", "all nodes; model, not measured"),
         ("speed", f"{summary['field_days_per_s']:,.0f} field-days/s", f"{summary['wall_s']:.2f} s"),
     ]
     for name, value, note in rows:
