@@ -32,7 +32,8 @@
     P(16, wet_counts,     "counts",   0,    4095,      0) AND     \
     P(17, limit_counts,   "counts",   0,    4095,      0) AND     \
     P(18, period_s,       "s",        1,   86400,    600) AND     \
-    P(19, open_period_s,  "s",        0,   86400,      0)
+    P(19, open_period_s,  "s",        0,   86400,      0) AND     \
+    P(20, refill,         "",         0,       1,      0)
 
 #define COMMA ,
 #define AS_NAME(id, name, unit, least, most, standard) name = id
@@ -71,6 +72,7 @@ static seconds last;     /* the step before this one */
 static int same_time;    /* steps in a row at which the clock had not moved */
 static seconds flow_at;  /* when water was last seen to flow, or the valve opened */
 static int no_flow;      /* the valve was closed because no water came */
+static int refilling;    /* it was opened, and off_pct has not been reached since */
 static seconds day;      /* days since 1970 that `used_l` belongs to */
 static unsigned used_l, rest_pulses; /* of this day: litres, and pulses short of one more */
 static int anchor;       /* the reading from which the probe has to move */
@@ -196,7 +198,7 @@ int levada_init(void)
 {
     last = since = flow_at = (seconds)now_s();
     day = last / DAY_S;
-    valve = no_flow = same_time = filled = 0;
+    valve = no_flow = refilling = same_time = filled = 0;
     used_l = rest_pulses = unmoved_s = 0;
     anchor = -MOST_COUNTS - 1; /* every first reading is a move */
     set_output(LEVADA_PIN_VALVE, 0);
@@ -303,6 +305,9 @@ int levada_step(void)
     if (why == HOLD) {
         filtered = levada_filter(raw);
         pct = percent(filtered, dry, wet);
+        refilling = refilling && setting[refill] && !reaches(pct, off);
+        if (refilling)
+            on = off;
         if (!clock_is_right)
             why = CLOCK;
         else if (valve)
@@ -318,6 +323,7 @@ int levada_step(void)
         valve = open;
         since = flow_at = now;
         no_flow = why == NO_FLOW;
+        refilling |= open;
     }
     set_output(LEVADA_PIN_VALVE, valve);
 

@@ -307,6 +307,29 @@ def test_a_restart_counts_as_a_closing_because_nobody_knows_what_was_before() ->
     assert [bench.step(DRY), bench.step(DRY)] == [WHY.WAIT_PAUSE, WHY.OPENED]
 
 
+def test_between_two_openings_it_waits_for_the_lower_threshold() -> None:
+    bench = opened(max_open_s=600)
+    reasons = [bench.step(MIDDLE, flow=450), bench.step(MIDDLE), bench.step(DRY)]
+    assert reasons == [WHY.CLOSED_MAX_OPEN, WHY.HOLD, WHY.OPENED]
+
+
+def test_with_refill_it_goes_on_after_the_pause_until_the_upper_threshold() -> None:
+    bench = opened(max_open_s=600, min_pause_s=0, refill=1)
+    bench.set("min_pause_s", 1200)
+    reasons = [bench.step(MIDDLE, flow=450), bench.step(MIDDLE), bench.step(MIDDLE + 9)]
+    assert reasons == [WHY.CLOSED_MAX_OPEN, WHY.WAIT_PAUSE, WHY.OPENED]
+    assert (bench.telemetry["on"], bench.telemetry["off"]) == (60, 60)
+    assert bench.step(WET, flow=450, after_s=300) is WHY.CLOSED_WET
+    assert [bench.step(MIDDLE) for _ in range(4)] == [WHY.HOLD] * 4
+    assert bench.telemetry["on"] == 40
+
+
+def test_rain_ends_a_refill() -> None:
+    bench = opened(max_open_s=600, refill=1)
+    assert bench.step(MIDDLE, flow=450) is WHY.CLOSED_MAX_OPEN
+    assert [bench.step(WET), bench.step(MIDDLE)] == [WHY.HOLD, WHY.HOLD]
+
+
 # --- volume of the day ----------------------------------------------------------------------------
 
 
