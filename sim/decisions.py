@@ -13,6 +13,7 @@ output it set, and its message as it is.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,8 @@ class Decision:
 
     time_ms: int
     """Virtual time since 1970 [ms]."""
+    clock_ms: int
+    """What the node's clock showed then; the tape has only this."""
     zone: int
     raw: int | None
     """Probe reading [counts]; negative: ErrorCode."""
@@ -135,10 +138,12 @@ _HOLD_OPEN: Final = (
     "Valve stays open: the moisture, {pct} %, has not reached the closing threshold of {off} %."
 )
 
-_ROW: Final = ("time", "valve", "why", "reading", "trap", "offset", "length", "changed")
+_ROW: Final = ("time", "clock", "valve", "why", "reading", "trap", "offset", "length", "changed")
 """What the walk tells of a decision; offset and length are those of the message, 0: none."""
 _NO_READING: Final = -(1 << 40)
 """The guest read no probe in this step (an i32 cannot say so)."""
+_EVER: Final = -(1 << 62)
+"""Before any time."""
 
 
 def title(decision: Decision) -> str:
@@ -216,12 +221,38 @@ def _why(data: npt.NDArray[np.uint8], start: int, end: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
+def _virtual(clock: int, before: int, skews: npt.NDArray[np.int64]) -> int:
+    """The virtual time at which a clock showed `clock`, not before `before`.
+
+    A clock that was ahead and is set right shows the same time twice: the earlier one that time
+    has not passed is meant.
+    """
+    best = clock
+    found = False
+    for k in range(-1, len(skews)):
+        time = clock if k < 0 else clock - int(skews[k, 2])
+        ahead = 0
+        for start, end, skew in skews:
+            if start <= time < end:
+                ahead = int(skew)
+        if time + ahead == clock and time >= before and (not found or time < best):
+            best = time
+            found = True
+    return best
+
+
+@nb.njit(cache=True, nogil=True)
 def _walk(
-    data: npt.NDArray[np.uint8], pin: int, state: npt.NDArray[np.int64], out: npt.NDArray[np.int64]
+    data: npt.NDArray[np.uint8],
+    pin: int,
+    skews: npt.NDArray[np.int64],
+    state: npt.NDArray[np.int64],
+    out: npt.NDArray[np.int64],
 ) -> tuple[int, int, int]:
     """Find the steps in which something changed.
 
-    `state` (valve, why, pending reading, time, entry) is carried over; `out` gets a `_ROW` each.
+    `skews` has rows of start, end [virtual ms] and how far the clock was ahead [ms].  `state`
+    (valve, why, reading, time, entry, clock) is carried over; `out` gets a `_ROW` each.
     Returns rows written, bytes used, and the call that is not known (or -1).
     """
     size = len(data)
@@ -229,7 +260,7 @@ def _walk(
     rows = 0
     valve, why = int(state[0]), int(state[1])
     new_valve, new_why = valve, why
-    reading, time, entry = int(state[2]), int(state[3]), int(state[4])
+    reading, time, entry, clock = int(state[2]), int(state[3]), int(state[4]), int(state[5])
     message, length, trap = 0, 0, 0
     while at < size and rows < len(out):
         call = data[at]
@@ -266,9 +297,10 @@ def _walk(
             break
         at += need
         if call == 0:
-            time = 0
+            clock = 0
             for j in range(8):
-                time |= int(data[start + 1 + j]) << (8 * j)
+                clock |= int(data[start + 1 + j]) << (8 * j)
+            time = _virtual(clock, time, skews)
             entry = int(data[start + 9])
         elif call == 1:
             if _i32(data, start + 1) == 0:
@@ -299,19 +331,22 @@ def _walk(
         if flush:
             if new_valve != valve or (new_why != why and new_why >= 0) or trap:
                 out[rows, 0] = time
-                out[rows, 1] = new_valve
-                out[rows, 2] = new_why
-                out[rows, 3] = reading
-                out[rows, 4] = trap
-                out[rows, 5] = message
-                out[rows, 6] = length
-                out[rows, 7] = new_valve != valve
+                out[rows, 1] = clock
+                out[rows, 2] = new_valve
+                out[rows, 3] = new_why
+                out[rows, 4] = reading
+                out[rows, 5] = trap
+                out[rows, 6] = message
+                out[rows, 7] = length
+                out[rows, 8] = new_valve != valve
                 rows += 1
             valve, why = new_valve, new_why
             message, length, trap = 0, 0, 0
             reading = _NO_READING
             time += max(delay, 0)
+            clock += max(delay, 0)
     state[0], state[1], state[2], state[3], state[4] = valve, why, reading, time, entry
+    state[5] = clock
     return rows, at, -1
 
 
@@ -327,7 +362,7 @@ def _share(message: dict[str, Any], key: str) -> int | None:
 
 
 def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
-    time_ms, valve, why, reading, trap, offset, length, changed = (int(v) for v in row)
+    time_ms, clock_ms, valve, why, reading, trap, offset, length, changed = (int(v) for v in row)
     text = data[offset : offset + length].decode("utf-8", "replace") if length else ""
     try:
         parsed = json.loads(text) if text else {}
@@ -339,6 +374,7 @@ def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
         raw = reading
     return Decision(
         time_ms=time_ms,
+        clock_ms=clock_ms,
         zone=zone,
         raw=raw,
         pct=_share(message, "pct"),
@@ -355,12 +391,18 @@ def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
 
 
 def read_decisions(
-    path: Path, *, pin: int = DEFAULT_PINS[0], zones: set[int] | None = None
+    path: Path,
+    *,
+    pin: int = DEFAULT_PINS[0],
+    zones: set[int] | None = None,
+    skews: Mapping[int, Sequence[tuple[int, int, int]]] | None = None,
 ) -> list[Decision]:
     """All decisions on the tape at `path`, zone by zone in time order.
 
-    `pin` is the output of the valve; `zones`, if given, the indices to read.  Raises TapeError
-    if this is no tape or holds a record that is not known; a tape cut short ends where it ends.
+    `pin` is the output of the valve; `zones`, if given, the indices to read; `skews` the times
+    in which the clock of a zone was wrong: start, end, and by how much it was ahead [ms].  Raises
+    TapeError if this is no tape or holds a record that is not known; a tape cut short ends where
+    it ends.
     """
     found: dict[int, list[Decision]] = {}
     states: dict[int, npt.NDArray[np.int64]] = {}
@@ -368,11 +410,12 @@ def read_decisions(
     for zone, data in TapeReader(path).chunks():
         if zones is not None and zone not in zones:
             continue
-        state = states.setdefault(zone, np.array([0, -1, _NO_READING, 0, 0], dtype=np.int64))
+        state = states.setdefault(zone, np.array([0, -1, _NO_READING, _EVER, 0, 0], np.int64))
+        wrong = np.array((skews or {}).get(zone, []), dtype=np.int64).reshape(-1, 3)
         view = np.frombuffer(data, dtype=np.uint8)
         at = 0
         while at < len(data):
-            count, used, unknown = _walk(view[at:], pin, state, rows)
+            count, used, unknown = _walk(view[at:], pin, wrong, state, rows)
             if unknown >= 0:
                 raise TapeError(
                     f"{path}: zone {zone}, byte {at + used} of its records: "

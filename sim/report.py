@@ -1,9 +1,9 @@
 """report.html: the season at a glance, in one file that needs nothing else.
 
-The page carries its charts' program (plotly.js, packed with gzip, a third of its size) and its
-data; its content security policy forbids every request, so that it works offline and tells nobody.
-Text is in the page itself; without JavaScript only the charts are missing.  Names from scenarios
-and guests are text wherever they appear: Jinja2 escapes them, and so does the data block.
+The page carries its charts' program (plotly.js) and its data, both packed with gzip; its content
+security policy forbids every request, so that it works offline and tells nobody.  Text is in the
+page itself; without JavaScript only charts and decisions are missing.  Names from scenarios and
+guests are text wherever they appear: Jinja2 escapes them, and the program writes text only.
 """
 
 from __future__ import annotations
@@ -81,25 +81,16 @@ def _render(season: Season) -> str:
         first=season.shown[0] if season.shown else 0,
         hidden_zones=len(season.balances) - len(season.shown),
         profiles=bool(season.data["profiles"]),
-        data=_embed(season.data),
-        plotly=_plotly(),
+        data=_packed(json.dumps(season.data, separators=(",", ":"), allow_nan=False).encode()),
+        plotly=_packed((files("plotly") / "package_data" / "plotly.min.js").read_bytes()),
         css=Markup((templates / "report.css").read_text("utf-8")),
         js=Markup((templates / "report.js").read_text("utf-8")),
     )
 
 
-def _embed(data: Json) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _plotly() -> str:
-    """plotly.js, gzip, base64."""
-    code = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(code, 6, mtime=0)).decode("ascii")
+def _packed(content: bytes) -> str:
+    """gzip in base64: a quarter of the size, and nothing in it can end the element it is in."""
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii")
 
 
 def _num(value: object, digits: int = 0) -> str:

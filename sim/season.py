@@ -40,6 +40,10 @@ DETAILED_ZONES: Final = 150
 PROFILED_ZONES: Final = 12
 """Zones whose soil profile is shown."""
 PROFILE_TIMES: Final = 700
+LEAST_FLOW_L: Final = 0.05
+"""Less is a drip."""
+CLOSING_MS: Final = 120_000
+"""What flows so shortly after the command to close was asked for."""
 
 BALANCE: Final = (
     ("rain_mm", "Rain", 1),
@@ -86,13 +90,13 @@ def read_season(run_dir: Path) -> Season:
     points = int(np.clip(POINTS / (6 * max(len(shown), 1)), FEWEST_POINTS, MOST_POINTS))
 
     balances = [{key: float(zone[key]) for key, _, _ in BALANCE} for zone in run.summary["zones"]]
-    decisions = _read_decisions(run.tape_path, set(shown))
+    decisions = _read_decisions(run, set(shown), faults)
     for i, zone in enumerate(zones):
         if i in shown:
             zone |= _series(table, i, points)
             zone["daily"] = {key: _round(days.sums[key][i], 2) for key in DAILY}
             zone["openings"] = _openings(table, i, [d for d in decisions if d.zone == i])
-            zone["unasked"], zone["unmet"] = _mismatches(table, i)
+            zone["unasked"], zone["unmet"] = _mismatches(table, i, zone["openings"])
             zone["fit"] = _fit(table, i)
     data: Json = {
         "start_ms": table.start_ms,
@@ -305,10 +309,20 @@ def _mean(balances: Sequence[Mapping[str, float]], areas: Sequence[float]) -> di
     }
 
 
-def _read_decisions(path: Path, zones: set[int]) -> list[Decision]:
+def _read_decisions(run: RunDir, zones: set[int], faults: Sequence[Json]) -> list[Decision]:
     from sim.decisions import read_decisions  # its numba code takes half a second to load
 
-    return read_decisions(path, zones=zones)
+    skews: dict[int, list[tuple[int, int, int]]] = {}
+    for fault, given in zip(faults, run.summary["faults"], strict=True):
+        if fault["kind"] == "clock-skew":
+            from sim.faults import FAULTS
+            from sim.quantities import parse_quantity
+
+            ahead_s = parse_quantity(given["magnitude"], FAULTS["clock-skew"].units or {})
+            for zone in fault["zones"]:
+                window = (fault["start"], fault["end"], round(ahead_s * 1000))
+                skews.setdefault(zone, []).append(window)
+    return read_decisions(run.tape_path, zones=zones, skews=skews)
 
 
 def _columns(decisions: Sequence[Decision]) -> Json:
@@ -331,47 +345,57 @@ def _columns(decisions: Sequence[Decision]) -> Json:
 
 
 def _openings(table: _Table, zone: int, decisions: Sequence[Decision]) -> list[list[Any]]:
-    """Commanded openings: start, end [ms], mm delivered, rows of the decisions."""
+    """Commanded openings: start, end [ms], mm delivered."""
     times = table.time_ms[table.slice(zone)]
+    commanded = np.nan_to_num(table.of(zone, "valve_commanded")) > 0
     water = np.concatenate([[0.0], np.cumsum(table.of(zone, "irrigation_mm"), dtype=np.float64)])
-    openings: list[list[Any]] = []
     edges = [(d.time_ms, d.irrigar) for d in decisions if d.changed]
     if not edges:
-        commanded = np.nan_to_num(table.of(zone, "valve_commanded")) > 0
         changes = np.flatnonzero(np.diff(np.concatenate([[False], commanded])))
         edges = [(int(times[i]), int(commanded[i])) for i in changes]
+    closed = times[~commanded]
+    openings: list[list[Any]] = []
     start: int | None = None
     for time, state in [*edges, (int(times[-1]) if len(times) else 0, 0)]:
         if state and start is None:
             start = time
         elif not state and start is not None:
+            # a node without power closes its valve, but cannot say so: the trace does
+            after = int(np.searchsorted(closed, start, side="right"))
+            end = min(time, int(closed[after])) if after < len(closed) else time
             # delivery follows the command: it lies in the rows after the opening up to the close
-            a, b = np.searchsorted(times, [start, time], side="right")
-            openings.append([start, time, round(float(water[b] - water[a]), 2)])
+            a, b = np.searchsorted(times, [start, end], side="right")
+            openings.append([start, end, round(float(water[b] - water[a]), 2)])
             start = None
     return openings
 
 
-def _mismatches(table: _Table, zone: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Spans [ms] in which water flowed unasked, and in which none came though asked.
+def _mismatches(
+    table: _Table, zone: int, openings: Sequence[Sequence[Any]]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Spans [ms] in which water flowed unasked, and in which none came though asked throughout."""
+    times = table.time_ms[table.slice(zone)].astype(np.float64)
+    if len(times) < 2:
+        return [], []
+    flow_l = np.nan_to_num(table.of(zone, "flow_l"))[1:]
 
-    Delays of a valve are shorter than a row, so one row proves nothing.
-    """
-    times = table.time_ms[table.slice(zone)]
-    commanded = np.nan_to_num(table.of(zone, "valve_commanded")) > 0
-    flow = np.nan_to_num(table.of(zone, "flow_l")) > 0
-    # the state at a row is what was commanded after it; the flow is that of the time before it
-    before = np.concatenate([[False], commanded[:-1]])
-    return _spans(times, flow & ~before), _spans(times, before & ~flow)
+    def open_ms(later_ms: float) -> Floats:
+        """How long the valve was asked to be open in each interval, if closed so much later."""
+        edges, total = [times[0]], [0.0]
+        for start, end, _ in openings:
+            edges += [max(start, edges[-1]), max(end + later_ms, edges[-1])]
+            total += [total[-1], total[-1] + edges[-1] - edges[-2]]
+        return np.diff(np.interp(times, edges, total))
+
+    unasked = (flow_l > LEAST_FLOW_L) & (open_ms(CLOSING_MS) == 0)
+    unmet = (flow_l <= LEAST_FLOW_L) & (open_ms(0.0) == np.diff(times))
+    return _spans(times, unasked), _spans(times, unmet)
 
 
-def _spans(times: npt.NDArray[np.int64], flags: npt.NDArray[np.bool_]) -> list[list[int]]:
+def _spans(times: Floats, flags: npt.NDArray[np.bool_]) -> list[list[int]]:
+    """Runs of flagged intervals between the times."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [
-        [int(times[a]), int(times[b - 1])]
-        for a, b in zip(edges[::2], edges[1::2], strict=True)
-        if b - a >= 2
-    ]
+    return [[int(times[a]), int(times[b])] for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _fit(table: _Table, zone: int) -> list[float] | None:

@@ -2,15 +2,15 @@
 (() => {
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
-  const D = JSON.parse($("#data").textContent);
-  const Q = D.decisions;
+  let D; // the data block
+  let Q; // its decisions, by column
   const DAY = 86400000;
   const NARROW = matchMedia("(max-width: 760px)");
   const COARSE = matchMedia("(pointer: coarse)");
   const DARK = matchMedia("(prefers-color-scheme: dark)");
   const ALARMS = new Set([6, 7, 8, 9, 10, 12]);
   const WAITS = new Set([4, 5]);
-  const state = { zone: D.shown[0] ?? 0, row: -1, cursor: null, range: [D.start_ms, D.end_ms], kind: "moves", rows: 0, printing: false };
+  const state = { zone: 0, row: -1, cursor: null, range: [], kind: "moves", rows: 0, printing: false };
   let C = {};
 
   // ---- words and numbers
@@ -41,7 +41,6 @@
 
   const times = (series) => series.m.map((m) => D.start_ms + m * 60000);
   const rowsOf = new Map();
-  Q.zone.forEach((zone, row) => { if (!rowsOf.has(zone)) rowsOf.set(zone, []); rowsOf.get(zone).push(row); });
   const rows = () => rowsOf.get(state.zone) ?? [];
   const faultsOf = (zone) => D.faults.filter((f) => f.zones.includes(zone));
   /** Value of a thinned series at a time, linear between its points. */
@@ -266,9 +265,14 @@
       Z.probe_half_m ? [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: Z.probe_m - Z.probe_half_m, y1: Z.probe_m + Z.probe_half_m, line: { width: 0 }, fillcolor: faint(C.ink, 0.12) }] : [],
     );
     const dark = DARK.matches && !state.printing;
-    const scale = dark
-      ? [[0, "#e0a458"], [0.25, "#8a6335"], [0.5, "#3a3f3e"], [0.75, "#23708f"], [1, "#6cc8f0"]]
-      : [[0, "#8c510a"], [0.25, "#d8b365"], [0.5, "#f3efe2"], [0.75, "#6fb1c9"], [1, "#05567d"]];
+    // brown is drier than the stress line, blue wetter than field capacity
+    const middle = (series) => { const v = series.v.filter((x) => x !== null).sort((x, y) => x - y); return v[v.length >> 1]; };
+    let low = Infinity, high = -Infinity;
+    for (const line of P.z) for (const v of line) if (v !== null) { if (v < low) low = v; if (v > high) high = v; }
+    const share = (v, least, most) => Math.min(Math.max((v - low) / (high - low || 1), least), most);
+    const dry = share(middle(Z.stress), 0.05, 0.85), wet = share(middle(Z.fc), dry + 0.05, 0.95);
+    const tints = dark ? ["#e0a458", "#4a4640", "#2f7f9f", "#8bd8f7"] : ["#8c510a", "#f3eddb", "#5ba3c4", "#05466b"];
+    const scale = [[0, tints[0]], [dry, tints[1]], [wet, tints[2]], [1, tints[3]]];
     const tag = (y, text, colour) => ({ xref: "paper", x: 0.004, xanchor: "left", yref: "y", y, yanchor: "bottom", text, showarrow: false, font: { size: 11.5, color: colour }, bgcolor: faint(C.card, 0.72), borderpad: 1 });
     const annotations = [];
     if (Z.probe_m) annotations.push(tag(Z.probe_m, `probe at ${number(Z.probe_m)} m`, C.ink));
@@ -338,8 +342,10 @@
       : [[0, "#a5210b"], [0.35, "#e9a26f"], [0.55, "#f5efdf"], [0.8, "#79b3d0"], [1, "#0b5f92"]];
     const names = D.zones.map((zone) => esc(zone.name));
     const n = names.length;
-    const hit = D.faults.filter((fault) => fault.zones.length < n).flatMap((fault) => fault.zones.map((z) => ({
-      type: "rect", xref: "x", yref: "y", x0: fault.start, x1: fault.end, y0: z - 0.5, y1: z + 0.5, line: { color: C.ink, width: 1 },
+    // one frame for neighbours
+    const runs = (zones) => zones.filter((z) => !zones.includes(z - 1)).map((z) => { let end = z; while (zones.includes(end + 1)) end++; return [z, end]; });
+    const hit = D.faults.filter((fault) => fault.zones.length < n).flatMap((fault) => runs(fault.zones).map(([from, to]) => ({
+      type: "rect", xref: "x", yref: "y", x0: fault.start, x1: fault.end, y0: from - 0.5, y1: to + 0.5, line: { color: C.ink, width: 1 },
     }))).slice(0, 400);
     plot("carpet", [{
       type: "heatmap", x: noon, y: D.zones.map((_, i) => i), z: F.available, zmin: 0, zmax: 100, colorscale: scale, customdata: names.map((name) => noon.map(() => name)),
@@ -475,6 +481,7 @@
       say(Q.off[row], (v) => `closes from ${v} %`);
     }
     say(Q.flow[row], (v) => `flow ${v} pulses`);
+    if (Q.clock_ms[row] !== time) parts.push(`by the node's clock it was ${when(Q.clock_ms[row])}`);
     if (Q.message[row]) parts.push(`published ${Q.message[row]}`);
     $(".readings", card).textContent = parts.join(" · ");
   }
@@ -636,29 +643,35 @@
     addEventListener("afterprint", () => { state.printing = false; document.documentElement.classList.remove("printing"); draw(); });
   }
 
-  async function unpack() {
-    const packed = Uint8Array.from(atob($("#plotly").textContent), (c) => c.charCodeAt(0));
+  /** The text of a block packed with gzip and base64. */
+  async function unpack(name) {
+    const block = document.getElementById(name);
+    const packed = Uint8Array.from(atob(block.textContent), (c) => c.charCodeAt(0));
+    block.remove();
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
-    $("#plotly").remove();
+    return new Response(stream).text();
   }
 
   async function start() {
-    const trouble = $("#trouble");
     if (typeof DecompressionStream === "undefined") {
-      trouble.textContent = "This browser is too old to draw the charts (needs Chrome 80, Firefox 113, Safari 16.4 or later); the numbers stand here all the same.";
+      const trouble = $("#trouble");
+      trouble.textContent = "This browser is too old to draw the charts (Chrome 80, Firefox 113, Safari 16.4 or later can); verdicts, numbers and balance stand here all the same.";
       trouble.hidden = false;
-    } else {
-      await unpack();
+      return;
     }
-    colours();
+    D = JSON.parse(await unpack("data"));
+    Q = D.decisions;
+    Q.zone.forEach((zone, row) => { if (!rowsOf.has(zone)) rowsOf.set(zone, []); rowsOf.get(zone).push(row); });
     if (!D.shown.length) return;
+    state.zone = D.shown[0];
+    state.range = [D.start_ms, D.end_ms];
+    const script = document.createElement("script");
+    script.textContent = await unpack("plotly");
+    document.head.append(script);
+    colours();
     first();
     faultList();
     table(false);
-    if (typeof Plotly === "undefined") return;
     if ($("#which")) whose(-1);
     wire();
     draw();

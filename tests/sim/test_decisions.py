@@ -72,6 +72,7 @@ def write_tape(path: Path, chunks: list[tuple[int, bytes]]) -> Path:
 def decision(why: int | None, **values: object) -> Decision:
     standard: dict[str, object] = {
         "time_ms": 0,
+        "clock_ms": 0,
         "zone": 0,
         "raw": 1900,
         "pct": 50,
@@ -162,6 +163,24 @@ def test_a_command_guest_decides_where_it_waits(tmp_path: Path) -> None:
     tape += probe_read(1500) + output_set(23, 0) + waited(HOUR_MS)
     found = read_decisions(write_tape(tmp_path / "t", [(0, tape)]))
     assert [(d.time_ms, d.raw, d.irrigar) for d in found] == [(0, 2500, 1), (HOUR_MS, 1500, 0)]
+
+
+def test_times_are_those_of_the_world_and_not_of_a_clock_that_is_wrong(tmp_path: Path) -> None:
+    # virtual hours 0..9; from 3 to 6 the clock is 2 h ahead, so that it shows 6 and 7 twice
+    shown = [0, 1, 2, 5, 6, 7, 6, 7, 8, 9]
+    tape = b"".join(step(hour, i % 2, 1 + i % 2) for i, hour in enumerate(shown))
+    path = write_tape(tmp_path / "t", [(0, tape)])
+    found = read_decisions(path, skews={0: [(3 * HOUR_MS, 6 * HOUR_MS, 2 * HOUR_MS)]})
+    assert [d.time_ms // HOUR_MS for d in found] == list(range(10))
+    assert [d.clock_ms // HOUR_MS for d in found] == shown
+
+
+def test_a_clock_behind_is_put_right_too(tmp_path: Path) -> None:
+    shown = [0, 1, 2, 1, 2, 3, 6, 7]
+    tape = b"".join(step(hour, i % 2, 1 + i % 2) for i, hour in enumerate(shown))
+    path = write_tape(tmp_path / "t", [(0, tape)])
+    found = read_decisions(path, skews={0: [(3 * HOUR_MS, 6 * HOUR_MS, -2 * HOUR_MS)]})
+    assert [d.time_ms // HOUR_MS for d in found] == list(range(8))
 
 
 def test_other_pins_decide_nothing(tmp_path: Path) -> None:

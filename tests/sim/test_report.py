@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import math
 import os
@@ -61,7 +63,7 @@ class Page(HTMLParser):
     @property
     def data(self) -> Any:
         """The data block."""
-        return json.loads(self.scripts["data"])
+        return json.loads(gzip.decompress(base64.b64decode(self.scripts["data"])))
 
 
 def page_of(run: Path) -> Page:
