@@ -320,6 +320,11 @@ class Richards:
         x = self._position()[:, None]
         return np.asarray(start + x * (end - start))
 
+    def uptake_mm(self) -> FloatArray:
+        """Water taken up by roots since the start [mm], shape (n, cells)."""
+        step = self._position()[:, None] * self._cells[:, kernel.C_UPTAKE_STEP]
+        return np.asarray(kernel.MM * (self._cells[:, kernel.C_UPTAKE] + step))
+
     def counters(self) -> dict[str, int]:
         """Work done since the start: steps, Newton iterations, refused steps."""
         s = self._scalars.sum(axis=0)
@@ -370,8 +375,7 @@ class Richards:
             observed,
         )
         others: list[Future[int]] = [
-            self._pool.submit(kernel.advance, a, b, dt_s, *arrays)
-            for a, b in pairwise(bounds[1:])
+            self._pool.submit(kernel.advance, a, b, dt_s, *arrays) for a, b in pairwise(bounds[1:])
         ]
         results = [kernel.advance(0, bounds[1], dt_s, *arrays)]
         results += [other.result() for other in others]
@@ -437,6 +441,7 @@ def _fill_cells(
     edges = np.cumsum([layer.thickness_m for layer in zone.layers])
     layer_of = np.minimum(np.searchsorted(edges, centre), len(edges) - 1)
     c[kernel.C_DZ] = dz
+    c[kernel.C_DZINV] = 1.0 / dz
     c[kernel.C_DINV, :-1] = 1.0 / np.diff(centre)
     c[kernel.C_DINV, -1] = 2.0 / dz[-1]
     c[kernel.C_BOTTOM] = faces[1:]

@@ -49,15 +49,18 @@ C_U_END = 4
 C_THETA_END = 5
 C_ROOT = 6  # share of the roots
 C_ZONE = 7  # thickness within the root zone [m]
-CELL_STATE_ROWS = 8
-C_DZ = 8  # thickness [m]
-C_DINV = 9  # 1 / distance to the centre below [1/m]; last: to the bottom face
-C_BOTTOM = 10  # depth of the lower face [m]
-C_PROBE = 11  # share of the probe's support volume
-C_FC = 12  # theta at field capacity
-C_WP = 13  # theta at the wilting point
-C_SOIL = 14  # index of the table
-CELL_ROWS = 15
+C_UPTAKE = 8  # taken up by roots until the start of the step [m]
+C_UPTAKE_STEP = 9  # and in it
+CELL_STATE_ROWS = 10
+C_DZ = 10  # thickness [m]
+C_DINV = 11  # 1 / distance to the centre below [1/m]; last: to the bottom face
+C_BOTTOM = 12  # depth of the lower face [m]
+C_PROBE = 13  # share of the probe's support volume
+C_FC = 14  # theta at field capacity
+C_WP = 15  # theta at the wilting point
+C_SOIL = 16  # index of the table
+C_DZINV = 17  # 1 / thickness
+CELL_ROWS = 18
 
 # Columns of `scalars`, shape (n, columns): the state of a zone besides its cells.
 S_NOW = 0  # time the caller has reached [s]
@@ -71,9 +74,7 @@ S_POND_END = 7
 S_WET = 8  # share of the surface that takes up and evaporates water
 S_DEMAND = 9  # potential transpiration, mean of about a day [m/s]
 S_DEMAND_END = 10
-S_FORCING = (
-    11  # rain, irrigation, evaporation, transpiration [m/s], root depth [m], wet E
-)
+S_FORCING = 11  # rain, irrigation, evaporation, transpiration [m/s], root depth [m], wet E
 S_FORCED = 6
 S_PLAN = 17  # Flux columns of the planned step [m]
 S_GIVEN = 23  # of which the caller has been given
@@ -130,7 +131,7 @@ T_H = 12
 
 PER_U = INTERVALS / -U_MIN
 TOLERANCE = 1e-6  # of theta(u) against the conserved theta
-STEEP = 1e-3  # d theta / d u below which the tolerance shrinks in proportion (near saturation)
+PER_STEEP = 1e3  # below d theta / d u = 1e-3 (near saturation) it shrinks in proportion
 FLAT = 1e-7
 SMALLEST_K = 1e-100  # keeps ratios of conductivities finite in the driest sands
 LONGEST_STEP_S = 3600.0
@@ -148,7 +149,8 @@ W_THETA = 1
 W_GAMMA = 2  # upper diagonal after elimination
 W_RHS = 3
 W_STEP = 4  # change in the iteration before
-WORK_ROWS = 5
+W_UPTAKE = 5  # [m/s]
+WORK_ROWS = 6
 
 _RAIN = int(Flux.RAIN_MM)
 _IRRIGATION = int(Flux.IRRIGATION_MM)
@@ -359,8 +361,8 @@ def _surface(
 @njit
 def _potential_evaporation(s: FloatArray) -> float:
     if s[S_WET] < 1.0:
-        return min(s[S_FORCING + 2], s[S_WET] * s[S_FORCING + 5])
-    return s[S_FORCING + 2]
+        return float(min(s[S_FORCING + 2], s[S_WET] * s[S_FORCING + 5]))
+    return float(s[S_FORCING + 2])
 
 
 @njit
@@ -388,6 +390,7 @@ def _solve(
     for iteration in range(MAX_ITERATIONS):
         worst = 0.0
         worst_cell = 0
+        total = 0.0  # NaN if any residual is
         uptake = 0.0
         q_top = 0.0
         # values of the cell above, and derivatives of the flux from it by its u and by this one's
@@ -398,7 +401,7 @@ def _solve(
         dk0 = 0.0
         dh0 = 0.0
         soil0 = -1
-        scale0 = 0.0
+        limit0 = 1.0
         # row of the cell above, waiting for its lower face
         diag0 = 0.0
         rest0 = 0.0
@@ -427,10 +430,11 @@ def _solve(
                     dq_above = dmean_above * drop + mean * dh0 * dinv
                     dq_here = dmean_here * drop - mean * dh * dinv
                 elif gap > 1e-4 * abs(h0) + 1e-9:
-                    mean = (phi - phi0) / gap
+                    per_gap = 1.0 / gap
+                    mean = (phi - phi0) * per_gap
                     q = mean * (1.0 - gap * dinv)
-                    dq_above = dphi0 * dinv + (mean * dh0 - dphi0) / gap
-                    dq_here = -dphi * dinv + (dphi - mean * dh) / gap
+                    dq_above = dphi0 * dinv + (mean * dh0 - dphi0) * per_gap
+                    dq_here = -dphi * dinv + (dphi - mean * dh) * per_gap
                 else:
                     q = (phi0 - phi) * dinv + 0.5 * (k0 + k)
                     dq_above = dphi0 * dinv + 0.5 * dk0
@@ -439,11 +443,11 @@ def _solve(
                 r = rest0 + q * dt
                 diag = diag0 + max(dq_above, 0.0) * dt
                 upper = min(dq_here, 0.0) * dt
-                off = abs(r) * scale0
-                if off > worst:
-                    worst = off
+                total += r
+                if abs(r) > worst * limit0:
+                    worst = abs(r) / limit0
                     worst_cell = i - 1
-                w[W_THETA, i - 1] -= r / cells[C_DZ, i - 1]
+                w[W_THETA, i - 1] -= r * cells[C_DZINV, i - 1]
                 pivot = 1.0 / (diag - lower0 * gamma)
                 rhs = (-r - lower0 * rhs) * pivot
                 gamma = upper * pivot
@@ -465,6 +469,7 @@ def _solve(
                     else:
                         take = most
             uptake += take
+            w[W_UPTAKE, i] = take
             w[W_THETA, i] = theta
             rest0 = dz * (theta - cells[C_THETA, i]) + (take - q) * dt
             diag0 = dz * dtheta + (dtake - min(dq_here, 0.0)) * dt
@@ -476,7 +481,7 @@ def _solve(
             dk0 = dk
             dh0 = dh
             soil0 = soil
-            scale0 = max(1.0, STEEP / max(dtheta, FLAT)) / dz
+            limit0 = dz * min(1.0, max(dtheta, FLAT) * PER_STEEP)
         # bottom face
         q_bottom = 0.0
         dq_bottom = 0.0
@@ -497,21 +502,22 @@ def _solve(
                 q_bottom = 0.0
                 dq_bottom = 0.0
         r = rest0 + q_bottom * dt
-        off = abs(r) * scale0
-        if off > worst:
-            worst = off
+        total += r
+        if abs(r) > worst * limit0:
+            worst = abs(r) / limit0
             worst_cell = last
-        w[W_THETA, last] -= r / cells[C_DZ, last]
+        w[W_THETA, last] -= r * cells[C_DZINV, last]
         s[S_ITERATIONS] += 1.0
-        if worst <= TOLERANCE:
+        if worst <= TOLERANCE and math.isfinite(total):
             for i in range(n):
                 cells[C_U_END, i] = w[W_U, i]
                 cells[C_THETA_END, i] = w[W_THETA, i]
+                cells[C_UPTAKE_STEP, i] = w[W_UPTAKE, i] * dt
             _close(s, p, dt, q_top, q_bottom, uptake)
             return True
         s[S_ERROR_CELL] = worst_cell
         s[S_ERROR_SIZE] = worst
-        if not worst < 1e6:  # also catches NaN
+        if not math.isfinite(total):
             return False
         change = (-r - lower0 * rhs) / (diag0 + dq_bottom * dt - lower0 * gamma)
         for back in range(n):
@@ -622,6 +628,8 @@ def _commit(cells: FloatArray, s: FloatArray, fluxes: FloatArray) -> None:
         cells[C_URATE, i] = (cells[C_U_END, i] - cells[C_U, i]) / dt
         cells[C_U, i] = cells[C_U_END, i]
         cells[C_THETA, i] = cells[C_THETA_END, i]
+        cells[C_UPTAKE, i] += cells[C_UPTAKE_STEP, i]
+        cells[C_UPTAKE_STEP, i] = 0.0
     for j in range(FLUXES):
         fluxes[j] += (s[S_PLAN + j] - s[S_GIVEN + j]) * MM
         s[S_GIVEN + j] = 0.0

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.uptake import FEDDES, Feddes, root_shares
+
+MAIZE = FEDDES["maize"]
+
+
+@pytest.mark.parametrize(
+    ("head_m", "share"),
+    [
+        (0.0, 0.0),
+        (-0.15, 0.0),  # h1
+        (-0.225, 0.5),  # half way to h2
+        (-0.30, 1.0),  # h2
+        (-3.25, 1.0),  # h3 at high demand
+        (-41.625, 0.5),  # half way to h4
+        (-80.0, 0.0),  # h4
+        (-500.0, 0.0),
+    ],
+)
+def test_uptake_of_maize_falls_between_its_thresholds(head_m: float, share: float) -> None:
+    assert MAIZE.reduction(head_m, 6.0) == pytest.approx(share)
+
+
+def test_stress_begins_later_when_demand_is_low() -> None:
+    assert MAIZE.optimal_dry_m(5.0) == pytest.approx(-3.25)
+    assert MAIZE.optimal_dry_m(3.0) == pytest.approx(-4.625)
+    assert MAIZE.optimal_dry_m(1.0) == pytest.approx(-6.0)
+    assert MAIZE.optimal_dry_m(0.0) == pytest.approx(-6.0)
+
+
+def test_roots_are_shared_as_hoffman_and_van_genuchten_have_it() -> None:
+    # density 5/3 above a fifth of the depth, then 25/12 (1 - x), integrated by hand
+    np.testing.assert_allclose(
+        root_shares(np.array([0.0, 0.1, 0.2, 0.6, 1.0])), [0.0, 1 / 6, 1 / 3, 5 / 6, 1.0]
+    )
+
+
+def test_thresholds_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="permitted: wilting_m < optimal_dry_low_m"):
+        Feddes(
+            anaerobic_m=-0.15,
+            optimal_wet_m=-0.30,
+            optimal_dry_high_m=-6.0,
+            optimal_dry_low_m=-3.0,
+            wilting_m=-80.0,
+        )
