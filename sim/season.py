@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,11 +91,14 @@ def read_season(run_dir: Path) -> Season:
 
     balances = [{key: float(zone[key]) for key, _, _ in BALANCE} for zone in run.summary["zones"]]
     decisions = _read_decisions(run, set(shown), faults)
+    by_zone: dict[int, list[Decision]] = {}
+    for decision in decisions:
+        by_zone.setdefault(decision.zone, []).append(decision)
     for i, zone in enumerate(zones):
         if i in shown:
             zone |= _series(table, i, points)
             zone["daily"] = {key: _round(days.sums[key][i], 2) for key in DAILY}
-            zone["openings"] = _openings(table, i, [d for d in decisions if d.zone == i])
+            zone["openings"] = _openings(table, i, by_zone.get(i, []))
             zone["unasked"], zone["unmet"] = _mismatches(table, i, zone["openings"])
             zone["fit"] = _fit(table, i)
     data: Json = {
@@ -329,18 +332,21 @@ def _columns(decisions: Sequence[Decision]) -> Json:
     """Decisions by column; the message only where the reason is not known."""
     from sim.decisions import Decision, sentence, title
 
-    names = [f.name for f in fields(Decision) if f.name != "message"]
-    columns: Json = {name: [] for name in names}
+    columns: Json = {
+        field.name: [getattr(decision, field.name) for decision in decisions]
+        for field in fields(Decision)
+        if field.name != "message"
+    }
+    columns["changed"] = [int(changed) for changed in columns["changed"]]
     texts: dict[str, int] = {}
-    columns["title"], columns["text"], columns["message"] = [], [], {}
-    for row, decision in enumerate(decisions):
-        for name, value in zip(names, astuple(decision), strict=False):
-            columns[name].append(int(value) if isinstance(value, bool) else value)
-        for key, text in (("title", title(decision)), ("text", sentence(decision))):
-            columns[key].append(texts.setdefault(text, len(texts)))
-        if decision.why is None and decision.message:
-            columns["message"][row] = decision.message
+    for key, of in (("title", title), ("text", sentence)):
+        columns[key] = [texts.setdefault(of(decision), len(texts)) for decision in decisions]
     columns["texts"] = list(texts)
+    columns["message"] = {
+        row: decision.message
+        for row, decision in enumerate(decisions)
+        if decision.why is None and decision.message
+    }
     return columns
 
 
