@@ -14,7 +14,7 @@ from sim.table import Table
 
 __all__ = ["DEFAULT_SOIL_MODEL", "Initial", "Soil", "SoilLayer", "Texture", "as_tuple"]
 
-DEFAULT_SOIL_MODEL: Final[Literal["bucket", "richards"]] = "bucket"
+DEFAULT_SOIL_MODEL: Final[Literal["bucket", "richards"]] = "richards"
 
 Texture = Literal[
     "sand",
