@@ -432,9 +432,9 @@ class WasmtimeNode:
         nodes.online[0] = online
         self._readings[0] = readings
         nodes.step(time_ms, self._readings)
-        return self._result(time_ms)
+        return self._result(time_ms, instructions=int(nodes.rows[0, hostcalls.USED]))
 
-    def _result(self, time_ms: int) -> StepResult:
+    def _result(self, time_ms: int, instructions: int = 0) -> StepResult:
         nodes = self.nodes
         records = nodes.drain_tape(0)
         publications, logs = [], []
@@ -456,6 +456,7 @@ class WasmtimeNode:
             wake_ms=0 if trap else int(nodes.wake_ms[0]) - time_ms,
             trap=trap.kind if trap else TrapKind.NONE,
             trap_detail=str(trap) if trap else "",
+            instructions=instructions,
         )
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:

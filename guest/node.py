@@ -49,6 +49,8 @@ class StepResult:
     """Time until the guest wants to run again [ms]."""
     trap: TrapKind = TrapKind.NONE
     trap_detail: str = ""
+    instructions: int = 0
+    """Wasm instructions of this step, 0 if the node does not count them."""
 
 
 class Node(Protocol):

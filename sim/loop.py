@@ -1,10 +1,11 @@
 """The inner loop: one zone after the other through an interval, everything compiled.
 
-Between two events of the clock zones do not touch each other, so each runs through the interval on
-its own: at an instant its guest steps if it is due, then the trace takes a row if one is due, then
-soil, valve, probe and battery go on to the next instant at which something changes.  A zone whose
-guest runs elsewhere (a device, or a guest without the fast path) is only carried forward; the
-field steps it at the instants between intervals.
+Zones do not touch each other, so each runs through the interval on its own: at an instant its node
+boots if it must, then its guest steps if it is due, then the trace takes a row if one is due, then
+soil, valve, probe and battery go on to the next instant at which something changes.  Where that is
+does not depend on how time was sliced: intervals end at steps of the field at the latest.  A zone
+whose guest runs elsewhere (a device, or a guest without the fast path) returns whenever its guest
+is due.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ from sim.soil import F, FloatArray, Flux, Observed
 from sim.trace import INDEX
 from sim.valve import V
 
-__all__ = ["NEVER_MS", "Stop", "T", "Z", "run_zones", "sample_zone", "write_row"]
+__all__ = [
+    "NEVER_MS",
+    "Stop",
+    "T",
+    "Z",
+    "note_telemetry",
+    "note_trap",
+    "run_zones",
+    "sample_zone",
+    "write_row",
+]
 
 IntArray = npt.NDArray[np.int64]
 Readings = npt.NDArray[np.int32]
@@ -35,7 +46,9 @@ NEVER_MS: Final = hostcalls.NEVER_MS
 DAY_MS: Final = 86_400_000
 STRESS: Final = 0.95
 HOUR_MS: Final = 3_600_000
-MAX_FLOW_PULSES: Final = 2**31 - 1
+I32_MAX: Final = 2**31 - 1
+I16_MAX: Final = 2**15 - 1
+I8_MAX: Final = 2**7 - 1
 
 
 class Z(IntEnum):
@@ -54,7 +67,7 @@ class Z(IntEnum):
     BOOT_MS = 7
     """When the field must boot the node again; NEVER_MS: not planned."""
     RESTART_MS = 8
-    """How long after a trap that is; negative: never."""
+    """How long after a trap that is, at least 1; negative: never."""
     SKEW_MS = 9
     """What the node's clock is ahead of the true one."""
     ONLINE = 10
@@ -77,11 +90,15 @@ class Z(IntEnum):
     DARK = 22
     """1: the battery is empty."""
     STOP = 23
-    """Why the zone returned to the field; see Stop."""
+    """Why the zone returned; see Stop."""
+    TRAPS = 24
+    """How often the guest was stopped since the start."""
+    ROW_TRAP = 25
+    """Class of the last trap since the last row: a restart may be quicker than the trace."""
 
 
 class Stop(IntEnum):
-    """Why a zone returned before the end of the interval."""
+    """Why a zone returned, or DONE: it has reached the end of the interval."""
 
     DONE = 0
     BOOT = 1
@@ -92,6 +109,8 @@ class Stop(IntEnum):
     """The soil model could not solve."""
     ROWS = 4
     """The buffer of rows is full."""
+    STEP = 5
+    """The guest runs elsewhere, and is due."""
 
 
 class T(IntEnum):
@@ -252,7 +271,7 @@ def sample_zone(
     readings[i, 1] = floor(probe_state[i, 2] * 100.0 + 0.5)
     readings[i, 2] = floor(power_state[i, E.BATTERY_MV] + 0.5)
     pulses = valve_state[i, V.PULSES] - valve_state[i, V.READ_PULSES]
-    readings[i, 3] = int(min(pulses, float(MAX_FLOW_PULSES)))
+    readings[i, 3] = int(min(pulses, float(I32_MAX)))
     valve_state[i, V.READ_PULSES] = valve_state[i, V.PULSES]
 
 
@@ -304,7 +323,7 @@ def write_row(
     row[C_COUNTS] = readings[i, 0]
     row[C_TEMP] = probe_state[i, 2]
     row[C_BATTERY] = floor(power_state[i, E.BATTERY_MV] + 0.5)
-    row[C_PULSES] = v[V.PULSES] - z[Z.ROW_PULSES]
+    row[C_PULSES] = min(v[V.PULSES] - z[Z.ROW_PULSES], float(I32_MAX))
     z[Z.ROW_PULSES] = int(v[V.PULSES])
     row[C_FLOW] = v[V.VOLUME_L] - t[T.ROW_VOLUME_L]
     t[T.ROW_VOLUME_L] = v[V.VOLUME_L]
@@ -321,10 +340,29 @@ def write_row(
     z[Z.ROW_STEPS] = z[Z.STEPS]
     row[C_PCT] = z[Z.PCT]
     row[C_WHY] = z[Z.WHY]
-    row[C_TRAP] = z[Z.TRAP]
+    row[C_TRAP] = z[Z.TRAP] if z[Z.TRAP] != 0 else z[Z.ROW_TRAP]
+    z[Z.ROW_TRAP] = 0
     row[C_ONLINE] = z[Z.ONLINE]
     row[C_FAULT] = z[Z.FAULTS]
     z[Z.ROW] += 1
+
+
+@njit
+def note_trap(z: IntArray) -> None:
+    """The guest of a zone is stopped: count it, and plan the restart."""
+    z[Z.TRAPS] += 1
+    z[Z.ROW_TRAP] = z[Z.TRAP]
+    z[Z.WAKE_MS] = NEVER_MS
+    z[Z.BOOT_MS] = z[Z.NOW_MS] + z[Z.RESTART_MS] if z[Z.RESTART_MS] >= 0 else NEVER_MS
+
+
+@njit
+def note_telemetry(z: IntArray, text: Bytes, start: int, stop: int) -> None:
+    """Take percent and reason from what a guest published; numbers out of all range are cut."""
+    pct = telemetry_int(text, start, stop, PCT_KEY, z[Z.PCT])
+    z[Z.PCT] = min(max(pct, -I16_MAX), I16_MAX)
+    why = telemetry_int(text, start, stop, WHY_KEY, z[Z.WHY])
+    z[Z.WHY] = min(max(why, -I8_MAX), I8_MAX)
 
 
 @njit
@@ -349,18 +387,13 @@ def step_native(
     z[Z.TRAP] = h[hostcalls.TRAP]
     z[Z.COMMANDED] = h[hostcalls.OUTPUTS]
     if z[Z.TRAP] != 0:
-        z[Z.WAKE_MS] = NEVER_MS
-        if z[Z.RESTART_MS] >= 0:
-            z[Z.BOOT_MS] = z[Z.NOW_MS] + z[Z.RESTART_MS]
+        note_trap(z)
     else:
         z[Z.WAKE_MS] = h[hostcalls.WAKE] - z[Z.SKEW_MS]
     if h[hostcalls.PUBLISHED] > 0:
         work[i, W.BURSTS] += 1.0
         work[i, W.BYTES] += float(h[hostcalls.PUBLISHED])
-        tape = native.tape_of(h)
-        stop = h[hostcalls.POSITION]
-        z[Z.PCT] = telemetry_int(tape, start, stop, PCT_KEY, z[Z.PCT])
-        z[Z.WHY] = telemetry_int(tape, start, stop, WHY_KEY, z[Z.WHY])
+        note_telemetry(z, native.tape_of(h), start, h[hostcalls.POSITION])
 
 
 @njit
@@ -368,6 +401,7 @@ def run_zones(
     first: int,
     last: int,
     until_ms: int,
+    step_ms: int,
     record_ms: int,
     start_ms: int,
     zones: IntArray,
@@ -396,17 +430,21 @@ def run_zones(
     hosts: IntArray,
     header: int,
 ) -> int:
-    """Run zones first..last-1 to `until_ms`; how many of them need the field before that."""
+    """Run zones first..last-1 to `until_ms`; how many of them returned before that."""
     stopped = 0
     for i in range(first, last):
         z = zones[i]
         z[Z.STOP] = Stop.DONE
         while z[Z.NOW_MS] < until_ms:
             now = z[Z.NOW_MS]
-            if z[Z.BOOT_MS] <= now:
+            alive = z[Z.POWERED] != 0 and z[Z.DARK] == 0
+            if alive and z[Z.BOOT_MS] <= now:
                 z[Z.STOP] = Stop.BOOT
                 break
-            if z[Z.NATIVE] != 0 and z[Z.WAKE_MS] <= now and z[Z.POWERED] != 0 and z[Z.DARK] == 0:
+            if alive and z[Z.WAKE_MS] <= now:
+                if z[Z.NATIVE] == 0:
+                    z[Z.STOP] = Stop.STEP
+                    break
                 h = hosts[z[Z.HOST]]
                 if h[hostcalls.POSITION] + h[hostcalls.TAPE_ROOM] > h[hostcalls.TAPE_CAPACITY]:
                     z[Z.STOP] = Stop.TAPE
@@ -446,9 +484,9 @@ def run_zones(
 
             # To the next instant at which something changes.
             hour = (now - start_ms) // HOUR_MS
-            end = min(until_ms, start_ms + (hour + 1) * HOUR_MS, z[Z.NEXT_ROW_MS], z[Z.BOOT_MS])
-            if z[Z.NATIVE] != 0 and z[Z.POWERED] != 0 and z[Z.DARK] == 0:
-                end = min(end, z[Z.WAKE_MS])
+            end = min(until_ms, now - (now - start_ms) % step_ms + step_ms)
+            if alive:
+                end = min(end, z[Z.WAKE_MS], z[Z.BOOT_MS])
             if valve_state[i, V.CLOSED_L_MIN] > 0.0:  # two rates: the interval ends at the edge
                 for edge in (valve_state[i, V.EDGE_MS], valve_state[i, V.TIMER_MS]):
                     if edge > now and edge < end:
@@ -499,13 +537,14 @@ def run_zones(
                 t[T.DAY_ACTUAL_MM] = 0.0
             device_kernels.soil_temperature(i, dt_s, hours[hour, 0], probe_parameters, probe_state)
             z[Z.NOW_MS] = end
-            if device_kernels.advance_power(
+            # a node cut off from its battery draws nothing from it
+            if z[Z.POWERED] != 0 and device_kernels.advance_power(
                 i, dt_s, hours[hour, 1], z[Z.COMMANDED], power_parameters, power_state, work
             ):
                 z[Z.DARK] = int(power_state[i, E.EMPTY])
                 if z[Z.DARK] != 0:
                     z[Z.COMMANDED] = 0
-                    z[Z.WAKE_MS] = NEVER_MS
+                    z[Z.WAKE_MS] = z[Z.BOOT_MS] = NEVER_MS
                     device_kernels.command_valve(i, float(end), 0, valve_parameters, valve_state)
                 else:
                     z[Z.BOOT_MS] = end

@@ -1,14 +1,15 @@
-"""The plant of a run: weather, soils, probes, valves and supplies of all zones.
+"""The plant of a run: weather, soils, probes, valves and supplies of all zones, and their nodes.
 
 Everything is in arrays and goes on in `sim.loop`, together with the guests that run in this
-process; this class fills the arrays from a scenario, hands them over, and is what faults, devices
-and the recorder act on.  `advance_to` must be called before anything is changed at an instant.
+process; this class fills the arrays from a scenario, hands them over, runs the nodes that are
+elsewhere, and is what faults and the recorder act on.  No zone knows of another, so each has a time
+of its own; `advance_to` must be called before anything is changed at an instant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from os import cpu_count
 from typing import TYPE_CHECKING, Any, Final
@@ -16,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from guest import hostcalls
-from guest.abi import ErrorCode, TrapKind
+from guest import hostcalls, native
+from guest.abi import DEFAULT_PINS, Call, ErrorCode, TrapKind
 from guest.hostcalls import NEVER_MS
-from guest.node import Readings
+from guest.node import Node, Readings, StepResult
+from guest.tape import iter_records
 from sim import crop as crops
 from sim import loop, soils
 from sim.bucket import Bucket
-from sim.energy import NodePower, NodePowers, Range, esp32
+from sim.device_kernels import command_valve
+from sim.energy import NodePower, NodePowers, Range, W, esp32
 from sim.errors import SoilError
 from sim.faults import FaultEvent
 from sim.loop import Stop, T, Z
@@ -45,8 +48,14 @@ __all__ = ["Plant"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+Keep = Callable[[int, bytes], None]
+"""Takes the zone and the tape of every run of a guest that is elsewhere."""
+
 ZONES_A_THREAD: Final = 16
 """Fewer zones than this are not worth a second thread."""
+
+RESTART_LEAST_MS: Final = 1_000
+"""No node starts faster, and a guest that stops in `init` must not stop time."""
 
 PROBE_FAULTS: Final = {
     "probe-stuck": ProbeFault.STUCK,
@@ -65,7 +74,8 @@ VALVE_FAULTS: Final = {
 class Plant:
     """The zones of a scenario under one weather.
 
-    `native` are the nodes that step inside the loop, zone `native_zones[k]` being its k-th.
+    `native` are the guests that step inside the loop, that of zone `native_zones[k]` being its
+    k-th; `nodes` are those elsewhere, by zone.
     """
 
     def __init__(
@@ -75,6 +85,10 @@ class Plant:
         weather: Weather,
         native: SimNodes | None,
         native_zones: Sequence[int],
+        nodes: Mapping[int, Node] | None = None,
+        keep: Keep = lambda _zone, _tape: None,
+        *,
+        threads: int | None = None,
     ) -> None:
         n = len(zones)
         period = scenario.period
@@ -82,9 +96,12 @@ class Plant:
         self.names = [zone.name for zone in zones]
         self.start_ms = period.start_ms
         self.end_ms = period.end_ms
+        self.step_ms = period.step_s * 1000
         self.record_ms = period.trace_s * 1000
+        self.nodes = dict(nodes or {})
         self._native = native
         self._native_zones = list(native_zones)
+        self._keep = keep
 
         tables, indices = _forcing(zones, weather)
         self._tables = tables
@@ -103,10 +120,6 @@ class Plant:
         if of_richards:
             self.richards = Richards([soils.richards_profile(zones[i]) for i in of_richards])
         self.richards_zones = of_richards
-        self._bucket_arrays = (
-            (self.bucket.parameters, self.bucket.layers) if self.bucket else _NO_BUCKET
-        )
-        self._richards_arrays = self.richards.arrays if self.richards else _NO_RICHARDS
 
         names = self.names
         self.probes = Probes(
@@ -125,10 +138,13 @@ class Plant:
         self.zones: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
         z = self.zones
         z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = self.start_ms
-        z[:, Z.WAKE_MS] = z[:, Z.BOOT_MS] = NEVER_MS
+        z[:, Z.WAKE_MS] = NEVER_MS
+        z[:, Z.BOOT_MS] = self.start_ms
         z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
         restart = scenario.guest.restart
-        z[:, Z.RESTART_MS] = -1 if restart is None else round(restart.total_seconds() * 1000)
+        z[:, Z.RESTART_MS] = (
+            -1 if restart is None else max(RESTART_LEAST_MS, round(restart.total_seconds() * 1000))
+        )
         z[:, Z.TABLE] = indices
         z[:, Z.SOIL] = kind
         z[:, Z.SOIL_ROW] = row
@@ -142,7 +158,7 @@ class Plant:
         self._header = native.address if native is not None else 0
         self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
         self._first_observation(zr_m)
-        threads = min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
+        threads = threads or min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
         self._bounds = np.linspace(0, n, threads + 1).astype(int).tolist()
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self.storage_start_mm: FloatArray = self.observed[:, Observed.STORAGE_MM].copy()
@@ -174,8 +190,8 @@ class Plant:
 
     # Time
 
-    def advance_to(self, until_ms: int) -> None:
-        """Bring every zone to `until_ms`; what happens at that instant itself is still to come.
+    def advance_to(self, until_ms: int, zone: int | None = None) -> None:
+        """Bring every zone, or one, to `until_ms`; what happens at that instant is still to come.
 
         Raises SoilError if a soil cannot be solved.
         """
@@ -185,11 +201,16 @@ class Plant:
             grown = np.zeros((self.n, used + room, len(COLUMNS)))
             grown[:, :used] = self._rows[:, :used]
             self._rows = grown
-        while self._run(until_ms):
-            for i in np.flatnonzero(self.zones[:, Z.STOP] != Stop.DONE).tolist():
+        which = range(self.n) if zone is None else (zone,)
+        while self._run(until_ms, zone):
+            for i in which:
                 match Stop(int(self.zones[i, Z.STOP])):
+                    case Stop.DONE:
+                        pass
                     case Stop.BOOT:
-                        self.boot(i)
+                        self._boot(i)
+                    case Stop.STEP:
+                        self._step(i)
                     case Stop.TAPE if self._native is not None:
                         self._native.grow_tapes()
                     case Stop.SOIL:
@@ -199,14 +220,40 @@ class Plant:
         if self._native is not None:
             self._native.collect_traps()
 
-    def _run(self, until_ms: int) -> int:
+    def due_ms(self) -> int:
+        """When the next node outside has something to do, if nothing happens before; or NEVER."""
+        due_ms = NEVER_MS
+        for i in self.nodes:
+            z = self.zones[i]
+            if z[Z.POWERED] and not z[Z.DARK]:
+                due_ms = min(due_ms, int(z[Z.WAKE_MS]), int(z[Z.BOOT_MS]))
+        return due_ms
+
+    def attend(self, now_ms: int) -> None:
+        """Let the nodes outside do now what is due now, unless the run ends now."""
+        if now_ms >= self.end_ms:
+            return
+        for i in self.nodes:
+            z = self.zones[i]
+            if min(z[Z.WAKE_MS], z[Z.BOOT_MS]) > now_ms:
+                continue
+            self.advance_to(now_ms, i)
+            if z[Z.POWERED] and not z[Z.DARK]:
+                if z[Z.BOOT_MS] <= now_ms:
+                    self._boot(i)
+                if z[Z.WAKE_MS] <= now_ms:
+                    self._step(i)
+
+    def _run(self, until_ms: int, zone: int | None) -> int:
         arguments = self._arguments(until_ms)
         if self._native is None:
-            return self._run_split(arguments)
+            return self._run_split(arguments, zone)
         with self._native.running():
-            return self._run_split(arguments)
+            return self._run_split(arguments, zone)
 
-    def _run_split(self, arguments: tuple[Any, ...]) -> int:
+    def _run_split(self, arguments: tuple[Any, ...], zone: int | None) -> int:
+        if zone is not None:
+            return int(loop.run_zones(zone, zone + 1, *arguments))
         bounds = self._bounds
         if self._pool is None:
             return int(loop.run_zones(0, self.n, *arguments))
@@ -214,11 +261,16 @@ class Plant:
             self._pool.submit(loop.run_zones, first, last, *arguments)
             for first, last in pairwise(bounds[1:])
         ]
-        return int(loop.run_zones(0, bounds[1], *arguments)) + sum(o.result() for o in others)
+        try:
+            stopped = int(loop.run_zones(0, bounds[1], *arguments))
+        finally:
+            wait(others)  # an interruption must not find zones on the move
+        return stopped + sum(o.result() for o in others)
 
     def _arguments(self, until_ms: int) -> tuple[Any, ...]:
         return (
             until_ms,
+            self.step_ms,
             self.record_ms,
             self.start_ms,
             self.zones,
@@ -234,7 +286,7 @@ class Plant:
                 if self.bucket is not None
                 else _NO_BUCKET
             ),
-            *self._richards_arrays,
+            *(self.richards.arrays if self.richards is not None else _NO_RICHARDS),
             self.probes.parameters,
             self.probes.state,
             self.probes.keys,
@@ -285,7 +337,7 @@ class Plant:
 
     # Nodes
 
-    def sample(self, i: int) -> Readings:
+    def _sample(self, i: int) -> Readings:
         """What the node of zone `i` reads now."""
         loop.sample_zone(
             i,
@@ -301,37 +353,72 @@ class Plant:
         a, b, c, d = self.readings[i].tolist()
         return a, b, c, d
 
-    def command(self, i: int, state: int) -> None:
+    def _command(self, i: int, state: int) -> None:
         """The node of zone `i` commands its valve now."""
-        from sim.device_kernels import command_valve
-
-        self.zones[i, Z.COMMANDED] = state
-        command_valve(
-            i,
-            float(self.zones[i, Z.NOW_MS]),
-            state,
-            self.valves.parameters,
-            self.valves.state,
-        )
-
-    def boot(self, i: int) -> None:
-        """Start the node of zone `i` afresh; its outputs are 0."""
         z = self.zones[i]
+        z[Z.COMMANDED] = state
+        command_valve(i, float(z[Z.NOW_MS]), state, self.valves.parameters, self.valves.state)
+
+    def _boot(self, i: int) -> None:
+        """Start the node of zone `i` afresh now; its outputs are 0."""
+        z = self.zones[i]
+        time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
         z[Z.BOOT_MS] = NEVER_MS
-        self.command(i, 0)
+        self._command(i, 0)
         self.probes.power_up(int(z[Z.NOW_MS]), [i])
         if z[Z.NATIVE] == 0:
-            z[Z.TRAP] = TrapKind.NONE
-            z[Z.WAKE_MS] = z[Z.NOW_MS]  # the field boots it, then steps it
+            self._take(i, self.nodes[i].boot(time_ms))
             return
         if self._native is None:
             raise AssertionError("a native zone without its host")
         k = int(z[Z.HOST])
-        self._native.boot(int(z[Z.NOW_MS] + z[Z.SKEW_MS]), [k])
-        z[Z.TRAP] = self._native.trap[k]
-        z[Z.WAKE_MS] = NEVER_MS if z[Z.TRAP] else self._native.wake_ms[k] - z[Z.SKEW_MS]
-        if z[Z.TRAP] and z[Z.RESTART_MS] > 0:
-            z[Z.BOOT_MS] = z[Z.NOW_MS] + z[Z.RESTART_MS]
+        row = self._native.rows[k]
+        start = int(row[hostcalls.POSITION])
+        self._native.boot(time_ms, [k])
+        records = native.tape_of(row)[start : row[hostcalls.POSITION]]
+        self._take(
+            i,
+            StepResult(
+                outputs={DEFAULT_PINS[0]: int(row[hostcalls.OUTPUTS])},
+                tape=records.tobytes(),
+                wake_ms=int(row[hostcalls.WAKE]) - time_ms,
+                trap=TrapKind(int(row[hostcalls.TRAP])),
+            ),
+        )
+
+    def _step(self, i: int) -> None:
+        """Run the guest of zone `i`, which is elsewhere, once."""
+        z = self.zones[i]
+        readings = self._sample(i)
+        time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
+        result = self.nodes[i].step(time_ms, readings, online=bool(z[Z.ONLINE]))
+        z[Z.STEPS] += 1
+        self._take(i, result)
+
+    def _take(self, i: int, result: StepResult) -> None:
+        """Take over what the node of zone `i` did."""
+        z, work = self.zones[i], self.powers.work[i]
+        if z[Z.NATIVE] == 0:
+            self._keep(i, result.tape)
+        work[W.WAKES] += 1.0
+        work[W.INSTRUCTIONS] += result.instructions
+        published = sum(
+            len(record.values[0]) + len(record.values[1])
+            for record in iter_records(result.tape)
+            if record.call == Call.MQTT_PUBLISH
+        )
+        if published:
+            work[W.BURSTS] += 1.0
+            work[W.BYTES] += published
+            text = np.frombuffer(result.tape, dtype=np.uint8)
+            loop.note_telemetry(z, text, 0, text.size)
+        z[Z.TRAP] = result.trap
+        if result.trap != TrapKind.NONE:
+            self._command(i, 0)
+            loop.note_trap(z)
+            return
+        z[Z.WAKE_MS] = min(int(z[Z.NOW_MS]) + result.wake_ms, NEVER_MS)
+        self._command(i, result.outputs.get(DEFAULT_PINS[0], 0))
 
     # Faults
 
@@ -351,7 +438,7 @@ class Plant:
             z[Z.POWERED] = int(not active)
             if active:
                 z[Z.WAKE_MS] = z[Z.BOOT_MS] = NEVER_MS
-                self.command(i, 0)
+                self._command(i, 0)
             else:
                 z[Z.BOOT_MS] = now_ms
         elif event.kind == "clock-skew":

@@ -217,7 +217,16 @@ class _Run:
         self._native_zones = [i for i in range(len(zones)) if i not in outside]
         self._native = native
         self._nodes = outside
-        self.plant = Plant(scenario, zones, weather, native, self._native_zones)
+        self._outside_tapes: dict[int, list[bytes]] = {i: [] for i in outside}
+        self.plant = Plant(
+            scenario,
+            zones,
+            weather,
+            native,
+            self._native_zones,
+            outside,
+            lambda zone, tape: self._outside_tapes[zone].append(tape),
+        )
         self._clock = new_clock(speed)
         self._trace = TraceWriter(path / "trace.parquet")
         self._tape = TapeWriter(
@@ -226,15 +235,12 @@ class _Run:
             zones=[zone.name for zone in zones],
             start_ms=scenario.period.start_ms,
         )
-        self._outside_tapes: dict[int, list[bytes]] = {i: [] for i in outside}
         self._profile_path = path / "profile.parquet"
         self._profiles: list[tuple[int, int, Any, Any]] = []
         self.field = Field(
             self._clock,
             self.plant,
             faults=timeline(scenario, zones),
-            nodes=outside,
-            keep=lambda zone, tape: self._outside_tapes[zone].append(tape),
             recorder=self._record,
             slice_s=86_400 if speed is None else scenario.period.step_s,
         )

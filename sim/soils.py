@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,50 +17,70 @@ from sim.texture import Soil as Described
 if TYPE_CHECKING:
     from sim.richards import Profile
     from sim.scenario import ZoneConfig
-    from sim.scenario_soil import Soil
+    from sim.scenario_soil import Soil, SoilLayer
     from sim.scenario_zone import Crop
 
 __all__ = [
+    "Horizon",
+    "at_depth",
     "bucket",
     "crop",
     "described",
     "field_capacity",
-    "layers",
+    "horizons",
+    "rew_mm",
     "richards_profile",
     "wilting_point",
 ]
 
-EVAPORATING_M = 0.10
+EVAPORATING_M: Final = 0.10
 """Ze, FAO-56 p. 144: 0.10 to 0.15 m."""
 
 
-def layers(soil: Soil) -> list[tuple[float, VanGenuchten]]:
-    """Thickness [m] and hydraulic functions of every horizon, down to the depth of the soil."""
+class Horizon(NamedTuple):
+    """One layer of the soil of a zone."""
+
+    thickness_m: float
+    hydraulics: VanGenuchten
+    theta_fc: float
+    """Water content at field capacity."""
+    theta_wp: float
+    """Water content at the wilting point."""
+
+
+def horizons(soil: Soil) -> list[Horizon]:
+    """The layers from the top down to the depth of the soil; the last one reaches the bottom."""
     if not soil.layer:
-        return [(soil.depth_m, described(soil).hydraulics)]
-    found = []
+        found = described(soil)
+        return [Horizon(soil.depth_m, found.hydraulics, found.theta_fc, found.theta_wp)]
+    parts = []
     top_m = 0.0
     for number, layer in enumerate(soil.layer):
-        thickness = min(layer.thickness_m, soil.depth_m - top_m)
+        thickness_m = min(layer.thickness_m, soil.depth_m - top_m)
         if number == len(soil.layer) - 1:
-            thickness = soil.depth_m - top_m
-        if thickness <= 0.0:
+            thickness_m = soil.depth_m - top_m
+        if thickness_m <= 0.0:
             break
-        found.append(
-            (
-                thickness,
-                VanGenuchten(
-                    theta_r=layer.theta_r,
-                    theta_s=layer.theta_s,
-                    alpha_per_m=layer.alpha_per_m,
-                    n=layer.n,
-                    ks_m_d=layer.ks_m_d,
-                    pore_connectivity=layer.pore_connectivity,
-                ),
-            )
-        )
-        top_m += thickness
-    return found
+        parts.append(_horizon(layer, thickness_m))
+        top_m += thickness_m
+    return parts
+
+
+def _horizon(layer: SoilLayer, thickness_m: float) -> Horizon:
+    vg = VanGenuchten(
+        theta_r=layer.theta_r,
+        theta_s=layer.theta_s,
+        alpha_per_m=layer.alpha_per_m,
+        n=layer.n,
+        ks_m_d=layer.ks_m_d,
+        pore_connectivity=layer.pore_connectivity,
+    )
+    return Horizon(
+        thickness_m,
+        vg,
+        vg.theta_fc() if layer.theta_fc is None else layer.theta_fc,
+        vg.theta_wp() if layer.theta_wp is None else layer.theta_wp,
+    )
 
 
 def described(soil: Soil) -> Described:
@@ -71,9 +91,9 @@ def described(soil: Soil) -> Described:
     through both points.
     """
     if soil.layer:
-        top = layers(soil)[0][1]
-        near = _nearest(top.theta_fc(), top.theta_wp())
-        return Described(top.theta_fc(), top.theta_wp(), near.rew_mm, top)
+        top = horizons(soil)[0]
+        near = _nearest(top.theta_fc, top.theta_wp)
+        return Described(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
     if soil.texture is not None:
         return by_class(soil.texture)
     if soil.sand_pct is not None and soil.silt_pct is not None and soil.clay_pct is not None:
@@ -102,16 +122,33 @@ def _nearest(theta_fc: float, theta_wp: float) -> Described:
 
 def field_capacity(soil: Soil) -> float:
     """Water content at field capacity, mean over depth [m3 m-3]."""
-    if soil.layer:
-        return _mean([(thickness, vg.theta_fc()) for thickness, vg in layers(soil)])
-    return described(soil).theta_fc
+    return _mean(soil, [h.theta_fc for h in horizons(soil)])
 
 
 def wilting_point(soil: Soil) -> float:
     """Water content at the wilting point, mean over depth [m3 m-3]."""
-    if soil.layer:
-        return _mean([(thickness, vg.theta_wp()) for thickness, vg in layers(soil)])
-    return described(soil).theta_wp
+    return _mean(soil, [h.theta_wp for h in horizons(soil)])
+
+
+def at_depth(soil: Soil, depth_m: float) -> Horizon:
+    """The layer at a depth; a probe is calibrated for the one it sits in."""
+    bottom_m = 0.0
+    found = horizons(soil)
+    for horizon in found:
+        bottom_m += horizon.thickness_m
+        if depth_m <= bottom_m:
+            return horizon
+    return found[-1]
+
+
+def _mean(soil: Soil, values: Sequence[float]) -> float:
+    parts = [h.thickness_m for h in horizons(soil)]
+    return float(np.average(values, weights=parts))
+
+
+def rew_mm(soil: Soil) -> float:
+    """Readily evaporable water, FAO-56 Table 19 [mm]."""
+    return described(soil).rew_mm if soil.rew_mm is None else soil.rew_mm
 
 
 def crop(wanted: Crop) -> crops.Crop:
@@ -126,10 +163,6 @@ def crop(wanted: Crop) -> crops.Crop:
     return crops.Crop(name="crop", **given)
 
 
-def _mean(parts: Sequence[tuple[float, float]]) -> float:
-    return sum(d * v for d, v in parts) / sum(d for d, _ in parts)
-
-
 def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
     """The zones as one bucket model; `zr_m` is the root depth at the start."""
     columns: dict[str, list[float]] = {}
@@ -138,16 +171,16 @@ def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
         fc, wp = field_capacity(soil), wilting_point(soil)
         intake = soil.intake_mm_h
         if intake is None:
-            intake = layers(soil)[0][1].ks_m_d * 1000.0 / 24.0
+            intake = horizons(soil)[0].hydraulics.ks_m_d * 1000.0 / 24.0
         row = {
             "theta_fc": fc,
             "theta_wp": wp,
             "profile_m": soil.depth_m,
             "zr_m": roots_m,
-            "theta": _initial_theta(soil, roots_m / 2.0, fc, wp),
-            "theta_below": _initial_theta(soil, (roots_m + soil.depth_m) / 2.0, fc, wp),
+            "theta": _initial_theta(soil, 0.0, roots_m, fc, wp),
+            "theta_below": _initial_theta(soil, roots_m, soil.depth_m, fc, wp),
             "ze_m": min(EVAPORATING_M, roots_m),
-            "rew_mm": described(soil).rew_mm,
+            "rew_mm": rew_mm(soil),
             "intake_mm_h": intake,
             "wetted": zone.valve.wetted_fraction,
             "probe_depth_m": zone.probe.depth_m,
@@ -158,15 +191,24 @@ def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
     return Bucket(len(zones), **arguments)
 
 
-def _initial_theta(soil: Soil, depth_m: float, fc: float, wp: float) -> float:
+def _initial_theta(soil: Soil, top_m: float, bottom_m: float, fc: float, wp: float) -> float:
+    """Mean water content between two depths; the bucket has no suction, so no heads."""
     initial = soil.initial
-    value = float(np.interp(depth_m, initial.depths_m, initial.values))
+    depths_m = np.linspace(top_m, max(bottom_m, top_m), 101)
+    value = float(np.interp(depths_m, initial.depths_m, initial.values).mean())
     if initial.quantity == "available_pct":
         value = wp + (fc - wp) * value / 100.0
-    elif initial.quantity == "head_m":
-        value = float(layers(soil)[0][1].theta(value))
     # the bucket lets water above field capacity pass at once
     return min(value, fc)
+
+
+_INITIAL: Final = {
+    "available_pct": ("available", 0.01),
+    "theta": ("theta", 1.0),
+    "head_m": ("head_m", 1.0),
+    "water_table_m": ("water_table_m", 1.0),
+}
+"""Quantity of a scenario -> that of `sim.richards` and the factor between them."""
 
 
 def richards_profile(zone: ZoneConfig) -> Profile:
@@ -174,31 +216,27 @@ def richards_profile(zone: ZoneConfig) -> Profile:
     from sim.richards import Bottom, Initial, Layer, Profile, Surface
 
     soil = zone.soil
-    horizons = [
-        Layer(thickness_m=thickness, soil=vg, theta_fc=soil.theta_fc, theta_wp=soil.theta_wp)
-        for thickness, vg in layers(soil)
-    ]
     initial = soil.initial
-    quantity, scale = {
-        "available_pct": ("available", 0.01),
-        "theta": ("theta", 1.0),
-        "head_m": ("head_m", 1.0),
-    }[initial.quantity]
-    kind = {
-        "free-drainage": "free_drainage",
-        "zero-flux": "zero_flux",
-        "head": "head",
-        "seepage": "seepage_face",
-    }[soil.bottom]
+    quantity, scale = _INITIAL[initial.quantity]
     return Profile(
-        layers=horizons,
+        layers=[
+            Layer(
+                thickness_m=h.thickness_m,
+                soil=h.hydraulics,
+                theta_fc=h.theta_fc,
+                theta_wp=h.theta_wp,
+            )
+            for h in horizons(soil)
+        ],
         initial=Initial(
             quantity=quantity,  # type: ignore[arg-type]
             values=[v * scale for v in initial.values],
             depths_m=list(initial.depths_m),
         ),
-        surface=Surface(ponding_max_mm=soil.ponding_max_mm, wetted_fraction=zone.valve.wetted_fraction),
-        bottom=Bottom(kind=kind, head_m=soil.bottom_head_m or 0.0),  # type: ignore[arg-type]
+        surface=Surface(
+            ponding_max_mm=soil.ponding_max_mm, wetted_fraction=zone.valve.wetted_fraction
+        ),
+        bottom=Bottom(kind=soil.bottom.replace("-", "_"), head_m=soil.bottom_head_m or 0.0),  # type: ignore[arg-type]
         feddes=_feddes(zone.crop.name),
         probe_depth_m=zone.probe.depth_m,
         probe_half_height_m=max(zone.probe.half_height_m, 1e-3),
