@@ -40,6 +40,8 @@ DETAILED_ZONES: Final = 150
 PROFILED_ZONES: Final = 12
 """Zones whose soil profile is shown."""
 PROFILE_TIMES: Final = 700
+SHORTEST_MS: Final = 3_600_000
+"""Of the time axis: an axis must have a length, whatever little has been run."""
 LEAST_FLOW_L: Final = 0.05
 """Less is a drip."""
 CLOSING_MS: Final = 120_000
@@ -82,7 +84,7 @@ def read_season(run_dir: Path) -> Season:
     run = RunDir(run_dir)
     scenario = tomllib.loads(run.scenario_path.read_text("utf-8"))
     start = datetime.fromisoformat(run.summary["start"]).replace(tzinfo=UTC)
-    table = _Table(run.path / "trace.parquet", round(start.timestamp() * 1000))
+    table = _Table(run.path / "trace.parquet", round(start.timestamp() * 1000), len(run.zones))
     zones = _zones(run.summary, scenario)
     faults = _faults(run.summary, [zone["name"] for zone in zones])
     days = _Days(table)
@@ -103,7 +105,7 @@ def read_season(run_dir: Path) -> Season:
             zone["fit"] = _fit(table, i)
     data: Json = {
         "start_ms": table.start_ms,
-        "end_ms": table.end_ms,
+        "end_ms": max(table.end_ms, table.start_ms + SHORTEST_MS),
         "days": days.starts_ms,
         "zones": zones,
         "shown": shown,
@@ -125,7 +127,7 @@ def read_season(run_dir: Path) -> Season:
 class _Table:
     """The trace, a column at a time: a fleet's season has millions of rows."""
 
-    def __init__(self, path: Path, start_ms: int) -> None:
+    def __init__(self, path: Path, start_ms: int, zones: int) -> None:
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
@@ -134,7 +136,7 @@ class _Table:
         zone, time = self._read("zone"), self._read("time_ms")
         self._order = np.lexsort((time, zone))
         self.time_ms: npt.NDArray[np.int64] = time[self._order]
-        self.n = int(zone.max()) + 1 if len(zone) else 0
+        self.n = zones
         bounds = np.searchsorted(zone[self._order], np.arange(self.n + 1))
         self.bounds: list[int] = bounds.tolist()
         self.start_ms = start_ms

@@ -339,3 +339,16 @@ def test_a_browser_draws_the_page_without_an_error(
     own = ["main", "heat", "waterfall", "energy"]
     assert sorted(drawn) == sorted(own + (["carpet", "bands", "scatter"] if many else []))
     assert "is below the opening threshold of" in dom
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_a_run_interrupted_at_once_has_a_report_too(
+    chromium: str, tmp_path: Path, rows: int
+) -> None:
+    path = make_run(tmp_path / "run", days=2, partial=True, profile=False)
+    trace = pq.read_table(path / "trace.parquet").slice(0, rows)
+    pq.write_table(trace, path / "trace.parquet")
+    dom, log = dom_of(chromium, write(path), tmp_path / "profile", size="1280,900")
+    assert 'data-ready="yes"' in dom
+    assert [line for line in log.splitlines() if "CONSOLE" in line] == []
+    assert "Partial run" in dom
