@@ -200,7 +200,6 @@ int levada_init(void)
     day = last / DAY_S;
     valve = no_flow = refilling = same_time = filled = 0;
     used_l = rest_pulses = unmoved_s = 0;
-    anchor = -MOST_COUNTS - 1; /* every first reading is a move */
     set_output(LEVADA_PIN_VALVE, 0);
     return setting[period_s] * 1000;
 }

@@ -493,6 +493,10 @@ def test_what_runs_out_while_the_valve_closes_is_no_leak() -> None:
     assert bench.step(WET, flow=450) is WHY.LEAK
 
 
+def test_what_flowed_before_the_first_step_is_no_leak() -> None:
+    assert quick().step(MIDDLE, flow=10_000) is WHY.HOLD
+
+
 def test_a_leak_counts_towards_the_volume_of_the_day() -> None:
     bench = quick(pulses_per_l=10)
     bench.step(MIDDLE)
@@ -622,3 +626,44 @@ def test_survives_every_integer_from_the_host(
         bench.now = now
         bench.step(raw, flow=flow, after_s=0)
         assert 1 <= bench.wait_ms <= 86_400_000
+
+
+HISTORY = st.lists(
+    st.tuples(st.sampled_from([DRY, DRY + 1, MIDDLE, WET, -2]), st.sampled_from([0, 8, 449, 450])),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(
+    before=HISTORY,
+    after=HISTORY,
+    settings=st.fixed_dictionaries(
+        {
+            "refill": st.integers(0, 1),
+            "filter_kind": st.integers(0, 1),
+            "window": st.integers(1, 4),
+            "stuck_s": st.sampled_from([1, 1200]),
+            "min_pause_s": st.sampled_from([0, 1200]),
+        }
+    ),
+    stopped=st.booleans(),
+)
+def test_init_forgets_everything_but_the_parameters(
+    before: list[tuple[int, int]],
+    after: list[tuple[int, int]],
+    settings: dict[str, int],
+    stopped: bool,
+) -> None:
+    def run(bench: Bench, readings: list[tuple[int, int]], after_s: int) -> list[str]:
+        for raw, flow in readings:
+            bench.step(raw, flow=flow, after_s=after_s)
+        return [message for _, message in bench.published[-len(readings) :]]
+
+    noon = START_S + DAY_S // 2
+    fresh, used = quick(now=noon, **settings), quick(now=noon - 7200, **settings)
+    run(used, before, 0 if stopped else 600)
+    used.now = noon
+    used.call("init")
+    assert not used.open
+    assert run(used, after, 600) == run(fresh, after, 600)
