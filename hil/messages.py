@@ -496,7 +496,7 @@ class Fault(Message):
     point: U8
     """FaultPoint."""
     after: U32
-    """How many such points to let pass first."""
+    """How many such points to let pass first, beginning with the next request."""
     argument: U32
     """Depends on the kind."""
 

@@ -31,7 +31,8 @@ static uint8_t tape[TAPE_BYTES];
 static uint8_t ring[RING_BYTES];
 static uint8_t slots[LV_SLOTS][SLOT_BYTES];
 static lv_msg_fault faults[FAULTS];
-static int armed;
+static int armed;   /* of which the first so many count */
+static int waiting; /* and so many behind them begin with the next request */
 static bool drop_answer;
 static int corrupt_bit = -1;
 static lv_node node;
@@ -63,12 +64,18 @@ static void strike(const lv_msg_fault *fault)
 static void at(void *context, uint8_t point)
 {
     (void)context;
+    if (point == LV_AT_RECEIVED) {
+        armed += waiting;
+        waiting = 0;
+    }
     for (int k = 0; k < armed; k++) {
         if (faults[k].point != point)
             continue;
         if (faults[k].after-- == 0) {
             lv_msg_fault fault = faults[k];
-            faults[k--] = faults[--armed];
+            armed--;
+            memmove(faults + k, faults + k + 1, sizeof *faults * (size_t)(armed + waiting - k));
+            k--;
             strike(&fault);
         }
     }
@@ -78,12 +85,13 @@ static int arm(void *context, const lv_msg_fault *fault)
 {
     (void)context;
     if (fault->kind == LV_FAULT_NONE) {
-        armed = 0;
+        armed = waiting = 0;
         return 0;
     }
-    if (fault->kind > LV_FAULT_HANG || fault->point > LV_AT_FLASH_AFTER || armed == FAULTS)
+    if (fault->kind > LV_FAULT_HANG || fault->point > LV_AT_FLASH_AFTER ||
+        armed + waiting == FAULTS)
         return LV_NAK_VALUE;
-    faults[armed++] = *fault;
+    faults[armed + waiting++] = *fault;
     return 0;
 }
 
@@ -332,6 +340,8 @@ int main(int count, char **arguments)
     uint8_t received[512];
     config.engine = lv_engine_name();
     read_arguments(count, arguments);
+    armed = waiting; /* those count from power on */
+    waiting = 0;
     for (int k = 0; k < LV_SLOTS; k++)
         if (lv_sys_read_at(LV_SYS_FLASH, slot_offset(k), slots[k], SLOT_BYTES) != 0)
             memset(slots[k], 0xFF, SLOT_BYTES);

@@ -46,7 +46,7 @@ static const struct {
 static portMUX_TYPE lock = portMUX_INITIALIZER_UNLOCKED;
 static gptimer_handle_t timer;
 static uint8_t on;          /* bit k: output k is commanded on */
-static bool expired;        /* the timer has closed, and the valve was not yet commanded closed */
+static bool expired;        /* the time of this opening is up */
 static int64_t closed_us;   /* when it was commanded closed */
 static bool ever_opened;
 static uint32_t timeouts;
@@ -60,10 +60,8 @@ static bool IRAM_ATTR close_in_time(gptimer_handle_t handle, const gptimer_alarm
     (void)context;
     portENTER_CRITICAL_ISR(&lock);
     gpio_set_level(CONFIG_LEVADA_GPIO_VALVE, !OPEN_LEVEL);
-    if (on & 1) {
-        expired = true;
-        timeouts++;
-    }
+    expired = true; /* also if commanded closed: it may be opened again within the closing time */
+    timeouts += on & 1;
     portEXIT_CRITICAL_ISR(&lock);
     return false;
 }

@@ -1,0 +1,183 @@
+#include "field.h"
+
+#include "calibration.h"
+#include "clock.h"
+#include "esp_check.h"
+#include "esp_log.h"
+#include "esp_sleep.h"
+#include "esp_timer.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+#include "keep.h"
+#include "mqtt.h"
+#include "sdkconfig.h"
+#include "sensors.h"
+#include "settings.h"
+#include "valve.h"
+#include "watchdog.h"
+#include "wifi.h"
+
+enum { POLL_MS = 200, PROVISION_S = 600, NO_GUEST_MS = 10000 };
+#define SHORTEST_SLEEP_US 2000000
+#define LONGEST_SLEEP_US (LV_LONGEST_WAKE_MS * 1000LL)
+
+static const char tag[] = "field";
+static const settings *own;
+static bool radio;  /* Wi-Fi and client are on */
+static bool online; /* there is a network to use */
+
+static int64_t now_us(void) { return esp_timer_get_time(); }
+
+/* --- radio ----------------------------------------------------------------------------------- */
+
+static void radio_on(int longest_s)
+{
+    if (radio || !online)
+        return;
+    (void)wifi_up(longest_s);
+    clock_begin();
+    radio = mqtt_begin(own);
+    if (!radio)
+        wifi_down();
+}
+
+#if !CONFIG_LEVADA_SLEEP_NONE
+static void radio_off(void)
+{
+    if (!radio)
+        return;
+    mqtt_end();
+    wifi_down();
+    radio = false;
+}
+
+/* Switch on, hand over what waits, take what has come, switch off. */
+static void report(lv_node *node)
+{
+    int64_t end_us = now_us() + CONFIG_LEVADA_RADIO_S * 1000000LL;
+    radio_on(CONFIG_LEVADA_RADIO_S);
+    while (radio && now_us() < end_us && (!mqtt_connected() || node->ring.waiting > 0)) {
+        watchdog_feed();
+        mqtt_serve(node, POLL_MS);
+    }
+    radio_off();
+}
+#endif
+
+/* --- waiting ----------------------------------------------------------------------------------- */
+
+static void stay_awake(lv_node *node, int64_t until_us)
+{
+    for (;;) {
+        int64_t left_ms = (until_us - now_us() + 999) / 1000;
+        uint32_t wait_ms = left_ms < 0 ? 0 : left_ms < POLL_MS ? (uint32_t)left_ms : POLL_MS;
+        watchdog_feed();
+        if (radio)
+            mqtt_serve(node, wait_ms);
+        else
+            vTaskDelay(pdMS_TO_TICKS(wait_ms));
+        if (now_us() >= until_us)
+            return;
+    }
+}
+
+#if CONFIG_LEVADA_SLEEP_NONE
+static void rest(lv_node *node, int64_t until_us)
+{
+    radio_on(0);
+    stay_awake(node, until_us);
+}
+#else
+/* Sleep until then, or a while. */
+static void sleep_until(lv_node *node, int64_t until_us)
+{
+    int64_t left_us = until_us - now_us();
+    ESP_ERROR_CHECK(esp_sleep_enable_timer_wakeup(
+        (uint64_t)(left_us < LONGEST_SLEEP_US ? left_us : LONGEST_SLEEP_US)));
+#if CONFIG_LEVADA_SLEEP_DEEP
+    if (keep_save(node)) {
+        output_close_all();
+        esp_deep_sleep_start(); /* goes on in app_main */
+    }
+#else
+    (void)node;
+#endif
+    (void)esp_light_sleep_start();
+}
+
+static void rest(lv_node *node, int64_t until_us)
+{
+    if (now_us() < until_us && !output_any() &&
+        (node->ring.used > CONFIG_LEVADA_RING_BYTES / 2 ||
+         node->steps % CONFIG_LEVADA_REPORT_EVERY == 0))
+        report(node);
+    /* asleep, the timer that ends an opening would stand still */
+    while (until_us - now_us() > SHORTEST_SLEEP_US && !output_any()) {
+        watchdog_feed();
+        sleep_until(node, until_us);
+    }
+    stay_awake(node, until_us);
+}
+#endif
+
+/* --- the guest --------------------------------------------------------------------------------- */
+
+static int64_t after_ms(int64_t ms) { return now_us() + ms * 1000; }
+
+/* When it is to be stepped. */
+static int64_t start(lv_node *node)
+{
+    const lv_msg_start m = {.time_ms = clock_ms(), .flags = LV_START_STORED_PARAMETERS};
+    int error = lv_node_start(node, &m);
+    if (error) {
+        ESP_LOGE(tag, "no guest runs: refusal %d, detail %d", error, (int)node->detail);
+        return after_ms(NO_GUEST_MS);
+    }
+#if CONFIG_LEVADA_SLEEP_DEEP
+    if (node->config->reset_reason == LV_RESET_DEEP_SLEEP && keep_restore(node))
+        return now_us(); /* it has slept until it was due */
+#endif
+    return after_ms(node->wake_ms - m.time_ms);
+}
+
+static int64_t step(lv_node *node)
+{
+    lv_msg_step m = {.time_ms = clock_ms()};
+    m.flags = radio && mqtt_connected() ? LV_STEP_ONLINE : 0;
+    sensors_read(m.readings);
+    int error = lv_node_step(node, &m);
+    if (error)
+        ESP_LOGE(tag, "no step: refusal %d", error);
+    if (node->state == LV_NODE_RUNNING) /* by our own counter: the clock may be set meanwhile */
+        return node->wake_ms >= LV_NEVER_MS ? INT64_MAX / 2 : after_ms(node->wake_ms - m.time_ms);
+    ESP_LOGE(tag, "the guest was stopped: trap %u in call %u", node->trap, node->host.trap_call);
+    return CONFIG_LEVADA_RESTART_S ? after_ms(CONFIG_LEVADA_RESTART_S * 1000LL) : INT64_MAX / 2;
+}
+
+static bool ended_badly(uint8_t reason)
+{
+    return reason == LV_RESET_BROWN_OUT || reason == LV_RESET_WATCHDOG || reason == LV_RESET_PANIC;
+}
+
+void field_run(lv_node *node)
+{
+    bool woken = node->config->reset_reason == LV_RESET_DEEP_SLEEP;
+    calibration_configure(node);
+    sensors_begin();
+    wifi_begin();
+    online = wifi_provision(woken ? 0 : PROVISION_S);
+    own = settings_load();
+    calibration_configure(node); /* provisioning may have named it */
+    if (ended_badly(node->config->reset_reason)) {
+        ESP_LOGW(tag, "the last run ended badly: closed for %d s", CONFIG_LEVADA_HOLD_S);
+        stay_awake(node, after_ms(CONFIG_LEVADA_HOLD_S * 1000LL));
+    }
+    int64_t due_us = start(node);
+    for (;;) {
+        rest(node, due_us);
+        due_us = node->state == LV_NODE_RUNNING ? step(node) : start(node);
+        if (valve_timeouts())
+            ESP_LOGW(tag, "the timer has closed the valve %lu times",
+                     (unsigned long)valve_timeouts());
+    }
+}

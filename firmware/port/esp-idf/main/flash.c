@@ -1,0 +1,105 @@
+#include "flash.h"
+
+#include "../../../core/frame.h"
+#include "esp_check.h"
+#include "esp_log.h"
+#include "esp_partition.h"
+#include "nvs.h"
+#include "nvs_flash.h"
+#include "sdkconfig.h"
+
+enum { SECTOR = 4096, LABEL_BYTES = 44 };
+
+static const char tag[] = "flash";
+static const char *const record_keys[LV_RECORDS] = {"record0", "record1"};
+static const char *const slot_names[LV_SLOTS] = {"guest0", "guest1"};
+
+static nvs_handle_t nvs;
+static const esp_partition_t *slots[LV_SLOTS];
+static const void *mapped[LV_SLOTS];
+
+void flash_begin(void)
+{
+    esp_err_t error = nvs_flash_init();
+    if (error == ESP_ERR_NVS_NO_FREE_PAGES || error == ESP_ERR_NVS_NEW_VERSION_FOUND) {
+        ESP_LOGE(tag, "NVS is of another version: erased, with it Wi-Fi and calibration");
+        ESP_ERROR_CHECK(nvs_flash_erase());
+        error = nvs_flash_init();
+    }
+    ESP_ERROR_CHECK(error);
+    ESP_ERROR_CHECK(nvs_open("levada", NVS_READWRITE, &nvs));
+    for (int k = 0; k < LV_SLOTS; k++) {
+        esp_partition_mmap_handle_t handle; /* mapped for good */
+        slots[k] = esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY,
+                                            slot_names[k]);
+        if (!slots[k] || slots[k]->size < CONFIG_LEVADA_SLOT_BYTES + SECTOR) {
+            ESP_LOGE(tag, "partition %s: %lu bytes, %d wanted", slot_names[k],
+                     slots[k] ? (unsigned long)slots[k]->size : 0UL,
+                     CONFIG_LEVADA_SLOT_BYTES + SECTOR);
+            ESP_ERROR_CHECK(ESP_ERR_INVALID_SIZE);
+        }
+        ESP_ERROR_CHECK(esp_partition_mmap(slots[k], 0, CONFIG_LEVADA_SLOT_BYTES + SECTOR,
+                                           ESP_PARTITION_MMAP_DATA, &mapped[k], &handle));
+    }
+}
+
+int flash_record_read(int record, uint8_t *bytes)
+{
+    size_t size = LV_RECORD_BYTES;
+    return nvs_get_blob(nvs, record_keys[record], bytes, &size) == ESP_OK &&
+                   size == LV_RECORD_BYTES
+               ? 0
+               : -1;
+}
+
+int flash_record_write(int record, const uint8_t *bytes)
+{
+    esp_err_t error = nvs_set_blob(nvs, record_keys[record], bytes, LV_RECORD_BYTES);
+    if (error == ESP_OK)
+        error = nvs_commit(nvs);
+    return error == ESP_OK ? 0 : -1;
+}
+
+int flash_slot_erase(int slot)
+{
+    return esp_partition_erase_range(slots[slot], 0, slots[slot]->size) == ESP_OK ? 0 : -1;
+}
+
+int flash_slot_write(int slot, uint32_t offset, const uint8_t *data, uint32_t length)
+{
+    return esp_partition_write(slots[slot], offset, data, length) == ESP_OK ? 0 : -1;
+}
+
+const uint8_t *flash_slot_map(int slot) { return mapped[slot]; }
+
+void flash_adopt(lv_store *store)
+{
+    for (int k = 0; k < LV_SLOTS; k++) {
+        const uint8_t *module = mapped[k];
+        const uint8_t *label = module + CONFIG_LEVADA_SLOT_BYTES;
+        uint32_t size = lv_get32(label + 4);
+        uint8_t digest[32];
+        lv_sha256 sha;
+        if (memcmp(label, "lvsl", 4) != 0 ||
+            lv_crc32(0, label, LABEL_BYTES - 4) != lv_get32(label + LABEL_BYTES - 4) ||
+            size == 0 || size > CONFIG_LEVADA_SLOT_BYTES)
+            continue;
+        if (store->size[k] != 0 && memcmp(store->sha256[k], label + 8, sizeof digest) == 0)
+            continue; /* known already, in use or not */
+        lv_sha256_begin(&sha);
+        lv_sha256_add(&sha, module, size);
+        lv_sha256_end(&sha, digest);
+        if (memcmp(digest, label + 8, sizeof digest) != 0) {
+            ESP_LOGE(tag, "%s: the module is not the one its label names", slot_names[k]);
+            continue;
+        }
+        store->size[k] = size;
+        memcpy(store->sha256[k], digest, sizeof digest);
+        store->active = (uint8_t)k;
+        store->parameter_count = 0; /* ids of another guest mean something else */
+        ESP_LOGI(tag, "%s: flashed module of %lu bytes is the guest now", slot_names[k],
+                 (unsigned long)size);
+        if (lv_store_keep(store, NULL, 0) != 0)
+            ESP_LOGE(tag, "the store cannot be written");
+    }
+}

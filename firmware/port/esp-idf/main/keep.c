@@ -1,0 +1,76 @@
+#include "keep.h"
+
+#include "../../../core/frame.h"
+#include "../../../engine/engine.h"
+#include "esp_attr.h"
+#include "sdkconfig.h"
+
+typedef struct {
+    uint32_t crc; /* of all that follows */
+    uint32_t boot_id;
+    uint8_t guest_sha256[32];
+    lv_ring ring; /* without its pointer */
+    uint64_t open_ms;
+    uint64_t total_active_us;
+    uint32_t steps;
+    uint32_t memory_bytes;
+    uint8_t waiting[CONFIG_LEVADA_RING_BYTES];
+    uint8_t memory[CONFIG_LEVADA_KEPT_BYTES];
+} kept;
+
+static RTC_DATA_ATTR kept rtc;
+
+static uint32_t crc_of(const kept *k)
+{
+    return lv_crc32(0, (const uint8_t *)k + sizeof k->crc, sizeof *k - sizeof k->crc);
+}
+
+bool keep_save(const lv_node *node)
+{
+    uint32_t size;
+    const uint8_t *memory = lv_engine_memory(&size);
+    const lv_store *store = &node->store;
+    rtc.crc = 0;
+    if (node->state != LV_NODE_RUNNING || node->command || !memory)
+        return false;
+    while (size && memory[size - 1] == 0)
+        size--;
+    if (size > sizeof rtc.memory)
+        return false;
+    memset(&rtc, 0, sizeof rtc);
+    rtc.boot_id = store->boot_id;
+    memcpy(rtc.guest_sha256, store->sha256[store->active], sizeof rtc.guest_sha256);
+    rtc.ring = node->ring;
+    rtc.ring.bytes = NULL;
+    rtc.open_ms = node->open_ms;
+    rtc.total_active_us = node->total_active_us;
+    rtc.steps = node->steps;
+    rtc.memory_bytes = size;
+    memcpy(rtc.waiting, node->ring.bytes, sizeof rtc.waiting);
+    memcpy(rtc.memory, memory, size);
+    rtc.crc = crc_of(&rtc);
+    return true;
+}
+
+bool keep_restore(lv_node *node)
+{
+    uint32_t size;
+    uint8_t *memory = lv_engine_memory(&size);
+    lv_store *store = &node->store;
+    if (rtc.crc == 0 || rtc.crc != crc_of(&rtc) || node->state != LV_NODE_RUNNING || !memory ||
+        rtc.memory_bytes > size ||
+        memcmp(rtc.guest_sha256, store->sha256[store->active], sizeof rtc.guest_sha256) != 0)
+        return false;
+    memcpy(memory, rtc.memory, rtc.memory_bytes);
+    memset(memory + rtc.memory_bytes, 0, size - rtc.memory_bytes);
+    memcpy(node->ring.bytes, rtc.waiting, sizeof rtc.waiting);
+    rtc.ring.bytes = node->ring.bytes;
+    node->ring = rtc.ring; /* what init has published is forgotten with it */
+    store->boot_id = rtc.boot_id; /* a wake-up is no start; the next one still gets a number of its own */
+    node->open_ms = rtc.open_ms;
+    node->total_active_us = rtc.total_active_us;
+    node->steps = rtc.steps;
+    rtc.crc = 0;
+    lv_host_close_outputs(&node->host); /* they were, or it would not have slept */
+    return true;
+}

@@ -1,0 +1,18 @@
+/*
+ * What goes through deep sleep in RTC memory: the guest's memory, and telemetry that waits.
+ *
+ * A reactor guest has no other state between steps: its one mutable global is the stack pointer,
+ * which is back where it was.  RTC memory is read from flash again at every reset that is no wake-up,
+ * so nothing survives a brown-out, a watchdog or a panic, and the guest then starts anew.
+ */
+#ifndef LEVADA_KEEP_H
+#define LEVADA_KEEP_H
+
+#include "../../../core/node.h"
+
+/* False if it does not fit, or the guest has a main. */
+bool keep_save(const lv_node *node);
+/* Put it back into a guest that was started; false if there is nothing, or of another guest. */
+bool keep_restore(lv_node *node);
+
+#endif

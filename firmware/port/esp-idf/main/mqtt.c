@@ -1,0 +1,275 @@
+#include "mqtt.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "calibration.h"
+#include "esp_crt_bundle.h"
+#include "esp_log.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
+#include "mqtt_client.h"
+#include "sdkconfig.h"
+
+enum {
+    LONGEST_REQUEST = 2048,
+    WAITING_REQUESTS = 4,
+    TOPIC_BYTES = 160, /* ic/, a name of 31 bytes, and what a guest may say */
+    HEAD_BYTES = 96,
+    RESEND_MS = 30000,
+    AT_LEAST_ONCE = 1,
+};
+
+typedef struct {
+    bool acknowledgement; /* else calibration */
+    size_t length;
+    char text[];
+} request;
+
+static const char tag[] = "mqtt";
+static esp_mqtt_client_handle_t client;
+static QueueHandle_t requests;
+static volatile bool connected;
+static volatile bool fresh; /* connected anew, and the birth not sent yet */
+static uint32_t sent;       /* highest sequence number sent on this connection */
+static uint32_t sent_ms;
+static const char offline[] = "{\"state\":\"offline\"}";
+static char node_topic[40]; /* ic/<node> */
+
+static bool is_topic(const esp_mqtt_event_t *event, const char *last)
+{
+    size_t own = strlen(node_topic);
+    size_t size = strlen(last);
+    return (size_t)event->topic_len == own + size && memcmp(event->topic, node_topic, own) == 0 &&
+           memcmp(event->topic + own, last, size) == 0;
+}
+
+static void receive(const esp_mqtt_event_t *event)
+{
+    request *r;
+    if (event->data_len != event->total_data_len || event->data_len > LONGEST_REQUEST) {
+        if (event->current_data_offset == 0)
+            ESP_LOGW(tag, "a message of %d bytes is too long: ignored", event->total_data_len);
+        return;
+    }
+    if (!is_topic(event, "/ack") && !is_topic(event, "/config"))
+        return; /* not asked for */
+    r = malloc(sizeof *r + (size_t)event->data_len);
+    if (!r)
+        return;
+    r->acknowledgement = is_topic(event, "/ack");
+    r->length = (size_t)event->data_len;
+    memcpy(r->text, event->data, r->length);
+    if (xQueueSend(requests, &r, 0) != pdTRUE) {
+        ESP_LOGW(tag, "too many messages at once: one ignored");
+        free(r);
+    }
+}
+
+static void subscribe(const char *last)
+{
+    char topic[TOPIC_BYTES];
+    snprintf(topic, sizeof topic, "%s%s", node_topic, last);
+    if (esp_mqtt_client_subscribe_single(client, topic, AT_LEAST_ONCE) < 0)
+        ESP_LOGW(tag, "no subscription to %s", topic);
+}
+
+static void on_event(void *context, esp_event_base_t base, int32_t id, void *data)
+{
+    const esp_mqtt_event_t *event = data;
+    (void)context;
+    (void)base;
+    switch ((esp_mqtt_event_id_t)id) {
+    case MQTT_EVENT_CONNECTED:
+        subscribe("/config");
+        subscribe("/ack");
+        fresh = true;
+        connected = true;
+        break;
+    case MQTT_EVENT_DISCONNECTED: connected = false; break;
+    case MQTT_EVENT_DATA: receive(event); break;
+    case MQTT_EVENT_ERROR: ESP_LOGW(tag, "error %d", (int)event->error_handle->error_type); break;
+    default: break;
+    }
+}
+
+bool mqtt_begin(const settings *s)
+{
+    char will[TOPIC_BYTES];
+    bool tls = strncmp(s->uri, "mqtts://", 8) == 0;
+    if (!s->uri[0]) {
+        ESP_LOGW(tag, "no broker is set: telemetry waits");
+        return false;
+    }
+#if CONFIG_LEVADA_TLS_ONLY
+    if (!tls) {
+        ESP_LOGE(tag, "the broker has no TLS, which this build does not allow");
+        return false;
+    }
+#endif
+    snprintf(node_topic, sizeof node_topic, "ic/%s", s->node);
+    snprintf(will, sizeof will, "%s/status", node_topic);
+    esp_mqtt_client_config_t config = {
+        .broker.address.uri = s->uri,
+        .credentials.client_id = s->node,
+        .credentials.username = s->user[0] ? s->user : NULL,
+        .credentials.authentication.password = s->password[0] ? s->password : NULL,
+        .session.last_will = {.topic = will,
+                              .msg = offline,
+                              .msg_len = sizeof offline - 1,
+                              .qos = AT_LEAST_ONCE,
+                              .retain = 1},
+        .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
+        .session.keepalive = 60,
+        .buffer.size = LONGEST_REQUEST + TOPIC_BYTES,
+    };
+    if (tls && s->ca[0])
+        config.broker.verification.certificate = s->ca;
+#if CONFIG_LEVADA_TLS_BUNDLE
+    else if (tls)
+        config.broker.verification.crt_bundle_attach = esp_crt_bundle_attach;
+#else
+    else if (tls) {
+        ESP_LOGE(tag, "the broker has TLS, and provisioning has set no certificate");
+        return false;
+    }
+#endif
+    if (!requests)
+        requests = xQueueCreate(WAITING_REQUESTS, sizeof(request *));
+    client = requests ? esp_mqtt_client_init(&config) : NULL;
+    if (!client || esp_mqtt_client_register_event(client, ESP_EVENT_ANY_ID, on_event, NULL) ||
+        esp_mqtt_client_start(client) != ESP_OK) {
+        ESP_LOGE(tag, "the client does not start");
+        mqtt_end();
+        return false;
+    }
+    return true;
+}
+
+bool mqtt_connected(void) { return connected; }
+
+static bool publish(const char *topic, const char *text, size_t length, bool retain)
+{
+    return esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, retain) >= 0;
+}
+
+static bool publish_own(const char *last, const char *text, bool retain)
+{
+    char topic[TOPIC_BYTES];
+    snprintf(topic, sizeof topic, "%s%s", node_topic, last);
+    return publish(topic, text, strlen(text), retain);
+}
+
+static void publish_birth(const lv_node *node)
+{
+    static const char digits[] = "0123456789abcdef";
+    char guest[65] = "";
+    char text[320];
+    lv_msg_birth birth;
+    lv_node_birth(node, &birth);
+    for (int k = 0; k < 32 && (birth.flags & LV_BIRTH_INSTALLED); k++) {
+        guest[2 * k] = digits[birth.guest_sha256[k] >> 4];
+        guest[2 * k + 1] = digits[birth.guest_sha256[k] & 15];
+        guest[2 * k + 2] = 0;
+    }
+    snprintf(text, sizeof text,
+             "{\"state\":\"online\",\"boot\":%" PRIu32 ",\"reset\":%u,\"abi\":%u,"
+             "\"engine\":\"%s\",\"firmware\":\"%s\",\"guest\":\"%s\"}",
+             birth.boot_id, birth.reset_reason, birth.abi_version, birth.engine, birth.firmware,
+             guest);
+    (void)publish_own("/status", text, true);
+}
+
+/* The topic that a guest's topic stands for (guest/topic.py): a bare level, the node's own, or that
+ * of the name which old guests have built in. */
+static void resolve(const lv_host *host, const char *topic, size_t length, char *out, size_t size)
+{
+    size_t own = strlen(host->prefix);
+    size_t alias = strlen(host->alias);
+    size_t skip = 0;
+    if (length > own && memcmp(topic, host->prefix, own) == 0)
+        skip = own;
+    else if (length > alias && memcmp(topic, host->alias, alias) == 0)
+        skip = alias;
+    snprintf(out, size, "%s%.*s", host->prefix, (int)(length - skip), topic + skip);
+}
+
+/* A record of the ring: the guest's JSON object with boot, sequence and time before its members; any
+ * other text as it is. */
+static bool publish_record(lv_node *node, uint32_t sequence, int64_t time_ms, const uint8_t *payload,
+                           uint8_t topic_length, uint16_t length)
+{
+    char topic[TOPIC_BYTES];
+    char text[HEAD_BYTES + 512 + 1];
+    const char *message = (const char *)payload + topic_length;
+    size_t size = length - topic_length;
+    resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
+    if (size < 2 || message[0] != '{')
+        return publish(topic, message, size, false);
+    int n = snprintf(text, sizeof text,
+                     "{\"boot\":%" PRIu32 ",\"seq\":%" PRIu32 ",\"time_ms\":%" PRId64 "%s%.*s",
+                     node->store.boot_id, sequence, time_ms, message[1] == '}' ? "" : ",",
+                     (int)(size - 1), message + 1);
+    return publish(topic, text, (size_t)n, false);
+}
+
+static void publish_waiting(lv_node *node)
+{
+    uint8_t payload[LV_RING_PAYLOAD];
+    if (board_now_ms() - sent_ms > RESEND_MS)
+        sent = 0; /* whoever is to acknowledge may have missed it */
+    for (uint16_t k = 0; connected && k < node->ring.waiting; k++) {
+        int64_t time_ms;
+        uint8_t topic_length;
+        uint16_t length;
+        uint32_t sequence = lv_ring_peek(&node->ring, k, &time_ms, &topic_length, &length, payload);
+        if (sequence <= sent)
+            continue;
+        if (!publish_record(node, sequence, time_ms, payload, topic_length, length))
+            return;
+        sent = sequence;
+        sent_ms = board_now_ms();
+    }
+#if !CONFIG_LEVADA_MQTT_ACKNOWLEDGED
+    lv_ring_acknowledge(&node->ring, sent); /* the client keeps it until the broker has it */
+#endif
+}
+
+void mqtt_serve(lv_node *node, uint32_t wait_ms)
+{
+    request *r;
+    if (connected && fresh) {
+        fresh = false;
+        sent = 0;
+        publish_birth(node);
+    }
+    publish_waiting(node);
+    while (xQueueReceive(requests, &r, pdMS_TO_TICKS(wait_ms)) == pdTRUE) {
+        if (r->acknowledgement)
+            calibration_acknowledge(node, r->text, r->length);
+        else {
+            char *answer = calibration_take(node, r->text, r->length);
+            if (answer)
+                (void)publish_own("/config/ack", answer, false);
+            free(answer);
+        }
+        free(r);
+        wait_ms = 0;
+    }
+}
+
+void mqtt_end(void)
+{
+    request *r;
+    if (client) {
+        if (connected)
+            (void)esp_mqtt_client_disconnect(client);
+        (void)esp_mqtt_client_stop(client);
+        (void)esp_mqtt_client_destroy(client);
+    }
+    client = NULL;
+    connected = fresh = false;
+    while (requests && xQueueReceive(requests, &r, 0) == pdTRUE)
+        free(r);
+}

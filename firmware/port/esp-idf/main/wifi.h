@@ -1,0 +1,21 @@
+/*
+ * The radio: as a station, with what provisioning has stored in NVS.
+ *
+ * A board that knows no network opens an access point and waits for the provisioning app or
+ * `esp_prov` (SRP6a, user "levada").  The password is made anew each time, printed in the log, and
+ * kept nowhere.
+ */
+#ifndef LEVADA_WIFI_H
+#define LEVADA_WIFI_H
+
+#include <stdbool.h>
+
+void wifi_begin(void);
+/* Whether a network is known; if not, wait for provisioning up to `longest_s`. */
+bool wifi_provision(int longest_s);
+/* Switch on and connect; true if connected within `longest_s`. */
+bool wifi_up(int longest_s);
+bool wifi_connected(void);
+void wifi_down(void);
+
+#endif
