@@ -20,23 +20,23 @@ enum { POLL_MS = 50 }; /* of the lease; the core asks for 100 at most */
 
 static const char tag[] = "levada";
 static lv_node node;
-static lv_link link;
+static lv_link host_line;
 
 /* Answer the host until it has been silent for `patience_ms`; 0: for ever. */
 static void serve_line(uint32_t patience_ms)
 {
     uint8_t received[512];
     uint32_t heard_ms = board_now_ms();
-    uint32_t frames = link.frames;
+    uint32_t frames = host_line.frames;
     for (;;) {
         size_t n = line_read(received, sizeof received, POLL_MS);
         uint32_t now_ms = board_now_ms();
         watchdog_feed();
         if (n)
-            lv_link_receive(&link, received, n, now_ms);
-        lv_link_tick(&link, now_ms);
-        if (link.frames != frames) { /* noise on an open pin is no host */
-            frames = link.frames;
+            lv_link_receive(&host_line, received, n, now_ms);
+        lv_link_tick(&host_line, now_ms);
+        if (host_line.frames != frames) { /* noise on an open pin is no host */
+            frames = host_line.frames;
             heard_ms = now_ms;
         }
         if (patience_ms && now_ms - heard_ms > patience_ms)
@@ -56,7 +56,7 @@ static void *run(void *unused)
         ESP_ERROR_CHECK(ESP_FAIL);
     }
     flash_adopt(&node.store);
-    lv_link_init(&link, &node);
+    lv_link_init(&host_line, &node);
     ESP_LOGI(tag, "%s, %s, start %lu, reset reason %u, guest of %lu bytes",
              node.config->firmware, node.config->engine, (unsigned long)node.store.boot_id,
              node.config->reset_reason, (unsigned long)node.store.size[node.store.active]);

@@ -5,7 +5,8 @@
 #include "freertos/FreeRTOS.h"
 #include "sdkconfig.h"
 
-enum { PORT = CONFIG_LEVADA_LINK_UART, BUFFER = 4096 };
+static const uart_port_t port = CONFIG_LEVADA_LINK_UART;
+enum { BUFFER = 4096 };
 
 void line_begin(void)
 {
@@ -18,9 +19,9 @@ void line_begin(void)
         .source_clk = UART_SCLK_DEFAULT,
     };
     /* the longest frame fits several times, so that a write of flash loses nothing */
-    ESP_ERROR_CHECK(uart_driver_install(PORT, BUFFER, BUFFER, 0, NULL, 0));
-    ESP_ERROR_CHECK(uart_param_config(PORT, &config));
-    ESP_ERROR_CHECK(uart_set_pin(PORT, CONFIG_LEVADA_LINK_TX, CONFIG_LEVADA_LINK_RX,
+    ESP_ERROR_CHECK(uart_driver_install(port, BUFFER, BUFFER, 0, NULL, 0));
+    ESP_ERROR_CHECK(uart_param_config(port, &config));
+    ESP_ERROR_CHECK(uart_set_pin(port, CONFIG_LEVADA_LINK_TX, CONFIG_LEVADA_LINK_RX,
                                  UART_PIN_NO_CHANGE, UART_PIN_NO_CHANGE));
 }
 
@@ -29,16 +30,16 @@ size_t line_read(uint8_t *bytes, size_t size, uint32_t wait_ms)
     size_t waiting = 0;
     int n;
     /* all that is there, or else wait for one byte: uart_read_bytes would wait for `size` */
-    if (uart_get_buffered_data_len(PORT, &waiting) == ESP_OK && waiting > 0)
-        n = uart_read_bytes(PORT, bytes, (uint32_t)(waiting < size ? waiting : size), 0);
+    if (uart_get_buffered_data_len(port, &waiting) == ESP_OK && waiting > 0)
+        n = uart_read_bytes(port, bytes, (uint32_t)(waiting < size ? waiting : size), 0);
     else
-        n = uart_read_bytes(PORT, bytes, 1, pdMS_TO_TICKS(wait_ms));
+        n = uart_read_bytes(port, bytes, 1, pdMS_TO_TICKS(wait_ms));
     return n > 0 ? (size_t)n : 0;
 }
 
 int line_write(const uint8_t *bytes, size_t length)
 {
-    return uart_write_bytes(PORT, bytes, length) == (int)length ? 0 : -1;
+    return uart_write_bytes(port, bytes, length) == (int)length ? 0 : -1;
 }
 
-void line_drain(void) { (void)uart_wait_tx_done(PORT, pdMS_TO_TICKS(100)); }
+void line_drain(void) { (void)uart_wait_tx_done(port, pdMS_TO_TICKS(100)); }

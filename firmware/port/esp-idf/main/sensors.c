@@ -16,7 +16,9 @@
 #include "sdkconfig.h"
 
 /* Up to about 3.1 V on an ESP32, 12 bits: what the guests' counts 0..4095 mean. */
-enum { RANGE = ADC_ATTEN_DB_12, BITS = ADC_BITWIDTH_12, SAMPLES = 16, TOP = 4095 };
+static const adc_atten_t range = ADC_ATTEN_DB_12;
+static const adc_bitwidth_t bits = ADC_BITWIDTH_12;
+enum { SAMPLES = 16, MOST_COUNTS = 4095, NOMINAL_MV = 3100 };
 
 static const char tag[] = "sensors";
 static adc_oneshot_unit_handle_t unit;
@@ -39,11 +41,11 @@ static adc_cali_handle_t calibrate(adc_channel_t channel)
     esp_err_t error = ESP_ERR_NOT_SUPPORTED;
 #if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
     const adc_cali_curve_fitting_config_t curve = {
-        .unit_id = ADC_UNIT_1, .chan = channel, .atten = RANGE, .bitwidth = BITS};
+        .unit_id = ADC_UNIT_1, .chan = channel, .atten = range, .bitwidth = bits};
     error = adc_cali_create_scheme_curve_fitting(&curve, &handle);
 #elif ADC_CALI_SCHEME_LINE_FITTING_SUPPORTED
     const adc_cali_line_fitting_config_t line = {
-        .unit_id = ADC_UNIT_1, .atten = RANGE, .bitwidth = BITS};
+        .unit_id = ADC_UNIT_1, .atten = range, .bitwidth = bits};
     (void)channel;
     error = adc_cali_create_scheme_line_fitting(&line, &handle);
 #endif
@@ -56,7 +58,7 @@ static adc_cali_handle_t calibrate(adc_channel_t channel)
 
 static void begin_analog(analog *a)
 {
-    const adc_oneshot_chan_cfg_t config = {.atten = RANGE, .bitwidth = BITS};
+    const adc_oneshot_chan_cfg_t config = {.atten = range, .bitwidth = bits};
     adc_unit_t found;
     if (a->gpio < 0)
         return;
@@ -124,7 +126,7 @@ static int32_t read_mv(const analog *a)
     if (counts < 0)
         return counts;
     if (!a->calibration)
-        return counts * 3100 / TOP; /* nominal range at this attenuation */
+        return counts * NOMINAL_MV / MOST_COUNTS;
     return adc_cali_raw_to_voltage(a->calibration, (int)counts, &mv) == ESP_OK
                ? mv
                : LV_RESULT_UNAVAILABLE;
