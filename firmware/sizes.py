@@ -1,0 +1,96 @@
+"""Prints code, RAM and stack of the firmware core, for each compiler given.
+
+Code and RAM come from the compiler's objects (-Os), the stack from its call graph
+(-fcallgraph-info): the deepest path from `lv_link_receive`, and below what the port's callbacks and
+the engine use themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CORE = Path(__file__).parent / "core"
+FLAGS = ["-std=c11", "-Os", "-fcallgraph-info=su", "-ffunction-sections", "-c"]
+STRUCTS = ("lv_frame_decoder", "lv_store", "lv_host", "lv_node", "lv_link")
+ENTRY = "lv_link_receive"
+NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes')
+EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
+
+
+def run(*command: str | Path) -> str:
+    """Output of a command that must succeed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def deepest(graphs: list[str]) -> tuple[int, list[str]]:
+    """Bytes and functions of the deepest path."""
+    frames: dict[str, int] = {}
+    calls: dict[str, set[str]] = {}
+    for graph in graphs:
+        frames |= {name: int(size) for name, size in NODE.findall(graph)}
+        for caller, callee in EDGE.findall(graph):
+            calls.setdefault(caller, set()).add(callee)
+    # requests are dispatched by a table: any function of link.c that takes a reply
+    handlers = {name for name in frames if "link.c:" in name}
+
+    def path(name: str, above: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+        below: tuple[int, list[str]] = (0, [])
+        targets = calls.get(name, set())
+        if "__indirect_call" in targets and name.endswith(":execute"):
+            targets = targets | handlers - {*above, name}
+        for target in targets:
+            if target not in above and target != name:
+                below = max(below, path(target, (*above, name)), key=lambda found: found[0])
+        return frames.get(name, 0) + below[0], [name.rpartition(":")[2], *below[1]]
+
+    return path(ENTRY)
+
+
+def measure(compiler: str, extra: list[str]) -> list[str]:
+    """Lines of the table for one compiler."""
+    prefix = compiler.removesuffix("gcc") if compiler.endswith("gcc") else ""
+    target = run(compiler, "-dumpmachine").strip()
+    lines = [f"{target}, {run(compiler, '-dumpversion').strip()}, -Os"]
+    with tempfile.TemporaryDirectory() as place:
+        objects, graphs = [], []
+        for source in sorted(CORE.glob("*.c")):
+            out = Path(place, source.stem + ".o")
+            run(compiler, *FLAGS, *extra, "-o", out, source)
+            objects.append(out)
+            graphs.append(out.with_suffix(".ci").read_text())
+        total = [0, 0, 0]
+        for line in run(f"{prefix}size", *objects).splitlines()[1:]:
+            text, data, bss, *_, name = line.split()
+            lines.append(f"  {Path(name).stem:8} {text:>6} bytes of code and constants")
+            total = [a + int(b) for a, b in zip(total, (text, data, bss), strict=True)]
+        lines.append(f"  {'all':8} {total[0]:>6} bytes of code, {total[1] + total[2]} of variables")
+        probe = Path(place, "probe.c")
+        probe.write_text(
+            f'#include "{CORE}/link.h"\n'
+            + "".join(f"char of_{name}[sizeof({name})];\n" for name in STRUCTS)
+        )
+        run(compiler, "-std=c11", "-c", *extra, "-o", probe.with_suffix(".o"), probe)
+        for line in run(f"{prefix}nm", "-S", probe.with_suffix(".o")).splitlines():
+            _, size, _, name = line.split()
+            lines.append(f"  {name.removeprefix('of_'):18} {int(size, 16):>6} bytes, the caller's")
+    stack, functions = deepest(graphs)
+    lines.append(f"  stack {stack} bytes: {' > '.join(functions)}")
+    return lines
+
+
+def main() -> None:
+    """Print a table for every compiler that is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("compiler", nargs="+")
+    for compiler in parser.parse_args().compiler:
+        name, *extra = compiler.split()
+        sys.stdout.write("\n".join(measure(name, extra)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+#include "fake.h"
+
+#define F fake *f = context
+
+static int write_flash(fake *f, uint8_t *to, const uint8_t *from, uint32_t length)
+{
+    if (f->flash_broken)
+        return -1;
+    for (uint32_t k = 0; k < length; k++) {
+        if (f->power == 0)
+            longjmp(f->cut, 1);
+        if (f->power > 0)
+            f->power--;
+        to[k] = from ? from[k] : 0xFF;
+    }
+    return 0;
+}
+
+static int guest_check(void *context, const uint8_t *module, uint32_t length,
+                       const lv_limits *limits)
+{
+    F;
+    (void)module;
+    (void)length;
+    (void)limits;
+    return f->load_result < 0 ? f->load_result : 0;
+}
+
+static int guest_load(void *context, const uint8_t *module, uint32_t length, lv_host *host,
+                      const lv_limits *limits)
+{
+    F;
+    (void)module;
+    (void)length;
+    (void)limits;
+    f->host = host;
+    f->loaded = f->load_result >= 0;
+    f->parameter = 10;
+    return f->load_result;
+}
+
+static int guest_call(void *context, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    F;
+    f->watchdog_was_armed |= f->watchdog_ms != 0;
+    *result = which == LV_EXPORT_INIT || which == LV_EXPORT_STEP ? 60000 : 0;
+    if (which == LV_EXPORT_PARAM_GET)
+        *result = f->parameter;
+    if (which == LV_EXPORT_PARAM_SET) {
+        if (arguments[0] != 0 || arguments[1] < 0 || arguments[1] > 100)
+            *result = -1;
+        else
+            f->parameter = arguments[1];
+    }
+    return f->behave ? f->behave(f, which, arguments, result) : 0;
+}
+
+static void guest_unload(void *context)
+{
+    F;
+    f->loaded = false;
+}
+
+static bool guest_has(void *context, lv_export which)
+{
+    F;
+    return f->command ? which == LV_EXPORT_MAIN : which != LV_EXPORT_MAIN;
+}
+
+static int guest_pause(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static void output(void *context, uint8_t pin, uint8_t state)
+{
+    F;
+    f->pins[pin] = state;
+    f->pin_writes++;
+}
+
+static int record_read(void *context, int record, uint8_t *bytes)
+{
+    F;
+    memcpy(bytes, f->records[record], LV_RECORD_BYTES);
+    return 0;
+}
+
+static int record_write(void *context, int record, const uint8_t *bytes)
+{
+    F;
+    return write_flash(f, f->records[record], bytes, LV_RECORD_BYTES);
+}
+
+static int slot_erase(void *context, int slot)
+{
+    F;
+    return write_flash(f, f->slots[slot], NULL, FAKE_SLOT_BYTES);
+}
+
+static int slot_write(void *context, int slot, uint32_t offset, const uint8_t *data,
+                      uint32_t length)
+{
+    F;
+    return write_flash(f, f->slots[slot] + offset, data, length);
+}
+
+static const uint8_t *slot_map(void *context, int slot)
+{
+    F;
+    return f->slots[slot];
+}
+
+static int send(void *context, const uint8_t *bytes, uint32_t length)
+{
+    F;
+    if (length > FAKE_SENT - f->sent_length)
+        f->sent_length = 0; /* nobody reads that far back */
+    memcpy(f->sent + f->sent_length, bytes, length);
+    f->sent_length += length;
+    return 0;
+}
+
+static void restart(void *context)
+{
+    F;
+    f->restarts++;
+}
+
+static void watchdog(void *context, uint32_t ms)
+{
+    F;
+    f->watchdog_ms = ms;
+}
+
+static uint32_t clock_us(void *context)
+{
+    F;
+    return f->clock_us += 7;
+}
+
+void fake_new(fake *f)
+{
+    memset(f, 0, sizeof *f);
+    memset(f->records, 0xFF, sizeof f->records);
+    memset(f->slots, 0xFF, sizeof f->slots);
+    f->power = -1;
+    f->config = (lv_config){
+        .context = f,
+        .guest_check = guest_check,
+        .guest_load = guest_load,
+        .guest_call = guest_call,
+        .guest_unload = guest_unload,
+        .guest_has = guest_has,
+        .guest_pause = guest_pause,
+        .engine = "fake",
+        .output = output,
+        .record_read = record_read,
+        .record_write = record_write,
+        .slot_erase = slot_erase,
+        .slot_write = slot_write,
+        .slot_map = slot_map,
+        .slot_bytes = FAKE_SLOT_BYTES,
+        .send = send,
+        .restart = restart,
+        .watchdog = watchdog,
+        .clock_us = clock_us,
+        .firmware = "levada test",
+        .tape = f->tape,
+        .tape_bytes = sizeof f->tape,
+        .ring = f->ring,
+        .ring_bytes = sizeof f->ring,
+    };
+}
+
+void fake_boot(fake *f)
+{
+    memset(f->pins, 0, sizeof f->pins);
+    f->loaded = false;
+    f->sent_length = 0;
+    (void)lv_node_init(&f->node, &f->config);
+    lv_link_init(&f->link, &f->node);
+}
+
+int fake_install(fake *f, const uint8_t *wasm, uint32_t size)
+{
+    uint8_t digest[32];
+    lv_sha256 sha;
+    lv_sha256_begin(&sha);
+    lv_sha256_add(&sha, wasm, size);
+    lv_sha256_end(&sha, digest);
+    int error = lv_store_begin(&f->node.store, size, digest);
+    for (uint32_t at = 0; at < size && !error; at += 100)
+        error = lv_store_chunk(&f->node.store, at, wasm + at, size - at < 100 ? size - at : 100);
+    return error ? error : lv_node_install(&f->node);
+}
+
+int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,
+             const uint8_t **answer, uint16_t *answer_length)
+{
+    static lv_frame_decoder decoder;
+    uint8_t frame[LV_FRAME_ENCODED];
+    int found = 0;
+    f->sent_length = 0;
+    lv_link_receive(&f->link, frame, lv_frame_encode(type, sequence, body, length, frame), 0);
+    lv_frame_reset(&decoder);
+    for (size_t k = 0; k < f->sent_length; k++)
+        if (lv_frame_feed(&decoder, f->sent[k]) == LV_FRAME_READY) {
+            found = decoder.type;
+            if (answer) {
+                *answer = decoder.body;
+                *answer_length = decoder.length;
+            }
+        }
+    return found;
+}

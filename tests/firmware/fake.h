@@ -1,0 +1,58 @@
+/*
+ * A board made of memory, for unit tests and fuzzing: flash that fails or loses power at a chosen
+ * byte, pins that are remembered, and a guest that does what a test says.
+ */
+#ifndef LEVADA_FAKE_H
+#define LEVADA_FAKE_H
+
+#include <setjmp.h>
+
+#include "link.h"
+
+enum { FAKE_SLOT_BYTES = 2048, FAKE_TAPE = 8192, FAKE_RING = 700, FAKE_SENT = 1 << 16 };
+
+typedef struct fake {
+    lv_config config;
+    lv_node node;
+    lv_link link;
+
+    /* flash */
+    uint8_t records[LV_RECORDS][LV_RECORD_BYTES];
+    uint8_t slots[LV_SLOTS][FAKE_SLOT_BYTES];
+    long power; /* bytes that may be written before the power goes; negative: any number */
+    jmp_buf cut;
+    bool flash_broken;
+
+    /* pins and board */
+    uint8_t pins[256];
+    int pin_writes;
+    uint32_t watchdog_ms;
+    bool watchdog_was_armed;
+    int restarts;
+    uint32_t clock_us;
+
+    /* the guest */
+    bool loaded;
+    int load_result;
+    bool command;
+    int (*behave)(struct fake *fake, lv_export which, const int32_t *arguments, int32_t *result);
+    int32_t parameter;
+    lv_host *host;
+
+    uint8_t sent[FAKE_SENT];
+    size_t sent_length;
+    uint8_t tape[FAKE_TAPE];
+    uint8_t ring[FAKE_RING];
+} fake;
+
+/* Blank flash, power on. */
+void fake_new(fake *f);
+/* Start the firmware: what RAM held is gone, flash stays. */
+void fake_boot(fake *f);
+/* Make `wasm` the guest, as INSTALL does: 0 or an lv_nak. */
+int fake_install(fake *f, const uint8_t *wasm, uint32_t size);
+/* Send a request; the answer's type, 0 if there is none, and its body in *body. */
+int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,
+             const uint8_t **answer, uint16_t *answer_length);
+
+#endif

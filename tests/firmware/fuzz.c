@@ -1,0 +1,118 @@
+/*
+ * Any bytes for the codec, the parsers and a whole board: nothing may be read or written beyond its
+ * bounds, and whatever is accepted must mean the same when sent again.
+ *
+ * Built for libFuzzer (clang, `make fuzz`), or with fuzz_main.c, which makes its own inputs.
+ */
+#include <stdlib.h>
+
+#include "fake.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REQUIRE(condition) \
+    if (!(condition))      \
+    abort()
+
+static fake f;
+
+static void decode(const uint8_t *data, size_t size)
+{
+    static lv_frame_decoder decoder;
+    uint8_t again[LV_FRAME_ENCODED];
+    lv_frame_reset(&decoder);
+    for (size_t k = 0; k < size; k++) {
+        if (lv_frame_feed(&decoder, data[k]) != LV_FRAME_READY)
+            continue;
+        size_t length = lv_frame_encode(decoder.type, decoder.sequence, decoder.body,
+                                        decoder.length, again);
+        REQUIRE(length <= sizeof again);
+        /* there is one encoding, so what was just read must be it */
+        size_t run = length - 1; /* without the zero before it */
+        REQUIRE(k + 1 >= run && memcmp(again + 1, data + k + 1 - run, run) == 0);
+    }
+}
+
+static void parse(const uint8_t *data, size_t size)
+{
+    uint8_t copy[LV_MAX_BODY];
+    uint8_t *exact = malloc(size); /* so that a sanitizer sees one byte too many */
+    memcpy(exact, data + 1, size - 1);
+    int length = lv_message_copy(data[0], exact, size - 1, copy);
+    REQUIRE(length < 0 || ((size_t)length == size - 1 && memcmp(copy, exact, size - 1) == 0));
+    free(exact);
+}
+
+static int misbehave(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    /* the readings of the step say what the guest does */
+    const int32_t *r = of->host->readings;
+    lv_text text = {of->sent, (uint32_t)r[1] % FAKE_SENT, r[1] > 0};
+    (void)arguments;
+    if (which != LV_EXPORT_STEP)
+        return 0;
+    for (int k = 0; k < (r[0] & 7) && !of->host->trap; k++) {
+        switch ((r[0] >> (3 + 3 * k)) & 7) {
+        case 0: lv_call_read_sensor(of->host, r[2]); break;
+        case 1: lv_call_set_output(of->host, r[2], r[3]); break;
+        case 2: lv_call_get_config(of->host, r[2]); break;
+        case 3: lv_call_mqtt_publish(of->host, text, text); break;
+        case 4: lv_call_wasm_log(of->host, text); break;
+        case 5: lv_call_log_int(of->host, r[2]); break;
+        case 6: (void)lv_call_delay_ms(of->host, r[2]); break;
+        default: lv_call_now_s(of->host); break;
+        }
+    }
+    *result = r[3];
+    return of->host->trap;
+}
+
+/* The input as requests: type, length, body each, sent with right framing and numbers. */
+static void talk(const uint8_t *data, size_t size)
+{
+    static const uint8_t guest[40] = {9};
+    const uint8_t session[4] = {0};
+    uint16_t sequence = 0xFFF0;
+    fake_new(&f);
+    fake_boot(&f);
+    f.behave = misbehave;
+    REQUIRE(fake_install(&f, guest, sizeof guest) == 0);
+    REQUIRE(fake_ask(&f, LV_MSG_HELLO, sequence, session, 4, NULL, NULL) == LV_MSG_BIRTH);
+    while (size > 2) {
+        size_t length = data[1] * 4u;
+        uint8_t type = data[0];
+        data += 2;
+        size -= 2;
+        if (length > size)
+            length = size;
+        uint8_t *body = malloc(length);
+        memcpy(body, data, length);
+        int answer = fake_ask(&f, type, ++sequence, body, length, NULL, NULL);
+        free(body);
+        REQUIRE(answer >= LV_MSG_ACK);
+        REQUIRE(f.node.host.tape.length <= FAKE_TAPE && f.node.ring.used <= FAKE_RING);
+        /* whoever is in charge, a pin is only open while a guest runs */
+        for (int pin = 0; pin < 256; pin++)
+            REQUIRE(!f.pins[pin] || f.loaded);
+        data += length;
+        size -= length;
+        if (type == LV_MSG_HELLO)
+            REQUIRE(f.link.sequence == sequence);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    switch (data[0] % 4) {
+    case 0: decode(data + 1, size - 1); break;
+    case 1: parse(data + 1, size - 1); break;
+    case 2: talk(data + 1, size - 1); break;
+    default: /* raw bytes into a board that listens */
+        fake_new(&f);
+        fake_boot(&f);
+        lv_link_receive(&f.link, data + 1, size - 1, 0);
+    }
+    return 0;
+}

@@ -1,0 +1,79 @@
+/* Inputs for fuzz.c without libFuzzer: seeded, so that a failure comes again. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "frame.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint32_t state;
+
+/* xorshift32 (Marsaglia 2003) */
+static uint32_t chance(uint32_t below)
+{
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state % below;
+}
+
+static size_t random_bytes(uint8_t *out, size_t longest)
+{
+    size_t size = chance(4) ? chance(64) : chance((uint32_t)longest);
+    for (size_t k = 0; k < size; k++)
+        out[k] = chance(3) ? (uint8_t)chance(256) : (uint8_t)chance(4);
+    return size;
+}
+
+/* Requests as talk() of fuzz.c takes them, with likely types and lengths. */
+static size_t requests(uint8_t *out, size_t longest)
+{
+    static const uint8_t lengths[] = {0, 1, 2, 3, 6, 7, 9, 10, 23, 25, 250};
+    size_t used = 0;
+    while (used + 1024 < longest && chance(16)) {
+        uint8_t quarter = lengths[chance(sizeof lengths)];
+        out[used++] = chance(8) ? (uint8_t)(1 + chance(0x12)) : (uint8_t)chance(256);
+        out[used++] = quarter;
+        for (int k = 0; k < 4 * quarter; k++)
+            out[used++] = chance(2) ? 0 : (uint8_t)chance(256);
+    }
+    return used;
+}
+
+/* Frames with a few bits wrong. */
+static size_t frames(uint8_t *out, size_t longest)
+{
+    size_t used = 0;
+    while (used + LV_FRAME_ENCODED < longest && chance(8)) {
+        uint8_t body[LV_MAX_BODY];
+        size_t length = chance(8) ? chance(80) : chance(LV_MAX_BODY + 1);
+        for (size_t k = 0; k < length; k++)
+            body[k] = chance(4) ? (uint8_t)chance(256) : 0;
+        used += lv_frame_encode((uint8_t)chance(0x20), (uint16_t)chance(8), body, length,
+                                out + used);
+    }
+    for (uint32_t k = chance(4); k && used; k--)
+        out[chance((uint32_t)used)] ^= (uint8_t)(1u << chance(8));
+    return used;
+}
+
+int main(int count, char **arguments)
+{
+    static uint8_t input[16384];
+    long runs = count > 1 ? strtol(arguments[1], NULL, 10) : 20000;
+    uint32_t seed = count > 2 ? (uint32_t)strtoul(arguments[2], NULL, 10) : 1;
+    state = seed ? seed : 1;
+    printf("fuzz: %ld inputs, seed %u\n", runs, seed);
+    for (long run = 0; run < runs; run++) {
+        size_t size = 1;
+        input[0] = (uint8_t)chance(256);
+        switch (chance(3)) {
+        case 0: size += random_bytes(input + 1, sizeof input - 1); break;
+        case 1: size += requests(input + 1, sizeof input - 1); break;
+        default: size += frames(input + 1, sizeof input - 1); break;
+        }
+        LLVMFuzzerTestOneInput(input, size);
+    }
+    printf("fuzz: 1 passed, 0 failed\n");
+    return 0;
+}

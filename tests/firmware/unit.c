@@ -1,0 +1,573 @@
+/* Unit tests of the core; names are sentences.  Runs with address and undefined-behaviour
+ * sanitizers. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fake.h"
+
+static int failed;
+static const char *running;
+
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("%s\n  line %d: %s\n", running, __LINE__, #condition);                          \
+            failed++;                                                                              \
+            return;                                                                                \
+        }                                                                                          \
+    } while (0)
+
+static const uint8_t old_guest[300] = {1, 2, 3};
+static const uint8_t new_guest[500] = {4, 5, 6};
+static fake f; /* too large for some stacks */
+
+static lv_text text(const char *bytes)
+{
+    return (lv_text){(const uint8_t *)bytes, (uint32_t)strlen(bytes), true};
+}
+
+static void ready(void)
+{
+    fake_new(&f);
+    fake_boot(&f);
+    (void)fake_install(&f, old_guest, sizeof old_guest);
+}
+
+static int start(void)
+{
+    lv_msg_start m = {.time_ms = 1000};
+    return lv_node_start(&f.node, &m);
+}
+
+static int step(int64_t time_ms)
+{
+    lv_msg_step m = {.time_ms = time_ms, .flags = LV_STEP_ONLINE, .readings = {1, 2, 3, 4}};
+    return lv_node_step(&f.node, &m);
+}
+
+static lv_msg_configure limits(uint32_t calls, uint32_t log_bytes, uint32_t publish_bytes)
+{
+    lv_msg_configure m = {.node = "n",
+                          .prefix = "ic/",
+                          .imports = 0x1FE,
+                          .pin_count = 2,
+                          .pins = {23, 18},
+                          .instructions = 1,
+                          .deadline_ms = 5000,
+                          .memory_pages = 1,
+                          .host_calls = calls,
+                          .log_bytes = log_bytes,
+                          .publish_bytes = publish_bytes};
+    return m;
+}
+
+/* --- known answers ------------------------------------------------------------------------------ */
+
+static void sha256_has_the_digests_of_its_standard(void)
+{
+    /* FIPS 180-4 examples: "abc", and a million times "a" */
+    static const uint8_t abc[4] = {0xba, 0x78, 0x16, 0xbf};
+    static const uint8_t million[4] = {0xcd, 0xc7, 0x6e, 0x5c};
+    uint8_t digest[32];
+    lv_sha256 sha;
+    lv_sha256_begin(&sha);
+    lv_sha256_add(&sha, (const uint8_t *)"abc", 3);
+    lv_sha256_end(&sha, digest);
+    EXPECT(memcmp(digest, abc, 4) == 0);
+    lv_sha256_begin(&sha);
+    for (int k = 0; k < 1000000; k++)
+        lv_sha256_add(&sha, (const uint8_t *)"a", 1);
+    lv_sha256_end(&sha, digest);
+    EXPECT(memcmp(digest, million, 4) == 0);
+}
+
+/* --- config ------------------------------------------------------------------------------------- */
+
+static void init_refuses_a_config_with_a_hole(void)
+{
+    fake_new(&f);
+    lv_config whole = f.config;
+    f.config.output = NULL;
+    EXPECT(lv_node_init(&f.node, &f.config) < 0);
+    f.config = whole;
+    f.config.tape_bytes = 1000;
+    EXPECT(lv_node_init(&f.node, &f.config) < 0);
+    f.config = whole;
+    f.config.engine = "a name that is much too long for the field";
+    EXPECT(lv_node_init(&f.node, &f.config) < 0);
+    f.config = whole;
+    f.config.slot_bytes = 0;
+    EXPECT(lv_node_init(&f.node, &f.config) < 0);
+    f.config = whole;
+    EXPECT(lv_node_init(&f.node, &f.config) == 0);
+}
+
+static void configure_refuses_what_the_board_has_no_room_for(void)
+{
+    ready();
+    lv_msg_configure m = limits(1000000, 1, 1);
+    EXPECT(lv_node_configure(&f.node, &m) == LV_NAK_SIZE);
+    EXPECT(f.node.detail == FAKE_TAPE);
+    m = limits(1, 1, 1);
+    m.pin_count = LV_PINS + 1;
+    EXPECT(lv_node_configure(&f.node, &m) == LV_NAK_VALUE);
+    m = limits(1, 1, 1);
+    m.memory_pages = 0;
+    EXPECT(lv_node_configure(&f.node, &m) == LV_NAK_VALUE);
+}
+
+static void the_longest_names_fit(void)
+{
+    ready();
+    lv_msg_configure m = limits(1, 1, 64);
+    memset(m.node, 'n', sizeof m.node - 1);
+    memset(m.prefix, 'p', sizeof m.prefix - 1);
+    EXPECT(lv_node_configure(&f.node, &m) == 0);
+    EXPECT(strlen(f.node.host.prefix) == 31 + 15 + 1);
+}
+
+/* --- host calls --------------------------------------------------------------------------------- */
+
+static void checks_come_in_the_order_of_the_abi(void)
+{
+    ready();
+    lv_host *h = &f.node.host;
+    lv_text invalid = {0};
+    lv_msg_configure m = limits(0, 0, 0);
+    m.imports = 0;
+    lv_node_configure(&f.node, &m);
+    lv_host_begin(h, 0, 1);
+    lv_call_wasm_log(h, invalid); /* everything is wrong: the profile comes first */
+    EXPECT(h->trap == LV_TRAP_DENIED && h->trap_call == LV_CALL_WASM_LOG);
+    m.imports = 0x1FE;
+    lv_node_configure(&f.node, &m);
+    lv_host_begin(h, 0, 1);
+    lv_call_wasm_log(h, invalid); /* then the number of calls */
+    EXPECT(h->trap == LV_TRAP_HOST_CALLS);
+    m.host_calls = 10;
+    lv_node_configure(&f.node, &m);
+    lv_host_begin(h, 0, 1);
+    lv_call_wasm_log(h, invalid); /* then the pointer */
+    EXPECT(h->trap == LV_TRAP_POINTER);
+    lv_host_begin(h, 0, 1);
+    lv_call_wasm_log(h, text("x")); /* then the bytes */
+    EXPECT(h->trap == LV_TRAP_LOG_BYTES);
+    m.publish_bytes = 4;
+    lv_node_configure(&f.node, &m);
+    lv_host_begin(h, 0, 1);
+    EXPECT(lv_call_mqtt_publish(h, text("#"), text("ab")) == LV_RESULT_REFUSED); /* then values */
+    EXPECT(h->trap == 0);
+    lv_call_mqtt_publish(h, text("a"), text("b"));
+    EXPECT(h->trap == LV_TRAP_PUBLISH_BYTES);
+}
+
+static void a_call_that_stops_the_guest_leaves_no_record(void)
+{
+    ready();
+    lv_host *h = &f.node.host;
+    lv_msg_configure m = limits(1, 100, 100);
+    lv_node_configure(&f.node, &m);
+    lv_tape_clear(&h->tape);
+    lv_call_log_int(h, 1);
+    uint32_t length = h->tape.length;
+    lv_call_log_int(h, 2);
+    EXPECT(h->trap == LV_TRAP_HOST_CALLS && h->tape.length == length);
+}
+
+static void flow_counts_pulses_since_the_last_read(void)
+{
+    ready();
+    start();
+    step(2000);
+    lv_host *h = &f.node.host;
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_FLOW) == 4);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_FLOW) == 0);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_BATTERY) == 3);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_BATTERY) == 3);
+}
+
+static void seconds_are_those_before_1970_too_and_wrap(void)
+{
+    ready();
+    lv_host *h = &f.node.host;
+    lv_host_begin(h, -1, 1);
+    EXPECT(lv_call_now_s(h) == -1);
+    lv_host_begin(h, INT64_C(2147483648000), 1); /* January 2038 */
+    EXPECT(lv_call_now_s(h) == INT32_MIN);
+}
+
+static void a_tape_that_is_full_stops_the_guest(void)
+{
+    ready();
+    start();
+    f.node.host.tape.capacity = 8; /* as if a budget check had been wrong */
+    step(2000);
+    EXPECT(f.node.state == LV_NODE_STOPPED && f.node.trap == LV_TRAP_OTHER);
+    EXPECT(f.node.host.tape.length <= 8);
+}
+
+/* --- the ring ----------------------------------------------------------------------------------- */
+
+static void the_ring_keeps_order_and_counts_what_it_drops(void)
+{
+    uint8_t bytes[100];
+    uint8_t out[LV_RING_PAYLOAD];
+    int64_t time_ms;
+    uint8_t topic;
+    uint16_t length;
+    lv_ring ring;
+    lv_ring_init(&ring, bytes, sizeof bytes);
+    for (int k = 0; k < 1000; k++) { /* 11 + 4 + k % 20 bytes each: 2 to 6 fit */
+        uint8_t message[20];
+        memset(message, k, sizeof message);
+        lv_ring_put(&ring, k, (const uint8_t *)"data", 4, message, (uint32_t)(k % 20));
+        uint32_t last = lv_ring_peek(&ring, (uint16_t)(ring.waiting - 1), &time_ms, &topic,
+                                     &length, out);
+        EXPECT(last == (uint32_t)k + 1 && time_ms == k && topic == 4 && length == 4 + k % 20);
+        EXPECT(memcmp(out, "data", 4) == 0 && memcmp(out + 4, message, (size_t)(k % 20)) == 0);
+        EXPECT(ring.waiting + ring.dropped == (uint32_t)k + 1 && ring.used <= sizeof bytes);
+    }
+    EXPECT(ring.waiting >= 2);
+}
+
+static void the_ring_lets_go_of_what_is_acknowledged_and_nothing_else(void)
+{
+    uint8_t bytes[200];
+    uint8_t out[LV_RING_PAYLOAD];
+    int64_t time_ms;
+    uint8_t topic;
+    uint16_t length;
+    lv_ring ring;
+    lv_ring_init(&ring, bytes, sizeof bytes);
+    for (int k = 1; k <= 5; k++)
+        lv_ring_put(&ring, k, (const uint8_t *)"t", 1, NULL, 0);
+    lv_ring_acknowledge(&ring, 0);
+    EXPECT(ring.waiting == 5);
+    lv_ring_acknowledge(&ring, 3);
+    EXPECT(lv_ring_peek(&ring, 0, &time_ms, &topic, &length, out) == 4);
+    lv_ring_acknowledge(&ring, 3);
+    EXPECT(ring.waiting == 2);
+    lv_ring_acknowledge(&ring, 5);
+    EXPECT(ring.waiting == 0 && ring.used == 0);
+    EXPECT(lv_ring_peek(&ring, 0, &time_ms, &topic, &length, out) == 0);
+}
+
+static void the_ring_survives_a_wrap_of_its_numbers(void)
+{
+    uint8_t bytes[200];
+    lv_ring ring;
+    lv_ring_init(&ring, bytes, sizeof bytes);
+    ring.next = 0xFFFFFFFEu;
+    for (int k = 0; k < 4; k++)
+        lv_ring_put(&ring, k, (const uint8_t *)"t", 1, NULL, 0);
+    lv_ring_acknowledge(&ring, 0xFFFFFFFEu);
+    EXPECT(ring.waiting == 3);
+    lv_ring_acknowledge(&ring, 0);
+    EXPECT(ring.waiting == 1);
+}
+
+static void a_publication_larger_than_the_ring_is_counted(void)
+{
+    uint8_t bytes[10];
+    lv_ring ring;
+    lv_ring_init(&ring, bytes, sizeof bytes);
+    lv_ring_put(&ring, 0, (const uint8_t *)"t", 1, NULL, 0);
+    EXPECT(ring.waiting == 0 && ring.dropped == 1);
+}
+
+/* --- flash -------------------------------------------------------------------------------------- */
+
+static bool guest_is(const uint8_t *wasm, uint32_t size)
+{
+    uint32_t found;
+    const uint8_t *module = lv_store_guest(&f.node.store, &found);
+    return module && found == size && memcmp(module, wasm, size) == 0;
+}
+
+/* Boots a copy of flash as it is, and says whether a whole guest is there. */
+static int whole_guest(void)
+{
+    fake_boot(&f);
+    if (guest_is(old_guest, sizeof old_guest))
+        return 1;
+    return guest_is(new_guest, sizeof new_guest) ? 2 : 0;
+}
+
+static void a_power_cut_at_any_byte_leaves_the_old_guest_or_the_new_one(void)
+{
+    static fake before;
+    volatile long at;
+    volatile int changes = 0;
+    volatile int last = 1;
+    ready();
+    before = f;
+    for (at = 0;; at++) {
+        f = before;
+        f.config.context = &f;
+        f.config.tape = f.tape;
+        f.config.ring = f.ring;
+        fake_boot(&f);
+        f.power = at;
+        if (setjmp(f.cut) == 0) {
+            (void)fake_install(&f, new_guest, sizeof new_guest);
+            break; /* enough power for all of it */
+        }
+        /* a second cut, in the middle of the first start after it */
+        f.power = LV_RECORD_BYTES / 2;
+        if (setjmp(f.cut) == 0)
+            fake_boot(&f);
+        f.power = -1;
+        int found = whole_guest();
+        EXPECT(found != 0);
+        changes += found != last;
+        last = found;
+        EXPECT(f.node.store.boot_id >= before.node.store.boot_id);
+    }
+    /* erasing, 500 bytes, the record: old until the record is whole, which no cut within it is */
+    EXPECT(at == FAKE_SLOT_BYTES + (long)sizeof new_guest + LV_RECORD_BYTES);
+    EXPECT(changes <= 1);
+    f.power = -1;
+    EXPECT(whole_guest() == 2);
+}
+
+static void flash_that_cannot_be_written_keeps_the_old_guest(void)
+{
+    ready();
+    start();
+    f.flash_broken = true;
+    EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_NAK_FLASH);
+    EXPECT(f.node.state == LV_NODE_RUNNING && step(2000) == 0);
+    f.flash_broken = false;
+    EXPECT(whole_guest() == 1);
+}
+
+static void a_record_that_cannot_be_written_keeps_the_old_guest(void)
+{
+    uint8_t digest[32];
+    lv_sha256 sha;
+    ready();
+    start();
+    lv_sha256_begin(&sha);
+    lv_sha256_add(&sha, new_guest, sizeof new_guest);
+    lv_sha256_end(&sha, digest);
+    EXPECT(lv_store_begin(&f.node.store, sizeof new_guest, digest) == 0);
+    EXPECT(lv_store_chunk(&f.node.store, 0, new_guest, sizeof new_guest) == 0);
+    f.flash_broken = true;
+    EXPECT(lv_node_install(&f.node) == LV_NAK_FLASH);
+    EXPECT(step(2000) == 0 && guest_is(old_guest, sizeof old_guest));
+}
+
+static void without_flash_the_board_works_but_forgets(void)
+{
+    fake_new(&f);
+    f.flash_broken = true;
+    EXPECT(lv_node_init(&f.node, &f.config) == 0);
+    EXPECT(start() == LV_NAK_NO_GUEST);
+}
+
+static void a_boot_id_is_never_used_twice(void)
+{
+    fake_new(&f);
+    for (uint32_t k = 1; k < 20; k++) {
+        fake_boot(&f);
+        EXPECT(f.node.store.boot_id == k);
+    }
+}
+
+static void the_store_keeps_parameters_by_id_and_refuses_too_many(void)
+{
+    uint8_t pairs[8 * (LV_PARAMETERS + 1)];
+    ready();
+    for (uint32_t k = 0; k <= LV_PARAMETERS; k++) {
+        lv_put32(pairs + 8 * k, k);
+        lv_put32(pairs + 8 * k + 4, 1000 + k);
+    }
+    EXPECT(lv_store_keep(&f.node.store, pairs, LV_PARAMETERS) == 0);
+    EXPECT(lv_store_keep(&f.node.store, pairs, 1) == 0);
+    EXPECT(lv_store_keep(&f.node.store, pairs + 8 * LV_PARAMETERS, 1) == LV_NAK_SIZE);
+    fake_boot(&f);
+    EXPECT(f.node.store.parameter_count == LV_PARAMETERS);
+    EXPECT(f.node.store.parameters[31][1] == 1031);
+}
+
+/* --- the node ----------------------------------------------------------------------------------- */
+
+static int open_valve(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    (void)arguments;
+    (void)result;
+    if (which == LV_EXPORT_STEP)
+        lv_call_set_output(of->host, 23, 1);
+    return 0;
+}
+
+static int trap_in_step(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    open_valve(of, which, arguments, result);
+    return which == LV_EXPORT_STEP ? LV_TRAP_UNREACHABLE : 0;
+}
+
+static int trap_in_param_set(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    open_valve(of, which, arguments, result);
+    return which == LV_EXPORT_PARAM_SET && arguments[1] == 50 ? LV_TRAP_UNREACHABLE : 0;
+}
+
+static void the_watchdog_guards_every_call_and_nothing_else(void)
+{
+    ready();
+    start();
+    EXPECT(f.watchdog_was_armed && f.watchdog_ms == 0);
+    f.watchdog_was_armed = false;
+    step(2000);
+    EXPECT(f.watchdog_was_armed && f.watchdog_ms == 0);
+}
+
+static void a_trap_closes_the_valve_and_stops_the_guest(void)
+{
+    ready();
+    f.behave = trap_in_step;
+    start();
+    EXPECT(step(2000) == 0);
+    EXPECT(f.pins[23] == 0 && f.node.host.outputs == 0 && !f.loaded);
+    EXPECT(f.node.wake_ms == LV_NEVER_MS);
+    EXPECT(step(3000) == LV_NAK_STOPPED && f.node.detail == LV_TRAP_UNREACHABLE);
+    EXPECT(start() == 0 && f.node.state == LV_NODE_RUNNING);
+}
+
+static void a_trap_during_calibration_stops_the_guest_too(void)
+{
+    uint8_t pairs[8] = {0, 0, 0, 0, 50, 0, 0, 0};
+    lv_msg_calibrate m = {.parameters = pairs, .parameters_count = 1};
+    ready();
+    f.behave = trap_in_param_set;
+    start();
+    step(2000);
+    EXPECT(f.pins[23] == 1);
+    EXPECT(lv_node_calibrate(&f.node, &m) == LV_NAK_STOPPED);
+    EXPECT(f.pins[23] == 0);
+}
+
+static void the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock(void)
+{
+    lv_msg_configure m = limits(10, 10, 10);
+    m.lease_ms = 1000;
+    ready();
+    lv_node_configure(&f.node, &m);
+    f.behave = open_valve;
+    start();
+    step(2000);
+    lv_node_heard(&f.node, 0xFFFFFF00u);
+    lv_node_tick(&f.node, 0xFFFFFF00u + 1000u);
+    EXPECT(f.pins[23] == 1);
+    lv_node_tick(&f.node, 0xFFFFFF00u + 1001u);
+    EXPECT(f.pins[23] == 0 && f.node.lease_expired);
+    int writes = f.pin_writes;
+    lv_node_tick(&f.node, 0xFFFFFF00u + 5000u);
+    EXPECT(f.pin_writes == writes);
+}
+
+static void time_with_the_valve_open_is_counted(void)
+{
+    ready();
+    f.behave = open_valve;
+    start();
+    step(2000);
+    step(62000);
+    step(63000);
+    EXPECT(f.node.open_ms == 61000);
+    /* 4 calls of the guest, 7 us of the fake clock each */
+    EXPECT(f.node.total_active_us == 4 * 7);
+}
+
+static void a_changed_pin_map_closes_the_pins_of_the_old_one(void)
+{
+    lv_msg_configure m = limits(10, 10, 10);
+    ready();
+    f.behave = open_valve;
+    start();
+    step(2000);
+    m.pins[0] = 5;
+    EXPECT(f.pins[23] == 1);
+    lv_node_configure(&f.node, &m);
+    EXPECT(f.pins[23] == 0 && f.node.host.outputs == 0);
+}
+
+/* --- the link ----------------------------------------------------------------------------------- */
+
+static void a_reset_restarts_after_the_answer(void)
+{
+    const uint8_t session[4] = {0};
+    ready();
+    EXPECT(fake_ask(&f, LV_MSG_HELLO, 5, session, 4, NULL, NULL) == LV_MSG_BIRTH);
+    EXPECT(fake_ask(&f, LV_MSG_RESET, 6, NULL, 0, NULL, NULL) == LV_MSG_ACK);
+    EXPECT(f.restarts == 1);
+}
+
+static void a_board_refuses_faults(void)
+{
+    const uint8_t session[4] = {0};
+    const uint8_t fault[10] = {1};
+    const uint8_t *body;
+    uint16_t length;
+    ready();
+    fake_ask(&f, LV_MSG_HELLO, 5, session, 4, NULL, NULL);
+    EXPECT(fake_ask(&f, LV_MSG_FAULT, 6, fault, 10, &body, &length) == LV_MSG_NAK);
+    EXPECT(body[0] == LV_NAK_UNKNOWN);
+}
+
+static void answers_are_ignored_as_requests(void)
+{
+    const uint8_t session[4] = {0};
+    ready();
+    fake_ask(&f, LV_MSG_HELLO, 5, session, 4, NULL, NULL);
+    for (int type = LV_MSG_ACK; type < 256; type++)
+        EXPECT(fake_ask(&f, (uint8_t)type, (uint16_t)(type - LV_MSG_ACK + 6), NULL, 0, NULL,
+                        NULL) == LV_MSG_NAK);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} tests[] = {
+#define TEST(name) {#name, name}
+    TEST(sha256_has_the_digests_of_its_standard),
+    TEST(init_refuses_a_config_with_a_hole),
+    TEST(configure_refuses_what_the_board_has_no_room_for),
+    TEST(the_longest_names_fit),
+    TEST(checks_come_in_the_order_of_the_abi),
+    TEST(a_call_that_stops_the_guest_leaves_no_record),
+    TEST(flow_counts_pulses_since_the_last_read),
+    TEST(seconds_are_those_before_1970_too_and_wrap),
+    TEST(a_tape_that_is_full_stops_the_guest),
+    TEST(the_ring_keeps_order_and_counts_what_it_drops),
+    TEST(the_ring_lets_go_of_what_is_acknowledged_and_nothing_else),
+    TEST(the_ring_survives_a_wrap_of_its_numbers),
+    TEST(a_publication_larger_than_the_ring_is_counted),
+    TEST(a_power_cut_at_any_byte_leaves_the_old_guest_or_the_new_one),
+    TEST(flash_that_cannot_be_written_keeps_the_old_guest),
+    TEST(a_record_that_cannot_be_written_keeps_the_old_guest),
+    TEST(without_flash_the_board_works_but_forgets),
+    TEST(a_boot_id_is_never_used_twice),
+    TEST(the_store_keeps_parameters_by_id_and_refuses_too_many),
+    TEST(the_watchdog_guards_every_call_and_nothing_else),
+    TEST(a_trap_closes_the_valve_and_stops_the_guest),
+    TEST(a_trap_during_calibration_stops_the_guest_too),
+    TEST(the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock),
+    TEST(time_with_the_valve_open_is_counted),
+    TEST(a_changed_pin_map_closes_the_pins_of_the_old_one),
+    TEST(a_reset_restarts_after_the_answer),
+    TEST(a_board_refuses_faults),
+    TEST(answers_are_ignored_as_requests),
+};
+
+int main(void)
+{
+    int count = sizeof tests / sizeof *tests;
+    for (int k = 0; k < count; k++) {
+        running = tests[k].name;
+        tests[k].run();
+    }
+    printf("core: %d passed, %d failed\n", count - failed, failed);
+    return failed != 0;
+}
