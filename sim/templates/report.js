@@ -152,7 +152,7 @@
       const mine = rows().filter((row) => category(row) === kind);
       traces.push({
         type: "scatter", mode: "markers", name, x: mine.map((row) => Q.time_ms[row]), y: mine.map(() => 0), yaxis: "y3",
-        text: mine.map((row) => esc(Q.texts[Q.title[row]])), marker: { color: colour, symbol, size: narrow ? 6 : kind === "wait" ? 7 : 9, line: { width: 1.4, color: colour } }, hovertemplate: "%{text}", cliponaxis: false,
+        text: mine.map((row) => esc(Q.texts[Q.title[row]])), marker: { color: colour, symbol, size: kind === "wait" ? (daily ? 4 : 7) : narrow ? 6 : 9, line: { width: 1.4, color: colour } }, hovertemplate: "%{text}", cliponaxis: false,
       });
     }
     traces.push(
