@@ -201,22 +201,21 @@ class Plant:
             grown = np.zeros((self.n, used + room, len(COLUMNS)))
             grown[:, :used] = self._rows[:, :used]
             self._rows = grown
-        which = range(self.n) if zone is None else (zone,)
+        which = slice(None) if zone is None else slice(zone, zone + 1)
         while self._run(until_ms, zone):
-            for i in which:
+            stops = self.zones[which, Z.STOP]
+            if self._native is not None and (stops == Stop.TAPE).any():
+                self._native.grow_tapes()
+            for i in (np.flatnonzero(stops) + (zone or 0)).tolist():
                 match Stop(int(self.zones[i, Z.STOP])):
-                    case Stop.DONE:
-                        pass
                     case Stop.BOOT:
                         self._boot(i)
                     case Stop.STEP:
                         self._step(i)
-                    case Stop.TAPE if self._native is not None:
-                        self._native.grow_tapes()
                     case Stop.SOIL:
                         self._raise_soil(i)
-                    case reason:
-                        raise AssertionError(f"zone {self.names[i]}: {reason.name}")
+                    case Stop.ROWS:
+                        raise AssertionError(f"zone {self.names[i]}: no room for its rows")
         if self._native is not None:
             self._native.collect_traps()
 
