@@ -6,7 +6,7 @@
  *   engine    instructions                             stack, memory, division, unreachable
  *   wasmtime  counted (fuel)                           trapped
  *   wasm3     loop rounds and calls counted            trapped
- *   wamr      counted                                  trapped
+ *   wamr      counted; of main: the board's watchdog   trapped
  *   native    not counted: the board's watchdog        not trapped: the processor, or nothing
  *
  * An engine calls the host calls of core/host.h and stops the guest when `host->trap` is set.
