@@ -55,6 +55,7 @@ _O_STORAGE, _O_THETA_ROOT, _O_DR = (
     int(Observed.DR_MM),
 )
 _O_TAW, _O_RAW, _O_KS = int(Observed.TAW_MM), int(Observed.RAW_MM), int(Observed.KS)
+_O_FC = int(Observed.FC_MM)
 _O_THETA_PROBE, _O_PONDING = int(Observed.THETA_PROBE), int(Observed.PONDING_MM)
 _O_HEAD_PROBE = int(Observed.HEAD_PROBE_M)
 
@@ -221,6 +222,7 @@ def _observe_zone(
     observed[_O_STORAGE] = s[_ROOT_MM] + s[_BELOW_MM]
     observed[_O_THETA_ROOT] = theta
     observed[_O_DR] = max(1000.0 * p[_FC] * s[_ZR] - s[_ROOT_MM], 0.0)
+    observed[_O_FC] = 1000.0 * p[_FC] * s[_ZR]
     observed[_O_TAW] = taw
     observed[_O_RAW] = s[_P] * taw
     observed[_O_KS] = s[_KS]

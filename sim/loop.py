@@ -306,7 +306,7 @@ def write_row(
     fc = np.nan
     stress = np.nan
     if zr_m > 0.0:
-        fc = o[Observed.THETA_ROOT] + o[Observed.DR_MM] / (1000.0 * zr_m)
+        fc = o[Observed.FC_MM] / (1000.0 * zr_m)
         stress = fc - o[Observed.RAW_MM] / (1000.0 * zr_m)
     row[C_STORAGE] = o[Observed.STORAGE_MM]
     row[C_PONDING] = o[Observed.PONDING_MM]

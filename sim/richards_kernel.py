@@ -114,7 +114,8 @@ P_DEMAND_HIGH = 19  # [m/s]
 P_DEMAND_LOW = 20
 P_TOLERANCE = 21  # accepted time error of theta in a step
 P_PROBE_CELL = 22  # cell with the probe's centre
-P_ROOTS = 23  # ROOT_NODES columns: cumulative root profile
+P_GRAVITY = 23  # cosine of the column's slope: 1 vertical, 0 horizontal
+P_ROOTS = 24  # ROOT_NODES columns: cumulative root profile
 SETTINGS = P_ROOTS + ROOT_NODES
 
 FREE_DRAINAGE = 0
@@ -167,7 +168,7 @@ F_ET0, F_KC_MAX = int(F.ET0_MM_H), int(F.KC_MAX)
 O_STORAGE, O_THETA, O_DR = int(Observed.STORAGE_MM), int(Observed.THETA_ROOT), int(Observed.DR_MM)
 O_TAW, O_RAW, O_KS = int(Observed.TAW_MM), int(Observed.RAW_MM), int(Observed.KS)
 O_PROBE, O_POND = int(Observed.THETA_PROBE), int(Observed.PONDING_MM)
-O_HEAD = int(Observed.HEAD_PROBE_M)
+O_HEAD, O_FC = int(Observed.HEAD_PROBE_M), int(Observed.FC_MM)
 
 
 @njit
@@ -312,14 +313,18 @@ def _surface(
     p: FloatArray,
 ) -> tuple[float, float]:
     """Flux into the soil [m/s] and its derivative by u of the top cell."""
+    gravity = p[P_GRAVITY]
     if p[P_SURFACE] == 1.0:
         gap = h - p[P_SURFACE_HEAD]
         if gap > 1e-4 * abs(h) + 1e-9:
             mean = (phi - p[P_SURFACE_PHI]) / gap
-            return mean - (phi - p[P_SURFACE_PHI]) * dinv, -dphi * dinv + (dphi - mean * dh) / gap
+            return (
+                gravity * mean - (phi - p[P_SURFACE_PHI]) * dinv,
+                -dphi * dinv + gravity * (dphi - mean * dh) / gap,
+            )
         return (
-            (p[P_SURFACE_PHI] - phi) * dinv + 0.5 * (p[P_SURFACE_K] + k),
-            -dphi * dinv + 0.5 * dk,
+            (p[P_SURFACE_PHI] - phi) * dinv + 0.5 * gravity * (p[P_SURFACE_K] + k),
+            -dphi * dinv + 0.5 * gravity * dk,
         )
     wet = s[S_WET]
     supply = s[S_FORCING] + s[S_FORCING + 1] - _potential_evaporation(s)
@@ -328,8 +333,8 @@ def _surface(
     if q > 0.0 or h > 0.0:
         # what the soil takes: surface head = depth of the pond, which is part of the unknowns
         per_head = p[P_SATURATED_K] * dinv
-        capacity = (p[P_SATURATED_PHI] - phi) * dinv + 0.5 * (p[P_SATURATED_K] + k)
-        dcapacity = -dphi * dinv + 0.5 * dk
+        capacity = (p[P_SATURATED_PHI] - phi) * dinv + 0.5 * gravity * (p[P_SATURATED_K] + k)
+        dcapacity = -dphi * dinv + 0.5 * gravity * dk
         full = wet * (capacity + per_head * p[P_POND_MAX])
         filling = wet * (capacity + per_head * q * dt / wet) / (1.0 + per_head * dt)
         if filling < full:
@@ -347,8 +352,8 @@ def _surface(
         if gap > 1e-4 * abs(h) + 1e-9:
             flow = phi - p[P_DRY_PHI]
             mean = flow / gap
-            limit = mean - flow * dinv
-            dlimit = -dphi * dinv + (dphi - mean * dh) / gap
+            limit = gravity * mean - flow * dinv
+            dlimit = -dphi * dinv + gravity * (dphi - mean * dh) / gap
         if limit > 0.0:
             limit = 0.0
             dlimit = 0.0
@@ -379,6 +384,7 @@ def _solve(
     share = min(max(share, 0.0), 1.0)
     h3 = p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
     bottom = int(p[P_BOTTOM])
+    gravity = p[P_GRAVITY]
     last = n - 1
 
     for i in range(n):
@@ -425,20 +431,20 @@ def _solve(
                     mean, dmean_above, dmean_here = _between_soils(
                         tables, soil0, soil, w[W_U, i - 1], u, part
                     )
-                    drop = 1.0 - gap * dinv
+                    drop = gravity - gap * dinv
                     q = mean * drop
                     dq_above = dmean_above * drop + mean * dh0 * dinv
                     dq_here = dmean_here * drop - mean * dh * dinv
                 elif gap > 1e-4 * abs(h0) + 1e-9:
                     per_gap = 1.0 / gap
                     mean = (phi - phi0) * per_gap
-                    q = mean * (1.0 - gap * dinv)
-                    dq_above = dphi0 * dinv + (mean * dh0 - dphi0) * per_gap
-                    dq_here = -dphi * dinv + (dphi - mean * dh) * per_gap
+                    q = mean * (gravity - gap * dinv)
+                    dq_above = dphi0 * dinv + gravity * (mean * dh0 - dphi0) * per_gap
+                    dq_here = -dphi * dinv + gravity * (dphi - mean * dh) * per_gap
                 else:
-                    q = (phi0 - phi) * dinv + 0.5 * (k0 + k)
-                    dq_above = dphi0 * dinv + 0.5 * dk0
-                    dq_here = -dphi * dinv + 0.5 * dk
+                    q = (phi0 - phi) * dinv + 0.5 * gravity * (k0 + k)
+                    dq_above = dphi0 * dinv + 0.5 * gravity * dk0
+                    dq_here = -dphi * dinv + 0.5 * gravity * dk
                 # the row above is complete now
                 r = rest0 + q * dt
                 diag = diag0 + max(dq_above, 0.0) * dt
@@ -486,18 +492,18 @@ def _solve(
         q_bottom = 0.0
         dq_bottom = 0.0
         if bottom == FREE_DRAINAGE:
-            q_bottom = k0
-            dq_bottom = dk0
+            q_bottom = gravity * k0
+            dq_bottom = gravity * dk0
         elif bottom != ZERO_FLUX:
             dinv = cells[C_DINV, last]
             gap = p[P_BOTTOM_HEAD] - h0
             if gap > 1e-4 * abs(h0) + 1e-9:
                 mean = (p[P_BOTTOM_PHI] - phi0) / gap
-                q_bottom = mean * (1.0 - gap * dinv)
-                dq_bottom = dphi0 * dinv + (mean * dh0 - dphi0) / gap
+                q_bottom = mean * (gravity - gap * dinv)
+                dq_bottom = dphi0 * dinv + gravity * (mean * dh0 - dphi0) / gap
             else:
-                q_bottom = (phi0 - p[P_BOTTOM_PHI]) * dinv + 0.5 * (k0 + p[P_BOTTOM_K])
-                dq_bottom = dphi0 * dinv + 0.5 * dk0
+                q_bottom = (phi0 - p[P_BOTTOM_PHI]) * dinv + 0.5 * gravity * (k0 + p[P_BOTTOM_K])
+                dq_bottom = dphi0 * dinv + 0.5 * gravity * dk0
             if bottom == SEEPAGE_FACE and q_bottom < 0.0:
                 q_bottom = 0.0
                 dq_bottom = 0.0
@@ -714,6 +720,7 @@ def _report(s: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
     observed[O_STORAGE] = (y * s[S_OBS] + x * s[S_OBS_END] + pond) * MM
     observed[O_PROBE] = y * s[S_OBS + 2] + x * s[S_OBS_END + 2]
     observed[O_THETA] = root / zr_m if zr_m > 0.0 else observed[O_PROBE]
+    observed[O_FC] = s[S_FC] * MM
     observed[O_DR] = max(s[S_FC] - root, 0.0) * MM
     observed[O_TAW] = s[S_TAW] * MM
     observed[O_RAW] = forcing[F_P] * s[S_TAW] * MM

@@ -16,9 +16,9 @@ import numpy.typing as npt
 __all__ = [
     "F",
     "FloatArray",
+    "Flux",
     "Observed",
     "Soil",
-    "Flux",
     "new_fluxes",
     "new_forcing",
     "new_observed",
@@ -85,6 +85,8 @@ class Observed(IntEnum):
     PONDING_MM = 7
     HEAD_PROBE_M = 8
     """Pressure head at the probe (negative: suction); NaN in a model that has none."""
+    FC_MM = 9
+    """Water that the root zone holds at field capacity."""
 
 
 def new_forcing(n: int) -> FloatArray:
