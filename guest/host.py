@@ -19,7 +19,7 @@ import numpy.typing as npt
 import wasmtime
 
 from guest import fastpath, hostcalls, tape
-from guest.abi import ABI_VERSION, Call, ErrorCode, TrapKind
+from guest.abi import ABI_VERSION, ErrorCode, TrapKind
 from guest.command import CommandThread
 from guest.compiler import ENGINE_VERSION, compile_module
 from guest.errors import GuestError, LinkError, ParameterError, Trap
@@ -437,16 +437,7 @@ class WasmtimeNode:
     def _result(self, time_ms: int, instructions: int = 0) -> StepResult:
         nodes = self.nodes
         records = nodes.drain_tape(0)
-        publications, logs = [], []
-        for record in tape.iter_records(records):
-            match record.call:
-                case Call.MQTT_PUBLISH if record.values[2] == 0:
-                    topic, message, _ = record.values
-                    publications.append((topic.decode(), message.decode()))
-                case Call.WASM_LOG:
-                    logs.append(record.values[0].decode("utf-8", "replace"))
-                case Call.LOG_INT:
-                    logs.append(str(record.values[0]))
+        publications, logs = tape.outcome(records)
         trap = nodes.trap_error(0)
         return StepResult(
             outputs=nodes.ever_set(0),
@@ -469,6 +460,9 @@ class WasmtimeNode:
         self.nodes.close()
         self.nodes = new
         return self.birth()
+
+    def quality(self) -> None:
+        """There is no link."""
 
     def close(self) -> None:
         """Release the guest; its outputs are 0."""

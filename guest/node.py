@@ -8,7 +8,7 @@ implements this with Wasmtime, `hil` for devices.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from guest.abi import Sensor, TrapKind
 
@@ -76,6 +76,12 @@ class Node(Protocol):
 
     def install(self, module: bytes) -> Birth:
         """Replace the guest; it runs from the next `boot`."""
+
+    def quality(self) -> dict[str, Any] | None:
+        """What the link to the node was like, as in summary.json; None if there is no link.
+
+        `void` says why the run does not count, or is None.
+        """
 
     def close(self) -> None:
         """Release the node; its valve is closed."""

@@ -52,6 +52,7 @@ __all__ = [
     "encode",
     "first_difference",
     "iter_records",
+    "outcome",
     "publications",
     "record_text",
     "tape_digest",
@@ -194,6 +195,21 @@ def publications(tape: bytes) -> list[Publication]:
         elif record.call == Call.MQTT_PUBLISH:
             found.append(Publication(time_ms, *record.values))
     return found
+
+
+def outcome(tape: bytes) -> tuple[list[tuple[str, str]], list[str]]:
+    """What was published, as (topic, message), and what was logged."""
+    published, logs = [], []
+    for record in iter_records(tape):
+        match record.call:
+            case Call.MQTT_PUBLISH if record.values[2] == 0:
+                topic, message, _ = record.values
+                published.append((topic.decode(), message.decode()))
+            case Call.WASM_LOG:
+                logs.append(record.values[0].decode("utf-8", "replace"))
+            case Call.LOG_INT:
+                logs.append(str(record.values[0]))
+    return published, logs
 
 
 def record_text(record: Record) -> str:
