@@ -38,6 +38,7 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 
+# The first four are compiled into the kernels, whose cache (guest.jit) therefore watches this file.
 HEAD_SCALE_M = 0.01
 """A of the transformed head: below a suction of about 1 cm the tables are linear in h."""
 U_MIN = -16.0

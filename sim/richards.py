@@ -161,6 +161,8 @@ class Profile:
     probe_depth_m: float = 0.10
     probe_half_height_m: float = 0.05
     """The probe averages over depth +- half height."""
+    gravity: float = 1.0
+    """Cosine of the column's slope: 1 vertical, 0 horizontal."""
     theta_error: float = 2e-3
     """Accepted error of a time step [m3 m-3]; smaller is slower and more exact."""
 
@@ -175,6 +177,8 @@ class Profile:
             raise ValueError(
                 f"probe_half_height_m is {self.probe_half_height_m}; permitted: above 0, up to 1"
             )
+        if not 0.0 <= self.gravity <= 1.0:
+            raise ValueError(f"gravity is {self.gravity}; permitted: 0 to 1")
         if not 1e-7 <= self.theta_error <= 0.1:
             raise ValueError(f"theta_error is {self.theta_error}; permitted: 1e-7 to 0.1")
 
@@ -528,6 +532,7 @@ def _fill_settings(p: FloatArray, zone: Profile, tables: FloatArray, c: FloatArr
     p[kernel.P_DEMAND_HIGH] = feddes.demand_high_mm_d / kernel.MM / 86400.0
     p[kernel.P_DEMAND_LOW] = feddes.demand_low_mm_d / kernel.MM / 86400.0
     p[kernel.P_TOLERANCE] = zone.theta_error
+    p[kernel.P_GRAVITY] = zone.gravity
     p[kernel.P_PROBE_CELL] = min(
         int(np.searchsorted(c[kernel.C_BOTTOM], zone.probe_depth_m)), c.shape[1] - 1
     )

@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 RootDensity = Callable[[FloatArray], FloatArray]
 """Cumulative share of the roots above a relative depth (0 surface, 1 deepest root)."""
 
+# compiled into the kernels, whose cache (guest.jit) therefore watches this file
 ROOT_NODES = 65
 """Points at which a solver tabulates the cumulative root profile."""
 
