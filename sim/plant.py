@@ -26,7 +26,7 @@ from sim import crop as crops
 from sim import loop, soils
 from sim.bucket import Bucket
 from sim.device_kernels import command_valve
-from sim.energy import NodePower, NodePowers, Range, W, esp32
+from sim.energy import EnergyProfile, NodePower, NodePowers, Range, W, esp32
 from sim.errors import SoilError
 from sim.faults import FaultEvent
 from sim.loop import Stop, T, Z
@@ -89,6 +89,7 @@ class Plant:
         keep: Keep = lambda _zone, _tape: None,
         *,
         threads: int | None = None,
+        energy_profile: EnergyProfile | None = None,
     ) -> None:
         n = len(zones)
         period = scenario.period
@@ -129,7 +130,7 @@ class Plant:
             temp_c=float(weather.temp_c[:24].mean()),
         )
         self.valves = Valves([_valve(zone) for zone in zones])
-        self.powers = NodePowers([_power(zone) for zone in zones])
+        self.powers = NodePowers([_power(zone, energy_profile) for zone in zones])
         self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
@@ -515,9 +516,9 @@ def _valve(zone: ZoneConfig) -> Valve:
     return Valve(area_m2=zone.area_m2, **values)
 
 
-def _power(zone: ZoneConfig) -> NodePower:
+def _power(zone: ZoneConfig, profile: EnergyProfile | None) -> NodePower:
     values = dict(zone.energy)
     board = {key: values.pop(key) for key in ("sleep", "cpu_mhz", "address", "board_ma")}
     if board["board_ma"] is not None:
         board["board_ma"] = Range(*[board["board_ma"]] * 3)
-    return NodePower(profile=esp32(**board), **values)
+    return NodePower(profile=profile or esp32(**board), **values)

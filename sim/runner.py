@@ -28,9 +28,10 @@ from guest.module import ModuleInfo, inspect
 from guest.node import Node
 from guest.tape import TapeWriter
 from sim import scenario as scenarios
-from sim import soils
+from sim import soils, weather_formats
 from sim import weather as weathers
 from sim.clock import WallClock, new_clock
+from sim.energy import EnergyProfile
 from sim.expect import evaluate
 from sim.faults import FAULTS, spans, timeline
 from sim.field import Field
@@ -102,7 +103,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
         wind_height_m=site.wind_height_m,
     )
     if source.generator is None:
-        return weathers.read(
+        return weather_formats.read(
             source.source,
             where,
             start=period.start,
@@ -114,7 +115,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
     from sim import generator
 
     climate = generator.fit(
-        weathers.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
+        weather_formats.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
     )
     return generator.generate(
         climate,
@@ -146,9 +147,12 @@ def run_scenario(
     speed: float | None = None,
     progress: Progress | None = None,
     make_node: NodeMaker | None = None,
+    energy_profile: EnergyProfile | None = None,
     report: bool = True,
 ) -> Result:
     """Run a scenario into the directory `path`, which is made, or whose run is replaced.
+
+    `energy_profile`, such as one fitted to a recording, replaces that of every node.
 
     Ctrl-C ends the run early and leaves what there is, marked partial.  Raises what `check` raises,
     SoilError, and what the nodes raise.
@@ -166,7 +170,7 @@ def run_scenario(
     (path / "scenario.toml").write_text(
         scenarios.dump(scenarios.pinned(scenario, info.sha256), path), encoding="utf-8"
     )
-    run = _Run(scenario, zones, module, info, weather, path, make_node, tell, speed)
+    run = _Run(scenario, zones, module, info, weather, path, make_node, tell, speed, energy_profile)
     try:
         interrupted = run.go()
     finally:
@@ -206,6 +210,7 @@ class _Run:
         make_node: NodeMaker | None,
         progress: Progress,
         speed: float | None,
+        energy_profile: EnergyProfile | None,
     ) -> None:
         self.scenario = scenario
         self.zones = zones
@@ -226,6 +231,7 @@ class _Run:
             self._native_zones,
             outside,
             lambda zone, tape: self._outside_tapes[zone].append(tape),
+            energy_profile=energy_profile,
         )
         self._clock = new_clock(speed)
         self._trace = TraceWriter(path / "trace.parquet")

@@ -29,6 +29,9 @@ class Exit(IntEnum):
     NOTHING_RAN = 5
 
 
+INTERRUPTED = 130
+"""By Ctrl-C, as shells have it."""
+
 app = typer.Typer(
     name="levada",
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
@@ -97,6 +100,14 @@ def run(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write expectations as JUnit XML.")
     ] = None,
+    energy_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Recording of a power meter (CSV of PPK2, Joulescope, Otii): the energy model is "
+            "fitted to it.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
@@ -116,15 +127,26 @@ def run(
     runner.check(document)
     loaded = document.scenario
     target = out or Path("runs") / loaded.name
+    profile = None
+    if energy_file is not None:
+        from sim.energy_file import fit, read_recording
+
+        fitted = fit(read_recording(energy_file))
+        profile = fitted.profile
+        show.fit(fitted, energy_file)
     with show.progress(loaded, quiet=quiet) as progress:
-        result = runner.run_scenario(loaded, target, speed=factor, progress=progress)
+        result = runner.run_scenario(
+            loaded, target, speed=factor, progress=progress, energy_profile=profile
+        )
     if junit is not None:
         from sim.junit import write_junit
 
         write_junit(junit, [result.summary])
     show.outcome(result.summary, target, quiet=quiet)
+    if result.summary["steps"] == 0:
+        raise typer.Exit(Exit.NOTHING_RAN)
     if result.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     failed = any(not e["passed"] for e in result.summary["expectations"])
     raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
 
@@ -256,11 +278,12 @@ def _bytes(path: Path) -> bytes:
 
 def _input_errors() -> tuple[type[BaseException], ...]:
     from guest.errors import GuestError
+    from sim.energy_file import EnergyFileError
     from sim.problems import ScenarioError
     from sim.rundir import RunDirError
     from sim.weather import WeatherError
 
-    return (GuestError, ScenarioError, RunDirError, WeatherError)
+    return (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -18,6 +18,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from guest.module import ModuleInfo
     from sim.compare import Comparison
+    from sim.energy_file import EnergyFit
     from sim.replay import Replay
     from sim.runner import Progress
     from sim.scenario_model import Scenario
@@ -27,6 +28,7 @@ __all__ = [
     "comparison",
     "error",
     "examination",
+    "fit",
     "internal",
     "module",
     "outcome",
@@ -191,6 +193,16 @@ def examination(findings: Sequence[Finding]) -> None:
         mark = "[green]✓[/]" if f.ok else "[yellow]–[/]" if f.optional else "[bold red]✗[/]"
         table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))
     out.print(table)
+
+
+def fit(result: EnergyFit, path: Path) -> None:
+    """What a power meter's recording says of the node."""
+    err.print(
+        f"energy profile fitted to {path.name}: {result.wakes} wakes, {result.bursts} radio bursts, "
+        f"residual of a wake {result.wake_residual:.1%}, of the total {result.total_residual:.1%}"
+    )
+    for note in result.notes:
+        err.print(f"  {note}")
 
 
 def error(problem: BaseException) -> None:

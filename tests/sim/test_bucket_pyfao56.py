@@ -18,6 +18,8 @@ from sim.crop import Crop, Season, forcing_by_hour, season
 from sim.soil import F, Flux, Observed, new_fluxes, new_forcing, new_observed
 from sim.weather import Days, Site, from_days
 
+pytestmark = pytest.mark.peer
+
 DATA = Path(__file__).parent / "data"
 
 
