@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
-import sys
 
 import pytest
-from device_bench import BUILD, FIRMWARE
-
-
-def build(*targets: str) -> None:
-    """Make targets of the firmware; what the compiler says is in the error."""
-    done = subprocess.run(
-        ["make", "-C", FIRMWARE, f"PYTHON={sys.executable}", *targets],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+from device_bench import BUILD, build
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import select
 import subprocess
+import sys
 import termios
 import tty
 from pathlib import Path
@@ -47,6 +48,17 @@ CONFIGURE = Configure(
     publish_bytes=2_048,
     lease_ms=0,
 )
+
+
+def build(*targets: str) -> None:
+    """Make targets of the firmware; what the compiler says is in the error."""
+    done = subprocess.run(
+        ["make", "-C", FIRMWARE, f"PYTHON={sys.executable}", *targets],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
 class Bench:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from device_bench import CONFIGURE, START_MS, Bench
+from device_bench import CONFIGURE, START_MS, Bench, build
 from device_guests import GUESTS, OPEN_VALVE, guest, module
 
 from guest.abi import TrapKind
+from guest.build import build as build_guest
 from guest.host import SimNodes
 from hil.messages import (
     Ack,
@@ -195,3 +196,19 @@ def test_a_device_says_which_engine_and_guest_it_runs(engine: str) -> None:
         expected = {"native": "native", "wasmtime": "wasmtime 50."}.get(engine, "wasm3 0.5.0")
         assert birth.engine.startswith(expected)
         assert birth.firmware.split()[2] == (engine if engine in ("xtensa", "aarch64") else "posix")
+
+
+@pytest.mark.parametrize("name", ["loop", "threshold"])
+def test_another_guest_compiled_in_makes_the_same_calls_as_its_module(
+    name: str, tmp_path: Path
+) -> None:
+    source = IRRIGATION.parents[1] / "examples" / f"{name}.c"
+    copy = tmp_path / source.name
+    copy.write_bytes(source.read_bytes())
+    wasm = build_guest([source], copy.with_suffix(".wasm")).module
+    build(
+        f"NATIVE=native-{name}",
+        f"GUEST={copy.with_suffix('')}",
+        f"build/levada-board-native-{name}",
+    )
+    assert run_both(f"native-{name}", wasm, 50) > 500
