@@ -18,7 +18,7 @@ static const struct {
 };
 enum { MOST_COUNTS = 4095 };
 
-/* --- the guest's metadata: JSON in the custom section `levada` ----------------------------------- */
+/* --- the guest's metadata: JSON in the custom section `levada` -------------------------------- */
 
 /* LEB128; 0 and `*at` beyond the end if it is malformed. */
 static uint32_t leb(const uint8_t *module, uint32_t size, uint32_t *at)
@@ -48,7 +48,8 @@ static cJSON *read_parameters(const lv_node *node)
             return NULL;
         if (id == 0) {
             uint32_t name = leb(module, end, &at);
-            if (at <= end && name == 6 && name <= end - at && memcmp(module + at, "levada", 6) == 0) {
+            if (at <= end && name == 6 && name <= end - at &&
+                memcmp(module + at, "levada", 6) == 0) {
                 at += name;
                 cJSON *all = cJSON_ParseWithLength((const char *)module + at, end - at);
                 cJSON *found = cJSON_DetachItemFromObjectCaseSensitive(all, "parameters");
@@ -74,7 +75,7 @@ static bool find_id(const cJSON *parameters, const char *name, int32_t *id)
     return false;
 }
 
-/* --- calibration --------------------------------------------------------------------------------- */
+/* --- calibration ------------------------------------------------------------------------------ */
 
 typedef struct {
     uint8_t pairs[8 * LV_PARAMETERS];

@@ -28,7 +28,7 @@ static bool online; /* there is a network to use */
 
 static int64_t now_us(void) { return esp_timer_get_time(); }
 
-/* --- radio ----------------------------------------------------------------------------------- */
+/* --- radio ------------------------------------------------------------------------------------ */
 
 static void radio_on(int longest_s)
 {
@@ -64,7 +64,7 @@ static void report(lv_node *node)
 }
 #endif
 
-/* --- waiting ----------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static void stay_awake(lv_node *node, int64_t until_us)
 {
@@ -120,7 +120,7 @@ static void rest(lv_node *node, int64_t until_us)
 }
 #endif
 
-/* --- the guest --------------------------------------------------------------------------------- */
+/* --- the guest -------------------------------------------------------------------------------- */
 
 static int64_t after_ms(int64_t ms) { return now_us() + ms * 1000; }
 

@@ -1,9 +1,9 @@
 /*
  * The engine as the core calls it.
  *
- * A guest with a main that waits in delay_ms has a thread of its own, because it is in the middle of
- * a call while the board goes on; every other call runs in the caller's.  Threads are pthreads: WAMR
- * asks for pthread_self, which a plain FreeRTOS task does not have.
+ * A guest with a main that waits in delay_ms has a thread of its own, because it is in the middle
+ * of a call while the board goes on; every other call runs in the caller's.  Threads are pthreads:
+ * WAMR asks for pthread_self, which a plain FreeRTOS task does not have.
  */
 #ifndef LEVADA_GUEST_H
 #define LEVADA_GUEST_H

@@ -66,7 +66,8 @@ bool keep_restore(lv_node *node)
     memcpy(node->ring.bytes, rtc.waiting, sizeof rtc.waiting);
     rtc.ring.bytes = node->ring.bytes;
     node->ring = rtc.ring; /* what init has published is forgotten with it */
-    store->boot_id = rtc.boot_id; /* a wake-up is no start; the next one still gets a number of its own */
+    /* a wake-up is no start; what it was numbered meanwhile has left no trace */
+    store->boot_id = rtc.boot_id;
     node->open_ms = rtc.open_ms;
     node->total_active_us = rtc.total_active_us;
     node->steps = rtc.steps;

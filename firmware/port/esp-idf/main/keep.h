@@ -2,8 +2,8 @@
  * What goes through deep sleep in RTC memory: the guest's memory, and telemetry that waits.
  *
  * A reactor guest has no other state between steps: its one mutable global is the stack pointer,
- * which is back where it was.  RTC memory is read from flash again at every reset that is no wake-up,
- * so nothing survives a brown-out, a watchdog or a panic, and the guest then starts anew.
+ * which is back where it was.  RTC memory is read from flash again at every reset that is no
+ * wake-up, so nothing survives a brown-out, a watchdog or a panic, and the guest then starts anew.
  */
 #ifndef LEVADA_KEEP_H
 #define LEVADA_KEEP_H

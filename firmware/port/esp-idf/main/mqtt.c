@@ -195,10 +195,10 @@ static void resolve(const lv_host *host, const char *topic, size_t length, char 
     snprintf(out, size, "%s%.*s", host->prefix, (int)(length - skip), topic + skip);
 }
 
-/* A record of the ring: the guest's JSON object with boot, sequence and time before its members; any
- * other text as it is. */
-static bool publish_record(lv_node *node, uint32_t sequence, int64_t time_ms, const uint8_t *payload,
-                           uint8_t topic_length, uint16_t length)
+/* A record of the ring: the guest's JSON object with boot, sequence and time before its members;
+ * any other text as it is. */
+static bool publish_record(const lv_node *node, uint32_t sequence, int64_t time_ms,
+                           const uint8_t *payload, uint8_t topic_length, uint16_t length)
 {
     char topic[TOPIC_BYTES];
     char text[HEAD_BYTES + 512 + 1];

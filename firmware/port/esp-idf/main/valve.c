@@ -1,5 +1,7 @@
 #include "valve.h"
 
+#include <stddef.h>
+
 #include "driver/gpio.h"
 #include "driver/gptimer.h"
 #include "esp_attr.h"
@@ -45,15 +47,15 @@ static const struct {
 
 static portMUX_TYPE lock = portMUX_INITIALIZER_UNLOCKED;
 static gptimer_handle_t timer;
-static uint8_t on;          /* bit k: output k is commanded on */
-static bool expired;        /* the time of this opening is up */
-static int64_t closed_us;   /* when it was commanded closed */
+static uint8_t on;        /* bit k: output k is commanded on */
+static bool expired;      /* the time of this opening is up */
+static int64_t closed_us; /* when it was commanded closed */
 static bool ever_opened;
 static uint32_t timeouts;
 
 /* The timer's interrupt.  It may run while the cache is off: nothing here lies in flash. */
-static bool IRAM_ATTR close_in_time(gptimer_handle_t handle, const gptimer_alarm_event_data_t *event,
-                                    void *context)
+static bool IRAM_ATTR close_in_time(gptimer_handle_t handle,
+                                    const gptimer_alarm_event_data_t *event, void *context)
 {
     (void)handle;
     (void)event;
@@ -75,7 +77,8 @@ static void begin_output(int gpio, int level)
         .pull_down_en = GPIO_PULLDOWN_DISABLE,
         .intr_type = GPIO_INTR_DISABLE,
     };
-    ESP_ERROR_CHECK(gpio_set_level(gpio, level)); /* before it is driven, so that it never glitches */
+    /* the level first, then the driver: so it never glitches */
+    ESP_ERROR_CHECK(gpio_set_level(gpio, level));
     ESP_ERROR_CHECK(gpio_config(&config));
 }
 
@@ -115,7 +118,8 @@ static void open_valve(int64_t now_us)
         return;
     if (closed) {
         ESP_ERROR_CHECK(gptimer_set_raw_count(timer, 0));
-        ESP_ERROR_CHECK(gptimer_set_alarm_action(timer, &alarm)); /* an alarm is used up when it fires */
+        /* again: an alarm is used up when it fires */
+        ESP_ERROR_CHECK(gptimer_set_alarm_action(timer, &alarm));
     }
     portENTER_CRITICAL(&lock);
     if (closed)
