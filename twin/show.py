@@ -146,7 +146,9 @@ def _figures(summary: dict[str, Any]) -> Table:
 
 def comparison(result: Comparison) -> None:
     """First divergent host call, then the signals that differ."""
-    if result.tape is None:
+    if not result.calls and result.tape is None:
+        out.print("host calls: none to compare")
+    elif result.tape is None:
         out.print(f"host calls: identical over {result.calls:,} calls")
     else:
         out.print(f"host calls of zone {result.zone} differ", style="bold red")
@@ -198,8 +200,9 @@ def examination(findings: Sequence[Finding]) -> None:
 def fit(result: EnergyFit, path: Path) -> None:
     """What a power meter's recording says of the node."""
     err.print(
-        f"energy profile fitted to {path.name}: {result.wakes} wakes, {result.bursts} radio bursts, "
-        f"residual of a wake {result.wake_residual:.1%}, of the total {result.total_residual:.1%}"
+        f"energy profile fitted to {path.name}: {result.wakes} wakes, {result.bursts} radio "
+        f"bursts, residual of a wake {result.wake_residual:.1%}, "
+        f"of the total {result.total_residual:.1%}"
     )
     for note in result.notes:
         err.print(f"  {note}")
