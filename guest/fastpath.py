@@ -117,7 +117,17 @@ def _load() -> tuple[Native | None, str]:
             f"fast path: wasmtime {ENGINE_VERSION} called from native code",
         )
     except Exception as error:  # noqa: BLE001 - whatever is missing, the ordinary path works
+        _leave_unresolved()
         return None, f"ordinary path: {type(error).__name__}: {error}"
+
+
+def _leave_unresolved() -> None:
+    """Give every C function some address: code that could call them still has to be linked."""
+    import llvmlite.binding
+
+    nowhere = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
+    for name in native.C_FUNCTIONS:
+        llvmlite.binding.add_symbol(name, nowhere)
 
 
 def _check() -> None:

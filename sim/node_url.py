@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 __all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
 
 KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
-VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "mqtt")
+VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "aarch64", "mqtt")
 """After `virtual:`: an engine, an emulated processor, or MQTT instead of serial."""
 _DEFAULT_BAUD: Final = 921_600
 _FORMS: Final = (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from guest import hostcalls, native
+from guest import fastpath, hostcalls, native
 from guest.abi import DEFAULT_PINS, Call, ErrorCode, TrapKind
 from guest.hostcalls import NEVER_MS
 from guest.node import Node, Readings, StepResult
@@ -153,6 +153,7 @@ class Plant:
         for k, zone in enumerate(self._native_zones):
             z[zone, Z.NATIVE] = 1
             z[zone, Z.HOST] = k
+        fastpath.load()  # the loop is linked against it, whether a guest here needs it or not
         self._hosts = (
             native.rows if native is not None else np.zeros((1, hostcalls.ROW), dtype=np.int64)
         )

@@ -375,8 +375,13 @@ class _Run:
             },
             "levada_version": version("levada"),
             "versions": {name: version(name) for name in ("wasmtime", "numba", "simpy", "numpy")},
-            "link": None,
+            "link": self._links(),
         }
+
+    def _links(self) -> dict[str, Any] | None:
+        """By zone, what the links to nodes outside this process were like; None without any."""
+        found = {self.zones[i].name: node.quality() for i, node in self._nodes.items()}
+        return {zone: quality for zone, quality in found.items() if quality is not None} or None
 
     def _lateness(self) -> dict[str, Any]:
         if not isinstance(self._clock, WallClock):

@@ -97,6 +97,14 @@ def run(
     speed: Annotated[
         str, typer.Option(metavar="max|1x|60x", help="Simulated seconds a second.")
     ] = "max",
+    node: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ZONE=]NODE",
+            help="Where guests run instead: sim, virtual, virtual:xtensa, "
+            "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT; may be repeated.",
+        ),
+    ] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write expectations as JUnit XML.")
     ] = None,
@@ -111,6 +119,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
+    from hil.nodes import NodeMaker, node_overrides
     from sim import runner
     from sim import scenario as scenarios
     from sim.clock import parse_speed
@@ -123,6 +132,7 @@ def run(
     overrides = _overrides(settings or [])
     if guest is not None:
         overrides.append(("guest.file", str(guest.absolute())))
+    overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides, seed)
     runner.check(document)
     loaded = document.scenario
@@ -134,9 +144,14 @@ def run(
         fitted = fit(read_recording(energy_file))
         profile = fitted.profile
         show.fit(fitted, energy_file)
-    with show.progress(loaded, quiet=quiet) as progress:
+    with show.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
-            loaded, target, speed=factor, progress=progress, energy_profile=profile
+            loaded,
+            target,
+            speed=factor,
+            progress=progress,
+            make_node=make_node,
+            energy_profile=profile,
         )
     if junit is not None:
         from sim.junit import write_junit
@@ -147,6 +162,8 @@ def run(
         raise typer.Exit(Exit.NOTHING_RAN)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if show.void(result.summary):
+        raise typer.Exit(Exit.NODE_OR_LINK)
     failed = any(not e["passed"] for e in result.summary["expectations"])
     raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
 
@@ -286,6 +303,12 @@ def _input_errors() -> tuple[type[BaseException], ...]:
     return (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError)
 
 
+def _link_errors() -> tuple[type[BaseException], ...]:
+    from hil.errors import HilError
+
+    return (HilError,)
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; errors become one clear message and an exit code."""
     try:
@@ -299,5 +322,8 @@ def main(arguments: list[str] | None = None) -> Any:
         if isinstance(error, _input_errors()):
             show.error(error)
             sys.exit(Exit.BAD_INPUT)
+        if isinstance(error, _link_errors()):
+            show.error(error)
+            sys.exit(Exit.NODE_OR_LINK)
         show.internal(error)
         sys.exit(Exit.INTERNAL)

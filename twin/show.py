@@ -34,6 +34,7 @@ __all__ = [
     "outcome",
     "progress",
     "replay",
+    "void",
 ]
 
 out = Console(highlight=False)
@@ -106,6 +107,15 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(expectations) - len(failed)} passed, {len(failed)} failed")
+
+
+def void(summary: dict[str, Any]) -> bool:
+    """Whether the run does not count because of a link; says why."""
+    reasons = {zone: link["void"] for zone, link in (summary["link"] or {}).items()}
+    for zone, reason in reasons.items():
+        if reason:
+            err.print(f"The run is void, zone {zone}: {reason}", style="bold red")
+    return any(reasons.values())
 
 
 def _period(summary: dict[str, Any]) -> str:

@@ -1,0 +1,32 @@
+"""Errors of the package `hil`.
+
+HilError
+├── LinkError        the device does not answer, or the port is gone
+├── DeviceError      the device answered, and refused
+└── DeviceRestarted  the device has started again in the middle of a session
+"""
+
+from __future__ import annotations
+
+__all__ = ["DeviceError", "DeviceRestarted", "HilError", "LinkError"]
+
+
+class HilError(Exception):
+    """Base of the errors of this package."""
+
+
+class LinkError(HilError):
+    """The device does not answer, or the port is gone; says what was tried."""
+
+
+class DeviceError(HilError):
+    """The device refused a request; `error` is its `hil.messages.NakError`, by number."""
+
+    def __init__(self, text: str, error: int, detail: int) -> None:
+        super().__init__(text)
+        self.error = error
+        self.detail = detail
+
+
+class DeviceRestarted(HilError):  # noqa: N818 - an event rather than a fault
+    """The device has started again: what it knew of the guest is gone, its outputs are closed."""

@@ -1,0 +1,276 @@
+"""Requests and answers over a line that may damage, lose or repeat what it carries.
+
+One request is on its way at a time.  If no answer comes in time the same bytes are sent again under
+the same sequence number, and the device answers from memory instead of executing twice
+(docs/wire.md).  If the line itself is gone it is opened again, for a while.  Everything that went
+wrong is counted: `LinkQuality` is part of a run's result.
+"""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+
+from hil.codec import Console, Damage, Decoder, Frame, encode_frame
+from hil.errors import DeviceError, DeviceRestarted, LinkError
+from hil.messages import Birth, Hello, Message, MessageError, Nak, NakError
+
+__all__ = ["Line", "Link", "LinkQuality", "Patience"]
+
+CONSOLE_LINES: Final = 200
+RETRY_LIMIT: Final = 0.01
+"""A run is void beyond this share of repeated requests."""
+OPENINGS: Final = 3
+"""A line that is opened anew so often, less one, without an answer is given up."""
+ANSWERS: Final = 0x80
+"""Types from here on are answers."""
+FREE_RETRIES: Final = 5
+"""So few repetitions void no run, however short."""
+_AnswerT = TypeVar("_AnswerT", bound=Message)
+
+
+class Line(Protocol):
+    """What a link needs of a port (`hil.port.Port`)."""
+
+    url: str
+
+    def open(self) -> None:
+        """Open again."""
+
+    def write(self, data: bytes) -> None:
+        """Send; LinkError if the line is gone."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """Receive; empty after the timeout."""
+
+    def close(self) -> None:
+        """Release."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long a link waits, and how often it tries.
+
+    The wait for an answer follows the round trips seen, as that of TCP does (RFC 6298: mean plus
+    four mean deviations), between the two limits, and doubles with every try.
+    """
+
+    least_s: float = 0.2
+    most_s: float = 4.0
+    tries: int = 6
+    """Sendings of one request before the line is opened anew; so again after each opening."""
+    reopen_s: float = 10.0
+    """For a line that is gone to come back."""
+
+
+@dataclass(slots=True)
+class LinkQuality:
+    """What a link has seen."""
+
+    requests: int = 0
+    retries: int = 0
+    """Requests sent again."""
+    damaged: int = 0
+    """Runs of bytes that were neither frame nor text: CRC errors, broken frames, noise."""
+    stale: int = 0
+    """Frames that answered an older request."""
+    reopened: int = 0
+    """Times the line was opened again."""
+    round_trips_s: array[float] = field(default_factory=lambda: array("d"))
+    """Of requests that were sent once."""
+
+    def summary(self) -> dict[str, Any]:
+        """As in summary.json: counts, and the round trip [ms]."""
+        times = np.frombuffer(self.round_trips_s) * 1000.0 if self.round_trips_s else np.zeros(1)
+        p50, p99 = np.percentile(times, (50, 99)).tolist()
+        return {
+            "requests": self.requests,
+            "retries": self.retries,
+            "crc_errors": self.damaged,
+            "resyncs": self.stale + self.reopened,
+            "round_trip_p50_ms": p50,
+            "round_trip_p99_ms": p99,
+            "jitter_ms": float(np.std(times)),
+        }
+
+    def void(self) -> str | None:
+        """Why a run over this link does not count; None if it does."""
+        allowed = max(FREE_RETRIES, RETRY_LIMIT * self.requests)
+        if self.retries <= allowed:
+            return None
+        return (
+            f"{self.retries} of {self.requests} requests had to be repeated: "
+            f"{RETRY_LIMIT:.0%} permitted"
+        )
+
+
+class Link:
+    """A session with a device.
+
+    `on_console` is given every line of text the device prints between frames; the last ones are
+    kept in `console` anyway.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        name: str | None = None,
+        patience: Patience = Patience(),
+        on_console: Callable[[str], None] | None = None,
+    ) -> None:
+        self._line = line
+        self._name = name
+        self.patience = patience
+        self._mean_s = 0.0
+        self._deviation_s = 0.0
+        self._on_console = on_console
+        self._decoder = Decoder()
+        self._sequence = secrets.randbelow(1 << 16)
+        self.quality = LinkQuality()
+        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+
+    @property
+    def url(self) -> str:
+        """Where the device is, for people."""
+        return self._name or self._line.url
+
+    def hello(self) -> Birth:
+        """Begin a session; raises LinkError if no device answers."""
+        session = secrets.randbelow(1 << 32)
+        answer = self._exchange(Hello(session=session))
+        if not isinstance(answer, Birth) or answer.session != session:
+            raise LinkError(f"{self.url}: answered HELLO with {answer}")
+        return answer
+
+    def ask(self, request: Message, kind: type[_AnswerT]) -> _AnswerT:
+        """The answer to a request, which must be of that kind.
+
+        Raises DeviceError if the device refuses, DeviceRestarted if it has lost its session, and
+        LinkError if it does not answer.
+        """
+        answer = self._exchange(request)
+        if isinstance(answer, kind):
+            return answer
+        if isinstance(answer, Nak):
+            if answer.error in (NakError.NO_SESSION, NakError.SEQUENCE):
+                raise DeviceRestarted(f"{self.url}: the device has started again")
+            raise DeviceError(
+                f"{self.url}: refused {type(request).__name__}: {_reason(answer)}",
+                answer.error,
+                answer.detail,
+            )
+        raise LinkError(f"{self.url}: answered {type(request).__name__} with {answer}")
+
+    @property
+    def last_console_line(self) -> str:
+        """What the device printed last."""
+        return self.console[-1] if self.console else "none"
+
+    def close(self) -> None:
+        """Release the line."""
+        self._line.close()
+
+    def _exchange(self, request: Message) -> Message:
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        frame = encode_frame(request.TYPE, self._sequence, request.encode())
+        self.quality.requests += 1
+        gone: LinkError | None = None
+        for opening in range(OPENINGS):
+            if opening and not self._reopened():
+                break
+            try:
+                answer = self._try(frame)
+            except LinkError as error:
+                gone = error
+                continue
+            if answer is not None:
+                return answer
+        if gone is not None:
+            raise gone
+        raise LinkError(
+            f"{self.url}: no answer to {type(request).__name__}, sent "
+            f"{OPENINGS * self.patience.tries} times; last console line: {self.last_console_line}"
+        )
+
+    def _reopened(self) -> bool:
+        """Open the line again; false if it does not come back in time."""
+        self.quality.reopened += 1
+        self._decoder = Decoder()
+        give_up_s = monotonic() + self.patience.reopen_s
+        while True:
+            try:
+                self._line.open()
+            except LinkError:
+                if monotonic() >= give_up_s:
+                    return False
+                sleep(0.05)  # an unplugged port tells nobody when it is back
+            else:
+                return True
+
+    def _try(self, frame: bytes) -> Message | None:
+        """Send until an answer comes, as often as patience allows."""
+        patience = self.patience
+        wait_s = self._mean_s + 4.0 * self._deviation_s if self._mean_s else 1.0
+        wait_s = min(max(wait_s, patience.least_s), patience.most_s)
+        for attempt in range(patience.tries):
+            self.quality.retries += attempt > 0
+            sent_s = monotonic()
+            self._line.write(frame)
+            answer = self._receive(sent_s + wait_s)
+            if answer is not None:
+                if attempt == 0:  # else it is not known which of them was answered
+                    self._timed(monotonic() - sent_s)
+                return answer
+            wait_s = min(2.0 * wait_s, patience.most_s)
+        return None
+
+    def _timed(self, took_s: float) -> None:
+        self.quality.round_trips_s.append(took_s)
+        if self._mean_s == 0.0:
+            self._mean_s, self._deviation_s = took_s, took_s / 2.0
+            return
+        self._deviation_s += (abs(took_s - self._mean_s) - self._deviation_s) / 4.0
+        self._mean_s += (took_s - self._mean_s) / 8.0
+
+    def _receive(self, until_s: float) -> Message | None:
+        while (left_s := until_s - monotonic()) > 0.0:
+            data = self._line.read(left_s)
+            answer: Message | None = None
+            for item in self._decoder.feed(data) if data else self._decoder.flush():
+                match item:
+                    case Frame() if item.sequence == self._sequence and item.type >= ANSWERS:
+                        try:
+                            answer = item.message()
+                        except MessageError:
+                            self.quality.damaged += 1
+                    case Frame():
+                        self.quality.stale += 1
+                    case Console():
+                        self._keep(item.text)
+                    case Damage():
+                        self.quality.damaged += 1
+            if answer is not None:
+                return answer
+        return None
+
+    def _keep(self, text: str) -> None:
+        for line in text.splitlines():
+            self.console.append(line)
+            if self._on_console is not None:
+                self._on_console(line)
+
+
+def _reason(nak: Nak) -> str:
+    try:
+        name = NakError(nak.error).name.lower().replace("_", " ")
+    except ValueError:
+        name = f"error {nak.error}"
+    return f"{name} (detail {nak.detail})"

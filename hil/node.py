@@ -1,0 +1,357 @@
+"""A device as a node: the same contract as the guest in Wasmtime, over a link.
+
+A device that starts again in the middle of a run has closed its outputs and forgotten its guest.
+The node then opens a new session, starts the guest at the present time, as after a power cut, and
+goes on; the tape shows the new BOOT, and `quality` counts and explains it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from guest.abi import Call, TrapKind
+from guest.errors import ParameterError
+from guest.limits import EDGE, Budget, Profile
+from guest.module import inspect
+from guest.node import Birth, Readings, StepResult
+from guest.tape import encode, outcome, time_text
+from hil import messages
+from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
+from hil.link import Link, Patience
+from hil.messages import NakError, ResetReason, StartFlag, StepFlag
+
+__all__ = ["DeviceNode"]
+
+CHUNK: Final = 1000
+"""Bytes of a module in one message."""
+RESTARTS_IN_A_ROW: Final = 3
+"""So often may a device start again within one request before it is given up."""
+BRIEF: Final = Patience(tries=2, reopen_s=0.0)
+"""For a last word to a device that may be gone."""
+INIT, STEP, MAIN = 0, 1, 2
+
+_DoneT = TypeVar("_DoneT")
+
+
+class DeviceNode:
+    """One guest on a device.
+
+    The first request opens the session, brings the module over if the device has another one, and
+    configures it.  With `lease_ms` the device closes its outputs after that long a silence of ours.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        module: bytes,
+        *,
+        name: str = "esp32",
+        budget: Budget = Budget(),  # noqa: B008 - immutable
+        profile: Profile = EDGE,
+        config: tuple[int, int, int] = (2500, 1000, 2000),
+        parameters: Mapping[int, int] | None = None,
+        lease_ms: int = 0,
+    ) -> None:
+        self.link = link
+        self.device: messages.Birth | None = None
+        """What the device said when the present session began."""
+        self._name = name
+        self._budget = budget
+        self._profile = profile
+        self._config = config
+        self._parameters = dict(parameters or {})
+        self._lease_ms = lease_ms
+        self._leases_expired = 0
+        self._restarts: list[str] = []
+        self._boot_id: int | None = None
+        self._time_ms = 0
+        self._started = False
+        self._closed = False
+        self._before = b""
+        """Records that belong before those of the next result."""
+        self._take_module(module)
+
+    def _take_module(self, module: bytes) -> None:
+        self._info = inspect(module, budget=self._budget).require()
+        self._module = module
+        self._sha256 = hashlib.sha256(module).digest()
+        exports = {export.name for export in self._info.exports}
+        self._is_command = not {"init", "step"} <= exports
+
+    # The contract of guest.node.Node
+
+    def birth(self) -> Birth:
+        """Who the device is; its guest is the wanted one afterwards."""
+        device = self._surely(self._session)
+        metadata = self._info.metadata
+        return Birth(
+            guest_sha256=device.guest_sha256.hex(),
+            guest_name=metadata.name if metadata else "",
+            guest_version=metadata.version if metadata else "",
+            abi_version=device.abi_version,
+            engine=device.engine,
+            firmware=device.firmware,
+            boot_id=device.boot_id,
+        )
+
+    def boot(self, time_ms: int) -> StepResult:
+        """Start the guest afresh."""
+        self._time_ms = time_ms
+
+        def start() -> StepResult:
+            return self._result(self._start())
+
+        try:
+            return self._surely(start)
+        except _Watchdog:
+            return self._ran_for_ever(INIT)
+
+    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+        """Inject readings and run the guest once."""
+        self._time_ms = time_ms
+        request = messages.Step(
+            time_ms=time_ms, flags=StepFlag.ONLINE if online else StepFlag(0), readings=readings
+        )
+
+        def step() -> StepResult:
+            stopped = self._start_again()
+            if stopped is not None:
+                return stopped
+            return self._result(self.link.ask(request, messages.StepResult))
+
+        try:
+            return self._surely(step)
+        except _Watchdog:
+            return self._ran_for_ever(MAIN if self._is_command else STEP)
+
+    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
+        """Set parameters by id, all or none; values read back from the guest."""
+        for parameter, value in values.items():
+            if self._info.parameters:
+                self._info.parameter(parameter).check(value)
+        request = messages.Calibrate(flags=0, parameters=tuple(values.items()))
+
+        def calibrate() -> dict[int, int]:
+            self._start_again()
+            answer = self.link.ask(request, messages.Calibrated)
+            self._before += self._rest(b"", answer.tape_bytes)
+            return dict(answer.parameters)
+
+        try:
+            found = self._surely(calibrate)
+        except DeviceError as error:
+            if error.error != NakError.PARAMETER:
+                raise
+            self._before += self._refused_tape()
+            raise self._refused(error.detail, values) from None
+        self._parameters |= values
+        return found
+
+    def install(self, module: bytes) -> Birth:
+        """Replace the guest; it runs from the next `boot`."""
+        self._take_module(module)
+        self._parameters = {}
+        self.device = None
+        self._started = False
+        return self.birth()
+
+    def quality(self) -> dict[str, Any]:
+        """What the link has seen, with who is at its other end."""
+        device = self.device
+        void = self.link.quality.void()
+        if self._leases_expired and void is None:
+            void = f"the device closed its outputs {self._leases_expired} times: no host was heard"
+        return {
+            "url": self.link.url,
+            "engine": device.engine if device else "",
+            "firmware": device.firmware if device else "",
+            **self.link.quality.summary(),
+            "restarts": list(self._restarts),
+            "void": void,
+        }
+
+    def close(self) -> None:
+        """Close the outputs, then the line."""
+        try:
+            if self.device is not None and not self._closed:
+                self.link.patience = BRIEF
+                self.link.ask(messages.Close(), messages.Ack)
+        except HilError:
+            pass  # a device that does not answer closes its outputs by itself (lease, restart)
+        finally:
+            self._closed = True
+            self.link.close()
+
+    # Sessions
+
+    def _surely(self, action: Callable[[], _DoneT]) -> _DoneT:
+        """Do it in a session, in a new one if the device starts again."""
+        bites = 0
+        for attempt in range(RESTARTS_IN_A_ROW + 1):
+            try:
+                device = self._session()
+                if attempt and device.reset_reason == ResetReason.WATCHDOG:
+                    bites += 1
+                    if bites > 1:
+                        raise _Watchdog
+                return action()
+            except DeviceRestarted:
+                self.device = None
+                self._started = False
+        raise LinkError(
+            f"{self.link.url}: the device started again {RESTARTS_IN_A_ROW + 1} times within one "
+            f"request ({'; '.join(self._restarts[-RESTARTS_IN_A_ROW:])}); "
+            f"last console line: {self.link.last_console_line}"
+        )
+
+    def _session(self) -> messages.Birth:
+        if self.device is not None:
+            return self.device
+        device = self._hello()
+        if device.guest_sha256 != self._sha256:
+            self._install(device)
+            device = self._hello()
+            if device.guest_sha256 != self._sha256:
+                raise LinkError(
+                    f"{self.link.url}: has guest {device.guest_sha256.hex()[:16]} after "
+                    f"{self._sha256.hex()[:16]} was installed"
+                )
+        self.link.ask(self._configuration(), messages.Ack)
+        self.device = device
+        return device
+
+    def _hello(self) -> messages.Birth:
+        device = self.link.hello()
+        if self._boot_id not in (None, device.boot_id):
+            try:
+                reason = ResetReason(device.reset_reason).name.lower().replace("_", " ")
+            except ValueError:
+                reason = f"reason {device.reset_reason}"
+            self._restarts.append(f"{time_text(self._time_ms)}: {reason}")
+        self._boot_id = device.boot_id
+        return device
+
+    def _install(self, device: messages.Birth) -> None:
+        if len(self._module) > device.slot_bytes:
+            raise LinkError(
+                f"{self.link.url}: the guest has {len(self._module)} bytes, the device takes "
+                f"{device.slot_bytes}"
+            )
+        ask = self.link.ask
+        ask(messages.InstallBegin(size=len(self._module), sha256=self._sha256), messages.Ack)
+        for offset in range(0, len(self._module), CHUNK):
+            data = self._module[offset : offset + CHUNK]
+            ask(messages.InstallChunk(offset=offset, data=data), messages.Ack)
+        ask(messages.InstallEnd(), messages.Ack)
+
+    def _configuration(self) -> messages.Configure:
+        pins, budget = self._profile.pins, self._budget
+        return messages.Configure(
+            node=self._name,
+            prefix=self._profile.topic_prefix,
+            counts=self._config,
+            imports=sum(1 << Call[name.upper()] for name in self._profile.imports),
+            pin_count=len(pins),
+            pins=(*pins, *(0,) * (16 - len(pins))),
+            instructions=budget.instructions,
+            deadline_ms=budget.deadline_ms,
+            memory_pages=budget.memory_pages,
+            host_calls=budget.host_calls,
+            log_bytes=budget.log_bytes,
+            publish_bytes=budget.publish_bytes,
+            lease_ms=self._lease_ms,
+        )
+
+    # Runs of the guest
+
+    def _start(self) -> messages.StepResult:
+        request = messages.Start(
+            time_ms=self._time_ms,
+            flags=StartFlag(0),
+            parameters=tuple(self._parameters.items()),
+        )
+        try:
+            answer = self.link.ask(request, messages.StepResult)
+        except DeviceError as error:
+            if error.error != NakError.PARAMETER:
+                raise
+            raise self._refused(error.detail, self._parameters) from None
+        self._started = True
+        return answer
+
+    def _start_again(self) -> StepResult | None:
+        """Start the guest unless it is; its result if it was stopped on the way."""
+        if self._started:
+            return None
+        answer = self._start()
+        if answer.trap != TrapKind.NONE:
+            return self._result(answer)
+        self._before += self._rest(answer.tape, answer.tape_bytes)
+        return None
+
+    def _result(self, answer: messages.StepResult) -> StepResult:
+        tape = self._rest(answer.tape, answer.tape_bytes)
+        if self._before:
+            tape, self._before = self._before + tape, b""
+        self._leases_expired += bool(answer.flags & StepFlag.LEASE_EXPIRED)
+        if answer.trap != TrapKind.NONE:
+            return self._stopped(TrapKind(answer.trap), tape)
+        publications, logs = outcome(tape)
+        return StepResult(
+            outputs={
+                pin: answer.outputs >> bit & 1
+                for bit, pin in enumerate(self._profile.pins)
+                if answer.ever_set >> bit & 1
+            },
+            publications=publications,
+            logs=logs,
+            tape=tape,
+            wake_ms=answer.wake_ms - self._time_ms,
+        )
+
+    def _stopped(self, trap: TrapKind, tape: bytes) -> StepResult:
+        publications, logs = outcome(tape)
+        return StepResult(
+            outputs={},
+            publications=publications,
+            logs=logs,
+            tape=tape,
+            trap=trap,
+            trap_detail=f"{trap.name.lower().replace('_', ' ')} on {self.link.url}",
+        )
+
+    def _ran_for_ever(self, entry: int) -> StepResult:
+        """The watchdog has bitten twice: what is left is that the guest was stopped."""
+        tape = self._before
+        self._before = b""
+        if entry == INIT:
+            tape += encode(Call.BOOT, self._time_ms)
+        tape += encode(Call.STEP, self._time_ms, entry)
+        return self._stopped(TrapKind.OUT_OF_FUEL, tape + encode(Call.TRAP, TrapKind.OUT_OF_FUEL))
+
+    def _rest(self, tape: bytes, size: int) -> bytes:
+        while len(tape) < size:
+            part = self.link.ask(messages.ReadTape(offset=len(tape)), messages.Tape)
+            if not part.tape:
+                raise LinkError(f"{self.link.url}: the tape ends at {len(tape)} of {size} bytes")
+            tape += part.tape
+        return tape
+
+    def _refused_tape(self) -> bytes:
+        """Records of a calibration that was undone; no answer says how long they are."""
+        tape = b""
+        while part := self.link.ask(messages.ReadTape(offset=len(tape)), messages.Tape).tape:
+            tape += part
+        return tape
+
+    @staticmethod
+    def _refused(parameter: int, values: Mapping[int, int]) -> ParameterError:
+        return ParameterError(
+            f"parameter {parameter} = {values.get(parameter)}: the guest refuses it"
+        )
+
+
+class _Watchdog(HilError):  # noqa: N818 - an event rather than a fault
+    """The watchdog has bitten twice in one request."""

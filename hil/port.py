@@ -1,0 +1,82 @@
+"""A byte line to a device: any URL that pyserial knows, with a timeout for reading.
+
+pyserial opens `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port`, `loop://`.  A
+line that has a file descriptor is read through it, since a request and its answer are a few dozen
+bytes and pyserial's own reading costs more than they do.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import suppress
+from typing import Any
+
+import serial
+
+from hil.errors import LinkError
+
+__all__ = ["Port"]
+
+CHUNK = 4096
+
+
+class Port:
+    """An open line.  Raises LinkError when it cannot be opened or is gone."""
+
+    def __init__(self, url: str, *, baud: int = 921_600) -> None:
+        self.url = url
+        self.baud = baud
+        self._serial: Any = None
+        self._poll: select.poll | None = None
+        self._descriptor = -1
+        self.open()
+
+    def open(self) -> None:
+        """Open the line, or open it again."""
+        self.close()
+        try:
+            self._serial = serial.serial_for_url(
+                self.url, baudrate=self.baud, timeout=0, write_timeout=5, exclusive=None
+            )
+        except (OSError, ValueError) as error:
+            raise LinkError(f"{self.url}: cannot be opened: {error}") from None
+        try:
+            self._descriptor = self._serial.fileno()
+        except (OSError, AttributeError, NotImplementedError):
+            self._descriptor = -1
+        if self._descriptor >= 0 and hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(self._descriptor, select.POLLIN)
+
+    def write(self, data: bytes) -> None:
+        """Send all bytes."""
+        try:
+            self._serial.write(data)
+        except (OSError, serial.SerialException, AttributeError) as error:
+            raise LinkError(f"{self.url}: gone while writing: {error}") from None
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has come, empty after `timeout_s` without any."""
+        try:
+            if self._poll is not None:
+                if not self._poll.poll(max(timeout_s, 0.0) * 1000.0):
+                    return b""
+                # a TCP line of pyserial keeps nothing back, so its descriptor may be read directly
+                data = os.read(self._descriptor, CHUNK)
+                if not data:
+                    raise LinkError(f"{self.url}: the other side has closed the line")
+                return data
+            self._serial.timeout = timeout_s
+            first: bytes = self._serial.read(1)
+            return first + self._serial.read(self._serial.in_waiting) if first else b""
+        except (OSError, serial.SerialException, AttributeError) as error:
+            raise LinkError(f"{self.url}: gone while reading: {error}") from None
+
+    def close(self) -> None:
+        """Release the line; more than once does no harm."""
+        self._poll = None
+        if self._serial is not None:
+            with suppress(OSError, serial.SerialException):  # it is gone, as was wanted
+                self._serial.close()
+            self._serial = None

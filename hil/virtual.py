@@ -1,0 +1,146 @@
+"""The virtual board as a process of its own, built when it is first wanted.
+
+    with VirtualDevice("xtensa") as device:
+        link = Link(Port(device.url))
+
+The board ends with whoever started it, however that one ends: it reads the end of its standard
+input.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from hil.errors import HilError, LinkError
+
+__all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
+
+FIRMWARE: Final = Path(__file__).resolve().parents[1] / "firmware"
+BUILD: Final = FIRMWARE / "build"
+
+ENGINES: Final = ("wasm3", "wasmtime", "native", "xtensa", "aarch64", "wamr")
+"""What the board can be: an engine on this computer, or wasm3 on an emulated processor."""
+
+EMULATORS: Final = {
+    "xtensa": ("qemu-xtensa", "qemu-user, gcc-xtensa-lx106, picolibc-xtensa-lx106-elf"),
+    "aarch64": ("qemu-aarch64", "qemu-user, gcc-aarch64-linux-gnu, libc6-dev-arm64-cross"),
+}
+START_S: Final = 20.0
+
+
+def build_board(engine: str) -> Path:
+    """The program `levada-device`, with the board of that engine beside it, up to date.
+
+    Raises HilError that says what is missing, or what the compiler said.
+    """
+    if engine not in ENGINES:
+        raise HilError(f"virtual board `{engine}`: permitted {', '.join(ENGINES)}")
+    if not (FIRMWARE / "Makefile").is_file():
+        raise HilError(f"{FIRMWARE} is missing: the virtual board is built from the source tree")
+    emulator, packages = EMULATORS.get(engine, ("", ""))
+    if emulator and shutil.which(emulator) is None:
+        raise HilError(f"virtual:{engine} needs {emulator} (Debian: {packages})")
+    device, board = BUILD / "levada-device", BUILD / f"levada-board-{engine}"
+    if engine == "wamr":  # built by hand, against sources that no registry has
+        if not board.is_file():
+            raise HilError(f"{board} is missing: build it by hand as firmware/Makefile says")
+        return device
+    if shutil.which("make") is None:
+        raise HilError("the virtual board needs make and a C compiler (Debian: make gcc libc6-dev)")
+    with _alone():
+        done = subprocess.run(
+            [
+                *("make", "-s", "-C", str(FIRMWARE), f"PYTHON={sys.executable}"),
+                *(f"build/{path.name}" for path in (device, board)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    if done.returncode:
+        raise HilError(
+            f"the virtual board does not build:\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
+        )
+    return device
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two that build at once would write the same files."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class VirtualDevice:
+    """A running virtual board; `url` is where pyserial finds it.
+
+    `pins` is a file that gets a line for every change of a pin, `flash` one that keeps guest and
+    parameters; `tcp` listens there (0: any free port) instead of on a pseudo terminal.  `options`
+    go to `levada-device` as they are.
+    """
+
+    def __init__(
+        self,
+        engine: str = "wasm3",
+        *,
+        pins: Path | None = None,
+        flash: Path | None = None,
+        tcp: int | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.engine = engine
+        program = build_board(engine)
+        arguments = ["--engine", engine, "--until-eof", *options]
+        if pins is not None:
+            arguments += ["--pins", str(pins)]
+        if flash is not None:
+            arguments += ["--flash", str(flash)]
+        if tcp is not None:
+            arguments += ["--tcp", str(tcp)]
+        self.process = subprocess.Popen(
+            [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.url = self._announced()
+
+    def _announced(self) -> str:
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], START_S)
+        url = self.process.stdout.readline().decode().strip() if ready else ""
+        if not url:
+            self.close()
+            raise LinkError(f"virtual:{self.engine} did not start: exit {self.process.returncode}")
+        return url
+
+    def close(self) -> None:
+        """End the board; more than once does no harm."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
