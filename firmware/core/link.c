@@ -202,6 +202,7 @@ static int reset(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_reset m;
     int error = lv_msg_reset_unpack(f->body, f->length, &m);
+    link->restart = error == 0;
     return error ? error : acknowledge(link, r, 0);
 }
 
@@ -352,8 +353,10 @@ static void request(lv_link *link, uint32_t now_ms)
         link->session = false;
     }
     transmit(link);
-    if (f->type == LV_MSG_RESET && link->answered && f->sequence == link->sequence)
+    if (link->restart) {
+        link->restart = false;
         link->node->config->restart(link->node->config->context);
+    }
 }
 
 void lv_link_receive(lv_link *link, const uint8_t *bytes, size_t length, uint32_t now_ms)

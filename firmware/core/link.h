@@ -17,6 +17,7 @@ typedef struct {
     bool session;
     uint16_t sequence; /* of the last request */
     bool answered;     /* and whether its answer is kept */
+    bool restart;      /* once the answer is sent */
     uint8_t body[LV_MAX_BODY];
     uint8_t answer[LV_FRAME_ENCODED];
     uint16_t answer_length;

@@ -502,6 +502,10 @@ static void a_reset_restarts_after_the_answer(void)
     EXPECT(fake_ask(&f, LV_MSG_HELLO, 5, session, 4, NULL, NULL) == LV_MSG_BIRTH);
     EXPECT(fake_ask(&f, LV_MSG_RESET, 6, NULL, 0, NULL, NULL) == LV_MSG_ACK);
     EXPECT(f.restarts == 1);
+    /* a stale request ends the session; what comes under an old number then is refused */
+    EXPECT(fake_ask(&f, LV_MSG_PING, 99, NULL, 0, NULL, NULL) == LV_MSG_NAK);
+    EXPECT(fake_ask(&f, LV_MSG_RESET, 6, NULL, 0, NULL, NULL) == LV_MSG_NAK);
+    EXPECT(f.restarts == 1);
 }
 
 static void a_board_refuses_faults(void)

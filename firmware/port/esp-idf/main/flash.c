@@ -78,14 +78,13 @@ void flash_adopt(lv_store *store)
         const uint8_t *module = mapped[k];
         const uint8_t *label = module + CONFIG_LEVADA_SLOT_BYTES;
         uint32_t size = lv_get32(label + 4);
+        static const uint8_t used[4];
         uint8_t digest[32];
         lv_sha256 sha;
         if (memcmp(label, "lvsl", 4) != 0 ||
             lv_crc32(0, label, LABEL_BYTES - 4) != lv_get32(label + LABEL_BYTES - 4) ||
             size == 0 || size > CONFIG_LEVADA_SLOT_BYTES)
             continue;
-        if (store->size[k] != 0 && memcmp(store->sha256[k], label + 8, sizeof digest) == 0)
-            continue; /* known already, in use or not */
         lv_sha256_begin(&sha);
         lv_sha256_add(&sha, module, size);
         lv_sha256_end(&sha, digest);
@@ -99,7 +98,9 @@ void flash_adopt(lv_store *store)
         store->parameter_count = 0; /* ids of another guest mean something else */
         ESP_LOGI(tag, "%s: flashed module of %lu bytes is the guest now", slot_names[k],
                  (unsigned long)size);
-        if (lv_store_keep(store, NULL, 0) != 0)
-            ESP_LOGE(tag, "the store cannot be written");
+        /* the label last: cut before it, all this is done again to the same end */
+        if (lv_store_keep(store, NULL, 0) != 0 ||
+            flash_slot_write(k, CONFIG_LEVADA_SLOT_BYTES, used, sizeof used) != 0)
+            ESP_LOGE(tag, "flash cannot be written");
     }
 }

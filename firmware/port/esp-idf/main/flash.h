@@ -9,7 +9,7 @@
  *                          + 8   SHA-256 of the module
  *                          + 40  u32 CRC-32 of the 40 bytes before
  *
- * little endian.  Erasing a slot for an installation over the line erases that, too.
+ * little endian.  Once read, "lvsl" is overwritten with zeros, which needs no erasing.
  */
 #ifndef LEVADA_FLASH_H
 #define LEVADA_FLASH_H
@@ -22,7 +22,7 @@ int flash_record_write(int record, const uint8_t *bytes);
 int flash_slot_erase(int slot);
 int flash_slot_write(int slot, uint32_t offset, const uint8_t *data, uint32_t length);
 const uint8_t *flash_slot_map(int slot);
-/* Make a flashed slot image the guest, if there is one that the store does not know. */
+/* Make a slot image that was flashed since the last start the guest. */
 void flash_adopt(lv_store *store);
 
 #endif

@@ -24,6 +24,7 @@ enum { CONNECTED = 1, PROVISIONED = 2, PASSWORD_LENGTH = 16, SALT_BYTES = 16, PO
 
 static const char tag[] = "wifi";
 static const char prov_user[] = "levada";
+static const char endpoint[] = "custom-data"; /* what `esp_prov --custom_data` writes to */
 static EventGroupHandle_t events;
 static bool wanted;
 
@@ -60,7 +61,7 @@ void wifi_begin(void)
     ESP_ERROR_CHECK(esp_wifi_init(&config));
 }
 
-/* The endpoint "levada": broker and credentials, over the same encrypted session. */
+/* Broker and credentials come over the same encrypted session. */
 static esp_err_t take_settings(uint32_t session, const uint8_t *in, ssize_t in_length,
                                uint8_t **out, ssize_t *out_length, void *context)
 {
@@ -115,10 +116,10 @@ bool wifi_provision(int longest_s)
         esp_netif_create_default_wifi_ap();
         ESP_ERROR_CHECK(esp_read_mac(mac, ESP_MAC_WIFI_STA));
         snprintf(name, sizeof name, "levada-%02x%02x%02x", mac[3], mac[4], mac[5]);
-        ESP_ERROR_CHECK(network_prov_mgr_endpoint_create("levada"));
+        ESP_ERROR_CHECK(network_prov_mgr_endpoint_create(endpoint));
         ESP_ERROR_CHECK(
             network_prov_mgr_start_provisioning(NETWORK_PROV_SECURITY_2, &secret, name, NULL));
-        ESP_ERROR_CHECK(network_prov_mgr_endpoint_register("levada", take_settings, NULL));
+        ESP_ERROR_CHECK(network_prov_mgr_endpoint_register(endpoint, take_settings, NULL));
         ESP_LOGW(tag, "no network known: provision %s, user %s, password %s (%d s)", name,
                  prov_user, password, longest_s);
         for (int waited_ms = 0; !known && waited_ms < longest_s * 1000; waited_ms += POLL_MS) {
