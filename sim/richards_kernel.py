@@ -5,7 +5,8 @@ Res. 26:1483-1496), finite volumes, backward Euler, Newton's method in the trans
 `sim.hydraulics`.  z and fluxes point down.
 
 Conserved: a step stores theta_old - dt div(q) of its last iterate, whose difference from theta(u)
-is at most TOLERANCE; so the balance closes whatever the iteration leaves over.
+is about TOLERANCE (the next step takes it up); so the balance closes whatever the iteration leaves
+over.
 
 Flux between cells of one soil, d apart, with phi the matric flux potential:
 
@@ -131,6 +132,7 @@ T_K = 8
 T_H = 12
 
 PER_U = INTERVALS / -U_MIN
+NEARLY = 1e-4  # residual from which one more Newton step meets TOLERANCE
 TOLERANCE = 1e-6  # of theta(u) against the conserved theta
 PER_STEEP = 1e3  # below d theta / d u = 1e-3 (near saturation) it shrinks in proportion
 FLAT = 1e-7
@@ -151,7 +153,10 @@ W_GAMMA = 2  # upper diagonal after elimination
 W_RHS = 3
 W_STEP = 4  # change in the iteration before
 W_UPTAKE = 5  # [m/s]
-WORK_ROWS = 6
+W_RAW = 6  # theta(u)
+W_SLOPE = 7  # d theta / d u
+W_UPTAKE_SLOPE = 8
+WORK_ROWS = 9
 
 _RAIN = int(Flux.RAIN_MM)
 _IRRIGATION = int(Flux.IRRIGATION_MM)
@@ -399,6 +404,7 @@ def _solve(
         total = 0.0  # NaN if any residual is
         uptake = 0.0
         q_top = 0.0
+        dq_top = 0.0
         # values of the cell above, and derivatives of the flux from it by its u and by this one's
         h0 = 0.0
         phi0 = 0.0
@@ -423,6 +429,7 @@ def _solve(
                 q, dq_here = _surface(h, phi, k, dphi, dk, dh, 2.0 / cells[C_DZ, 0], dt, s, p)
                 dq_above = 0.0
                 q_top = q
+                dq_top = min(dq_here, 0.0)
             else:
                 dinv = cells[C_DINV, i - 1]
                 gap = h - h0
@@ -476,6 +483,9 @@ def _solve(
                         take = most
             uptake += take
             w[W_UPTAKE, i] = take
+            w[W_UPTAKE_SLOPE, i] = dtake
+            w[W_RAW, i] = theta
+            w[W_SLOPE, i] = dtheta
             w[W_THETA, i] = theta
             rest0 = dz * (theta - cells[C_THETA, i]) + (take - q) * dt
             diag0 = dz * dtheta + (dtake - min(dq_here, 0.0)) * dt
@@ -526,6 +536,9 @@ def _solve(
         if not math.isfinite(total):
             return False
         change = (-r - lower0 * rhs) / (diag0 + dq_bottom * dt - lower0 * gamma)
+        # A Newton step from here leaves about twenty times the square of this residual: good
+        # enough to be the last, with all fluxes linear in it, unless a cell meets a kink.
+        last_step = worst <= NEARLY
         for back in range(n):
             i = last - back
             if back > 0:
@@ -543,8 +556,23 @@ def _solve(
                 v = max(min(v, 0.5), U_MIN)
             elif v < -0.5:
                 v = -0.5
+            if v != u + change or (v < 0.0) != (u < 0.0):
+                last_step = False
             w[W_STEP, i] = v - u
             w[W_U, i] = v
+        if last_step:
+            uptake = 0.0
+            for i in range(n):
+                step = w[W_STEP, i]
+                take = w[W_UPTAKE, i] + w[W_UPTAKE_SLOPE, i] * step
+                uptake += take
+                cells[C_U_END, i] = w[W_U, i]
+                cells[C_THETA_END, i] = w[W_RAW, i] + w[W_SLOPE, i] * step
+                cells[C_UPTAKE_STEP, i] = take * dt
+            q_top += dq_top * w[W_STEP, 0]
+            q_bottom += dq_bottom * w[W_STEP, last]
+            _close(s, p, dt, q_top, q_bottom, uptake)
+            return True
     return False
 
 
