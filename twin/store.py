@@ -1,0 +1,562 @@
+"""The store: what came from the field, kept so that an acknowledged message is there exactly once.
+
+Network threads hand rows over with `submit`; one writer thread commits them in groups (at most 50
+rows or 100 ms) and only then tells its listeners, which acknowledge.  Reading happens elsewhere
+(`twin.store_reads`) and never waits for the writer.
+
+When the database cannot be written, the writer keeps its group, says so in `health()` and tries
+again; meanwhile the queue fills, `submit` refuses, nothing is acknowledged, and the devices keep
+what they have.  A corrupt file is moved aside and a new one begun.  A full disk releases a reserve
+file, because even deleting needs room.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from sqlalchemy import Connection, insert, text, update
+from sqlalchemy.exc import DBAPIError
+
+from twin import store_schema as schema
+from twin.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
+from twin.store_commit import Known, Work, clean, make_node, new_id
+from twin.store_engine import (
+    State,
+    classify,
+    connect,
+    database_file,
+    free_bytes,
+    is_sound,
+    normal_url,
+)
+from twin.store_reads import StoreReader
+from twin.store_rows import Commit, Event, Health, Item, Points, Row, StoreSettings
+
+__all__ = ["Store"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Flush:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+
+
+_Queued = Item | _Flush | None
+
+
+class Store:
+    """One store, written by this process alone.
+
+    `where` is a file or a URL (`postgresql://...`).  `clock_ms` gives the time in which the field
+    lives, which in a simulation is virtual.  Raises StoreError if the store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        settings: StoreSettings | None = None,
+    ) -> None:
+        self.url = normal_url(where)
+        self.file = database_file(self.url)
+        self.settings = settings or StoreSettings()
+        self._clock_ms = clock_ms
+        self._queue: queue.Queue[_Queued] = queue.Queue(self.settings.queue_rows)
+        self._listeners: list[Callable[[Commit], None]] = []
+        self._health = Health()
+        self._write_lock = threading.Lock()
+        self._closing = threading.Event()
+        self._lock_file = self._take_lock()
+        try:
+            self._engine = connect(self.url, writes=True)
+            self._advisory = self._take_advisory_lock()
+            moved = self._open()
+        except DBAPIError as error:
+            self._release_lock()
+            raise self._open_error(error) from None
+        except BaseException:
+            self._release_lock()
+            raise
+        self.reader = StoreReader(self.url)
+        self._forget()
+        self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._writer.start()
+        if moved is not None:
+            self._tell_moved(moved)
+
+    # -- network side ---------------------------------------------------------------------------
+
+    def submit(self, item: Item) -> bool:
+        """Hand `item` to the writer; False if too much waits already.  Never blocks."""
+        if self._closing.is_set():
+            return False
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self._health = replace(self._health, refused=self._health.refused + 1)
+            return False
+        return True
+
+    def listen(self, listener: Callable[[Commit], None]) -> None:
+        """Call `listener` after every commit of rows, in the writer's thread; it must not block."""
+        self._listeners.append(listener)
+
+    def flush(self, timeout_s: float = 30.0) -> bool:
+        """Wait until all that was submitted before is committed; False if it takes too long."""
+        marker = _Flush()
+        try:
+            self._queue.put(marker, timeout=timeout_s)
+        except queue.Full:
+            return False
+        return marker.done.wait(timeout_s)
+
+    def health(self) -> Health:
+        """How the store is."""
+        return replace(self._health, waiting=self._queue.qsize())
+
+    def now_ms(self) -> int:
+        """Time in which the field lives [ms since 1970]."""
+        return self._clock_ms()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Commit what waits (if the database lets us) and release everything."""
+        if self._closing.is_set():
+            return
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._queue.put(None, timeout=timeout_s)
+        except queue.Full:
+            self._closing.set()
+        if not self._health.ok:
+            self._closing.set()  # the writer is waiting for a database that may never come back
+        self._writer.join(max(0.0, deadline - time.monotonic()))
+        self._closing.set()
+        self._writer.join(timeout_s)
+        self.reader.close()
+        if self._advisory is not None:
+            self._advisory.close()
+        self._engine.dispose()
+        self._release_lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- small writes, done at once in the caller's thread -----------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of its own, between two of the writer; StoreError if it fails."""
+        try:
+            with self._write_lock, self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise self._open_error(error) from None
+
+    def node_seen(self, node: str, *, online: bool, birth: Mapping[str, Any] | None = None) -> None:
+        """A node has shown itself or has gone."""
+        node_id = self.node_id(node)
+        values: dict[str, Any] = {"online": int(online)}
+        if online:
+            values["last_ms"] = self._clock_ms()
+        if birth is not None:
+            values["birth"] = json.dumps(dict(birth))
+            values["boot"] = birth.get("boot")
+        with self.transaction() as connection:
+            connection.execute(
+                update(schema.nodes).where(schema.nodes.c.id == node_id).values(**values)
+            )
+
+    def node_id(self, node: str) -> int:
+        """Row of `node`, made if it is new."""
+        known = self._known.node_ids.get(node)
+        if known is not None:
+            return known
+        with self.transaction() as connection:
+            return make_node(connection, node, self._clock_ms())
+
+    def request_calibration(
+        self,
+        node: str,
+        request_id: str,
+        changes: Mapping[str, tuple[int | None, int]],
+        *,
+        who: str,
+        expires_ms: int | None = None,
+    ) -> None:
+        """Note that `who` wants parameters changed: name -> (value before, value wanted)."""
+        node_id = self.node_id(node)
+        now = self._clock_ms()
+        rows = [
+            {
+                "request_id": request_id,
+                "node_id": node_id,
+                "parameter": name,
+                "time_ms": now,
+                "who": who,
+                "old_value": old,
+                "new_value": new,
+                "expires_ms": expires_ms,
+                "state": "wanted",
+            }
+            for name, (old, new) in changes.items()
+        ]
+        with self.transaction() as connection:
+            connection.execute(insert(schema.calibrations), rows)
+
+    def settle_calibration(
+        self,
+        request_id: str,
+        *,
+        state: Literal["in force", "refused", "expired", "unanswered"],
+        values: Mapping[str, int] | None = None,
+        reason: str = "",
+    ) -> None:
+        """Note what became of a request; `values` are those read back from the guest."""
+        table = schema.calibrations
+        mine = table.c.request_id == request_id
+        with self.transaction() as connection:
+            connection.execute(
+                update(table)
+                .where(mine)
+                .values(state=state, reason=clean(reason), settled_ms=self._clock_ms())
+            )
+            for name, value in (values or {}).items():
+                connection.execute(
+                    update(table).where(mine, table.c.parameter == name).values(read_back=value)
+                )
+
+    def begin_run(
+        self,
+        name: str,
+        mode: Literal["hil", "shadow", "replay"],
+        *,
+        guest_sha256: str,
+        scenario: str,
+        detail: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Note that the twin starts; the number of the run."""
+        with self.transaction() as connection:
+            result = connection.execute(
+                insert(schema.runs).values(
+                    name=name,
+                    mode=mode,
+                    started_ms=self._clock_ms(),
+                    guest_sha256=guest_sha256,
+                    scenario=scenario,
+                    detail=json.dumps(dict(detail or {})),
+                )
+            )
+            return new_id(result.inserted_primary_key)
+
+    def end_run(self, run: int) -> None:
+        """Note that a run has ended."""
+        with self.transaction() as connection:
+            connection.execute(
+                update(schema.runs).where(schema.runs.c.id == run).values(ended_ms=self._clock_ms())
+            )
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    def _take_lock(self) -> int | None:
+        if self.file is None:
+            return None
+        lock = self.file.with_name(self.file.name + ".lock")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreReadOnlyError(f"store {self.file}: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise StoreBusyError(
+                f"store {self.file} is in use by another process: end that one, or name another"
+            ) from None
+        return descriptor
+
+    def _release_lock(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def _take_advisory_lock(self) -> Connection | None:
+        if self.file is not None:
+            return None
+        connection = self._engine.connect()
+        key = 0x6C6576616461  # "levada"
+        if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+            connection.commit()
+            return connection
+        connection.close()
+        raise StoreBusyError("the store on PostgreSQL is in use by another process: end that one")
+
+    def _open(self) -> Path | None:
+        """Check, migrate, reserve; where a corrupt file was moved to, if it was."""
+        moved = None
+        if self.file is not None and self.file.exists():
+            if not os.access(self.file, os.R_OK | os.W_OK):
+                raise StoreReadOnlyError(f"store {self.file}: cannot be written (check its owner)")
+            if not is_sound(self.file):
+                moved = self._move_aside()
+        schema.migrate(self._engine, file=self.file)
+        if self.file is not None:
+            self._health = replace(self._health, reserve=self._make_reserve())
+        return moved
+
+    def _move_aside(self) -> Path:
+        assert self.file is not None
+        self._engine.dispose()
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        target = self.file.with_name(f"{self.file.name}.corrupt-{stamp}")
+        while target.exists():
+            target = target.with_name(target.name + "x")
+        for ending in ("", "-wal", "-shm"):
+            part = self.file.with_name(self.file.name + ending)
+            if part.exists():
+                part.rename(target.with_name(target.name + ending))
+        return target
+
+    def _tell_moved(self, moved: Path) -> None:
+        message = f"store {self.file} was corrupt: moved to {moved.name}, a new one begun"
+        _log.error("%s", message)
+        self._health = replace(self._health, moved_aside=str(moved))
+        self.submit(Event(kind="store", severity="error", text=message, time_ms=self._clock_ms()))
+
+    def _make_reserve(self) -> bool:
+        if self.file is None or not self.settings.reserve_bytes:
+            return True
+        reserve = self.file.with_name(self.file.name + ".reserve")
+        if reserve.exists() and reserve.stat().st_size == self.settings.reserve_bytes:
+            return True
+        if free_bytes(self.file) < 2 * self.settings.reserve_bytes:
+            return False
+        with reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, self.settings.reserve_bytes)
+        return True
+
+    def _release_reserve(self) -> None:
+        if self.file is not None:
+            self.file.with_name(self.file.name + ".reserve").unlink(missing_ok=True)
+            self._health = replace(self._health, reserve=False)
+
+    def _open_error(self, error: DBAPIError) -> StoreError:
+        state = classify(error, self.file)
+        kinds = {
+            State.FULL: StoreFullError,
+            State.BUSY: StoreBusyError,
+            State.READ_ONLY: StoreReadOnlyError,
+        }
+        where = self.file or "on PostgreSQL"
+        kind = kinds.get(state, StoreError) if state else StoreError
+        return kind(f"store {where}: {_first_line(error)}")
+
+    # -- the writer -------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """Forget what is known of the database; it is read again when needed."""
+        self._known = Known()
+
+    def _write(self) -> None:
+        try:
+            self._write_groups()
+        except Exception as error:  # noqa: BLE001 - a fault of ours; silence would look like health
+            self._health = replace(
+                self._health, state=State.FAILED, detail=f"writer ended: {error!r}"
+            )
+            self._closing.set()
+            _log.exception("writer of the store ended")
+
+    def _write_groups(self) -> None:
+        while True:
+            item = self._queue.get()
+            group = [item]
+            deadline = time.monotonic() + self.settings.group_ms / 1000
+            while len(group) < self.settings.group_rows and not isinstance(group[-1], _Flush):
+                if group[-1] is None:
+                    break
+                try:
+                    remaining = max(0.0, deadline - time.monotonic())
+                    group.append(self._queue.get(timeout=remaining))
+                except queue.Empty:
+                    break
+            stop = group[-1] is None
+            items = [i for i in group if isinstance(i, Item)]
+            committed = self._commit_until_done(items) if items else True
+            if committed and isinstance(group[-1], _Flush):
+                group[-1].done.set()
+            if stop or self._closing.is_set():
+                return
+
+    def _commit_until_done(self, items: Sequence[Item]) -> bool:
+        """Commit `items`, waiting for the database as long as it takes; False at the end of it."""
+        conflicts = 0
+        while True:
+            try:
+                self._check_log()
+                commit = self._commit(items)
+            except DBAPIError as error:
+                state = classify(error, self.file)
+                if state is State.CONFLICT and conflicts < 3:
+                    conflicts += 1
+                    self._forget()
+                    continue
+                if state in (None, State.CONFLICT):
+                    return self._commit_singly(items, error)
+                assert state is not None
+                self._forget()  # the transaction may have made nodes or series
+                if state is State.CORRUPT and self.file is not None:
+                    self._replace_corrupt()
+                    continue
+                self._in_trouble(state, _first_line(error))
+            except _LogTooLongError as error:
+                self._in_trouble(State.LOG_TOO_LONG, str(error))
+            else:
+                self._well()
+                self._announce(commit)
+                return True
+            if self._closing.wait(self.settings.retry_ms / 1000):
+                return False
+            while self._health.state is State.FULL and not self._room():
+                if self._closing.wait(self.settings.retry_ms / 1000):
+                    return False
+
+    def _commit_singly(self, items: Sequence[Item], error: DBAPIError) -> bool:
+        """One of `items` is refused by the database itself; find it, and keep the others."""
+        self._forget()
+        if len(items) > 1:
+            return all([self._commit_until_done([item]) for item in items])
+        _log.error("store refused %s: %s", type(items[0]).__name__, _first_line(error))
+        self._health = replace(self._health, refused=self._health.refused + 1)
+        return True
+
+    def _in_trouble(self, state: State, detail: str) -> None:
+        if self._health.state is state:
+            return
+        _log.error("store %s: %s; nothing is acknowledged until it is well again", state, detail)
+        self._health = replace(self._health, state=state, detail=detail, since_ms=self._clock_ms())
+        if state is State.FULL:
+            self._release_reserve()
+
+    def _well(self) -> None:
+        if self._health.ok:
+            return
+        was = self._health
+        _log.warning("store is well again (was %s)", was.state)
+        self._health = replace(was, state=State.OK, detail="", since_ms=self._clock_ms())
+        self.submit(
+            Event(
+                kind="store",
+                severity="warning",
+                text=f"store could not be written ({was.state}): {was.detail}",
+                time_ms=self._clock_ms(),
+                evidence={"state": was.state, "since_ms": was.since_ms},
+            )
+        )
+
+    def _room(self) -> bool:
+        """Whether a full disk has room again: for the reserve and as much beside it."""
+        if self.file is None or not self.settings.reserve_bytes:
+            return True
+        made = self._make_reserve()
+        self._health = replace(self._health, reserve=made)
+        return made
+
+    def _check_log(self) -> None:
+        """A reader that never ends keeps the write-ahead log from being cut."""
+        if self.file is None:
+            return
+        log = self.file.with_name(self.file.name + "-wal")
+        try:
+            size = log.stat().st_size
+        except FileNotFoundError:
+            return
+        if size <= self.settings.log_bytes:
+            return
+        with self._write_lock, self._engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            raw.execute("PRAGMA busy_timeout = 100")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            raw.execute("PRAGMA busy_timeout = 5000")
+        size = log.stat().st_size
+        if size > self.settings.log_bytes:
+            raise _LogTooLongError(
+                f"write-ahead log has {size} bytes: at most {self.settings.log_bytes}; "
+                "some program has been reading for too long"
+            )
+
+    def _replace_corrupt(self) -> None:
+        with self._write_lock:
+            moved = self._move_aside()
+            self.reader.renew()
+            schema.migrate(self._engine, file=self.file)
+        self._tell_moved(moved)
+
+    def _announce(self, commit: Commit) -> None:
+        self._health = replace(
+            self._health,
+            stored=self._health.stored + commit.stored,
+            duplicates=self._health.duplicates + commit.duplicates,
+        )
+        if not commit.acks:
+            return
+        for listener in self._listeners:
+            try:
+                listener(commit)
+            except Exception:  # noqa: BLE001 - a listener must not end the writer
+                _log.exception("listener of the store failed")
+
+    # -- one transaction --------------------------------------------------------------------------
+
+    def _commit(self, items: Sequence[Item]) -> Commit:
+        with self._write_lock, self._engine.begin() as connection:
+            work = Work(self._known, connection, self.settings, self._clock_ms())
+            for item in items:
+                match item:
+                    case Row():
+                        work.row(item)
+                    case Points():
+                        work.points(item)
+                    case Event():
+                        work.event(item)
+            work.write()
+        self._known.learn(work)
+        if work.refused:
+            self._health = replace(self._health, refused=self._health.refused + work.refused)
+        return work.commit()
+
+
+class _LogTooLongError(Exception):
+    pass
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]

@@ -1,0 +1,303 @@
+"""One transaction of the writer: rows become messages, series, acknowledgements and events.
+
+Everything is worked out on copies; only when the transaction is durable does `Known` learn of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from twin import store_schema as schema
+from twin.sequence import Received, unwrap
+from twin.store_engine import insert_or_replace
+from twin.store_rows import Commit, Event, Flag, Points, Row, StoreSettings
+
+__all__ = ["Known", "Work", "clean", "make_node", "new_id"]
+
+
+@dataclass(slots=True)
+class Known:
+    """What the writer remembers of the database, so that it need not ask."""
+
+    node_ids: dict[str, int] = field(default_factory=dict)
+    series_ids: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    received: dict[tuple[int, int], Received] = field(default_factory=dict)
+    next_id: int = 0
+    """Next `telemetry.id`; 0: not known."""
+
+    def learn(self, work: Work) -> None:
+        """`work` is committed."""
+        self.received.update(work.received)
+        self.node_ids.update(work.node_ids)
+        self.series_ids.update(work.series_ids)
+        self.next_id = work.next_id
+
+
+def new_id(key: Any) -> int:
+    """The number that the database gave a new row."""
+    if key is None:
+        raise TypeError("the insert gave no key")
+    return int(key[0])
+
+
+def make_node(connection: Connection, node: str, now_ms: int) -> int:
+    """Row of `node`, made if it is new."""
+    table = schema.nodes
+    found = connection.scalar(select(table.c.id).where(table.c.name == node))
+    if found is not None:
+        return int(found)
+    result = connection.execute(
+        insert(table).values(name=node, online=0, first_ms=now_ms, last_ms=now_ms)
+    )
+    return new_id(result.inserted_primary_key)
+
+
+class Work:
+    """What one transaction changes; thrown away if it fails."""
+
+    def __init__(
+        self, known: Known, connection: Connection, settings: StoreSettings, now_ms: int
+    ) -> None:
+        self.known = known
+        self.connection = connection
+        self.settings = settings
+        self.now_ms = now_ms
+        self.node_ids: dict[str, int] = {}
+        self.series_ids: dict[tuple[int, str, str], int] = {}
+        self.received: dict[tuple[int, int], Received] = {}
+        self.names: dict[tuple[int, int], str] = {}
+        self.telemetry: list[dict[str, Any]] = []
+        self.values: dict[tuple[int, int, int], float] = {}
+        self.events: list[dict[str, Any]] = []
+        self.touched: dict[int, int] = {}
+        self.duplicates = 0
+        self.refused = 0
+        self.next_id = known.next_id or self._first_free_id()
+
+    def _first_free_id(self) -> int:
+        return int(self.connection.scalar(select(func.max(schema.telemetry.c.id))) or 0) + 1
+
+    def node(self, name: str) -> int:
+        """Number of a node, made if it is new."""
+        known = self.node_ids.get(name) or self.known.node_ids.get(name)
+        if known is None:
+            known = make_node(self.connection, name, self.now_ms)
+        self.node_ids[name] = known
+        return known
+
+    def series(self, node_id: int, kind: str, name: str, unit: str) -> int:
+        """Number of a series, made if it is new."""
+        key = (node_id, kind, name)
+        known = self.series_ids.get(key) or self.known.series_ids.get(key)
+        if known is None:
+            table = schema.series
+            known = self.connection.scalar(
+                select(table.c.id).where(
+                    table.c.node_id == node_id, table.c.kind == kind, table.c.name == name
+                )
+            )
+        if known is None:
+            result = self.connection.execute(
+                insert(table).values(node_id=node_id, kind=kind, name=name, unit=unit)
+            )
+            known = new_id(result.inserted_primary_key)
+        self.series_ids[key] = known
+        return known
+
+    def life(self, node_id: int, row: Row) -> Received:
+        """What is stored of the row's (node, boot), as a copy of this transaction's own."""
+        key = (node_id, row.boot)
+        mine = self.received.get(key)
+        if mine is not None:
+            return mine
+        known = self.known.received.get(key)
+        mine = known.copy() if known else self._read_life(node_id, row)
+        self.received[key] = mine
+        self.names[key] = row.node
+        return mine
+
+    def _read_life(self, node_id: int, row: Row) -> Received:
+        table = schema.boots
+        found = self.connection.execute(
+            select(table.c.contiguous, table.c.highest, table.c.last_ms).where(
+                table.c.node_id == node_id, table.c.boot == row.boot
+            )
+        ).first()
+        if found is None:
+            self.connection.execute(
+                insert(table).values(
+                    node_id=node_id,
+                    boot=row.boot,
+                    contiguous=row.oldest - 1,
+                    highest=row.oldest - 1,
+                    first_received_ms=row.received_ms,
+                )
+            )
+            return Received.before(row.oldest)
+        beyond = self.connection.scalars(
+            select(schema.telemetry.c.seq).where(
+                schema.telemetry.c.node_id == node_id,
+                schema.telemetry.c.boot == row.boot,
+                schema.telemetry.c.seq > found.contiguous,
+            )
+        )
+        return Received(found.contiguous, found.highest, found.last_ms, set(beyond))
+
+    def row(self, row: Row) -> None:
+        """Take a message, unless it is there already."""
+        node_id = self.node(row.node)
+        life = self.life(node_id, row)
+        self.names[node_id, row.boot] = row.node
+        for first, last in life.skip(unwrap(row.oldest, life.contiguous + 1)):
+            self.gap(row, first, last)
+        seq = unwrap(row.seq, life.contiguous + 1)
+        if life.has(seq):
+            self.duplicates += 1
+            return
+        if not life.fits(seq):
+            self.refused += 1
+            return
+        time_ms, flags = _place(row, seq, life, self.settings)
+        if seq > life.highest:
+            life.last_ms = time_ms
+        life.add(seq)
+        self.touched[node_id] = max(self.touched.get(node_id, 0), row.received_ms)
+        identity = self.next_id
+        self.next_id += 1
+        self.telemetry.append(
+            {
+                "id": identity,
+                "node_id": node_id,
+                "boot": row.boot,
+                "seq": seq,
+                "time_ms": time_ms,
+                "device_ms": row.device_ms,
+                "received_ms": row.received_ms,
+                "flags": int(flags),
+                "payload": row.payload,
+            }
+        )
+        owner = self.node(row.target) if row.target else node_id
+        self.signals(owner, row.kind, time_ms, identity, row.signals, row.units)
+
+    def gap(self, row: Row, first: int, last: int) -> None:
+        """Note that messages will never come."""
+        self.event(
+            Event(
+                kind="gap",
+                severity="warning",
+                node=row.node,
+                time_ms=row.received_ms,
+                text=f"{last - first + 1} messages never came: "
+                f"{first} to {last} of boot {row.boot}",
+                evidence={"boot": row.boot, "first": first, "last": last},
+            )
+        )
+
+    def points(self, points: Points) -> None:
+        """Take values that no message brought."""
+        node_id = self.node(points.node)
+        self.signals(node_id, points.kind, points.time_ms, 0, points.signals, points.units)
+
+    def signals(
+        self,
+        node_id: int,
+        kind: str,
+        time_ms: int,
+        identity: int,
+        signals: Mapping[str, float],
+        units: Mapping[str, str],
+    ) -> None:
+        """Take values of a node's series; `identity` is the message that brought them, or 0."""
+        for name, value in signals.items():
+            series = self.series(node_id, kind, name, units.get(name, ""))
+            self.values[series, time_ms, identity] = value
+
+    def event(self, event: Event) -> None:
+        """Take an event."""
+        self.events.append(
+            {
+                "time_ms": event.time_ms,
+                "node_id": self.node(event.node) if event.node else None,
+                "kind": event.kind,
+                "severity": event.severity,
+                "text": clean(event.text),
+                "evidence": json.dumps(dict(event.evidence)),
+            }
+        )
+
+    def write(self) -> None:
+        """Send everything to the database."""
+        if self.telemetry:
+            self.connection.execute(insert(schema.telemetry), self.telemetry)
+        if self.values:
+            self.connection.execute(
+                insert_or_replace(
+                    self.connection.engine,
+                    schema.points,
+                    ["series_id", "time_ms", "row_id"],
+                    ["value"],
+                ),
+                [
+                    {"series_id": s, "time_ms": t, "row_id": r, "value": v}
+                    for (s, t, r), v in self.values.items()
+                ],
+            )
+        if self.events:
+            self.connection.execute(insert(schema.events), self.events)
+        for (node_id, boot), life in self.received.items():
+            self.connection.execute(
+                update(schema.boots)
+                .where(schema.boots.c.node_id == node_id, schema.boots.c.boot == boot)
+                .values(contiguous=life.contiguous, highest=life.highest, last_ms=life.last_ms)
+            )
+        for node_id, last_ms in self.touched.items():
+            self.connection.execute(
+                update(schema.nodes)
+                .where(schema.nodes.c.id == node_id)
+                .values(last_ms=last_ms, online=1)
+            )
+
+    def commit(self) -> Commit:
+        """What this transaction will have made durable."""
+        return Commit(
+            acks=self.acks(),
+            stored=len(self.telemetry),
+            duplicates=self.duplicates,
+            last_id=self.next_id - 1,
+        )
+
+    def acks(self) -> dict[tuple[str, int], int]:
+        """(node, boot) -> number up to which everything will be stored."""
+        return {(self.names[key], key[1]): life.contiguous for key, life in self.received.items()}
+
+
+def _place(row: Row, seq: int, life: Received, settings: StoreSettings) -> tuple[int, Flag]:
+    """Where on the time axis a row belongs, and what is peculiar about it.
+
+    A device's clock is believed unless it is ahead of ours, or has stepped back since the message
+    before (a row that comes late is not compared: it is older by nature).
+    """
+    flags = row.flags
+    late = seq < life.highest
+    time_ms = row.device_ms
+    if time_ms is None:
+        time_ms = row.received_ms
+    elif time_ms > row.received_ms + settings.ahead_ms or (
+        not late and life.last_ms is not None and time_ms < life.last_ms - settings.back_ms
+    ):
+        flags |= Flag.CLOCK
+        time_ms = row.received_ms
+    if late or row.received_ms - time_ms > settings.late_ms:
+        flags |= Flag.HISTORICAL
+    return min(time_ms, row.received_ms), flags
+
+
+def clean(words: str) -> str:
+    """Text that every database takes: no NUL, and not endless."""
+    return words.replace("\0", "\N{REPLACEMENT CHARACTER}")[:4_000]

@@ -1,0 +1,182 @@
+"""Connections to the database of the store, and what its errors mean.
+
+SQLite runs with a write-ahead log and `synchronous = FULL`: a committed row survives a power cut.
+PostgreSQL does so by default.  Both are reached through SQLAlchemy Core.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+
+from twin.errors import StoreError
+
+__all__ = [
+    "State",
+    "classify",
+    "connect",
+    "database_file",
+    "free_bytes",
+    "insert_or_replace",
+    "is_sound",
+    "normal_url",
+]
+
+_BUSY_MS: Final = 5_000
+"""How long a writer waits for another one [ms]."""
+_WAL_KEPT_BYTES: Final = 4 * 1024 * 1024
+"""Size that the write-ahead log is cut back to after a checkpoint."""
+
+
+class State(StrEnum):
+    """What the store is able to do; all but OK mean that nothing is acknowledged."""
+
+    OK = "ok"
+    FULL = "full"
+    BUSY = "busy"
+    READ_ONLY = "read-only"
+    LOG_TOO_LONG = "log too long"
+    CORRUPT = "corrupt"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+
+
+def normal_url(where: str | Path) -> str:
+    """A file name, `sqlite:///...` or `postgresql://...` as an URL for SQLAlchemy."""
+    text = str(where)
+    if "://" not in text:
+        return f"sqlite:///{Path(text).absolute()}"
+    scheme, _, rest = text.partition("://")
+    if scheme in ("postgresql", "postgres"):
+        return f"postgresql+psycopg://{rest}"
+    if scheme in ("sqlite", "postgresql+psycopg"):
+        return text
+    raise StoreError(f"store {scheme}://...: permitted are a file, sqlite:/// and postgresql://")
+
+
+def database_file(url: str) -> Path | None:
+    """The file of an SQLite store."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(f"store URL: {error}") from None
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise StoreError("a store in memory keeps no promise: name a file")
+    return Path(parsed.database)
+
+
+def connect(url: str, *, writes: bool) -> Engine:
+    """An engine; one that only reads cannot write by mistake."""
+    try:
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"store on PostgreSQL needs {error.name}: pip install levada[postgresql]"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _configure_sqlite(engine, writes=writes)
+    return engine
+
+
+def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, so that DDL is inside too
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        if writes:
+            cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only while the file is new
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+            cursor.execute("PRAGMA foreign_keys = ON")
+        else:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Any) -> None:
+        # IMMEDIATE: a writer waits for the lock at the start, never halfway with a stale view
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def is_sound(file: Path) -> bool:
+    """Whether `file` is a database without damage to its structure."""
+    try:
+        with closing(sqlite3.connect(file, timeout=_BUSY_MS / 1000)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if _SQLITE_STATES.get(code) is State.CORRUPT:
+            return False
+        raise StoreError(f"store {file}: {error}") from None
+
+
+def insert_or_replace(engine: Engine, table: Table, keys: list[str], values: list[str]) -> Insert:
+    """INSERT that replaces `values` where `keys` exist."""
+    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    statement: sqlite.Insert | postgresql.Insert = make(table)
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    )
+
+
+_SQLITE_STATES: Final = {
+    sqlite3.SQLITE_FULL: State.FULL,
+    sqlite3.SQLITE_BUSY: State.BUSY,
+    sqlite3.SQLITE_LOCKED: State.BUSY,
+    sqlite3.SQLITE_READONLY: State.READ_ONLY,
+    sqlite3.SQLITE_PERM: State.READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: State.READ_ONLY,
+    sqlite3.SQLITE_CORRUPT: State.CORRUPT,
+    sqlite3.SQLITE_NOTADB: State.CORRUPT,
+    sqlite3.SQLITE_IOERR: State.FAILED,
+}
+_POSTGRESQL_STATES: Final = {
+    "53100": State.FULL,  # disk_full
+    "25006": State.READ_ONLY,  # read_only_sql_transaction
+    "55P03": State.BUSY,  # lock_not_available
+    "40001": State.BUSY,  # serialization_failure
+    "40P01": State.BUSY,  # deadlock_detected
+}
+
+
+def classify(error: DBAPIError, file: Path | None) -> State | None:
+    """What a database error means for the store; None: the statement or its data were wrong."""
+    if isinstance(error, IntegrityError):
+        return State.CONFLICT
+    origin = error.orig
+    code = getattr(origin, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        state = _SQLITE_STATES.get(code & 0xFF)
+        if state is State.FAILED and file is not None and free_bytes(file) < 65_536:
+            return State.FULL  # SQLite cannot tell why growing its shared memory failed
+        return state
+    sqlstate = getattr(origin, "sqlstate", None)
+    if sqlstate in _POSTGRESQL_STATES:
+        return _POSTGRESQL_STATES[str(sqlstate)]
+    if error.connection_invalidated or str(sqlstate or "08").startswith(("08", "57")):
+        return State.FAILED  # no connection: the server is gone or starting
+    return None
+
+
+def free_bytes(file: Path) -> int:
+    """Bytes that the file system of `file` has left."""
+    try:
+        status = os.statvfs(file.parent)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return 0
+        raise
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,180 @@
+"""What goes into the store, what a commit says, and how the store is.
+
+Frozen values that pass between threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any, Final, Literal
+
+from twin.errors import StoreError
+from twin.store_engine import State
+
+__all__ = [
+    "UNITS",
+    "Commit",
+    "Event",
+    "Flag",
+    "Health",
+    "Item",
+    "Kind",
+    "Points",
+    "Row",
+    "Severity",
+    "StoreSettings",
+]
+
+Kind = Literal["raw", "filtered", "twin"]
+Severity = Literal["info", "warning", "error"]
+
+UNITS: Final[Mapping[str, str]] = {
+    "raw": "counts",
+    "filt": "counts",
+    "pct": "%",
+    "on": "%",
+    "off": "%",
+    "irrigar": "",
+    "why": "",
+    "flow": "pulses",
+    "temp_c": "degC",
+    "battery_mv": "mV",
+}
+"""Units of the signals that every part knows; others are stored with the unit they come with."""
+
+
+class Flag(IntFlag):
+    """What is peculiar about a row."""
+
+    NONE = 0
+    HISTORICAL = 1
+    """Came late: behind a later one, or long after it was measured."""
+    CLOCK = 2
+    """The device's clock is not believed; the row has the time of its arrival."""
+    UNIDENTIFIED = 4
+    """The device gives no number; the receiver made one, and a repetition is not recognised."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreSettings:
+    """How the store behaves."""
+
+    group_rows: int = 50
+    """Rows of one commit at most."""
+    group_ms: int = 100
+    """Time that a row waits for others at most [ms]."""
+    queue_rows: int = 10_000
+    """Rows that wait for the writer at most; beyond, `submit` refuses."""
+    reserve_bytes: int = 1 << 20
+    """Size of the file that is released when the disk is full."""
+    log_bytes: int = 256 << 20
+    """Write-ahead log beyond which nothing more is written (a reader holds it)."""
+    retry_ms: int = 500
+    """Between two attempts while the database cannot be written [ms]."""
+    ahead_ms: int = 60_000
+    """How far a device's clock may be ahead and still be believed [ms]."""
+    late_ms: int = 60_000
+    """Age from which on a row counts as historical [ms]."""
+    back_ms: int = 1_000
+    """How far a device's clock may step back and still be believed [ms]."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("group_rows", 1, 10_000),
+            ("group_ms", 0, 10_000),
+            ("queue_rows", 1, 10_000_000),
+            ("reserve_bytes", 0, 1 << 40),
+            ("log_bytes", 1 << 16, 1 << 40),
+            ("retry_ms", 1, 60_000),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise StoreError(f"{name} = {value}: permitted {low} to {high}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One message of a device, on its way into the store."""
+
+    node: str
+    boot: int
+    seq: int
+    """As on the wire, modulo 2^32."""
+    oldest: int
+    """Lowest number that the device still holds, modulo 2^32."""
+    received_ms: int
+    payload: str
+    signals: Mapping[str, float]
+    """Values to be drawn as series."""
+    device_ms: int | None = None
+    """Time by the device's clock; None: it has none."""
+    kind: Kind = "raw"
+    target: str = ""
+    """Node whose series the signals belong to, if not `node` itself (what fog forwards)."""
+    units: Mapping[str, str] = field(default_factory=lambda: UNITS)
+    flags: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Points:
+    """Values that no message brought, such as those of the twin; they replace earlier ones."""
+
+    node: str
+    time_ms: int
+    signals: Mapping[str, float]
+    kind: Kind = "twin"
+    units: Mapping[str, str] = field(default_factory=lambda: UNITS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something to be shown: an alert, a gap, a refusal."""
+
+    kind: str
+    text: str
+    time_ms: int
+    severity: Severity = "info"
+    node: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """What one transaction has made durable."""
+
+    acks: Mapping[tuple[str, int], int]
+    """(node, boot) -> number up to which everything is stored."""
+    stored: int
+    duplicates: int
+    last_id: int
+    """Highest `telemetry.id`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """How the store is, for the banner of the page."""
+
+    state: State = State.OK
+    detail: str = ""
+    since_ms: int = 0
+    waiting: int = 0
+    """Rows waiting for the writer."""
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    """Rows that were not taken, because too many waited or their number was out of bounds."""
+    reserve: bool = True
+    """Whether the reserve file is in place."""
+    moved_aside: str = ""
+    """Where the corrupt former store lies."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether rows are being acknowledged."""
+        return self.state is State.OK
+
+
+Item = Row | Points | Event
+"""What the writer takes."""
