@@ -343,6 +343,7 @@ def dump(scenario: Scenario, directory: Path | None = None) -> str:
     """
     data = scenario.model_dump()
     data["expect"] = [e.model_dump(exclude_defaults=True) for e in scenario.expect]
+    data["alert"] = [a.model_dump(exclude_defaults=True) for a in scenario.alert]
     if directory is not None:
         for table, key in (
             (data["weather"], "file"),

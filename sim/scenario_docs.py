@@ -20,7 +20,9 @@ from sim.expect import KINDS, SUMMARY, Expect
 from sim.expression import FLAGS, SIGNALS, SUMS
 from sim.faults import FAULTS, Fault
 from sim.problems import ScenarioError
+from sim.quantities import format_duration, format_number
 from sim.scenario import load
+from sim.scenario_alert import ALERTS, Alert
 from sim.scenario_explain import choices, permitted, table_of, unit_of
 from sim.scenario_model import Scenario
 from sim.table import Table
@@ -162,6 +164,8 @@ def _tables(model: type[Table], path: str, what: str) -> Iterator[str]:
         yield _FAULTS + "".join(_fault_kinds())
     if model is Expect:
         yield "Kinds of expectation.\n\n" + "".join(_expect_kinds())
+    if model is Alert:
+        yield "Kinds of alert, with their defaults.\n\n" + "".join(_alert_kinds())
     for key, field in inner:
         table = table_of(field)
         if table is not None:
@@ -188,6 +192,17 @@ def _expect_kinds() -> Iterator[str]:
     for name, kind in KINDS.items():
         required, optional = _list(kind.required), _list(kind.optional)
         yield f"| `{name}` | {kind.sentence} | {required} | {optional} |\n"
+    yield "\n"
+
+
+def _alert_kinds() -> Iterator[str]:
+    yield "| kind | value | raised at | cleared at | after |\n| --- | --- | --- | --- | --- |\n"
+    for name, kind in ALERTS.items():
+        hold = format_duration(kind.hold) if kind.hold else "at once"
+        yield (
+            f"| `{name}` | {kind.value} | {format_number(kind.raise_at)} {kind.unit} "
+            f"| {format_number(kind.clear_at)} {kind.unit} | {hold} |\n"
+        )
     yield "\n"
 
 

@@ -19,6 +19,7 @@ from sim.expect import Expect
 from sim.faults import Fault
 from sim.problems import Trouble, refusal
 from sim.quantities import format_duration, parse_duration
+from sim.scenario_alert import Alert
 from sim.scenario_checks import between_tables
 from sim.scenario_soil import as_tuple
 from sim.scenario_zone import Zone
@@ -255,6 +256,8 @@ class Scenario(Table):
     """`[[fault]]`: what goes wrong."""
     expect: Annotated[tuple[Expect, ...], BeforeValidator(as_tuple)] = ()
     """`[[expect]]`: what must hold."""
+    alert: Annotated[tuple[Alert, ...], BeforeValidator(as_tuple)] = ()
+    """`[[alert]]`: of what the live twin tells."""
 
     def troubles(self) -> Iterator[Trouble]:
         """What contradicts itself between tables."""
