@@ -44,7 +44,7 @@ err = Console(stderr=True, highlight=False)
 @contextmanager
 def progress(scenario: Scenario, *, quiet: bool) -> Iterator[Progress]:
     """Progress of a run: a bar with simulated date and speed on a terminal, else plain lines."""
-    title = scenario.title or scenario.name
+    title = scenario.name
     if quiet:
         yield lambda *_: None
     elif err.is_terminal:
@@ -52,7 +52,7 @@ def progress(scenario: Scenario, *, quiet: bool) -> Iterator[Progress]:
 
         bar = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f} %  {task.fields[note]}"),
             TimeRemainingColumn(),
             console=err,
