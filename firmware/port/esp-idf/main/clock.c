@@ -1,6 +1,5 @@
 #include "clock.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/time.h>
 
@@ -19,6 +18,11 @@ void clock_begin(void)
         (void)esp_netif_sntp_start();
     begun = true;
 }
+
+/* 2024-01-01, before which no board of this kind was set right. */
+#define EARLIEST_MS 1704067200000LL
+
+bool clock_is_set(void) { return clock_ms() > EARLIEST_MS; }
 
 int64_t clock_ms(void)
 {

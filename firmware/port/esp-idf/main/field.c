@@ -18,12 +18,13 @@
 #include "wifi.h"
 
 enum { POLL_MS = 200, PROVISION_S = 600, NO_GUEST_MS = 10000 };
+enum { LINGER_MS = 1000, LONGEST_END_MS = 30000 };
 #define SHORTEST_SLEEP_US 2000000
 #define LONGEST_SLEEP_US (LV_LONGEST_WAKE_MS * 1000LL)
 
 static const char tag[] = "field";
 static const settings *own;
-static bool radio;  /* Wi-Fi and client are on */
+static bool radio;  /* Wi-Fi is on, and the client if there is a broker */
 static bool online; /* there is a network to use */
 
 static int64_t now_us(void) { return esp_timer_get_time(); }
@@ -36,18 +37,21 @@ static void radio_on(int longest_s)
         return;
     (void)wifi_up(longest_s);
     clock_begin();
-    radio = mqtt_begin(own);
-    if (!radio)
-        wifi_down();
+    (void)mqtt_begin(own); /* without a broker the network is for the clock alone */
+    radio = true;
 }
 
 #if !CONFIG_LEVADA_SLEEP_NONE
-static void radio_off(void)
+static void radio_off(lv_node *node)
 {
     if (!radio)
         return;
+    if (mqtt_connected())
+        mqtt_serve(node, LINGER_MS); /* what waited at the broker may be on its way */
+    watchdog_arm(LONGEST_END_MS); /* the client ends when its last operation has timed out */
     mqtt_end();
     wifi_down();
+    watchdog_arm(0);
     radio = false;
 }
 
@@ -56,11 +60,12 @@ static void report(lv_node *node)
 {
     int64_t end_us = now_us() + CONFIG_LEVADA_RADIO_S * 1000000LL;
     radio_on(CONFIG_LEVADA_RADIO_S);
-    while (radio && now_us() < end_us && (!mqtt_connected() || node->ring.waiting > 0)) {
+    while (radio && now_us() < end_us &&
+           (!clock_is_set() || (own->uri[0] && (!mqtt_connected() || node->ring.waiting > 0)))) {
         watchdog_feed();
         mqtt_serve(node, POLL_MS);
     }
-    radio_off();
+    radio_off(node);
 }
 #endif
 

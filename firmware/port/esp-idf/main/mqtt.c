@@ -9,8 +9,10 @@
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
+#include "freertos/task.h"
 #include "mqtt_client.h"
 #include "sdkconfig.h"
+#include "watchdog.h"
 
 enum {
     LONGEST_REQUEST = 2048,
@@ -32,7 +34,9 @@ static esp_mqtt_client_handle_t client;
 static QueueHandle_t requests;
 static volatile bool connected;
 static volatile bool fresh; /* connected anew, and the birth not sent yet */
-static uint32_t sent;       /* highest sequence number sent on this connection */
+static volatile int confirmed_id; /* last message that the broker has confirmed */
+static uint32_t sent; /* highest sequence number sent on this connection */
+static int sent_id;   /* its message */
 static uint32_t sent_ms;
 static const char offline[] = "{\"state\":\"offline\"}";
 static char node_topic[40]; /* ic/<node> */
@@ -89,6 +93,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
         break;
     case MQTT_EVENT_DISCONNECTED: connected = false; break;
     case MQTT_EVENT_DATA: receive(event); break;
+    case MQTT_EVENT_PUBLISHED: confirmed_id = event->msg_id; break;
     case MQTT_EVENT_ERROR: ESP_LOGW(tag, "error %d", (int)event->error_handle->error_type); break;
     default: break;
     }
@@ -122,6 +127,7 @@ bool mqtt_begin(const settings *s)
                               .retain = 1},
         .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
         .session.keepalive = 60,
+        .network.timeout_ms = 4000, /* less than the watchdog's time */
         .buffer.size = LONGEST_REQUEST + TOPIC_BYTES,
     };
     if (tls && s->ca[0])
@@ -149,16 +155,18 @@ bool mqtt_begin(const settings *s)
 
 bool mqtt_connected(void) { return connected; }
 
-static bool publish(const char *topic, const char *text, size_t length, bool retain)
+/* Number of the message, or negative. */
+static int publish(const char *topic, const char *text, size_t length, bool retain)
 {
-    return esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, retain) >= 0;
+    return esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, retain);
 }
 
-static bool publish_own(const char *last, const char *text, bool retain)
+static void publish_own(const char *last, const char *text, bool retain)
 {
     char topic[TOPIC_BYTES];
     snprintf(topic, sizeof topic, "%s%s", node_topic, last);
-    return publish(topic, text, strlen(text), retain);
+    if (publish(topic, text, strlen(text), retain) < 0)
+        ESP_LOGW(tag, "%s was not sent", topic);
 }
 
 static void publish_birth(const lv_node *node)
@@ -178,7 +186,7 @@ static void publish_birth(const lv_node *node)
              "\"engine\":\"%s\",\"firmware\":\"%s\",\"guest\":\"%s\"}",
              birth.boot_id, birth.reset_reason, birth.abi_version, birth.engine, birth.firmware,
              guest);
-    (void)publish_own("/status", text, true);
+    publish_own("/status", text, true);
 }
 
 /* The topic that a guest's topic stands for (guest/topic.py): a bare level, the node's own, or that
@@ -197,8 +205,8 @@ static void resolve(const lv_host *host, const char *topic, size_t length, char 
 
 /* A record of the ring: the guest's JSON object with boot, sequence and time before its members;
  * any other text as it is. */
-static bool publish_record(const lv_node *node, uint32_t sequence, int64_t time_ms,
-                           const uint8_t *payload, uint8_t topic_length, uint16_t length)
+static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_ms,
+                          const uint8_t *payload, uint8_t topic_length, uint16_t length)
 {
     char topic[TOPIC_BYTES];
     char text[HEAD_BYTES + 512 + 1];
@@ -226,19 +234,27 @@ static void publish_waiting(lv_node *node)
         uint32_t sequence = lv_ring_peek(&node->ring, k, &time_ms, &topic_length, &length, payload);
         if (sequence <= sent)
             continue;
-        if (!publish_record(node, sequence, time_ms, payload, topic_length, length))
+        watchdog_feed(); /* each may block as long as the network's timeout */
+        int id = publish_record(node, sequence, time_ms, payload, topic_length, length);
+        if (id < 0)
             return;
+        sent_id = id;
         sent = sequence;
         sent_ms = board_now_ms();
     }
 #if !CONFIG_LEVADA_MQTT_ACKNOWLEDGED
-    lv_ring_acknowledge(&node->ring, sent); /* the client keeps it until the broker has it */
+    if (confirmed_id == sent_id) /* a broker confirms in the order of arrival */
+        lv_ring_acknowledge(&node->ring, sent);
 #endif
 }
 
 void mqtt_serve(lv_node *node, uint32_t wait_ms)
 {
     request *r;
+    if (!client) {
+        vTaskDelay(pdMS_TO_TICKS(wait_ms));
+        return;
+    }
     if (connected && fresh) {
         fresh = false;
         sent = 0;
@@ -251,7 +267,7 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
         else {
             char *answer = calibration_take(node, r->text, r->length);
             if (answer)
-                (void)publish_own("/config/ack", answer, false);
+                publish_own("/config/ack", answer, false);
             free(answer);
         }
         free(r);

@@ -16,7 +16,7 @@ bool mqtt_connected(void);
 /* Send what waits in the ring and was not sent on this connection, and answer what has come, for up
  * to `wait_ms` if nothing has. */
 void mqtt_serve(lv_node *node, uint32_t wait_ms);
-/* End the connection. */
+/* End the connection; also if there is none. */
 void mqtt_end(void);
 
 #endif
