@@ -76,7 +76,6 @@ S_WET = 8  # share of the surface that takes up and evaporates water
 S_DEMAND = 9  # potential transpiration, mean of about a day [m/s]
 S_DEMAND_END = 10
 S_FORCING = 11  # rain, irrigation, evaporation, transpiration [m/s], root depth [m], wet E
-S_FORCED = 6
 S_PLAN = 17  # Flux columns of the planned step [m]
 S_GIVEN = 23  # of which the caller has been given
 S_OBS = 29  # storage, root zone water [m], probe theta, probe head [m] at S_START
@@ -682,57 +681,72 @@ def _run(
     s: FloatArray,
     p: FloatArray,
     tables: FloatArray,
-    w: FloatArray,
     fluxes: FloatArray,
     until: float,
 ) -> bool:
     """Take steps until one reaches `until` [s]; leave the last as planned, not committed."""
+    work = np.empty((WORK_ROWS, cells.shape[1]))
     while s[S_END] < until:
         if s[S_END] > s[S_START]:
             _commit(cells, s, fluxes)
         # no step crosses a whole hour: there weather changes, so no work is thrown away
         hour = (math.floor(s[S_START] / 3600.0) + 1.0) * 3600.0
-        if not _plan(cells, s, p, tables, w, hour):
+        if not _plan(cells, s, p, tables, work, hour):
             return False
     return True
 
 
 @njit
-def _change(
-    cells: FloatArray,
-    s: FloatArray,
-    p: FloatArray,
-    tables: FloatArray,
-    w: FloatArray,
-    fluxes: FloatArray,
-    new: FloatArray,
+def _stop(
+    cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, fluxes: FloatArray
 ) -> bool:
-    """End the present forcing at S_NOW and begin the new one."""
+    """End the planned step at S_NOW: where it goes further, repeat it up to there."""
     now = s[S_NOW]
     if s[S_END] > now:
-        # the step planned across this edge does not hold: repeat it up to the edge
+        work = np.empty((WORK_ROWS, cells.shape[1]))
         s[S_END] = s[S_START]
         while s[S_START] < now:
-            if not _plan(cells, s, p, tables, w, now):
+            if not _plan(cells, s, p, tables, work, now):
                 return False
             _commit(cells, s, fluxes)
     elif s[S_END] > s[S_START]:
         _commit(cells, s, fluxes)
-    jump = abs(new[0] + new[1] - new[2] - (s[S_FORCING] + s[S_FORCING + 1] - s[S_FORCING + 2]))
-    zr_m = s[S_FORCING + 4]
-    for j in range(S_FORCED):
-        s[S_FORCING + j] = new[j]
-    if new[0] > 0.0:
+    return True
+
+
+@njit
+def _force(
+    cells: FloatArray,
+    s: FloatArray,
+    p: FloatArray,
+    rain: float,
+    irrigation: float,
+    evaporation: float,
+    transpiration: float,
+    zr_m: float,
+    wet_evaporation: float,
+) -> None:
+    """Begin a new forcing."""
+    jump = abs(
+        rain + irrigation - evaporation - (s[S_FORCING] + s[S_FORCING + 1] - s[S_FORCING + 2])
+    )
+    grown = zr_m != s[S_FORCING + 4]
+    s[S_FORCING] = rain
+    s[S_FORCING + 1] = irrigation
+    s[S_FORCING + 2] = evaporation
+    s[S_FORCING + 3] = transpiration
+    s[S_FORCING + 4] = zr_m
+    s[S_FORCING + 5] = wet_evaporation
+    if rain > 0.0:
         s[S_WET] = 1.0
-    elif new[1] > 0.0:
+    elif irrigation > 0.0:
         s[S_WET] = p[P_WETTED]
-    if new[4] != zr_m:
-        _set_roots(cells, s, p, new[4])
+    if grown:
+        _set_roots(cells, s, p, zr_m)
         _look(cells, p, C_U, C_THETA, s, S_OBS)
     if jump > 0.0:
         s[S_DT] = max(min(s[S_DT], 0.2 * cells[C_DZ, 0] / jump), 1.0)
     s[S_SMOOTH] = 0.0
-    return True
 
 
 @njit
@@ -771,8 +785,6 @@ def advance(
     observed: FloatArray,
 ) -> int:
     """Advance zones first..stop-1 by dt_s [s]; -1, or the zone that cannot be solved."""
-    work = np.empty((WORK_ROWS, cells.shape[2]))
-    new = np.empty(S_FORCED)
     for zone in range(first, stop):
         c = cells[zone]
         s = scalars[zone]
@@ -801,20 +813,24 @@ def advance(
                 end = dt_s
             if end <= begin:
                 continue
-            new[0] = f[F_RAIN] * PER_MM_H
-            new[1] = rate
-            new[2] = min(f[F_EVAPORATION], f[F_CAP]) * PER_MM_H
-            new[3] = f[F_TRANSPIRATION] * PER_MM_H
-            new[4] = min(f[F_ZR], depth)
-            new[5] = f[F_KC_MAX] * f[F_ET0] * PER_MM_H
-            same = True
-            for j in range(S_FORCED):
-                if new[j] != s[S_FORCING + j]:
-                    same = False
-            if not same and not _change(c, s, p, tables, work, out, new):
-                return zone
+            rain = f[F_RAIN] * PER_MM_H
+            evaporation = min(f[F_EVAPORATION], f[F_CAP]) * PER_MM_H
+            transpiration = f[F_TRANSPIRATION] * PER_MM_H
+            zr_m = min(f[F_ZR], depth)
+            wet_evaporation = f[F_KC_MAX] * f[F_ET0] * PER_MM_H
+            if (
+                rain != s[S_FORCING]
+                or rate != s[S_FORCING + 1]
+                or evaporation != s[S_FORCING + 2]
+                or transpiration != s[S_FORCING + 3]
+                or zr_m != s[S_FORCING + 4]
+                or wet_evaporation != s[S_FORCING + 5]
+            ):
+                if not _stop(c, s, p, tables, out):
+                    return zone
+                _force(c, s, p, rain, rate, evaporation, transpiration, zr_m, wet_evaporation)
             until = start + end
-            if not _run(c, s, p, tables, work, out, until):
+            if s[S_END] < until and not _run(c, s, p, tables, out, until):
                 return zone
             s[S_NOW] = until
         x = (s[S_NOW] - s[S_START]) / (s[S_END] - s[S_START])
