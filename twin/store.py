@@ -47,7 +47,7 @@ from twin.store_engine import (
     normal_url,
 )
 from twin.store_reads import StoreReader
-from twin.store_rows import Commit, Event, Health, Item, Points, Row, StoreSettings
+from twin.store_rows import Commit, Event, Health, Item, StoreSettings
 
 __all__ = ["Store"]
 
@@ -103,7 +103,7 @@ class Store:
         if moved is not None:
             self._tell_moved(moved)
 
-    # -- network side ---------------------------------------------------------------------------
+    # -- network side --------------------------------------------------------------------------
 
     def submit(self, item: Item) -> bool:
         """Hand `item` to the writer; False if too much waits already.  Never blocks."""
@@ -168,7 +168,7 @@ class Store:
     ) -> None:
         self.close()
 
-    # -- small writes, done at once in the caller's thread -----------------------------------------
+    # -- small writes, done at once in the caller's thread -------------------------------------
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -178,20 +178,6 @@ class Store:
                 yield connection
         except DBAPIError as error:
             raise self._open_error(error) from None
-
-    def node_seen(self, node: str, *, online: bool, birth: Mapping[str, Any] | None = None) -> None:
-        """A node has shown itself or has gone."""
-        node_id = self.node_id(node)
-        values: dict[str, Any] = {"online": int(online)}
-        if online:
-            values["last_ms"] = self._clock_ms()
-        if birth is not None:
-            values["birth"] = json.dumps(dict(birth))
-            values["boot"] = birth.get("boot")
-        with self.transaction() as connection:
-            connection.execute(
-                update(schema.nodes).where(schema.nodes.c.id == node_id).values(**values)
-            )
 
     def node_id(self, node: str) -> int:
         """Row of `node`, made if it is new."""
@@ -282,7 +268,7 @@ class Store:
                 update(schema.runs).where(schema.runs.c.id == run).values(ended_ms=self._clock_ms())
             )
 
-    # -- opening ----------------------------------------------------------------------------------
+    # -- opening -------------------------------------------------------------------------------
 
     def _take_lock(self) -> int | None:
         if self.file is None:
@@ -378,7 +364,7 @@ class Store:
         kind = kinds.get(state, StoreError) if state else StoreError
         return kind(f"store {where}: {_first_line(error)}")
 
-    # -- the writer -------------------------------------------------------------------------------
+    # -- the writer ----------------------------------------------------------------------------
 
     def _forget(self) -> None:
         """Forget what is known of the database; it is read again when needed."""
@@ -534,19 +520,13 @@ class Store:
             except Exception:  # noqa: BLE001 - a listener must not end the writer
                 _log.exception("listener of the store failed")
 
-    # -- one transaction --------------------------------------------------------------------------
+    # -- one transaction -----------------------------------------------------------------------
 
     def _commit(self, items: Sequence[Item]) -> Commit:
         with self._write_lock, self._engine.begin() as connection:
             work = Work(self._known, connection, self.settings, self._clock_ms())
             for item in items:
-                match item:
-                    case Row():
-                        work.row(item)
-                    case Points():
-                        work.points(item)
-                    case Event():
-                        work.event(item)
+                work.take(item)
             work.write()
         self._known.learn(work)
         if work.refused:

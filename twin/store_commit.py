@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from twin import store_schema as schema
 from twin.sequence import Received, unwrap
 from twin.store_engine import insert_or_replace
-from twin.store_rows import Commit, Event, Flag, Points, Row, StoreSettings
+from twin.store_rows import Commit, Event, Flag, Item, Points, Row, Seen, StoreSettings
 
 __all__ = ["Known", "Work", "clean", "make_node", "new_id"]
 
@@ -147,6 +147,31 @@ class Work:
             )
         )
         return Received(found.contiguous, found.highest, found.last_ms, set(beyond))
+
+    def take(self, item: Item) -> None:
+        """Take whatever comes."""
+        match item:
+            case Row():
+                self.row(item)
+            case Points():
+                self.points(item)
+            case Event():
+                self.event(item)
+            case Seen():
+                self.seen(item)
+
+    def seen(self, seen: Seen) -> None:
+        """Note that a node is there or not, and what it said at birth."""
+        values: dict[str, Any] = {"online": int(seen.online)}
+        if seen.online:
+            values["last_ms"] = seen.time_ms
+        if seen.birth is not None:
+            values["birth"] = json.dumps(dict(seen.birth))
+            values["boot"] = seen.birth.get("boot")
+        node_id = self.node(seen.node)
+        self.connection.execute(
+            update(schema.nodes).where(schema.nodes.c.id == node_id).values(**values)
+        )
 
     def row(self, row: Row) -> None:
         """Take a message, unless it is there already."""

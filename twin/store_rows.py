@@ -23,6 +23,7 @@ __all__ = [
     "Kind",
     "Points",
     "Row",
+    "Seen",
     "Severity",
     "StoreSettings",
 ]
@@ -176,5 +177,16 @@ class Health:
         return self.state is State.OK
 
 
-Item = Row | Points | Event
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A node has shown itself or has gone."""
+
+    node: str
+    online: bool
+    time_ms: int
+    birth: Mapping[str, Any] | None = None
+    """What it said at birth."""
+
+
+Item = Row | Points | Event | Seen
 """What the writer takes."""

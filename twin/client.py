@@ -1,0 +1,227 @@
+"""Our MQTT client: paho with the rules that make an unreliable broker harmless.
+
+Unique random client id, one wildcard subscription, own limit of the payload, topics that were not
+subscribed are ignored (a broker may hand out anybody's retained messages), reconnection for ever.
+Publishing is QoS 0: what must arrive is repeated until the other side has acknowledged it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import MQTTMessage, topic_matches_sub
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from twin.broker import BrokerAddress
+from twin.errors import BrokerError, ClientIdTakenError, PayloadError
+from twin.messages import MAX_PAYLOAD_BYTES
+
+__all__ = ["MqttClient"]
+
+_log = logging.getLogger(__name__)
+
+_KEEPALIVE_S: Final = 5
+"""After about twice that a silent broker is given up."""
+_KICKS: Final = 4
+_KICK_WINDOW_S: Final = 15.0
+"""So many connections lost within so long, each just after it was made: our id is taken."""
+_SHORT_S: Final = 3.0
+_QUEUE: Final = 1_000
+"""Messages waiting to be sent at most."""
+
+Handler = Callable[[str, bytes], None]
+
+
+class MqttClient:
+    """A connection to a broker.
+
+    `handler(topic, payload)` is called in the network thread for messages that match
+    `subscription`; `on_connect()` after every connection.  Raises BrokerError if the first
+    connection fails or the login is refused.  `client_id` is only for tests.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        subscription: str | None = None,
+        handler: Handler | None = None,
+        on_connect: Callable[[], None] | None = None,
+        client_id: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self.address = address
+        self._subscription = subscription
+        self._handler = handler
+        self._on_connect = on_connect
+        self._connected = threading.Event()
+        self._answered = threading.Event()
+        self._refusal: BrokerError | None = None
+        self._closing = False
+        self._since_s = 0.0
+        self._kicks: deque[float] = deque(maxlen=_KICKS)
+        self.connections = 0
+        """How often a connection was made."""
+        self.ignored = 0
+        """Messages of topics that were not subscribed, or too large."""
+        self._oversized: Callable[[str, int], None] | None = None
+        client_id = client_id or f"levada-{secrets.token_hex(8)}"
+        self.client_id = client_id
+        self._paho = Paho(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+        )
+        self._paho.max_queued_messages_set(_QUEUE)
+        self._paho.reconnect_delay_set(min_delay=1, max_delay=2)
+        if address.user is not None or address.password is not None:
+            self._paho.username_pw_set(address.user or "", address.password)
+        if address.tls:
+            self._paho.tls_set()
+        self._paho.on_connect = self._connect_done
+        self._paho.on_disconnect = self._disconnected
+        self._paho.on_subscribe = self._subscribed
+        self._paho.on_message = self._message
+        try:
+            self._paho.connect(address.host, address.port, keepalive=_KEEPALIVE_S)
+        except OSError as error:
+            raise BrokerError(f"broker {address.url}: {error}") from None
+        self._paho.loop_start()
+        if not self._answered.wait(timeout_s):
+            self.close()
+            raise BrokerError(f"broker {address.url}: no answer within {timeout_s:g} s")
+        failure = self.failure  # set by the network thread
+        if failure is not None:
+            self.close()
+            raise failure
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection at present, with its subscription."""
+        return self._connected.is_set()
+
+    @property
+    def failure(self) -> BrokerError | None:
+        """Why the client has given up, if it has."""
+        return self._refusal
+
+    def wait_connected(self, timeout_s: float = 10.0) -> bool:
+        """Wait for a connection and its subscription."""
+        return self._connected.wait(timeout_s)
+
+    def on_oversized(self, callback: Callable[[str, int], None]) -> None:
+        """Call `callback(topic, bytes)` for a message that is too large to be looked at."""
+        self._oversized = callback
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send; False if there is no connection.  Never blocks.
+
+        Raises PayloadError for more than 64 KiB or a wildcard in the topic.
+        """
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise PayloadError(
+                f"payload of {len(payload)} bytes to {topic}: at most {MAX_PAYLOAD_BYTES}"
+            )
+        if not topic or "+" in topic or "#" in topic or topic.startswith("$"):
+            raise PayloadError(f"topic {topic!r}: no wildcard and no $ permitted")
+        if not self._connected.is_set():
+            return False
+        return self._paho.publish(topic, payload, qos=0).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def retain(self, topic: str, payload: bytes) -> bool:
+        """Publish as retained, for programs that want it so (Home Assistant)."""
+        if not self._connected.is_set():
+            return False
+        done = self._paho.publish(topic, payload, qos=0, retain=True)
+        return done.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def close(self) -> None:
+        """Disconnect and end the network thread."""
+        self._closing = True
+        self._connected.clear()
+        self._paho.disconnect()
+        self._paho.loop_stop()
+
+    # -- called by paho, in the network thread -------------------------------------------------
+
+    def _connect_done(
+        self, client: Paho, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = BrokerError(f"broker {self.address.url}: {reason}")
+            self._answered.set()
+            if not self.connections:
+                self._give_up()
+            return
+        self.connections += 1
+        self._since_s = time.monotonic()
+        if self._subscription is None:
+            self._ready()
+        else:
+            client.subscribe(self._subscription, qos=0)
+
+    def _subscribed(
+        self, _client: Paho, _data: Any, _mid: int, reasons: Any, _properties: Any
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._refusal = BrokerError(
+                f"broker {self.address.url}: subscription {self._subscription} refused"
+            )
+            self._answered.set()
+            self._give_up()
+        else:
+            self._ready()
+
+    def _ready(self) -> None:
+        self._refusal = None
+        self._connected.set()
+        self._answered.set()
+        if self._on_connect is not None:
+            self._on_connect()
+
+    def _disconnected(
+        self, _client: Paho, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        self._connected.clear()
+        if self._closing:
+            return
+        now = time.monotonic()
+        _log.warning("connection to %s lost: %s", self.address.url, reason)
+        if now - self._since_s < _SHORT_S:
+            self._kicks.append(now)
+            if len(self._kicks) == _KICKS and now - self._kicks[0] < _KICK_WINDOW_S:
+                self._refusal = ClientIdTakenError(
+                    f"client id {self.client_id!r} is used by somebody else at "
+                    f"{self.address.url}: give every client its own"
+                )
+                _log.error("%s", self._refusal)
+                self._answered.set()
+                self._give_up()
+
+    def _give_up(self) -> None:
+        self._closing = True
+        self._paho.disconnect()
+
+    def _message(self, _client: Paho, _data: Any, message: MQTTMessage) -> None:
+        topic = message.topic
+        if self._subscription is None or not topic_matches_sub(self._subscription, topic):
+            self.ignored += 1
+            return
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            self.ignored += 1
+            if self._oversized is not None:
+                self._oversized(topic, len(message.payload))
+            return
+        if self._handler is not None:
+            try:
+                self._handler(topic, bytes(message.payload))
+            except Exception:  # noqa: BLE001 - one message must not end the connection
+                _log.exception("handler of %s failed", topic)
