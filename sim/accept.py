@@ -1,0 +1,72 @@
+"""Golden runs: a run that was looked at and found right, kept to hold later ones to.
+
+A golden run is a directory like any run's, without its report, and with the tolerances that were
+accepted with it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from sim.compare import Comparison, compare_runs
+from sim.rundir import FILES, RunDir, RunDirError
+
+__all__ = ["TOLERANCES", "accept", "compare_golden", "golden_comparison"]
+
+TOLERANCES: Final = "tolerances.json"
+
+
+def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Comparison | None:
+    """Make a run the golden one; what had changed since the golden run before, if there was one.
+
+    `tolerances` are absolute, by signal of the trace; those accepted earlier stay unless they are
+    given again.  Raises RunDirError for a partial run and for a signal that does not exist.
+    """
+    if run.summary["partial"]:
+        raise RunDirError(f"{run.path}: an interrupted run cannot be accepted")
+    kept = _tolerances(golden) | dict(tolerances)
+    compare_runs(run, run, kept)  # knows the signals
+    before = None
+    if golden.is_dir():
+        before = compare_runs(RunDir(golden), run, kept)
+    golden.mkdir(parents=True, exist_ok=True)
+    for name in FILES[:4]:
+        shutil.copyfile(run.path / name, golden / name)
+    (golden / TOLERANCES).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return before
+
+
+def golden_comparison(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Comparison:
+    """A run beside the golden one, with the tolerances accepted and those given."""
+    if not golden.is_dir():
+        raise RunDirError(f"{golden}: no golden run; `levada accept {run.path} {golden}` makes one")
+    return compare_runs(RunDir(golden), run, _tolerances(golden) | dict(tolerances))
+
+
+def compare_golden(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> str | None:
+    """What differs from the golden run, as text; None if nothing does.
+
+    Where signals have tolerances, the tape may differ: it is compared only if there are none.
+    """
+    found = golden_comparison(run, golden, tolerances)
+    lines = [*found.notes]
+    if found.tape is not None and not (_tolerances(golden) | dict(tolerances)):
+        lines.append(f"zone {found.zone}: {found.tape}")
+    lines += [
+        f"{s.signal} of zone {s.zone} differs first at {s.first}: {s.a:g}, now {s.b:g}; "
+        f"by up to {s.largest:g}, {s.allowed:g} allowed"
+        for s in found.signals
+    ]
+    return "\n".join(lines) or None
+
+
+def _tolerances(golden: Path) -> dict[str, float]:
+    try:
+        text = (golden / TOLERANCES).read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    return {str(name): float(value) for name, value in json.loads(text).items()}
