@@ -54,6 +54,8 @@ Keep = Callable[[int, bytes], None]
 ZONES_A_THREAD: Final = 16
 """Fewer zones than this are not worth a second thread."""
 
+PARTS_A_THREAD: Final = 8
+
 RESTART_LEAST_MS: Final = 1_000
 """No node starts faster, and a guest that stops in `init` must not stop time."""
 
@@ -161,8 +163,10 @@ class Plant:
         self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
         self._first_observation(zr_m)
         threads = threads or min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
-        self._bounds = np.linspace(0, n, threads + 1).astype(int).tolist()
-        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        # several parts a thread: one that is held up leaves its parts to the others
+        parts = max(1, min(PARTS_A_THREAD * threads, n // ZONES_A_THREAD))
+        self._bounds = np.linspace(0, n, parts + 1).astype(int).tolist()
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.storage_start_mm: FloatArray = self.observed[:, Observed.STORAGE_MM].copy()
 
     def _first_observation(self, zr_m: Sequence[float]) -> None:
@@ -255,18 +259,17 @@ class Plant:
     def _run_split(self, arguments: tuple[Any, ...], zone: int | None) -> int:
         if zone is not None:
             return int(loop.run_zones(zone, zone + 1, *arguments))
-        bounds = self._bounds
         if self._pool is None:
             return int(loop.run_zones(0, self.n, *arguments))
-        others = [
+        parts = [
             self._pool.submit(loop.run_zones, first, last, *arguments)
-            for first, last in pairwise(bounds[1:])
+            for first, last in pairwise(self._bounds)
         ]
         try:
-            stopped = int(loop.run_zones(0, bounds[1], *arguments))
+            wait(parts)
         finally:
-            wait(others)  # an interruption must not find zones on the move
-        return stopped + sum(o.result() for o in others)
+            wait(parts)  # an interruption must not find zones on the move
+        return sum(int(part.result()) for part in parts)
 
     def _arguments(self, until_ms: int) -> tuple[Any, ...]:
         return (

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,7 +42,7 @@ from sim.probe import Probe, calibration
 from sim.problems import ScenarioError
 from sim.scenario import Document, ZoneConfig, expand
 from sim.scenario_model import Scenario
-from sim.soil import Observed
+from sim.soil import FloatArray, Observed
 from sim.trace import TraceWriter, read_trace
 from sim.valve import V
 
@@ -251,6 +252,9 @@ class _Run:
             slice_s=86_400 if speed is None else scenario.period.step_s,
         )
         self._wall_s = 0.0
+        # files are written while the plant goes on, one slice after the other
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._written: Future[None] | None = None
 
     def go(self) -> bool:
         """Let it happen; true if it was interrupted."""
@@ -266,18 +270,25 @@ class _Run:
             interrupted = True
         else:
             interrupted = False
+        self._writer.submit(self._trace.flush).result()
+        if self._written is not None:
+            self._written.result()
         self._wall_s = perf_counter() - self._started
         return interrupted
 
     def _record(self, now_ms: int) -> None:
         plant = self.plant
-        self._trace.write(plant.take_rows())
+        rows = plant.take_rows()
+        tapes = []
         if self._native is not None:
-            for k, zone in enumerate(self._native_zones):
-                self._tape.add(zone, self._native.drain_tape(k))
+            tapes += [(z, self._native.drain_tape(k)) for k, z in enumerate(self._native_zones)]
         for zone, parts in self._outside_tapes.items():
-            self._tape.add(zone, b"".join(parts))
+            tapes.append((zone, b"".join(parts)))
             parts.clear()
+        before = self._written
+        self._written = self._writer.submit(self._write, rows, tapes)
+        if before is not None:
+            before.result()  # no more than two slices in memory; an error of the disk ends the run
         for zone, depths, theta in plant.profile():
             self._profiles.append((now_ms, zone, depths, theta.copy()))
         wall_s = max(perf_counter() - self._started, 1e-9)
@@ -286,8 +297,14 @@ class _Run:
             now_ms, done_ms / (plant.end_ms - plant.start_ms), done_ms / 1000.0 / wall_s, ""
         )
 
+    def _write(self, rows: FloatArray, tapes: list[tuple[int, bytes]]) -> None:
+        self._trace.write(rows)
+        for zone, records in tapes:
+            self._tape.add(zone, records)
+
     def close(self) -> None:
         """Close files and nodes."""
+        self._writer.shutdown()
         self._trace.close()
         self._tape.close()
         self.plant.close()

@@ -74,6 +74,8 @@ ROW: Final = np.dtype([(name, "<" + kind) for name, (kind, _, _) in COLUMNS.item
 CHUNK_ROWS: Final = 1 << 16
 """Rows are gathered up to this number: a Parquet row group of one day would cost more than the
 day."""
+BLOCK_ROWS: Final = 1 << 12
+"""Rows are turned into columns in blocks of this size, which a core's cache holds."""
 
 
 class TraceWriter:
@@ -98,7 +100,15 @@ class TraceWriter:
                 for name, (kind, unit, text) in COLUMNS.items()
             ]
         )
-        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+        # measured: half the time and three quarters of the size of dictionaries
+        floats = [name for name, (kind, _, _) in COLUMNS.items() if kind == "f4"]
+        self._file = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression="zstd",
+            use_dictionary=[name for name in COLUMNS if name not in floats],
+            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        )
         self._hash = hashlib.sha256()
         self._waiting: list[npt.NDArray[np.float64]] = []
         self._waiting_rows = 0
@@ -117,10 +127,12 @@ class TraceWriter:
             return
         rows = np.concatenate(self._waiting)
         packed = np.empty(len(rows), ROW)
-        columns = []
-        for i, name in enumerate(COLUMNS):
-            packed[name] = rows[:, i]
-            columns.append(np.ascontiguousarray(packed[name]))
+        columns = [np.empty(len(rows), ROW[name]) for name in COLUMNS]
+        for first in range(0, len(rows), BLOCK_ROWS):
+            block = slice(first, first + BLOCK_ROWS)
+            for i, name in enumerate(COLUMNS):
+                columns[i][block] = rows[block, i]
+                packed[name][block] = columns[i][block]
         self._hash.update(packed.data)
         self._file.write_table(self._pa.table(columns, schema=self._schema))
         self.rows += len(rows)
