@@ -133,6 +133,7 @@ class Link:
         self._deviation_s = 0.0
         self._on_console = on_console
         self._decoder = Decoder()
+        self._frame = b""
         self._sequence = secrets.randbelow(1 << 16)
         self.quality = LinkQuality()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
@@ -169,6 +170,17 @@ class Link:
             )
         raise LinkError(f"{self.url}: answered {type(request).__name__} with {answer}")
 
+    def repeat(self) -> Message:
+        """Send the last request once more, as after a lost answer; the answer."""
+        answer = self._try(self._frame)
+        if answer is None:
+            raise LinkError(f"{self.url}: no answer to a repeated request")
+        return answer
+
+    def write_raw(self, data: bytes) -> None:
+        """Put bytes on the line that are no frame."""
+        self._line.write(b"\0" + data + b"\0")
+
     @property
     def last_console_line(self) -> str:
         """What the device printed last."""
@@ -180,7 +192,7 @@ class Link:
 
     def _exchange(self, request: Message) -> Message:
         self._sequence = (self._sequence + 1) & 0xFFFF
-        frame = encode_frame(request.TYPE, self._sequence, request.encode())
+        frame = self._frame = encode_frame(request.TYPE, self._sequence, request.encode())
         self.quality.requests += 1
         gone: LinkError | None = None
         for opening in range(OPENINGS):

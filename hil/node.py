@@ -63,7 +63,8 @@ class DeviceNode:
         self._config = config
         self._parameters = dict(parameters or {})
         self._lease_ms = lease_ms
-        self._leases_expired = 0
+        self.leases_expired = 0
+        """How often the device closed its outputs because no host was heard."""
         self._restarts: list[str] = []
         self._boot_id: int | None = None
         self._time_ms = 0
@@ -161,8 +162,8 @@ class DeviceNode:
         """What the link has seen, with who is at its other end."""
         device = self.device
         void = self.link.quality.void()
-        if self._leases_expired and void is None:
-            void = f"the device closed its outputs {self._leases_expired} times: no host was heard"
+        if self.leases_expired and void is None:
+            void = f"the device closed its outputs {self.leases_expired} times: no host was heard"
         return {
             "url": self.link.url,
             "engine": device.engine if device else "",
@@ -183,6 +184,12 @@ class DeviceNode:
         finally:
             self._closed = True
             self.link.close()
+
+    def set_lease(self, lease_ms: int) -> None:
+        """Let the device close its outputs after that long a silence; 0: never."""
+        self._lease_ms = lease_ms
+        if self.device is not None:
+            self.link.ask(self._configuration(), messages.Ack)
 
     # Sessions
 
@@ -295,7 +302,7 @@ class DeviceNode:
         tape = self._rest(answer.tape, answer.tape_bytes)
         if self._before:
             tape, self._before = self._before + tape, b""
-        self._leases_expired += bool(answer.flags & StepFlag.LEASE_EXPIRED)
+        self.leases_expired += bool(answer.flags & StepFlag.LEASE_EXPIRED)
         if answer.trap != TrapKind.NONE:
             return self._stopped(TrapKind(answer.trap), tape)
         publications, logs = outcome(tape)

@@ -9,28 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from twin.cli_nodes import nodes_app
+from twin.exit_codes import INTERRUPTED, Exit
+
 __all__ = ["Exit", "app", "main"]
-
-
-class Exit(IntEnum):
-    """Exit codes of `levada`."""
-
-    PASS = 0
-    EXPECTATION_FAILED = 1
-    BAD_INPUT = 2
-    INTERNAL = 3
-    NODE_OR_LINK = 4
-    NOTHING_RAN = 5
-
-
-INTERRUPTED = 130
-"""By Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="levada",
@@ -45,6 +32,7 @@ app = typer.Typer(
 )
 guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modules.")
 app.add_typer(guest_app, name="guest")
+app.add_typer(nodes_app)
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
@@ -108,6 +96,9 @@ def run(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write expectations as JUnit XML.")
     ] = None,
+    vcd: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write signals for GTKWave.")
+    ] = None,
     energy_file: Annotated[
         Path | None,
         typer.Option(
@@ -157,6 +148,11 @@ def run(
         from sim.junit import write_junit
 
         write_junit(junit, [result.summary])
+    if vcd is not None:
+        from hil.vcd import write_vcd
+        from sim.rundir import RunDir
+
+        write_vcd(RunDir(target), vcd)
     show.outcome(result.summary, target, quiet=quiet)
     if result.summary["steps"] == 0:
         raise typer.Exit(Exit.NOTHING_RAN)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from guest.module import ModuleInfo
+    from hil.diff import Diff
     from sim.compare import Comparison
     from sim.energy_file import EnergyFit
     from sim.replay import Replay
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "comparison",
+    "diff",
     "error",
     "examination",
     "fit",
     "internal",
     "module",
+    "node_progress",
     "outcome",
     "progress",
     "replay",
@@ -107,6 +110,30 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(expectations) - len(failed)} passed, {len(failed)} failed")
+
+
+def node_progress(node: str) -> Progress:
+    """Says once that a node has begun, and notes."""
+    err.print(f"{node} ...")
+    return lambda _time_ms, _fraction, _speed, note: err.print(note) if note else None
+
+
+def diff(found: Diff) -> None:
+    """Nodes side by side: identical, or where each first differs from the first."""
+    reference = found.runs[0]
+    for run in found.runs:
+        out.print(
+            f"[bold]{run.node}[/]  {run.engine}  tape {run.summary['tape_digest'][:16]}  "
+            f"{run.summary['wall_s']:.1f} s"
+        )
+    if found.equal:
+        out.print(f"identical over {found.calls:,} calls", style="green")
+    for run in found.runs:
+        if run.difference is not None:
+            out.print(
+                Text(f"{run.node} does not do what {reference.node} does, zone {run.zone}:", "red")
+            )
+            out.print(Text(str(run.difference)))
 
 
 def void(summary: dict[str, Any]) -> bool:

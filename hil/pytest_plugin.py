@@ -1,0 +1,243 @@
+"""pytest plugin: the same test body on a simulated node, a virtual board, and a real one.
+
+    @pytest.mark.scenario("dry_spell.toml")
+    def test_survives_a_dry_spell(levada_run):
+        levada_run.check()
+        assert levada_run.summary["stress_days"] < 1
+
+    $ pytest --levada-node sim --levada-node virtual --levada-node serial:/dev/ttyUSB0
+
+Options begin with `--levada-` (and `--require-hil`), so they do not meet those of pytest-embedded.
+This module is imported by every pytest where levada is installed, so it imports nothing slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from guest.node import Node
+    from sim.rundir import RunDir
+
+__all__ = ["LevadaNode", "LevadaRun", "levada_node", "levada_run"]
+
+PHYSICAL: Final = ("serial:", "mqtt:", "mqtts:")
+WINDOW_MS: Final = 6 * 3_600_000
+"""So much of the trace before and after a failure is shown."""
+SHOWN: Final = ("counts", "pct", "why", "valve_commanded", "valve_open", "dr_mm", "raw_mm", "trap")
+LINK_FIGURES: Final = (
+    "requests",
+    "retries",
+    "crc_errors",
+    "resyncs",
+    "round_trip_p50_ms",
+    "round_trip_p99_ms",
+    "jitter_ms",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the plugin."""
+    group = parser.getgroup("levada", "irrigation guests in simulated fields and on devices")
+    group.addoption(
+        "--levada-node",
+        action="append",
+        metavar="NODE",
+        help="where guests run: sim (default), virtual, virtual:xtensa, serial:PORT?baud=N; "
+        "may be repeated, every test then runs on each",
+    )
+    group.addoption(
+        "--require-hil",
+        action="store_true",
+        help="a device that is not there fails a test instead of skipping it",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers of the plugin."""
+    config.addinivalue_line(
+        "markers", "scenario(path, **values): scenario of `levada_run`, with values changed"
+    )
+    config.addinivalue_line("markers", "hil: needs a physical node, and is skipped without one")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test with a node runs on each node asked for."""
+    if "levada_node" in metafunc.fixturenames:
+        nodes = metafunc.config.getoption("--levada-node") or ["sim"]
+        metafunc.parametrize("levada_node", nodes, indirect=True, ids=nodes)
+
+
+class LevadaNode:
+    """Where the guests of a test run."""
+
+    def __init__(self, url: str, request: pytest.FixtureRequest, stack: ExitStack) -> None:
+        self.url = url
+        """As given with `--levada-node`."""
+        self._request = request
+        self._stack = stack
+        self._number = 0
+
+    @property
+    def physical(self) -> bool:
+        """Whether it is hardware."""
+        return self.url.startswith(PHYSICAL)
+
+    def open(self, module: bytes, **settings: Any) -> Node:
+        """A node with that guest, closed after the test; settings as of `guest.host.WasmtimeNode`.
+
+        A device that is not there skips the test, or fails it with `--require-hil`.
+        """
+        from guest.host import WasmtimeNode
+        from hil.errors import LinkError
+        from hil.node import DeviceNode
+        from hil.nodes import open_link
+        from sim.node_url import parse_node
+
+        node: Node
+        url = parse_node(self.url)
+        if url.simulated:
+            node = WasmtimeNode(module, **settings)
+        else:
+            try:
+                link = open_link(url.kind, url.target, url.baud, self._stack)
+                node = DeviceNode(link, module, **settings)
+                node.birth()
+            except LinkError as error:
+                self._missing(error)
+        self._stack.callback(self._closed, node)
+        return node
+
+    def _closed(self, node: Node) -> None:
+        self._tell(node.quality())
+        node.close()
+
+    def run(self, scenario: Path | str, **values: object) -> LevadaRun:
+        """Run a scenario on this node; `values` change it, dots written as `__`."""
+        from hil.errors import LinkError
+        from hil.nodes import NodeMaker, node_overrides
+        from sim import runner
+        from sim import scenario as scenarios
+
+        path = Path(scenario)
+        if not path.is_absolute():
+            path = self._request.path.parent / path
+        overrides = [(key.replace("__", "."), str(value)) for key, value in values.items()]
+        overrides += node_overrides(path, [self.url])
+        document = scenarios.read(path, overrides)
+        runner.check(document)
+        out = self._request.getfixturevalue("tmp_path") / f"run{self._number}"
+        self._number += 1
+        with NodeMaker() as make_node:
+            try:
+                runner.run_scenario(document.scenario, out, make_node=make_node)
+            except LinkError as error:
+                self._missing(error)
+        found = LevadaRun(out, self._request.node)
+        for quality in (found.summary["link"] or {}).values():
+            self._tell(quality)
+        if reason := found.void:
+            pytest.fail(f"{self.url}: the run is void: {reason}", pytrace=False)
+        return found
+
+    def _missing(self, error: Exception) -> None:
+        """Skip, or fail if that is not wanted; a virtual board has no excuse."""
+        if self.physical and not self._request.config.getoption("--require-hil"):
+            pytest.skip(f"no device: {error}")
+        pytest.fail(str(error), pytrace=False)
+
+    def _tell(self, quality: dict[str, Any] | None) -> None:
+        """Figures of the link as properties of the test, for JUnit."""
+        properties = self._request.node.user_properties
+        properties.append(("levada_node", self.url))
+        if quality is not None:
+            properties += [(f"levada_link_{name}", quality[name]) for name in LINK_FIGURES]
+
+
+class LevadaRun:
+    """A scenario that has been run."""
+
+    def __init__(self, path: Path, item: pytest.Item) -> None:
+        from sim.rundir import RunDir
+
+        self.dir: RunDir = RunDir(path)
+        """Summary, trace and tape (`sim.rundir.RunDir`)."""
+        self._item = item
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return self.dir.summary
+
+    @property
+    def void(self) -> str | None:
+        """Why the run does not count, if its link was too bad."""
+        links = (self.summary["link"] or {}).values()
+        return next((link["void"] for link in links if link["void"]), None)
+
+    def check(self) -> None:
+        """Fail if an expectation of the scenario failed; the report shows the trace there."""
+        failed = [e for e in self.summary["expectations"] if not e["passed"]]
+        for e in failed:
+            if e["time_ms"] is not None:
+                self._item.add_report_section("call", f"levada: {e['name']}", self._window(e))
+        if failed:
+            lines = [f"{e['name']}: {e['detail']}" for e in failed]
+            pytest.fail("\n".join(lines), pytrace=False)
+
+    def check_golden(self, golden: Path | str, **tolerances: float) -> None:
+        """Fail if the run differs from an accepted one (`levada accept RUN GOLDEN`).
+
+        Tolerances are absolute, by signal of the trace, above those accepted with it.
+        """
+        from sim.accept import compare_golden
+
+        path = Path(golden)
+        if not path.is_absolute():
+            path = self._item.path.parent / path
+        text = compare_golden(self.dir, path, tolerances)
+        if text is not None:
+            pytest.fail(text, pytrace=False)
+
+    def _window(self, expectation: dict[str, Any]) -> str:
+        """The trace around a failure, as a table."""
+        import numpy as np
+
+        trace, time_ms = self.dir.trace, expectation["time_ms"]
+        zones = self.dir.zones
+        zone = zones.index(expectation["zone"]) if expectation["zone"] in zones else 0
+        near = (trace["zone"] == zone) & (
+            np.abs(trace["time_ms"].astype(np.int64) - time_ms) <= WINDOW_MS
+        )
+        lines = [f"zone {zones[zone]}", f"{'time':16}" + "".join(f"{n:>16}" for n in SHOWN)]
+        for row in np.flatnonzero(near):
+            moment = np.datetime64(int(trace["time_ms"][row]), "ms").astype(str)[:16]
+            cells = "".join(f"{trace[name][row]:16.6g}" for name in SHOWN)
+            lines.append(f"{moment:16}{cells}")
+        return "\n".join(lines)
+
+
+@pytest.fixture
+def levada_node(request: pytest.FixtureRequest) -> Iterator[LevadaNode]:
+    """A node of those asked for with `--levada-node`; everything it opened is closed at the end."""
+    node = LevadaNode(request.param, request, stack := ExitStack())
+    if request.node.get_closest_marker("hil") and not node.physical:
+        if request.config.getoption("--require-hil"):
+            pytest.fail(f"needs a physical node, has {node.url}", pytrace=False)
+        pytest.skip(f"needs a physical node, has {node.url}")
+    with stack:
+        yield node
+
+
+@pytest.fixture
+def levada_run(levada_node: LevadaNode, request: pytest.FixtureRequest) -> LevadaRun:
+    """The scenario of the marker `scenario`, run on the node."""
+    marker = request.node.get_closest_marker("scenario")
+    if marker is None or len(marker.args) != 1:
+        pytest.fail('levada_run needs @pytest.mark.scenario("FILE.toml")', pytrace=False)
+    return levada_node.run(marker.args[0], **marker.kwargs)

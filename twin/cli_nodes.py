@@ -1,0 +1,205 @@
+"""Commands of `levada` about nodes and devices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twin.exit_codes import Exit
+
+if TYPE_CHECKING:
+    from hil.selftest import Check
+
+__all__ = ["nodes_app"]
+
+nodes_app = typer.Typer()
+
+BAUD = 921_600
+NodeOption = Annotated[
+    str,
+    typer.Option("--node", metavar="NODE", help="virtual:ENGINE, serial:PORT?baud=N, ..."),
+]
+PortArgument = Annotated[
+    str, typer.Argument(metavar="PORT", help="/dev/ttyUSB0, socket://HOST:PORT, rfc2217://...")
+]
+BaudOption = Annotated[int, typer.Option(help="Bits a second.")]
+
+
+@nodes_app.command()
+def diff(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")],
+    node: Annotated[
+        list[str],
+        typer.Option(metavar="NODE", help="At least twice; the first is what the others must do."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="A run directory a node goes here.")
+    ] = Path("runs/diff"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
+    ] = None,
+) -> None:
+    """Run a scenario on several nodes: identical, or the first host call that differs."""
+    from hil.diff import diff_nodes
+    from twin import show
+
+    if len(node) < 2:
+        raise typer.BadParameter("give at least two nodes", param_hint="--node")
+    overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
+    found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
+    show.diff(found)
+    if any(show.void(run.summary) for run in found.runs):
+        raise typer.Exit(Exit.NODE_OR_LINK)
+    raise typer.Exit(Exit.PASS if found.equal else Exit.EXPECTATION_FAILED)
+
+
+@nodes_app.command()
+def accept(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")],
+    golden: Annotated[Path, typer.Argument(metavar="GOLDEN", help="Directory of golden run.")],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Keep a run as the golden one, which later runs are held to."""
+    from sim.accept import accept as accept_run
+    from sim.rundir import RunDir
+    from twin import show
+
+    try:
+        given = {k: float(v) for k, _, v in (t.partition("=") for t in tolerance or [])}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--tolerance") from None
+    before = accept_run(RunDir(run), golden, given)
+    if before is not None:
+        show.comparison(before)
+    typer.echo(f"accepted {run} as {golden}")
+
+
+@nodes_app.command()
+def devices(
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Open the ports of boards, which resets them, and greet.")
+    ] = False,
+    baud: BaudOption = BAUD,
+) -> None:
+    """Serial ports of this computer, and which of them look like an ESP32."""
+    from hil.ports import find_ports
+
+    found = find_ports(ask=ask, baud=baud)
+    for port in found:
+        who = port.bridge or port.description
+        if port.birth is not None:
+            who += f": {port.birth.engine}, {port.birth.firmware}, boot {port.birth.boot_id}"
+        elif port.trouble:
+            who += f": {port.trouble}"
+        typer.echo(f"serial:{port.device}  {who}")
+    if not found:
+        typer.echo("no serial port found", err=True)
+        raise typer.Exit(Exit.NOTHING_RAN)
+
+
+@nodes_app.command()
+def device(
+    engine: Annotated[
+        str, typer.Option(metavar="ENGINE", help="wasm3, wasmtime, native, xtensa, aarch64, wamr.")
+    ] = "wasm3",
+    tcp: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="Listen on this port of this computer; 0: any."),
+    ] = None,
+    flash: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keeps guest and parameters.")
+    ] = None,
+    pins: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Gets a line for every change of a pin.")
+    ] = None,
+) -> None:
+    """Start a virtual board, to connect anything to; Ctrl-C ends it."""
+    from hil.virtual import VirtualDevice
+
+    with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
+        typer.echo(f"serial:{found.url}")
+        try:
+            code = found.process.wait()
+        except KeyboardInterrupt:
+            return
+    if code:
+        raise typer.Exit(Exit.NODE_OR_LINK)
+
+
+@nodes_app.command()
+def monitor(
+    port: PortArgument,
+    baud: BaudOption = BAUD,
+    seconds: Annotated[float | None, typer.Option(help="End after so long.")] = None,
+) -> None:
+    """Show what a device says: its console, its frames, and what is damaged."""
+    from hil.monitor import watch
+    from hil.port import Port
+
+    line = Port(port, baud=baud)
+    try:
+        for text in watch(line, seconds=seconds):
+            typer.echo(text)
+    except KeyboardInterrupt:
+        pass  # how a monitor is ended
+    finally:
+        line.close()
+
+
+@nodes_app.command()
+def flash(
+    port: PortArgument,
+    build: Annotated[
+        Path | None,
+        typer.Option("--build", metavar="DIR", help="Build directory of the ESP-IDF project."),
+    ] = None,
+    guest: Annotated[
+        Path | None, typer.Option("--guest", metavar="FILE", help="Guest module for a slot.")
+    ] = None,
+    slot: Annotated[int, typer.Option(min=0, max=1, help="Guest slot.")] = 0,
+    chip: Annotated[str, typer.Option(help="As esptool names it.")] = "auto",
+    baud: Annotated[int, typer.Option(help="Bits a second while flashing.")] = 460_800,
+) -> None:
+    """Write firmware, a guest, or both to an ESP32 with esptool (extra `flash`)."""
+    from hil.flash import flash as flash_board
+
+    module = None
+    if guest is not None:
+        try:
+            module = guest.read_bytes()
+        except OSError as error:
+            raise typer.BadParameter(f"{guest}: {error.strerror}") from None
+    flash_board(port, build=build, guest=module, slot=slot, chip=chip, baud=baud)
+
+
+@nodes_app.command()
+def selftest(
+    node: NodeOption = "virtual",
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Result, to be sent to us.")
+    ] = Path("selftest.json"),
+    steps: Annotated[int, typer.Option(min=1, help="Guest steps to compare.")] = 1000,
+) -> None:
+    """Try everything a device must do, beside the simulated node: first thing with a new board."""
+    from hil.selftest import default_guest
+    from hil.selftest import selftest as try_device
+
+    def tell(check: Check) -> None:
+        typer.echo(f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.detail}")
+
+    try:
+        result = try_device(node, default_guest(), steps=steps, tell=tell)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--node") from None
+    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    typer.echo(f"{out} written")
+    raise typer.Exit(Exit.PASS if result["passed"] else Exit.NODE_OR_LINK)
