@@ -97,15 +97,40 @@ def _cm(h1: float, h2: float, h3_high: float, h3_low: float, h4: float) -> Fedde
     )
 
 
+def _vegetable(h3_high: float, h3_low: float) -> Feddes:
+    """h3 [cm] of Taylor and Ashcroft; the other thresholds are those of grass."""
+    return _cm(-10, -25, h3_high, h3_low, -8000)
+
+
 FEDDES = {
+    # Wesseling, Elbers, Kabat and van den Broek (1991), as in the data base of HYDRUS-1D (Simunek
+    # et al. 2013, manual of version 4.17)
     "grass": _cm(-10, -25, -200, -800, -8000),
     "maize": _cm(-15, -30, -325, -600, -8000),
     "potato": _cm(-10, -25, -320, -600, -16000),
     "sugar beet": _cm(-10, -25, -320, -600, -16000),
     "wheat": _cm(0, -1, -500, -900, -16000),
+    "wheat winter": _cm(0, -1, -500, -900, -16000),
+    # Taylor and Ashcroft (1972), as in the SWAP manual, Table G.1
+    "alfalfa": _vegetable(-1500, -1500),
+    "almond": _vegetable(-500, -800),
+    "apple": _vegetable(-500, -800),
+    "barley": _vegetable(-400, -500),
+    "bean green": _vegetable(-750, -2000),
+    "broccoli": _vegetable(-450, -550),
+    "cabbage": _vegetable(-600, -700),
+    "carrot": _vegetable(-550, -650),
+    "citrus": _vegetable(-200, -1000),
+    "grape table": _vegetable(-400, -500),
+    "grape wine": _vegetable(-400, -500),
+    "lettuce": _vegetable(-400, -600),
+    "maize sweet": _vegetable(-500, -1000),
+    "melon": _vegetable(-350, -450),
+    "onion": _vegetable(-550, -650),
+    "pea": _vegetable(-300, -500),
+    "tomato": _vegetable(-800, -1500),
 }
-"""Thresholds by crop.  Wesseling, Elbers, Kabat and van den Broek (1991), as in the data base of
-HYDRUS-1D (Simunek et al. 2013, manual of version 4.17): cm there, metres here."""
+"""Thresholds by crop, named as in `sim.crop_table`: cm in the sources, metres here."""
 
 
 def root_shares(relative_depth: FloatArray) -> FloatArray:

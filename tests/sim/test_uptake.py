@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.crop_table import TABLE
 from sim.uptake import FEDDES, Feddes, root_shares
 
 MAIZE = FEDDES["maize"]
@@ -48,3 +49,7 @@ def test_thresholds_out_of_order_are_refused() -> None:
             optimal_dry_low_m=-3.0,
             wilting_m=-80.0,
         )
+
+
+def test_every_crop_with_thresholds_is_one_of_the_crop_table_or_grass() -> None:
+    assert set(FEDDES) - {"grass"} <= set(TABLE)
