@@ -65,6 +65,14 @@ class WallClock(Environment):
             )
         super().step()
 
+    def pace(self, factor: float) -> None:
+        """Go on at another speed from now."""
+        if not factor > 0:
+            raise ValueError(f"factor = {factor}: must be positive")
+        self.factor = factor
+        self._origin_s = self.now
+        self._wall_s = monotonic()
+
 
 def parse_speed(text: str) -> float | None:
     """Simulated seconds a second from `max` (None), `1x` or `60x`; ValueError otherwise."""

@@ -8,14 +8,17 @@ TwinError
 │   └── StoreVersionError   its schema is newer than this program
 ├── BrokerError             the broker cannot be started or reached
 │   └── ClientIdTakenError  somebody else uses our client id
-└── PayloadError            a message outside the contract
-    └── MappingError        a mapping of foreign payloads is wrong
+├── PayloadError            a message outside the contract
+│   └── MappingError        a mapping of foreign payloads is wrong
+├── CalibrationError        a parameter or its value is wrong, or was not taken
+└── TwinMismatchError       a device runs another guest than its twin
 """
 
 from __future__ import annotations
 
 __all__ = [
     "BrokerError",
+    "CalibrationError",
     "ClientIdTakenError",
     "MappingError",
     "PayloadError",
@@ -25,6 +28,7 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreVersionError",
     "TwinError",
+    "TwinMismatchError",
 ]
 
 
@@ -66,3 +70,11 @@ class PayloadError(TwinError):
 
 class MappingError(PayloadError):
     """A mapping of foreign payloads is wrong, or does not fit the payload."""
+
+
+class CalibrationError(TwinError):
+    """A parameter or its value is wrong, or the guest did not take it."""
+
+
+class TwinMismatchError(TwinError):
+    """A device runs another guest than its twin; names both."""

@@ -1,0 +1,109 @@
+"""From rows of a plant and steps of a guest to values for the store and the eye."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+
+from guest.abi import DEFAULT_PINS
+from sim.decisions import Decision
+from sim.probe import Probe, calibration
+from sim.trace import INDEX
+from twin.watch import Seen
+
+__all__ = ["Curve", "by_zone", "curve", "decision", "numbers", "signals", "theta"]
+
+Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Counts, rising, and the water content [m3/m3] at each."""
+
+FloatArray = npt.NDArray[np.float64]
+_STEPS = 1001
+
+
+def curve(probe: Probe) -> Curve | None:
+    """Water content by counts; None for a tensiometer, which does not tell it.
+
+    The calibration of the probe, from dry soil to twice its wet point, turned round.
+    """
+    if probe.kind == "tensiometer":
+        return None
+    a0, a1, a2, a3 = calibration(probe)
+    water = np.linspace(0.0, 2.0 * probe.theta_wet, _STEPS)
+    counts = a0 + water * (a1 + water * (a2 + water * a3))
+    rising = np.argsort(counts, kind="stable")
+    return counts[rising], water[rising]
+
+
+def theta(known: Curve | None, counts: int | None) -> float | None:
+    """Water content that a reading tells; None for an error code or an unknown probe."""
+    if known is None or counts is None or not 0 <= counts < 4095:
+        return None
+    return float(np.interp(counts, *known))
+
+
+def by_zone(rows: FloatArray, zones: int) -> list[FloatArray]:
+    """Rows of a plant, split by zone."""
+    owner = rows[:, INDEX["zone"]]
+    return [rows[owner == i] for i in range(zones)]
+
+
+def signals(row: FloatArray, names: Sequence[str], known: Curve | None) -> dict[str, float]:
+    """Those values of a row that are known, with `theta` from the counts and `valve`."""
+    found = {name: float(row[INDEX[name]]) for name in names}
+    found["valve"] = float(row[INDEX["valve_commanded"]])
+    water = theta(known, int(found["counts"]))
+    if water is not None:
+        found["theta"] = water
+    return {name: value for name, value in found.items() if isfinite(value)}
+
+
+def numbers(message: str) -> dict[str, float]:
+    """Numbers at the top level of a JSON object; none if the message is something else."""
+    try:
+        data = json.loads(message)
+    except ValueError:
+        return {}
+    if not isinstance(data, Mapping):
+        return {}
+    return {
+        str(key): float(value)
+        for key, value in data.items()
+        if isinstance(value, int | float) and isfinite(value)
+    }
+
+
+def decision(zone: int, time_ms: int, seen: Seen) -> Decision | None:
+    """What the guest said it decided in a step; None: nothing."""
+    said: dict[str, float] = {}
+    message = ""
+    for _topic, text in seen.result.publications:
+        found = numbers(text)
+        if "irrigar" in found or "pct" in found:
+            said, message = found, text
+    if not said and not seen.result.trap:
+        return None
+
+    def integer(key: str) -> int | None:
+        return int(said[key]) if key in said else None
+
+    valve = seen.result.outputs.get(DEFAULT_PINS[0], 0)
+    return Decision(
+        time_ms=time_ms,
+        clock_ms=seen.time_ms,
+        zone=zone,
+        raw=integer("raw"),
+        pct=integer("pct"),
+        filt=integer("filt"),
+        on=integer("on"),
+        off=integer("off"),
+        flow=integer("flow"),
+        irrigar=int(said.get("irrigar", valve)),
+        why=integer("why"),
+        trap=int(seen.result.trap),
+        changed=False,
+        message=message,
+    )

@@ -1,0 +1,837 @@
+"""The twin of a field: every physical node beside its simulated one, live.
+
+    with Store(path) as store, NodeMaker(speed=600) as make_node:
+        twin = Twin(scenario, store, make_node=make_node, speed=600)
+        twin.run()
+
+Two plants go on under one clock.  The *physical* one feeds the devices and suffers the scenario's
+faults; the *twin's* has none, and its guests, the same bytes, run here in Wasmtime.  A third guest,
+the mirror, is fed what the device read (`twin.cause` says why).  What is seen goes into the store
+and, as one immutable `View`, to whoever looks.
+
+Everything happens in the thread that calls `run`; other threads hand in calibrations, which take
+effect between two steps.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
+from math import sqrt
+from secrets import randbelow, token_hex
+from threading import Event as Flag
+from time import sleep
+from typing import Any, Final
+
+import numpy as np
+from simpy import Event
+
+from guest.abi import Call, TrapKind
+from guest.errors import GuestError
+from guest.host import WasmtimeNode
+from guest.limits import PROFILES
+from guest.module import inspect
+from guest.node import Birth, Node, StepResult
+from guest.tape import iter_records
+from hil.errors import HilError
+from sim import runner
+from sim.clock import WallClock
+from sim.decisions import sentence, title
+from sim.faults import timeline
+from sim.field import Field
+from sim.loop import Z
+from sim.plant import Plant
+from sim.probe import Probe
+from sim.scenario import ZoneConfig, dump, expand
+from sim.scenario_model import Scenario
+from sim.soil import Observed
+from sim.trace import INDEX
+from twin import signals as values_of
+from twin.alerts import Active, Alerts, Change
+from twin.cause import CODES, Cause, Comparison, Verdict, valve
+from twin.errors import CalibrationError
+from twin.parameters import checked, same_guest
+from twin.store import Store
+from twin.store_rows import UNITS as SIGNAL_UNITS
+from twin.store_rows import Event as StoreEvent
+from twin.store_rows import Item, Points, Row
+from twin.store_rows import Seen as Present
+from twin.watch import Seen, Watched
+
+__all__ = ["UNITS", "Twin", "View", "ZoneView"]
+
+FULL_SPEED: Final = 1e9
+"""Simulated seconds a second: as fast as it goes."""
+ATTENTION_S: Final = 0.2
+"""Wall-clock time between two looks at what other threads want."""
+LOG_LINES: Final = 200
+PROFILE_MS: Final = 3_600_000
+"""Between two profiles of the soil."""
+DAY_MS: Final = 86_400_000
+CALIBRATION_WAIT_S: Final = 30.0
+
+UNITS: Final[dict[str, str]] = {
+    "counts": "counts",
+    "theta": "m3/m3",
+    "temp_c": "degC",
+    "battery_mv": "mV",
+    "valve": "",
+    "valve_open": "",
+    "flow_l": "L",
+    "energy_j": "J",
+    "theta_root": "m3/m3",
+    "theta_fc_root": "m3/m3",
+    "theta_stress_root": "m3/m3",
+    "dr_mm": "mm",
+    "raw_mm": "mm",
+    "ks": "",
+    "rain_mm": "mm",
+    "irrigation_mm": "mm",
+    "et_mm": "mm",
+    "et0_mm": "mm",
+    "residual": "m3/m3",
+    "cause": "",
+}
+"""Signals that the twin stores, beside profiles (`theta@0.15`), with their units."""
+
+OF_DEVICE: Final = ("counts", "temp_c", "battery_mv", "valve_open", "flow_l", "energy_j")
+OF_TWIN: Final = (
+    *OF_DEVICE,
+    "theta_root",
+    "theta_fc_root",
+    "theta_stress_root",
+    "dr_mm",
+    "raw_mm",
+    "ks",
+    "rain_mm",
+    "irrigation_mm",
+    "et0_mm",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZoneView:
+    """What is to be seen of a zone now."""
+
+    name: str
+    node: str
+    area_m2: float
+    birth: Birth
+    running: bool
+    """Whether the guest on the device runs; False: it was stopped."""
+    lost: str
+    """Why the device does not answer."""
+    time_ms: int
+    """Of the last step."""
+    theta: float | None
+    theta_twin: float | None
+    residual: float | None
+    band: float
+    """Difference that noise alone explains [m3/m3]."""
+    counts: int | None
+    pct: int | None
+    decision: str
+    valve: int
+    valve_twin: int
+    flowed: bool
+    """Whether the flow meter saw water in the last step."""
+    water_today_l: float
+    water_l: float
+    dr_mm: float
+    raw_mm: float
+    stress_h: float | None
+    verdict: Verdict
+    alerts: tuple[Active, ...]
+    parameters: Mapping[str, int]
+    link: Mapping[str, Any] | None
+    battery_mv: int
+    energy_j: float
+    logs: tuple[str, ...]
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What is to be seen of the field now; immutable, so that any thread may look."""
+
+    scenario: str
+    title: str
+    mode: str
+    speed: float
+    now_ms: int
+    start_ms: int
+    end_ms: int
+    ended: bool
+    late_s: float
+    zones: tuple[ZoneView, ...] = ()
+
+
+@dataclass(slots=True)
+class _Zone:
+    """What the twin keeps of one zone."""
+
+    config: ZoneConfig
+    mirror: WasmtimeNode
+    birth: Birth
+    comparison: Comparison
+    parameters: dict[str, int]
+    curve: values_of.Curve | None
+    """Counts, rising, and the water content for them; None: the probe does not tell it."""
+    band: float
+    verdict: Verdict
+    device: deque[tuple[int, Seen, StepResult]] = field(default_factory=deque)
+    """Runs not judged yet: true time, what was seen, what the mirror did."""
+    twin: deque[tuple[int, Seen]] = field(default_factory=deque)
+    last_twin: Seen | None = None
+    last: Seen | None = None
+    numbers: Any = field(default_factory=lambda: count(1))
+    heard_ms: int = 0
+    decided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    decision: str = ""
+    pct: int | None = None
+    dry_since_ms: int | None = None
+    """Commanded open without flow: since when, virtual time."""
+    unasked_l: float = 0.0
+    still_since_ms: int | None = None
+    steps: int = 0
+    water_l: float = 0.0
+    day: int = 0
+    water_today_l: float = 0.0
+    energy_j: float = 0.0
+    used_mm: deque[tuple[int, float]] = field(default_factory=deque)
+    """Transpiration and evaporation of the last day, by row."""
+    flowed: bool = False
+    logs: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A calibration that another thread wants."""
+
+    request: str
+    zone: int
+    values: dict[str, int]
+    who: str
+    expires_s: float | None
+    done: Future[dict[str, int]]
+
+
+class Twin:
+    """A field and its twin.
+
+    `make_node` makes the nodes that are not simulated; `publish` is given every alert.
+    Time up to `skip_to_ms` is passed at full speed, then `speed` holds (None: full speed all the
+    way).  Raises what the nodes raise, TwinMismatchError if a device runs another guest.
+    """
+
+    mode = "hil"
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        store: Store,
+        *,
+        make_node: runner.NodeMaker | None = None,
+        speed: float | None = 600.0,
+        skip_to_ms: int | None = None,
+        publish: Callable[[str, Change], None] = lambda _zone, _change: None,
+    ) -> None:
+        self.scenario = scenario
+        self.store = store
+        self.info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+        self.weather = runner.read_weather(scenario)
+        self._module = runner.read_guest(scenario)
+        self._speed = speed or FULL_SPEED
+        self._skip_to_ms = skip_to_ms or 0
+        self._publish = publish
+        self._wishes: queue.Queue[_Wish] = queue.Queue(1000)
+        self._stop = Flag()
+        self._lost_points = 0
+        self._session = randbelow(1 << 31)
+        """Stands for a boot of the devices: rows are numbered here, from one for every session."""
+        zones = expand(scenario)
+        self.names = [zone.name for zone in zones]
+        self.alerts = Alerts(scenario.alert, zones)
+        self._nodes: list[Node] = []
+        try:
+            self._zones = [self._zone(zone, make_node) for zone in zones]
+            self._build(zones)
+        except BaseException:
+            self.close()
+            raise
+        self.view = self._look(self.plant.start_ms, ended=False)
+
+    # Building
+
+    def _zone(self, config: ZoneConfig, make_node: runner.NodeMaker | None) -> _Zone:
+        settings = runner.node_settings(config, self._module, self.info, self.scenario)
+        if config.node.simulated:
+            device: Node = self._simulated(settings)
+        else:
+            if make_node is None:
+                raise ValueError(f"zone {config.name}: node {config.node} needs `make_node`")
+            device = make_node(settings)
+        self._nodes.append(device)
+        birth = device.birth()
+        same_guest(config.name, birth, self.info)
+        probe = Probe(**dict(config.probe))
+        curve = values_of.curve(probe)
+        slope = 0.0
+        if curve is not None:
+            slope = float(np.ptp(curve[1]) / max(np.ptp(curve[0]), 1))
+        # two readings of noise s differ by less than 3 sqrt(2) s in 997 of 1000 cases
+        tolerance = max(3 * sqrt(2) * probe.noise_counts, 2.0 ** (12 - probe.adc_bits))
+        names = {p.id: p.name for p in self.info.parameters}
+        parameters = {p.name: p.default for p in self.info.parameters}
+        parameters |= {names[key]: value for key, value in settings.parameters.items()}
+        mirror = self._simulated(settings)
+        self._nodes.append(mirror)
+        return _Zone(
+            config=config,
+            mirror=mirror,
+            birth=birth,
+            comparison=Comparison(tolerance),
+            parameters=parameters,
+            curve=curve,
+            band=tolerance * slope,
+            verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet."),
+        )
+
+    def _simulated(self, settings: runner.NodeSettings) -> WasmtimeNode:
+        guest = settings.scenario.guest
+        return WasmtimeNode(
+            settings.module,
+            name=settings.zone.name,
+            budget=guest.limits(),
+            profile=PROFILES[guest.profile],
+            config=settings.config,
+            parameters=settings.parameters,
+        )
+
+    def _build(self, zones: list[ZoneConfig]) -> None:
+        scenario = self.scenario
+        devices = [self._nodes[2 * i] for i in range(len(zones))]
+        self._devices = {
+            i: Watched(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
+            for i, device in enumerate(devices)
+        }
+        twins: dict[int, Watched] = {}
+        for i, zone in enumerate(zones):
+            settings = runner.node_settings(zone, self._module, self.info, scenario)
+            node = self._simulated(settings)
+            self._nodes.append(node)
+            twins[i] = Watched(node, lambda seen, i=i: self._twin_ran(i, seen))  # type: ignore[misc]
+        self._twins = twins
+        self.plant = Plant(scenario, zones, self.weather, None, [], self._devices)
+        self.twin_plant = Plant(scenario, zones, self.weather, None, [], twins)
+        pace = FULL_SPEED if self._skip_to_ms > scenario.period.start_ms else self._speed
+        self._clock = WallClock(factor=pace, tolerance_s=1.0)
+        slice_s = scenario.period.trace_s
+        self._physical = Field(
+            self._clock,
+            self.plant,
+            faults=timeline(scenario, zones),
+            recorder=lambda _now: None,
+            slice_s=slice_s,
+        )
+        self._virtual = Field(
+            self._clock, self.twin_plant, faults=(), recorder=self._record, slice_s=slice_s
+        )
+        self._clock.process(self._serve())
+        self._profile_ms = 0
+        for zone_state in self._zones:
+            zone_state.heard_ms = scenario.period.start_ms
+
+    # Running
+
+    def run(self) -> None:
+        """Let it happen until the end of the period, or until `stop`."""
+        run = self.store.begin_run(
+            self.scenario.name,
+            self.mode,  # type: ignore[arg-type]
+            guest_sha256=self.info.sha256,
+            scenario=dump(self.scenario),
+            detail={"zones": self.names, "speed": self._speed},
+        )
+        for name, zone in zip(self.names, self._zones, strict=True):
+            birth = asdict(zone.birth) | {"node": _node_text(zone.config)}
+            self._put(Present(node=name, online=True, time_ms=self.now_ms, birth=birth))
+        try:
+            for plant in (self.plant, self.twin_plant):
+                plant.advance_to(plant.start_ms)  # goes nowhere, but compiles, or loads, all of it
+            self._clock.pace(self._clock.factor)
+            self._virtual.run()
+        except _Stopped:
+            pass
+        finally:
+            self.view = self._look(self.now_ms, ended=True)
+            self._refuse_wishes()
+            self.store.flush(10.0)
+            self.store.end_run(run)
+
+    @property
+    def now_ms(self) -> int:
+        """Present virtual time [ms since 1970]."""
+        return self._virtual.now_ms
+
+    def stop(self) -> None:
+        """End `run` soon; from any thread."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Close nodes and plants; valves are closed."""
+        for plant in (getattr(self, "plant", None), getattr(self, "twin_plant", None)):
+            if plant is not None:
+                plant.close()
+        for node in self._nodes:
+            node.close()
+        self._nodes.clear()
+
+    def _serve(self) -> Generator[Event, Any, None]:
+        """Attend to other threads, between the steps.
+
+        Steps fall on whole seconds, so half a second past them device, mirror and twin have all
+        made the same ones.
+        """
+        yield self._clock.timeout(0.5)
+        expiries: list[tuple[float, int, dict[str, int]]] = []
+        while True:
+            if self._stop.is_set():
+                raise _Stopped
+            while not self._wishes.empty():
+                wish = self._wishes.get_nowait()
+                before = self._grant(wish)
+                if before and wish.expires_s is not None:
+                    expiries.append((self._clock.now + wish.expires_s, wish.zone, before))
+            for expiry in [e for e in expiries if e[0] <= self._clock.now]:
+                expiries.remove(expiry)
+                self._expire(expiry[1], expiry[2])
+            if self._skip_to_ms and self.now_ms >= self._skip_to_ms:
+                self._skip_to_ms = 0
+                self._clock.pace(self._speed)
+            pause_s = max(1, round(ATTENTION_S * min(self._clock.factor, 3000.0)))
+            yield self._clock.timeout(pause_s)
+
+    # Calibration
+
+    def calibrate(
+        self,
+        zone: str,
+        values: Mapping[str, int],
+        *,
+        who: str,
+        expires_s: float | None = None,
+    ) -> Future[dict[str, int]]:
+        """Change parameters of a zone's guest by name, all or none; from any thread.
+
+        The future holds the values read back from the device.  `expires_s` is virtual time after
+        which the values before come back.  Raises CalibrationError if a name or value is wrong.
+        """
+        changes = self.checked(zone, values)
+        request = token_hex(8)
+        done: Future[dict[str, int]] = Future()
+        i = self.names.index(zone)
+        before = self._zones[i].parameters
+        self.store.request_calibration(
+            zone,
+            request,
+            {name: (before.get(name), value) for name, value in changes.items()},
+            who=who,
+            expires_ms=None if expires_s is None else round(self.now_ms + expires_s * 1000),
+        )
+        try:
+            self._wishes.put_nowait(_Wish(request, i, changes, who, expires_s, done))
+        except queue.Full:
+            self.store.settle_calibration(request, state="refused", reason="too many at once")
+            raise CalibrationError("too many calibrations at once: try again") from None
+        if self.view.ended:
+            self._refuse_wishes()
+        return done
+
+    def checked(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        """`values` with their full names, of the right type and range; else CalibrationError."""
+        if zone not in self.names:
+            raise CalibrationError(f"zone `{zone}`: known are {', '.join(self.names)}")
+        if not values:
+            raise CalibrationError("nothing to change")
+        return checked(self.info, values)
+
+    def _grant(self, wish: _Wish) -> dict[str, int] | None:
+        """Change the parameters of device, mirror and twin; what they were before."""
+        if not wish.done.set_running_or_notify_cancel():
+            self.store.settle_calibration(wish.request, state="refused", reason="withdrawn")
+            return None
+        zone = self._zones[wish.zone]
+        ids = {p.name: p.id for p in self.info.parameters}
+        by_id = {ids[name]: value for name, value in wish.values.items()}
+        names = {number: name for name, number in ids.items()}
+        try:
+            found = self._devices[wish.zone].calibrate(by_id)
+            read_back = {names[number]: value for number, value in found.items()}
+            if read_back != wish.values:
+                raise CalibrationError(f"read back {read_back} instead of {wish.values}")
+            zone.mirror.calibrate(by_id)
+            self._twins[wish.zone].calibrate(by_id)
+        except (HilError, GuestError, CalibrationError) as error:
+            self.store.settle_calibration(wish.request, state="refused", reason=str(error))
+            wish.done.set_exception(CalibrationError(str(error)))
+            return None
+        before = {name: zone.parameters[name] for name in wish.values}
+        zone.parameters = zone.parameters | read_back
+        self.store.settle_calibration(wish.request, state="in force", values=read_back)
+        changed = ", ".join(f"{n} {before[n]} -> {v}" for n, v in read_back.items())
+        self._tell(wish.zone, "calibration", f"{wish.who}: {changed}", {"values": read_back})
+        self.view = self._look(self.now_ms, ended=False)
+        wish.done.set_result(read_back)
+        return before
+
+    def _expire(self, zone: int, before: dict[str, int]) -> None:
+        done: Future[dict[str, int]] = Future()
+        request = token_hex(8)
+        now = self._zones[zone].parameters
+        self.store.request_calibration(
+            self.names[zone],
+            request,
+            {name: (now[name], value) for name, value in before.items()},
+            who="expiry",
+        )
+        self._grant(_Wish(request, zone, before, "expiry", None, done))
+
+    def _refuse_wishes(self) -> None:
+        while True:
+            try:
+                wish = self._wishes.get_nowait()
+            except queue.Empty:
+                return
+            self.store.settle_calibration(wish.request, state="refused", reason="twin has ended")
+            if wish.done.set_running_or_notify_cancel():
+                wish.done.set_exception(CalibrationError("the twin has ended"))
+
+    # What nodes did
+
+    def _device_ran(self, i: int, seen: Seen) -> None:
+        zone = self._zones[i]
+        now_ms = int(self.plant.zones[i, Z.NOW_MS])
+        mirrored = StepResult(outputs={})
+        if not seen.lost:
+            if seen.readings is None:
+                mirrored = zone.mirror.boot(seen.time_ms)
+            else:
+                restarts = [r for r in iter_records(seen.result.tape) if r.call == Call.BOOT]
+                before = b"".join(zone.mirror.boot(r.values[0]).tape for r in restarts)
+                mirrored = zone.mirror.step(seen.time_ms, seen.readings, online=seen.online)
+                if before:
+                    mirrored = StepResult(outputs=mirrored.outputs, tape=before + mirrored.tape)
+        zone.device.append((now_ms, seen, mirrored))
+
+    def _twin_ran(self, i: int, seen: Seen) -> None:
+        self._zones[i].twin.append((int(self.twin_plant.zones[i, Z.NOW_MS]), seen))
+
+    def _record(self, now_ms: int) -> None:
+        """End of a slice: both plants have come to `now_ms`."""
+        of_device = values_of.by_zone(self.plant.take_rows(), len(self.names))
+        of_twin = values_of.by_zone(self.twin_plant.take_rows(), len(self.names))
+        for i, zone in enumerate(self._zones):
+            while zone.device and zone.device[0][0] < now_ms:
+                self._judge(i, zone, *zone.device.popleft())
+            self._store_rows(i, zone, of_device[i], of_twin[i])
+            self._alert(i, zone, now_ms)
+        if now_ms >= self._profile_ms:
+            self._profile_ms = now_ms + PROFILE_MS
+            for i, depths, theta in self.twin_plant.profile():
+                self._store_profile(i, now_ms, depths, theta)
+        self.view = self._look(now_ms, ended=False)
+
+    def _judge(self, i: int, zone: _Zone, now_ms: int, seen: Seen, mirrored: StepResult) -> None:
+        while zone.twin and zone.twin[0][0] <= now_ms:
+            _, zone.last_twin = zone.twin.popleft()
+            self._note_decision(i, zone, "twin", now_ms, zone.last_twin)
+        twin = zone.last_twin
+        if twin is not None and (twin.readings is None) != (seen.readings is None):
+            twin = None  # one of them has just started
+        pulses = seen.readings[3] if seen.readings is not None else 0
+        opened = valve(zone.last.result) if zone.last is not None else 0
+        zone.verdict = zone.comparison.judge(seen, mirrored, twin)
+        if zone.last is not None:
+            self._measure_flow(zone, now_ms, opened, pulses)
+        zone.flowed = pulses > 0
+        if zone.comparison.still_steps == 0 or zone.still_since_ms is None:
+            zone.still_since_ms = now_ms
+        zone.last = seen
+        zone.steps += 1
+        if seen.result.publications or (not seen.lost and seen.readings is None):
+            zone.heard_ms = now_ms
+        self._note_decision(i, zone, "device", now_ms, seen)
+        for line in seen.result.logs:
+            zone.logs.append(line)
+        self._store_telemetry(i, zone, now_ms, seen)
+
+    def _measure_flow(self, zone: _Zone, now_ms: int, opened: int, pulses: int) -> None:
+        litres = max(pulses, 0) / zone.config.valve.pulses_per_l
+        if opened and pulses == 0:
+            if zone.dry_since_ms is None:
+                zone.dry_since_ms = now_ms - self.scenario.period.step_s * 1000
+        elif pulses > 0:
+            zone.dry_since_ms = None
+        zone.unasked_l = zone.unasked_l + litres if zone.comparison.leaks else 0.0
+
+    def _note_decision(self, i: int, zone: _Zone, who: str, now_ms: int, seen: Seen) -> None:
+        decision = values_of.decision(i, now_ms, seen)
+        if decision is None:
+            return
+        if who == "device":
+            zone.pct = decision.pct
+            zone.decision = sentence(decision)
+        key = (decision.irrigar, decision.why, decision.trap)
+        if zone.decided.get(who) == key:
+            return
+        before = zone.decided.get(who)
+        changed = before is not None and before[0] != decision.irrigar
+        zone.decided[who] = key
+        said = sentence(replace(decision, changed=changed))
+        self._tell(
+            i,
+            "decision",
+            f"{title(decision)}. {said}",
+            {
+                "who": who,
+                "valve": decision.irrigar,
+                "why": decision.why,
+                "counts": decision.raw,
+                "pct": decision.pct,
+                "on": decision.on,
+                "off": decision.off,
+            },
+            time_ms=now_ms,
+        )
+
+    # Into the store
+
+    def _put(self, item: Item) -> None:
+        """Hand over; wait while the writer is only busy, give up while it is in trouble."""
+        while not self.store.submit(item):
+            if not self.store.health().ok or self._stop.is_set():
+                self._lost_points += 1
+                return
+            sleep(0.01)
+
+    def _tell(
+        self,
+        i: int,
+        kind: str,
+        text: str,
+        evidence: Mapping[str, Any],
+        *,
+        severity: str = "info",
+        time_ms: int | None = None,
+    ) -> None:
+        self._put(
+            StoreEvent(
+                kind=kind,
+                text=text,
+                time_ms=self.now_ms if time_ms is None else time_ms,
+                severity=severity,  # type: ignore[arg-type]
+                node=self.names[i],
+                evidence=evidence,
+            )
+        )
+
+    def _store_telemetry(self, i: int, zone: _Zone, now_ms: int, seen: Seen) -> None:
+        """What the device published, as if it had come over MQTT; nothing of it can be lost."""
+        for _topic, message in seen.result.publications:
+            number = next(zone.numbers)
+            signals = values_of.numbers(message)
+            self._put(
+                Row(
+                    node=self.names[i],
+                    boot=self._session,
+                    seq=number,
+                    oldest=number,
+                    received_ms=now_ms,
+                    device_ms=seen.time_ms,
+                    payload=message,
+                    signals={k: v for k, v in signals.items() if k in SIGNAL_UNITS},
+                )
+            )
+
+    def _store_rows(self, i: int, zone: _Zone, device: Any, twin: Any) -> None:
+        for mine, other in zip(device, twin, strict=False):
+            time_ms = int(mine[INDEX["time_ms"]])
+            day = time_ms // DAY_MS
+            if day != zone.day:
+                zone.day, zone.water_today_l = day, 0.0
+            litres = float(mine[INDEX["flow_l"]])
+            zone.water_l += litres
+            zone.water_today_l += litres
+            zone.energy_j += float(mine[INDEX["energy_j"]])
+            et_mm = float(other[INDEX["evaporation_mm"]] + other[INDEX["transpiration_mm"]])
+            zone.used_mm.append((time_ms, et_mm))
+            while zone.used_mm[0][0] <= time_ms - DAY_MS:
+                zone.used_mm.popleft()
+            signals = values_of.signals(mine, OF_DEVICE, zone.curve)
+            twins = values_of.signals(other, OF_TWIN, zone.curve) | {"et_mm": et_mm}
+            if "theta" in signals and "theta" in twins:
+                twins["residual"] = signals["theta"] - twins["theta"]
+            twins["cause"] = CODES[zone.verdict.cause]
+            for kind, values in (("raw", signals), ("twin", twins)):
+                self._put(
+                    Points(
+                        node=self.names[i],
+                        time_ms=time_ms,
+                        signals=values,
+                        kind=kind,  # type: ignore[arg-type]
+                        units=UNITS,
+                    )
+                )
+
+    def _store_profile(self, i: int, now_ms: int, depths: Any, theta: Any) -> None:
+        signals = {
+            f"theta@{depth:.3f}": float(value) for depth, value in zip(depths, theta, strict=True)
+        }
+        self._put(
+            Points(
+                node=self.names[i],
+                time_ms=now_ms,
+                signals=signals,
+                units=dict.fromkeys(signals, "m3/m3"),
+            )
+        )
+
+    # Alerts and view
+
+    def _alert(self, i: int, zone: _Zone, now_ms: int) -> None:
+        difference = self._residual(zone)
+        values: dict[str, float | None] = {
+            "residual": None if difference is None else abs(difference),
+            "different-calls": zone.comparison.different_calls,
+            "probe-stuck": self._still_h(zone, now_ms),
+            "no-flow": 0.0 if zone.dry_since_ms is None else (now_ms - zone.dry_since_ms) / 60e3,
+            "unasked-flow": zone.unasked_l,
+            "offline": (now_ms - zone.heard_ms) / 60e3,
+            "budget": self._budget(zone),
+            "stress-forecast": self._stress_h(i, zone),
+        }
+        verdict = zone.verdict
+        evidence = {"said": verdict.text, "parameters": zone.parameters, **verdict.evidence}
+        cause = verdict.cause.value if verdict.cause is not Cause.NONE else ""
+        for change in self.alerts.update(i, now_ms, values, cause=cause, evidence=evidence):
+            self._tell(
+                i,
+                "alert",
+                change.text,
+                change.evidence,
+                severity=change.severity,
+                time_ms=now_ms,
+            )
+            self._publish(self.names[i], change)
+
+    @staticmethod
+    def _residual(zone: _Zone) -> float | None:
+        last, twin = zone.last, zone.last_twin
+        if last is None or twin is None or last.readings is None or twin.readings is None:
+            return None
+        mine = values_of.theta(zone.curve, last.readings[0])
+        other = values_of.theta(zone.curve, twin.readings[0])
+        return None if mine is None or other is None else mine - other
+
+    @staticmethod
+    def _still_h(zone: _Zone, now_ms: int) -> float:
+        moved = zone.comparison.still_twin_counts > zone.comparison.tolerance_counts
+        if not moved or zone.still_since_ms is None:
+            return 0.0
+        return (now_ms - zone.still_since_ms) / 3.6e6
+
+    def _budget(self, zone: _Zone) -> float:
+        last = zone.last
+        if last is None:
+            return 0.0
+        if last.result.trap in _BUDGET_TRAPS:
+            return 100.0
+        return 100.0 * last.result.instructions / self.scenario.guest.budget.instructions
+
+    def _stress_h(self, i: int, zone: _Zone) -> float | None:
+        """Hours until depletion reaches RAW at the mean use of the last day."""
+        row = self.twin_plant.observed[i]
+        spare_mm = float(row[Observed.RAW_MM] - row[Observed.DR_MM])
+        used_mm = sum(mm for _, mm in zone.used_mm)
+        span_h = (zone.used_mm[-1][0] - zone.used_mm[0][0]) / 3.6e6 if zone.used_mm else 0.0
+        if span_h < 20.0 or used_mm < 0.5:
+            return None
+        return max(0.0, spare_mm / (used_mm / span_h))
+
+    def _look(self, now_ms: int, *, ended: bool) -> View:
+        period = self.scenario.period
+        return View(
+            scenario=self.scenario.name,
+            title=self.scenario.title or self.scenario.name,
+            mode=self.mode,
+            speed=self._clock.factor,
+            now_ms=now_ms,
+            start_ms=period.start_ms,
+            end_ms=period.end_ms,
+            ended=ended,
+            late_s=self._clock.late_s if self._speed < FULL_SPEED else 0.0,
+            zones=tuple(self._view(i, zone) for i, zone in enumerate(self._zones)),
+        )
+
+    def _view(self, i: int, zone: _Zone) -> ZoneView:
+        last, twin = zone.last, zone.last_twin
+        counts = last.readings[0] if last is not None and last.readings is not None else None
+        other = twin.readings[0] if twin is not None and twin.readings is not None else None
+        row = self.twin_plant.observed[i]
+        return ZoneView(
+            name=self.names[i],
+            node=_node_text(zone.config),
+            area_m2=zone.config.area_m2,
+            birth=zone.birth,
+            running=last is None or last.result.trap == TrapKind.NONE,
+            lost=last.lost if last is not None else "",
+            time_ms=last.time_ms if last is not None else self.plant.start_ms,
+            theta=values_of.theta(zone.curve, counts),
+            theta_twin=values_of.theta(zone.curve, other),
+            residual=self._residual(zone),
+            band=zone.band,
+            counts=counts,
+            pct=zone.pct,
+            decision=zone.decision,
+            valve=valve(last.result) if last is not None else 0,
+            valve_twin=valve(twin.result) if twin is not None else 0,
+            flowed=zone.flowed,
+            water_today_l=zone.water_today_l,
+            water_l=zone.water_l,
+            dr_mm=float(row[Observed.DR_MM]),
+            raw_mm=float(row[Observed.RAW_MM]),
+            stress_h=self._stress_h(i, zone),
+            verdict=zone.verdict,
+            alerts=tuple(self.alerts.active(i)),
+            parameters=zone.parameters,
+            link=self._devices[i].quality(),
+            battery_mv=last.readings[2] if last is not None and last.readings is not None else 0,
+            energy_j=zone.energy_j,
+            logs=tuple(zone.logs),
+            steps=zone.steps,
+        )
+
+
+_BUDGET_TRAPS: Final = frozenset(
+    {
+        TrapKind.OUT_OF_FUEL,
+        TrapKind.DEADLINE,
+        TrapKind.HOST_CALLS,
+        TrapKind.LOG_BYTES,
+        TrapKind.PUBLISH_BYTES,
+    }
+)
+
+
+def _node_text(config: ZoneConfig) -> str:
+    node = config.node
+    return ":".join(part for part in (node.kind, node.target) if part)
+
+
+class _Stopped(Exception):  # noqa: N818 - a wish, not an error
+    pass
