@@ -271,7 +271,6 @@ class Richards:
         for i, zone in enumerate(zones):
             _fill_settings(self._settings[i], zone, self._tables, self._cells[i])
             _fill_scalars(self._scalars[i], self._cells[i], self._settings[i])
-        self._forcing = new_forcing(self.n)
         self._threads = min(threads or os.cpu_count() or 1, 1 + self.n // THREADS_FROM_ZONES)
         self._pool: ThreadPoolExecutor | None = None
 
@@ -306,11 +305,10 @@ class Richards:
             )
         if zone >= 0:
             raise self.error(zone)
-        self._forcing = forcing
 
     def observe(self, observed: FloatArray) -> None:
         """Fill `observed` from the present state."""
-        kernel.observe(self._scalars, self._forcing, observed)
+        kernel.observe(self._scalars, observed)
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """Depths of the cell centres of the first zone [m], and theta, shape (n, cells)."""

@@ -88,7 +88,8 @@ S_ERROR_SIZE = 41
 S_STEPS = 42  # counters: accepted steps, iterations, refused steps
 S_ITERATIONS = 43
 S_REFUSED = 44
-SCALARS = 45
+S_DEPLETION = 45  # p of the last call, for RAW
+SCALARS = 46
 
 # Columns of `settings`, shape (n, columns): configuration of a zone.
 P_BOTTOM = 0  # kind
@@ -750,7 +751,7 @@ def _force(
 
 
 @njit
-def _report(s: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
+def _report(s: FloatArray, observed: FloatArray) -> None:
     """Observables at S_NOW, between the ends of the planned step."""
     x = 0.0
     if s[S_END] > s[S_START]:
@@ -765,7 +766,7 @@ def _report(s: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
     observed[O_FC] = s[S_FC] * MM
     observed[O_DR] = max(s[S_FC] - root, 0.0) * MM
     observed[O_TAW] = s[S_TAW] * MM
-    observed[O_RAW] = forcing[F_P] * s[S_TAW] * MM
+    observed[O_RAW] = s[S_DEPLETION] * s[S_TAW] * MM
     observed[O_KS] = s[S_KS]
     observed[O_POND] = pond * MM
     observed[O_HEAD] = y * s[S_OBS + 3] + x * s[S_OBS_END + 3]
@@ -841,12 +842,13 @@ def advance(
         potential = f[F_TRANSPIRATION] * dt_s / 3600.0
         if potential > 0.0:
             s[S_KS] = min(max((out[_TRANSPIRATION] - before) / potential, 0.0), 1.0)
-        _report(s, f, observed[zone])
+        s[S_DEPLETION] = f[F_P]
+        _report(s, observed[zone])
     return -1
 
 
 @njit
-def observe(scalars: FloatArray, forcing: FloatArray, observed: FloatArray) -> None:
+def observe(scalars: FloatArray, observed: FloatArray) -> None:
     """Fill the observables without advancing."""
     for zone in range(scalars.shape[0]):
-        _report(scalars[zone], forcing[zone], observed[zone])
+        _report(scalars[zone], observed[zone])
