@@ -1,0 +1,60 @@
+"""What the README shows is what the commands print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from twin.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+MACHINE = {"speed"}
+"""Figures that are those of a machine."""
+
+
+def numbers(text: str) -> dict[str, list[float]]:
+    """First word of a line -> the numbers on it, of the table of figures."""
+    table = {}
+    for line in text.splitlines():
+        match = re.match(r"(period|zones|irrigation|rain|ET|drainage|speed) +(\S.*)", line)
+        if match:
+            values = re.findall(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?", match[2])
+            table[match[1]] = [float(v.replace(",", "")) for v in values]
+    return table
+
+
+def test_the_quickstart_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    shown = numbers(README)
+    assert len(shown) == 7
+    result = CliRunner().invoke(
+        app, ["run", str(ROOT / "scenarios/quickstart.toml"), "--out", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 0, result.output
+    printed = numbers(result.stdout)
+    for name in shown.keys() - MACHINE:
+        assert printed[name] == pytest.approx(shown[name], rel=0.02, abs=0.2), name
+    assert "0 failed" in README and "0 failed" in result.stdout
+
+
+def test_every_scenario_is_in_the_table() -> None:
+    names = {path.stem for path in (ROOT / "scenarios").glob("*.toml")}
+    assert names == set(re.findall(r"\(scenarios/([a-z0-9-]+)\.toml\)", README))
+
+
+def test_every_command_is_in_the_readme() -> None:
+    help_text = CliRunner().invoke(app, ["--help"], terminal_width=200).stdout
+    commands = set(re.findall(r"^│ ([a-z]+) ", help_text, re.MULTILINE)) - {"guest"}
+    assert {"run", "diff"} <= commands
+    missing = {name for name in commands if f"levada {name}" not in README}
+    assert not missing
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not missing
