@@ -14,12 +14,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Comparison", "collect", "figure", "page"]
+__all__ = ["DATA", "Comparison", "collect", "figure", "page"]
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+DATA = ROOT / "tests" / "sim" / "data"
+"""Measurements and numbers of other programs, each file with its source."""
 
-MODULES = ("sim.validation_richards",)
+MODULES = (
+    "sim.validation_weather",
+    "sim.validation_crop",
+    "sim.validation_richards",
+)
 
 HEAD = """# Validation
 
