@@ -172,7 +172,7 @@ class Link:
 
     def repeat(self) -> Message:
         """Send the last request once more, as after a lost answer; the answer."""
-        answer = self._try(self._frame)
+        answer = self._try(self._frame, again=True)
         if answer is None:
             raise LinkError(f"{self.url}: no answer to a repeated request")
         return answer
@@ -199,7 +199,7 @@ class Link:
             if opening and not self._reopened():
                 break
             try:
-                answer = self._try(frame)
+                answer = self._try(frame, again=opening > 0)
             except LinkError as error:
                 gone = error
                 continue
@@ -227,18 +227,18 @@ class Link:
             else:
                 return True
 
-    def _try(self, frame: bytes) -> Message | None:
+    def _try(self, frame: bytes, *, again: bool) -> Message | None:
         """Send until an answer comes, as often as patience allows."""
         patience = self.patience
         wait_s = self._mean_s + 4.0 * self._deviation_s if self._mean_s else 1.0
         wait_s = min(max(wait_s, patience.least_s), patience.most_s)
         for attempt in range(patience.tries):
-            self.quality.retries += attempt > 0
+            self.quality.retries += again or attempt > 0
             sent_s = monotonic()
             self._line.write(frame)
             answer = self._receive(sent_s + wait_s)
             if answer is not None:
-                if attempt == 0:  # else it is not known which of them was answered
+                if attempt == 0 and not again:  # else it is not known which of them was answered
                     self._timed(monotonic() - sent_s)
                 return answer
             wait_s = min(2.0 * wait_s, patience.most_s)

@@ -77,6 +77,10 @@ class Port:
         """Release the line; more than once does no harm."""
         self._poll = None
         if self._serial is not None:
+            # pyserial forgets the socket of a connection that the other side has ended
+            socket = getattr(self._serial, "_socket", None)
             with suppress(OSError, serial.SerialException):  # it is gone, as was wanted
                 self._serial.close()
+            if socket is not None:
+                socket.close()
             self._serial = None

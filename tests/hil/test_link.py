@@ -1,0 +1,270 @@
+"""A link over bad lines: the serial matrix, with a virtual board at the other end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from bad_line import BadLine, ByteByByte, Damage, bit_errors, clean, lost_and_inserted, lost_answers
+from link_guests import TOGGLER
+
+from guest.host import WasmtimeNode
+from hil.errors import DeviceError, HilError, LinkError
+from hil.link import Line, Link, LinkQuality, Patience
+from hil.messages import Ack, Fault, FaultKind, FaultPoint, GetStatistics, Ping, Pong, Statistics
+from hil.node import DeviceNode
+from hil.port import Port
+from hil.virtual import VirtualDevice
+
+START_MS = 1_681_516_800_000
+STEP_MS = 600_000
+QUICK = Patience(least_s=0.02, most_s=0.08, tries=16)
+"""A pseudo terminal answers at once or never."""
+
+
+@pytest.fixture
+def device() -> Iterator[VirtualDevice]:
+    with VirtualDevice() as found:
+        yield found
+
+
+def season(node: DeviceNode | WasmtimeNode, steps: int) -> bytes:
+    """The tape of so many steps."""
+    tape = node.boot(START_MS).tape
+    for k in range(1, steps + 1):
+        tape += node.step(START_MS + k * STEP_MS, (2000 + k, 1500, 3700, k)).tape
+    return tape
+
+
+def over(line: Line) -> DeviceNode:
+    return DeviceNode(Link(line, patience=QUICK), TOGGLER)
+
+
+def simulated(steps: int) -> bytes:
+    node = WasmtimeNode(TOGGLER)
+    try:
+        return season(node, steps)
+    finally:
+        node.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "steps"),
+    [
+        pytest.param(bit_errors(1e-5), 1000, id="L1 bit errors 1e-5"),
+        pytest.param(bit_errors(1e-4), 1000, id="L1 bit errors 1e-4"),
+        pytest.param(bit_errors(1e-3), 60, id="L1 bit errors 1e-3"),
+        pytest.param(lost_and_inserted(1e-3), 300, id="L2 bytes lost and inserted 1e-3"),
+    ],
+)
+def test_over_a_line_with_errors_every_step_is_executed_once(
+    device: VirtualDevice, damage: Damage, steps: int
+) -> None:
+    line = BadLine(Port(device.url), seed=1, written=damage, read=damage)
+    node = over(line)
+    try:
+        assert season(node, steps) == simulated(steps)
+        statistics = node.link.ask(GetStatistics(), Statistics)
+        assert statistics.steps == steps
+    finally:
+        node.close()
+    quality = node.link.quality
+    delivered = quality.requests / line.frames
+    print(f"delivered {delivered:.3f} of {line.frames} sendings, {quality.damaged} damaged")
+    assert quality.retries == line.frames - quality.requests
+
+
+def test_l9_lost_answers_and_lost_requests_are_sent_again_and_executed_once(
+    device: VirtualDevice,
+) -> None:
+    lossy = lost_answers(0.1)
+    node = over(BadLine(Port(device.url), seed=2, written=lossy, read=lossy))
+    try:
+        assert season(node, 200) == simulated(200)
+        statistics = node.link.ask(GetStatistics(), Statistics)
+        assert statistics.steps == 200
+        assert statistics.repeats > 0
+    finally:
+        node.close()
+    # 0.19 of the exchanges fail: 1 - 0.9 * 0.9
+    assert 0.1 < node.link.quality.retries / node.link.quality.requests < 0.4
+
+
+def test_l10_one_byte_a_read_gives_the_same(device: VirtualDevice) -> None:
+    node = over(ByteByByte(Port(device.url)))
+    try:
+        assert season(node, 20) == simulated(20)
+    finally:
+        node.close()
+    assert node.link.quality.damaged == 0
+
+
+def test_l6_text_of_the_device_between_frames_is_shown_and_does_no_harm(
+    device: VirtualDevice,
+) -> None:
+    shown: list[str] = []
+    link = Link(Port(device.url), patience=QUICK, on_console=shown.append)
+    link.hello()
+    fault = Fault(kind=FaultKind.CONSOLE, point=FaultPoint.EXECUTED, after=0, argument=0)
+    link.ask(fault, Ack)
+    assert link.ask(Ping(data=b"x"), Pong).data == b"x"
+    link.close()
+    assert "E (1234) virtual: text in between" in shown
+    assert shown == list(link.console)
+    assert link.quality.damaged == 0
+
+
+def test_l7_a_device_that_stands_still_is_waited_for_and_steps_once(
+    device: VirtualDevice,
+) -> None:
+    node = over(Port(device.url))
+    try:
+        season(node, 3)
+        # the board is a child of the process that was started
+        task = Path(f"/proc/{device.process.pid}/task/{device.process.pid}/children")
+        board = int(task.read_text().split()[0])
+        os.kill(board, signal.SIGSTOP)
+        with pytest.raises(LinkError):
+            impatient(node).ask(Ping(data=b""), Pong)
+        os.kill(board, signal.SIGCONT)
+        began_s = monotonic()
+        node.link.patience = QUICK
+        node.step(START_MS + 4 * STEP_MS, (2000, 1500, 3700, 0))
+        print(f"in step again after {monotonic() - began_s:.3f} s")
+        assert node.link.ask(GetStatistics(), Statistics).steps == 4
+    finally:
+        node.close()
+
+
+def impatient(node: DeviceNode) -> Link:
+    node.link.patience = Patience(least_s=0.02, most_s=0.02, tries=2, reopen_s=0.0)
+    return node.link
+
+
+class Unplugged:
+    """A port that is pulled out now and then: gone in the middle of what was written."""
+
+    def __init__(self, url: str, every: int) -> None:
+        self.url = url
+        self._port = Port(url)
+        self._every = every
+        self._writes = 0
+        self._absent = 0
+        self.pulled = 0
+
+    def open(self) -> None:
+        if self._absent:
+            self._absent -= 1
+            raise LinkError(f"{self.url}: cannot be opened: no such device")
+        self._port.open()
+
+    def write(self, data: bytes) -> None:
+        self._writes += 1
+        if self._writes % self._every == 0:
+            self.pulled += 1
+            # half of them reach the device before the plug is out, half only in part
+            self._port.write(data if self.pulled % 2 else data[: len(data) // 2])
+            self._port.close()
+            self._absent = 2
+            raise LinkError(f"{self.url}: gone while writing")
+        self._port.write(data)
+
+    def read(self, timeout_s: float) -> bytes:
+        return self._port.read(timeout_s)
+
+    def close(self) -> None:
+        self._port.close()
+
+
+def test_l8_a_port_that_is_unplugged_comes_back_and_no_command_is_doubled(
+    device: VirtualDevice,
+) -> None:
+    line = Unplugged(device.url, every=7)
+    node = over(line)
+    try:
+        assert season(node, 50) == simulated(50)
+        assert node.link.ask(GetStatistics(), Statistics).steps == 50
+    finally:
+        node.close()
+    assert line.pulled >= 7
+    assert node.link.quality.reopened == line.pulled
+
+
+def test_a_tcp_line_that_is_cut_is_connected_again() -> None:
+    with VirtualDevice(tcp=0) as device:
+        assert device.url.startswith("socket://127.0.0.1:")
+        port = Port(device.url)
+        node = over(port)
+        try:
+            first = season(node, 5)
+            thief = Port(device.url)  # the newest host has the line
+            step = node.step(START_MS + 6 * STEP_MS, (2006, 1500, 3700, 6))
+            thief.close()
+        finally:
+            node.close()
+    assert first == simulated(5)
+    assert step.tape[10:15] == b"\x06\x06\0\0\0"  # LOG_INT 6: the sixth step, of the same life
+    assert node.link.quality.reopened >= 1
+
+
+def test_a_port_that_does_not_exist_says_so() -> None:
+    with pytest.raises(LinkError, match="/dev/no-such-port: cannot be opened"):
+        Port("/dev/no-such-port")
+
+
+def test_a_device_that_never_answers_is_given_up_and_said_how_often_it_was_asked() -> None:
+    link = Link(Port("loop://"), patience=Patience(least_s=0.01, most_s=0.01, tries=2))
+    # a loop gives our own requests back, which answer nothing
+    with pytest.raises(LinkError, match="no answer to Hello, sent 6 times"):
+        link.hello()
+    assert link.quality.reopened == 2
+
+
+def test_a_refusal_says_what_was_refused_and_why(device: VirtualDevice) -> None:
+    link = Link(Port(device.url))
+    link.hello()
+    fault = Fault(kind=99, point=0, after=0, argument=0)
+    with pytest.raises(DeviceError, match="refused Fault: value"):
+        link.ask(fault, Ack)
+    link.close()
+
+
+def test_a_closed_port_is_a_link_error_and_not_a_crash(device: VirtualDevice) -> None:
+    port = Port(device.url)
+    port.close()
+    with pytest.raises(HilError):
+        port.write(b"x")
+    with pytest.raises(HilError):
+        port.read(0.0)
+    port.close()
+
+
+def test_few_repetitions_void_no_run_and_more_than_one_in_a_hundred_do() -> None:
+    assert LinkQuality(requests=10, retries=5).void() is None
+    assert LinkQuality(requests=1000, retries=10).void() is None
+    void = LinkQuality(requests=1000, retries=11).void()
+    assert void == "11 of 1000 requests had to be repeated: 1% permitted"
+
+
+def test_round_trips_are_summed_up_as_percentiles() -> None:
+    quality = LinkQuality()
+    quality.round_trips_s.extend([0.001] * 99 + [0.101])
+    summary = quality.summary()
+    assert summary["round_trip_p50_ms"] == pytest.approx(1.0)
+    # linear between the two largest of 100: 1 + 0.01 * 100
+    assert summary["round_trip_p99_ms"] == pytest.approx(2.0)
+    # 0.1 * sqrt(0.01 * 0.99) s
+    assert summary["jitter_ms"] == pytest.approx(9.9499, abs=1e-4)
+
+
+def test_a_clean_line_is_not_asked_twice(device: VirtualDevice) -> None:
+    node = over(BadLine(Port(device.url), seed=3, written=clean))
+    try:
+        season(node, 100)
+    finally:
+        node.close()
+    assert node.link.quality.damaged == node.link.quality.stale == 0
