@@ -101,7 +101,8 @@ def run(
 def column(run: RunDir, name: str, zone: int = 0) -> npt.NDArray[np.float64]:
     """One signal of one zone, in order of time."""
     rows = np.asarray(run.trace["zone"]) == zone
-    return np.asarray(run.trace[name], np.float64)[rows]
+    values: npt.NDArray[np.float64] = np.asarray(run.trace[name], np.float64)[rows]
+    return values
 
 
 def rows_of(plant: Plant, rows: npt.NDArray[np.float64], zone: int) -> dict[str, Any]:
@@ -119,6 +120,7 @@ class ScriptedNode:
 
     script: Iterator[tuple[int, int]]
     wake_ms: int = 600_000
+    boot_wake_ms: int = 600_000
     readings: list[Readings] = field(default_factory=list)
     times_ms: list[int] = field(default_factory=list)
     boots_ms: list[int] = field(default_factory=list)
@@ -131,7 +133,7 @@ class ScriptedNode:
 
     def boot(self, time_ms: int) -> StepResult:
         self.boots_ms.append(time_ms)
-        return StepResult(outputs={}, wake_ms=self.wake_ms)
+        return StepResult(outputs={}, wake_ms=self.boot_wake_ms)
 
     def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
         self.times_ms.append(time_ms)
@@ -147,6 +149,9 @@ class ScriptedNode:
 
     def install(self, module: bytes) -> Birth:
         raise NotImplementedError
+
+    def quality(self) -> None:
+        return None
 
     def close(self) -> None:
         pass

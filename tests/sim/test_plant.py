@@ -201,7 +201,7 @@ class TestNodes:
 
     def test_a_guest_that_stops_at_once_does_not_stop_time(self, directory: Path) -> None:
         dry = loaded(directory, days=1, extra='[guest]\nrestart = "0 s"\n')
-        node = ScriptedNode(iter([]), trap_at=frozenset(range(1000)), wake_ms=1)
+        node = ScriptedNode(iter([]), trap_at=frozenset(range(1000)), boot_wake_ms=1)
         plant, zones = new_plant(dry, lambda _: node)
         run_plant(dry, plant, zones)
         between = np.diff(node.boots_ms)
