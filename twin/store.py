@@ -12,11 +12,13 @@ file, because even deleting needs room.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
 import os
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,15 +88,15 @@ class Store:
         self._write_lock = threading.Lock()
         self._closing = threading.Event()
         self._lock_file = self._take_lock()
+        self._engine = connect(self.url, writes=True, busy_ms=self.settings.busy_ms)
         try:
-            self._engine = connect(self.url, writes=True)
             self._advisory = self._take_advisory_lock()
             moved = self._open()
-        except DBAPIError as error:
+        except BaseException as error:
+            self._engine.dispose()
             self._release_lock()
-            raise self._open_error(error) from None
-        except BaseException:
-            self._release_lock()
+            if isinstance(error, DBAPIError):
+                raise self._open_error(error) from None
             raise
         self.reader = StoreReader(self.url)
         self._forget()
@@ -237,6 +239,27 @@ class Store:
                 connection.execute(
                     update(table).where(mine, table.c.parameter == name).values(read_back=value)
                 )
+
+    def cut_log(self) -> None:
+        """Move the write-ahead log into the file, as far as readers permit, and cut it."""
+        self._maintain("PRAGMA wal_checkpoint(TRUNCATE);")
+
+    def give_back(self) -> None:
+        """Hand free pages back to the file system (PostgreSQL does so by itself)."""
+        checkpoint = "PRAGMA wal_checkpoint(TRUNCATE);"
+        self._maintain(f"{checkpoint} PRAGMA incremental_vacuum(1000); {checkpoint}")
+
+    def _maintain(self, script: str) -> None:
+        if self.file is None:
+            return
+        with self._write_lock, self._engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            raw.execute("PRAGMA busy_timeout = 100")
+            # readers or a full disk may keep it from being done; there will be another time
+            with contextlib.suppress(sqlite3.OperationalError):
+                raw.executescript(script)
+            raw.execute(f"PRAGMA busy_timeout = {self.settings.busy_ms}")
 
     def begin_run(
         self,
@@ -486,12 +509,7 @@ class Store:
             return
         if size <= self.settings.log_bytes:
             return
-        with self._write_lock, self._engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
-            raw.execute("PRAGMA busy_timeout = 100")
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            raw.execute("PRAGMA busy_timeout = 5000")
+        self.cut_log()
         size = log.stat().st_size
         if size > self.settings.log_bytes:
             raise _LogTooLongError(

@@ -33,8 +33,9 @@ __all__ = [
 
 _BUSY_MS: Final = 5_000
 """How long a writer waits for another one [ms]."""
-_WAL_KEPT_BYTES: Final = 4 * 1024 * 1024
-"""Size that the write-ahead log is cut back to after a checkpoint."""
+_LOG_PAGES: Final = 250
+"""Pages of 4 KiB after which the write-ahead log is moved into the file: about as much as the
+reserve of a full disk."""
 
 
 class State(StrEnum):
@@ -76,7 +77,7 @@ def database_file(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def connect(url: str, *, writes: bool) -> Engine:
+def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
     """An engine; one that only reads cannot write by mistake."""
     try:
         engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
@@ -85,21 +86,22 @@ def connect(url: str, *, writes: bool) -> Engine:
             f"store on PostgreSQL needs {error.name}: pip install levada[postgresql]"
         ) from None
     if engine.dialect.name == "sqlite":
-        _configure_sqlite(engine, writes=writes)
+        _configure_sqlite(engine, writes, busy_ms)
     return engine
 
 
-def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
+def _configure_sqlite(engine: Engine, writes: bool, busy_ms: int) -> None:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, so that DDL is inside too
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        cursor.execute(f"PRAGMA busy_timeout = {busy_ms}")
         if writes:
             cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only while the file is new
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = FULL")
-            cursor.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+            cursor.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            cursor.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * 4096}")
             cursor.execute("PRAGMA foreign_keys = ON")
         else:
             cursor.execute("PRAGMA query_only = ON")

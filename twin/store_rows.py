@@ -68,10 +68,12 @@ class StoreSettings:
     """Time that a row waits for others at most [ms]."""
     queue_rows: int = 10_000
     """Rows that wait for the writer at most; beyond, `submit` refuses."""
-    reserve_bytes: int = 1 << 20
-    """Size of the file that is released when the disk is full."""
+    reserve_bytes: int = 4 << 20
+    """Size of the file that is released when the disk is full; the log has to fit in twice."""
     log_bytes: int = 256 << 20
     """Write-ahead log beyond which nothing more is written (a reader holds it)."""
+    busy_ms: int = 5_000
+    """How long a write waits for another program [ms]."""
     retry_ms: int = 500
     """Between two attempts while the database cannot be written [ms]."""
     ahead_ms: int = 60_000
@@ -88,6 +90,7 @@ class StoreSettings:
             ("queue_rows", 1, 10_000_000),
             ("reserve_bytes", 0, 1 << 40),
             ("log_bytes", 1 << 16, 1 << 40),
+            ("busy_ms", 0, 60_000),
             ("retry_ms", 1, 60_000),
         ):
             value = getattr(self, name)

@@ -151,7 +151,7 @@ class Device:
         self._on_the_way.clear()
 
     def run(self, count: int, *, limit_s: float = 240.0, patience_s: float = 1.0) -> bool:
-        """Measure up to `count` values in all lives and deliver them; False if it takes too long."""
+        """Measure `count` values in all lives and deliver them; False if it takes too long."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             held = len(self.journal.first(self._window))

@@ -1,0 +1,89 @@
+"""Brokers and databases for the tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from services import Mosquitto, postgresql
+
+from twin.broker import EmbeddedBroker
+from twin.delivery import Delivery
+from twin.store import Store
+from twin.store_rows import Commit
+
+
+@pytest.fixture(params=["amqtt", "mosquitto"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedBroker | Mosquitto]:
+    """Each of the brokers that we test with."""
+    made = EmbeddedBroker() if request.param == "amqtt" else Mosquitto(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    made = Mosquitto(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL server of our own; the path of its socket must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    try:
+        with postgresql(folder) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite") as made:
+        yield made
+
+
+@pytest.fixture
+def deliver(store: Store, broker: EmbeddedBroker | Mosquitto) -> Iterator[Callable[..., Delivery]]:
+    """Makes the consumer of `store`; ended after the test."""
+    made: list[Delivery] = []
+
+    def make(**options: object) -> Delivery:
+        made.append(Delivery(store, broker.address, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for delivery in made:
+        delivery.close()
+
+
+class Commits:
+    """Waits for what the store commits, without sleeping."""
+
+    def __init__(self, store: Store) -> None:
+        self.acks: dict[tuple[str, int], int] = {}
+        self._news = threading.Condition()
+        store.listen(self._on_commit)
+
+    def _on_commit(self, commit: Commit) -> None:
+        with self._news:
+            self.acks.update(commit.acks)
+            self._news.notify_all()
+
+    def wait(self, node: str, boot: int, seq: int, timeout_s: float = 60.0) -> bool:
+        """Whether everything of (node, boot) up to `seq` is stored within the time."""
+        with self._news:
+            return self._news.wait_for(
+                lambda: self.acks.get((node, boot), -1) >= seq, timeout=timeout_s
+            )
+
+
+@pytest.fixture
+def commits(store: Store) -> Commits:
+    return Commits(store)

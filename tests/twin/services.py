@@ -1,0 +1,129 @@
+"""Servers that tests start: mosquitto, PostgreSQL.  Loopback or a socket file only.
+
+Where a program is missing, a test is skipped with the reason; under CI that is a failure.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from twin.broker import BrokerAddress
+
+__all__ = ["Mosquitto", "need", "postgresql"]
+
+
+def need(program: str, *folders: Path) -> str:
+    """Path of a program."""
+    found = shutil.which(program, path=":".join([os.environ["PATH"], *map(str, folders)]))
+    if found is None:
+        reason = f"{program} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+class Mosquitto:
+    """mosquitto with the settings that `docs/mqtt.md` asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = need("mosquitto", Path("/usr/sbin"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        users = folder / "users"
+        users.touch(0o600)
+        subprocess.run(
+            [need("mosquitto_passwd"), "-b", str(users), "levada", "secret"],
+            check=True,
+            capture_output=True,
+        )
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"user {getpass.getuser()}\nlistener {port} 127.0.0.1\nallow_anonymous false\n"
+            f"password_file {users}\nset_tcp_nodelay true\nmax_queued_messages 1000\n"
+        )
+        self.address = BrokerAddress(host="127.0.0.1", port=port, user="levada", password="secret")
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [self._program, "-v", "-c", str(self._config)], stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if "running" in line:
+                break
+        # nobody reads on: what it says must not block it
+        self._drain = subprocess.Popen(
+            ["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL
+        )
+        self._process.stderr.close()
+
+    def kill(self) -> None:
+        """kill -9, and started again."""
+        self.close(signal.SIGKILL)
+        self._start()
+
+    def close(self, how: int = signal.SIGTERM) -> None:
+        self._process.send_signal(how)
+        self._process.wait()
+        self._drain.wait()
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A private PostgreSQL cluster reached through a socket file; its URL."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb, server = need("initdb", *folders), need("postgres", *folders)
+    user = None
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = "postgres" if _exists("postgres") else "nobody"
+        shutil.chown(folder, user)
+        for parent in folder.parents:
+            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    data = folder / "data"
+    subprocess.run(
+        [initdb, "-D", str(data), "-U", "levada", "--auth=trust", "--no-sync", "-E", "UTF8"],
+        check=True,
+        capture_output=True,
+        user=user,
+        cwd=folder,
+    )
+    process = subprocess.Popen(
+        [server, "-D", str(data), "-k", str(folder), "-c", "listen_addresses="],
+        stderr=subprocess.PIPE,
+        text=True,
+        user=user,
+        cwd=folder,
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if "ready to accept connections" in line:
+                break
+        yield f"postgresql:///postgres?host={folder}&user=levada"
+    finally:
+        process.send_signal(signal.SIGINT)  # fast shutdown
+        process.wait()
+        process.stderr.close()
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True

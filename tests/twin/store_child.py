@@ -1,0 +1,133 @@
+"""Parts of the store's tests that need a process of their own, or a file system of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from twin.errors import StoreReadOnlyError
+from twin.store import Store
+from twin.store_engine import State
+from twin.store_policy import prune
+from twin.store_rows import Commit, Row, StoreSettings
+
+T0 = 1_700_000_000_000
+
+
+def _row(seq: int, size: int = 50) -> Row:
+    return Row(
+        node="n",
+        boot=1,
+        seq=seq,
+        oldest=0,
+        received_ms=T0 + seq,
+        payload=json.dumps({"x": "x" * size}),
+        signals={"raw": float(seq)},
+    )
+
+
+def _write(file: Path) -> None:
+    store = Store(file, settings=StoreSettings(group_ms=2))
+
+    def tell(commit: Commit) -> None:
+        print(commit.acks["n", 1], flush=True)  # noqa: T201 - this is the interface of the child
+
+    store.listen(tell)
+    number = 0
+    while True:
+        if store.submit(_row(number)):
+            number += 1
+
+
+def _mount(folder: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], check=True)
+
+
+class _Acks:
+    def __init__(self, store: Store) -> None:
+        self.last = -1
+        self.news = threading.Condition()
+        store.listen(self._hear)
+
+    def _hear(self, commit: Commit) -> None:
+        with self.news:
+            self.last = commit.acks["n", 1]
+            self.news.notify_all()
+
+    def reaches(self, number: int, timeout_s: float = 30.0) -> bool:
+        with self.news:
+            return self.news.wait_for(lambda: self.last >= number, timeout_s)
+
+
+def _fill(store: Store, acks: _Acks) -> int:
+    """Write until the disk is full; how many rows were submitted."""
+    number = 0
+    while store.health().state is not State.FULL:
+        if store.submit(_row(number, 2_000)):
+            number += 1
+        acks.reaches(number - 20, 0.5)
+        assert number < 10_000
+    return number
+
+
+def _full(folder: Path) -> None:
+    _mount(folder)
+    ballast = folder / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 5 << 20)
+    settings = StoreSettings(reserve_bytes=2 << 20, retry_ms=20, group_ms=10)
+    with Store(folder / "s.sqlite", settings=settings) as store:
+        acks = _Acks(store)
+        submitted = _fill(store, acks)
+        assert not store.health().reserve
+        acknowledged = acks.last
+        assert acknowledged < submitted - 1
+        # all that was acknowledged can be read while the disk is full
+        assert store.reader.count("n") >= acknowledged + 1
+        assert not acks.reaches(submitted - 1, 0.3)
+        ballast.unlink()
+        assert acks.reaches(submitted - 1), store.health()
+        assert store.flush()
+        assert store.health().ok
+        assert store.health().reserve
+        assert store.reader.count("n") == submitted
+        assert store.reader.events(kind="store")[0]["evidence"]["state"] == "full"
+
+
+def _prune(folder: Path) -> None:
+    _mount(folder)
+    settings = StoreSettings(reserve_bytes=2 << 20, retry_ms=20, group_ms=10)
+    with Store(folder / "s.sqlite", settings=settings) as store:
+        acks = _Acks(store)
+        submitted = _fill(store, acks)
+        removed = prune(store, before_ms=T0 + acks.last - 10)
+        assert removed.messages > 100, removed
+        assert acks.reaches(submitted - 1), store.health()
+        assert store.flush()
+        assert store.health().ok
+        # a repetition of what was pruned is still recognised
+        assert store.submit(_row(0))
+        assert store.flush()
+        assert store.health().duplicates == 1
+
+
+def _read_only(folder: Path) -> None:
+    _mount(folder)
+    Store(folder / "s.sqlite", settings=StoreSettings(reserve_bytes=0)).close()
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    try:
+        Store(folder / "s.sqlite")
+    except StoreReadOnlyError as error:
+        assert "s.sqlite" in str(error)
+    else:
+        raise AssertionError("a read-only store was opened")
+
+
+if __name__ == "__main__":
+    {"write": _write, "full": _full, "prune": _prune, "read-only": _read_only}[sys.argv[1]](
+        Path(sys.argv[2])
+    )

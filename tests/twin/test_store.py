@@ -1,0 +1,416 @@
+"""The store against disks, clocks, other programs and power cuts (cases D1 to D8, D12)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Commits
+
+from twin import store_schema
+from twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
+from twin.sequence import MODULUS
+from twin.store import Store
+from twin.store_engine import State, connect, normal_url
+from twin.store_reads import StoreReader
+from twin.store_rows import Event, Flag, Points, Row, Seen, StoreSettings
+
+HERE = Path(__file__).parent
+T0 = 1_700_000_000_000
+
+
+def row(seq: int, **changes: object) -> Row:
+    values: dict[str, object] = {
+        "node": "n",
+        "boot": 1,
+        "seq": seq,
+        "oldest": 0,
+        "received_ms": T0 + seq * 1_000,
+        "device_ms": T0 + seq * 1_000,
+        "payload": json.dumps({"raw": seq}),
+        "signals": {"raw": float(seq), "pct": float(seq % 100)},
+    }
+    return Row(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def put(store: Store, *rows: Row) -> None:
+    for item in rows:
+        assert store.submit(item)
+    assert store.flush()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The store on SQLite and on PostgreSQL; both must behave the same."""
+    if request.param == "sqlite":
+        where = str(tmp_path / "s.sqlite")
+    else:
+        where = request.getfixturevalue("postgresql_url")
+        engine = connect(normal_url(where), writes=True)
+        store_schema.metadata.drop_all(engine)
+        engine.dispose()
+    with Store(where, clock_ms=lambda: T0) as made:
+        yield made
+
+
+def test_a_message_is_stored_once_however_often_it_comes(both: Store) -> None:
+    put(both, row(0), row(1), row(1), row(0))
+    put(both, row(1), row(2))
+    assert both.reader.count("n") == 3
+    assert both.health().duplicates == 3
+    assert both.reader.acknowledged("n") == {1: 2}
+
+
+def test_out_of_order_messages_are_shown_in_the_device_s_order(both: Store) -> None:
+    put(both, row(0), row(2), row(1))
+    assert [m.seq for m in both.reader.messages("n")] == [0, 1, 2]
+    assert [m.flags & Flag.HISTORICAL for m in both.reader.messages("n")] == [0, 1, 0]
+    latest = both.reader.latest("n")
+    assert latest is not None
+    assert latest.seq == 2
+    assert list(both.reader.window("n", "raw").value) == [0.0, 1.0, 2.0]
+
+
+def test_a_restart_of_the_device_is_a_new_life_without_a_gap(both: Store) -> None:
+    put(both, row(0), row(1), row(0, boot=9), row(1, boot=9, received_ms=T0 + 9_000))
+    assert both.reader.acknowledged("n") == {1: 1, 9: 1}
+    assert both.reader.events(kind="gap") == []
+    latest = both.reader.latest("n")
+    assert latest is not None
+    assert latest.boot == 9
+
+
+def test_the_counter_of_the_device_may_wrap(both: Store) -> None:
+    start = MODULUS - 2
+    numbers = [(start + i) % MODULUS for i in range(5)]
+    put(both, *(row(n, oldest=start, received_ms=T0, device_ms=None) for n in numbers))
+    assert [m.payload["raw"] for m in both.reader.messages("n")] == numbers
+    assert both.reader.acknowledged("n") == {1: start + 4}
+    assert both.reader.events(kind="gap") == []
+
+
+def test_messages_that_the_device_dropped_are_shown_as_a_gap(both: Store) -> None:
+    put(both, row(0), row(5, oldest=4))
+    (gap,) = both.reader.events(kind="gap")
+    assert gap["evidence"] == {"boot": 1, "first": 1, "last": 3}
+    assert both.reader.acknowledged("n") == {1: 0 + 3}
+
+
+def test_numbers_far_ahead_are_refused_so_that_memory_is_bounded(both: Store) -> None:
+    put(both, row(0), row(100_000))
+    assert both.reader.count("n") == 1
+    assert both.health().refused == 1
+
+
+def test_a_new_store_goes_on_where_the_device_is(both: Store) -> None:
+    put(both, row(501, oldest=500), row(500, oldest=500))
+    assert both.reader.acknowledged("n") == {1: 501}
+    assert both.reader.events(kind="gap") == []
+
+
+def test_calibrations_runs_nodes_and_events_are_kept(both: Store) -> None:
+    both.request_calibration("n", "r1", {"limit": (1500, 1650)}, who="ana")
+    both.settle_calibration("r1", state="in force", values={"limit": 1650})
+    (entry,) = both.reader.calibrations("n")
+    assert (entry["who"], entry["old_value"], entry["new_value"]) == ("ana", 1500, 1650)
+    assert (entry["state"], entry["read_back"]) == ("in force", 1650)
+    run = both.begin_run("x", "hil", guest_sha256="0" * 64, scenario="version = 1")
+    both.end_run(run)
+    assert both.reader.runs()[0]["ended_ms"] == T0
+    assert both.submit(Seen(node="n", online=True, time_ms=T0, birth={"boot": 4, "engine": "e"}))
+    assert both.submit(Event(kind="alert", text="<script>\0 🌱", time_ms=T0, node="n"))
+    assert both.flush()
+    assert both.reader.nodes()[0].birth == {"boot": 4, "engine": "e"}
+    assert both.reader.events()[0]["text"] == "<script>\N{REPLACEMENT CHARACTER} 🌱"
+
+
+def test_points_of_the_twin_replace_earlier_ones(both: Store) -> None:
+    for value in (1.0, 2.0):
+        both.submit(Points(node="n", time_ms=T0, signals={"theta": value}))
+    assert both.flush()
+    window = both.reader.window("n", "theta", kind="twin")
+    assert list(window.value) == [2.0]
+
+
+def test_a_window_of_many_points_keeps_its_extremes(both: Store) -> None:
+    count = 50_000
+    series = np.sin(np.arange(count) / 300)
+    series[31_234] = 9.0  # one spike, which thinning must not lose
+    both.submit(Points(node="n", time_ms=T0, signals={"theta": 0.0}))
+    assert both.flush()
+    values = [
+        {"series_id": 1, "time_ms": T0 + i, "row_id": 0, "value": float(series[i])}
+        for i in range(1, count)
+    ]
+    with both.transaction() as connection:
+        connection.execute(store_schema.points.insert(), values)
+    window = both.reader.window("n", "theta", kind="twin", max_points=400)
+    assert window.total == count
+    assert len(window.value) <= 400
+    assert window.value.max() == 9.0
+    assert window.value.min() == pytest.approx(-1.0, abs=1e-4)
+    assert np.all(np.diff(window.time_ms) >= 0)
+    zoomed = both.reader.window("n", "theta", kind="twin", start_ms=T0 + 31_230, end_ms=T0 + 31_240)
+    assert list(zoomed.value) == list(series[31_230:31_240])
+
+
+def test_a_second_writer_of_the_same_store_is_refused(both: Store) -> None:
+    with pytest.raises(StoreBusyError, match="in use by another process"):
+        Store(both.url)
+
+
+# -- clocks ----------
+
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("jump_ms", "believed"),
+    [(HOUR, False), (-HOUR, False), (10 * 365 * 24 * HOUR, False), (500, True), (-500, True)],
+)
+def test_a_jump_of_the_device_s_clock_moves_no_row(
+    store: Store, jump_ms: int, believed: bool
+) -> None:
+    times = [T0 + i * 10_000 + (jump_ms if i >= 3 else 0) for i in range(6)]
+    put(
+        store,
+        *(row(i, device_ms=t, received_ms=T0 + i * 10_000) for i, t in enumerate(times)),
+    )
+    found = store.reader.messages("n")
+    assert [m.device_ms for m in found] == times  # kept as it was said
+    assert [bool(m.flags & Flag.CLOCK) for m in found] == [False] * 3 + [not believed] * 3
+    assert all(m.time_ms <= m.received_ms for m in found)  # no point of the future
+    expected = [T0 + i * 10_000 for i in range(6)]
+    assert np.allclose([m.time_ms for m in found], expected, rtol=0, atol=1_000)
+
+
+def test_rows_after_an_outage_keep_their_time_and_are_historical(store: Store) -> None:
+    put(store, row(0), *(row(i, received_ms=T0 + HOUR) for i in range(1, 4)))
+    found = store.reader.messages("n")
+    assert [m.time_ms for m in found] == [T0 + i * 1_000 for i in range(4)]
+    assert [bool(m.flags & Flag.HISTORICAL) for m in found] == [False, True, True, True]
+
+
+# -- power, disk, other programs ----------
+
+
+def test_a_commit_is_on_the_disk_before_it_is_announced(store: Store) -> None:
+    with store.transaction() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_at_any_time_what_was_acknowledged_is_stored(tmp_path: Path, seed: int) -> None:
+    file = tmp_path / "s.sqlite"
+    after = random.Random(seed).randrange(1, 40)
+    with subprocess.Popen(
+        [sys.executable, str(HERE / "store_child.py"), "write", str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        acknowledged = -1
+        for number, line in enumerate(child.stdout):
+            acknowledged = int(line)
+            if number == after:
+                child.kill()
+                break
+    with closing(sqlite3.connect(file)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        stored = {number for (number,) in raw.execute("SELECT seq FROM telemetry")}
+    assert set(range(acknowledged + 1)) <= stored
+
+
+def _in_small_disk(script: str, folder: Path) -> None:
+    """Run part of `store_child.py` on a file system of 12 MB of its own."""
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    done = subprocess.run(
+        [*unshare, sys.executable, str(HERE / "store_child.py"), script, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_full_disk_stops_acknowledgements_until_there_is_room(tmp_path: Path) -> None:
+    _in_small_disk("full", tmp_path)
+
+
+def test_pruning_frees_a_full_disk(tmp_path: Path) -> None:
+    _in_small_disk("prune", tmp_path)
+
+
+def test_a_read_only_store_is_refused_with_the_reason(tmp_path: Path) -> None:
+    _in_small_disk("read-only", tmp_path)
+
+
+def test_a_locked_store_waits_and_goes_on(tmp_path: Path) -> None:
+    settings = StoreSettings(retry_ms=20, busy_ms=100)
+    with Store(tmp_path / "s.sqlite", settings=settings) as store:
+        commits = Commits(store)
+        with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert store.submit(row(0))
+            assert not commits.wait("n", 1, 0, timeout_s=0.5)
+            assert store.health().state is State.BUSY
+            assert "locked" in store.health().detail
+            other.execute("ROLLBACK")
+        assert commits.wait("n", 1, 0)
+        assert store.flush()
+        assert store.health().ok
+        assert store.reader.events(kind="store")[0]["severity"] == "warning"
+
+
+def test_a_reader_without_end_cannot_fill_the_disk(tmp_path: Path) -> None:
+    settings = StoreSettings(log_bytes=200_000, retry_ms=10)
+    with Store(tmp_path / "s.sqlite", settings=settings) as store:
+        put(store, row(0))
+        commits = Commits(store)
+        with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM telemetry").fetchall()
+            for i in range(1, 1_001):
+                assert store.submit(row(i, payload=json.dumps({"x": "x" * 500})))
+            assert not store.flush(timeout_s=3.0)
+            assert store.health().state is State.LOG_TOO_LONG
+            assert (tmp_path / "s.sqlite-wal").stat().st_size < 400_000
+            other.execute("ROLLBACK")
+        assert commits.wait("n", 1, 1_000)
+
+
+def test_too_much_waiting_is_refused_and_counted(tmp_path: Path) -> None:
+    settings = StoreSettings(queue_rows=5, group_rows=1)
+    with Store(tmp_path / "s.sqlite", settings=settings) as store:
+        with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            taken = [store.submit(row(i)) for i in range(20)]
+            other.execute("ROLLBACK")
+        assert 5 <= sum(taken) <= 7
+        assert store.health().refused == 20 - sum(taken)
+
+
+def _flip(file: Path, where: Callable[[int], int]) -> None:
+    data = bytearray(file.read_bytes())
+    at = where(len(data))
+    for i in range(at, at + 100):
+        data[i] ^= 0xFF
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("page", [0, 4096 * 3, 4096 * 6])
+def test_a_corrupt_store_is_moved_aside_and_a_new_one_begun(
+    tmp_path: Path, page: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "s.sqlite"
+    with Store(file) as store:
+        put(store, *(row(i) for i in range(200)))
+    _flip(file, lambda _size: page)
+    with caplog.at_level(logging.ERROR), Store(file) as store:
+        assert "was corrupt: moved to s.sqlite.corrupt-" in caplog.text
+        moved = Path(store.health().moved_aside)
+        assert moved.exists()
+        put(store, row(200, oldest=200))  # the device holds what was not acknowledged
+        assert store.reader.acknowledged("n") == {1: 200}
+        (event,) = store.reader.events(kind="store")
+        assert event["severity"] == "error"
+
+
+def test_a_store_that_becomes_corrupt_is_replaced_while_running(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    with Store(file, settings=StoreSettings(retry_ms=10)) as store:
+        put(store, *(row(i) for i in range(300)))
+        with store.transaction() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with file.open("r+b") as damaged:
+            damaged.write(b"this is no database " * 500)
+        store._engine.dispose()  # forget the pages that are cached
+        put(store, row(300, oldest=300))
+        assert store.health().moved_aside
+        assert store.reader.count() == 1
+
+
+# -- versions ----------
+
+
+def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    Store(file).close()
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute("UPDATE schema_version SET version = 99")
+        raw.commit()
+    with pytest.raises(StoreVersionError, match="version 99"):
+        Store(file)
+
+
+def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    with Store(file) as store:
+        put(store, row(0))
+    engine = connect(normal_url(file), writes=True)
+    newer = {
+        **store_schema.MIGRATIONS,
+        2: lambda c: c.exec_driver_sql("ALTER TABLE nodes ADD COLUMN site TEXT"),
+    }
+    backup = store_schema.migrate(engine, newer, file=file)  # type: ignore[arg-type]
+    assert backup is not None
+    with engine.connect() as connection:
+        assert store_schema.stored_version(connection) == 2
+        assert connection.exec_driver_sql("SELECT site FROM nodes").all() == [(None,)]
+    engine.dispose()
+    shutil.copy(backup, tmp_path / "back.sqlite")
+    with Store(tmp_path / "back.sqlite") as old:
+        assert old.reader.count("n") == 1
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    Store(file).close()
+    engine = connect(normal_url(file), writes=True)
+
+    def fails(connection: object) -> None:
+        connection.exec_driver_sql("ALTER TABLE nodes ADD COLUMN site TEXT")  # type: ignore[attr-defined]
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        store_schema.migrate(engine, {**store_schema.MIGRATIONS, 2: fails}, file=file)
+    with engine.connect() as connection:
+        assert store_schema.stored_version(connection) == 1
+        columns = connection.exec_driver_sql("PRAGMA table_info(nodes)").all()
+        assert "site" not in [column[1] for column in columns]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("where", "says"), [("mysql://x/y", "permitted are"), ("sqlite://", "in memory")]
+)
+def test_a_wrong_url_is_refused(where: str, says: str) -> None:
+    with pytest.raises(StoreError, match=says):
+        Store(where)
+
+
+def test_reading_needs_no_writer(store: Store) -> None:
+    put(store, row(0))
+    reader = StoreReader(store.url)
+    assert reader.count() == 1
+    reader.close()
+
+
+def test_a_store_in_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreReadOnlyError):
+        Store(tmp_path / "file" / "s.sqlite")
