@@ -1,7 +1,10 @@
 #include "calibration.h"
 
+#include <stdio.h>
+
 #include "cJSON.h"
 #include "esp_log.h"
+#include "metadata.h"
 #include "sdkconfig.h"
 #include "settings.h"
 
@@ -16,64 +19,7 @@ static const struct {
     {"molhado", "wet_counts"},
     {"limiar", "limit_counts"},
 };
-enum { MOST_COUNTS = 4095 };
-
-/* --- the guest's metadata: JSON in the custom section `levada` -------------------------------- */
-
-/* LEB128; 0 and `*at` beyond the end if it is malformed. */
-static uint32_t leb(const uint8_t *module, uint32_t size, uint32_t *at)
-{
-    uint32_t value = 0;
-    for (int shift = 0; shift < 35 && *at < size; shift += 7) {
-        uint8_t byte = module[(*at)++];
-        value |= (uint32_t)(byte & 0x7F) << shift;
-        if (!(byte & 0x80))
-            return value;
-    }
-    *at = size + 1;
-    return 0;
-}
-
-/* The guest's parameters, an array; to be deleted.  NULL if it names none. */
-static cJSON *read_parameters(const lv_node *node)
-{
-    uint32_t size;
-    uint32_t at = 8; /* magic number and version */
-    const uint8_t *module = lv_store_guest(&node->store, &size);
-    while (module && at < size) {
-        uint8_t id = module[at++];
-        uint32_t length = leb(module, size, &at);
-        uint32_t end = at + length;
-        if (at > size || length > size - at)
-            return NULL;
-        if (id == 0) {
-            uint32_t name = leb(module, end, &at);
-            if (at <= end && name == 6 && name <= end - at &&
-                memcmp(module + at, "levada", 6) == 0) {
-                at += name;
-                cJSON *all = cJSON_ParseWithLength((const char *)module + at, end - at);
-                cJSON *found = cJSON_DetachItemFromObjectCaseSensitive(all, "parameters");
-                cJSON_Delete(all);
-                return found;
-            }
-        }
-        at = end;
-    }
-    return NULL;
-}
-
-static bool find_id(const cJSON *parameters, const char *name, int32_t *id)
-{
-    for (const cJSON *p = parameters ? parameters->child : NULL; p; p = p->next) {
-        const cJSON *own = cJSON_GetObjectItemCaseSensitive(p, "name");
-        const cJSON *number = cJSON_GetObjectItemCaseSensitive(p, "id");
-        if (cJSON_IsString(own) && cJSON_IsNumber(number) && strcmp(own->valuestring, name) == 0) {
-            *id = (int32_t)number->valueint;
-            return true;
-        }
-    }
-    return false;
-}
+enum { MOST_COUNTS = 4095, REASON_BYTES = 128 };
 
 /* --- calibration ------------------------------------------------------------------------------ */
 
@@ -82,7 +28,7 @@ typedef struct {
     uint16_t count;
     int32_t counts[3];
     bool new_counts;
-    const char *wrong; /* name of what was not understood */
+    char reason[REASON_BYTES]; /* why not; empty: all understood */
 } wish;
 
 static bool is_integer(const cJSON *item)
@@ -98,26 +44,49 @@ static int count_index(const char *name)
     return -1;
 }
 
-static void understand(wish *w, const lv_node *node, const cJSON *parameters, const cJSON *item)
+static void understand_count(wish *w, int k, const cJSON *item)
 {
-    int32_t id;
-    int k = count_index(item->string);
-    const char *name = k < 0 ? item->string : count_names[k].parameter;
-    bool found = !node->command && find_id(parameters, name, &id);
-    if (!is_integer(item) || (k < 0 && !found) || w->count == LV_PARAMETERS ||
-        (k >= 0 && (item->valueint < 0 || item->valueint > MOST_COUNTS))) {
-        w->wrong = item->string;
+    if (!is_integer(item) || item->valueint < 0 || item->valueint > MOST_COUNTS) {
+        snprintf(w->reason, sizeof w->reason, "%s: a whole number from 0 to %d is wanted",
+                 item->string, MOST_COUNTS);
         return;
     }
-    if (k >= 0) {
-        w->counts[k] = item->valueint;
-        w->new_counts = true;
-    }
-    if (found) {
+    w->counts[k] = item->valueint;
+    w->new_counts = true;
+}
+
+static void understand_parameter(wish *w, const cJSON *metadata, const char *name,
+                                 const cJSON *item)
+{
+    int32_t id;
+    if (!metadata_find(metadata, name, &id))
+        snprintf(w->reason, sizeof w->reason, "%.64s: the guest has no such parameter", name);
+    else if (!is_integer(item))
+        snprintf(w->reason, sizeof w->reason, "%.64s: a whole number of 32 bits is wanted", name);
+    else if (w->count == LV_PARAMETERS)
+        snprintf(w->reason, sizeof w->reason, "at most %d parameters at once", LV_PARAMETERS);
+    else {
         lv_put32(w->pairs + 8 * w->count, (uint32_t)id);
         lv_put32(w->pairs + 8 * w->count + 4, (uint32_t)item->valueint);
         w->count++;
     }
+}
+
+static void understand(wish *w, const lv_node *node, const cJSON *metadata, const cJSON *item)
+{
+    int32_t id;
+    int k = count_index(item->string);
+    if (k >= 0) {
+        understand_count(w, k, item);
+        /* a guest that has a parameter for it looks there first */
+        if (!w->reason[0] && !node->command &&
+            metadata_find(metadata, count_names[k].parameter, &id))
+            understand_parameter(w, metadata, count_names[k].parameter, item);
+    } else if (strcmp(item->string, "set") == 0 && cJSON_IsObject(item)) {
+        for (const cJSON *p = item->child; p && !w->reason[0]; p = p->next)
+            understand_parameter(w, metadata, p->string, p);
+    } else
+        snprintf(w->reason, sizeof w->reason, "%.64s: not known here", item->string);
 }
 
 /* Whether the guest has these values already: a retained request must not wear flash. */
@@ -166,48 +135,67 @@ static int apply(lv_node *node, const wish *w)
     return 0;
 }
 
+/* What the guest has now, by the names that were asked for. */
+static cJSON *read_back(lv_node *node, const cJSON *metadata, const cJSON *root, const wish *w)
+{
+    cJSON *values = cJSON_CreateObject();
+    for (const cJSON *item = root->child; item; item = item->next) {
+        int k = count_index(item->string);
+        if (k >= 0)
+            cJSON_AddNumberToObject(values, item->string, node->host.counts[k]);
+    }
+    for (int k = 0; k < w->count; k++) {
+        int32_t id = (int32_t)lv_get32(w->pairs + 8 * k);
+        int32_t value;
+        if (lv_node_get(node, id, &value) == 0)
+            cJSON_AddNumberToObject(values, metadata_name(metadata, id), value);
+    }
+    return values;
+}
+
+static void say_why(wish *w, const lv_node *node, const cJSON *metadata, int error)
+{
+    const char *name = error == LV_NAK_PARAMETER ? metadata_name(metadata, node->detail) : NULL;
+    if (name)
+        snprintf(w->reason, sizeof w->reason, "%.64s: the guest refuses this value", name);
+    else
+        snprintf(w->reason, sizeof w->reason, "refused: NAK %d, detail %d", error,
+                 (int)node->detail);
+}
+
 char *calibration_take(lv_node *node, const char *json, size_t length)
 {
     cJSON *root = cJSON_ParseWithLength(json, length);
+    cJSON *metadata = metadata_read(node);
     cJSON *answer = cJSON_CreateObject();
-    cJSON *parameters = read_parameters(node);
     const cJSON *id = cJSON_GetObjectItemCaseSensitive(root, "id");
-    wish w = {.wrong = cJSON_IsObject(root) ? NULL : "request"};
-    int error = LV_NAK_VALUE;
+    char *text = NULL;
+    wish w = {.count = 0};
 
     memcpy(w.counts, node->host.counts, sizeof w.counts);
-    for (const cJSON *item = w.wrong ? NULL : root->child; item && !w.wrong; item = item->next)
+    if (!cJSON_IsObject(root) || (id && !cJSON_IsString(id)))
+        snprintf(w.reason, sizeof w.reason, "a JSON object is wanted, its id a text");
+    for (const cJSON *item = w.reason[0] ? NULL : root->child; item && !w.reason[0];
+         item = item->next)
         if (item != id)
-            understand(&w, node, parameters, item);
-    if (!w.wrong)
-        error = apply(node, &w);
+            understand(&w, node, metadata, item);
+    int error = w.reason[0] ? 0 : apply(node, &w);
+    if (error)
+        say_why(&w, node, metadata, error);
+    if (w.reason[0])
+        ESP_LOGW(tag, "%s", w.reason);
 
-    if (id)
-        cJSON_AddItemToObject(answer, "id", cJSON_Duplicate(id, true));
-    cJSON_AddNumberToObject(answer, "boot", node->store.boot_id);
-    cJSON_AddBoolToObject(answer, "ok", error == 0);
-    if (error) {
-        cJSON_AddNumberToObject(answer, "error", error);
-        cJSON_AddNumberToObject(answer, "detail", w.wrong ? 0 : node->detail);
-        if (w.wrong)
-            cJSON_AddStringToObject(answer, "what", w.wrong);
+    if (cJSON_IsString(id)) {
+        cJSON_AddStringToObject(answer, "id", id->valuestring);
+        cJSON_AddBoolToObject(answer, "ok", !w.reason[0]);
+        if (w.reason[0])
+            cJSON_AddStringToObject(answer, "error", w.reason);
+        else
+            cJSON_AddItemToObject(answer, "values", read_back(node, metadata, root, &w));
+        text = cJSON_PrintUnformatted(answer);
     }
-    for (const cJSON *item = error ? NULL : root->child; item; item = item->next) {
-        int k = count_index(item->string);
-        int32_t number;
-        int32_t value;
-        if (item == id)
-            continue;
-        if (k >= 0)
-            value = node->host.counts[k];
-        else if (!find_id(parameters, item->string, &number) ||
-                 lv_node_get(node, number, &value) != 0)
-            continue;
-        cJSON_AddNumberToObject(answer, item->string, value);
-    }
-    char *text = cJSON_PrintUnformatted(answer);
-    cJSON_Delete(parameters);
     cJSON_Delete(answer);
+    cJSON_Delete(metadata);
     cJSON_Delete(root);
     return text;
 }

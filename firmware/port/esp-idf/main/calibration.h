@@ -1,8 +1,8 @@
 /*
- * Requests in JSON: calibration by the names of the guest's parameters, and acknowledgements.
+ * Requests in JSON, as twin/messages.py has them: `Config` and `Ack`.
  *
- *     {"id": 7, "on_pct": 35, "off_pct": 60}       any parameters of the guest's metadata
- *     {"seco": 2600, "molhado": 1100, "limiar": 1900}    counts, as older nodes know them
+ *     {"id": "7", "set": {"on_pct": 35, "off_pct": 60}}     parameters by the names of the metadata
+ *     {"seco": 2600, "molhado": 1100, "limiar": 1900}       counts, as older nodes know them
  *
  * All of it comes into force, or none.
  */
@@ -11,7 +11,8 @@
 
 #include "../../../core/node.h"
 
-/* The answer to a request, to be freed: what is in force, read back from the guest, or why not. */
+/* The answer, to be freed: what is in force, read back from the guest, or why not.  NULL if the
+ * request has no id, as those of older senders, who wait for none. */
 char *calibration_take(lv_node *node, const char *json, size_t length);
 /* {"boot": 5, "seq": 12}: everything of that start up to that number is stored. */
 void calibration_acknowledge(lv_node *node, const char *json, size_t length);

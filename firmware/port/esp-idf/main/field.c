@@ -18,7 +18,7 @@
 #include "wifi.h"
 
 enum { POLL_MS = 200, PROVISION_S = 600, NO_GUEST_MS = 10000 };
-enum { LINGER_MS = 1000, LONGEST_END_MS = 30000 };
+enum { LINGER_MS = 1000, LONGEST_END_MS = 30000, BEAT_MS = 60000, SHORTEST_BEAT_MS = 1000 };
 #define SHORTEST_SLEEP_US 2000000
 #define LONGEST_SLEEP_US (LV_LONGEST_WAKE_MS * 1000LL)
 
@@ -26,10 +26,24 @@ static const char tag[] = "field";
 static const settings *own;
 static bool radio;  /* Wi-Fi is on, and the client if there is a broker */
 static bool online; /* there is a network to use */
+static int64_t interval_ms; /* between two steps, lately; 0: not known */
 
 static int64_t now_us(void) { return esp_timer_get_time(); }
 
 /* --- radio ------------------------------------------------------------------------------------ */
+
+/* How often others hear of this node. */
+static uint32_t heard_every_ms(void)
+{
+#if CONFIG_LEVADA_SLEEP_NONE
+    return BEAT_MS;
+#else
+    int64_t ms = interval_ms * CONFIG_LEVADA_REPORT_EVERY;
+    if (interval_ms > 0 && ms < SHORTEST_BEAT_MS)
+        return SHORTEST_BEAT_MS;
+    return ms < LV_LONGEST_WAKE_MS ? (uint32_t)ms : LV_LONGEST_WAKE_MS;
+#endif
+}
 
 static void radio_on(int longest_s)
 {
@@ -37,7 +51,8 @@ static void radio_on(int longest_s)
         return;
     (void)wifi_up(longest_s);
     clock_begin();
-    (void)mqtt_begin(own); /* without a broker the network is for the clock alone */
+    /* without a broker the network is for the clock alone */
+    (void)mqtt_begin(own, heard_every_ms());
     radio = true;
 }
 
@@ -153,8 +168,12 @@ static int64_t step(lv_node *node)
     int error = lv_node_step(node, &m);
     if (error)
         ESP_LOGE(tag, "no step: refusal %d", error);
-    if (node->state == LV_NODE_RUNNING) /* by our own counter: the clock may be set meanwhile */
-        return node->wake_ms >= LV_NEVER_MS ? INT64_MAX / 2 : after_ms(node->wake_ms - m.time_ms);
+    if (node->state == LV_NODE_RUNNING && node->wake_ms >= LV_NEVER_MS)
+        return INT64_MAX / 2; /* its main has ended */
+    if (node->state == LV_NODE_RUNNING) {
+        interval_ms = node->wake_ms - m.time_ms;
+        return after_ms(interval_ms); /* by our own counter: the clock may be set meanwhile */
+    }
     ESP_LOGE(tag, "the guest was stopped: trap %u in call %u", node->trap, node->host.trap_call);
     return CONFIG_LEVADA_RESTART_S ? after_ms(CONFIG_LEVADA_RESTART_S * 1000LL) : INT64_MAX / 2;
 }

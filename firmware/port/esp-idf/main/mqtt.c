@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cJSON.h"
 #include "calibration.h"
 #include "esp_crt_bundle.h"
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
 #include "freertos/task.h"
+#include "metadata.h"
 #include "mqtt_client.h"
 #include "sdkconfig.h"
 #include "watchdog.h"
@@ -23,8 +25,11 @@ enum {
     AT_LEAST_ONCE = 1,
 };
 
+enum kind { CONFIG, ACKNOWLEDGEMENT, ASK, KINDS };
+static const char *const topics[KINDS] = {"/config", "/ack", "/ask"};
+
 typedef struct {
-    bool acknowledgement; /* else calibration */
+    enum kind kind;
     size_t length;
     char text[];
 } request;
@@ -38,7 +43,9 @@ static volatile int confirmed_id; /* last message that the broker has confirmed 
 static uint32_t sent; /* highest sequence number sent on this connection */
 static int sent_id;   /* its message */
 static uint32_t sent_ms;
-static const char offline[] = "{\"state\":\"offline\"}";
+static uint32_t beat_ms; /* 0: no heartbeat */
+static uint32_t heard_ms;
+static const char death[] = "{\"state\":\"death\"}";
 static char node_topic[40]; /* ic/<node> */
 
 static bool is_topic(const esp_mqtt_event_t *event, const char *last)
@@ -57,12 +64,15 @@ static void receive(const esp_mqtt_event_t *event)
             ESP_LOGW(tag, "a message of %d bytes is too long: ignored", event->total_data_len);
         return;
     }
-    if (!is_topic(event, "/ack") && !is_topic(event, "/config"))
+    enum kind kind = 0;
+    while (kind < KINDS && !is_topic(event, topics[kind]))
+        kind++;
+    if (kind == KINDS)
         return; /* not asked for */
     r = malloc(sizeof *r + (size_t)event->data_len);
     if (!r)
         return;
-    r->acknowledgement = is_topic(event, "/ack");
+    r->kind = kind;
     r->length = (size_t)event->data_len;
     memcpy(r->text, event->data, r->length);
     if (xQueueSend(requests, &r, 0) != pdTRUE) {
@@ -86,8 +96,8 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     (void)base;
     switch ((esp_mqtt_event_id_t)id) {
     case MQTT_EVENT_CONNECTED:
-        subscribe("/config");
-        subscribe("/ack");
+        for (int k = 0; k < KINDS; k++)
+            subscribe(topics[k]);
         fresh = true;
         connected = true;
         break;
@@ -99,8 +109,9 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     }
 }
 
-bool mqtt_begin(const settings *s)
+bool mqtt_begin(const settings *s, uint32_t every_ms)
 {
+    beat_ms = every_ms;
     char will[TOPIC_BYTES];
     bool tls = strncmp(s->uri, "mqtts://", 8) == 0;
     if (!s->uri[0]) {
@@ -121,10 +132,9 @@ bool mqtt_begin(const settings *s)
         .credentials.username = s->user[0] ? s->user : NULL,
         .credentials.authentication.password = s->password[0] ? s->password : NULL,
         .session.last_will = {.topic = will,
-                              .msg = offline,
-                              .msg_len = sizeof offline - 1,
-                              .qos = AT_LEAST_ONCE,
-                              .retain = 1},
+                              .msg = death,
+                              .msg_len = sizeof death - 1,
+                              .qos = AT_LEAST_ONCE},
         .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
         .session.keepalive = 60,
         .network.timeout_ms = 4000, /* less than the watchdog's time */
@@ -156,37 +166,58 @@ bool mqtt_begin(const settings *s)
 bool mqtt_connected(void) { return connected; }
 
 /* Number of the message, or negative. */
-static int publish(const char *topic, const char *text, size_t length, bool retain)
+static int publish(const char *topic, const char *text, size_t length)
 {
-    return esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, retain);
+    return esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, false);
 }
 
-static void publish_own(const char *last, const char *text, bool retain)
+static void publish_own(const char *last, const char *text)
 {
     char topic[TOPIC_BYTES];
     snprintf(topic, sizeof topic, "%s%s", node_topic, last);
-    if (publish(topic, text, strlen(text), retain) < 0)
+    if (publish(topic, text, strlen(text)) < 0)
         ESP_LOGW(tag, "%s was not sent", topic);
 }
 
-static void publish_birth(const lv_node *node)
+static void add_text(cJSON *to, const char *name, const cJSON *from, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(from, key);
+    if (cJSON_IsString(item))
+        cJSON_AddStringToObject(to, name, item->valuestring);
+}
+
+static void publish_status(const lv_node *node, const char *state)
 {
     static const char digits[] = "0123456789abcdef";
-    char guest[65] = "";
-    char text[320];
+    char sha256[65] = "";
     lv_msg_birth birth;
+    cJSON *status = cJSON_CreateObject();
+    cJSON *metadata = metadata_read(node);
     lv_node_birth(node, &birth);
-    for (int k = 0; k < 32 && (birth.flags & LV_BIRTH_INSTALLED); k++) {
-        guest[2 * k] = digits[birth.guest_sha256[k] >> 4];
-        guest[2 * k + 1] = digits[birth.guest_sha256[k] & 15];
-        guest[2 * k + 2] = 0;
+    cJSON_AddStringToObject(status, "state", state);
+    cJSON_AddNumberToObject(status, "boot", birth.boot_id);
+    if (beat_ms)
+        cJSON_AddNumberToObject(status, "every_ms", beat_ms);
+    if (birth.flags & LV_BIRTH_INSTALLED) {
+        for (int k = 0; k < 32; k++) {
+            sha256[2 * k] = digits[birth.guest_sha256[k] >> 4];
+            sha256[2 * k + 1] = digits[birth.guest_sha256[k] & 15];
+        }
+        cJSON_AddStringToObject(status, "guest_sha256", sha256);
     }
-    snprintf(text, sizeof text,
-             "{\"state\":\"online\",\"boot\":%" PRIu32 ",\"reset\":%u,\"abi\":%u,"
-             "\"engine\":\"%s\",\"firmware\":\"%s\",\"guest\":\"%s\"}",
-             birth.boot_id, birth.reset_reason, birth.abi_version, birth.engine, birth.firmware,
-             guest);
-    publish_own("/status", text, true);
+    add_text(status, "guest_name", metadata, "name");
+    add_text(status, "guest_version", metadata, "version");
+    cJSON_AddNumberToObject(status, "abi_version", birth.abi_version);
+    cJSON_AddNumberToObject(status, "reset_reason", birth.reset_reason);
+    cJSON_AddStringToObject(status, "engine", birth.engine);
+    cJSON_AddStringToObject(status, "firmware", birth.firmware);
+    char *text = cJSON_PrintUnformatted(status);
+    if (text)
+        publish_own("/status", text);
+    heard_ms = board_now_ms();
+    cJSON_free(text);
+    cJSON_Delete(metadata);
+    cJSON_Delete(status);
 }
 
 /* The topic that a guest's topic stands for (guest/topic.py): a bare level, the node's own, or that
@@ -203,8 +234,8 @@ static void resolve(const lv_host *host, const char *topic, size_t length, char 
     snprintf(out, size, "%s%.*s", host->prefix, (int)(length - skip), topic + skip);
 }
 
-/* A record of the ring: the guest's JSON object with boot, sequence and time before its members;
- * any other text as it is. */
+/* A record of the ring: the guest's JSON object with its identity before its members; any other
+ * text as it is. */
 static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_ms,
                           const uint8_t *payload, uint8_t topic_length, uint16_t length)
 {
@@ -214,12 +245,34 @@ static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_m
     size_t size = length - topic_length;
     resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
     if (size < 2 || message[0] != '{')
-        return publish(topic, message, size, false);
+        return publish(topic, message, size);
     int n = snprintf(text, sizeof text,
-                     "{\"boot\":%" PRIu32 ",\"seq\":%" PRIu32 ",\"time_ms\":%" PRId64 "%s%.*s",
-                     node->store.boot_id, sequence, time_ms, message[1] == '}' ? "" : ",",
-                     (int)(size - 1), message + 1);
-    return publish(topic, text, (size_t)n, false);
+                     "{\"boot\":%" PRIu32 ",\"seq\":%" PRIu32 ",\"oldest\":%" PRIu32
+                     ",\"t\":%" PRId64 "%s%.*s",
+                     node->store.boot_id, sequence, node->ring.next - node->ring.waiting, time_ms,
+                     message[1] == '}' ? "" : ",", (int)(size - 1), message + 1);
+    return publish(topic, text, (size_t)n);
+}
+
+/* What is no telemetry is stored by nobody, so nobody will acknowledge it: once sent it is done with,
+ * or it would hold up all that comes after it. */
+static void forget_foreign(lv_node *node)
+{
+    uint8_t payload[LV_RING_PAYLOAD];
+    for (;;) {
+        char topic[TOPIC_BYTES];
+        int64_t time_ms;
+        uint8_t topic_length;
+        uint16_t length;
+        uint32_t sequence = lv_ring_peek(&node->ring, 0, &time_ms, &topic_length, &length, payload);
+        if (sequence == 0 || sequence > sent)
+            return;
+        resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
+        if (length > topic_length && payload[topic_length] == '{' &&
+            strcmp(topic + strlen(node_topic), "/data") == 0)
+            return;
+        lv_ring_acknowledge(&node->ring, sequence);
+    }
 }
 
 static void publish_waiting(lv_node *node)
@@ -242,10 +295,26 @@ static void publish_waiting(lv_node *node)
         sent = sequence;
         sent_ms = board_now_ms();
     }
+    forget_foreign(node);
 #if !CONFIG_LEVADA_MQTT_ACKNOWLEDGED
     if (confirmed_id == sent_id) /* a broker confirms in the order of arrival */
         lv_ring_acknowledge(&node->ring, sent);
 #endif
+}
+
+static void answer(lv_node *node, const request *r)
+{
+    char *text;
+    switch (r->kind) {
+    case CONFIG:
+        text = calibration_take(node, r->text, r->length);
+        if (text)
+            publish_own("/config/ack", text);
+        free(text);
+        break;
+    case ACKNOWLEDGEMENT: calibration_acknowledge(node, r->text, r->length); break;
+    default: publish_status(node, "birth"); break; /* there is nothing else to ask */
+    }
 }
 
 void mqtt_serve(lv_node *node, uint32_t wait_ms)
@@ -258,18 +327,13 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
     if (connected && fresh) {
         fresh = false;
         sent = 0;
-        publish_birth(node);
+        publish_status(node, "birth");
     }
+    if (connected && beat_ms && board_now_ms() - heard_ms >= beat_ms)
+        publish_status(node, "alive");
     publish_waiting(node);
     while (xQueueReceive(requests, &r, pdMS_TO_TICKS(wait_ms)) == pdTRUE) {
-        if (r->acknowledgement)
-            calibration_acknowledge(node, r->text, r->length);
-        else {
-            char *answer = calibration_take(node, r->text, r->length);
-            if (answer)
-                publish_own("/config/ack", answer, false);
-            free(answer);
-        }
+        answer(node, r);
         free(r);
         wait_ms = 0;
     }

@@ -1,5 +1,5 @@
 /*
- * Telemetry out, calibration in.  Topics and payloads: docs/wire.md.
+ * Telemetry out, calibration in.  Topics and payloads are those of twin/messages.py.
  *
  * The client has a task of its own; what it receives waits in a queue for the node's thread, which
  * alone touches the node.
@@ -10,8 +10,9 @@
 #include "board.h"
 #include "settings.h"
 
-/* Begin to connect; false if no broker is set, or one without TLS is not allowed. */
-bool mqtt_begin(const settings *s);
+/* Begin to connect; false if no broker is set, or one without TLS is not allowed.  `every_ms` is
+ * how often the node will be heard of, 0: nobody knows. */
+bool mqtt_begin(const settings *s, uint32_t every_ms);
 bool mqtt_connected(void);
 /* Send what waits in the ring and was not sent on this connection, and answer what has come, for up
  * to `wait_ms` if nothing has. */
