@@ -28,6 +28,10 @@ __all__ = ["CODES", "STUCK_STEPS", "Cause", "Comparison", "Verdict", "valve"]
 STUCK_STEPS: Final = 6
 """So many equal probe readings in a row look stuck, if the twin's have moved meanwhile."""
 
+AGREEING_STEPS: Final = 144
+"""After so many steps in a row with equal readings a former fault explains nothing any more; water
+that a broken valve left out may take most of a day to be missed at the probe."""
+
 
 class Cause(StrEnum):
     """What a difference is put down to."""
@@ -78,6 +82,8 @@ class Comparison:
     broken: str = ""
     """What was found at valve or probe since device and twin last agreed: its aftermath may last
     for days."""
+    agreeing: int = 0
+    """Steps in a row in which the readings agreed."""
     _broken: Cause = Cause.PLANT
     _last: Seen | None = None
     _twin_then: int = 0
@@ -151,11 +157,14 @@ class Comparison:
                 f"moved by {self.still_twin_counts} counts.",
             )
         if abs(mine - other) > self.tolerance_counts:
+            self.agreeing = 0
             differ = f"Different readings, {mine} and {other} counts"
             if self.broken:
                 return found(self._broken, f"{differ}, since this was seen: {self.broken}")
             return found(Cause.PLANT, f"{differ}: plant, probe or weather.")
-        self.broken = ""
+        self.agreeing += 1
+        if self.agreeing >= AGREEING_STEPS:
+            self.broken = ""
         return found(Cause.NONE, "Equal readings, equal calls.")
 
     def _look_at_flow(self, device: Seen) -> None:

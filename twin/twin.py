@@ -53,6 +53,7 @@ from sim.trace import INDEX
 from twin import signals as values_of
 from twin.alerts import Active, Alerts, Change
 from twin.cause import CODES, Cause, Comparison, Verdict, valve
+from twin.dry_run import DryRun, dry_run
 from twin.errors import CalibrationError
 from twin.parameters import checked, same_guest
 from twin.store import Store
@@ -459,6 +460,12 @@ class Twin:
         if not values:
             raise CalibrationError("nothing to change")
         return checked(self.info, values)
+
+    def try_out(self, zone: str, values: Mapping[str, int], days: int) -> DryRun:
+        """What a calibration would have done over the last `days`; see `twin.dry_run`."""
+        wanted = self.checked(zone, values)
+        present = self._zones[self.names.index(zone)].parameters
+        return dry_run(self.scenario, zone, present, wanted, now_ms=self.view.now_ms, days=days)
 
     def _grant(self, wish: _Wish) -> dict[str, int] | None:
         """Change the parameters of device, mirror and twin; what they were before."""

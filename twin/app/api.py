@@ -1,0 +1,165 @@
+"""What other programs read: /health, /api/..., and the one thing they may ask for, a calibration.
+
+Reading needs nothing but being on this computer: the server listens on loopback and answers only to
+its own names, so that a page of somebody else's cannot reach it through the browser.  A calibration
+needs the token of this run, which lies in a file that only its owner can read.
+"""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import io
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import Blueprint, Response, abort, jsonify, request
+
+from twin.app.openapi import document
+from twin.errors import CalibrationError
+from twin.store_reads import Window
+
+if TYPE_CHECKING:
+    from twin.app.server import Subject
+
+__all__ = ["blueprint"]
+
+MOST_POINTS: Final = 100_000
+ANSWER_S: Final = 30.0
+
+
+def blueprint(subject: Subject, token: str) -> Blueprint:
+    """All routes."""
+    routes = Blueprint("levada", __name__)
+    reader = subject.store.reader
+
+    @routes.get("/health")
+    def health() -> tuple[Response, int]:
+        found = subject.store.health()
+        view = subject.view
+        data = {
+            "ok": found.ok,
+            "store": {**asdict(found), "state": str(found.state)},
+            "twin": {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s},
+        }
+        return jsonify(data), 200 if found.ok else 503
+
+    @routes.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(document())
+
+    @routes.get("/api/field")
+    def field() -> Response:
+        view = subject.view
+        data = asdict(view)
+        for zone in data["zones"]:
+            zone["verdict"]["cause"] = str(zone["verdict"]["cause"])
+        return jsonify(data)
+
+    @routes.get("/api/series")
+    def series() -> Response:
+        return jsonify([asdict(s) for s in reader.series(request.args.get("zone"))])
+
+    @routes.get("/api/series/<zone>/<kind>/<signal>.<ending>")
+    def values(zone: str, kind: str, signal: str, ending: str) -> Response:
+        if ending not in ("json", "csv"):
+            abort(404)
+        window = reader.window(
+            zone,
+            signal,
+            kind=kind,
+            start_ms=_integer("start_ms"),
+            end_ms=_integer("end_ms"),
+            max_points=_integer("points", 4, MOST_POINTS) or 2_000,
+        )
+        if window.unit == "" and window.total == 0 and not _known(zone, kind, signal):
+            abort(404)
+        return _json(window) if ending == "json" else _csv(window, signal)
+
+    def _known(zone: str, kind: str, signal: str) -> bool:
+        return any(s.kind == kind and s.name == signal for s in reader.series(zone))
+
+    @routes.get("/api/events")
+    def events() -> Response:
+        return jsonify(
+            reader.events(
+                after_id=_integer("after") or 0,
+                node=request.args.get("zone"),
+                kind=request.args.get("kind"),
+                start_ms=_integer("start_ms"),
+                end_ms=_integer("end_ms"),
+                limit=_integer("limit", 1, 5_000) or 500,
+            )
+        )
+
+    @routes.get("/api/calibrations")
+    def calibrations() -> Response:
+        return jsonify(reader.calibrations(request.args.get("zone")))
+
+    @routes.get("/api/runs")
+    def runs() -> Response:
+        return jsonify(reader.runs())
+
+    @routes.post("/api/zones/<zone>/calibration")
+    def calibrate(zone: str) -> tuple[Response, int]:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            return jsonify({"error": "the token of this run is needed"}), 403
+        data = request.get_json(silent=True)
+        if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
+            return jsonify({"error": 'send {"values": {name: number}}'}), 400
+        days = data.get("dry_run_days")
+        try:
+            if days is not None:
+                return jsonify(asdict(subject.try_out(zone, data["values"], int(days)))), 200
+            done = subject.calibrate(
+                zone,
+                data["values"],
+                who=str(data.get("who", "command line"))[:64],
+                expires_s=data.get("expires_s"),
+            )
+            return jsonify({"values": done.result(ANSWER_S)}), 200
+        except CalibrationError as error:
+            return jsonify({"error": str(error)}), 422
+        except FutureTimeoutError:
+            return jsonify({"error": f"the device has not answered within {ANSWER_S:.0f} s"}), 504
+
+    return routes
+
+
+def _integer(name: str, low: int | None = None, high: int | None = None) -> int | None:
+    text = request.args.get(name)
+    if text is None:
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        abort(400, f"{name} = {text[:40]!r}: must be a whole number")
+    if (low is not None and value < low) or (high is not None and value > high):
+        abort(400, f"{name} = {value}: permitted {low} to {high}")
+    return value
+
+
+def _json(window: Window) -> Response:
+    data: dict[str, Any] = {
+        "unit": window.unit,
+        "total": window.total,
+        "time_ms": window.time_ms.tolist(),
+        "value": window.value.tolist(),
+    }
+    return jsonify(data)
+
+
+def _csv(window: Window, signal: str) -> Response:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    # a spreadsheet would take these signs for the start of a formula
+    name = "'" + signal if signal[:1] in "=+-@\t\r" else signal
+    writer.writerow(["time_ms", f"{name} [{window.unit}]" if window.unit else name])
+    writer.writerows(zip(window.time_ms.tolist(), window.value.tolist(), strict=True))
+    return Response(
+        out.getvalue(),
+        mimetype="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="series.csv"'},
+    )

@@ -1,0 +1,376 @@
+"""What the page asks for: the whole once, then only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, quote, unquote
+
+from dash import ALL, Dash, Input, Output, Patch, State, ctx, html, no_update
+from dash.exceptions import PreventUpdate
+
+from twin.app import figures, views
+from twin.errors import CalibrationError, TwinError
+from twin.parameters import parse
+from twin.twin import ZoneView
+
+if TYPE_CHECKING:
+    from twin.app.server import Subject
+
+__all__ = ["register"]
+
+HOUR_MS: Final = 3_600_000
+ANSWER_S: Final = 30.0
+DRY_RUN_DAYS: Final = 14
+DELTAS: Final = 3_000
+"""Points that a chart has got by deltas before it is thinned anew."""
+
+
+def register(app: Dash, subject: Subject) -> None:
+    """Bind all callbacks."""
+    _everywhere(app, subject)
+    _field(app, subject)
+    _zone(app, subject)
+    _calibration(app, subject)
+    _history(app, subject)
+
+
+def _find(subject: Subject, name: str) -> ZoneView:
+    for zone in subject.view.zones:
+        if zone.name == name:
+            return zone
+    raise PreventUpdate
+
+
+def _everywhere(app: Dash, subject: Subject) -> None:
+    @app.callback(
+        Output("page", "children"),
+        Output("nav", "children"),
+        Output("title", "children"),
+        Input("url", "pathname"),
+        State("url", "search"),
+    )
+    def page(path: str, search: str) -> tuple[Any, Any, str]:
+        view = subject.view
+        first, _, rest = path.strip("/").partition("/")
+        name = unquote(rest)
+        zones = {zone.name: zone for zone in view.zones}
+        links = views.nav(view, path)
+        match first:
+            case "":
+                return views.field_page(), links, view.title
+            case "zone" if name in zones:
+                config = next(z for z in subject.scenario.zone if name in z.names())
+                changed = list(config.parameters)
+                content = views.zone_page(zones[name], subject.info.parameters, changed)
+                return content, links, name
+            case "nodes":
+                return views.nodes_page(view), links, "Nodes"
+            case "node" if name in zones:
+                return views.node_page(zones[name]), links, name
+            case "history":
+                query = dict(parse_qsl((search or "").lstrip("?")))
+                return views.history_page(view, query), links, "History"
+        return views.missing_page(f"page {path}"), links, "levada"
+
+    @app.callback(
+        Output("clock", "children"), Output("banner", "children"), Input("tick", "n_intervals")
+    )
+    def clock(_ticks: int) -> tuple[str, Any]:
+        found = subject.store.health()
+        banner = None
+        if not found.ok:
+            banner = html.Div(
+                f"The store cannot be written ({found.state}): {found.detail} "
+                "Nothing is acknowledged until it can; devices keep their telemetry.",
+                className="banner",
+            )
+        elif found.moved_aside:
+            banner = html.Div(
+                f"The former store was corrupt and lies in {found.moved_aside}.",
+                className="banner",
+            )
+        return views.clock(subject.view), banner
+
+
+def _field(app: Dash, subject: Subject) -> None:
+    @app.callback(
+        Output("tiles", "children"),
+        Output("field-events", "children"),
+        Input("tick-field", "n_intervals"),
+    )
+    def field(_ticks: int) -> tuple[Any, Any]:
+        found = subject.store.reader.events(kind="alert", limit=30)
+        return views.tiles(subject.view), views.events(found)
+
+    @app.callback(
+        Output("node-facts", "children"),
+        Input("tick-node", "n_intervals"),
+        State("node-name", "data"),
+    )
+    def node(_ticks: int, name: str) -> Any:
+        zone = _find(subject, name)
+        return views.node_facts(zone, subject.store.reader.calibrations(name, limit=50))
+
+
+def _zone(app: Dash, subject: Subject) -> None:
+    reader = subject.store.reader
+    step_s = float(subject.scenario.period.trace_s)
+
+    @app.callback(
+        Output("zone-chart", "figure"),
+        Output("zone-profile", "figure"),
+        Output("zone-upto", "data"),
+        Input("zone-window", "value"),
+        Input("zone-name", "data"),
+        Input("tick-slow", "n_intervals"),
+        State("zone-upto", "data"),
+    )
+    def charts(window: str, name: str, _slow: int, upto: dict[str, Any] | None) -> Any:
+        zone = _find(subject, name)
+        hours = views.WINDOWS.get(window or "", 0)
+        start_ms = subject.view.now_ms - hours * HOUR_MS if hours else None
+        depths = sorted(
+            float(s.name.removeprefix("theta@"))
+            for s in reader.series(name)
+            if s.kind == "twin" and s.name.startswith("theta@")
+        )
+        profile = figures.profile(reader, name, depths[::2], start_ms or 0)
+        if ctx.triggered_id == "tick-slow" and upto and upto["deltas"] < DELTAS:
+            return no_update, profile, no_update
+        figure, last_ms = figures.zone_chart(
+            reader, name, start_ms=start_ms, end_ms=None, band=zone.band, step_s=step_s
+        )
+        return figure, profile, {"ms": last_ms, "deltas": 0, "event": _last_event(name)}
+
+    def _last_event(name: str) -> int:
+        found = reader.events(node=name, kind="decision", limit=1)
+        return int(found[-1]["id"]) if found else 0
+
+    @app.callback(
+        Output("zone-chart", "extendData"),
+        Output("zone-upto", "data", allow_duplicate=True),
+        Output("zone-facts", "children"),
+        Output("zone-verdict", "children"),
+        Output("zone-verdict", "className"),
+        Output("zone-events", "children"),
+        Input("tick-zone", "n_intervals"),
+        State("zone-upto", "data"),
+        State("zone-name", "data"),
+        prevent_initial_call="initial_duplicate",
+    )
+    def live(_ticks: int, upto: dict[str, Any] | None, name: str) -> Any:
+        zone = _find(subject, name)
+        facts, verdict, kind = views.now(zone)
+        found = [
+            event
+            for event in reader.events(node=name, limit=60)
+            if event["kind"] in ("alert", "decision", "calibration")
+        ][-25:]
+        said = views.events(found, zone=True)
+        if not upto:
+            return no_update, no_update, facts, verdict, kind, said
+        new = figures.delta(
+            reader, name, upto["ms"], after_id=upto["event"], band=zone.band, step_s=step_s
+        )
+        if new.points == 0 and new.last_event == upto["event"]:
+            return no_update, no_update, facts, verdict, kind, said
+        upto = {
+            "ms": new.upto_ms,
+            "deltas": upto["deltas"] + new.points,
+            "event": new.last_event,
+        }
+        return new.data, upto, facts, verdict, kind, said
+
+
+def _calibration(app: Dash, subject: Subject) -> None:
+    def wanted(texts: list[Any], ids: list[dict[str, str]]) -> dict[str, int]:
+        given = [
+            f"{key['name']}={text}"
+            for key, text in zip(ids, texts, strict=True)
+            if text not in (None, "")
+        ]
+        if not given:
+            raise CalibrationError("nothing is changed: write a new value beside a parameter")
+        return parse(subject.info, given)
+
+    def problem(error: TwinError) -> html.P:
+        return html.P(str(error), className="bad")
+
+    @app.callback(
+        Output("calibrate-tried", "children"),
+        Input("calibrate-try", "n_clicks"),
+        State({"type": "parameter", "name": ALL}, "value"),
+        State({"type": "parameter", "name": ALL}, "id"),
+        State("zone-name", "data"),
+        prevent_initial_call=True,
+        running=[(Output("calibrate-try", "disabled"), True, False)],
+    )
+    def dry_run(clicks: int, texts: list[Any], ids: list[dict[str, str]], name: str) -> Any:
+        if not clicks:
+            raise PreventUpdate
+        try:
+            values = wanted(texts, ids)
+            return views.tried(subject.try_out(name, values, DRY_RUN_DAYS), values)
+        except TwinError as error:
+            return problem(error)
+
+    @app.callback(
+        Output("calibrate-done", "children"),
+        Output({"type": "parameter-now", "name": ALL}, "children"),
+        Output({"type": "parameter", "name": ALL}, "value"),
+        Input("calibrate-set", "n_clicks"),
+        State({"type": "parameter", "name": ALL}, "value"),
+        State({"type": "parameter", "name": ALL}, "id"),
+        State("calibrate-who", "value"),
+        State("calibrate-expiry", "value"),
+        State("zone-name", "data"),
+        prevent_initial_call=True,
+        running=[(Output("calibrate-set", "disabled"), True, False)],
+    )
+    def set_values(
+        clicks: int,
+        texts: list[Any],
+        ids: list[dict[str, str]],
+        who: str | None,
+        expiry: str,
+        name: str,
+    ) -> Any:
+        if not clicks:
+            raise PreventUpdate
+        same = [no_update] * len(ids)
+        try:
+            done = subject.calibrate(
+                name,
+                wanted(texts, ids),
+                who=(who or "").strip() or "web page",
+                expires_s=views.EXPIRIES.get(expiry) or None,
+            )
+            read_back = done.result(ANSWER_S)
+        except TwinError as error:
+            return problem(error), same, same
+        except FutureTimeoutError:
+            return (
+                html.P(f"The device has not answered within {ANSWER_S:.0f} s.", className="bad"),
+                same,
+                same,
+            )
+        text = ", ".join(f"{key} = {value}" for key, value in read_back.items())
+        units = {p.name: p.unit for p in subject.info.parameters}
+        shown = [
+            f"{read_back[key['name']]} {units[key['name']]}".rstrip()
+            if key["name"] in read_back
+            else no_update
+            for key in ids
+        ]
+        return html.P(f"In force, read back: {text}", className="good"), shown, [""] * len(ids)
+
+
+def _history(app: Dash, subject: Subject) -> None:
+    reader = subject.store.reader
+
+    def span(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+        return views.moment(start), views.moment(end)
+
+    def pairs(signals: list[str] | None) -> list[tuple[str, str]]:
+        found = []
+        for signal in (signals or [])[:8]:
+            kind, _, name = signal.partition(" ")
+            found.append((kind, name))
+        return found
+
+    @app.callback(Output("history-signals", "options"), Input("history-zone", "value"))
+    def options(zone: str) -> list[dict[str, str]]:
+        words = {"raw": "device", "twin": "twin", "filtered": "fog"}
+        return [
+            {
+                "value": f"{s.kind} {s.name}",
+                "label": f"{words.get(s.kind, s.kind)}: {s.name}" + (f" [{s.unit}]" * bool(s.unit)),
+            }
+            for s in reader.series(zone)
+        ]
+
+    @app.callback(
+        Output("history-chart", "figure"),
+        Output("history-export", "children"),
+        Input("history-zone", "value"),
+        Input("history-signals", "value"),
+        Input("history-start", "value"),
+        Input("history-end", "value"),
+        Input("history-moment", "value"),
+    )
+    def chart(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
+        start_ms, end_ms = span(start, end)
+        wanted = pairs(signals)
+        moment_ms = _moment(start_ms, end_ms, at)
+        if ctx.triggered_id == "history-moment":
+            patch = Patch()
+            patch["layout"]["shapes"] = [_line(moment_ms)] if moment_ms is not None else []
+            return patch, no_update
+        figure = figures.history(reader, zone, wanted, start_ms, end_ms)
+        if moment_ms is not None:
+            figure.update_layout(shapes=[_line(moment_ms)])
+        query = _query(start_ms, end_ms)
+        links = {
+            f"{name}, {'device' if kind == 'raw' else kind} (CSV)": "/api/series/"
+            f"{quote(zone, safe='')}/{quote(kind, safe='')}/{quote(name, safe='@')}.csv{query}"
+            for kind, name in wanted
+        }
+        return figure, views.exports(links)
+
+    @app.callback(
+        Output("history-then", "children"),
+        Input("history-zone", "value"),
+        Input("history-signals", "value"),
+        Input("history-start", "value"),
+        Input("history-end", "value"),
+        Input("history-moment", "value"),
+    )
+    def then(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
+        start_ms, end_ms = span(start, end)
+        moment_ms = _moment(start_ms, end_ms, at)
+        if moment_ms is None:
+            return None
+        values = []
+        for kind, name in pairs(signals):
+            window = reader.window(
+                zone,
+                name,
+                kind=kind,
+                start_ms=moment_ms - 24 * HOUR_MS,
+                end_ms=moment_ms + 1,
+                max_points=100,
+            )
+            if window.value.size:
+                label = f"{name}, {'device' if kind == 'raw' else kind}"
+                values.append((label, float(window.value[-1]), window.unit))
+        said = reader.events(
+            node=zone, start_ms=moment_ms - 24 * HOUR_MS, end_ms=moment_ms + 1, limit=5
+        )
+        return views.then(moment_ms, values, said)
+
+    def _moment(start_ms: int | None, end_ms: int | None, at: int | None) -> int | None:
+        if start_ms is None or end_ms is None or at is None:
+            return None
+        last_ms = min(end_ms, subject.view.now_ms)
+        return round(start_ms + (last_ms - start_ms) * at / 1000)
+
+
+def _line(at_ms: int | None) -> Mapping[str, Any]:
+    line = {"color": figures.INK, "width": 1, "dash": "dot"}
+    return {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": at_ms,
+        "x1": at_ms,
+        "y0": 0,
+        "y1": 1,
+        "line": line,
+    }
+
+
+def _query(start_ms: int | None, end_ms: int | None) -> str:
+    parts = [f"{k}={v}" for k, v in (("start_ms", start_ms), ("end_ms", end_ms)) if v is not None]
+    return "?" + "&".join([*parts, "points=100000"])

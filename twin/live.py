@@ -1,0 +1,106 @@
+"""`levada twin`: the twin, its store and its page together, until the end or Ctrl-C.
+
+The twin runs in the main thread, so that Ctrl-C reaches it; page and store have threads of their
+own, virtual boards are processes that end with us.  Whatever happens, all of it is closed in the
+opposite order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from hil.nodes import NodeMaker
+from sim.scenario_model import Scenario
+from twin.app.server import Page
+from twin.store import Store
+from twin.twin import Twin
+
+__all__ = ["ADDRESS", "Running", "live"]
+
+ADDRESS: Final = "page.json"
+"""Beside the store: where the page is, and the token of this run; only its owner can read it."""
+
+
+class Running:
+    """A twin that runs, with its page."""
+
+    def __init__(self, twin: Twin, page: Page, store: Path) -> None:
+        self.twin = twin
+        self.page = page
+        self.store = store
+
+
+def live(
+    scenario: Scenario,
+    where: Path,
+    *,
+    speed: float | None,
+    port: int = 8050,
+    skip_to_ms: int | None = None,
+    stay: bool = True,
+    started: Callable[[Running], None] = lambda _running: None,
+) -> bool:
+    """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
+
+    With `stay` the page remains after the end of the period until Ctrl-C.  Raises what Twin, Store
+    and Page raise.
+    """
+    where.mkdir(parents=True, exist_ok=True)
+    clock: list[Twin] = []
+    with ExitStack() as open_:
+        store = open_.enter_context(
+            Store(
+                where / "store.sqlite",
+                clock_ms=lambda: clock[0].now_ms if clock else scenario.period.start_ms,
+            )
+        )
+        make_node = open_.enter_context(NodeMaker(speed=speed))
+        twin = Twin(scenario, store, make_node=make_node, speed=speed, skip_to_ms=skip_to_ms)
+        clock.append(twin)
+        open_.callback(twin.close)
+        page = open_.enter_context(Page(twin, port=port))
+        open_.callback((where / ADDRESS).unlink, missing_ok=True)
+        _tell_address(where / ADDRESS, page)
+        interrupted = threading.Event()
+        with _ctrl_c(interrupted, twin):
+            started(Running(twin, page, where / "store.sqlite"))
+            twin.run()
+            if stay:
+                interrupted.wait()
+    return interrupted.is_set()
+
+
+def _tell_address(path: Path, page: Page) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"url": page.url, "token": page.token}, file)
+
+
+@contextmanager
+def _ctrl_c(interrupted: threading.Event, twin: Twin) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run between two steps; a second Ctrl-C ends it anywhere."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        twin.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
