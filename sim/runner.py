@@ -489,7 +489,7 @@ def node_settings(
 def _config(zone: ZoneConfig) -> tuple[int, int, int]:
     """What the node believes of its probe: dry at wilting point, wet at field capacity."""
     given = zone.calibration
-    fc, wp = soils.field_capacity(zone.soil), soils.wilting_point(zone.soil)
+    _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
     p = soils.crop(zone.crop).depletion_fraction
     a0, a1, a2, a3 = calibration(Probe(**dict(zone.probe)))
 
@@ -520,7 +520,7 @@ def _nodes(
     for i, s in enumerate(settings):
         if not s.zone.node.simulated:
             if make_node is None:
-                raise ValueError(f"zone {s.zone.name}: node {s.zone.node} needs `make_node`")
+                raise ValueError(f"zone {s.zone.name}: node {s.zone.node.kind} needs `make_node`")
             outside[i] = make_node(s)
         else:
             inside.append(s)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import wasmtime
 
 from guest.abi import DEFAULT_PINS, TrapKind
 from guest.node import Birth, Readings, StepResult
@@ -103,6 +104,22 @@ def column(run: RunDir, name: str, zone: int = 0) -> npt.NDArray[np.float64]:
     rows = np.asarray(run.trace["zone"]) == zone
     values: npt.NDArray[np.float64] = np.asarray(run.trace[name], np.float64)[rows]
     return values
+
+
+def reactor(step: str, segments: str = "") -> bytes:
+    """A reactor guest in WebAssembly's text format, whose `step` has this body."""
+    return bytes(
+        wasmtime.wat2wasm(
+            f"""(module
+              (import "env" "set_output" (func $set_output (param i32 i32)))
+              (import "env" "mqtt_publish" (func $mqtt_publish (param i32 i32) (result i32)))
+              (memory (export "memory") 1)
+              {segments}
+              (func (export "abi_version") (result i32) i32.const 1)
+              (func (export "init") (result i32) i32.const 0)
+              (func (export "step") (result i32) {step}))"""
+        )
+    )
 
 
 def rows_of(plant: Plant, rows: npt.NDArray[np.float64], zone: int) -> dict[str, Any]:
