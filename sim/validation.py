@@ -24,15 +24,34 @@ DATA = ROOT / "tests" / "sim" / "data"
 MODULES = (
     "sim.validation_weather",
     "sim.validation_crop",
+    "sim.validation_soil_water",
     "sim.validation_richards",
 )
 
 HEAD = """# Validation
 
-What each model was compared with, and how far it was off. Regenerate with `make validate`; the
-numbers below are its output, the figures are in `docs/images/validation`. "Unseen" marks
-comparisons that were not run before the model was finished.
+What each model was compared with, and how far it was off. Regenerate with `make validate`: the
+numbers below are its output, the figures are in `docs/images/validation`, and
+`tests/sim/test_validation.py` holds each comparison within its limit. What the models are:
+[models.md](models.md).
+
+**Unseen** marks comparisons that were first run after the model was finished, and after which
+none of its equations and parameters was changed.
+
+**Where a peer is better:** Ref-ET computes the clear sky that ET0 needs from turbidity and vapour,
+levada from elevation alone (1 % of ET0). pyfao56 puts a day's evaporation into the depletion
+fraction, as FAO-56 does. pyfao56 is nearer to the water measured under maize, because it needs less
+of the soil. HYDRUS knows heat, vapour, hysteresis, solutes and two dimensions; AquaCrop knows yield
+and a crop that answers to stress. levada knows none of these.
 """
+
+NOTHING = (
+    ("[probes](models/probe.md)", "counts, temperature effect, drift, soil temperature"),
+    ("[valves](models/valve.md)", "movement, flow by pressure, meter"),
+    ("[energy](models/energy.md)", "charge of a node, battery, panel"),
+    ("[crop](models/crop.md)", "growth by degree-days"),
+)
+"""Models, and parts of them, that nothing from outside was compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +125,17 @@ def page(comparisons: Iterable[Comparison]) -> str:
             f"| {c.model} | **{c.name}**{unseen}: {c.reference} | {c.data} | {c.period} "
             f"| {c.version} | {c.error} | {plot} |"
         )
+    lines += [f"| {model} | - | {part} | - | - | - | - |" for model, part in NOTHING]
+    lines += [
+        "",
+        "A dash: nothing was compared. Of probes, valves and energy, tests only hold the code to "
+        "its own equations; a recording of a power meter replaces the energy model's constants.",
+    ]
     for c in comparisons:
         if c.note or c.figure:
             lines += ["", f"## {c.model}: {c.name}", ""]
-            if c.note:
-                lines += [c.note, ""]
-            if c.figure:
-                lines.append(f"![{c.name}]({c.figure})")
+            parts = [c.note, f"![{c.name}]({c.figure})" if c.figure else ""]
+            lines.append("\n\n".join(part for part in parts if part))
     return "\n".join(lines) + "\n"
 
 

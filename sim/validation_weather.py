@@ -217,7 +217,7 @@ def validate_refet_hourly() -> Comparison:
     hour = (found.time_ms // 3_600_000 % 24)[known]
 
     def draw(axes: Any) -> None:
-        axes[0].plot(theirs[known], off, "r.", ms=1)
+        axes[0].plot(theirs[known], off, "r.", ms=1, rasterized=True)
         axes[0].set(xlabel="Ref-ET [mm/h]", ylabel="levada less Ref-ET [mm/h]")
         by_hour = [float(np.sqrt(np.mean(off[hour == h] ** 2))) for h in range(24)]
         axes[1].bar(np.arange(24) + 0.5, by_hour, color="r")
@@ -238,9 +238,10 @@ def validate_refet_hourly() -> Comparison:
         limit=0.02,
         figure=figure("et0_hourly", draw, columns=2),
         unseen=True,
-        note="Differences sit where the sun is low: there the sky's cloudiness is unknown, `refet` "
-        "and so levada assume a clear sky, Ref-ET goes on with an earlier hour's. Ref-ET is closer "
-        "to the standard in those hours.",
+        note="Two thirds of the sum are missing at night, most of the rest while the sun is below "
+        "0.3 rad: there `refet`, and so levada, assume a clear sky, which loses more heat. "
+        "Ref-ET goes on with the cloudiness of the last hour with a higher sun, which is better: "
+        "done so, the same equations sum up to 0.4 % below it.",
     )
 
 
