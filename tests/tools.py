@@ -11,16 +11,23 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAMS = {
     "cc": "gcc libc6-dev",
+    "objcopy": "binutils",
     "xtensa-lx106-elf-gcc": "gcc-xtensa-lx106 picolibc-xtensa-lx106-elf",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
     "qemu-xtensa": "qemu-user",
     "chromium": "chromium",
+    "chromedriver": "chromium-driver",
     "mosquitto": "mosquitto",
+    "initdb": "postgresql",
 }
 """Program -> the Debian packages that bring it."""
+
+FOLDERS = ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+"""Where Debian puts programs that are not on the path of everybody."""
 
 
 def missing(python_only: bool) -> list[str]:
@@ -30,7 +37,7 @@ def missing(python_only: bool) -> list[str]:
         packages.append(f"python3.{sys.version_info.minor}-venv")
     if not python_only:
         for program, names in PROGRAMS.items():
-            if shutil.which(program) is None:
+            if shutil.which(program, path=":".join([os.environ["PATH"], *FOLDERS])) is None:
                 packages += names.split()
     return packages
 
