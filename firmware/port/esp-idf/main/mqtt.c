@@ -254,8 +254,8 @@ static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_m
     return publish(topic, text, (size_t)n);
 }
 
-/* What is no telemetry is stored by nobody, so nobody will acknowledge it: once sent it is done with,
- * or it would hold up all that comes after it. */
+/* What is no telemetry is stored by nobody, so nobody will acknowledge it: once sent it is done
+ * with, or it would hold up all that comes after it. */
 static void forget_foreign(lv_node *node)
 {
     uint8_t payload[LV_RING_PAYLOAD];
