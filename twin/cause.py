@@ -115,7 +115,7 @@ class Comparison:
             )
 
         def broken(cause: Cause, text: str) -> Verdict:
-            self.broken, self._broken = text, cause
+            self.broken, self._broken, self.agreeing = text, cause, 0
             return found(cause, text)
 
         self._look_at_flow(device)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from twin.cli_nodes import nodes_app
+from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
 
 __all__ = ["Exit", "app", "main"]
@@ -33,6 +34,8 @@ app = typer.Typer(
 guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modules.")
 app.add_typer(guest_app, name="guest")
 app.add_typer(nodes_app)
+app.add_typer(twin_app)
+app.add_typer(store_app, name="store")
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
@@ -295,8 +298,9 @@ def _input_errors() -> tuple[type[BaseException], ...]:
     from sim.problems import ScenarioError
     from sim.rundir import RunDirError
     from sim.weather import WeatherError
+    from twin.errors import TwinError
 
-    return (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError)
+    return (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
 
 
 def _link_errors() -> tuple[type[BaseException], ...]:

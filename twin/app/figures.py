@@ -238,6 +238,7 @@ def zone_chart(
     )
     for row, title in ((1, "Water content [m³/m³]"), (2, "Probe − twin"), (4, "mm/h")):
         figure.update_yaxes(title_text=title, row=row, col=1)
+    figure.update_yaxes(nticks=4, row=2, col=1)
     figure.update_yaxes(
         tickvals=[0.5, 1.8], ticktext=["device", "twin"], range=[-0.1, 2.5], row=3, col=1
     )

@@ -1,0 +1,285 @@
+"""Commands of `levada` about the live twin and its store."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from twin.exit_codes import INTERRUPTED, Exit
+
+if TYPE_CHECKING:
+    from twin.live import Running
+
+__all__ = ["store_app", "twin_app"]
+
+twin_app = typer.Typer()
+store_app = typer.Typer(no_args_is_help=True, help="Export and trim the twin's store.")
+
+RUNS: Final = Path("runs/twin")
+StorePath = Annotated[
+    Path, typer.Argument(metavar="STORE", help="store.sqlite of a twin, or postgresql://...")
+]
+
+
+@twin_app.command()
+def twin(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")],
+    node: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ZONE=]NODE",
+            help="The physical node: virtual, virtual:xtensa, serial:/dev/ttyUSB0?baud=921600, or "
+            "sim; may be repeated.",
+        ),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(metavar="max|1x|60x", help="Simulated seconds a second.")
+    ] = "1x",
+    skip_to: Annotated[
+        datetime | None, typer.Option(help="Pass the time before this at full speed.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1; 0: any.")] = 8050,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Store and address go here [default: runs/twin/NAME-...]"),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
+    ] = None,
+    stay: Annotated[
+        bool, typer.Option(help="Keep the page after the end of the period, until Ctrl-C.")
+    ] = True,
+) -> None:
+    """A physical node and its simulated twin side by side, live, in a browser."""
+    from hil.nodes import node_overrides
+    from sim import runner
+    from sim import scenario as scenarios
+    from sim.clock import parse_speed
+    from twin.live import live
+
+    try:
+        factor = parse_speed(speed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
+    overrides += node_overrides(scenario, node or [])
+    document = scenarios.read(scenario, overrides)
+    runner.check(document)
+    loaded = document.scenario
+    skip_to_ms = None
+    if skip_to is not None:
+        skip_to_ms = round(skip_to.replace(tzinfo=UTC).timestamp() * 1000)
+        if not loaded.period.start_ms <= skip_to_ms < loaded.period.end_ms:
+            raise typer.BadParameter(
+                f"{skip_to}: outside the period of the scenario", param_hint="--skip-to"
+            )
+    where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+
+    def started(running: Running) -> None:
+        typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+
+    interrupted = live(
+        loaded,
+        where,
+        speed=factor,
+        port=port,
+        skip_to_ms=skip_to_ms,
+        stay=stay,
+        started=started,
+    )
+    raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
+
+
+@twin_app.command()
+def calibrate(
+    zone: Annotated[str, typer.Argument(metavar="ZONE", help="Zone of a twin that runs.")],
+    values: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE...", help="Parameters of the guest.")
+    ],
+    dry_run: Annotated[
+        str, typer.Option(metavar="14d", help="Days of the past to try it on first; 0d: none.")
+    ] = "14d",
+    expires: Annotated[
+        str | None, typer.Option(metavar='"7 d"', help="Put the old values back after this time.")
+    ] = None,
+    who: Annotated[str, typer.Option(help="Name for the record.")] = "command line",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory of the twin [default: the newest that runs]."),
+    ] = None,
+) -> None:
+    """Change parameters of a running guest: try them on the past, ask, set, read back."""
+    from sim.quantities import parse_duration
+
+    wanted: dict[str, int] = {}
+    for setting in values:
+        name, equals, text = setting.partition("=")
+        try:
+            wanted[name] = int(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise typer.BadParameter(f"{setting!r}: write NAME=NUMBER")
+    try:
+        days = int(dry_run.removesuffix("d"))
+        expires_s = parse_duration(expires).total_seconds() if expires else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    address = _address(run)
+    if days > 0:
+        found = _post(address, zone, {"values": wanted, "dry_run_days": days})
+        _show_dry_run(found)
+    if not yes and not typer.confirm("Set it?"):
+        raise typer.Exit(Exit.NOTHING_RAN)
+    request: dict[str, Any] = {"values": wanted, "who": who}
+    if expires_s is not None:
+        request["expires_s"] = expires_s
+    answer = _post(address, zone, request)
+    typer.echo("in force: " + ", ".join(f"{k} = {v}" for k, v in answer["values"].items()))
+
+
+def _address(run: Path | None) -> dict[str, str]:
+    from twin.live import ADDRESS
+
+    if run is not None:
+        found = [run / ADDRESS]
+    else:
+        found = sorted(RUNS.glob(f"*/{ADDRESS}"), key=lambda path: path.stat().st_mtime)
+    try:
+        data: dict[str, str] = json.loads(found[-1].read_text())
+    except (IndexError, OSError):
+        raise typer.BadParameter(
+            f"no twin runs under {run or RUNS}: start one with `levada twin`", param_hint="--run"
+        ) from None
+    return data
+
+
+def _post(address: dict[str, str], zone: str, data: dict[str, Any]) -> dict[str, Any]:
+    from urllib.error import HTTPError, URLError
+    from urllib.parse import quote
+    from urllib.request import Request, urlopen
+
+    request = Request(
+        f"{address['url']}/api/zones/{quote(zone, safe='')}/calibration",
+        data=json.dumps(data).encode(),
+        headers={
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {address['token']}",
+        },
+    )
+    try:
+        with urlopen(request, timeout=120) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except HTTPError as error:
+        reason = json.load(error).get("error", str(error))
+        typer.echo(f"refused: {reason}", err=True)
+        code = Exit.NODE_OR_LINK if error.code == 504 else Exit.BAD_INPUT
+        raise typer.Exit(code) from None
+    except URLError as error:
+        typer.echo(f"{address['url']} does not answer: {error.reason}", err=True)
+        raise typer.Exit(Exit.NODE_OR_LINK) from None
+
+
+def _show_dry_run(found: dict[str, Any]) -> None:
+    days = (found["end_ms"] - found["start_ms"]) / 86_400_000
+    typer.echo(f"The last {days:.0f} days, as they were and with the change:")
+    for label, key, form in (
+        ("water [L]", "water_l", ".0f"),
+        ("irrigation [mm]", "irrigation_mm", ".1f"),
+        ("drainage [mm]", "drainage_mm", ".1f"),
+        ("days of stress", "stress_days", ".0f"),
+        ("valve openings", "openings", "d"),
+    ):
+        before, after = found["before"][key], found["after"][key]
+        typer.echo(f"  {label:<16} {before:>9{form}} -> {after:>9{form}}")
+
+
+@store_app.command("export")
+def store_export(
+    store: StorePath,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")],
+    form: Annotated[str, typer.Option("--format", metavar="parquet|csv")] = "parquet",
+    zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
+    start: Annotated[datetime | None, typer.Option(help="From this time on.")] = None,
+    end: Annotated[datetime | None, typer.Option(help="Before this time.")] = None,
+) -> None:
+    """Write everything stored into one table: zone, kind, signal, unit, time, value."""
+    from twin.store_export import export
+
+    if form not in ("parquet", "csv"):
+        raise typer.BadParameter(f"{form!r}: must be parquet or csv", param_hint="--format")
+    _existing(store)
+    rows = export(
+        _place(store),
+        out,
+        form,  # type: ignore[arg-type]  # checked above
+        zone=zone,
+        start_ms=_ms(start),
+        end_ms=_ms(end),
+    )
+    typer.echo(f"{out}: {rows} values")
+
+
+@store_app.command("prune")
+def store_prune(
+    store: StorePath,
+    before: Annotated[datetime, typer.Option(help="Remove what is older than this.")],
+    events: Annotated[bool, typer.Option(help="Also alerts and decisions.")] = False,
+) -> None:
+    """Remove what is older than a moment; calibrations and runs are always kept."""
+    from twin.store import Store
+    from twin.store_policy import prune
+
+    _existing(store)
+    before_ms = _ms(before)
+    assert before_ms is not None
+    with Store(_place(store)) as opened:
+        removed = prune(opened, before_ms=before_ms, events=events)
+    typer.echo(
+        f"removed {removed.messages} messages, {removed.points} values, {removed.events} events"
+    )
+
+
+@store_app.command("thin")
+def store_thin(
+    store: StorePath,
+    before: Annotated[datetime, typer.Option(help="Thin what is older than this.")],
+    every: Annotated[str, typer.Option(metavar='"1 h"', help="Keep one mean value each.")] = "1 h",
+) -> None:
+    """Replace old values by means."""
+    from sim.quantities import parse_duration
+    from twin.store import Store
+    from twin.store_policy import downsample
+
+    _existing(store)
+    before_ms = _ms(before)
+    assert before_ms is not None
+    try:
+        every_ms = round(parse_duration(every).total_seconds() * 1000)
+        with Store(_place(store)) as opened:
+            removed = downsample(opened, before_ms=before_ms, every_ms=every_ms)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--every") from None
+    typer.echo(f"removed {removed.points} values")
+
+
+def _place(store: Path) -> str:
+    """A path, or the URL that became one."""
+    text = str(store)
+    return text.replace(":/", "://", 1) if text.startswith("postgresql") else text
+
+
+def _existing(store: Path) -> None:
+    if not str(store).startswith("postgresql") and not store.is_file():
+        raise typer.BadParameter(f"{store}: no such file", param_hint="STORE")
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1000)
