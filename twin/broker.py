@@ -34,7 +34,7 @@ _START_S: Final = 30.0
 _STOP_S: Final = 5.0
 _PROBE_S: Final = 2.0
 """Between two probes of a broker that runs."""
-_HUNG: Final = 3
+_HUNG: Final = 2
 """Failed probes after which it counts as hung."""
 _CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x05\x00\x05probe"
 """CONNECT of MQTT 3.1.1 (section 3.1) without password: refused, which is an answer."""
@@ -221,7 +221,7 @@ class EmbeddedBroker:
         """Whether the broker answers a CONNECT, if only to refuse it."""
         try:
             with socket.create_connection((self.address.host, self.address.port), 2.0) as probe:
-                probe.settimeout(5.0)
+                probe.settimeout(2.0)
                 probe.sendall(_CONNECT)
                 return probe.recv(4)[:1] in (b"\x20", b"")
         except OSError:

@@ -11,7 +11,6 @@ import logging
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,22 +28,22 @@ _log = logging.getLogger(__name__)
 
 _KEEPALIVE_S: Final = 5
 """After about twice that a silent broker is given up."""
-_KICKS: Final = 4
-_KICK_WINDOW_S: Final = 15.0
-"""So many connections lost within so long, each just after it was made: our id is taken."""
 _SHORT_S: Final = 3.0
+"""A first connection that breaks sooner, under a chosen id, was pushed out by another client."""
 _QUEUE: Final = 1_000
 """Messages waiting to be sent at most."""
 
-Handler = Callable[[str, bytes], None]
+Handler = Callable[[str, bytes], object]
 
 
 class MqttClient:
     """A connection to a broker.
 
     `handler(topic, payload)` is called in the network thread for messages that match
-    `subscription`; `on_connect()` after every connection.  Raises BrokerError if the first
-    connection fails or the login is refused.  `client_id` is only for tests.
+    `subscription`, `on_connect()` after every connection, `on_lost()` after every loss, and
+    `on_give_up(error)` when there is no point in trying again.  Without `client_id` it is random,
+    and nobody can push us out by chance.  `reconnect_s` is the first and the longest pause between
+    attempts.  Raises BrokerError if the first connection fails or the login is refused.
     """
 
     def __init__(
@@ -53,24 +52,29 @@ class MqttClient:
         *,
         subscription: str | None = None,
         handler: Handler | None = None,
-        on_connect: Callable[[], None] | None = None,
+        on_connect: Callable[[], object] | None = None,
+        on_lost: Callable[[], object] | None = None,
+        on_give_up: Callable[[BrokerError], object] | None = None,
         client_id: str | None = None,
         timeout_s: float = 10.0,
+        reconnect_s: tuple[float, float] = (0.1, 2.0),
     ) -> None:
         self.address = address
         self._subscription = subscription
         self._handler = handler
         self._on_connect = on_connect
+        self._on_lost = on_lost
+        self._on_give_up = on_give_up
         self._connected = threading.Event()
         self._answered = threading.Event()
         self._refusal: BrokerError | None = None
         self._closing = False
         self._since_s = 0.0
-        self._kicks: deque[float] = deque(maxlen=_KICKS)
         self.connections = 0
         """How often a connection was made."""
         self.ignored = 0
         """Messages of topics that were not subscribed, or too large."""
+        self._own_id = client_id is None
         self._oversized: Callable[[str, int], None] | None = None
         client_id = client_id or f"levada-{secrets.token_hex(8)}"
         self.client_id = client_id
@@ -81,7 +85,7 @@ class MqttClient:
             protocol=MQTTProtocolVersion.MQTTv311,
         )
         self._paho.max_queued_messages_set(_QUEUE)
-        self._paho.reconnect_delay_set(min_delay=1, max_delay=2)
+        self._paho.reconnect_delay_set(*reconnect_s)  # type: ignore[arg-type]  # floats do
         if address.user is not None or address.password is not None:
             self._paho.username_pw_set(address.user or "", address.password)
         if address.tls:
@@ -193,22 +197,27 @@ class MqttClient:
         self._connected.clear()
         if self._closing:
             return
+        if self._on_lost is not None:
+            self._on_lost()
         now = time.monotonic()
         _log.warning("connection to %s lost: %s", self.address.url, reason)
-        if now - self._since_s < _SHORT_S:
-            self._kicks.append(now)
-            if len(self._kicks) == _KICKS and now - self._kicks[0] < _KICK_WINDOW_S:
-                self._refusal = ClientIdTakenError(
-                    f"client id {self.client_id!r} is used by somebody else at "
-                    f"{self.address.url}: give every client its own"
-                )
-                _log.error("%s", self._refusal)
-                self._answered.set()
-                self._give_up()
+        # A random id is nobody else's, so there it is the network.  Under a chosen id exactly one
+        # of two clients sees its *first* connection pushed out by the other's return.
+        first = self.connections == 1 and now - self._since_s < _SHORT_S
+        if first and not self._own_id:
+            self._refusal = ClientIdTakenError(
+                f"client id {self.client_id!r} is used by somebody else at "
+                f"{self.address.url}: give every client its own"
+            )
+            _log.error("%s", self._refusal)
+            self._answered.set()
+            self._give_up()
 
     def _give_up(self) -> None:
         self._closing = True
         self._paho.disconnect()
+        if self._on_give_up is not None and self._refusal is not None:
+            self._on_give_up(self._refusal)
 
     def _message(self, _client: Paho, _data: Any, message: MQTTMessage) -> None:
         topic = message.topic

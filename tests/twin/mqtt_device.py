@@ -17,6 +17,7 @@ from pathlib import Path
 
 from twin.broker import BrokerAddress
 from twin.client import MqttClient
+from twin.errors import BrokerError
 from twin.messages import Ack, Telemetry, decode
 
 __all__ = ["Device", "Journal"]
@@ -89,7 +90,13 @@ class Device:
     """The device itself; `run` returns when all `count` messages are acknowledged."""
 
     def __init__(
-        self, address: BrokerAddress, node: str, journal: Journal, *, window: int = 100
+        self,
+        address: BrokerAddress,
+        node: str,
+        journal: Journal,
+        *,
+        window: int = 100,
+        reconnect_s: tuple[float, float] = (0.1, 2.0),
     ) -> None:
         self.node = node
         self.journal = journal
@@ -104,6 +111,7 @@ class Device:
             subscription=f"ic/{node}/ack",
             handler=self._on_ack,
             on_connect=self._connected,
+            reconnect_s=reconnect_s,
         )
 
     def _connected(self) -> None:
@@ -150,7 +158,7 @@ class Device:
         """Take everything that is on its way for lost."""
         self._on_the_way.clear()
 
-    def run(self, count: int, *, limit_s: float = 240.0, patience_s: float = 1.0) -> bool:
+    def run(self, count: int, *, limit_s: float = 3_600.0, patience_s: float = 1.0) -> bool:
         """Measure `count` values in all lives and deliver them; False if it takes too long."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
@@ -173,7 +181,12 @@ class Device:
 def _main() -> int:
     journal, node, count = sys.argv[1:4]
     address = BrokerAddress(**json.loads(sys.stdin.readline()))
-    device = Device(address, node, Journal(Path(journal)))
+    while True:
+        try:
+            device = Device(address, node, Journal(Path(journal)), window=20)
+            break
+        except BrokerError:
+            threading.Event().wait(0.1)  # the broker is being killed, too
     try:
         return 0 if device.run(int(count)) else 1
     finally:

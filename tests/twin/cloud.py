@@ -1,0 +1,24 @@
+"""The cloud side as a program, to be killed: python tests/twin/cloud.py STORE < address"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+from twin.broker import BrokerAddress
+from twin.delivery import Delivery
+from twin.errors import BrokerError
+from twin.store import Store
+
+if __name__ == "__main__":
+    address = BrokerAddress(**json.loads(sys.stdin.readline()))
+    with Store(Path(sys.argv[1])) as store:
+        while True:
+            try:
+                Delivery(store, address)
+                break
+            except BrokerError:
+                threading.Event().wait(0.1)  # the broker is being killed, too
+        sys.stdin.read()  # until the parent ends

@@ -1,0 +1,233 @@
+"""Brokers and our client: cases B9 to B12 and B16, and what section 3 of MQTT 3.1.1 says."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from relay import Relay
+from services import Mosquitto
+
+from twin.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from twin.client import MqttClient
+from twin.errors import BrokerError, ClientIdTakenError, PayloadError
+
+Broker = EmbeddedBroker | Mosquitto
+
+
+@pytest.fixture
+def inbox(broker: Broker) -> Iterator[tuple[MqttClient, queue.Queue[tuple[str, bytes]]]]:
+    """A client that listens to ic/#, and what it heard."""
+    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    client = MqttClient(broker.address, subscription="ic/#", handler=lambda t, p: heard.put((t, p)))
+    yield client, heard
+    client.close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
+def test_the_embedded_broker_refuses_to_listen_beyond_loopback(host: str) -> None:
+    with pytest.raises(BrokerError, match=r"only loopback is permitted.*mosquitto"):
+        EmbeddedBroker(host=host)
+
+
+def test_the_embedded_broker_listens_on_loopback_only() -> None:
+    with EmbeddedBroker() as broker:
+        assert broker.address.host == "127.0.0.1"
+        with socket.socket(socket.AF_INET) as probe, pytest.raises(OSError, match="refused"):
+            probe.connect(("127.0.0.2", broker.address.port))
+
+
+@pytest.mark.parametrize("password", [None, "", "guess"])
+def test_a_wrong_token_is_refused(password: str | None) -> None:
+    with EmbeddedBroker() as broker:
+        wrong = replace(broker.address, password=password)
+        with pytest.raises(BrokerError, match=r"[Nn]ot authori[sz]ed|[Bb]ad user name"):
+            MqttClient(wrong)
+
+
+def test_the_token_is_in_no_command_line_and_in_no_output() -> None:
+    with EmbeddedBroker() as broker:
+        token = broker.address.password
+        assert token is not None
+        with open(f"/proc/{broker.pid}/cmdline") as file:
+            assert token not in file.read()
+        with open(f"/proc/{broker.pid}/environ") as file:
+            assert token not in file.read()
+        assert token not in repr(broker.address)
+        assert token not in broker.address.url
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_dead_or_hung_broker_is_started_again_at_the_same_address(
+    how: signal.Signals,
+) -> None:
+    again = threading.Semaphore(0)
+    with EmbeddedBroker() as broker:
+        client = MqttClient(broker.address, on_connect=again.release)
+        assert again.acquire(timeout=5)
+        old = broker.pid
+        os.kill(old, how)
+        assert again.acquire(timeout=60)
+        assert broker.restarts == 1
+        assert broker.pid != old
+        client.close()
+
+
+def test_the_broker_ends_with_its_parent() -> None:
+    script = (
+        "import os\nfrom twin.broker import EmbeddedBroker\n"
+        "broker = EmbeddedBroker()\nprint(broker.address.port, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    # the broker inherits standard error, so its end is the end of this pipe
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(done.stdout)))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mqtt://pi.local", ("pi.local", 1883, False, None, None)),
+        ("mqtts://ana:s%40@h:99", ("h", 99, True, "ana", "s@")),
+        ("mqtt://[::1]:5", ("::1", 5, False, None, None)),
+    ],
+)
+def test_a_broker_url_says_where_and_how(
+    url: str, expected: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LEVADA_MQTT_USER", raising=False)
+    monkeypatch.delenv("LEVADA_MQTT_PASSWORD", raising=False)
+    found = parse_broker(url)
+    assert (found.host, found.port, found.tls, found.user, found.password) == expected
+
+
+def test_credentials_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEVADA_MQTT_USER", "ana")
+    monkeypatch.setenv("LEVADA_MQTT_PASSWORD", "x")
+    found = parse_broker("mqtt://h")
+    assert (found.user, found.password) == ("ana", "x")
+
+
+@pytest.mark.parametrize("url", ["http://h", "mqtt://", "mqtt://h/topic", "mqtt://h:99999", "h"])
+def test_a_wrong_broker_url_is_refused(url: str) -> None:
+    with pytest.raises(BrokerError):
+        parse_broker(url)
+
+
+def test_a_broker_that_is_not_there_is_an_error_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(BrokerError, match="refused"):
+        MqttClient(BrokerAddress(host="127.0.0.1", port=port))
+
+
+def test_too_large_a_payload_is_refused_before_it_is_sent(
+    inbox: tuple[MqttClient, queue.Queue[tuple[str, bytes]]],
+) -> None:
+    client, heard = inbox
+    with pytest.raises(PayloadError, match="65537 bytes to ic/n/data: at most 65536"):
+        client.publish("ic/n/data", bytes(65_537))
+    assert client.publish("ic/n/data", bytes(65_536))
+    assert heard.get(timeout=10) == ("ic/n/data", bytes(65_536))
+
+
+@pytest.mark.parametrize("topic", ["ic/+/data", "ic/#", "$SYS/x", ""])
+def test_a_wildcard_topic_is_never_published(broker: Broker, topic: str) -> None:
+    client = MqttClient(broker.address)
+    with pytest.raises(PayloadError, match="no wildcard"):
+        client.publish(topic, b"x")
+    client.close()
+
+
+def test_what_was_not_subscribed_is_ignored(
+    inbox: tuple[MqttClient, queue.Queue[tuple[str, bytes]]], broker: Broker
+) -> None:
+    """amqtt hands retained messages of anybody's subscription to whoever connects."""
+    client, heard = inbox
+    relay = Relay(broker.address)
+    once = [True]
+
+    def and_a_foreign_one(packet: bytes) -> list[bytes]:
+        if packet[0] >> 4 == 3 and once.pop():
+            once.append(False)
+            foreign = b"\x31\x09\x00\x05other!!"  # retained PUBLISH to `other`
+            return [foreign, packet]
+        return [packet]
+
+    relay.down = and_a_foreign_one
+    got: queue.Queue[str] = queue.Queue()
+    other = MqttClient(
+        relay.address, subscription="ic/#", handler=lambda topic, _payload: got.put(topic)
+    )
+    client.publish("ic/n/data", b"{}")
+    assert got.get(timeout=10) == "ic/n/data"
+    assert other.ignored == 1
+    assert heard.get(timeout=10)[0] == "ic/n/data"
+    other.close()
+    relay.close()
+
+
+def test_of_two_clients_with_one_id_one_gives_up(mosquitto: Mosquitto) -> None:
+    """amqtt pushes nobody out, it just stops serving the first; hence our random ids."""
+    back = threading.Semaphore(0)
+    pushed: queue.Queue[BrokerError] = queue.Queue()
+    options = {"client_id": "same", "reconnect_s": (0.01, 0.1), "on_give_up": pushed.put}
+    first = MqttClient(mosquitto.address, on_connect=back.release, **options)  # type: ignore[arg-type]
+    assert back.acquire(timeout=5)
+    second = MqttClient(mosquitto.address, on_connect=back.release, **options)  # type: ignore[arg-type]
+    error = pushed.get(timeout=20)
+    assert isinstance(error, ClientIdTakenError)
+    assert "'same' is used by somebody else" in str(error)
+    assert [first.failure, second.failure].count(None) == 1  # and no kicking without end
+    winner = second if first.failure else first
+    assert winner.wait_connected(20)
+    first.close()
+    second.close()
+
+
+def test_a_failed_login_with_our_id_does_us_no_harm(mosquitto: Mosquitto) -> None:
+    heard: queue.Queue[str] = queue.Queue()
+    ours = MqttClient(
+        mosquitto.address,
+        subscription="ic/#",
+        handler=lambda topic, _payload: heard.put(topic),
+        client_id="ours",
+    )
+    for _ in range(5):
+        with pytest.raises(BrokerError):
+            MqttClient(replace(mosquitto.address, password="no"), client_id="ours")
+    assert ours.publish("ic/n/data", b"{}")
+    assert heard.get(timeout=10) == "ic/n/data"
+    assert ours.connections == 1
+    ours.close()
+
+
+def test_a_silent_broker_is_noticed_by_the_client() -> None:
+    made, lost = threading.Semaphore(0), threading.Semaphore(0)
+    with EmbeddedBroker() as broker:
+        relay = Relay(broker.address)
+        client = MqttClient(
+            relay.address,
+            on_connect=made.release,
+            on_lost=lost.release,
+            reconnect_s=(0.05, 0.1),
+        )
+        assert made.acquire(timeout=5)
+        relay.silent = True
+        assert lost.acquire(timeout=30)
+        assert not client.connected
+        relay.silent = False
+        assert made.acquire(timeout=30)
+        client.close()
+        relay.close()

@@ -1,0 +1,512 @@
+"""Promise P1: an acknowledged message is stored exactly once, whatever lies in between.
+
+Cases B1 to B5, B7, B11, B12 and B14.  Every injector has a fixed seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from conftest import Commits
+from mqtt_device import Device, Journal
+from paho.mqtt.client import Client as Paho
+from paho.mqtt.enums import CallbackAPIVersion
+from relay import Relay, is_publish, shuffled, twice
+from services import Mosquitto
+
+from twin.broker import BrokerAddress, EmbeddedBroker
+from twin.client import MqttClient
+from twin.delivery import Delivery
+from twin.mapping import FieldMap, PayloadMap
+from twin.messages import Ack, Config, ConfigAck, Processed, Status, Telemetry, decode
+from twin.store import Store
+from twin.store_rows import Flag
+
+HERE = Path(__file__).parent
+Broker = EmbeddedBroker | Mosquitto
+Deliver = Callable[..., Delivery]
+
+
+def _device(address: BrokerAddress, folder: Path, **options: object) -> Device:
+    return Device(address, "n", Journal(folder / "journal"), **options)  # type: ignore[arg-type]
+
+
+def _raw(address: BrokerAddress) -> Paho:
+    """A client that keeps none of our rules."""
+    client = Paho(CallbackAPIVersion.VERSION2)
+    client.username_pw_set(address.user, address.password)
+    ready = threading.Event()
+    client.on_connect = lambda *_: ready.set()
+    client.connect(address.host, address.port)
+    client.loop_start()
+    assert ready.wait(10)
+    return client
+
+
+def _end(client: Paho) -> None:
+    client.disconnect()
+    client.loop_stop()
+
+
+def _stored_once(store: Store, count: int) -> None:
+    assert store.flush()
+    assert store.reader.count("n") == count
+    assert [m.payload["raw"] for m in store.reader.messages("n")] == [
+        i % 4096 for i in range(count)
+    ]
+
+
+# -- what networks do ----------
+
+
+def test_every_message_is_stored_once_and_acknowledged(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    deliver()
+    device = _device(broker.address, tmp_path)
+    assert device.run(300)
+    device.close()
+    _stored_once(store, 300)
+    assert store.health().duplicates == 0
+
+
+def test_nothing_is_acknowledged_before_it_is_stored(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    deliver()
+    early: list[int] = []
+
+    def check(packet: bytes) -> list[bytes]:
+        if is_publish(packet) and b"ic/n/ack" in packet:
+            ack = json.loads(packet[packet.index(b"{") :])
+            if store.reader.acknowledged("n").get(ack["boot"], -1) < ack["seq"]:
+                early.append(ack["seq"])
+        return [packet]
+
+    relay = Relay(broker.address)
+    relay.down = check
+    device = _device(relay.address, tmp_path)
+    assert device.run(200)
+    assert not early
+    device.close()
+    relay.close()
+
+
+def test_a_connection_cut_inside_a_packet_loses_nothing(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    _cut(broker, store, deliver, tmp_path, range(90, 300, 30))
+
+
+@pytest.mark.slow
+def test_a_connection_cut_at_any_byte_loses_nothing(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    _cut(broker, store, deliver, tmp_path, range(1, 301))
+
+
+def _cut(broker: Broker, store: Store, deliver: Deliver, folder: Path, places: range) -> None:
+    deliver()
+    relay = Relay(broker.address)
+    device = _device(relay.address, folder, reconnect_s=(0.01, 0.02))
+    for number, place in enumerate(places):
+        relay.cut_after = place
+        device.client._paho._sock_close()  # the next connection is the one that is cut
+        device.measure(number)
+        while not relay.cuts.acquire(timeout=0.05):
+            device.send_again()
+            device.send_pending()
+    assert device.run(len(places))
+    device.close()
+    relay.close()
+    _stored_once(store, len(places))
+
+
+def test_lost_acknowledgements_lead_to_repetition_but_not_to_a_second_row(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    deliver()
+    relay = Relay(broker.address)
+    lost = 0
+
+    def without_first_acks(packet: bytes) -> list[bytes]:
+        nonlocal lost
+        if is_publish(packet) and b"ic/n/ack" in packet and lost < 5:
+            lost += 1
+            return []
+        return [packet]
+
+    relay.down = without_first_acks
+    device = _device(relay.address, tmp_path)
+    assert device.run(100, patience_s=0.2)
+    device.close()
+    relay.close()
+    _stored_once(store, 100)
+    assert store.health().duplicates > 0
+
+
+def test_a_subscriber_that_never_acknowledges_harms_nobody(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    deliver()
+    mute = _mute_subscriber(broker.address)
+    device = _device(broker.address, tmp_path)
+    assert device.run(100)
+    mute.close()
+    assert device.run(200)
+    device.close()
+    _stored_once(store, 200)
+
+
+def _mute_subscriber(address: BrokerAddress) -> socket.socket:
+    """A QoS 1 subscriber of ic/# that sends no PUBACK (MQTT 3.1.1, sections 3.1 and 3.8)."""
+
+    def text(value: str) -> bytes:
+        return struct.pack(">H", len(value)) + value.encode()
+
+    assert address.user is not None
+    assert address.password is not None
+    body = text("MQTT") + b"\x04\xc2\x00\x3c" + text("mute")
+    body += text(address.user) + text(address.password)
+    sock = socket.create_connection((address.host, address.port))
+    sock.settimeout(10)
+    sock.sendall(bytes([0x10, len(body)]) + body)
+    assert sock.recv(4) == b"\x20\x02\x00\x00"
+    sub = b"\x00\x01" + text("ic/#") + b"\x01"
+    sock.sendall(bytes([0x82, len(sub)]) + sub)
+    assert sock.recv(5) == b"\x90\x03\x00\x01\x01"
+    return sock
+
+
+def test_repeated_publications_are_stored_once(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    deliver()
+    relay = Relay(broker.address)
+    relay.up = twice
+    device = _device(relay.address, tmp_path)
+    assert device.run(200)
+    device.close()
+    relay.close()
+    _stored_once(store, 200)
+    assert store.health().duplicates == 200
+
+
+def test_publications_out_of_order_are_shown_in_order(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    deliver()
+    relay = Relay(broker.address)
+    relay.up = shuffled(seed=5)
+    device = _device(relay.address, tmp_path)
+    assert device.run(400, patience_s=0.3)
+    device.close()
+    relay.close()
+    _stored_once(store, 400)
+    assert any(m.flags & Flag.HISTORICAL for m in store.reader.messages("n"))
+    assert store.reader.events(kind="gap") == []
+
+
+def test_a_half_open_connection_shows_as_offline_within_three_heartbeats(
+    broker: Broker, store: Store, deliver: Deliver
+) -> None:
+    delivery = deliver(beat_ms=200)
+    seen: queue.Queue[tuple[str, bool]] = queue.Queue()
+    delivery.presence._tell = lambda node, online: seen.put((node, online))
+    relay = Relay(broker.address)
+    node = MqttClient(relay.address)
+    birth = Status(state="birth", boot=1, every_ms=200, engine="wasm3 0.5.0")
+    assert node.publish("ic/n/status", birth.encode())
+    assert seen.get(timeout=10) == ("n", True)
+    relay.silent = True
+    before = store.now_ms()
+    assert seen.get(timeout=10) == ("n", False)
+    assert store.now_ms() - before >= 3 * 200 - 200  # not before its time either
+    assert delivery.presence.present() == []
+    node.close()
+    relay.close()
+
+
+# -- what others send ----------
+
+
+@pytest.mark.parametrize("size", [65_537, 10_000_000])
+def test_too_large_a_payload_is_refused_and_the_sender_told(
+    broker: Broker, store: Store, deliver: Deliver, size: int
+) -> None:
+    delivery = deliver()
+    told: queue.Queue[bytes] = queue.Queue()
+    listener = MqttClient(
+        broker.address, subscription="ic/n/ack", handler=lambda _topic, payload: told.put(payload)
+    )
+    rogue = _raw(broker.address)
+    rogue.publish("ic/n/data", bytes(size))
+    refusal = decode(Ack, told.get(timeout=60)).refused
+    assert refusal == f"payload of {size} bytes: at most 65536"
+    assert store.flush()
+    assert store.reader.count() == 0
+    assert delivery.counters.oversized == 1
+    assert store.reader.events(kind="refused")[0]["text"].endswith("at most 65536")
+    listener.close()
+    _end(rogue)
+
+
+FORBIDDEN = ["ic/n/data/more", "ic//data", "ic/n/unknown", "ic/../data", "other/n/data", "ic/data"]
+
+
+def test_forbidden_topics_are_not_acted_on(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """By publication, retained publication and last will."""
+    rogue = _raw(broker.address)
+    for topic in FORBIDDEN:
+        rogue.publish(topic, b'{"boot":1,"seq":0,"oldest":0,"raw":1}', retain=True)
+    rogue.publish("ic/fence", b"")
+    delivery = deliver()
+    for topic in FORBIDDEN:
+        rogue.publish(topic, b'{"boot":1,"seq":0,"oldest":0,"raw":1}')
+        dying = Paho(CallbackAPIVersion.VERSION2)
+        dying.username_pw_set(broker.address.user, broker.address.password)
+        dying.will_set(topic, b'{"boot":1,"seq":1,"oldest":0,"raw":1}')
+        dying.connect(broker.address.host, broker.address.port)
+        dying._sock_close()
+    device = _device(broker.address, tmp_path)
+    assert device.run(10)  # what came before has been handled by now
+    device.close()
+    _end(rogue)
+    _stored_once(store, 10)
+    assert store.reader.count() == 10
+    assert [node.name for node in store.reader.nodes()] == ["n"]
+    assert delivery.counters.foreign > 0
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"no json",
+        b"[1]",
+        b'{"boot":-1,"seq":0,"oldest":0}',
+        b'{"boot":1,"seq":4294967296,"oldest":0}',
+        b'{"boot":1,"seq":1.5,"oldest":0}',
+        b'{"boot":1,"seq":"1","oldest":0}',
+        b'{"raw":true}',
+        b'{"raw":1e999}',
+        b"\xff\xfe",
+        b"[" * 60_000,
+    ],
+)
+def test_a_malformed_payload_is_refused_and_the_next_one_taken(
+    store: Store, payload: bytes, tmp_path: Path
+) -> None:
+    with EmbeddedBroker() as broker:
+        delivery = Delivery(store, broker.address)
+        rogue = _raw(broker.address)
+        rogue.publish("ic/n/data", payload)
+        commits = Commits(store)
+        rogue.publish("ic/n/data", b'{"boot":5,"seq":0,"oldest":0,"raw":7}')
+        assert commits.wait("n", 5, 0)
+        assert delivery.counters.malformed == 1
+        _end(rogue)
+        delivery.close()
+
+
+@pytest.mark.parametrize(
+    ("payload", "signals"),
+    [
+        (b'{"umidade":2100,"seco":1,"pct":18}', {"raw": 2100.0, "irrigar": 1.0, "pct": 18.0}),
+        (b'{"raw":1800,"pct":40,"irrigar":0}', {"raw": 1800.0, "irrigar": 0.0, "pct": 40.0}),
+    ],
+)
+def test_a_node_flashed_long_ago_is_understood(
+    broker: Broker,
+    store: Store,
+    deliver: Deliver,
+    payload: bytes,
+    signals: dict[str, float],
+) -> None:
+    deliver()
+    stored = threading.Event()
+    store.listen(lambda _commit: stored.set())
+    node = _raw(broker.address)
+    node.publish("ic/esp32/data", payload)
+    assert stored.wait(20)
+    assert store.flush()
+    found = {name: store.reader.window("esp32", name).value.tolist() for name in signals}
+    assert found == {name: [value] for name, value in signals.items()}
+    (message,) = store.reader.messages("esp32")
+    assert message.flags & Flag.UNIDENTIFIED
+    _end(node)
+
+
+def test_a_node_flashed_long_ago_gets_the_calibration_it_knows(
+    broker: Broker, deliver: Deliver
+) -> None:
+    delivery = deliver()
+    got: queue.Queue[bytes] = queue.Queue()
+    node = MqttClient(
+        broker.address,
+        subscription="ic/esp32/config",
+        handler=lambda _topic, payload: got.put(payload),
+    )
+    assert delivery.send("esp32", Config(seco=3000, molhado=1200, limiar=2100))
+    assert json.loads(got.get(timeout=10)) == {"seco": 3000, "molhado": 1200, "limiar": 2100}
+    node.close()
+
+
+def test_an_acknowledged_calibration_reaches_the_listener(broker: Broker, deliver: Deliver) -> None:
+    heard: queue.Queue[tuple[str, object]] = queue.Queue()
+    deliver(on_message=lambda node, message: heard.put((node, message)))
+    node = MqttClient(broker.address)
+    answer = ConfigAck(id="r1", ok=True, values={"limit": 1650})
+    assert node.publish("ic/n/config/ack", answer.encode())
+    assert heard.get(timeout=10) == ("n", answer)
+    node.close()
+
+
+def test_what_fog_forwards_becomes_the_filtered_series_of_the_node(
+    broker: Broker, store: Store, deliver: Deliver
+) -> None:
+    deliver()
+    commits = Commits(store)
+    fog = MqttClient(broker.address)
+    message = Processed(node="n", boot=3, seq=0, oldest=0, raw=1510, pct=31)
+    assert fog.publish("ic/fog/processed", message.encode())
+    assert commits.wait("fog", 3, 0)
+    assert store.reader.window("n", "raw", kind="filtered").value.tolist() == [1510.0]
+    assert len(store.reader.window("n", "raw").value) == 0
+    fog.close()
+
+
+def test_other_payloads_are_mapped(broker: Broker, store: Store, deliver: Deliver) -> None:
+    mapping = PayloadMap(
+        topic="ic/tele/+/SENSOR",
+        fields={"temp_c": FieldMap(pointer="/DS/T", unit="degF")},
+    )
+    deliver(maps=[mapping])
+    stored = threading.Event()
+    store.listen(lambda _commit: stored.set())
+    node = _raw(broker.address)
+    node.publish("ic/tele/garden/SENSOR", b'{"DS":{"T":212}}')
+    assert stored.wait(20)
+    window = store.reader.window("garden", "temp_c")
+    assert (window.value.tolist(), window.unit) == ([100.0], "degC")
+    _end(node)
+
+
+def test_telemetry_of_a_device_survives_encoding() -> None:
+    message = Telemetry(boot=1, seq=2, oldest=0, t=5, raw=1500, why=3)
+    assert decode(Telemetry, message.encode()) == message
+
+
+# -- kill -9 ----------
+
+
+class _Soak:
+    """A broker, a cloud and a device, each of which is killed again and again."""
+
+    def __init__(self, broker: Broker, folder: Path, count: int, seed: int) -> None:
+        self._broker = broker
+        self._folder = folder
+        self._count = count
+        self._random = random.Random(seed)
+        self.kills: Counter[str] = Counter()
+
+    def _spawn(self, script: str, *arguments: object) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / script), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(self._broker.address)).encode() + b"\n")
+        process.stdin.flush()
+        return process
+
+    def _cloud(self) -> subprocess.Popen[bytes]:
+        return self._spawn("cloud.py", self._folder / "soak.sqlite")
+
+    def _device(self) -> subprocess.Popen[bytes]:
+        return self._spawn("mqtt_device.py", self._folder / "journal", "n", self._count)
+
+    def run(self) -> None:
+        cloud, device = self._cloud(), self._device()
+        try:
+            while True:
+                try:
+                    code = device.wait(self._random.uniform(1.0, 4.0))
+                    assert code == 0
+                    return
+                except subprocess.TimeoutExpired:
+                    victim = self._random.choice(["broker", "cloud", "device"])
+                self.kills[victim] += 1
+                if victim == "cloud":
+                    _kill(cloud)
+                    cloud = self._cloud()
+                elif victim == "device":
+                    _kill(device)
+                    device = self._device()
+                elif isinstance(self._broker, Mosquitto):
+                    self._broker.kill()
+                else:
+                    os.kill(self._broker.pid, signal.SIGKILL)
+        finally:
+            _kill(cloud)
+            _kill(device)
+
+    def check(self) -> None:
+        written = set()
+        for line in (self._folder / "journal").read_text().splitlines():
+            try:
+                kind, boot, number, value = json.loads(line)
+            except ValueError:
+                continue
+            if kind == "data":
+                written.add((boot, number, value % 4096))
+        with Store(self._folder / "soak.sqlite") as store:
+            stored = [
+                (m.boot, m.seq, m.payload["raw"])
+                for m in store.reader.messages("n", limit=1_000_000)
+            ]
+        assert len(written) == self._count
+        assert not written - set(stored), "lost"
+        assert len(stored) == len(set(stored)) == self._count, "doubled"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def test_kill_9_of_anything_loses_and_doubles_nothing(broker: Broker, tmp_path: Path) -> None:
+    soak = _Soak(broker, tmp_path, count=2_000, seed=1)
+    soak.run()
+    soak.check()
+    assert sum(soak.kills.values()) >= 2, soak.kills
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7_200)
+def test_kill_9_of_anything_for_long_loses_and_doubles_nothing(
+    broker: Broker, tmp_path: Path
+) -> None:
+    soak = _Soak(broker, tmp_path, count=100_000, seed=2)
+    soak.run()
+    soak.check()
+    assert min(soak.kills[who] for who in ("broker", "cloud", "device")) >= 10
