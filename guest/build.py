@@ -43,6 +43,9 @@ FLAGS: Final = (
     "-Wextra",
     "-Wl,--no-entry",
     # a small stack in one page lets an ESP32 hold the guest in some 14 KB instead of 80
+    # where the guest's data end: with these two WAMR gives a board 3 KB of memory instead of a page
+    "-Wl,--export=__heap_base",
+    "-Wl,--export=__data_end",
     "-Wl,-z,stack-size=" + str(STACK_BYTES),
     f"-Wl,--initial-memory={PAGE_BYTES}",
     f"-Wl,--max-memory={PAGE_BYTES}",
