@@ -42,7 +42,7 @@ FLAGS: Final = (
     "-Wall",
     "-Wextra",
     "-Wl,--no-entry",
-    # a small stack in one page lets an ESP32 hold the guest in some 14 KB instead of 80
+    # a small stack in one page lets an ESP32 hold the guest in 14 KB and less instead of 80
     # where the guest's data end: with these two WAMR gives a board 3 KB of memory instead of a page
     "-Wl,--export=__heap_base",
     "-Wl,--export=__data_end",
