@@ -24,7 +24,7 @@ USB_CHIPS: Final = {
 }
 """Vendor and product of the USB bridges on ESP32 boards."""
 
-SHORT: Final = Patience(least_s=0.5, most_s=0.5, tries=4, reopen_s=0.0)
+SHORT: Final = Patience(least_s=0.5, most_s=0.5, tries=2, reopen_s=0.0)
 """A board that was reset by opening its port boots meanwhile."""
 
 

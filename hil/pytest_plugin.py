@@ -139,7 +139,7 @@ class LevadaNode:
             except LinkError as error:
                 self._missing(error)
         found = LevadaRun(out, self._request.node)
-        for quality in (found.summary["link"] or {}).values():
+        for quality in (found.summary["link"] or {"": None}).values():
             self._tell(quality)
         if reason := found.void:
             pytest.fail(f"{self.url}: the run is void: {reason}", pytrace=False)

@@ -108,7 +108,7 @@ def test_l4_fifty_mebibytes_of_noise_are_never_taken_for_a_frame() -> None:
 def undetected(count: int, rate: float, seed: int) -> tuple[int, int]:
     """Frames delivered as sent, and frames delivered that nobody sent."""
     generator = random.Random(seed)
-    print(f"seed {seed}, bit error rate {rate}")  # noqa: T201 - a failure replays from it
+    print(f"seed {seed}, bit error rate {rate}")
     decoder = Decoder()
     right = wrong = 0
     for start in range(0, count, 1000):

@@ -1,0 +1,106 @@
+"""The commands about nodes, as one types them: results, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hil.codec import Decoder, Frame, encode_frame
+from hil.messages import Hello
+from hil.port import Port
+
+QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
+WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
+LEVADA = (sys.executable, "-c", "from twin.cli import main; main()")
+
+
+def levada(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LEVADA, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_run_on_a_virtual_board_shows_its_link_and_writes_a_dump(tmp_path: Path) -> None:
+    arguments = ("--node", "virtual", *WEEK, "--out", "out", "--vcd", "out.vcd")
+    done = levada("run", QUICKSTART, *arguments, cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr  # expectations of a season, asked of three days
+    link = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))["link"]["maize"]
+    assert link["url"] == "virtual:wasm3"
+    assert "$var wire 1 " in (tmp_path / "out.vcd").read_text("ascii")
+    assert "virtual:wasm3" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ("serial:/dev/no-such-port", "cannot be opened"),
+        ("serial:loop://", "no answer to Hello"),
+        ("mqtt://localhost/ic/esp32", "only `virtual` and `serial` have a link here"),
+    ],
+)
+def test_a_node_that_is_not_there_is_exit_code_four(
+    tmp_path: Path, node: str, message: str
+) -> None:
+    done = levada("run", QUICKSTART, "--node", node, *WEEK, cwd=tmp_path)
+    assert done.returncode == 4
+    assert message in " ".join(done.stderr.split())
+    assert "internal error" not in done.stderr
+
+
+def test_a_node_that_cannot_be_is_exit_code_two(tmp_path: Path) -> None:
+    done = levada("run", QUICKSTART, "--node", "virtual:z80", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "unknown variant `z80`" in done.stderr
+
+
+def test_diff_prints_identical(tmp_path: Path) -> None:
+    done = levada("diff", QUICKSTART, "--node", "sim", "--node", "virtual", *WEEK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "identical over " in done.stdout
+    alone = levada("diff", QUICKSTART, "--node", "sim", cwd=tmp_path)
+    assert alone.returncode == 2
+
+
+def test_a_golden_run_is_accepted_and_again_with_what_changed(tmp_path: Path) -> None:
+    levada("run", QUICKSTART, "-q", *WEEK, "--out", "a", cwd=tmp_path)
+    levada("run", QUICKSTART, "-q", *WEEK, "--seed", "7", "--out", "b", cwd=tmp_path)
+    assert levada("accept", "a", "golden", cwd=tmp_path).returncode == 0
+    again = levada("accept", "b", "golden", "--tolerance", "storage_mm=1", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "first difference" in again.stdout
+    assert json.loads((tmp_path / "golden" / "tolerances.json").read_text()) == {"storage_mm": 1.0}
+    wrong = levada("accept", "b", "golden", "--tolerance", "nonsense=1", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "no signal `nonsense`" in wrong.stderr
+
+
+def test_a_virtual_board_can_be_connected_to_by_anything(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*LEVADA, "device", "--tcp", "0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as device:
+        assert device.stdout is not None
+        url = device.stdout.readline().strip().removeprefix("serial:")
+        port = Port(url)
+        port.write(encode_frame(Hello.TYPE, 5, Hello(session=9).encode()))
+        decoder = Decoder()
+        frames: list[Frame] = []
+        while not frames and (data := port.read(20.0)):
+            frames = [item for item in decoder.feed(data) if isinstance(item, Frame)]
+        port.close()
+        device.terminate()
+    assert frames[0].sequence == 5
+
+
+def test_selftest_writes_what_to_send(tmp_path: Path) -> None:
+    done = levada("selftest", "--node", "virtual:native", "--steps", "100", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok    ") == 10
+    result = json.loads((tmp_path / "selftest.json").read_text("utf-8"))
+    assert result["passed"] is True
+    assert result["device"]["engine"] == "native"
+    missing = levada("selftest", "--node", "serial:/dev/no-such-port", cwd=tmp_path)
+    assert missing.returncode == 4

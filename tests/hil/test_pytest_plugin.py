@@ -1,0 +1,176 @@
+"""The pytest plugin, in a pytest of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from guest.jit import CACHE
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[2]
+WEEK = """
+import pytest
+FILE = {path!r}
+WEEK = {{"period__start": "2023-07-01", "period__end": "2023-07-03"}}
+"""
+PLAIN = ("-p", "no:dash", "-p", "no:pytest_embedded", "-p", "no:cacheprovider")
+
+
+@pytest.fixture(autouse=True)
+def compiled(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels need not be compiled again where pytester is at home."""
+    del pytester
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE.parent.parent))
+
+
+@pytest.fixture
+def week() -> str:
+    """The head of a test file: a scenario of three days."""
+    return WEEK.format(path=str(ROOT / "scenarios" / "quickstart.toml"))
+
+
+def test_one_body_runs_on_every_node_and_says_how_the_link_was(
+    pytester: pytest.Pytester, week: str
+) -> None:
+    pytester.makepyfile(
+        week
+        + """
+@pytest.mark.scenario(FILE, **WEEK)
+def test_runs(levada_run):
+    assert levada_run.summary["traps"] == 0
+"""
+    )
+    result = pytester.runpytest_subprocess(
+        *PLAIN, "--levada-node", "sim", "--levada-node", "virtual", "--junitxml", "out.xml"
+    )
+    result.assert_outcomes(passed=2)
+    found = {}
+    for case in ElementTree.parse("out.xml").iter("testcase"):
+        figures = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+        found[figures["levada_node"]] = figures
+    assert set(found) == {"sim", "virtual"}
+    figures = found["virtual"]
+    assert int(figures["levada_link_requests"]) > 3 * 144
+    assert int(figures["levada_link_crc_errors"]) == 0
+    assert float(figures["levada_link_round_trip_p99_ms"]) > 0.0
+    assert not any("link" in name for name in found["sim"])
+
+
+def test_a_failed_expectation_shows_the_trace_around_it(
+    pytester: pytest.Pytester, week: str
+) -> None:
+    pytester.makepyfile(
+        week
+        + """
+@pytest.mark.scenario(FILE, **WEEK, expect__0__that="counts > 0", expect__0__longer_than="1 h")
+def test_fails(levada_run):
+    levada_run.check()
+"""
+    )
+    result = pytester.runpytest_subprocess(*PLAIN)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*levada: Valve never open longer*", "zone maize", "time *counts *valve_open*"]
+    )
+    result.stdout.fnmatch_lines(["2023-07-01T0*"])
+
+
+def test_a_node_can_be_asked_step_by_step(pytester: pytest.Pytester, week: str) -> None:
+    pytester.makepyfile(
+        week
+        + """
+from hil.selftest import default_guest
+START_MS = 1_681_516_800_000
+def test_steps(levada_node):
+    node = levada_node.open(default_guest())
+    booted = node.boot(START_MS)
+    result = node.step(START_MS + booted.wake_ms, (2000, 1500, 3700, 0))
+    assert result.wake_ms > 0
+"""
+    )
+    result = pytester.runpytest_subprocess(*PLAIN, "--levada-node", "virtual:native")
+    result.assert_outcomes(passed=1)
+
+
+def test_without_hardware_a_test_is_skipped_unless_it_is_required(
+    pytester: pytest.Pytester, week: str
+) -> None:
+    pytester.makepyfile(
+        week
+        + """
+@pytest.mark.scenario(FILE, **WEEK)
+def test_runs(levada_run): pass
+
+@pytest.mark.hil
+def test_real(levada_node): pass
+"""
+    )
+    absent = ("--levada-node", "serial:/dev/no-such-port")
+    skipped = pytester.runpytest_subprocess(*PLAIN, *absent, "-rs")
+    skipped.assert_outcomes(skipped=1, passed=1)
+    skipped.stdout.fnmatch_lines(["*no device: /dev/no-such-port: cannot be opened*"])
+    required = pytester.runpytest_subprocess(*PLAIN, *absent, "--require-hil")
+    required.assert_outcomes(failed=0, errors=1, passed=1)
+    simulated = pytester.runpytest_subprocess(*PLAIN, "--require-hil", "-k", "real")
+    simulated.assert_outcomes(errors=1)
+    simulated.stdout.fnmatch_lines(["*needs a physical node, has sim*"])
+
+
+def test_a_run_is_held_to_a_golden_one(pytester: pytest.Pytester, week: str) -> None:
+    pytester.makepyfile(
+        week
+        + """
+from pathlib import Path
+from sim.accept import accept
+
+@pytest.mark.scenario(FILE, **WEEK)
+def test_same(levada_run, levada_node):
+    golden = Path("golden").absolute()
+    accept(levada_run.dir, golden, {})
+    levada_node.run(FILE, **WEEK).check_golden(golden)
+    wet = levada_node.run(FILE, **WEEK, zone__0__soil__initial__available_pct=60)
+    wet.check_golden(golden, storage_mm=0.5)
+"""
+    )
+    result = pytester.runpytest_subprocess(*PLAIN)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*storage_mm of zone maize differs first at*0.5 allowed*"])
+
+
+def test_it_works_beside_pytest_embedded(pytester: pytest.Pytester, week: str) -> None:
+    pytester.makepyfile(
+        week
+        + """
+@pytest.mark.scenario(FILE, **WEEK)
+def test_both(levada_run, dut):
+    assert levada_run.summary["traps"] == 0
+    assert dut is not None
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:dash", "--levada-node", "virtual")
+    result.assert_outcomes(passed=1)
+
+
+def test_a_scenario_marker_is_needed_and_said_so(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_x(levada_run): pass")
+    result = pytester.runpytest_subprocess(*PLAIN)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(['*levada_run needs @pytest.mark.scenario("FILE.toml")*'])
+
+
+def test_starting_pytest_imports_nothing_slow(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import sys
+def test_x():
+    assert "hil.pytest_plugin" in sys.modules
+    slow = {"numpy", "numba", "wasmtime", "pyarrow", "serial"} & set(sys.modules)
+    assert not slow
+"""
+    )
+    result = pytester.runpytest_subprocess(*PLAIN, "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=1)
