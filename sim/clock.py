@@ -44,13 +44,15 @@ class WallClock(Environment):
         self.overruns = 0
         self.late_s = 0.0
         self._origin_s = float(initial_time)
-        self._wall_s = monotonic()
+        self._wall_s: float | None = None  # of the first step: what comes before takes no time
 
     def step(self) -> None:
         """Wait until the next event is due, then process it."""
         due_s = self.peek()
         if due_s is Infinity:
             raise EmptySchedule()
+        if self._wall_s is None:
+            self._wall_s = monotonic()
         due_wall_s = self._wall_s + (due_s - self._origin_s) / self.factor
         late_s = monotonic() - due_wall_s
         while late_s < 0:

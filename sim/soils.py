@@ -35,6 +35,8 @@ __all__ = [
 
 EVAPORATING_M: Final = 0.10
 """Ze, FAO-56 p. 144: 0.10 to 0.15 m."""
+THETA_S_MOST: Final = 0.95
+"""More water than this no soil holds, not even peat."""
 
 
 class Horizon(NamedTuple):
@@ -88,11 +90,12 @@ def described(soil: Soil) -> Described:
 
     Measured field capacity and wilting point are met exactly: alpha, n and Ks are those of the
     texture class that comes nearest, theta_r and theta_s are moved until its retention curve goes
-    through both points.
+    through both points.  A class with which that is not possible is passed over; if no class is
+    left, clay's curve goes through field capacity only.
     """
     if soil.layer:
         top = horizons(soil)[0]
-        near = _nearest(top.theta_fc, top.theta_wp)
+        near = _by_distance(top.theta_fc, top.theta_wp)[0]
         return Described(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
     if soil.texture is not None:
         return by_class(soil.texture)
@@ -100,24 +103,35 @@ def described(soil: Soil) -> Described:
         return by_fractions(sand_pct=soil.sand_pct, silt_pct=soil.silt_pct, clay_pct=soil.clay_pct)
     if soil.theta_fc is None or soil.theta_wp is None:
         raise ValueError("soil has no description")  # the scenario's checks rule it out
-    near = _nearest(soil.theta_fc, soil.theta_wp)
+    for near in _by_distance(soil.theta_fc, soil.theta_wp):
+        curve = _moved(near, soil.theta_fc, soil.theta_wp)
+        if curve is not None:
+            return Described(soil.theta_fc, soil.theta_wp, near.rew_mm, curve)
+    clay = by_class("clay")
+    vg = clay.hydraulics
+    s_fc = (clay.theta_fc - vg.theta_r) / (vg.theta_s - vg.theta_r)
+    curve = replace(vg, theta_r=0.0, theta_s=max(soil.theta_fc / s_fc, 0.05))
+    return Described(soil.theta_fc, soil.theta_wp, clay.rew_mm, curve)
+
+
+def _moved(near: Described, theta_fc: float, theta_wp: float) -> VanGenuchten | None:
+    """The curve of a class, its ends moved so that it goes through both points, or None."""
     vg = near.hydraulics
     span = vg.theta_s - vg.theta_r
     s_fc = (near.theta_fc - vg.theta_r) / span
     s_wp = (near.theta_wp - vg.theta_r) / span
-    stretched = (soil.theta_fc - soil.theta_wp) / (s_fc - s_wp)
-    theta_r = soil.theta_wp - s_wp * stretched
-    if theta_r < 0.0:  # the dry end meets 0; the wilting point is then above the curve's
-        theta_r, stretched = 0.0, soil.theta_fc / s_fc
-    moved = replace(vg, theta_r=theta_r, theta_s=min(theta_r + stretched, 0.95))
-    return Described(soil.theta_fc, soil.theta_wp, near.rew_mm, moved)
+    stretched = (theta_fc - theta_wp) / (s_fc - s_wp)
+    theta_r = theta_wp - s_wp * stretched
+    if theta_r < 0.0 or theta_r + stretched > THETA_S_MOST:
+        return None
+    return replace(vg, theta_r=theta_r, theta_s=theta_r + stretched)
 
 
-def _nearest(theta_fc: float, theta_wp: float) -> Described:
+def _by_distance(theta_fc: float, theta_wp: float) -> list[Described]:
     def distance(soil: Described) -> float:
         return (soil.theta_fc - theta_fc) ** 2 + (soil.theta_wp - theta_wp) ** 2
 
-    return min((by_class(name) for name in CLASSES), key=distance)
+    return sorted((by_class(name) for name in CLASSES), key=distance)
 
 
 def field_capacity(soil: Soil) -> float:

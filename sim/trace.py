@@ -58,7 +58,7 @@ COLUMNS: Final[dict[str, tuple[str, str, str]]] = {
     "fault": (
         "i4",
         "",
-        "Bit i is set while fault i (modulo 32) of the scenario acts on this zone.",
+        "Bit i is set while fault i (modulo 31) of the scenario acts on this zone.",
     ),
 }
 """Name -> (NumPy type, unit, meaning), in the order of the file."""

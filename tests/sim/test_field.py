@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import ScriptedNode, alternating, new_plant, rows_of, run_plant, scenario
+
+from sim.clock import new_clock
+from sim.faults import timeline
+from sim.field import Field
+from sim.loop import Z
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("field")
+
+
+def test_the_recorder_is_called_at_the_end_of_every_slice(directory: Path) -> None:
+    loaded = scenario(directory)
+    plant, zones = new_plant(loaded, lambda _: ScriptedNode(iter([])))
+    called: list[int] = []
+
+    def recorder(now_ms: int) -> None:
+        called.append(now_ms)
+        assert (plant.zones[:, Z.NOW_MS] == now_ms).all(), "every zone is there"
+        plant.take_rows()
+
+    field = Field(
+        new_clock(None), plant, faults=timeline(loaded, zones), recorder=recorder, slice_s=36_000
+    )
+    field.run()
+    start_ms = loaded.period.start_ms
+    hours = [(t - start_ms) / 3_600_000 for t in called]
+    assert hours == [10.0, 20.0, 30.0, 40.0, 48.0]
+    assert field.now_ms == loaded.period.end_ms
+
+
+def test_a_fault_acts_from_its_instant_before_the_nodes_of_that_instant(directory: Path) -> None:
+    """The node steps at every full ten minutes; without a link from exactly 3:00 to 4:00."""
+    loaded = scenario(
+        directory,
+        days=1,
+        extra='[[fault]]\nkind = "link-loss"\nstart = "3 h"\nduration = "1 h"\n',
+    )
+    node = ScriptedNode(iter([]))
+    plant, zones = new_plant(loaded, lambda _: node)
+    run_plant(loaded, plant, zones)
+    start_ms = loaded.period.start_ms
+    off = [
+        (t - start_ms) / 60_000
+        for t, online in zip(node.times_ms, node.online, strict=True)
+        if not online
+    ]
+    assert off == [180.0 + 10 * k for k in range(6)]
+
+
+def test_nodes_are_called_when_their_time_has_come_and_the_clock_shows_it(
+    directory: Path,
+) -> None:
+    loaded = scenario(directory, days=1, zones=("a", "b"))
+    seen: list[tuple[float, int]] = []
+    clock = new_clock(None)
+
+    class Watched(ScriptedNode):
+        def step(self, time_ms, readings, *, online=True):  # type: ignore[no-untyped-def]
+            seen.append((clock.now, time_ms))
+            return super().step(time_ms, readings, online=online)
+
+    plant, zones = new_plant(loaded, lambda i: Watched(alternating(1_234_567 + i, 7_654_321 + i)))
+    field = Field(
+        clock,
+        plant,
+        faults=timeline(loaded, zones),
+        recorder=lambda _: plant.take_rows(),
+    )
+    field.run()
+    plant.close()
+    assert len(seen) > 30
+    for now_s, time_ms in seen:
+        assert time_ms - loaded.period.start_ms == pytest.approx(1000 * now_s, abs=1)
+
+
+def test_a_reboot_wakes_a_node_that_would_have_slept(directory: Path) -> None:
+    loaded = scenario(
+        directory, days=1, extra='[[fault]]\nkind = "reboot"\nstart = "5 h 5 min 5 s"\n'
+    )
+    node = ScriptedNode(iter([(1, 86_000_000)]))
+    plant, zones = new_plant(loaded, lambda _: node)
+    rows = rows_of(plant, run_plant(loaded, plant, zones), 0)
+    start_ms = loaded.period.start_ms
+    assert node.boots_ms == [start_ms, start_ms + 18_305_000]
+    # open from 10 min to the reboot, with equal delays
+    assert rows["valve_open_s"].sum() == pytest.approx(18_305 - 600)
+    assert np.flatnonzero(rows["valve_commanded"])[-1] == 30

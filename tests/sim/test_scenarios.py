@@ -1,0 +1,132 @@
+"""The shipped scenarios: each passes its expectations and tells the story that is stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import ROOT
+
+from sim import scenario as scenarios
+from sim.results import FIGURES, SIGNALS, compare_results, results_path, write_results
+from sim.rundir import RunDir, RunDirError
+from sim.runner import check, run_scenario
+
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
+    """Runs by name, each made when first asked for."""
+    directory = tmp_path_factory.mktemp("scenarios")
+
+    class Runs(dict[str, RunDir]):
+        def __missing__(self, name: str) -> RunDir:
+            document = scenarios.read(ROOT / "scenarios" / f"{name}.toml")
+            check(document)
+            run_scenario(document.scenario, directory / name, report=False)
+            self[name] = RunDir(directory / name)
+            return self[name]
+
+    return Runs()
+
+
+def test_eight_stories_are_shipped() -> None:
+    stories = {
+        "quickstart",
+        "dry-spell",
+        "storm",
+        "stuck-probe",
+        "stuck-valve",
+        "power-loss",
+        "sandy-soil",
+        "fleet-100",
+    }
+    assert stories <= {path.stem for path in SCENARIOS}
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+class TestEach:
+    def test_its_expectations_hold(self, path: Path, runs: dict[str, RunDir]) -> None:
+        run = runs[path.stem]
+        broken = [e for e in run.summary["expectations"] if not e["passed"]]
+        assert run.summary["expectations"]
+        assert broken == []
+
+    def test_its_results_are_those_stored(self, path: Path, runs: dict[str, RunDir]) -> None:
+        found = compare_results(runs[path.stem], results_path(path))
+        differences = [str(d) for d in (*found.figures, *found.windows, *found.expectations)]
+        assert differences == []
+        assert found.equal
+
+    def test_no_water_is_made_or_lost(self, path: Path, runs: dict[str, RunDir]) -> None:
+        """Relative to what went through, in every zone."""
+        for zone in runs[path.stem].summary["zones"]:
+            through = zone["rain_mm"] + zone["irrigation_mm"] + zone["et_mm"]
+            assert abs(zone["balance_error_mm"]) < 1e-6 * through
+
+    def test_it_tells_a_story(self, path: Path, runs: dict[str, RunDir]) -> None:
+        scenario = scenarios.load(path)
+        assert scenario.name == path.stem
+        assert scenario.title
+        assert len(scenario.description) > 100
+
+
+class TestResults:
+    """Of a run that is not as stored."""
+
+    @pytest.fixture
+    def stored(self, runs: dict[str, RunDir], tmp_path: Path) -> tuple[RunDir, Path, Any]:
+        path = tmp_path / "dry-spell.json"
+        write_results(runs["dry-spell"], path)
+        return runs["dry-spell"], path, json.loads(path.read_text("utf-8"))
+
+    def test_a_run_is_as_it_was_accepted(self, stored: tuple[RunDir, Path, Any]) -> None:
+        run, path, content = stored
+        assert compare_results(run, path).equal
+        assert set(content["figures"]) == set(FIGURES)
+        assert set(content["daily"]["maize"]) == set(SIGNALS)
+        assert len(content["daily"]["maize"]["dr_mm"]["values"]) == run.summary["days"]
+
+    def test_a_figure_beyond_its_tolerance_is_named(self, stored: tuple[RunDir, Path, Any]) -> None:
+        run, path, content = stored
+        content["figures"]["et_mm"]["value"] += 5.5
+        content["figures"]["irrigation_mm"]["value"] += 9.0
+        path.write_text(json.dumps(content), "utf-8")
+        found = compare_results(run, path)
+        assert not found.equal
+        assert [figure.name for figure in found.figures] == ["et_mm"]
+        assert "allowed difference 5" in str(found.figures[0])
+
+    def test_days_on_which_a_signal_differs_are_named(
+        self, stored: tuple[RunDir, Path, Any]
+    ) -> None:
+        """The scenario starts on 1 August, so these are the 4th to the 6th and the 20th."""
+        run, path, content = stored
+        for day in (3, 4, 5, 19):
+            content["daily"]["maize"]["theta_probe"]["values"][day] += 0.03
+        path.write_text(json.dumps(content), "utf-8")
+        first, second = compare_results(run, path).windows
+        assert (first.signal, first.zone) == ("theta_probe", "maize")
+        assert (first.first, first.last) == ("2023-08-04", "2023-08-06")
+        assert (second.first, second.last) == ("2023-08-20", "2023-08-20")
+        assert first.largest == pytest.approx(0.03, abs=1e-3)
+
+    def test_an_expectation_that_no_longer_holds_is_named(
+        self, stored: tuple[RunDir, Path, Any]
+    ) -> None:
+        run, path, content = stored
+        content["expectations"]["No trap"] = False
+        path.write_text(json.dumps(content), "utf-8")
+        assert compare_results(run, path).expectations == ("No trap",)
+
+    def test_results_of_another_scenario_are_refused(
+        self, runs: dict[str, RunDir], stored: tuple[RunDir, Path, Any]
+    ) -> None:
+        _, path, _ = stored
+        with pytest.raises(RunDirError, match="scenario is dry-spell, that of the run storm"):
+            compare_results(runs["storm"], path)
+        with pytest.raises(RunDirError, match="no stored results"):
+            compare_results(runs["storm"], path.parent / "nothing.json")

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small import text
+
+from sim import scenario as scenarios
+from sim import soils
+from sim.richards import Richards
+from sim.scenario import ZoneConfig, expand
+from sim.texture import by_class, by_fractions
+
+MEASURED = "theta_fc = 0.184\ntheta_wp = 0.092\n"
+
+LAYERS = """
+[[zone.soil.layer]]
+thickness_m = 0.3
+theta_r = 0.065
+theta_s = 0.41
+alpha_per_m = 7.5
+n = 1.89
+ks_m_d = 1.061
+theta_fc = 0.20
+theta_wp = 0.10
+[[zone.soil.layer]]
+thickness_m = 0.5
+theta_r = 0.078
+theta_s = 0.43
+alpha_per_m = 3.6
+n = 1.56
+ks_m_d = 0.2496
+"""
+"""Sandy loam over loam, both of Carsel and Parrish (1988); the upper one's limits measured."""
+
+
+def zone(
+    directory: Path, soil: str = MEASURED, model: str = "richards", **changes: str
+) -> ZoneConfig:
+    """A zone with this soil; `changes` are from key to line."""
+    body = text(model=model)
+    if soil == LAYERS:
+        body = body.replace(MEASURED, "").replace("[zone.crop]", LAYERS + "[zone.crop]")
+    else:
+        body = body.replace(MEASURED, soil)
+    for key, line in changes.items():
+        body = body.replace(key, line)
+    path = directory / "soil.toml"
+    path.write_text(body, encoding="utf-8")
+    return expand(scenarios.load(path))[0]
+
+
+class TestDescription:
+    @pytest.mark.parametrize("name", ["sand", "loam", "clay"])
+    def test_a_texture_is_that_of_the_table(self, tmp_path: Path, name: str) -> None:
+        soil = zone(tmp_path, f'texture = "{name}"\n').soil
+        assert soils.described(soil) == by_class(name)
+        assert soils.field_capacity(soil) == by_class(name).theta_fc
+        assert soils.wilting_point(soil) == by_class(name).theta_wp
+
+    def test_fractions_give_both_models_the_same_field_capacity(self, tmp_path: Path) -> None:
+        """Richards' model must not take another one, or the node's calibration would be wrong."""
+        given = zone(tmp_path, "sand_pct = 65\nsilt_pct = 20\nclay_pct = 15\n")
+        expected = by_fractions(sand_pct=65, silt_pct=20, clay_pct=15)
+        (layer,) = soils.richards_profile(given).layers
+        assert (layer.fc, layer.wp) == (expected.theta_fc, expected.theta_wp)
+        assert soils.field_capacity(given.soil) == expected.theta_fc
+
+    @pytest.mark.parametrize(("fc", "wp"), [(0.184, 0.092), (0.12, 0.045), (0.4, 0.25)])
+    def test_measured_contents_lie_on_the_retention_curve(
+        self, tmp_path: Path, fc: float, wp: float
+    ) -> None:
+        soil = zone(tmp_path, f"theta_fc = {fc}\ntheta_wp = {wp}\n").soil
+        curve = soils.described(soil).hydraulics
+        assert curve.theta_fc() == pytest.approx(fc, abs=1e-6)
+        assert curve.theta_wp() == pytest.approx(wp, abs=1e-6)
+
+    def test_contents_that_no_class_can_meet_keep_field_capacity(self, tmp_path: Path) -> None:
+        """A peat: no curve of the table holds so much at field capacity and so little below."""
+        soil = zone(tmp_path, "theta_fc = 0.69\ntheta_wp = 0.02\n").soil
+        curve = soils.described(soil).hydraulics
+        assert curve.theta_fc() == pytest.approx(0.69, abs=1e-6)
+        assert 0.0 <= curve.theta_r < curve.theta_s <= 0.95
+
+    def test_evaporable_water_can_be_given(self, tmp_path: Path) -> None:
+        given = zone(tmp_path, MEASURED + "rew_mm = 7.5\n")
+        assert soils.rew_mm(given.soil) == 7.5
+        assert soils.rew_mm(zone(tmp_path).soil) == by_class("loam").rew_mm, "the nearest class"
+
+
+class TestLayers:
+    def test_the_last_one_reaches_the_bottom(self, tmp_path: Path) -> None:
+        upper, lower = soils.horizons(zone(tmp_path, LAYERS).soil)
+        assert (upper.thickness_m, lower.thickness_m) == (0.3, 1.7)
+        assert (upper.theta_fc, upper.theta_wp) == (0.20, 0.10)
+        assert lower.theta_fc == pytest.approx(by_class("loam").theta_fc)
+        assert lower.hydraulics.ks_m_d == pytest.approx(by_class("loam").hydraulics.ks_m_d)
+
+    def test_what_lies_below_the_soil_is_cut(self, tmp_path: Path) -> None:
+        line = "depth_m = 0.25\ninitial.available_pct"
+        given = zone(tmp_path, LAYERS, **{"initial.available_pct": line})
+        assert [h.thickness_m for h in soils.horizons(given.soil)] == [0.25]
+
+    def test_field_capacity_is_the_mean_over_depth(self, tmp_path: Path) -> None:
+        soil = zone(tmp_path, LAYERS).soil
+        loam = by_class("loam").theta_fc
+        assert soils.field_capacity(soil) == pytest.approx((0.3 * 0.20 + 1.7 * loam) / 2.0)
+
+    def test_a_probe_is_told_of_the_layer_it_sits_in(self, tmp_path: Path) -> None:
+        soil = zone(tmp_path, LAYERS).soil
+        assert soils.at_depth(soil, 0.2).theta_fc == 0.20
+        assert soils.at_depth(soil, 0.3).theta_fc == 0.20
+        assert soils.at_depth(soil, 0.4).theta_fc == pytest.approx(by_class("loam").theta_fc)
+        assert soils.at_depth(soil, 9.0).theta_fc == pytest.approx(by_class("loam").theta_fc)
+
+
+class TestRichards:
+    @pytest.mark.parametrize(
+        ("initial", "expected"),
+        [
+            ("initial.available_pct = 50", 0.138),  # halfway from 0.092 to 0.184
+            ("initial.theta = 0.15", 0.15),
+            ("initial.head_m = -150", 0.092),  # about -1500 kPa
+        ],
+    )
+    def test_each_initial_quantity_is_understood(
+        self, tmp_path: Path, initial: str, expected: float
+    ) -> None:
+        given = zone(tmp_path, **{"initial.available_pct = 60": initial})
+        _, theta = Richards([soils.richards_profile(given)]).profile()
+        assert theta == pytest.approx(expected, abs=5e-4)
+
+    def test_a_water_table_has_soil_in_equilibrium_above(self, tmp_path: Path) -> None:
+        line = "initial.water_table_m = 1.0"
+        given = zone(tmp_path, **{"initial.available_pct = 60": line})
+        column = Richards([soils.richards_profile(given)])
+        depths_m, _ = column.profile()
+        np.testing.assert_allclose(column.heads()[0], depths_m - 1.0, atol=1e-3)
+
+    @pytest.mark.parametrize("bottom", ["free-drainage", "zero-flux", "head", "seepage-face"])
+    def test_each_bottom_is_understood(self, tmp_path: Path, bottom: str) -> None:
+        lines = f'bottom = "{bottom}"\n' + ("bottom_head_m = -1\n" if bottom == "head" else "")
+        given = zone(tmp_path, MEASURED + lines)
+        profile = soils.richards_profile(given)
+        assert profile.bottom.kind == bottom.replace("-", "_")
+        assert profile.bottom.head_m == (-1.0 if bottom == "head" else 0.0)
+
+    def test_the_column_is_as_the_zone_says(self, tmp_path: Path) -> None:
+        profile = soils.richards_profile(zone(tmp_path, MEASURED + "ponding_max_mm = 7\n"))
+        assert profile.depth_m == 2.0
+        assert profile.surface.ponding_max_mm == 7.0
+        assert profile.surface.wetted_fraction == 0.35, "drip, FAO-56 table 20"
+        assert (profile.probe_depth_m, profile.probe_half_height_m) == (0.2, 0.05)
+
+
+class TestBucket:
+    def bucket(self, given: ZoneConfig, zr_m: float) -> Any:
+        observed = np.zeros((1, 9))
+        bucket = soils.bucket([given], [zr_m])
+        bucket.observe(observed)
+        return observed[0]
+
+    def test_water_at_the_start_is_the_mean_of_what_the_roots_reach(self, tmp_path: Path) -> None:
+        """From the wilting point at the surface to field capacity at 1 m: on average a quarter
+        within 0.5 m, and 7/8 of the way from there to 2 m."""
+        lines = "initial = { available_pct = [0, 100], depth_m = [0, 1] }"
+        given = zone(tmp_path, model="bucket", **{"initial.available_pct = 60": lines})
+        storage_mm = self.bucket(given, 0.5)[0]
+        above = 500 * (0.092 + 0.25 * 0.092)
+        below = 1500 * (0.092 + (0.5 * 0.75 + 1.0) / 1.5 * 0.092)
+        assert storage_mm == pytest.approx(above + below, rel=1e-2)
+
+    def test_it_starts_at_field_capacity_at_most(self, tmp_path: Path) -> None:
+        line = "initial.available_pct = 150"
+        given = zone(tmp_path, model="bucket", **{"initial.available_pct = 60": line})
+        assert self.bucket(given, 0.5)[0] == pytest.approx(2000 * 0.184)
