@@ -97,7 +97,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         "Time since the node was last heard of",
         "min",
         45,
-        1,
+        15,
         0,
         "The node has not been heard of for {value}",
     ),

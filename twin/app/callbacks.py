@@ -198,6 +198,22 @@ def _calibration(app: Dash, subject: Subject) -> None:
     def problem(error: TwinError) -> html.P:
         return html.P(str(error), className="bad")
 
+    units = {p.name: p.unit for p in subject.info.parameters}
+
+    @app.callback(
+        Output({"type": "parameter-now", "name": ALL}, "children"),
+        Input("tick-zone", "n_intervals"),
+        State({"type": "parameter-now", "name": ALL}, "id"),
+        State({"type": "parameter-now", "name": ALL}, "children"),
+        State("zone-name", "data"),
+    )
+    def present(_ticks: int, ids: list[dict[str, str]], shown: list[str], name: str) -> list[Any]:
+        values = _find(subject, name).parameters
+        now = [f"{values[key['name']]} {units[key['name']]}".rstrip() for key in ids]
+        if now == shown:
+            raise PreventUpdate
+        return now
+
     @app.callback(
         Output("calibrate-tried", "children"),
         Input("calibrate-try", "n_clicks"),
@@ -218,7 +234,6 @@ def _calibration(app: Dash, subject: Subject) -> None:
 
     @app.callback(
         Output("calibrate-done", "children"),
-        Output({"type": "parameter-now", "name": ALL}, "children"),
         Output({"type": "parameter", "name": ALL}, "value"),
         Input("calibrate-set", "n_clicks"),
         State({"type": "parameter", "name": ALL}, "value"),
@@ -249,22 +264,14 @@ def _calibration(app: Dash, subject: Subject) -> None:
             )
             read_back = done.result(ANSWER_S)
         except TwinError as error:
-            return problem(error), same, same
+            return problem(error), same
         except FutureTimeoutError:
             return (
                 html.P(f"The device has not answered within {ANSWER_S:.0f} s.", className="bad"),
                 same,
-                same,
             )
         text = ", ".join(f"{key} = {value}" for key, value in read_back.items())
-        units = {p.name: p.unit for p in subject.info.parameters}
-        shown = [
-            f"{read_back[key['name']]} {units[key['name']]}".rstrip()
-            if key["name"] in read_back
-            else no_update
-            for key in ids
-        ]
-        return html.P(f"In force, read back: {text}", className="good"), shown, [""] * len(ids)
+        return html.P(f"In force, read back: {text}", className="good"), [""] * len(ids)
 
 
 def _history(app: Dash, subject: Subject) -> None:

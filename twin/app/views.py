@@ -197,13 +197,13 @@ def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence
                     "why it was taken.",
                     className="hint",
                 ),
-                dcc.Graph(id="zone-chart", config=GRAPH),
+                dcc.Graph(id="zone-chart", config=GRAPH, style={"height": "620px"}),
             ]
         ),
         html.Section(
             [
                 html.H2("Water in the soil, by depth (twin)"),
-                dcc.Graph(id="zone-profile", config=GRAPH),
+                dcc.Graph(id="zone-profile", config=GRAPH, style={"height": "280px"}),
             ]
         ),
         html.Section(_calibration(zone, parameters, changed), id="calibration"),
@@ -640,9 +640,9 @@ def history_page(view: View, query: Mapping[str, str]) -> Children:
                             style={"minWidth": "180px"},
                         ),
                         html.Label("from", htmlFor="history-start"),
-                        dcc.Input(id="history-start", type="text", value=start, size="16"),
+                        dcc.Input(id="history-start", type="text", value=start, size="12"),
                         html.Label("to", htmlFor="history-end"),
-                        dcc.Input(id="history-end", type="text", value=end, size="16"),
+                        dcc.Input(id="history-end", type="text", value=end, size="12"),
                     ],
                     className="row",
                 ),

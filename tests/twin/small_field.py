@@ -1,0 +1,94 @@
+"""A small field for tests of the twin: one zone, a few days of July, dry enough to be watered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guest.abi import TrapKind
+from guest.node import Birth, Readings, StepResult
+from guest.tape import outcome
+from sim.scenario import load
+from sim.scenario_model import Scenario
+
+WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
+
+HOUR_MS = 3_600_000
+START_MS = 1_688_601_600_000  # 2023-07-06
+
+
+def scenario(folder: Path, *, extra: str = "", days: int = 3, zones: str = "") -> Scenario:
+    """The field, with further tables; its valve opens on the first morning."""
+    text = f"""
+version = 1
+name = "small-field"
+title = "Small field"
+period.start = 2023-07-06
+period.end = 2023-07-{5 + days:02}
+weather.file = "{WEATHER}"
+
+[site]
+latitude_deg = 40.45
+longitude_deg = -104.64
+elevation_m = 1427
+utc_offset_h = -7
+
+[[zone]]
+name = "maize"
+soil.model = "bucket"
+soil.texture = "sandy loam"
+soil.initial.available_pct = 60
+crop.name = "maize"
+crop.planting = 2023-05-02
+probe.depth_m = 0.2
+valve.flow_l_min = 5.5
+parameters.on_pct = 70
+parameters.off_pct = 90
+parameters.max_open_s = 10800
+parameters.min_pause_s = 7200
+{zones}
+{extra}
+"""
+    path = folder / "field.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def fault(kind: str, start: str, duration: str = "2 d", magnitude: str = "") -> str:
+    """A [[fault]] table."""
+    size = f'magnitude = "{magnitude}"' if magnitude else ""
+    return f"""
+[[fault]]
+kind = "{kind}"
+start = "{start}"
+duration = "{duration}"
+{size}
+"""
+
+
+def step(tape: bytes, *, valve: int = 0, trap: TrapKind = TrapKind.NONE) -> StepResult:
+    """What a step with this tape did."""
+    published, logs = outcome(tape)
+    return StepResult(
+        outputs={23: valve},
+        tape=tape,
+        publications=published,
+        logs=logs,
+        trap=trap,
+        wake_ms=600_000,
+    )
+
+
+def birth(sha256: str) -> Birth:
+    """Of a node with this guest."""
+    return Birth(
+        guest_sha256=sha256,
+        guest_name="other",
+        guest_version="9.9.9",
+        abi_version=1,
+        engine="none",
+        firmware="none",
+        boot_id=1,
+    )
+
+
+READINGS: Readings = (2300, 2000, 4000, 0)

@@ -1,0 +1,277 @@
+"""The twin of a small field: equal worlds agree, broken ones are found out, calibrations hold."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_field import HOUR_MS, START_MS, fault, scenario
+
+from guest.host import WasmtimeNode
+from guest.node import Birth, Node, Readings, StepResult
+from hil.errors import LinkError
+from hil.nodes import NodeMaker
+from sim.runner import NodeSettings
+from twin.cause import Cause
+from twin.errors import CalibrationError, TwinMismatchError
+from twin.store import Store
+from twin.twin import Twin
+
+VIRTUAL = 'node = "virtual"'
+
+
+class Guarded(WasmtimeNode):
+    """A device that is simulated here, and whose faults the tests choose."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        super().__init__(
+            settings.module,
+            name=settings.zone.name,
+            config=settings.config,
+            parameters=settings.parameters,
+        )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite", clock_ms=lambda: START_MS) as opened:
+        yield opened
+
+
+def run(twin: Twin) -> Twin:
+    try:
+        twin.run()
+    finally:
+        twin.close()
+    return twin
+
+
+def made(device: Callable[[NodeSettings], Node]) -> dict[str, Any]:
+    return {"make_node": device, "speed": None}
+
+
+def alerts(store: Store) -> list[tuple[str, bool, str]]:
+    """(kind, raised, cause), in order."""
+    return [
+        (e["evidence"]["alert"], e["evidence"]["raised"], e["evidence"]["cause"])
+        for e in store.reader.events(kind="alert")
+    ]
+
+
+def test_device_and_twin_agree_while_nothing_is_broken(tmp_path: Path, store: Store) -> None:
+    twin = run(Twin(scenario(tmp_path), store, speed=None))
+    zone = twin.view.zones[0]
+    assert zone.verdict.cause is Cause.NONE
+    assert zone.residual == 0.0
+    assert zone.water_l > 0.0  # otherwise nothing has been compared
+    assert alerts(store) == []
+    residual = store.reader.window("maize", "residual", kind="twin")
+    assert residual.total == 3 * 144  # the first row comes before the first reading
+    assert not residual.value.any()
+
+
+def test_the_virtual_board_makes_the_calls_of_its_twin(tmp_path: Path, store: Store) -> None:
+    field = scenario(tmp_path, zones=VIRTUAL, days=1)
+    with NodeMaker() as make_node:
+        twin = run(Twin(field, store, make_node=make_node, speed=None))
+    zone = twin.view.zones[0]
+    assert "wasm3" in zone.birth.engine
+    assert zone.birth.guest_sha256 == twin.info.sha256
+    assert zone.steps > 140
+    assert zone.verdict.cause is Cause.NONE
+    assert zone.residual == 0.0
+    assert zone.link is not None and zone.link["retries"] == 0
+
+
+def test_a_valve_that_does_not_open_is_found_out(tmp_path: Path, store: Store) -> None:
+    field = scenario(tmp_path, extra=fault("valve-stuck-closed", "0 h"))
+    run(Twin(field, store, speed=None))
+    assert ("no-flow", True, "valve") in alerts(store)
+
+
+def test_a_valve_that_does_not_close_is_found_out(tmp_path: Path, store: Store) -> None:
+    field = scenario(tmp_path, extra=fault("valve-stuck-open", "1 d 12 h", "3 h"))
+    run(Twin(field, store, speed=None))
+    found = alerts(store)
+    assert ("unasked-flow", True, "valve") in found
+    assert ("unasked-flow", False, "valve") in found or ("unasked-flow", False, "") in found
+
+
+def test_a_stuck_probe_is_found_out(tmp_path: Path, store: Store) -> None:
+    field = scenario(tmp_path, extra=fault("probe-stuck", "2 h", "60 h"))
+    run(Twin(field, store, speed=None))
+    assert ("probe-stuck", True, "probe") in alerts(store)
+
+
+def test_a_node_without_link_is_missed(tmp_path: Path, store: Store) -> None:
+    field = scenario(tmp_path, extra=fault("link-loss", "6 h", "3 h"))
+    run(Twin(field, store, speed=None))
+    assert [a[:2] for a in alerts(store)] == [("offline", True), ("offline", False)]
+
+
+def test_a_device_that_acts_differently_on_equal_readings_is_found_out(
+    tmp_path: Path, store: Store
+) -> None:
+    class Wrong(Guarded):
+        def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+            dry = (readings[0] + 300, *readings[1:])
+            return super().step(time_ms, dry, online=online)
+
+    field = scenario(tmp_path, zones=VIRTUAL, days=1)
+    run(Twin(field, store, **made(Wrong)))
+    assert ("different-calls", True, "firmware or engine") in alerts(store)
+
+
+def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, store: Store) -> None:
+    class Silent(Guarded):
+        def boot(self, time_ms: int) -> StepResult:
+            self.listen(time_ms)
+            return super().boot(time_ms)
+
+        def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+            self.listen(time_ms)
+            return super().step(time_ms, readings, online=online)
+
+        def listen(self, time_ms: int) -> None:
+            if 6 * HOUR_MS <= time_ms - START_MS < 9 * HOUR_MS:
+                raise LinkError("no answer")
+
+    field = scenario(tmp_path, zones=VIRTUAL, days=1)
+    twin = run(Twin(field, store, **made(Silent)))
+    assert next(a for a in alerts(store) if a[0] == "offline") == ("offline", True, "link")
+    assert twin.view.zones[0].lost == ""
+    assert not any(a[0] == "different-calls" for a in alerts(store))
+
+
+def test_a_device_with_another_guest_is_refused_and_both_are_named(
+    tmp_path: Path, store: Store
+) -> None:
+    class Other(Guarded):
+        def birth(self) -> Birth:
+            return replace(super().birth(), guest_sha256="ab" * 32, guest_name="strange")
+
+    field = scenario(tmp_path, zones=VIRTUAL)
+    with pytest.raises(TwinMismatchError) as caught:
+        Twin(field, store, **made(Other))
+    assert "ab" * 32 in str(caught.value)
+    assert "strange" in str(caught.value)
+    assert "ac4c42" in str(caught.value) or "irrigation" in str(caught.value)
+
+
+def in_background(twin: Twin) -> threading.Thread:
+    thread = threading.Thread(target=run, args=(twin,))
+    thread.start()
+    return thread
+
+
+def test_a_calibration_is_read_back_and_kept_with_who_and_from_what(
+    tmp_path: Path, store: Store
+) -> None:
+    field = scenario(tmp_path, zones=VIRTUAL, days=20)
+    with NodeMaker() as make_node:
+        twin = Twin(field, store, make_node=make_node, speed=2000.0)
+        thread = in_background(twin)
+        found = twin.calibrate("maize", {"on_pct": 55, "off": 80}, who="Ada").result(30)
+        assert found == {"on_pct": 55, "off_pct": 80}
+        assert twin.view.zones[0].parameters["on_pct"] == 55
+        twin.stop()
+        thread.join(30)
+    first, second = store.reader.calibrations("maize")
+    assert (first["who"], first["parameter"], first["old_value"], first["new_value"]) == (
+        "Ada",
+        "on_pct",
+        70,
+        55,
+    )
+    assert (second["state"], second["read_back"]) == ("in force", 80)
+
+
+def test_a_calibration_expires(tmp_path: Path, store: Store) -> None:
+    twin = Twin(scenario(tmp_path, days=20), store, speed=50_000.0)
+    thread = in_background(twin)
+    twin.calibrate("maize", {"on_pct": 55}, who="Ada", expires_s=3600).result(30)
+    while twin.view.zones[0].parameters["on_pct"] != 70:
+        assert thread.is_alive()
+    twin.stop()
+    thread.join(30)
+    assert [c["who"] for c in store.reader.calibrations("maize")] == ["Ada", "expiry"]
+
+
+def test_many_calibrations_at_once_are_never_mixed(tmp_path: Path, store: Store) -> None:
+    twin = Twin(scenario(tmp_path, days=20), store, speed=50_000.0)
+    thread = in_background(twin)
+    wrong: list[dict[str, int]] = []
+
+    def change(first: int) -> None:
+        for k in range(25):
+            value = first + k % 20
+            wanted = {"on_pct": value, "off_pct": value + 30}
+            found = twin.calibrate("maize", wanted, who=str(first)).result(60)
+            if found != wanted:
+                wrong.append(found)
+
+    people = [threading.Thread(target=change, args=(first,)) for first in (10, 30, 50)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    parameters = twin.view.zones[0].parameters
+    twin.stop()
+    thread.join(30)
+    assert wrong == []
+    assert parameters["off_pct"] - parameters["on_pct"] == 30
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"on_pct": 101}, "within 0 and 100"),
+        ({"on_pct": -1}, "within 0 and 100"),
+        ({"on_pct": 55.5}, "whole number"),
+        ({"on_pct": float("nan")}, "whole number"),
+        ({"on_pct": "55"}, "whole number"),
+        ({"on_pct": True}, "whole number"),
+        ({"nonsense": 1}, "the guest has"),
+        ({"m": 1}, "may be"),
+        ({}, "nothing"),
+        ({"on_pct": 50, "max_open_s": 0}, "max_open_s"),
+    ],
+)
+def test_a_wrong_calibration_is_refused_and_nothing_is_changed(
+    tmp_path: Path, store: Store, values: dict[str, Any], says: str
+) -> None:
+    twin = Twin(scenario(tmp_path, days=1), store, speed=None)
+    before = dict(twin.view.zones[0].parameters)
+    with pytest.raises(CalibrationError, match=says):
+        twin.calibrate("maize", values, who="Ada")
+    run(twin)
+    assert dict(twin.view.zones[0].parameters) == before
+    assert store.reader.calibrations() == []
+
+
+def test_a_calibration_of_a_zone_that_is_not_there_is_refused(tmp_path: Path, store: Store) -> None:
+    twin = Twin(scenario(tmp_path, days=1), store, speed=None)
+    with pytest.raises(CalibrationError, match="known are maize"):
+        twin.calibrate("wheat", {"on_pct": 1}, who="Ada")
+    twin.close()
+
+
+def test_a_calibration_after_the_end_is_refused(tmp_path: Path, store: Store) -> None:
+    twin = run(Twin(scenario(tmp_path, days=1), store, speed=None))
+    done = twin.calibrate("maize", {"on_pct": 50}, who="Ada")
+    with pytest.raises(CalibrationError, match="ended"):
+        done.result(10)
+    assert store.reader.calibrations()[0]["state"] == "refused"
+
+
+def test_telemetry_decisions_and_the_run_are_kept(tmp_path: Path, store: Store) -> None:
+    run(Twin(scenario(tmp_path, days=1), store, speed=None))
+    assert store.reader.count("maize") > 140
+    (kept,) = store.reader.runs()
+    assert kept["mode"] == "hil" and kept["ended_ms"] is not None
+    who = {e["evidence"]["who"] for e in store.reader.events(kind="decision")}
+    assert who == {"device", "twin"}
