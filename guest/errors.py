@@ -48,7 +48,7 @@ class BuildError(GuestError):
     """The toolchain refused the source; carries its output."""
 
 
-class Trap(GuestError):
+class Trap(GuestError):  # noqa: N818 - the word of WebAssembly
     """The guest was stopped.
 
     `kind` says why in the terms of `guest.abi.TrapKind`, `function` which export was running,
