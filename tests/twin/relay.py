@@ -86,7 +86,9 @@ class Relay:
 
     def _pump(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         buffer = bytearray()
-        limit, self.cut_after = (self.cut_after, None) if is_up else (None, self.cut_after)
+        limit = None
+        if is_up:
+            limit, self.cut_after = self.cut_after, None
         passed = 0
         try:
             while data := source.recv(65_536):
