@@ -1,100 +1,118 @@
-"""The store as one table for other programs: a row a value, as Parquet or CSV.
+"""The series of a store as Parquet or CSV, one row a value.
 
-Also of a store that a twin is writing: readers see what was committed when they began a series.
+Columns: node, kind, signal, unit, time_ms, value, boot, seq, flags; the last three are empty for
+values that no message brought.  The rows stream, so a large store needs little memory.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from twin import store_schema as schema
 from twin.store_engine import connect, normal_url
 
 __all__ = ["COLUMNS", "export"]
 
-COLUMNS: Final = ("zone", "kind", "signal", "unit", "time_ms", "value")
-CHUNK: Final = 50_000
-_TYPES: Final = pa.schema(
-    [
-        ("zone", pa.string()),
-        ("kind", pa.string()),
-        ("signal", pa.string()),
-        ("unit", pa.string()),
-        ("time_ms", pa.int64()),
-        ("value", pa.float64()),
-    ]
-)
-_FORMULA: Final = tuple("=+-@\t\r")
-"""A spreadsheet takes a text that starts so for a formula."""
+COLUMNS: Final = ("node", "kind", "signal", "unit", "time_ms", "value", "boot", "seq", "flags")
+_BATCH: Final = 50_000
 
 
 def export(
     where: str | Path,
     target: Path,
-    form: Literal["parquet", "csv"],
     *,
-    zone: str | None = None,
+    format: Literal["parquet", "csv"],
+    node: str | None = None,
     start_ms: int | None = None,
     end_ms: int | None = None,
 ) -> int:
-    """Write the points of a store, those of `zone` if given, start_ms <= time < end_ms; how many.
+    """Write values with start_ms <= time < end_ms to `target`; how many.
 
-    Rows are ordered by series, then time.
+    Spreadsheets take a text that begins with `=`, `+`, `-` or `@` for a formula, so names that do
+    get an apostrophe before them in CSV.
     """
-    rows = 0
-    with ExitStack() as open_:
-        engine = connect(normal_url(where), writes=False)
-        open_.callback(engine.dispose)
-        if form == "parquet":
-            parquet = open_.enter_context(pq.ParquetWriter(target, _TYPES, compression="zstd"))
-        else:
-            out = csv.writer(open_.enter_context(target.open("w", encoding="utf-8", newline="")))
-            out.writerow(COLUMNS)
-        for labels, times, values in _chunks(engine, zone, start_ms, end_ms):
-            rows += len(times)
-            if form == "parquet":
-                columns = [[label] * len(times) for label in labels]
-                parquet.write_table(pa.table([*columns, times, values], schema=_TYPES))
-            else:
-                safe = [f"'{label}" if label.startswith(_FORMULA) else label for label in labels]
-                out.writerows([*safe, t, v] for t, v in zip(times, values, strict=True))
-    return rows
+    batches = _batches(where, node, start_ms, end_ms)
+    with closing(batches):
+        if format == "csv":
+            return _csv(target, batches)
+        return _parquet(target, batches)
 
 
-def _chunks(
-    engine: Any, zone: str | None, start_ms: int | None, end_ms: int | None
-) -> Iterator[tuple[tuple[str, str, str, str], list[int], list[float]]]:
-    series, points, nodes = schema.series, schema.points, schema.nodes
-    known = (
-        select(series.c.id, nodes.c.name, series.c.kind, series.c.name, series.c.unit)
-        .join(nodes, nodes.c.id == series.c.node_id)
-        .order_by(nodes.c.name, series.c.kind, series.c.name)
-    )
-    if zone is not None:
-        known = known.where(nodes.c.name == zone)
-    with engine.connect() as connection:
-        found = connection.execute(known).all()
-    for series_id, *labels in found:
-        wanted = (
-            select(points.c.time_ms, points.c.value)
-            .where(points.c.series_id == series_id)
-            .order_by(points.c.time_ms, points.c.row_id)
+def _batches(
+    where: str | Path, node: str | None, start_ms: int | None, end_ms: int | None
+) -> Generator[Sequence[Any], None, None]:
+    points, series, nodes, messages = schema.points, schema.series, schema.nodes, schema.telemetry
+    statement = (
+        select(
+            nodes.c.name,
+            series.c.kind,
+            series.c.name,
+            series.c.unit,
+            points.c.time_ms,
+            points.c.value,
+            messages.c.boot,
+            messages.c.seq,
+            messages.c.flags,
         )
-        if start_ms is not None:
-            wanted = wanted.where(points.c.time_ms >= start_ms)
-        if end_ms is not None:
-            wanted = wanted.where(points.c.time_ms < end_ms)
-        # one transaction a series: a reader that never ends keeps the log of SQLite from being cut
-        with engine.connect() as connection:
-            result = connection.execution_options(yield_per=CHUNK).execute(wanted)
-            for part in result.partitions():
-                times, values = zip(*part, strict=True)
-                yield tuple(labels), list(times), list(values)
+        .select_from(points)
+        .join(series, series.c.id == points.c.series_id)
+        .join(nodes, nodes.c.id == series.c.node_id)
+        .join(
+            messages,
+            and_(messages.c.id == points.c.row_id, points.c.row_id != 0),
+            isouter=True,
+        )
+        .order_by(points.c.series_id, points.c.time_ms, points.c.row_id)
+    )
+    if node is not None:
+        statement = statement.where(nodes.c.name == node)
+    if start_ms is not None:
+        statement = statement.where(points.c.time_ms >= start_ms)
+    if end_ms is not None:
+        statement = statement.where(points.c.time_ms < end_ms)
+    engine = connect(normal_url(where), writes=False)
+    try:
+        with engine.connect().execution_options(yield_per=_BATCH) as connection:
+            yield from connection.execute(statement).partitions()
+    finally:
+        engine.dispose()
+
+
+def _csv(target: Path, batches: Iterator[Sequence[Any]]) -> int:
+    count = 0
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for batch in batches:
+            writer.writerows([[_harmless(cell) for cell in row] for row in batch])
+            count += len(batch)
+    return count
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+
+
+def _parquet(target: Path, batches: Iterator[Sequence[Any]]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, number = pa.dictionary(pa.int32(), pa.string()), pa.int64()
+    types = (text, text, text, text, number, pa.float64(), number, number, pa.int32())
+    layout = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    count = 0
+    with pq.ParquetWriter(target, layout, compression="zstd") as writer:
+        for batch in batches:
+            columns = list(zip(*batch, strict=True))
+            arrays = [
+                pa.array(column, type=kind) for column, kind in zip(columns, types, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=layout))
+            count += len(batch)
+    return count

@@ -1,0 +1,136 @@
+"""Home Assistant discovery: a node (or its twin) as one device with its entities, optional.
+
+One retained configuration per entity on `homeassistant/<component>/<node>/<entity>/config`
+(https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery), sent at birth and again whenever
+Home Assistant itself is born (`homeassistant/status`).  The entities read `ic/<node>/data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twin.client import MqttClient
+from twin.messages import Config, Telemetry, node_topic
+
+__all__ = ["BIRTH_TOPIC", "Parameter", "announce", "configurations", "withdraw"]
+
+BIRTH_TOPIC: Final = "homeassistant/status"
+"""Home Assistant says `online` here when it has started."""
+_PREFIX: Final = "homeassistant"
+
+_SENSORS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "pct": {"name": "Soil moisture", "unit_of_measurement": "%", "device_class": "moisture"},
+    "raw": {"name": "Probe reading", "icon": "mdi:counter"},
+    "temp_c": {
+        "name": "Soil temperature",
+        "unit_of_measurement": "°C",
+        "device_class": "temperature",
+    },
+    "battery_mv": {"name": "Battery", "unit_of_measurement": "mV", "device_class": "voltage"},
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """A parameter of the guest that may be set from Home Assistant."""
+
+    name: str
+    minimum: int
+    maximum: int
+    unit: str = ""
+
+
+def configurations(
+    node: str, *, firmware: str = "", parameters: tuple[Parameter, ...] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(topic, configuration) of every entity of `node`."""
+    data = node_topic(Telemetry, node)
+    identity = _identity(node)
+    common: dict[str, Any] = {
+        "device": {
+            "identifiers": [identity],
+            "name": node,
+            "manufacturer": "levada",
+            "sw_version": firmware or "unknown",
+        },
+        "origin": {"name": "levada"},
+    }
+    for name, entity in _SENSORS.items():
+        yield (
+            f"{_PREFIX}/sensor/{identity}/{name}/config",
+            {
+                **common,
+                **entity,
+                "unique_id": f"{identity}_{name}",
+                "state_topic": data,
+                "state_class": "measurement",
+                # a device that does not measure it leaves the entity as it is
+                "value_template": f"{{{{ value_json.{name} | default(this.state) }}}}",
+            },
+        )
+    yield (
+        f"{_PREFIX}/binary_sensor/{identity}/irrigar/config",
+        {
+            **common,
+            "name": "Irrigation",
+            "unique_id": f"{identity}_irrigar",
+            "device_class": "running",
+            "state_topic": data,
+            "value_template": "{{ value_json.irrigar | default(value_json.seco) }}",
+            "payload_on": "1",
+            "payload_off": "0",
+        },
+    )
+    for parameter in parameters:
+        command = json.dumps({"set": {parameter.name: "VALUE"}}).replace(
+            '"VALUE"', "{{ value | int }}"
+        )
+        yield (
+            f"{_PREFIX}/number/{identity}/{_slug(parameter.name)}/config",
+            {
+                **common,
+                "name": parameter.name,
+                "unique_id": f"{identity}_set_{_slug(parameter.name)}",
+                "command_topic": node_topic(Config, node),
+                "command_template": command,
+                "min": parameter.minimum,
+                "max": parameter.maximum,
+                "step": 1,
+                "mode": "box",
+                **({"unit_of_measurement": parameter.unit} if parameter.unit else {}),
+            },
+        )
+
+
+def announce(
+    client: MqttClient, node: str, *, firmware: str = "", parameters: tuple[Parameter, ...] = ()
+) -> int:
+    """Publish the entities of a node, retained as Home Assistant wants; how many were sent."""
+    return sum(
+        client.retain(topic, json.dumps(entity).encode())
+        for topic, entity in configurations(node, firmware=firmware, parameters=parameters)
+    )
+
+
+def withdraw(client: MqttClient, node: str, *, parameters: tuple[Parameter, ...] = ()) -> int:
+    """Remove the entities of a node: an empty configuration; how many were sent."""
+    return sum(
+        client.retain(topic, b"") for topic, _ in configurations(node, parameters=parameters)
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
+
+
+def _identity(node: str) -> str:
+    """A name that Home Assistant takes; distinct nodes get distinct ones."""
+    slug = _slug(node)
+    if slug != node:
+        slug += "_" + hashlib.sha256(node.encode()).hexdigest()[:8]
+    return f"levada_{slug}"
