@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from guest.errors import GuestError
 from guest.host import SimNodes
 from guest.limits import PROFILES
 from guest.module import inspect
@@ -88,6 +89,9 @@ def _run(
     defaults = {p.name: p.default for p in info.parameters}
     kept = {ids[n]: v for n, v in present.items() if v != defaults[n]} | settings.parameters
     kept |= {ids[n]: v for n, v in present.items() if ids[n] in kept}
+    from_the_start = start_ms <= scenario.period.start_ms
+    if from_the_start:
+        kept |= {ids[name]: value for name, value in wanted.items()}
     nodes = SimNodes(
         module,
         1,
@@ -101,12 +105,14 @@ def _run(
     try:
         plant.advance_to(start_ms)
         plant.take_rows()
-        if wanted:
+        if wanted and not from_the_start:
             nodes.calibrate(0, {ids[name]: value for name, value in wanted.items()})
         before = _sums(plant)
         plant.advance_to(end_ms)
         plant.finish()
         after = _sums(plant)
+    except GuestError as error:
+        raise CalibrationError(f"the dry run has failed: {error}") from None
     finally:
         plant.close()
     return Outcome(

@@ -24,7 +24,7 @@ HOUR_MS: Final = 3_600_000
 ANSWER_S: Final = 30.0
 DRY_RUN_DAYS: Final = 14
 DELTAS: Final = 3_000
-"""Points that a chart has got by deltas before it is thinned anew."""
+"""Points that a chart has got by deltas before it is thinned anew; a new decision renews it too."""
 
 
 def register(app: Dash, subject: Subject) -> None:
@@ -137,12 +137,16 @@ def _zone(app: Dash, subject: Subject) -> None:
             if s.kind == "twin" and s.name.startswith("theta@")
         )
         profile = figures.profile(reader, name, depths[::2], start_ms or 0)
-        if ctx.triggered_id == "tick-slow" and upto and upto["deltas"] < DELTAS:
+        event = _last_event(name)
+        as_it_was = upto and upto["deltas"] < DELTAS and upto["event"] == event
+        if ctx.triggered_id == "tick-slow" and as_it_was:
             return no_update, profile, no_update
         figure, last_ms = figures.zone_chart(
             reader, name, start_ms=start_ms, end_ms=None, band=zone.band, step_s=step_s
         )
-        return figure, profile, {"ms": last_ms, "deltas": 0, "event": _last_event(name)}
+        if last_ms is None:  # nothing to lengthen yet
+            return figure, profile, None
+        return figure, profile, {"ms": last_ms, "deltas": 0, "event": event}
 
     def _last_event(name: str) -> int:
         found = reader.events(node=name, kind="decision", limit=1)
@@ -171,16 +175,10 @@ def _zone(app: Dash, subject: Subject) -> None:
         said = views.events(found, zone=True)
         if not upto:
             return no_update, no_update, facts, verdict, kind, said
-        new = figures.delta(
-            reader, name, upto["ms"], after_id=upto["event"], band=zone.band, step_s=step_s
-        )
-        if new.points == 0 and new.last_event == upto["event"]:
+        new = figures.delta(reader, name, upto["ms"], band=zone.band, step_s=step_s)
+        if new.points == 0:
             return no_update, no_update, facts, verdict, kind, said
-        upto = {
-            "ms": new.upto_ms,
-            "deltas": upto["deltas"] + new.points,
-            "event": new.last_event,
-        }
+        upto = upto | {"ms": new.upto_ms, "deltas": upto["deltas"] + new.points}
         return new.data, upto, facts, verdict, kind, said
 
 

@@ -155,7 +155,7 @@ class Delta:
     data: list[Any]
     upto_ms: int
     points: int
-    last_event: int
+    """Of the curve with the most."""
 
 
 class _Decisions(NamedTuple):
@@ -163,7 +163,6 @@ class _Decisions(NamedTuple):
     y: list[float]
     text: list[str]
     symbol: list[str]
-    last_id: int
 
 
 def _values(curve: Curve, value: Any, band: float, step_s: float) -> list[float]:
@@ -180,8 +179,8 @@ def zone_chart(
     end_ms: int | None,
     band: float,
     step_s: float,
-) -> tuple[go.Figure, int]:
-    """Chart of a zone over a window, and the time of its last point."""
+) -> tuple[go.Figure, int | None]:
+    """Chart of a zone over a window, and the time of its last point; None if it has none."""
     figure = make_subplots(
         rows=4,
         cols=1,
@@ -189,7 +188,7 @@ def zone_chart(
         vertical_spacing=0.035,
         row_heights=[0.52, 0.14, 0.14, 0.2],
     )
-    upto_ms = start_ms or 0
+    upto_ms: int | None = None
     for curve in CURVES:
         window = reader.window(
             zone,
@@ -200,7 +199,7 @@ def zone_chart(
             max_points=POINTS,
         )
         if window.time_ms.size:
-            upto_ms = max(upto_ms, int(window.time_ms[-1]))
+            upto_ms = max(upto_ms or 0, int(window.time_ms[-1]))
         figure.add_trace(
             go.Scatter(
                 x=window.time_ms.tolist(),
@@ -247,17 +246,14 @@ def zone_chart(
 
 
 def _decisions(
-    reader: StoreReader, zone: str, start_ms: int | None, end_ms: int | None, after_id: int = 0
+    reader: StoreReader, zone: str, start_ms: int | None, end_ms: int | None
 ) -> _Decisions:
-    found = reader.events(
-        node=zone, kind="decision", start_ms=start_ms, end_ms=end_ms, after_id=after_id, limit=400
-    )
+    found = reader.events(node=zone, kind="decision", start_ms=start_ms, end_ms=end_ms, limit=400)
     xs = [int(e["time_ms"]) for e in found]
     ys = [0.5 if e["evidence"].get("who") == "device" else 1.8 for e in found]
     texts = [_wrapped(f"{e['evidence'].get('who', '')}: {e['text']}") for e in found]
     symbols = ["circle" if e["evidence"].get("valve") else "circle-open" for e in found]
-    last_id = int(found[-1]["id"]) if found else 0
-    return _Decisions(xs, ys, texts, symbols, last_id)
+    return _Decisions(xs, ys, texts, symbols)
 
 
 def _wrapped(text: str, width: int = 60) -> str:
@@ -271,10 +267,8 @@ def _wrapped(text: str, width: int = 60) -> str:
     return "<br>".join([*lines, line])
 
 
-def delta(
-    reader: StoreReader, zone: str, after_ms: int, *, after_id: int, band: float, step_s: float
-) -> Delta:
-    """What has come after `after_ms`, and decisions beyond `after_id`, for every trace."""
+def delta(reader: StoreReader, zone: str, after_ms: int, *, band: float, step_s: float) -> Delta:
+    """What has come after `after_ms`, for every curve."""
     xs: list[list[int]] = []
     ys: list[list[float]] = []
     upto_ms, points = after_ms, 0
@@ -289,20 +283,8 @@ def delta(
             points = max(points, window.time_ms.size)
         xs.append(window.time_ms.tolist())
         ys.append(_values(curve, window.value, band, step_s))
-    data: list[Any] = [{"x": xs, "y": ys}, list(range(len(CURVES))), KEPT]
-    found = _decisions(reader, zone, None, None, after_id)
-    if found.x:
-        data = [
-            {
-                "x": [*xs, found.x],
-                "y": [*ys, found.y],
-                "text": [*([] for _ in CURVES), found.text],
-                "marker.symbol": [*([] for _ in CURVES), found.symbol],
-            },
-            list(range(len(CURVES) + 1)),
-            KEPT,
-        ]
-    return Delta(data, upto_ms, points, max(after_id, found.last_id))
+    data = [{"x": xs, "y": ys}, list(range(len(CURVES))), KEPT]
+    return Delta(data, upto_ms, points)
 
 
 def profile(reader: StoreReader, zone: str, depths: Sequence[float], start_ms: int) -> go.Figure:

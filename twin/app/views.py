@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 TICK_MS: Final = 1_000
-SLOW_MS: Final = 10_000
+SLOW_MS: Final = 5_000
 GRAPH: Final[Any] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
 WINDOWS: Final = {"6 h": 6, "1 d": 24, "3 d": 72, "7 d": 168, "30 d": 720, "all": 0}
 """Label of a window of the chart -> hours, 0: everything."""

@@ -1,0 +1,403 @@
+"""The page, in a real browser and without one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+from small_field import START_MS, fault, scenario
+
+from twin.app.openapi import document
+from twin.app.server import Page, PageError
+from twin.store import Store
+from twin.store_rows import Event, Points
+from twin.twin import Twin
+
+HOUR_MS = 3_600_000
+WAIT_S = 60.0
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class Live:
+    """A twin with its page, running in a thread."""
+
+    def __init__(self, folder: Path, *, extra: str = "", speed: float = 3600.0) -> None:
+        self.store = Store(folder / "store.sqlite", clock_ms=self.now_ms)
+        field = scenario(folder, extra=extra, days=20)
+        self.twin = Twin(field, self.store, speed=speed, skip_to_ms=START_MS + HOUR_MS)
+        self.page = Page(self.twin, port=0)
+        self.thread = threading.Thread(target=self.twin.run)
+        self.thread.start()
+
+    def now_ms(self) -> int:
+        return self.twin.now_ms if hasattr(self, "twin") else START_MS
+
+    def close(self) -> None:
+        self.twin.stop()
+        self.thread.join()
+        self.page.close()
+        self.twin.close()
+        self.store.close()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A field whose valve does not open when it first should."""
+    made = Live(tmp_path_factory.mktemp("live"), extra=fault("valve-stuck-closed", "0 h", "10 d"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # in a container there is no other user
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--window-size=1200,1000",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    made = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    yield made
+    made.quit()
+
+
+class Look:
+    """What a person does in the browser."""
+
+    def __init__(self, browser: webdriver.Chrome, base: str, shots: Path) -> None:
+        self.browser = browser
+        self.base = base
+        self.shots = shots
+
+    def open(self, path: str) -> None:
+        self.browser.get(self.base + path)
+
+    def find(self, selector: str) -> WebElement:
+        return self.until(lambda b: b.find_element(By.CSS_SELECTOR, selector))
+
+    def until(self, met: Callable[[webdriver.Chrome], Any]) -> Any:
+        """Wait for what the page shows, not for a time."""
+        return WebDriverWait(
+            self.browser, WAIT_S, poll_frequency=0.1, ignored_exceptions=(Exception,)
+        ).until(met)
+
+    def text(self, selector: str, *parts: str) -> str:
+        """The text of an element, once it holds all of `parts`."""
+        return str(
+            self.until(
+                lambda b: (
+                    all(part in b.find_element(By.CSS_SELECTOR, selector).text for part in parts)
+                    and b.find_element(By.CSS_SELECTOR, selector).text
+                )
+            )
+        )
+
+    def points(self, chart: str) -> list[int]:
+        """Points of every curve of a chart."""
+        found = self.browser.execute_script(
+            "const c = document.querySelector(arguments[0] + ' .js-plotly-plot');"
+            "return c && c.data ? c.data.map(t => t.x.length) : []",
+            chart,
+        )
+        return list(found)
+
+    def shoot(self, name: str) -> None:
+        self.browser.save_screenshot(str(self.shots / f"{name}.png"))
+
+    def complaints(self) -> list[str]:
+        """What the browser's console has said since the last look."""
+        return [entry["message"] for entry in self.browser.get_log("browser")]
+
+
+@pytest.fixture
+def look(browser: webdriver.Chrome, live: Live, tmp_path: Path) -> Iterator[Look]:
+    shots = Path(os.environ.get("LEVADA_SCREENSHOTS", tmp_path))
+    shots.mkdir(parents=True, exist_ok=True)
+    made = Look(browser, live.page.url, shots)
+    made.complaints()
+    yield made
+    assert made.complaints() == []
+
+
+def test_the_field_has_a_tile_for_every_zone(look: Look) -> None:
+    look.open("/")
+    look.text(".tile", "maize", "Probe", "twin")
+    look.shoot("field")
+    look.find(".tile").click()
+    look.text("h1", "maize")
+
+
+def test_both_curves_grow_while_one_looks(look: Look) -> None:
+    look.open("/zone/maize")
+    first = look.until(
+        lambda _: min(look.points("#zone-chart")[4:6]) and look.points("#zone-chart")
+    )
+    look.until(
+        lambda _: all(
+            now > then
+            for now, then in zip(look.points("#zone-chart")[4:6], first[4:6], strict=True)
+        )
+    )
+    look.shoot("zone")
+
+
+def test_a_threshold_is_tried_changed_and_acknowledged(look: Look, live: Live) -> None:
+    look.open("/zone/maize")
+    box = look.find(
+        '[id*=\'"name":"on_pct"\'][id*=\'"type":"parameter"\'] input, '
+        'input[id*=\'"name":"on_pct"\']'
+    )
+    box.send_keys("60")
+    look.find("#calibrate-who").send_keys("Ada\t")
+    look.find("#calibrate-try").click()
+    look.text("#dry-run", "Water", "Valve openings")
+    look.find("#calibrate-set").click()
+    look.text("#calibrate-done", "In force", "on_pct = 60")
+    look.text("#zone-events", "on_pct 70 -> 60")
+    look.shoot("calibration")
+    assert live.twin.view.zones[0].parameters["on_pct"] == 60
+    assert live.store.reader.calibrations("maize")[-1]["who"] == "Ada"
+
+
+def test_a_value_out_of_range_is_refused_in_words(look: Look, live: Live) -> None:
+    before = dict(live.twin.view.zones[0].parameters)
+    look.open("/zone/maize")
+    look.find('input[id*=\'"name":"off_pct"\']').send_keys("170")
+    look.find("#calibrate-set").click()
+    look.text("#calibrate-done", "off_pct = 170", "within 0 and 100")
+    assert dict(live.twin.view.zones[0].parameters) == before
+
+
+def test_a_stuck_valve_becomes_an_alert_with_the_right_cause(look: Look) -> None:
+    look.open("/zone/maize")
+    look.text("#zone-verdict", "They differ: valve", "no water flowed")
+    look.text("#zone-alerts", "commanded open, but no water flowed", "Probable cause: valve")
+    look.shoot("alert")
+    look.open("/")
+    look.text(".tile.alert", "no water flowed")
+    look.text("#field-events", "no water flowed")
+
+
+def test_a_node_says_who_it_is(look: Look, live: Live) -> None:
+    look.open("/nodes")
+    look.text("table", "maize", "wasmtime")
+    look.open("/node/maize")
+    look.text("#node-facts", live.twin.info.sha256, "wasmtime", "Battery", "Calibrations")
+    look.shoot("node")
+
+
+def test_history_shows_any_signal_any_time_and_a_moment_of_it(look: Look) -> None:
+    look.open("/history?zone=maize&start=2023-07-06&end=2023-07-07")
+    look.until(lambda _: min(look.points("#history-chart")) > 3)
+    look.text("#history-then", "At 2023-07-0", "theta, device")
+    look.text("#history-export", "CSV")
+    look.shoot("history")
+
+
+def test_a_page_that_is_not_there_says_so(look: Look) -> None:
+    look.open("/zone/nowhere")
+    look.text("main", "Not found")
+
+
+def test_everything_can_be_reached_with_the_keyboard(look: Look) -> None:
+    look.open("/zone/maize")
+    look.find("#calibrate-set")
+    reachable = look.browser.execute_script(
+        "return [...document.querySelectorAll('a, button, input, summary')]"
+        ".filter(e => e.offsetParent !== null && e.tabIndex < 0).map(e => e.outerHTML)"
+    )
+    assert reachable == []
+
+
+def test_a_phone_needs_no_sideways_scrolling(look: Look) -> None:
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    look.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for name, path in (("field", "/"), ("zone", "/zone/maize"), ("history", "/history")):
+            look.open(path)
+            look.find("main section")
+            width = look.browser.execute_script("return document.documentElement.scrollWidth")
+            look.shoot(f"phone-{name}")
+            assert width <= 390, path
+    finally:
+        look.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_dark_paper_is_dark(look: Look) -> None:
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    look.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    try:
+        look.open("/zone/maize")
+        look.until(lambda _: min(look.points("#zone-chart")[4:6]))
+        color = look.find("body").value_of_css_property("background-color")
+        look.shoot("zone-dark")
+    finally:
+        look.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert color == "rgba(17, 23, 26, 1)"
+
+
+def test_hostile_text_is_shown_as_text(look: Look, live: Live) -> None:
+    hostile = [HOSTILE, "x" * 10_000, "\N{FACE WITH TEARS OF JOY}", "a\x00b", "{{7*7}}"]
+    for text in hostile:
+        live.store.submit(
+            Event(kind="alert", text=text, time_ms=live.now_ms(), node=text, evidence={"who": text})
+        )
+    live.store.submit(
+        Event(
+            kind="decision",
+            text=HOSTILE,
+            time_ms=live.now_ms(),
+            node="maize",
+            evidence={"who": HOSTILE, "valve": 1},
+        )
+    )
+    live.store.flush()
+    look.open("/")
+    look.text("#field-events", HOSTILE, "{{7*7}}", "a")
+    look.open("/zone/maize")
+    look.text("#zone-events", HOSTILE)
+    assert look.browser.find_elements(By.CSS_SELECTOR, "img[src=x]") == []
+
+
+# Without a browser
+
+
+def ask(
+    live: Live, path: str, *, host: str | None = None, body: Any = None, token: str = ""
+) -> tuple[int, str]:
+    with closing(HTTPConnection("127.0.0.1", live.page.port, timeout=60)) as connection:
+        headers = {} if host is None else {"Host": host}
+        if body is not None:
+            headers |= {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        connection.request(
+            "GET" if body is None else "POST",
+            path,
+            None if body is None else json.dumps(body),
+            headers,
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_health_tells_of_store_and_twin(live: Live) -> None:
+    status, text = ask(live, "/health")
+    assert status == 200
+    assert json.loads(text)["store"]["state"] == "ok"
+
+
+def test_series_come_as_json_and_as_csv_with_the_same_values(live: Live) -> None:
+    where = f"/api/series/maize/twin/theta.%s?end_ms={START_MS + HOUR_MS}"
+    status, text = ask(live, where % "json")
+    found = json.loads(text)
+    assert status == 200 and found["unit"] == "m3/m3" and len(found["value"]) == 5
+    _, table = ask(live, where % "csv")
+    head, *rows = csv.reader(io.StringIO(table))
+    assert head == ["time_ms", "theta [m3/m3]"]
+    assert [float(value) for _, value in rows] == found["value"]
+
+
+def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
+    values = {"{zone}": "maize", "{kind}": "raw", "{signal}": "theta"}
+    for path, methods in document()["paths"].items():
+        for key, value in values.items():
+            path = path.replace(key, value)
+        if "get" in methods:
+            assert ask(live, path)[0] == 200, path
+    status, text = ask(live, "/openapi.json")
+    assert status == 200 and json.loads(text)["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/series/maize/raw/nothing.json", 404),
+        ("/api/series/maize/raw/theta.xml", 404),
+        ("/api/series/maize/raw/theta.json?points=1", 400),
+        ("/api/series/maize/raw/theta.json?start_ms=yesterday", 400),
+        (f"/api/series/{quote(HOSTILE, safe='')}/raw/theta.json", 404),
+        ("/assets/../server.py", 404),
+    ],
+)
+def test_a_wrong_question_gets_a_clear_no(live: Live, path: str, status: int) -> None:
+    assert ask(live, path)[0] == status
+
+
+def test_a_foreign_host_name_is_refused(live: Live) -> None:
+    assert ask(live, "/health", host="evil.example")[0] == 403
+    assert ask(live, "/health", host=f"localhost:{live.page.port}")[0] == 200
+
+
+def test_a_calibration_needs_the_token(live: Live) -> None:
+    path = "/api/zones/maize/calibration"
+    before = dict(live.twin.view.zones[0].parameters)
+    assert ask(live, path, body={"values": {"window": 5}}, token="wrong")[0] == 403
+    assert dict(live.twin.view.zones[0].parameters) == before
+    status, text = ask(live, path, body={"values": {"window": 5}}, token=live.page.token)
+    assert (status, json.loads(text)) == (200, {"values": {"window": 5}})
+    status, text = ask(live, path, body={"values": {"window": 99}}, token=live.page.token)
+    assert status == 422 and "within 1 and 16" in text
+    body = {"values": {"on_pct": 30}, "dry_run_days": 1}
+    status, text = ask(live, path, body=body, token=live.page.token)
+    assert status == 200 and json.loads(text)["before"]["openings"] >= 0
+
+
+def test_a_reader_that_never_reads_stalls_nobody(live: Live) -> None:
+    """B6: the page stands still, the twin and its store do not."""
+    with socket.create_connection(("127.0.0.1", live.page.port)) as slow:
+        slow.sendall(b"GET /api/series HTTP/1.1\r\nHost: localhost\r\n")  # and no more
+        before = live.twin.view.now_ms
+        stored = live.store.health().stored
+        while live.twin.view.now_ms <= before or live.store.health().stored <= stored:
+            assert live.thread.is_alive()
+        assert ask(live, "/health")[0] == 200
+
+
+def test_a_port_in_use_is_said(live: Live) -> None:
+    with pytest.raises(PageError, match=str(live.page.port)):
+        Page(live.twin, port=live.page.port)
+
+
+def test_a_closed_page_leaves_no_port_open(tmp_path: Path) -> None:
+    made = Live(tmp_path, speed=50_000.0)
+    port = made.page.port
+    made.close()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_long_series_are_thinned_before_they_leave(tmp_path: Path) -> None:
+    made = Live(tmp_path, speed=50_000.0)
+    try:
+        for k in range(20_000):
+            point = Points(node="maize", time_ms=k * 1000, signals={"many": float(k % 100)})
+            while not made.store.submit(point):
+                made.store.flush()
+        made.store.flush()
+        status, text = ask(made, "/api/series/maize/twin/many.json?points=500")
+    finally:
+        made.close()
+    found = json.loads(text)
+    assert status == 200
+    assert found["total"] == 20_000
+    assert len(found["value"]) <= 510
+    assert (min(found["value"]), max(found["value"])) == (0.0, 99.0)
