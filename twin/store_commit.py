@@ -14,10 +14,10 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from twin import store_schema as schema
 from twin.sequence import Received, unwrap
-from twin.store_engine import insert_or_replace
+from twin.store_engine import insert_or_replace, widen
 from twin.store_rows import Commit, Event, Flag, Item, Points, Row, Seen, StoreSettings
 
-__all__ = ["Known", "Work", "clean", "make_node", "new_id"]
+__all__ = ["Known", "Work", "clean", "make_node", "new_id", "write_points"]
 
 
 @dataclass(slots=True)
@@ -55,6 +55,38 @@ def make_node(connection: Connection, node: str, now_ms: int) -> int:
         insert(table).values(name=node, online=0, first_ms=now_ms, last_ms=now_ms)
     )
     return new_id(result.inserted_primary_key)
+
+
+def write_points(connection: Connection, values: Mapping[tuple[int, int, int], float]) -> None:
+    """Write (series, time, message or 0) -> value, and the extremes of their intervals."""
+    if not values:
+        return
+    connection.execute(
+        insert_or_replace(
+            connection.engine, schema.points, ["series_id", "time_ms", "row_id"], ["value"]
+        ),
+        [
+            {"series_id": s, "time_ms": t, "row_id": r, "value": v}
+            for (s, t, r), v in values.items()
+        ],
+    )
+    intervals: dict[tuple[int, int], list[float]] = {}
+    for (series, time_ms, _), value in values.items():
+        start = time_ms - time_ms % schema.EXTREMES_MS
+        intervals.setdefault((series, start), []).append(value)
+    connection.execute(
+        widen(connection.engine, schema.extremes),
+        [
+            {
+                "series_id": series,
+                "start_ms": start,
+                "count": len(found),
+                "low": min(found),
+                "high": max(found),
+            }
+            for (series, start), found in intervals.items()
+        ],
+    )
 
 
 class Work:
@@ -260,19 +292,7 @@ class Work:
         """Send everything to the database."""
         if self.telemetry:
             self.connection.execute(insert(schema.telemetry), self.telemetry)
-        if self.values:
-            self.connection.execute(
-                insert_or_replace(
-                    self.connection.engine,
-                    schema.points,
-                    ["series_id", "time_ms", "row_id"],
-                    ["value"],
-                ),
-                [
-                    {"series_id": s, "time_ms": t, "row_id": r, "value": v}
-                    for (s, t, r), v in self.values.items()
-                ],
-            )
+        write_points(self.connection, self.values)
         if self.events:
             self.connection.execute(insert(schema.events), self.events)
         for (node_id, boot), life in self.received.items():

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy import Engine, Insert, Table, create_engine, event, func, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
@@ -29,6 +29,7 @@ __all__ = [
     "insert_or_replace",
     "is_sound",
     "normal_url",
+    "widen",
 ]
 
 _BUSY_MS: Final = 5_000
@@ -131,6 +132,24 @@ def insert_or_replace(engine: Engine, table: Table, keys: list[str], values: lis
     statement: sqlite.Insert | postgresql.Insert = make(table)
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    )
+
+
+def widen(engine: Engine, table: Table) -> Insert:
+    """INSERT into `extremes` that widens an interval that is there already."""
+    on_sqlite = engine.dialect.name == "sqlite"
+    statement: sqlite.Insert | postgresql.Insert = (
+        sqlite.insert(table) if on_sqlite else postgresql.insert(table)
+    )
+    new = statement.excluded
+    least, greatest = (func.min, func.max) if on_sqlite else (func.least, func.greatest)
+    return statement.on_conflict_do_update(
+        index_elements=["series_id", "start_ms"],
+        set_={
+            "count": table.c.count + new["count"],
+            "low": least(table.c.low, new.low),
+            "high": greatest(table.c.high, new.high),
+        },
     )
 
 

@@ -60,6 +60,10 @@ def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
     for series_id in _series(store):
         old = select(*keys).where(keys[0] == series_id, keys[1] < before_ms)
         points += _delete(store, table, keys, old)
+    table = schema.extremes
+    ends = table.c.start_ms + schema.EXTREMES_MS
+    old = select(table.c.series_id, table.c.start_ms).where(ends <= before_ms)
+    _delete(store, table, [table.c.series_id, table.c.start_ms], old)
     told = 0
     if events:
         table = schema.events

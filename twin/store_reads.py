@@ -1,9 +1,9 @@
 """Reading the store: windows of series thinned on the server, deltas, events, nodes.
 
 Readers work on their own connections, never wait for the writer and never hold a transaction open
-longer than one answer.  A window of many points is thinned twice: the database keeps smallest and
-largest value of each narrow interval, then MinMaxLTTB (Van Der Donckt et al. 2023,
-arXiv:2305.00332) picks the points that shape the curve.
+longer than one answer.  A window of many points is drawn from the smallest and largest values of
+short intervals, which the writer keeps, and thinned by MinMaxLTTB (Van Der Donckt et al. 2023,
+arXiv:2305.00332), which picks the points that shape the curve.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import BigInteger, Select, cast, desc, func, select
+from sqlalchemy import BigInteger, Connection, Select, cast, desc, func, select
 
 from twin import store_schema as schema
 from twin.store_engine import connect, normal_url
@@ -23,7 +23,7 @@ from twin.store_engine import connect, normal_url
 __all__ = ["Latest", "NodeInfo", "SeriesInfo", "StoreReader", "Window"]
 
 _FETCH: Final = 40_000
-"""Points that are fetched one by one; beyond, the database thins first."""
+"""Points that are fetched one by one; beyond, the extremes of intervals are."""
 _NARROW: Final = 4
 """Intervals of the database a point that is wanted."""
 _LIMIT: Final = 5_000
@@ -37,7 +37,7 @@ class Window:
     time_ms: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
     total: int
-    """Points in the window before thinning."""
+    """Points in the window before thinning; beyond 40,000 by whole intervals, so a little more."""
     unit: str
 
 
@@ -128,30 +128,15 @@ class StoreReader:
         if found is None:
             return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit="")
         series_id, unit = found
-        inside = _inside(series_id, start_ms, end_ms)
-        table = schema.points
         with self._engine.connect() as connection:
-            total, first, last = connection.execute(
-                select(func.count(), func.min(table.c.time_ms), func.max(table.c.time_ms)).where(
-                    *inside
-                )
-            ).one()
+            total = _about(connection, series_id, start_ms, end_ms)
             if total <= max(_FETCH, max_points):
-                statement: Select[Any] = (
-                    select(table.c.time_ms, table.c.value)
-                    .where(*inside)
-                    .order_by(table.c.time_ms, table.c.row_id)
-                )
-                data = np.array(
-                    [tuple(row) for row in connection.execute(statement)],
-                    dtype=[("t", np.int64), ("v", np.float64)],
-                )
-                times, values = data["t"], data["v"]
+                times, values = _each(connection, series_id, start_ms, end_ms)
+                total = len(times)
             else:
-                width = max(1, (last - first) // (max_points * _NARROW) + 1)
-                times, values = _extremes(connection, inside, int(first), int(width))
+                times, values = _extremes(connection, series_id, start_ms, end_ms, max_points)
         chosen = _thin(times, values, max_points)
-        return Window(time_ms=times[chosen], value=values[chosen], total=int(total), unit=unit)
+        return Window(time_ms=times[chosen], value=values[chosen], total=total, unit=unit)
 
     def after(
         self, node: str, signal: str, after_ms: int, *, kind: str = "raw", limit: int = _LIMIT
@@ -345,36 +330,68 @@ class StoreReader:
         return found
 
 
-def _inside(series_id: int, start_ms: int | None, end_ms: int | None) -> list[Any]:
-    table = schema.points
-    conditions: list[Any] = [table.c.series_id == series_id]
+def _inside(
+    series: Any, time: Any, series_id: int, start_ms: int | None, end_ms: int | None
+) -> list[Any]:
+    conditions: list[Any] = [series == series_id]
     if start_ms is not None:
-        conditions.append(table.c.time_ms >= start_ms)
+        conditions.append(time >= start_ms)
     if end_ms is not None:
-        conditions.append(table.c.time_ms < end_ms)
+        conditions.append(time < end_ms)
     return conditions
 
 
-def _extremes(
-    connection: Any, inside: list[Any], first: int, width: int
+def _about(connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None) -> int:
+    """Values in a window, counted by whole intervals."""
+    table = schema.extremes
+    begin = None if start_ms is None else start_ms - schema.EXTREMES_MS + 1
+    inside = _inside(table.c.series_id, table.c.start_ms, series_id, begin, end_ms)
+    return int(connection.scalar(select(func.sum(table.c.count)).where(*inside)) or 0)
+
+
+def _each(
+    connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Smallest and largest value of every interval of `width` [ms], at its first and last time."""
     table = schema.points
-    interval = cast((table.c.time_ms - first) // width, BigInteger).label("interval")
+    statement = (
+        select(table.c.time_ms, table.c.value)
+        .where(*_inside(table.c.series_id, table.c.time_ms, series_id, start_ms, end_ms))
+        .order_by(table.c.time_ms, table.c.row_id)
+    )
+    rows = [tuple(row) for row in connection.execute(statement)]
+    data = np.array(rows, dtype=[("t", np.int64), ("v", np.float64)])
+    return data["t"], data["v"]
+
+
+def _extremes(
+    connection: Connection,
+    series_id: int,
+    start_ms: int | None,
+    end_ms: int | None,
+    max_points: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Smallest and largest value of narrow intervals, at their start and their middle."""
+    table = schema.extremes
+    inside = _inside(table.c.series_id, table.c.start_ms, series_id, start_ms, end_ms)
+    first, last = connection.execute(
+        select(func.min(table.c.start_ms), func.max(table.c.start_ms)).where(*inside)
+    ).one()
+    if first is None:  # many values in less than one interval
+        return _each(connection, series_id, start_ms, end_ms)
+    wanted = (int(last) - int(first)) // (max_points * _NARROW)
+    width = max(1, wanted // schema.EXTREMES_MS + 1) * schema.EXTREMES_MS
+    interval = cast(table.c.start_ms // width, BigInteger).label("interval")
     rows = connection.execute(
-        select(
-            func.min(table.c.time_ms),
-            func.max(table.c.time_ms),
-            func.min(table.c.value),
-            func.max(table.c.value),
-        )
+        select(interval, func.min(table.c.low), func.max(table.c.high))
         .where(*inside)
         .group_by(interval)
         .order_by(interval)
     ).all()
-    data = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 4)
-    times = data[:, :2].astype(np.int64).ravel()
-    return times, data[:, 2:].ravel()
+    if len(rows) < max_points // 2:  # dense values in a short time
+        return _each(connection, series_id, start_ms, end_ms)
+    data = np.array([tuple(row) for row in rows], dtype=np.float64)
+    starts = data[:, 0].astype(np.int64) * width
+    return np.stack([starts, starts + width // 2], axis=1).ravel(), data[:, 1:].ravel()
 
 
 def _thin(

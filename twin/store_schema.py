@@ -5,6 +5,7 @@
     telemetry     every message, once, by (node, boot, seq)
     series        a signal of a node: raw (device), filtered (fog) or twin (simulated)
     points        the values of the series
+    extremes      smallest and largest value of every 65.536 s, for windows of many points
     events        alerts, gaps, refusals, restarts, with evidence
     calibrations  who changed which parameter when, from what to what
     runs          when the twin ran, in which mode, on what
@@ -42,11 +43,13 @@ from sqlalchemy import (
 from twin.errors import StoreVersionError
 
 __all__ = [
+    "EXTREMES_MS",
     "MIGRATIONS",
     "VERSION",
     "boots",
     "calibrations",
     "events",
+    "extremes",
     "metadata",
     "migrate",
     "nodes",
@@ -59,6 +62,8 @@ __all__ = [
 ]
 
 VERSION: Final = 1
+EXTREMES_MS: Final = 65_536
+"""Length of the intervals of `extremes`: at one value a second, one row for some 65."""
 
 metadata = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself in SQLite
@@ -124,6 +129,17 @@ points = Table(
     Column("row_id", BigInteger, primary_key=True),
     Column("value", Float(53), nullable=False),
     # the points of a series lie side by side in the file, so that a window is one read
+    sqlite_with_rowid=False,
+)
+
+extremes = Table(
+    "extremes",
+    metadata,
+    Column("series_id", _ID, ForeignKey("series.id"), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("low", Float(53), nullable=False),
+    Column("high", Float(53), nullable=False),
     sqlite_with_rowid=False,
 )
 

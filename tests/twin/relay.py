@@ -38,6 +38,16 @@ def packets(buffer: bytearray) -> list[bytes]:
     return found
 
 
+def _receive(source: socket.socket) -> bytes:
+    """As `recv`; but a thread that waits in it would keep a closed socket alive."""
+    while True:
+        try:
+            return source.recv(65_536)
+        except TimeoutError:
+            if source.fileno() < 0:
+                return b""
+
+
 def is_publish(packet: bytes) -> bool:
     return packet[0] >> 4 == 3
 
@@ -76,6 +86,7 @@ class Relay:
                 continue
             for sock in (client, broker):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(0.2)
             self._sockets += [client, broker]
             for source, sink, is_up in ((client, broker, True), (broker, client, False)):
                 thread = threading.Thread(
@@ -91,7 +102,7 @@ class Relay:
             limit, self.cut_after = self.cut_after, None
         passed = 0
         try:
-            while data := source.recv(65_536):
+            while data := _receive(source):
                 if self.silent:
                     continue
                 if limit is not None:

@@ -21,6 +21,7 @@ from twin import store_schema
 from twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
 from twin.sequence import MODULUS
 from twin.store import Store
+from twin.store_commit import write_points
 from twin.store_engine import State, connect, normal_url
 from twin.store_reads import StoreReader
 from twin.store_rows import Event, Flag, Points, Row, Seen, StoreSettings
@@ -148,19 +149,18 @@ def test_a_window_of_many_points_keeps_its_extremes(both: Store) -> None:
     series[31_234] = 9.0  # one spike, which thinning must not lose
     both.submit(Points(node="n", time_ms=T0, signals={"theta": 0.0}))
     assert both.flush()
-    values = [
-        {"series_id": 1, "time_ms": T0 + i, "row_id": 0, "value": float(series[i])}
-        for i in range(1, count)
-    ]
+    values = {(1, T0 + i * 1_000, 0): float(series[i]) for i in range(1, count)}
     with both.transaction() as connection:
-        connection.execute(store_schema.points.insert(), values)
+        write_points(connection, values)
     window = both.reader.window("n", "theta", kind="twin", max_points=400)
     assert window.total == count
     assert len(window.value) <= 400
     assert window.value.max() == 9.0
     assert window.value.min() == pytest.approx(-1.0, abs=1e-4)
     assert np.all(np.diff(window.time_ms) >= 0)
-    zoomed = both.reader.window("n", "theta", kind="twin", start_ms=T0 + 31_230, end_ms=T0 + 31_240)
+    zoomed = both.reader.window(
+        "n", "theta", kind="twin", start_ms=T0 + 31_230_000, end_ms=T0 + 31_240_000
+    )
     assert list(zoomed.value) == list(series[31_230:31_240])
 
 
