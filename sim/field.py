@@ -1,13 +1,15 @@
-"""The field: SimPy processes that let a scenario happen.
+"""The field: the SimPy process that lets a scenario happen.
 
-The plant goes on by itself between two events of the clock; a process that changes something at an
-instant brings the zone concerned there first.  At one instant faults come before nodes, nodes
-before the recorder, as SimPy's order of creation has it.  The clock paces nodes outside the plant
-(devices, or guests that need the ordinary path): each is called when its time has come.
+The plant goes on by itself between two events; whatever changes something at an instant brings the
+zone concerned there first.  One process does all that falls on one millisecond: first faults, then
+nodes, then the recorder, since the order at equal times must not hang on when each was scheduled.
+The clock paces nodes outside the plant (devices, or guests that need the ordinary path): each is
+called when its time has come.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
@@ -44,11 +46,8 @@ class Field:
         self.plant = plant
         self._recorder = recorder
         self._slice_s = slice_s
-        self._changed = clock.event()
-        clock.process(self._faults(faults))
-        if plant.nodes:
-            clock.process(self._nodes())
-        self._end = clock.process(self._slices())
+        self._faults = deque(sorted(faults, key=lambda event: event.time_ms))
+        self._end = clock.process(self._live())
 
     def run(self) -> None:
         """Let everything happen up to the end of the period."""
@@ -59,34 +58,24 @@ class Field:
         """Present time [ms since 1970]."""
         return self.plant.start_ms + round(self.clock.now * 1000)
 
-    def _until(self, time_ms: int) -> Event:
-        return self.clock.timeout(max(0.0, (time_ms - self.now_ms) / 1000))
-
-    def _faults(self, events: Sequence[FaultEvent]) -> Generator[Event, Any, None]:
-        for event in events:
-            if event.time_ms > self.now_ms:
-                yield self._until(event.time_ms)
-            self.plant.advance_to(self.now_ms, event.zone_index)
-            self.plant.apply(event)
-            self._look_again()
-
-    def _nodes(self) -> Generator[Event, Any, None]:
-        plant = self.plant
-        while self.now_ms < plant.end_ms:
-            plant.attend(self.now_ms)
-            yield self._until(min(plant.due_ms(), plant.end_ms)) | self._changed
-
-    def _slices(self) -> Generator[Event, Any, None]:
-        plant = self.plant
-        while self.now_ms < plant.end_ms:
-            yield self._until(min(self.now_ms + self._slice_s * 1000, plant.end_ms))
-            plant.advance_to(self.now_ms)
-            if self.now_ms >= plant.end_ms:
-                plant.finish()
-            self._recorder(self.now_ms)
-            self._look_again()
-
-    def _look_again(self) -> None:
-        """A fault, or a battery, may have changed when a node is due."""
-        self._changed.succeed()
-        self._changed = self.clock.event()
+    def _live(self) -> Generator[Event, Any, None]:
+        plant, faults, slice_ms = self.plant, self._faults, self._slice_s * 1000
+        record_ms = min(self.now_ms + slice_ms, plant.end_ms)
+        while True:
+            now_ms = self.now_ms
+            while faults and faults[0].time_ms <= now_ms:
+                fault = faults.popleft()
+                plant.advance_to(now_ms, fault.zone_index)
+                plant.apply(fault)
+            plant.attend(now_ms)
+            if now_ms >= record_ms:
+                plant.advance_to(now_ms)
+                if now_ms >= plant.end_ms:
+                    plant.finish()
+                self._recorder(now_ms)
+                if now_ms >= plant.end_ms:
+                    return
+                record_ms = min(now_ms + slice_ms, plant.end_ms)
+            # asked again after every event: a fault or a battery may change when a node is due
+            next_ms = min(plant.due_ms(), faults[0].time_ms if faults else record_ms, record_ms)
+            yield self.clock.timeout(max(0.0, (next_ms - now_ms) / 1000))

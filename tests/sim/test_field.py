@@ -4,12 +4,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import ScriptedNode, alternating, new_plant, rows_of, run_plant, scenario
+from small import (
+    ScriptedNode,
+    alternating,
+    column,
+    new_plant,
+    rows_of,
+    run,
+    run_plant,
+    scenario,
+    text,
+)
 
+from guest.abi import Call, ErrorCode, Sensor
+from guest.host import WasmtimeNode
+from guest.tape import Record, TapeReader, iter_records
+from sim import scenario as scenarios
 from sim.clock import new_clock
 from sim.faults import timeline
 from sim.field import Field
 from sim.loop import Z
+from sim.rundir import RunDir
+from sim.runner import NodeSettings, run_scenario
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +70,58 @@ def test_a_fault_acts_from_its_instant_before_the_nodes_of_that_instant(director
         if not online
     ]
     assert off == [180.0 + 10 * k for k in range(6)]
+
+
+SAME_INSTANT = """
+[[fault]]
+kind = "link-loss"
+start = "3 h"
+duration = "1 h"
+[[fault]]
+kind = "probe-open"
+start = "3 h"
+duration = "20 min"
+magnitude = "-1 code"
+[[fault]]
+kind = "reboot"
+start = "5 h"
+"""
+"""Every instant is a full ten minutes, when the guest steps."""
+
+
+def test_faults_and_a_step_at_one_instant_are_the_same_inside_the_plant_and_outside(
+    directory: Path,
+) -> None:
+    inside = run(directory, "inside", days=1, extra=SAME_INSTANT)
+
+    def make_node(settings: NodeSettings) -> WasmtimeNode:
+        return WasmtimeNode(settings.module, config=settings.config, parameters=settings.parameters)
+
+    elsewhere = directory / "outside.toml"
+    elsewhere.write_text(
+        text(days=1, extra=SAME_INSTANT).replace("area_m2", 'node = "virtual"\narea_m2'), "utf-8"
+    )
+    run_scenario(
+        scenarios.load(elsewhere), directory / "outside", make_node=make_node, report=False
+    )
+    outside = RunDir(directory / "outside")
+    assert inside.summary["tape_digest"] == outside.summary["tape_digest"]
+    for name in ("counts", "valve_commanded", "irrigation_mm", "theta_root"):
+        np.testing.assert_array_equal(column(inside, name), column(outside, name), err_msg=name)
+    # both faults act on the step of their instant: its probe is open, and it cannot publish
+    start_ms = scenarios.load(inside.scenario_path).period.start_ms
+    steps: dict[int, list[Record]] = {}
+    for record in iter_records(TapeReader(inside.tape_path).tapes()[0]):
+        if record.call == Call.STEP:
+            now = steps.setdefault((record.values[0] - start_ms) // 1000, [])
+        elif record.call in (Call.READ_SENSOR, Call.MQTT_PUBLISH):
+            now.append(record)
+    at_once = {
+        record.call: record.values[-1]
+        for record in steps[10_800]
+        if record.call == Call.MQTT_PUBLISH or record.values[0] == Sensor.MOISTURE
+    }
+    assert at_once == {Call.READ_SENSOR: -1, Call.MQTT_PUBLISH: ErrorCode.OFFLINE}
 
 
 def test_nodes_are_called_when_their_time_has_come_and_the_clock_shows_it(
