@@ -210,7 +210,7 @@ def store_export(
     start: Annotated[datetime | None, typer.Option(help="From this time on.")] = None,
     end: Annotated[datetime | None, typer.Option(help="Before this time.")] = None,
 ) -> None:
-    """Write everything stored into one table: zone, kind, signal, unit, time, value."""
+    """Write everything stored into one table, a row a value."""
     from twin.store_export import export
 
     if form not in ("parquet", "csv"):
@@ -219,8 +219,8 @@ def store_export(
     rows = export(
         _place(store),
         out,
-        form,  # type: ignore[arg-type]  # checked above
-        zone=zone,
+        format=form,  # type: ignore[arg-type]  # checked above
+        node=zone,
         start_ms=_ms(start),
         end_ms=_ms(end),
     )

@@ -1,0 +1,95 @@
+"""`levada twin` from start to Ctrl-C: nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from small_field import scenario
+
+from twin.store import Store
+from twin.store_rows import Points
+
+
+def levada(*arguments: str | Path) -> list[str]:
+    code = "from twin.cli import main; main()"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_end_leaves_no_process_no_port_and_a_sound_store(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    scenario(tmp_path, days=20)
+    where = tmp_path / "run"
+    command = levada(
+        "twin", tmp_path / "field.toml", "--node", "virtual", "--speed", "600x",
+        "--port", "0", "--out", where,
+    )  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[0]
+        with urlopen(f"{url}/health", timeout=60) as answer:
+            assert json.load(answer)["ok"]
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children  # the virtual board
+        address = json.loads((where / "page.json").read_text())
+        assert address["url"] == url
+        assert (where / "page.json").stat().st_mode & 0o077 == 0
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    assert not any(child.is_running() and child.status() != "zombie" for child in children)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
+    assert not (where / "page.json").exists()
+    with closing(sqlite3.connect(where / "store.sqlite")) as store:
+        assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        ((ended,),) = store.execute("SELECT ended_ms FROM runs").fetchall()
+    assert ended is not None
+
+
+def test_a_twin_that_has_come_to_its_end_may_leave_too(tmp_path: Path) -> None:
+    scenario(tmp_path, days=1)
+    where = tmp_path / "run"
+    command = levada(
+        "twin", tmp_path / "field.toml", "--speed", "max", "--port", "0", "--out", where,
+        "--no-stay",
+    )  # fmt: skip
+    assert subprocess.run(command, check=False, timeout=120).returncode == 0
+
+
+def test_a_calibration_without_a_twin_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        levada("calibrate", "maize", "limit=1650", "--yes"),
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "levada twin" in done.stderr
+
+
+def test_the_store_is_exported_in_both_forms(tmp_path: Path) -> None:
+    place = tmp_path / "store.sqlite"
+    with Store(place) as store:
+        for k in range(300):
+            store.submit(Points(node="maize", time_ms=k, signals={"theta": k / 1000}))
+    for form in ("parquet", "csv"):
+        target = tmp_path / f"all.{form}"
+        command = levada("store", "export", place, "--out", target, "--format", form)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert "300 values" in done.stdout
+    assert pq.read_table(tmp_path / "all.parquet")["value"].to_pylist()[299] == 0.299
