@@ -27,7 +27,7 @@ __all__ = ["Line", "Link", "LinkQuality", "Patience"]
 CONSOLE_LINES: Final = 200
 RETRY_LIMIT: Final = 0.01
 """A run is void beyond this share of repeated requests."""
-OPENINGS: Final = 3
+OPENINGS: Final = 2
 """A line that is opened anew so often, less one, without an answer is given up."""
 ANSWERS: Final = 0x80
 """Types from here on are answers."""
@@ -63,8 +63,8 @@ class Patience:
     """
 
     least_s: float = 0.2
-    most_s: float = 4.0
-    tries: int = 6
+    most_s: float = 2.0
+    tries: int = 5
     """Sendings of one request before the line is opened anew; so again after each opening."""
     reopen_s: float = 10.0
     """For a line that is gone to come back."""
