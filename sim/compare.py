@@ -6,7 +6,7 @@ readings accuse plant or probe, and then the signals say which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from guest.abi import Call
-from guest.tape import Difference, TapeReader, first_difference, iter_records, time_text
+from guest.tape import (
+    Difference,
+    TapeReader,
+    first_difference,
+    iter_records,
+    tape_digest,
+    time_text,
+)
 from sim.rundir import RunDir, RunDirError
 from sim.trace import COLUMNS, Trace
 
-__all__ = ["RELATIVE_TOLERANCE", "Comparison", "SignalDifference", "compare_runs", "count_calls"]
+__all__ = [
+    "RELATIVE_TOLERANCE",
+    "Comparison",
+    "SignalDifference",
+    "compare_runs",
+    "count_calls",
+    "tape_flaws",
+]
 
 RELATIVE_TOLERANCE: Final = 1e-6
 """Of a signal without a tolerance of its own, relative to its largest value: what storing a value
@@ -75,17 +89,22 @@ def compare_runs(a: RunDir, b: RunDir, tolerances: Mapping[str, float]) -> Compa
         only = [name for name in left.zones if name not in right.zones]
         if only:
             notes.append(f"only in the {which} run: {', '.join(only[:5])} ({len(only)} zones)")
-    calls, zone, difference = _tapes(a, b, common)
+    calls, zone, difference, flaws = _tapes(a, b, common)
+    notes += flaws
     signals, rows = _signals(a, b, common, tolerances)
     return Comparison(
         calls=calls, zone=zone, tape=difference, signals=tuple(signals), notes=(*notes, *rows)
     )
 
 
-def _tapes(a: RunDir, b: RunDir, common: list[str]) -> tuple[int, str | None, Difference | None]:
+def _tapes(
+    a: RunDir, b: RunDir, common: list[str]
+) -> tuple[int, str | None, Difference | None, list[str]]:
     left, right = TapeReader(a.tape_path), TapeReader(b.tape_path)
-    of_a = dict(zip(left.zones, left.tapes(), strict=True))
-    of_b = dict(zip(right.zones, right.tapes(), strict=True))
+    left_tapes, right_tapes = left.tapes(), right.tapes()
+    flaws = tape_flaws(a, left, left_tapes) + tape_flaws(b, right, right_tapes)
+    of_a = dict(zip(left.zones, left_tapes, strict=True))
+    of_b = dict(zip(right.zones, right_tapes, strict=True))
     calls = 0
     found: Difference | None = None
     where: str | None = None
@@ -95,7 +114,17 @@ def _tapes(a: RunDir, b: RunDir, common: list[str]) -> tuple[int, str | None, Di
             calls += count_calls(of_a[name])
         elif found is None or (difference.time_ms or 0) < (found.time_ms or 0):
             found, where = difference, name
-    return calls, where, found
+    return calls, where, found, flaws
+
+
+def tape_flaws(run: RunDir, tape: TapeReader, tapes: Sequence[bytes]) -> list[str]:
+    """What shows that a tape is not the whole tape of its run; call it after `tape.tapes()`."""
+    flaws = []
+    if tape.truncated:
+        flaws.append(f"{tape.path}: the file is cut off")
+    if tape_digest(tapes) != run.summary["tape_digest"]:
+        flaws.append(f"{tape.path}: not the tape that summary.json names, or not all of it")
+    return flaws
 
 
 def count_calls(records: bytes) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from junitparser import Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 __all__ = ["write_junit"]
 
@@ -30,8 +30,10 @@ def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
         for name in PROPERTIES:
             suite.add_property(name, str(summary[name]))
         for item in summary["expectations"]:
-            case = TestCase(item["name"], classname=summary["scenario"], time=0.0)
-            if not item["passed"]:
+            case = TestCase(item["name"], classname=summary["scenario"])
+            if item["passed"] is None:
+                case.result = [Skipped(item["detail"])]
+            elif not item["passed"]:
                 case.result = [Failure(item["detail"], "expectation")]
             suite.add_testcase(case)
         suite.update_statistics()  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ from then on what it reads is what the first guest read, whatever it would have 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from guest.limits import PROFILES
 from guest.module import inspect
 from guest.tape import Difference, Record, TapeReader, first_difference, iter_records
 from sim import runner, scenario
-from sim.compare import count_calls
+from sim.compare import count_calls, tape_flaws
 from sim.rundir import RunDir, RunDirError
 
 __all__ = ["Replay", "replay_run"]
@@ -35,11 +35,15 @@ class Replay:
     zone: str | None
     """Zone of the first difference."""
     difference: Difference | None
+    notes: tuple[str, ...] = ()
+    """What is wrong with the recording, or was left out for another guest."""
+    complete: bool = True
+    """Whether the recording is whole."""
 
     @property
     def exact(self) -> bool:
-        """Whether every call was made again with the same arguments."""
-        return self.difference is None
+        """Whether the whole recording was made again, call by call, with the same arguments."""
+        return self.difference is None and self.complete
 
 
 def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
@@ -59,11 +63,21 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             "name the right one with --guest"
         )
     zones = {zone.name: zone for zone in scenario.expand(loaded)}
+    tapes = tape.tapes()
+    flaws = tape_flaws(run, tape, tapes)
+    notes = list(flaws)
+    known = {parameter.name for parameter in info.parameters}
     steps = calls = 0
     found: Difference | None = None
     where: str | None = None
-    for name, records in zip(tape.zones, tape.tapes(), strict=True):
-        settings = runner.node_settings(zones[name], module, info, loaded)
+    for name, records in zip(tape.zones, tapes, strict=True):
+        zone = zones[name]
+        unknown = sorted(zone.parameters.keys() - known)
+        if unknown:  # only another guest can lack them
+            notes.append(f"zone {name}: this guest has no {', '.join(unknown)}; left out")
+            given = {key: value for key, value in zone.parameters.items() if key in known}
+            zone = replace(zone, parameters=given)
+        settings = runner.node_settings(zone, module, info, loaded)
         nodes = SimNodes(
             module,
             names=[name],
@@ -73,7 +87,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             parameters=settings.parameters,
         )
         with nodes:
-            again = _replay(nodes, records, len(settings.parameters))
+            again = _replay(nodes, records, len(zones[name].parameters))
         difference = first_difference(records, again)
         if difference is not None and (
             found is None or (difference.time_ms or 0) < (found.time_ms or 0)
@@ -81,7 +95,15 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             found, where = difference, name
         calls += count_calls(records)
         steps += sum(record.call == Call.STEP for record in iter_records(records))
-    return Replay(zones=len(tape.zones), steps=steps, calls=calls, zone=where, difference=found)
+    return Replay(
+        zones=len(tape.zones),
+        steps=steps,
+        calls=calls,
+        zone=where,
+        difference=found,
+        notes=tuple(notes),
+        complete=not flaws,
+    )
 
 
 def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
@@ -94,9 +116,9 @@ def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
             # what boot itself sets is on the tape right behind it
             set_later = [r for r in run if r.call == Call.PARAM_SET][parameters:]
             for record in set_later:
-                nodes.param_set(0, *record.values[:2])
+                _set(nodes, record)
         elif head.call == Call.PARAM_SET:
-            nodes.param_set(0, *head.values[:2])
+            _set(nodes, head)
         else:
             time_ms = head.values[0]
             nodes.online[0] = int(
@@ -117,6 +139,13 @@ def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
             nodes.step(time_ms, readings)
         parts.append(nodes.drain_tape(0))
     return b"".join(parts)
+
+
+def _set(nodes: SimNodes, record: Record) -> None:
+    """A calibration of the recording; another guest may not have the parameter."""
+    parameter, value, _ = record.values
+    if any(parameter == known.id for known in nodes.info.parameters):
+        nodes.param_set(0, parameter, value)
 
 
 def _runs(records: bytes) -> Iterator[list[Record]]:

@@ -129,9 +129,11 @@ def _facts(season: Season) -> list[str]:
 
 def _verdict(summary: Json) -> Json:
     expectations = summary["expectations"]
-    passed = sum(e["passed"] for e in expectations)
+    passed = sum(bool(e["passed"]) for e in expectations)
     if not expectations:
         return {"kind": "none", "text": "Nothing was expected of this run"}
+    if all(e["passed"] is None for e in expectations):
+        return {"kind": "none", "text": "Interrupted: nothing was judged"}
     kind = "pass" if passed == len(expectations) else "fail"
     return {"kind": kind, "text": f"{passed} of {_count(len(expectations), 'expectation')} passed"}
 

@@ -38,13 +38,23 @@ class RunDir:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The content of summary.json."""
-        summary: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
+        path = self.path / "summary.json"
+        try:
+            summary: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise RunDirError(f"{path}: damaged: {error}") from None
         return summary
 
     @cached_property
     def trace(self) -> Trace:
         """All rows of the trace, sorted by zone, then time."""
-        return read_trace(self.path / "trace.parquet")
+        from pyarrow import ArrowInvalid
+
+        path = self.path / "trace.parquet"
+        try:
+            return read_trace(path)
+        except (ArrowInvalid, OSError) as error:
+            raise RunDirError(f"{path}: damaged: {error}") from None
 
     @property
     def tape_path(self) -> Path:

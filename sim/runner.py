@@ -38,8 +38,9 @@ from sim.faults import FAULTS, spans, timeline
 from sim.field import Field
 from sim.loop import T, Z
 from sim.plant import Plant
-from sim.probe import Probe, calibration
+from sim.probe import Probe, RainGauge, calibration
 from sim.problems import ScenarioError
+from sim.rundir import RunDirError
 from sim.scenario import Document, ZoneConfig, expand
 from sim.scenario_model import Scenario
 from sim.soil import FloatArray, Observed
@@ -165,6 +166,8 @@ def run_scenario(
     module = read_guest(scenario)
     info = inspect(module, budget=scenario.guest.limits())
     weather = read_weather(scenario)
+    if path.exists() and not path.is_dir():
+        raise RunDirError(f"{path}: not a directory; a run needs one of its own")
     path.mkdir(parents=True, exist_ok=True)
     for old in ("summary.json", "report.html", "profile.parquet"):
         (path / old).unlink(missing_ok=True)
@@ -182,16 +185,20 @@ def run_scenario(
     summary["expectations"] = [
         {
             "name": o.name,
-            "passed": o.passed,
-            "detail": o.detail,
-            "time_ms": o.time_ms,
-            "zone": o.zone,
+            # of a run that ended early nothing can be said: what has not happened may have come
+            "passed": None if interrupted else o.passed,
+            "detail": "not judged: the run was interrupted" if interrupted else o.detail,
+            "time_ms": None if interrupted else o.time_ms,
+            "zone": None if interrupted else o.zone,
         }
         for o in evaluate(scenario, trace, zones, summary)
     ]
     (path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if report:
         from sim.report import write
+
+        if len(zones) > 20:
+            tell(scenario.period.end_ms, 1.0, 0.0, f"writing the report of {len(zones)} zones")
 
         write(path)
     return Result(path=path, summary=summary, interrupted=interrupted)
@@ -356,11 +363,11 @@ class _Run:
             "et_mm": mean("et_mm"),
             "storage_change_mm": mean("storage_change_mm"),
             "balance_error_mm": balance,
-            "stress_days": mean("stress_days"),
+            **{f"{kind}stress_days": mean(f"{kind}stress_days") for kind in ("", "dry_", "wet_")},
             "valve_openings": sum(zone["valve_openings"] for zone in zones),
             "longest_opening_s": max(zone["longest_opening_s"] for zone in zones),
             "water_l": sum(zone["water_l"] for zone in zones),
-            "traps": sum(zone["trap"] is not None for zone in zones),
+            "traps": sum(zone["traps"] for zone in zones),
             "energy_j": energy.total.nominal,
             "energy": {
                 "label": energy.label,
@@ -377,6 +384,8 @@ class _Run:
             "wall_s": self._wall_s,
             "field_days_per_s": days * plant.n / self._wall_s,
             **self._lateness(),
+            "notes": soils.notes(self.zones),
+            **self._rain_gauge(mean("rain_mm")),
             "zones": zones,
             "faults": self._faults(),
             "weather": {
@@ -393,6 +402,18 @@ class _Run:
             "levada_version": version("levada"),
             "versions": {name: version(name) for name in ("wasmtime", "numba", "simpy", "numpy")},
             "link": self._links(),
+        }
+
+    def _rain_gauge(self, rain_mm: float) -> dict[str, Any]:
+        """What the gauge of the site, if there is one, has counted."""
+        mm_per_tip = self.scenario.site.rain_gauge_mm_per_tip
+        if mm_per_tip is None:
+            return {}
+        gauge = RainGauge(mm_per_tip)
+        gauge.add(rain_mm)
+        return {
+            "rain_gauge_tips": gauge.tips,
+            "rain_gauge_mm": round(gauge.tips * mm_per_tip, 6),
         }
 
     def _links(self) -> dict[str, Any] | None:
@@ -429,12 +450,17 @@ class _Run:
             - sums["runoff_mm"]
             - change,
             "stress_days": float(totals[T.STRESS_DAYS]),
+            "dry_stress_days": float(totals[T.STRESS_DAYS] - totals[T.WET_STRESS_DAYS]),
+            "wet_stress_days": float(totals[T.WET_STRESS_DAYS]),
             "valve_openings": int(valve[V.OPENINGS]),
             "longest_opening_s": float(totals[T.LONGEST_S]),
             "water_l": float(valve[V.VOLUME_L]),
             "energy_j": float(plant.powers.energy_j[i]),
             "steps": int(plant.zones[i, Z.STEPS]),
+            "traps": int(plant.zones[i, Z.TRAPS]),
             "trap": trap,
+            "soil": soils.summary(self.zones[i].soil),
+            "feddes_m": list(soils.heads(self.zones[i])),
         }
 
     def scenario_node(self, i: int) -> str:

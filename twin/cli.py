@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
     "and cloud, and see where they differ.",
     epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
-    "4 node or link, 5 nothing ran.",
+    "4 node or link, 5 nothing ran, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +41,13 @@ ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
 GuestFile = Annotated[
     Path | None,
-    typer.Option("--guest", metavar="FILE", help="Guest module instead of the scenario's."),
+    typer.Option(
+        "--guest",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Guest module instead of the scenario's.",
+    ),
 ]
 
 
@@ -157,13 +163,13 @@ def run(
 
         write_vcd(RunDir(target), vcd)
     show.outcome(result.summary, target, quiet=quiet)
-    if result.summary["steps"] == 0:
-        raise typer.Exit(Exit.NOTHING_RAN)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if result.summary["steps"] == 0:
+        raise typer.Exit(Exit.NOTHING_RAN)
     if show.void(result.summary):
         raise typer.Exit(Exit.NODE_OR_LINK)
-    failed = any(not e["passed"] for e in result.summary["expectations"])
+    failed = any(e["passed"] is False for e in result.summary["expectations"])
     raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
 
 
@@ -260,12 +266,8 @@ def guest_inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Guest module (.wasm).")],
 ) -> None:
     """Imports, exports, parameters, sizes, SHA-256, and whether it fits the ABI."""
-    from guest.module import inspect
-    from twin import show
 
-    info = inspect(_bytes(file))
-    show.module(info, file)
-    raise typer.Exit(Exit.PASS if info.fits else Exit.BAD_INPUT)
+    _show_module(file)
 
 
 @guest_app.command("build")
@@ -277,12 +279,23 @@ def guest_build(
 ) -> None:
     """Build a guest from C; the toolchain is the `build` extra, pinned."""
     from guest.build import build
-    from guest.module import inspect
-    from twin import show
 
     target = out or sources[0].with_suffix(".wasm")
     build(sources, target)
-    show.module(inspect(_bytes(target)), target)
+    _show_module(target)
+
+
+def _show_module(file: Path) -> None:
+    from guest.errors import ModuleError
+    from guest.module import inspect
+    from twin import show
+
+    try:
+        info = inspect(_bytes(file))
+    except ModuleError as error:
+        raise ModuleError(f"{file}: {error}") from None
+    show.module(info, file)
+    raise typer.Exit(Exit.PASS if info.fits else Exit.BAD_INPUT)
 
 
 def _bytes(path: Path) -> bytes:

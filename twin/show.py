@@ -40,6 +40,13 @@ __all__ = [
     "void",
 ]
 
+MARKS = {
+    True: (Text("✓", "green"), "dim"),
+    False: (Text("✗", "bold red"), "red"),
+    None: (Text("–", "yellow"), "dim"),
+}
+"""Of an expectation: passed, failed, not judged."""
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -90,26 +97,34 @@ def _date(time_ms: int) -> str:
 def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     """The figures of a run, its expectations, and where everything is."""
     expectations = summary["expectations"]
-    failed = [e for e in expectations if not e["passed"]]
+    failed = [e for e in expectations if e["passed"] is False]
+    passed = [e for e in expectations if e["passed"]]
     if not quiet:
         out.print()
         out.print(Text(summary["title"] or summary["scenario"], style="bold"))
         out.print(_figures(summary))
         table = Table.grid(padding=(0, 2))
         for item in expectations:
-            mark = Text("✓", "green") if item["passed"] else Text("✗", "bold red")
-            table.add_row(
-                mark, item["name"], Text(item["detail"], "dim" if item["passed"] else "red")
-            )
+            mark, style = MARKS[item["passed"]]
+            table.add_row(mark, item["name"], Text(item["detail"], style))
         out.print(table)
         out.print()
         marks = ("guest_sha256", "tape_digest", "trace_digest")
         short = "  ".join(f"[dim]{m.partition('_')[0]}[/] {summary[m][:16]}" for m in marks)
         out.print(f"{short}  [dim]seed[/] {summary['seed']}")
         out.print(f"[dim]report[/] {path / 'report.html'}", soft_wrap=True)
+        for note in [*summary.get("notes", ()), *summary["weather"]["notes"]]:
+            out.print(f"[yellow]note[/]   {note}", soft_wrap=True)
+        for zone in summary["zones"]:
+            if zone["traps"]:
+                out.print(
+                    f"[bold red]zone {zone['name']}: guest stopped {zone['traps']} time(s)[/]"
+                    f" {zone['trap'] or ''}",
+                    soft_wrap=True,
+                )
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
-    out.print(f"{len(expectations) - len(failed)} passed, {len(failed)} failed")
+    out.print(f"{len(passed)} passed, {len(failed)} failed")
 
 
 def node_progress(node: str) -> Progress:
@@ -211,8 +226,12 @@ def comparison(result: Comparison) -> None:
 
 def replay(result: Replay) -> None:
     """Whether the guest did the same again."""
+    for note in result.notes:
+        out.print(note, style="yellow", markup=False)
     if result.exact:
         out.print(f"exact: {result.steps:,} steps, {result.calls:,} calls, {result.zones} zone(s)")
+    elif result.difference is None:
+        out.print(f"the same over {result.calls:,} calls, but the recording is not whole")
     else:
         out.print(f"zone {result.zone} differs", style="bold red")
         out.print(str(result.difference), markup=False)
