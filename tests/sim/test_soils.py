@@ -11,6 +11,7 @@ from sim import scenario as scenarios
 from sim import soils
 from sim.richards import Richards
 from sim.scenario import ZoneConfig, expand
+from sim.soil import new_observed
 from sim.texture import by_class, by_fractions
 
 MEASURED = "theta_fc = 0.184\ntheta_wp = 0.092\n"
@@ -157,7 +158,7 @@ class TestRichards:
 
 class TestBucket:
     def bucket(self, given: ZoneConfig, zr_m: float) -> Any:
-        observed = np.zeros((1, 9))
+        observed = new_observed(1)
         bucket = soils.bucket([given], [zr_m])
         bucket.observe(observed)
         return observed[0]
