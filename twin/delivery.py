@@ -11,6 +11,7 @@ import itertools
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -188,7 +189,7 @@ class Delivery:
                 self._status(node, message)
             case "config/ack":
                 message = decode(ConfigAck, payload)
-                self.presence.heard(node, self.store.now_ms())
+                self.presence.heard(node, _wall_ms())
             case _:
                 return  # what we or others said to the node
         if self._on_message is not None:
@@ -196,7 +197,7 @@ class Delivery:
 
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
         now = self.store.now_ms()
-        self.presence.heard(node, now)
+        self.presence.heard(node, _wall_ms())
         processed = isinstance(message, Processed)
         identity = self._identity(message)
         self.store.submit(
@@ -224,7 +225,7 @@ class Delivery:
     def _mapped(self, mapping: PayloadMap, node: str, payload: bytes) -> None:
         signals = mapping.apply(payload)
         now = self.store.now_ms()
-        self.presence.heard(node, now)
+        self.presence.heard(node, _wall_ms())
         boot, number, oldest = self._identity(Telemetry())
         self.store.submit(
             Row(
@@ -244,7 +245,7 @@ class Delivery:
         if message.state == "death":
             self.presence.gone(node)
             return
-        self.presence.heard(node, self.store.now_ms(), message.every_ms)
+        self.presence.heard(node, _wall_ms(), message.every_ms)
         if message.state == "birth":
             birth = message.model_dump(exclude_none=True)
             now = self.store.now_ms()
@@ -295,5 +296,10 @@ class Delivery:
 
     def _beat(self) -> None:
         while not self._closing.wait(self._beat_ms / 1000 / 4):
-            self.presence.check(self.store.now_ms())
+            self.presence.check(_wall_ms())
             self._refusals = 0
+
+
+def _wall_ms() -> int:
+    """Heartbeats are of this world, even where the field lives in virtual time."""
+    return time.monotonic_ns() // 1_000_000

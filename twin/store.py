@@ -467,12 +467,12 @@ class Store:
         return True
 
     def _in_trouble(self, state: State, detail: str) -> None:
+        if state is State.FULL:
+            self._release_reserve()
         if self._health.state is state:
             return
         _log.error("store %s: %s; nothing is acknowledged until it is well again", state, detail)
         self._health = replace(self._health, state=state, detail=detail, since_ms=self._clock_ms())
-        if state is State.FULL:
-            self._release_reserve()
 
     def _well(self) -> None:
         if self._health.ok:

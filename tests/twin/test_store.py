@@ -366,7 +366,7 @@ def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
         **store_schema.MIGRATIONS,
         2: lambda c: c.exec_driver_sql("ALTER TABLE nodes ADD COLUMN site TEXT"),
     }
-    backup = store_schema.migrate(engine, newer, file=file)  # type: ignore[arg-type]
+    backup = store_schema.migrate(engine, newer, file=file)
     assert backup is not None
     with engine.connect() as connection:
         assert store_schema.stored_version(connection) == 2
