@@ -84,7 +84,7 @@ class Bucket:
     profile_m             depth to which water is followed; roots go no deeper
     zr_m                  root depth at the beginning
     theta, theta_below    water content of root zone and layer below at the beginning; default
-                          field capacity
+                          field capacity, what is above it drains in the first interval
     ze_m, rew_mm          depth of the evaporating layer, FAO-56 p. 144, and readily evaporable
                           water, Table 19; `rew_mm` is at most TEW
     de_mm                 depth already evaporated from that layer; default from `theta`
@@ -134,8 +134,6 @@ class Bucket:
         v = {name: _checked(name, value, n) for name, value in given.items()}
         for low, high in (
             ("theta_wp", "theta_fc"),
-            ("theta", "theta_fc"),
-            ("theta_below", "theta_fc"),
             ("zr_m", "profile_m"),
             ("ze_m", "zr_m"),
             ("probe_depth_m", "profile_m"),

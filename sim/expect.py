@@ -114,6 +114,8 @@ SUMMARY: Final = (
     "storage_change_mm",
     "balance_error_mm",
     "stress_days",
+    "dry_stress_days",
+    "wet_stress_days",
     "valve_openings",
     "longest_opening_s",
     "water_l",

@@ -136,8 +136,12 @@ class T(IntEnum):
     DAY_POTENTIAL_MM = 13
     """Transpiration of the day as it would be without stress."""
     DAY_ACTUAL_MM = 14
-    STRESS_DAYS = 15
+    DAY_AIRLESS_MM = 15
+    """What roots in soil too wet did not take of the day's potential."""
+    STRESS_DAYS = 16
     """Days on which the crop transpired less than STRESS of what it could."""
+    WET_STRESS_DAYS = 17
+    """Those on which at least half of the rest was lost to want of air, not to drought."""
 
 
 (
@@ -530,11 +534,18 @@ def run_zones(
             t[T.ZR_M] = f[F.ZR_M]
             t[T.DAY_POTENTIAL_MM] += f[F.TRANSPIRATION_MM_H] * dt_s / 3600.0
             t[T.DAY_ACTUAL_MM] += fluxes[i, Flux.TRANSPIRATION_MM] - transpired_mm
+            if z[Z.SOIL] != 0:
+                airless = scalars[j, richards_kernel.S_AIRLESS]
+                t[T.DAY_AIRLESS_MM] += airless * f[F.TRANSPIRATION_MM_H] * dt_s / 3600.0
             if (end - start_ms) % DAY_MS == 0:
-                if t[T.DAY_ACTUAL_MM] < STRESS * t[T.DAY_POTENTIAL_MM]:
+                lost_mm = t[T.DAY_POTENTIAL_MM] - t[T.DAY_ACTUAL_MM]
+                if lost_mm > (1.0 - STRESS) * t[T.DAY_POTENTIAL_MM]:
                     t[T.STRESS_DAYS] += 1.0
+                    if t[T.DAY_AIRLESS_MM] >= 0.5 * lost_mm:
+                        t[T.WET_STRESS_DAYS] += 1.0
                 t[T.DAY_POTENTIAL_MM] = 0.0
                 t[T.DAY_ACTUAL_MM] = 0.0
+                t[T.DAY_AIRLESS_MM] = 0.0
             device_kernels.soil_temperature(i, dt_s, hours[hour, 0], probe_parameters, probe_state)
             z[Z.NOW_MS] = end
             # a node cut off from its battery draws nothing from it

@@ -55,6 +55,8 @@ FIGURES: Final[dict[str, tuple[float, float]]] = {
     "storage_change_mm": (10.0, 0.0),
     "balance_error_mm": (1e-6, 0.0),
     "stress_days": (2.0, 0.0),
+    "dry_stress_days": (2.0, 0.0),
+    "wet_stress_days": (2.0, 0.0),
     "valve_openings": (1.0, 0.05),
     "longest_opening_s": (1.0, 0.0),
     "energy_j": (1.0, 1e-3),

@@ -89,7 +89,8 @@ S_STEPS = 42  # counters: accepted steps, iterations, refused steps
 S_ITERATIONS = 43
 S_REFUSED = 44
 S_DEPLETION = 45  # p of the last call, for RAW
-SCALARS = 46
+S_AIRLESS = 46  # part of the demand that roots too wet leave in the planned step, 0 to 1
+SCALARS = 47
 
 # Columns of `settings`, shape (n, columns): configuration of a zone.
 P_BOTTOM = 0  # kind
@@ -403,6 +404,7 @@ def _solve(
         worst_cell = 0
         total = 0.0  # NaN if any residual is
         uptake = 0.0
+        airless = 0.0
         q_top = 0.0
         dq_top = 0.0
         # values of the cell above, and derivatives of the flux from it by its u and by this one's
@@ -481,6 +483,8 @@ def _solve(
                         take = most * (p[P_H1] - h) / (p[P_H1] - p[P_H2])
                     else:
                         take = most
+                if h > p[P_H2]:
+                    airless += most - take
             uptake += take
             w[W_UPTAKE, i] = take
             w[W_UPTAKE_SLOPE, i] = dtake
@@ -524,6 +528,7 @@ def _solve(
             worst_cell = last
         w[W_THETA, last] -= r * cells[C_DZINV, last]
         s[S_ITERATIONS] += 1.0
+        s[S_AIRLESS] = airless / demand if demand > 0.0 else 0.0
         if worst <= TOLERANCE and math.isfinite(total):
             for i in range(n):
                 cells[C_U_END, i] = w[W_U, i]

@@ -61,6 +61,9 @@ class Site(Table):
     """Local standard time minus UTC; the files and every time here are in local standard time."""
     wind_height_m: float = Field(default=2.0, ge=0.5, le=100)
     """Height at which the wind of the weather file was measured."""
+    rain_gauge_mm_per_tip: float | None = Field(default=None, ge=0.01, le=10)
+    """A tipping bucket beside the field; the summary then has its `rain_gauge_tips` and
+    `rain_gauge_mm`."""
 
 
 class Period(Table):

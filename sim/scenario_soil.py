@@ -163,7 +163,8 @@ class Soil(Table):
     model: Literal["bucket", "richards"] = DEFAULT_SOIL_MODEL
     """`bucket`: root zone balance of FAO-56; `richards`: flow by depth."""
     texture: Texture | None = None
-    """Texture class; parameters of Carsel and Parrish (1988)."""
+    """Texture class; parameters of Carsel and Parrish (1988). Beside `theta_fc` and `theta_wp` it
+    says pores and conductivity only."""
     sand_pct: float | None = Field(default=None, ge=0, le=100)
     """Sand by mass, together with `silt_pct` and `clay_pct`."""
     silt_pct: float | None = Field(default=None, ge=0, le=100)
@@ -171,9 +172,12 @@ class Soil(Table):
     clay_pct: float | None = Field(default=None, ge=0, le=100)
     """Clay by mass."""
     theta_fc: float | None = Field(default=None, gt=0, le=0.7)
-    """Measured water content at field capacity, together with `theta_wp`."""
+    """Measured water content at field capacity, -33 kPa, together with `theta_wp`."""
     theta_wp: float | None = Field(default=None, ge=0, le=0.6)
-    """Measured water content at the wilting point."""
+    """Measured water content at the wilting point, -1500 kPa."""
+    theta_s: float | None = Field(default=None, ge=0.05, le=0.95)
+    """Water content at saturation, with `theta_fc` and `theta_wp`; without it, that of the texture
+    class."""
     layer: Annotated[tuple[SoilLayer, ...], BeforeValidator(as_tuple)] = ()
     """Horizons from the top down; the last one reaches the bottom."""
     depth_m: float = Field(default=2.0, ge=0.2, le=10)
@@ -199,6 +203,8 @@ class Soil(Table):
             yield Trouble(
                 ("theta_fc",), f"`theta_fc` = {fc}: must be at least 0.01 above `theta_wp` = {wp}"
             )
+        elif fc is not None and wp is not None:
+            yield from self._measured(fc, wp)
         if self.initial.depths_m[-1] > self.depth_m:
             yield Trouble(
                 ("initial", "depth_m"),
@@ -215,7 +221,7 @@ class Soil(Table):
             return [key for key in keys if getattr(self, key) is not None]
 
         ways = {
-            "`texture`": self.texture is not None,
+            "`texture`": self.texture is not None and not there(_CONTENTS),
             "`sand_pct`, `silt_pct`, `clay_pct`": bool(there(_FRACTIONS)),
             "`theta_fc`, `theta_wp`": bool(there(_CONTENTS)),
             "`[[zone.soil.layer]]`": bool(self.layer),
@@ -227,6 +233,8 @@ class Soil(Table):
                 f"a soil is described in exactly one way: found {' and '.join(given) or 'none'}",
                 "; or ".join(ways),
             )
+        if self.theta_s is not None and not there(_CONTENTS):
+            yield Trouble(("theta_s",), "`theta_s` needs `theta_fc` and `theta_wp` too")
         for group in (_FRACTIONS, _CONTENTS):
             present = there(group)
             missing = [f"`{key}`" for key in group if key not in present]
@@ -240,6 +248,14 @@ class Soil(Table):
                     f"`sand_pct` + `silt_pct` + `clay_pct` = {total:g} %: permitted 99 to 101 %",
                 )
 
+    def _measured(self, fc: float, wp: float) -> Iterator[Trouble]:
+        from sim.texture import by_contents  # loads numpy
+
+        try:
+            by_contents(theta_fc=fc, theta_wp=wp, texture=self.texture, theta_s=self.theta_s)
+        except ValueError as error:
+            yield Trouble(("theta_fc",), str(error))
+
     def _bucket(self) -> Iterator[Trouble]:
         hint = 'set model = "richards"'
         if self.bottom != "free-drainage":
@@ -249,3 +265,8 @@ class Soil(Table):
         if self.initial.quantity in ("head_m", "water_table_m"):
             key = self.initial.quantity
             yield Trouble(("initial", key), f"`{key}`: the bucket has no suction", hint)
+        if self.initial.quantity == "theta" and max(self.initial.values) > 0.7:
+            yield Trouble(
+                ("initial", "theta"),
+                f"`theta` = {max(self.initial.values):g}: permitted 0 to 0.7 in the bucket",
+            )

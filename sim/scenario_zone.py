@@ -52,6 +52,14 @@ class Crop(Table):
     """Degree-days: below this temperature nothing grows."""
     upper_c: float | None = Field(default=None, ge=10, le=50)
     """Degree-days: above this temperature growth is no faster."""
+    feddes_m: Annotated[
+        tuple[float, float, float, float, float] | None, BeforeValidator(as_tuple)
+    ] = None
+    """Pressure heads of Feddes et al. (1978), falling: above the first no uptake (no air), between
+    the second and the third full uptake at high demand, to the fourth at low demand, below the
+    fifth none; `richards` only."""
+    feddes_like: str | None = Field(default=None, min_length=1)
+    """Crop whose heads are taken; without it, its own, or those of maize with a note."""
 
     def troubles(self) -> Iterator[Trouble]:
         """A known name or all numbers; what must be in order is."""
@@ -71,6 +79,7 @@ class Crop(Table):
             )
         if self.growth == "degree-days" and self.stages is None:
             yield Trouble(("growth",), "`growth`: the table has days only, give `stages` too")
+        yield from self._heads()
         if self.harvest is not None and self.harvest <= self.planting:
             yield Trouble(("harvest",), f"`harvest` = {self.harvest}: not after `planting`")
         for small, large in (("zr_min_m", "zr_max_m"), ("base_c", "upper_c")):
@@ -78,13 +87,34 @@ class Crop(Table):
             if low is not None and high is not None and high < low:
                 yield Trouble((large,), f"`{large}` = {high}: below `{small}` = {low}")
 
+    def _heads(self) -> Iterator[Trouble]:
+        if self.feddes_m is not None:
+            h = self.feddes_m
+            if not (0.0 >= h[0] > h[1] > h[2] >= h[3] > h[4] >= -1e4):
+                yield Trouble(
+                    ("feddes_m",),
+                    f"`feddes_m` = {list(h)}: permitted 0 >= h1 > h2 > h3 high >= h3 low > h4 "
+                    ">= -10000 m",
+                )
+        if self.feddes_like is not None:
+            from sim.uptake import FEDDES  # loads numpy
+
+            if self.feddes_m is not None:
+                yield Trouble(("feddes_like",), "`feddes_like` and `feddes_m`: give one")
+            if self.feddes_like not in FEDDES:
+                yield Trouble(
+                    ("feddes_like",),
+                    f'`feddes_like` = "{self.feddes_like}": no heads are known of it',
+                    did_you_mean(self.feddes_like, list(FEDDES), "crops"),
+                )
+
     def changes(self) -> dict[str, Any]:
         """The numbers given, as `sim.crop.crop` or `sim.crop.Crop` takes them."""
         given = {key: value for key, value in self if key not in _CROP_WORDS and value is not None}
         return given | ({"growth": self.growth} if self.growth != "days" else {})
 
 
-_CROP_WORDS: Final = ("name", "planting", "harvest", "growth")
+_CROP_WORDS: Final = ("name", "planting", "harvest", "growth", "feddes_m", "feddes_like")
 _CROP_NUMBERS: Final = (
     "stages",
     "kcb_ini",
@@ -185,8 +215,9 @@ class Valve(Table):
     """Share of the flow lost to clogging."""
     pulses_per_l: float = Field(default=450.0, ge=1e-3, le=1e5)
     """Of the flow meter."""
-    max_open_s: float | None = Field(default=None, ge=1, le=604_800)
-    """Timer of the hardware that closes the valve whatever the guest does; default: no timer."""
+    max_open_s: float = Field(default=21_600.0, ge=1, le=31_622_400)
+    """Timer of the hardware that closes the valve whatever the guest does: 6 h, so that no guest
+    floods a field; a year stands for a valve without a timer."""
 
     @model_validator(mode="before")
     @classmethod
@@ -303,6 +334,13 @@ class Zone(Table):
                     f"`depth_m` = {probe.depth_m:g} m: the probe, {probe.half_height_m:g} m to "
                     f"either side, would {edge}, 0 to {self.soil.depth_m:g} m",
                 )
+        if self.crop.name == "rice" and self.soil.model == "richards" and not self.crop.feddes_m:
+            yield Trouble(
+                ("crop", "name"),
+                '`name` = "rice": grown under water, which `richards` does not describe: its roots '
+                "would have no air",
+                'set model = "bucket" in [zone.soil], or `feddes_m` for rice grown dry',
+            )
         if probe.kind == "tensiometer" and self.soil.model == "bucket":
             yield Trouble(
                 ("probe", "kind"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -11,8 +10,9 @@ import numpy as np
 from sim import crop as crops
 from sim.bucket import Bucket
 from sim.hydraulics import VanGenuchten
-from sim.texture import CLASSES, by_class, by_fractions
 from sim.texture import Soil as Described
+from sim.texture import by_class, by_contents, by_fractions, nearest_class
+from sim.uptake import FEDDES, Feddes
 
 if TYPE_CHECKING:
     from sim.richards import Profile
@@ -26,17 +26,19 @@ __all__ = [
     "bucket",
     "crop",
     "described",
+    "feddes",
     "field_capacity",
+    "heads",
     "horizons",
+    "notes",
     "rew_mm",
     "richards_profile",
+    "summary",
     "wilting_point",
 ]
 
 EVAPORATING_M: Final = 0.10
 """Ze, FAO-56 p. 144: 0.10 to 0.15 m."""
-THETA_S_MOST: Final = 0.95
-"""More water than this no soil holds, not even peat."""
 
 
 class Horizon(NamedTuple):
@@ -88,50 +90,24 @@ def _horizon(layer: SoilLayer, thickness_m: float) -> Horizon:
 def described(soil: Soil) -> Described:
     """The soil that a texture, fractions or water contents describe; of layers, the top one.
 
-    Measured field capacity and wilting point are met exactly: alpha, n and Ks are those of the
-    texture class that comes nearest, theta_r and theta_s are moved until its retention curve goes
-    through both points.  A class with which that is not possible is passed over; if no class is
-    left, clay's curve goes through field capacity only.
+    Raises ValueError for measured contents that no curve can meet.
     """
     if soil.layer:
         top = horizons(soil)[0]
-        near = _by_distance(top.theta_fc, top.theta_wp)[0]
+        near = by_class(nearest_class(top.theta_fc, top.theta_wp))
         return Described(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
+    if soil.theta_fc is not None and soil.theta_wp is not None:
+        return by_contents(
+            theta_fc=soil.theta_fc,
+            theta_wp=soil.theta_wp,
+            texture=soil.texture,
+            theta_s=soil.theta_s,
+        )
     if soil.texture is not None:
         return by_class(soil.texture)
     if soil.sand_pct is not None and soil.silt_pct is not None and soil.clay_pct is not None:
         return by_fractions(sand_pct=soil.sand_pct, silt_pct=soil.silt_pct, clay_pct=soil.clay_pct)
-    if soil.theta_fc is None or soil.theta_wp is None:
-        raise ValueError("soil has no description")  # the scenario's checks rule it out
-    for near in _by_distance(soil.theta_fc, soil.theta_wp):
-        curve = _moved(near, soil.theta_fc, soil.theta_wp)
-        if curve is not None:
-            return Described(soil.theta_fc, soil.theta_wp, near.rew_mm, curve)
-    clay = by_class("clay")
-    vg = clay.hydraulics
-    s_fc = (clay.theta_fc - vg.theta_r) / (vg.theta_s - vg.theta_r)
-    curve = replace(vg, theta_r=0.0, theta_s=max(soil.theta_fc / s_fc, 0.05))
-    return Described(soil.theta_fc, soil.theta_wp, clay.rew_mm, curve)
-
-
-def _moved(near: Described, theta_fc: float, theta_wp: float) -> VanGenuchten | None:
-    """The curve of a class, its ends moved so that it goes through both points, or None."""
-    vg = near.hydraulics
-    span = vg.theta_s - vg.theta_r
-    s_fc = (near.theta_fc - vg.theta_r) / span
-    s_wp = (near.theta_wp - vg.theta_r) / span
-    stretched = (theta_fc - theta_wp) / (s_fc - s_wp)
-    theta_r = theta_wp - s_wp * stretched
-    if theta_r < 0.0 or theta_r + stretched > THETA_S_MOST:
-        return None
-    return replace(vg, theta_r=theta_r, theta_s=theta_r + stretched)
-
-
-def _by_distance(theta_fc: float, theta_wp: float) -> list[Described]:
-    def distance(soil: Described) -> float:
-        return (soil.theta_fc - theta_fc) ** 2 + (soil.theta_wp - theta_wp) ** 2
-
-    return sorted((by_class(name) for name in CLASSES), key=distance)
+    raise ValueError("soil has no description")  # the scenario's checks rule it out
 
 
 def field_capacity(soil: Soil) -> float:
@@ -165,13 +141,12 @@ def rew_mm(soil: Soil) -> float:
     return described(soil).rew_mm if soil.rew_mm is None else soil.rew_mm
 
 
+_NOT_NUMBERS: Final = ("name", "planting", "harvest", "feddes_m", "feddes_like")
+
+
 def crop(wanted: Crop) -> crops.Crop:
     """The crop of a scenario: by name, by numbers, or by name with some numbers changed."""
-    given = {
-        key: value
-        for key, value in wanted
-        if value is not None and key not in ("name", "planting", "harvest")
-    }
+    given = {key: value for key, value in wanted if value is not None and key not in _NOT_NUMBERS}
     if wanted.name is not None:
         return crops.crop(wanted.name, **given)
     return crops.Crop(name="crop", **given)
@@ -212,8 +187,7 @@ def _initial_theta(soil: Soil, top_m: float, bottom_m: float, fc: float, wp: flo
     value = float(np.interp(depths_m, initial.depths_m, initial.values).mean())
     if initial.quantity == "available_pct":
         value = wp + (fc - wp) * value / 100.0
-    # the bucket lets water above field capacity pass at once
-    return min(value, fc)
+    return value
 
 
 _INITIAL: Final = {
@@ -251,13 +225,64 @@ def richards_profile(zone: ZoneConfig) -> Profile:
             ponding_max_mm=soil.ponding_max_mm, wetted_fraction=zone.valve.wetted_fraction
         ),
         bottom=Bottom(kind=soil.bottom.replace("-", "_"), head_m=soil.bottom_head_m or 0.0),  # type: ignore[arg-type]
-        feddes=_feddes(zone.crop.name),
+        feddes=feddes(zone.crop),
         probe_depth_m=zone.probe.depth_m,
         probe_half_height_m=max(zone.probe.half_height_m, 1e-3),
     )
 
 
-def _feddes(crop: str | None) -> Any:
-    from sim.uptake import FEDDES
+def feddes(wanted: Crop) -> Feddes:
+    """Suctions at which the crop of a scenario takes less water; those of maize if unknown."""
+    if wanted.feddes_m is not None:
+        return Feddes(**dict(zip(_HEADS, wanted.feddes_m, strict=True)))
+    return FEDDES.get(wanted.feddes_like or wanted.name or "", FEDDES["maize"])
 
-    return FEDDES.get(crop or "maize", FEDDES["maize"])
+
+_HEADS: Final = (
+    "anaerobic_m",
+    "optimal_wet_m",
+    "optimal_dry_high_m",
+    "optimal_dry_low_m",
+    "wilting_m",
+)
+
+
+def heads(zone: ZoneConfig) -> tuple[float, ...]:
+    """The five pressure heads of `feddes` [m], falling; none for the bucket, which has no heads."""
+    if zone.soil.model == "bucket":
+        return ()
+    found = feddes(zone.crop)
+    return tuple(getattr(found, name) for name in _HEADS)
+
+
+def summary(soil: Soil) -> list[dict[str, float]]:
+    """What the layers were taken to be, from the top: the numbers behind a texture or contents."""
+    return [
+        {
+            "thickness_m": h.thickness_m,
+            "theta_fc": h.theta_fc,
+            "theta_wp": h.theta_wp,
+            "theta_r": h.hydraulics.theta_r,
+            "theta_s": h.hydraulics.theta_s,
+            "alpha_per_m": h.hydraulics.alpha_per_m,
+            "n": h.hydraulics.n,
+            "ks_m_d": h.hydraulics.ks_m_d,
+        }
+        for h in horizons(soil)
+    ]
+
+
+def notes(zones: Sequence[ZoneConfig]) -> list[str]:
+    """What a scenario leaves open and is taken to be so, one sentence each."""
+    said = {}
+    for zone in zones:
+        wanted = zone.crop
+        if zone.soil.model != "richards" or wanted.feddes_m or wanted.feddes_like:
+            continue
+        if wanted.name not in FEDDES:
+            name = wanted.name or "a crop by numbers"
+            said[name] = (
+                f"{name}: no suctions are known at which it suffers, so those of maize are taken; "
+                "`feddes_m` or `feddes_like` in [zone.crop] sets others"
+            )
+    return list(said.values())
