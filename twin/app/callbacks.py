@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
-from dash import ALL, Dash, Input, Output, Patch, State, ctx, html, no_update
+from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from twin.app import figures, views
@@ -309,10 +309,6 @@ def _history(app: Dash, subject: Subject) -> None:
         start_ms, end_ms = span(start, end)
         wanted = pairs(signals)
         moment_ms = _moment(start_ms, end_ms, at)
-        if ctx.triggered_id == "history-moment":
-            patch = Patch()
-            patch["layout"]["shapes"] = [_line(moment_ms)] if moment_ms is not None else []
-            return patch, no_update
         figure = figures.history(reader, zone, wanted, start_ms, end_ms)
         if moment_ms is not None:
             figure.update_layout(shapes=[_line(moment_ms)])
