@@ -86,6 +86,7 @@ _FIXED: Final[dict[int, struct.Struct]] = {
     Call.PARAM_SET: _I32_3,
     Call.BOOT: _TIME,
 }
+_LENGTHS: Final = {int(c): 1 + form.size for c, form in _FIXED.items() if c != Call.LOG_INT}
 _CALLS: Final = {int(call): call for call in Call}
 
 
@@ -199,16 +200,26 @@ def publications(tape: bytes) -> list[Publication]:
 
 def outcome(tape: bytes) -> tuple[list[tuple[str, str]], list[str]]:
     """What was published, as (topic, message), and what was logged."""
-    published, logs = [], []
-    for record in iter_records(tape):
-        match record.call:
-            case Call.MQTT_PUBLISH if record.values[2] == 0:
-                topic, message, _ = record.values
+    published: list[tuple[str, str]] = []
+    logs: list[str] = []
+    offset, size = 0, len(tape)
+    while offset < size:
+        length = _LENGTHS.get(tape[offset])
+        if length is not None:  # nearly all of them, so they are not unpacked
+            offset += length
+            continue
+        record = next(iter_records(tape, offset))
+        if record.call == Call.MQTT_PUBLISH:
+            topic, message, result = record.values
+            offset += 9 + len(topic) + len(message)
+            if result == 0:
                 published.append((topic.decode(), message.decode()))
-            case Call.WASM_LOG:
-                logs.append(record.values[0].decode("utf-8", "replace"))
-            case Call.LOG_INT:
-                logs.append(str(record.values[0]))
+        elif record.call == Call.WASM_LOG:
+            offset += 3 + len(record.values[0])
+            logs.append(record.values[0].decode("utf-8", "replace"))
+        else:
+            offset += 5
+            logs.append(str(record.values[0]))
     return published, logs
 
 

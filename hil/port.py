@@ -19,6 +19,7 @@ from hil.errors import LinkError
 __all__ = ["Port"]
 
 CHUNK = 4096
+WRITE_S = 5.0
 
 
 class Port:
@@ -37,7 +38,7 @@ class Port:
         self.close()
         try:
             self._serial = serial.serial_for_url(
-                self.url, baudrate=self.baud, timeout=0, write_timeout=5, exclusive=None
+                self.url, baudrate=self.baud, timeout=0, write_timeout=WRITE_S, exclusive=None
             )
         except (OSError, ValueError) as error:
             raise LinkError(f"{self.url}: cannot be opened: {error}") from None
@@ -52,7 +53,16 @@ class Port:
     def write(self, data: bytes) -> None:
         """Send all bytes."""
         try:
-            self._serial.write(data)
+            if self._descriptor < 0:
+                self._serial.write(data)
+                return
+            left = memoryview(data)
+            while left:
+                try:
+                    left = left[os.write(self._descriptor, left) :]
+                except BlockingIOError:
+                    if not select.select([], [self._descriptor], [], WRITE_S)[1]:
+                        raise LinkError(f"{self.url}: takes nothing for {WRITE_S} s") from None
         except (OSError, serial.SerialException, AttributeError) as error:
             raise LinkError(f"{self.url}: gone while writing: {error}") from None
 
@@ -76,6 +86,7 @@ class Port:
     def close(self) -> None:
         """Release the line; more than once does no harm."""
         self._poll = None
+        self._descriptor = -1
         if self._serial is not None:
             # pyserial forgets the socket of a connection that the other side has ended
             socket = getattr(self._serial, "_socket", None)
