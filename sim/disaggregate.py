@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from refet import calcs
 
-__all__ = ["Hours", "hours", "saturation_kpa"]
+__all__ = ["Hours", "extraterrestrial_mj_m2", "hours", "saturation_kpa"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -46,6 +46,12 @@ class Hours(NamedTuple):
 def saturation_kpa(temp_c: FloatArray) -> FloatArray:
     """Saturation vapour pressure [kPa] at a temperature [degC], FAO-56 Eq. 11."""
     return 0.6108 * np.exp(17.27 * temp_c / (temp_c + 237.3))
+
+
+def extraterrestrial_mj_m2(day_of_year: IntArray, latitude_deg: float) -> FloatArray:
+    """Radiation outside the air [MJ m-2 d-1], FAO-56 Eq. 21; at least 0.1 in the polar night."""
+    ra = calcs.ra_daily(np.radians(latitude_deg), day_of_year, "asce")
+    return np.asarray(np.maximum(ra, 0.1), np.float64)
 
 
 def hours(

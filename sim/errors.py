@@ -2,11 +2,13 @@
 
 SimError
 └── SoilError      the soil model cannot solve an interval
+ValueError
+└── WeatherError   a weather file cannot be used
 """
 
 from __future__ import annotations
 
-__all__ = ["SimError", "SoilError"]
+__all__ = ["SimError", "SoilError", "WeatherError"]
 
 
 class SimError(Exception):
@@ -26,3 +28,12 @@ class SoilError(SimError):
         self.zone = zone
         self.cell = cell
         super().__init__(f"soil of zone {zone} at {time_s:.3f} s, cell {cell}: {detail}")
+
+
+class WeatherError(ValueError):
+    """A weather file or a period of it cannot be used; `line` is 0 if it is none in particular."""
+
+    def __init__(self, path: str, line: int, found: str, allowed: str) -> None:
+        self.path, self.line, self.found, self.allowed = path, line, found, allowed
+        place = f"{path}:{line}" if line else path
+        super().__init__(f"{place}: {found}; {allowed}")

@@ -26,9 +26,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from refet import calcs
 
-from sim.disaggregate import saturation_kpa
+from sim.disaggregate import extraterrestrial_mj_m2, saturation_kpa
+from sim.errors import WeatherError
 from sim.seeds import generator
 from sim.weather import DAY_MS, Days, Site, Weather, from_days
 
@@ -54,6 +54,8 @@ class Climate:
     site: Site
     source: str
     sha256: str
+    notes: tuple[str, ...]
+    """Of the weather that was fitted."""
     months: BoolArray
     """Months with enough days to be generated."""
     wet_after_dry: FloatArray
@@ -80,10 +82,12 @@ class Climate:
 
 
 def fit(weather: Weather) -> Climate:
-    """The climate of measured days, two months at least; raises ValueError."""
+    """The climate of measured days, two months at least; raises WeatherError."""
     days = weather.days
     if len(days) < _FEWEST_DAYS:
-        raise ValueError(f"{len(days)} days of weather: at least {_FEWEST_DAYS} are needed")
+        raise WeatherError(
+            weather.source, 0, f"{len(days)} days", f"at least {_FEWEST_DAYS} are needed for a fit"
+        )
     month = _month(days.time_ms)
     wet = days.rain_mm >= _WET_MM
     after_dry, after_wet = _transitions(month, wet)
@@ -102,6 +106,7 @@ def fit(weather: Weather) -> Climate:
         site=weather.site,
         source=weather.source,
         sha256=weather.sha256,
+        notes=weather.notes,
         months=np.bincount(month, minlength=12) >= _FEWEST_DAYS_OF_A_MONTH,
         wet_after_dry=after_dry,
         wet_after_wet=after_wet,
@@ -127,7 +132,7 @@ def generate(
     """Weather from `start` to `end`, both included, from the stream `weather` of a root seed.
 
     `rain_factor` multiplies every rain, `warming_c` is added to temperatures and dew point (so that
-    relative humidity hardly changes).  Raises ValueError.
+    relative humidity hardly changes).  Raises ValueError, for months without data WeatherError.
     """
     count = (end - start).days + 1
     if count < 1:
@@ -141,9 +146,11 @@ def generate(
     month = _month(days_ms)
     absent = sorted({int(m) + 1 for m in month if not climate.months[m]})
     if absent:
-        raise ValueError(
-            f"months {absent}: the weather that was fitted has fewer than "
-            f"{_FEWEST_DAYS_OF_A_MONTH} days of each"
+        raise WeatherError(
+            climate.source,
+            0,
+            f"fewer than {_FEWEST_DAYS_OF_A_MONTH} days of months {absent}",
+            "they cannot be generated: fit a longer file, or leave them out of the period",
         )
     stream = generator(seed, "weather")
     wet = _spells(climate, month, stream.random(count))
@@ -170,7 +177,10 @@ def generate(
         made,
         source=f"generated after {climate.source}",
         sha256=climate.sha256,
-        notes=(f"generated weather, seed {seed}",),
+        notes=(
+            f"generated weather, seed {seed}",
+            *(f"fitted weather: {note}" for note in climate.notes),
+        ),
     )
 
 
@@ -228,7 +238,7 @@ def _terms(day_of_year: IntArray, wet: BoolArray, count: int | None = None) -> F
 def _to_quantities(days: Days, site: Site) -> FloatArray:
     """The five quantities of every day, unbounded, shape (days, 5)."""
     dew = _dew_point(days.ea_kpa)
-    clear = days.solar_mj_m2 / _extraterrestrial(days.day_of_year, site)
+    clear = days.solar_mj_m2 / extraterrestrial_mj_m2(days.day_of_year, site.latitude_deg)
     share = np.clip((clear - _DARKEST) / (_CLEAREST - _DARKEST), 0.005, 0.995)
     return np.column_stack(
         [
@@ -247,7 +257,7 @@ def _from_quantities(
     tmax = values[:, 0] + warming_c
     tmin = tmax - np.exp(values[:, 1])
     share = 1.0 / (1.0 + np.exp(-values[:, 2]))
-    ra = _extraterrestrial(_day_of_year(days_ms), site)
+    ra = extraterrestrial_mj_m2(_day_of_year(days_ms), site.latitude_deg)
     ea = saturation_kpa(np.minimum(values[:, 3] + tmin, (tmax + tmin) / 2.0))
     return Days(
         time_ms=days_ms,
@@ -281,12 +291,6 @@ def _normal_quantiles(count: int) -> FloatArray:
     """Quantiles of the normal distribution at (i + 1/2)/count."""
     inverse = NormalDist().inv_cdf
     return np.array([inverse((i + 0.5) / count) for i in range(count)])
-
-
-def _extraterrestrial(day_of_year: IntArray, site: Site) -> FloatArray:
-    """Extraterrestrial radiation [MJ m-2 d-1], FAO-56 Eq. 21; at least 0.1 in the polar night."""
-    ra = calcs.ra_daily(np.radians(site.latitude_deg), day_of_year, "asce")
-    return np.asarray(np.maximum(ra, 0.1), np.float64)
 
 
 def _dew_point(ea_kpa: FloatArray) -> FloatArray:

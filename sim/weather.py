@@ -6,6 +6,8 @@ clock that changes to daylight saving time names its zone, and is brought to sta
 
 Nothing is repaired silently: an unknown column, a value that is missing, not a number or
 implausible for its unit, a time twice, back in time or absent is refused with file and line.
+A period whose values fit another unit better is refused, or doubted in `Weather.notes`, which also
+counts what was cut (`sim.weather_units`).
 Absent times are filled only by a method that the caller names, and are listed in `Weather.filled`.
 
     WeatherError    the file cannot be used, with path, line, what was found and what is allowed
@@ -32,7 +34,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim import disaggregate
-from sim.disaggregate import saturation_kpa
+from sim.disaggregate import extraterrestrial_mj_m2, saturation_kpa
+from sim.errors import WeatherError
+from sim.weather_units import check_rain, check_solar, check_wind, cut_negative, cut_vapour
 
 __all__ = [
     "FILL_METHODS",
@@ -96,15 +100,6 @@ _HUMIDITY: Final[Mapping[Step, tuple[tuple[str, ...], ...]]] = {
     "daily": (("ea_kpa",), ("tdew_c",), ("rhmax_pct", "rhmin_pct"), ("rh_pct",)),
     "hourly": (("ea_kpa",), ("dewpoint_c",), ("rh_pct",)),
 }
-
-
-class WeatherError(ValueError):
-    """A weather file or a period of it cannot be used."""
-
-    def __init__(self, path: str, line: int, found: str, allowed: str) -> None:
-        self.path, self.line, self.found, self.allowed = path, line, found, allowed
-        place = f"{path}:{line}" if line else path
-        super().__init__(f"{place}: {found}; {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,12 +325,18 @@ def build(
         columns["rain_mm"] = np.zeros(table.time_ms.size)
         notes.append("no rain column: no rain")
     make = _from_daily if table.step == "daily" else _from_hourly
+    weather = make(replace(table, columns=columns), site, seed)
+    days = weather.days
+    notes += check_wind(table.path, days.wind_m_s)
+    notes += check_rain(days.rain_mm)
+    outside = extraterrestrial_mj_m2(days.day_of_year, site.latitude_deg)
+    check_solar(table.path, days.solar_mj_m2, outside)
     return replace(
-        make(table.time_ms, columns, site, seed),
+        weather,
         source=table.path,
         sha256=table.sha256,
         filled=filled,
-        notes=tuple(notes),
+        notes=(*notes, *weather.notes),
     )
 
 
@@ -624,16 +625,16 @@ def _vapour(step: Step, columns: Mapping[str, FloatArray]) -> FloatArray:
     return (low + high) / 2.0 * columns["rh_pct"] / 100.0
 
 
-def _from_daily(
-    time_ms: IntArray, columns: Mapping[str, FloatArray], site: Site, seed: int
-) -> Weather:
-    ea = _vapour("daily", columns)
-    ea = np.minimum(ea, saturation_kpa(columns["tmax_c"]))
+def _from_daily(table: Table, site: Site, seed: int) -> Weather:
+    columns = table.columns
+    ea, notes = cut_vapour(
+        table.path, _vapour("daily", columns), saturation_kpa(columns["tmax_c"]), "day"
+    )
     rhmin = columns.get("rhmin_pct")
     if rhmin is None:
         rhmin = 100.0 * ea / saturation_kpa(columns["tmax_c"])
     days = Days(
-        time_ms=time_ms,
+        time_ms=table.time_ms,
         tmax_c=columns["tmax_c"],
         tmin_c=columns["tmin_c"],
         ea_kpa=ea,
@@ -642,7 +643,7 @@ def _from_daily(
         solar_mj_m2=columns["solar_mj_m2"],
         rain_mm=columns["rain_mm"],
     )
-    return from_days(days, site, seed=seed)
+    return replace(from_days(days, site, seed=seed), notes=tuple(notes))
 
 
 def from_days(days: Days, site: Site, *, seed: int = 0) -> Weather:
@@ -675,14 +676,14 @@ def from_days(days: Days, site: Site, *, seed: int = 0) -> Weather:
     )
 
 
-def _from_hourly(
-    time_ms: IntArray, columns: Mapping[str, FloatArray], site: Site, seed: int
-) -> Weather:
+def _from_hourly(table: Table, site: Site, seed: int) -> Weather:
     del seed  # only the hours of rain of a daily file are drawn
+    columns, time_ms = table.columns, table.time_ms
     temp = columns["temp_c"]
-    ea = np.minimum(_vapour("hourly", columns), saturation_kpa(temp))
+    ea, cut = cut_vapour(table.path, _vapour("hourly", columns), saturation_kpa(temp), "hour")
     wind = wind_at_2m(columns["wind_m_s"], site.wind_height_m)
-    solar = np.maximum(columns["solar_w_m2"], 0.0) * 0.0036
+    solar_w_m2, set_to_zero = cut_negative(columns["solar_w_m2"])
+    solar = solar_w_m2 * 0.0036
     rain = columns["rain_mm"]
     days = Days(
         time_ms=time_ms[::24],
@@ -704,6 +705,7 @@ def _from_hourly(
         solar_mj_m2=solar,
         rain_mm=rain,
         days=days,
+        notes=(*cut, *set_to_zero),
     )
 
 

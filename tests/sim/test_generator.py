@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from small import text
+from typer.testing import CliRunner
 
 from sim.generator import Climate, fit, generate
 from sim.weather import Days, Site, Weather, from_days, read
+from twin.cli import app
 
 FILE = Path(__file__).parents[2] / "scenarios" / "weather" / "greeley_co_2023_daily.csv"
 SITE = Site(latitude_deg=40.4487, longitude_deg=-104.638, elevation_m=1427.4, utc_offset_h=-7.0)
@@ -173,7 +177,7 @@ def test_warming_and_rain_factor_change_what_they_say(climate: Climate) -> None:
 
 
 def test_months_without_data_are_not_invented(climate: Climate) -> None:
-    with pytest.raises(ValueError, match=r"months \[11, 12\]: the weather that was fitted"):
+    with pytest.raises(ValueError, match=r"fewer than 10 days of months \[11, 12\]"):
         generate(climate, date(2023, 9, 1), date(2023, 12, 31), seed=0)
 
 
@@ -183,10 +187,28 @@ def test_a_file_without_rain_makes_dry_years(measured: Weather) -> None:
 
 
 def test_impossible_requests_are_refused(climate: Climate, measured: Weather) -> None:
-    with pytest.raises(ValueError, match="59 days of weather: at least 60"):
+    with pytest.raises(ValueError, match="59 days; at least 60"):
         fit(measured.period(START, date(2023, 2, 28)))
     with pytest.raises(ValueError, match="end = 2023-01-01: before start"):
         generate(climate, date(2023, 2, 1), date(2023, 1, 1), seed=0)
     for change in ({"rain_factor": -1.0}, {"warming_c": 20.0}):
         with pytest.raises(ValueError, match="allowed is"):
             generate(climate, START, END, seed=0, **change)
+
+
+def test_runs_of_a_scenario_have_the_weather_of_their_seeds(tmp_path: Path) -> None:
+    body = text(days=20).replace(f'file = "{FILE}"', f'generator.like = "{FILE}"')
+    assert "generator.like" in body
+    (tmp_path / "mine.toml").write_text(body, encoding="utf-8")
+    rain = {}
+    for name, seed in (("first", 1), ("second", 2), ("again", 1)):
+        arguments = ["run", "mine.toml", "--seed", str(seed), "--out", name, "--quiet"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            done = CliRunner().invoke(app, arguments)
+        assert done.exit_code in (0, 5), done.output
+        summary = json.loads((tmp_path / name / "summary.json").read_text("utf-8"))
+        assert summary["seed"] == seed
+        assert summary["weather"]["notes"] == [f"generated weather, seed {seed}"]
+        rain[name] = summary["rain_mm"]
+    assert rain["first"] == rain["again"] != rain["second"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -172,6 +173,13 @@ def test_bad_rows_are_refused_with_their_line(
         ("date,solar_mj_m2,tmax_c,tmin_c,tdew_c", "no column `wind_m_s`; mean wind speed"),
         ("date,solar_mj_m2,tmax_c,tmin_c,wind_m_s", "no humidity; needed is ea_kpa, or tdew_c"),
         ("day,solar_mj_m2,tmax_c,tmin_c,tdew_c,wind_m_s", "neither column `date` nor `time`"),
+        (
+            "date,solar_mj_m2,tmax_c,tmin_c,tdew_c,wind_m_s,rain_in",
+            "`rain_in`; did you mean `rain_mm`",
+        ),
+        ("date,solar_mj_m2,tmax_c,tmin_c,tdew_c,wind_km_h", "`wind_km_h`; did you mean `wind_m_s`"),
+        ("date,solar_kwh_m2,tmax_c,tmin_c,tdew_c,wind_m_s", "did you mean `solar_mj_m2`"),
+        ("time,solar_w_m2,temp_c,dewpoint_f,wind_m_s", "did you mean `dewpoint_c`"),
         ("date,time,tmax_c", "columns `date` and `time`"),
         ("date,tmax_c,tmax_c", "column `tmax_c` twice"),
     ],
@@ -186,6 +194,84 @@ def test_relative_humidity_as_a_fraction_is_refused(tmp_path: Path) -> None:
     header = "date,solar_mj_m2,tmax_c,tmin_c,rhmax_pct,rhmin_pct,wind_m_s\n"
     rows = [f"2023-05-{d:02d},20,25,10,0.9,0.3,2" for d in range(1, 5)]
     with pytest.raises(WeatherError, match=r"a fraction\? percent is needed"):
+        read(daily(tmp_path, *rows, header=header), GREELEY)
+
+
+def season(tmp_path: Path, **change: Callable[[float], float]) -> Path:
+    """Greeley from 15 April to 30 September with some columns in another unit."""
+    header, *rows = (FILES / "greeley_co_2023_daily.csv").read_text().splitlines()
+    names = header.split(",")
+    changed = []
+    for row in rows:
+        cells = row.split(",")
+        if "2023-04-15" <= cells[0] <= "2023-09-30":
+            for name, convert in change.items():
+                cells[names.index(name)] = f"{convert(float(cells[names.index(name)])):.2f}"
+            changed.append(",".join(cells))
+    return daily(tmp_path, *changed, header=header + "\n")
+
+
+@pytest.mark.parametrize(
+    ("column", "convert", "message"),
+    [
+        ("wind_m_s", lambda v: v * 3.6, r"mean wind at 2 m of 6.9 m/s in 169 days; are these km/h"),
+        ("solar_mj_m2", lambda v: v / 3.6, r"sunniest of 169 days is 2\d % .* are these kWh m-2"),
+        (
+            "tdew_c",
+            lambda v: 1.8 * v + 32.0,
+            r"tdew_c = 40.73; allowed for dew point",
+        ),
+        ("tmax_c", lambda v: 1.8 * v + 32.0, r"tmax_c = .* -90 to 57 degC"),
+    ],
+)
+def test_a_season_in_another_unit_is_refused(
+    tmp_path: Path, column: str, convert: Callable[[float], float], message: str
+) -> None:
+    with pytest.raises(WeatherError, match=message):
+        read(season(tmp_path, **{column: convert}), GREELEY)
+
+
+def test_what_no_number_proves_is_doubted_in_a_note(tmp_path: Path) -> None:
+    inches = read(season(tmp_path, rain_mm=lambda v: v / 25.4), GREELEY)
+    assert len(inches.notes) == 1
+    assert inches.notes[0].startswith("rain of the file is 12.6 mm in 169 days: are these inches?")
+    # 1.93 m/s is the mean of the season: 5.8 as three times that
+    windy = read(season(tmp_path, wind_m_s=lambda v: v * 3.0), GREELEY)
+    assert windy.notes == (
+        "mean wind at 2 m of 5.8 m/s in 169 days: are these km/h, mph or knots?",
+    )
+    assert read(season(tmp_path), GREELEY).notes == ()
+
+
+def test_a_storm_or_a_dry_month_is_weather(tmp_path: Path) -> None:
+    month = [f"2023-05-{d:02d},20,25,10,5,{20 if d == 3 else 3},0" for d in range(1, 32)]
+    assert read(daily(tmp_path, *month), GREELEY).notes == ()
+
+
+def test_what_is_cut_is_counted(tmp_path: Path) -> None:
+    weather = read(
+        FILES / "fallon_nv_2015_hourly.csv", FALLON, time_zone="America/Los_Angeles", fill="linear"
+    )
+    rows = (FILES / "fallon_nv_2015_hourly.csv").read_text().splitlines()[1:]
+    above = sum(float(r.split(",")[2]) > float(r.split(",")[1]) + 0.015 for r in rows)
+    note = next(note for note in weather.notes if "saturation" in note)
+    assert f"above saturation in {above} of 8760 hours" in note
+    nights = [row.replace(",100,", ",-3.5,") if "T0" in row else row for row in hours()]
+    offset = read(daily(tmp_path, *nights, header=HOURLY), GREELEY)
+    assert offset.notes == (
+        "radiation below zero in 30 of 72 hours, at least -3.5 W m-2: set to 0",
+    )
+    assert offset.solar_mj_m2.min() == 0.0
+
+
+def test_vapour_far_above_saturation_is_refused_as_another_unit(tmp_path: Path) -> None:
+    # 10 degC holds 1.23 kPa: FAO-56 annex 2, table 2.3
+    one = [row.replace(",-5,", ",30,") if "02T05" in row else row for row in hours()]
+    with pytest.raises(WeatherError, match=r"above saturation in 1 of 72 hours.*another unit"):
+        read(daily(tmp_path, *one, header=HOURLY), GREELEY)
+    header = "date,solar_mj_m2,tmax_c,tmin_c,ea_kpa,wind_m_s\n"
+    rows = [f"2023-05-{d:02d},20,10,0,1.35,2" for d in range(1, 11)]
+    with pytest.raises(WeatherError, match=r"above saturation in 10 of 10 days.*\(10 %\)"):
         read(daily(tmp_path, *rows, header=header), GREELEY)
 
 

@@ -1,0 +1,131 @@
+"""Wrong units and bad sensors, as far as the numbers of a whole period show them.
+
+`sim.weather` refuses single values that cannot be.  A file in another unit can pass that: wind in
+km/h is a gale, rain in inches a drought, and both have happened somewhere.  Over a month they stand
+out, and are refused where no cropland has such weather, else named in a note.  Whatever is cut is
+counted in a note as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.errors import WeatherError
+
+__all__ = ["check_rain", "check_solar", "check_wind", "cut_negative", "cut_vapour"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_MONTH_DAYS: Final = 30
+_STRONG_WIND_M_S: Final = 5.0
+"""FAO-56 Table 4: the highest class of monthly means at 2 m."""
+_LARGEST_WIND_M_S: Final = 6.5
+"""Mean of a month or more at 2 m.  Of 275 US stations only Mount Washington exceeds a mean of
+7.9 m/s at 10 m, 5.9 at 2 m; Dodge City in its wheat has 6.2, 4.6 at 2 m (National Climatic Data
+Center, Comparative Climatic Data, wind: average speed)."""
+_OVERCAST: Final = 0.25
+"""Share of extraterrestrial radiation that comes through a day without sun (FAO-56 Eq. 35, a_s)."""
+_SUNNY_MJ_M2: Final = 5.0  # extraterrestrial; below it a sun at the horizon says little
+_DRY_MM_PER_DAY: Final = 0.15  # 55 mm a year
+_DRY_DAYS: Final = 60
+_SHOWER_MM: Final = 5.0
+_ROUNDING: Final = 1.001  # of files with two decimals
+_HUMIDITY_ERROR: Final = 1.05
+"""What sensors of relative humidity are good for in the field: 5 % (ASCE-EWRI 2005, App. D)."""
+_WRONG_HOURS: Final = 0.05
+_WRONG_RATIO: Final = 1.25  # over saturation; a dew point 3 to 4 K above the air's temperature
+_WRONG_KPA: Final = 0.1  # in frost a small error of either is a large ratio
+
+
+def cut_vapour(
+    path: str, ea_kpa: FloatArray, saturation_kpa: FloatArray, what: str
+) -> tuple[FloatArray, list[str]]:
+    """Vapour pressure [kPa] cut at saturation; `what` is one row, `hour` or `day`.
+
+    Raises WeatherError if that is more than a sensor's error.
+    """
+    ratio = ea_kpa / saturation_kpa
+    above = ratio > _ROUNDING
+    if not above.any():
+        return np.minimum(ea_kpa, saturation_kpa), []
+    excess = ea_kpa - saturation_kpa
+    far = (ratio > _WRONG_RATIO) & (excess > _WRONG_KPA)
+    share = np.mean((ratio > _HUMIDITY_ERROR) & (excess > _WRONG_KPA / 10.0))
+    worst = int(np.argmax(excess))
+    found = (
+        f"vapour pressure above saturation in {above.sum()} of {above.size} {what}s, "
+        f"at most {excess[worst]:.3f} kPa ({100.0 * (ratio[worst] - 1.0):.0f} %)"
+    )
+    if far.any() or share > _WRONG_HOURS:
+        raise WeatherError(
+            path,
+            0,
+            found,
+            "a sensor's error is 5 %: is humidity or temperature in another unit?",
+        )
+    return np.minimum(ea_kpa, saturation_kpa), [f"{found}: cut"]
+
+
+def cut_negative(solar_w_m2: FloatArray) -> tuple[FloatArray, list[str]]:
+    """Radiation [W m-2] of hours without what a thermopile shows below zero at night."""
+    below = solar_w_m2 < 0.0
+    if not below.any():
+        return solar_w_m2, []
+    note = (
+        f"radiation below zero in {below.sum()} of {below.size} hours, "
+        f"at least {solar_w_m2.min():g} W m-2: set to 0"
+    )
+    return np.maximum(solar_w_m2, 0.0), [note]
+
+
+def check_wind(path: str, wind_m_s: FloatArray) -> list[str]:
+    """Notes on daily means at 2 m.  Raises WeatherError if no cropland has such wind."""
+    mean, days = float(np.mean(wind_m_s)), wind_m_s.size
+    if days < _MONTH_DAYS or mean <= _STRONG_WIND_M_S:
+        return []
+    found = f"mean wind at 2 m of {mean:.1f} m/s in {days} days"
+    if mean > _LARGEST_WIND_M_S:
+        raise WeatherError(
+            path,
+            0,
+            found,
+            f"are these km/h, mph or knots? m/s are needed; farm land has {_LARGEST_WIND_M_S:g} "
+            "at most",
+        )
+    return [f"{found}: are these km/h, mph or knots?"]
+
+
+def check_rain(rain_mm: FloatArray) -> list[str]:
+    """Notes on daily sums: a desert, or another unit."""
+    total, days = float(np.sum(rain_mm)), rain_mm.size
+    little = 0.0 < total < _DRY_MM_PER_DAY * days and rain_mm.max() < _SHOWER_MM
+    if days <= _DRY_DAYS or not little:
+        return []
+    return [f"rain of the file is {total:.1f} mm in {days} days: are these inches?"]
+
+
+def check_solar(path: str, solar_mj_m2: FloatArray, extraterrestrial_mj_m2: FloatArray) -> None:
+    """Raise WeatherError if the sun never shone in a month, or shone more than outside the air."""
+    seen = extraterrestrial_mj_m2 > _SUNNY_MJ_M2
+    if seen.sum() < _MONTH_DAYS:
+        return
+    share = solar_mj_m2[seen] / extraterrestrial_mj_m2[seen]
+    if share.max() < _OVERCAST:
+        raise WeatherError(
+            path,
+            0,
+            f"radiation of the sunniest of {seen.sum()} days is {100.0 * share.max():.0f} % of "
+            "that outside the air",
+            f"a day without sun has {100.0 * _OVERCAST:.0f} %: are these kWh m-2, or MJ m-2 h-1?",
+        )
+    if share.mean() > 1.0:
+        raise WeatherError(
+            path,
+            0,
+            f"mean radiation of {seen.sum()} days is {100.0 * share.mean():.0f} % of that outside "
+            "the air",
+            "100 % at most: is it in another unit?",
+        )
