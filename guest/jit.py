@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from numba.core import config as _config
 
+from guest import kernel_cache
+
 __all__ = ["CACHE", "compiled", "config", "mark_compiled", "njit"]
 
 config: Any = _config  # its attributes are made at run time
@@ -72,11 +74,15 @@ else:
 
 def compiled() -> bool:
     """Whether the kernels were compiled before, so that a run starts at once."""
-    return bool(config.DISABLE_JIT) or (CACHE / "complete").exists()
+    return bool(config.DISABLE_JIT) or kernel_cache.is_whole(CACHE)
 
 
 def mark_compiled() -> None:
-    """Remember that everything a run needs is in the cache now."""
-    if not bool(config.DISABLE_JIT):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        (CACHE / "complete").touch()
+    """Remember that everything a run needs is in the cache now; old versions of it go."""
+    if config.DISABLE_JIT:
+        return
+    known = kernel_cache.is_whole(CACHE)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    kernel_cache.mark_whole(CACHE)  # also tells that it is in use
+    if not known and CACHE.parent.name == "levada":
+        kernel_cache.remove_old(CACHE.parent, keep=CACHE)

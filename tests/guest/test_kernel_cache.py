@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from guest.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    folder = tmp_path / "levada" / "0123456789abcdef"
+    (folder / "sim_1").mkdir(parents=True)
+    for name in ("loop.run.py311.nbi", "loop.run.py311.1.nbc"):
+        (folder / "sim_1" / name).write_bytes(b"kernel")
+    return folder
+
+
+def test_a_cache_is_whole_from_its_mark_until_a_file_is_gone(filled: Path) -> None:
+    assert not is_whole(filled)
+    mark_whole(filled)
+    assert is_whole(filled)
+    (filled / "sim_1" / "loop.run.py311.1.nbc").unlink()
+    assert not is_whole(filled)
+    mark_whole(filled)
+    assert is_whole(filled)
+
+
+def test_a_mark_without_kernels_is_no_cache(tmp_path: Path) -> None:
+    mark_whole(tmp_path)
+    assert not is_whole(tmp_path)
+    (tmp_path / "complete").write_text("")  # as older versions left it
+    assert not is_whole(tmp_path)
+
+
+def aged(folder: Path, days: float) -> None:
+    then = time.time() - 86_400.0 * days
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (then, then))
+
+
+def test_versions_not_used_for_long_are_removed_and_nothing_else(filled: Path) -> None:
+    base = filled.parent
+    for name, days in (
+        ("fedcba9876543210", KEPT_DAYS + 1),
+        ("aaaaaaaaaaaaaaaa.old-17", KEPT_DAYS + 1),  # renamed, then the process was killed
+        ("bbbbbbbbbbbbbbbb", KEPT_DAYS - 1),
+        ("recordings", KEPT_DAYS + 1),  # not a name of ours
+    ):
+        (base / name / "sim_1").mkdir(parents=True)
+        (base / name / "sim_1" / "kernel.nbi").write_bytes(b"kernel")
+        aged(base / name, days)
+    aged(filled, KEPT_DAYS + 1)
+    remove_old(base, keep=filled)
+    left = {path.name for path in base.iterdir()}
+    assert left == {filled.name, "bbbbbbbbbbbbbbbb", "recordings"}
+
+
+def test_a_mark_of_today_keeps_an_old_version(filled: Path) -> None:
+    aged(filled, KEPT_DAYS + 1)
+    mark_whole(filled)
+    remove_old(filled.parent, keep=filled.parent / "other")
+    assert is_whole(filled)
