@@ -40,9 +40,9 @@ none of its equations and parameters was changed.
 
 **Where a peer is better:** Ref-ET computes the clear sky that ET0 needs from turbidity and vapour,
 levada from elevation alone (1 % of ET0). pyfao56 puts a day's evaporation into the depletion
-fraction, as FAO-56 does. pyfao56 is nearer to the water measured under maize, because it needs less
-of the soil. HYDRUS knows heat, vapour, hysteresis, solutes and two dimensions; AquaCrop knows yield
-and a crop that answers to stress. levada knows none of these.
+fraction, as FAO-56 does. Which program is nearest to measured soil water stands below, at "water
+measured under maize". HYDRUS knows heat, vapour, hysteresis, solutes and two dimensions; AquaCrop
+knows yield and a crop that answers to stress. levada knows none of these.
 """
 
 NOTHING = (
