@@ -9,10 +9,14 @@ from small import text
 
 from sim import scenario as scenarios
 from sim import soils
+from sim.problems import ScenarioError
 from sim.richards import Richards
+from sim.rundir import RunDir
+from sim.runner import run_scenario
 from sim.scenario import ZoneConfig, expand
 from sim.soil import new_observed
 from sim.texture import by_class, by_fractions
+from sim.uptake import FEDDES
 
 MEASURED = "theta_fc = 0.184\ntheta_wp = 0.092\n"
 
@@ -69,26 +73,78 @@ class TestDescription:
         assert (layer.fc, layer.wp) == (expected.theta_fc, expected.theta_wp)
         assert soils.field_capacity(given.soil) == expected.theta_fc
 
-    @pytest.mark.parametrize(("fc", "wp"), [(0.184, 0.092), (0.12, 0.045), (0.4, 0.25)])
+    @pytest.mark.parametrize(
+        ("fc", "wp"),
+        [
+            (0.184, 0.092),
+            (0.12, 0.045),
+            (0.4, 0.25),
+            (0.40, 0.10),
+            (0.30, 0.05),
+            (0.45, 0.10),
+            (0.12, 0.02),
+            (0.07, 0.02),
+            (0.25, 0.03),
+        ],
+    )
     def test_measured_contents_lie_on_the_retention_curve(
         self, tmp_path: Path, fc: float, wp: float
     ) -> None:
-        soil = zone(tmp_path, f"theta_fc = {fc}\ntheta_wp = {wp}\n").soil
-        curve = soils.described(soil).hydraulics
-        assert curve.theta_fc() == pytest.approx(fc, abs=1e-6)
-        assert curve.theta_wp() == pytest.approx(wp, abs=1e-6)
+        """At -33 kPa, 3.365 m of water, and -1500 kPa, 153 m."""
+        given = zone(tmp_path, f"theta_fc = {fc}\ntheta_wp = {wp}\n")
+        curve = soils.described(given.soil).hydraulics
+        assert float(curve.theta(-33.0 / 9.80665)) == pytest.approx(fc, abs=1e-6)
+        assert float(curve.theta(-153.0)) == pytest.approx(wp, abs=1e-6)
+        assert 0.36 <= curve.theta_s <= 0.5
+        (layer,) = soils.richards_profile(given).layers
+        assert (layer.fc, layer.wp) == (fc, wp)
 
-    def test_contents_that_no_class_can_meet_keep_field_capacity(self, tmp_path: Path) -> None:
-        """A peat: no curve of the table holds so much at field capacity and so little below."""
-        soil = zone(tmp_path, "theta_fc = 0.69\ntheta_wp = 0.02\n").soil
+    def test_a_sandy_loam_is_found_again_from_two_points_of_its_curve(self, tmp_path: Path) -> None:
+        """Eq. 3 of van Genuchten (1980) with theta_r 0.065, theta_s 0.41, alpha 4 1/m, n 1.4 at
+        3.36506 m and 153 m."""
+        fc, wp = (0.065 + 0.345 * (1.0 + (4.0 * h) ** 1.4) ** -(0.4 / 1.4) for h in (3.36506, 153))
+        lines = f'texture = "sandy loam"\ntheta_fc = {fc}\ntheta_wp = {wp}\n'
+        curve = soils.described(zone(tmp_path, lines).soil).hydraulics
+        assert curve.alpha_per_m == pytest.approx(4.0, rel=1e-3)
+        assert curve.n == pytest.approx(1.4, rel=1e-4)
+
+    def test_pores_are_those_of_the_texture(self, tmp_path: Path) -> None:
+        """Sandy loam of Carsel and Parrish (1988): 0.065, 0.41, 106.1 cm/d."""
+        soil = zone(tmp_path, 'texture = "sandy loam"\n' + MEASURED).soil
+        (layer,) = soils.summary(soil)
+        assert (layer["theta_r"], layer["theta_s"]) == (0.065, 0.41)
+        assert layer["ks_m_d"] == pytest.approx(1.061)
+        assert (layer["theta_fc"], layer["theta_wp"]) == (0.184, 0.092)
+
+    @pytest.mark.parametrize(
+        ("lines", "message"),
+        [
+            ("theta_fc = 0.6\ntheta_wp = 0.2\n", "permitted up to 0.5 unless theta_s is given"),
+            ("theta_fc = 0.3\ntheta_wp = 0.29\n", r"theta_wp = 0.29: permitted up to 0\.2\d+"),
+            ("theta_fc = 0.3\ntheta_wp = 0.0\n", "permitted 0 < theta_wp < theta_fc"),
+            ("theta_fc = 0.3\ntheta_wp = 0.1\ntheta_s = 0.25\n", "theta_fc < theta_s"),
+            ('texture = "loam"\ntheta_s = 0.45\n', "`theta_s` needs `theta_fc`"),
+        ],
+    )
+    def test_contents_that_no_curve_meets_are_refused(
+        self, tmp_path: Path, lines: str, message: str
+    ) -> None:
+        with pytest.raises(ScenarioError, match=message):
+            zone(tmp_path, lines)
+
+    def test_peat_needs_its_pores(self, tmp_path: Path) -> None:
+        soil = zone(tmp_path, "theta_fc = 0.6\ntheta_wp = 0.2\ntheta_s = 0.85\n").soil
         curve = soils.described(soil).hydraulics
-        assert curve.theta_fc() == pytest.approx(0.69, abs=1e-6)
-        assert 0.0 <= curve.theta_r < curve.theta_s <= 0.95
+        assert curve.theta_s == 0.85
+        assert float(curve.theta(-33.0 / 9.80665)) == pytest.approx(0.6, abs=1e-6)
+        assert float(curve.theta(-153.0)) == pytest.approx(0.2, abs=1e-6)
 
     def test_evaporable_water_can_be_given(self, tmp_path: Path) -> None:
         given = zone(tmp_path, MEASURED + "rew_mm = 7.5\n")
         assert soils.rew_mm(given.soil) == 7.5
-        assert soils.rew_mm(zone(tmp_path).soil) == by_class("loam").rew_mm, "the nearest class"
+        assert soils.rew_mm(zone(tmp_path).soil) == by_class("sandy loam").rew_mm, (
+            "the nearest class"
+        )
 
 
 class TestLayers:
@@ -173,7 +229,60 @@ class TestBucket:
         below = 1500 * (0.092 + (0.5 * 0.75 + 1.0) / 1.5 * 0.092)
         assert storage_mm == pytest.approx(above + below, rel=1e-2)
 
-    def test_it_starts_at_field_capacity_at_most(self, tmp_path: Path) -> None:
+    def test_water_above_field_capacity_drains_in_the_first_step(self, tmp_path: Path) -> None:
+        """150 % is 0.23: 460 mm in 2 m, of which 368 mm stay."""
         line = "initial.available_pct = 150"
         given = zone(tmp_path, model="bucket", **{"initial.available_pct = 60": line})
-        assert self.bucket(given, 0.5)[0] == pytest.approx(2000 * 0.184)
+        assert self.bucket(given, 0.5)[0] == pytest.approx(460.0)
+        found = run_scenario(scenarios.load(tmp_path / "soil.toml"), tmp_path / "r", report=False)
+        trace = RunDir(found.path).trace
+        assert np.asarray(trace["storage_mm"])[0] == pytest.approx(460.0, abs=1e-3)
+        assert np.asarray(trace["drainage_mm"])[1] == pytest.approx(92.0, abs=0.1)
+        assert abs(found.summary["balance_error_mm"]) < 1e-9
+
+
+class TestHeads:
+    """Feddes' thresholds of a scenario."""
+
+    def crop(self, directory: Path, lines: str, model: str = "richards") -> ZoneConfig:
+        return zone(directory, model=model, **{'name = "maize"': lines})
+
+    def test_a_crop_without_its_own_takes_those_of_maize_and_says_so(self, tmp_path: Path) -> None:
+        given = self.crop(tmp_path, 'name = "soybean"')
+        assert soils.feddes(given.crop) == FEDDES["maize"]
+        (note,) = soils.notes([given, given])
+        assert note.startswith("soybean: no suctions are known")
+        assert soils.notes([self.crop(tmp_path, 'name = "wheat"')]) == []
+        assert soils.notes([self.crop(tmp_path, 'name = "soybean"', "bucket")]) == []
+
+    def test_they_can_be_given(self, tmp_path: Path) -> None:
+        given = self.crop(tmp_path, 'name = "soybean"\nfeddes_m = [-0.1, -0.25, -4, -8, -150]')
+        assert soils.heads(given) == (-0.1, -0.25, -4.0, -8.0, -150.0)
+        assert soils.notes([given]) == []
+
+    def test_they_can_be_those_of_another_crop(self, tmp_path: Path) -> None:
+        """Pea in the SWAP manual, Table G.1: h3 from -300 to -500 cm."""
+        given = self.crop(tmp_path, 'name = "lentil"\nfeddes_like = "pea"')
+        assert soils.heads(given)[2:4] == (-3.0, -5.0)
+        assert soils.notes([given]) == []
+
+    @pytest.mark.parametrize(
+        ("lines", "message"),
+        [
+            ('name = "rice"', "grown under water"),
+            ('name = "pea"\nfeddes_m = [-0.1, -0.25, -8, -4, -80]', "permitted 0 >= h1 > h2"),
+            ('name = "pea"\nfeddes_like = "rise"', "no heads are known"),
+            (
+                'name = "pea"\nfeddes_like = "pea"\nfeddes_m = [-0.1, -0.25, -4, -8, -80]',
+                "give one",
+            ),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, tmp_path: Path, lines: str, message: str) -> None:
+        with pytest.raises(ScenarioError, match=message):
+            self.crop(tmp_path, lines)
+
+    def test_rice_grows_in_the_bucket_and_on_dry_land(self, tmp_path: Path) -> None:
+        assert self.crop(tmp_path, 'name = "rice"', "bucket").crop.name == "rice"
+        dry = 'name = "rice"\nfeddes_m = [-0.1, -0.25, -2, -3, -150]'
+        assert soils.heads(self.crop(tmp_path, dry))[0] == -0.1
