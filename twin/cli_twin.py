@@ -51,6 +51,10 @@ def twin(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="mqtt://HOST", help="Publish alerts there, on ic/ZONE/alert."),
+    ] = None,
     stay: Annotated[
         bool, typer.Option(help="Keep the page after the end of the period, until Ctrl-C.")
     ] = True,
@@ -89,6 +93,7 @@ def twin(
         speed=factor,
         port=port,
         skip_to_ms=skip_to_ms,
+        broker=broker,
         stay=stay,
         started=started,
     )

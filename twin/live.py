@@ -19,11 +19,14 @@ from typing import Final
 
 from hil.nodes import NodeMaker
 from sim.scenario_model import Scenario
+from twin.alerts import Change
 from twin.app.server import Page
+from twin.broker import parse_broker
+from twin.client import MqttClient
 from twin.store import Store
 from twin.twin import Twin
 
-__all__ = ["ADDRESS", "Running", "live"]
+__all__ = ["ADDRESS", "Running", "live", "publisher"]
 
 ADDRESS: Final = "page.json"
 """Beside the store: where the page is, and the token of this run; only its owner can read it."""
@@ -45,13 +48,15 @@ def live(
     speed: float | None,
     port: int = 8050,
     skip_to_ms: int | None = None,
+    broker: str | None = None,
     stay: bool = True,
     started: Callable[[Running], None] = lambda _running: None,
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
-    With `stay` the page remains after the end of the period until Ctrl-C.  Raises what Twin, Store
-    and Page raise.
+    Alerts are also published to `broker`, a URL.  With `stay` the page remains after the end of the
+    period until Ctrl-C.  Raises what Twin, Store and Page raise, BrokerError if the broker cannot
+    be reached.
     """
     where.mkdir(parents=True, exist_ok=True)
     clock: list[Twin] = []
@@ -63,7 +68,19 @@ def live(
             )
         )
         make_node = open_.enter_context(NodeMaker(speed=speed))
-        twin = Twin(scenario, store, make_node=make_node, speed=speed, skip_to_ms=skip_to_ms)
+        publish: Callable[[str, Change], None] = _silent
+        if broker is not None:
+            client = MqttClient(parse_broker(broker))
+            open_.callback(client.close)
+            publish = publisher(client)
+        twin = Twin(
+            scenario,
+            store,
+            make_node=make_node,
+            speed=speed,
+            skip_to_ms=skip_to_ms,
+            publish=publish,
+        )
         clock.append(twin)
         open_.callback(twin.close)
         page = open_.enter_context(Page(twin, port=port))
@@ -76,6 +93,27 @@ def live(
             if stay:
                 interrupted.wait()
     return interrupted.is_set()
+
+
+def publisher(client: MqttClient) -> Callable[[str, Change], None]:
+    """Publishes alerts on `ic/<zone>/alert`; without a connection they are only stored."""
+
+    def publish(zone: str, change: Change) -> None:
+        payload = {
+            "alert": change.kind,
+            "raised": change.raised,
+            "t": change.time_ms,
+            "severity": change.severity,
+            "text": change.text,
+            "evidence": dict(change.evidence),
+        }
+        client.publish(f"ic/{zone}/alert", json.dumps(payload).encode())
+
+    return publish
+
+
+def _silent(_zone: str, _change: Change) -> None:
+    pass
 
 
 def _tell_address(path: Path, page: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import signal
 import socket
 import sqlite3
@@ -15,10 +16,14 @@ from urllib.request import urlopen
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from small_field import scenario
+from small_field import fault, scenario
 
+from twin.broker import EmbeddedBroker
+from twin.client import MqttClient
+from twin.live import publisher
 from twin.store import Store
 from twin.store_rows import Points
+from twin.twin import Twin
 
 
 def levada(*arguments: str | Path) -> list[str]:
@@ -80,6 +85,29 @@ def test_a_calibration_without_a_twin_says_what_to_do(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "levada twin" in done.stderr
+
+
+def test_alerts_are_published_with_their_evidence(tmp_path: Path) -> None:
+    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    field = scenario(tmp_path, days=2, extra=fault("valve-stuck-closed", "0 h"))
+    with EmbeddedBroker() as broker, Store(tmp_path / "s.sqlite") as store:
+        listener = MqttClient(
+            broker.address,
+            subscription="ic/#",
+            handler=lambda topic, payload: heard.put((topic, payload)),
+        )
+        assert listener.wait_connected()
+        client = MqttClient(broker.address)
+        twin = Twin(field, store, speed=None, publish=publisher(client))
+        twin.run()
+        twin.close()
+        topic, payload = heard.get(timeout=60)
+        client.close()
+        listener.close()
+    message = json.loads(payload)
+    assert topic == "ic/maize/alert"
+    assert (message["alert"], message["raised"]) == ("no-flow", True)
+    assert message["evidence"]["cause"] == "valve"
 
 
 def test_the_store_is_exported_in_both_forms(tmp_path: Path) -> None:
