@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from hil.codec import Decoder, Frame, encode_frame
 from hil.messages import Hello
 from hil.port import Port
+from twin.cli import app
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
@@ -38,7 +40,6 @@ def test_a_run_on_a_virtual_board_shows_its_link_and_writes_a_dump(tmp_path: Pat
     ("node", "message"),
     [
         ("serial:/dev/no-such-port", "cannot be opened"),
-        ("serial:loop://", "no answer to Hello"),
         ("mqtt://localhost/ic/esp32", "only `virtual` and `serial` have a link here"),
     ],
 )
@@ -104,3 +105,22 @@ def test_selftest_writes_what_to_send(tmp_path: Path) -> None:
     assert result["device"]["engine"] == "native"
     missing = levada("selftest", "--node", "serial:/dev/no-such-port", cwd=tmp_path)
     assert missing.returncode == 4
+
+
+def test_a_run_over_a_bad_line_is_void_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Port.read
+    pieces = iter(range(1_000_000))
+
+    def lossy(self: Port, timeout_s: float) -> bytes:
+        data = original(self, timeout_s)
+        return b"" if data and next(pieces) % 20 == 19 else data  # every twentieth answer is lost
+
+    monkeypatch.setattr(Port, "read", lossy)
+    day = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
+    arguments = ("run", str(QUICKSTART), "--node", "virtual", "-q", *day, "--out", str(tmp_path))
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 4
+    assert "The run is void, zone maize: " in done.output
+    assert "requests had to be repeated: 1% permitted" in " ".join(done.output.split())
