@@ -27,6 +27,8 @@ __all__ = ["write"]
 
 Json = dict[str, Any]
 
+MOST_SOILS: Final = 4
+"""Of a field in which no two are alike."""
 _DASH: Final = "–"
 _LINK_NAMES: Final = {
     "round_trip_ms": "Round trip [ms]",
@@ -81,6 +83,7 @@ def _render(season: Season) -> str:
         first=season.shown[0] if season.shown else 0,
         hidden_zones=len(season.balances) - len(season.shown),
         profiles=bool(season.data["profiles"]),
+        heads=_heads(season),
         data=_packed(json.dumps(season.data, separators=(",", ":"), allow_nan=False).encode()),
         plotly=_packed((files("plotly") / "package_data" / "plotly.min.js").read_bytes()),
         css=Markup((templates / "report.css").read_text("utf-8")),
@@ -152,13 +155,13 @@ def _glance(season: Season) -> list[str]:
         f"{_num(season.mean['drainage_mm'])} mm drained away below and "
         f"{_num(season.mean['runoff_mm'])} mm ran off.",
     ]
-    stress = float(summary["stress_days"])
-    often = "on no day" if stress == 0 else f"on {_num(stress, 0 if stress % 1 == 0 else 1)}"
-    days = "" if stress == 0 else (" day" if stress == 1 else " days")
-    average = " (mean of the zones)" if several and stress else ""
+    wet = float(summary.get("wet_stress_days", 0.0))
+    dry = float(summary["stress_days"]) - wet
+    average = " (means of the zones)" if several and (dry or wet) else ""
     sentences.append(
         f"The valve{'s' if several else ''} opened {_count(summary['valve_openings'], 'time')}; "
-        f"the crop was short of water {often}{days}{average}."
+        f"the crop was short of water {_on_days(dry)} and, in soil too wet, short of air "
+        f"{_on_days(wet)}{average}."
     )
     faults = season.data["faults"]
     if faults:
@@ -175,6 +178,12 @@ def _glance(season: Season) -> list[str]:
     return sentences
 
 
+def _on_days(days: float) -> str:
+    if days == 0:
+        return "on no day"
+    return f"on {_num(days, 0 if days % 1 == 0 else 1)} {'day' if days == 1 else 'days'}"
+
+
 def _tiles(season: Season) -> list[Json]:
     """Key figures: name, value, unit, note, colour."""
     summary, several = season.summary, len(season.balances) > 1
@@ -184,6 +193,8 @@ def _tiles(season: Season) -> list[Json]:
     error = abs(float(summary["balance_error_mm"]))
     longest = float(summary["longest_opening_s"])
     digits = 0 if longest % 60 == 0 and longest < 10_800 else 1
+    wet = float(summary.get("wet_stress_days", 0.0))
+    dry = float(summary["stress_days"]) - wet
     return [
         {
             "name": "Irrigation",
@@ -217,7 +228,7 @@ def _tiles(season: Season) -> list[Json]:
             "name": "Stress",
             "value": _num(summary["stress_days"], 1 if several else 0),
             "unit": "days",
-            "note": "crop short of water",
+            "note": f"{_num(dry, int(several))} too dry, {_num(wet, int(several))} too wet",
             "colour": "stress",
         },
         {
@@ -341,9 +352,44 @@ def _plain(value: object) -> str:
     return _DASH if value is None else str(value)
 
 
+def _heads(season: Season) -> list[str]:
+    """The suctions that count as stress in zones whose soil has suctions, one sentence a crop."""
+    said: dict[str, None] = {}
+    for zone, shown in zip(season.summary["zones"], season.data["zones"], strict=True):
+        if zone.get("feddes_m"):
+            h1, h2, high, low, h4 = zone["feddes_m"]
+            said[
+                f"{shown['crop'] or 'crop'}: too wet above {_metres(h2)}, no uptake above "
+                f"{_metres(h1)}; too dry below {_metres(high)} on a day of high demand, below "
+                f"{_metres(low)} on one of low demand, no uptake below {_metres(h4)}"
+            ] = None
+    return list(said)
+
+
+def _metres(value: float) -> str:
+    return f"{value:g} m".replace("-", "\u2212")
+
+
+def _soils(summary: Json) -> list[str]:
+    """What each soil was taken to be, top layer first."""
+    said: dict[str, None] = {}
+    for zone in summary["zones"]:
+        layers = [
+            f"{layer['thickness_m']:g} m: field capacity {layer['theta_fc']:.3f}, wilting point "
+            f"{layer['theta_wp']:.3f}, theta_s {layer['theta_s']:.3f}, theta_r "
+            f"{layer['theta_r']:.3f}, alpha {layer['alpha_per_m']:.3g} per m, n {layer['n']:.3g}, "
+            f"Ks {layer['ks_m_d']:.3g} m/d"
+            for layer in zone.get("soil", [])
+        ]
+        if layers:
+            said["; ".join(layers)] = None
+    return list(said)
+
+
 def _provenance(summary: Json) -> list[tuple[str, str]]:
     """What was run, by what, and how to see that it is the same again."""
     guest, weather = summary["guest"], summary["weather"]
+    soils = _soils(summary)
     notes = [*weather.get("notes", []), *(f"filled: {gap}" for gap in weather.get("filled", []))]
     versions = {"levada": summary["levada_version"]} | summary["versions"]
     return [
@@ -351,6 +397,9 @@ def _provenance(summary: Json) -> list[tuple[str, str]]:
         ("Seed", str(summary["seed"])),
         ("Guest", f"{guest['name']} {guest['version']}, {_num(guest['bytes'])} bytes".strip()),
         ("Guest SHA-256", summary["guest_sha256"]),
+        *(("Soil", soil) for soil in soils[:MOST_SOILS]),
+        *((("Soil", f"{len(soils) - MOST_SOILS} more"),) if len(soils) > MOST_SOILS else ()),
+        *(("Note", str(note)) for note in summary.get("notes", [])),
         ("Weather", "; ".join([str(weather["source"]), *map(str, notes)])),
         ("Weather SHA-256", str(weather["sha256"])),
         ("Tape digest", summary["tape_digest"]),

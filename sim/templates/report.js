@@ -225,7 +225,7 @@
       text: `<b><span style="color:${C.ink}">${title}</span></b>${narrow && keys.length > 1 ? "<br>" : "  "}${keys.join(narrow ? " " : "   ")}`,
     });
     const annotations = [
-      heading("soil", "Soil water, % of volume", [mark("━", C.soil, "root zone"), mark("╌", C.fc, "field capacity"), mark("┈", C.stress, "stress below")]),
+      heading("soil", "Soil water, % of volume", [mark("━", C.soil, "root zone"), mark("╌", C.fc, "field capacity"), mark("┈", C.stress, "FAO-56 stress below")]),
       heading("water", "Water, mm a day", [mark("■", C.rain, "rain"), mark("■", C.water, "irrigation"), mark("■", C.drain, "drained"), mark("■", C.runoff, "ran off")]),
       heading("valve", `Valve open, ${unit}`, [...(unit === "min a day" ? [mark("■", C.water, "open")] : [mark("●", C.water, "till wet"), mark("■", C.water, "till limit")]), mark("|", C.evap, "waits"), mark("▲", C.stress, "alarm")]),
       heading("et", "Evapotranspiration, mm a day", [mark("■", C.crop, "crop"), mark("■", C.evap, "soil"), mark("━", C.muted, "ET₀")]),

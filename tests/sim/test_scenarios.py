@@ -92,13 +92,13 @@ class TestResults:
 
     def test_a_figure_beyond_its_tolerance_is_named(self, stored: tuple[RunDir, Path, Any]) -> None:
         run, path, content = stored
-        content["figures"]["et_mm"]["value"] += 5.5
-        content["figures"]["irrigation_mm"]["value"] += 9.0
+        content["figures"]["et_mm"]["value"] += 1.6
+        content["figures"]["irrigation_mm"]["value"] += 2.4
         path.write_text(json.dumps(content), "utf-8")
         found = compare_results(run, path)
         assert not found.equal
         assert [figure.name for figure in found.figures] == ["et_mm"]
-        assert "allowed difference 5" in str(found.figures[0])
+        assert "allowed difference 1.5" in str(found.figures[0])
 
     def test_days_on_which_a_signal_differs_are_named(
         self, stored: tuple[RunDir, Path, Any]
