@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ import wasmtime
 
 from guest import fastpath, hostcalls, tape
 from guest.abi import ABI_VERSION, ErrorCode, TrapKind
+from guest.closing import Closing
 from guest.command import CommandThread
 from guest.compiler import ENGINE_VERSION, compile_module
 from guest.errors import GuestError, LinkError, ParameterError, Trap
@@ -41,7 +41,7 @@ I32_MIN: Final = -(1 << 31)
 I32_MAX: Final = (1 << 31) - 1
 
 
-class SimNodes:
+class SimNodes(Closing):
     """`n` nodes that run the same module.
 
     Attributes, all indexed by zone and to be written only where it says so:
@@ -359,17 +359,6 @@ class SimNodes:
             self._end_thread(zone)
         self._host.close()
 
-    def __enter__(self) -> SimNodes:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 class WasmtimeNode:
     """One guest behind `guest.node.Node`."""
@@ -469,7 +458,7 @@ class WasmtimeNode:
         self.nodes.close()
 
 
-class PureGuest:
+class PureGuest(Closing):
     """Functions of a module that keeps no step: `PureGuest(module).call("process", 1800, ...)`."""
 
     def __init__(
@@ -518,17 +507,6 @@ class PureGuest:
     def close(self) -> None:
         """Release the instance."""
         self._host.close()
-
-    def __enter__(self) -> PureGuest:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:

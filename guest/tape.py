@@ -33,12 +33,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import cbor2
 
 from guest.abi import Call, ConfigKey, ErrorCode, Sensor, TrapKind
+from guest.closing import Closing
 from guest.errors import GuestError
 
 __all__ = [
@@ -331,7 +331,7 @@ def tape_digest(tapes: Iterable[bytes]) -> str:
     return hashlib.sha256(inner).hexdigest()
 
 
-class TapeWriter:
+class TapeWriter(Closing):
     """Writes `tape.cbor` and keeps its digest; readable at any moment up to the last `add`."""
 
     def __init__(
@@ -360,17 +360,6 @@ class TapeWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> TapeWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class TapeReader:

@@ -10,9 +10,9 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from guest.closing import Closing
 from guest.limits import PROFILES
 from hil.errors import HilError
 from hil.link import Link
@@ -31,7 +31,7 @@ LONGEST_SLEEP_S: Final = 3600.0
 """Virtual time that a run with a wall clock may let pass between two steps."""
 
 
-class NodeMaker:
+class NodeMaker(Closing):
     """Makes the nodes of a run that are not simulated; `speed` as the run's, None for max.
 
     What it started ends with `close`, also if a run never began.
@@ -66,17 +66,6 @@ class NodeMaker:
     def close(self) -> None:
         """End virtual boards and close lines."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def node_overrides(scenario: Path, choices: Sequence[str]) -> list[tuple[str, str]]:

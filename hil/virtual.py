@@ -17,9 +17,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from guest.closing import Closing
 from hil.errors import HilError, LinkError
 
 __all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
@@ -83,7 +83,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
-class VirtualDevice:
+class VirtualDevice(Closing):
     """A running virtual board; `url` is where pyserial finds it.
 
     `pins` is a file that gets a line for every change of a pin, `flash` one that keeps guest and
@@ -133,14 +133,3 @@ class VirtualDevice:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

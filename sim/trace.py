@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from guest.closing import Closing
 
 __all__ = ["COLUMNS", "INDEX", "Trace", "TraceWriter", "read_trace"]
 
@@ -78,7 +79,7 @@ BLOCK_ROWS: Final = 1 << 12
 """Rows are turned into columns in blocks of this size, which a core's cache holds."""
 
 
-class TraceWriter:
+class TraceWriter(Closing):
     """Writes chunks of rows to a Parquet file and keeps the digest.
 
     The file is complete only after `close`, but a run that is interrupted closes it too.
@@ -148,17 +149,6 @@ class TraceWriter:
         """Finish the file."""
         self.flush()
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Columns(Mapping[str, npt.NDArray[np.generic]]):
