@@ -75,6 +75,23 @@ def test_another_guest_is_told_apart_at_its_first_other_call(directory: Path, le
     assert "raw" in said
 
 
+def test_a_guest_of_another_make_replays_up_to_its_first_other_call(
+    directory: Path, left: RunDir
+) -> None:
+    """The example in C: it has none of the parameters, and closes the valve before all else."""
+    build([ROOT / "guest/examples/threshold.c"], directory / "threshold.wasm")
+    replay = replay_run(left, directory / "threshold.wasm")
+    assert replay.complete
+    assert not replay.exact
+    assert replay.notes == tuple(
+        f"zone {name}: this guest has no max_open_s, min_pause_s, off_pct, on_pct; left out"
+        for name in ("a", "b")
+    )
+    assert replay.difference is not None
+    start_ms = scenarios.load(left.scenario_path).period.start_ms
+    assert replay.difference.time_ms == start_ms
+
+
 def test_a_run_with_traps_and_restarts_replays(directory: Path) -> None:
     guest = directory / "traps.wasm"
     guest.write_bytes(reactor("unreachable"))
