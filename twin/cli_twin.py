@@ -51,6 +51,15 @@ def twin(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE",
+            exists=True,
+            dir_okay=False,
+            help="Instead of a node, what one said before: the store of an earlier twin.",
+        ),
+    ] = None,
     broker: Annotated[
         str | None,
         typer.Option(metavar="mqtt://HOST", help="Publish alerts there, on ic/ZONE/alert."),
@@ -94,6 +103,7 @@ def twin(
         port=port,
         skip_to_ms=skip_to_ms,
         broker=broker,
+        replay=replay,
         stay=stay,
         started=started,
     )

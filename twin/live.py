@@ -23,6 +23,7 @@ from twin.alerts import Change
 from twin.app.server import Page
 from twin.broker import parse_broker
 from twin.client import MqttClient
+from twin.replay import Replay
 from twin.store import Store
 from twin.twin import Twin
 
@@ -49,14 +50,15 @@ def live(
     port: int = 8050,
     skip_to_ms: int | None = None,
     broker: str | None = None,
+    replay: Path | None = None,
     stay: bool = True,
     started: Callable[[Running], None] = lambda _running: None,
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
-    Alerts are also published to `broker`, a URL.  With `stay` the page remains after the end of the
-    period until Ctrl-C.  Raises what Twin, Store and Page raise, BrokerError if the broker cannot
-    be reached.
+    Alerts are also published to `broker`, a URL.  `replay` is a store whose devices speak again
+    instead of nodes.  With `stay` the page remains after the end of the period until Ctrl-C.
+    Raises what Twin, Store and Page raise, BrokerError if the broker cannot be reached.
     """
     where.mkdir(parents=True, exist_ok=True)
     clock: list[Twin] = []
@@ -73,14 +75,20 @@ def live(
             client = MqttClient(parse_broker(broker))
             open_.callback(client.close)
             publish = publisher(client)
-        twin = Twin(
-            scenario,
-            store,
-            make_node=make_node,
-            speed=speed,
-            skip_to_ms=skip_to_ms,
-            publish=publish,
-        )
+        twin: Twin
+        if replay is not None:
+            twin = Replay(
+                scenario, store, replay, speed=speed, skip_to_ms=skip_to_ms, publish=publish
+            )
+        else:
+            twin = Twin(
+                scenario,
+                store,
+                make_node=make_node,
+                speed=speed,
+                skip_to_ms=skip_to_ms,
+                publish=publish,
+            )
         clock.append(twin)
         open_.callback(twin.close)
         page = open_.enter_context(Page(twin, port=port))

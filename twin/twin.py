@@ -270,12 +270,7 @@ class Twin:
 
     def _zone(self, config: ZoneConfig, make_node: runner.NodeMaker | None) -> _Zone:
         settings = runner.node_settings(config, self._module, self.info, self.scenario)
-        if config.node.simulated:
-            device: Node = self._simulated(settings)
-        else:
-            if make_node is None:
-                raise ValueError(f"zone {config.name}: node {config.node} needs `make_node`")
-            device = make_node(settings)
+        device = self._device(settings, make_node)
         self._nodes.append(device)
         birth = device.birth()
         same_guest(config.name, birth, self.info)
@@ -302,6 +297,23 @@ class Twin:
             verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet."),
         )
 
+    def _device(self, settings: runner.NodeSettings, make_node: runner.NodeMaker | None) -> Node:
+        config = settings.zone
+        if config.node.simulated:
+            return self._simulated(settings)
+        if make_node is None:
+            raise ValueError(f"zone {config.name}: node {config.node} needs `make_node`")
+        return make_node(settings)
+
+    def _twin_node(self, i: int, settings: runner.NodeSettings) -> Node:
+        """The guest on the twin's plant."""
+        del i
+        return self._simulated(settings)
+
+    def _now_of(self, i: int) -> int:
+        """Where the physical plant of a zone is in time."""
+        return int(self.plant.zones[i, Z.NOW_MS])
+
     def _simulated(self, settings: runner.NodeSettings) -> WasmtimeNode:
         guest = settings.scenario.guest
         return WasmtimeNode(
@@ -315,7 +327,7 @@ class Twin:
 
     def _build(self, zones: list[ZoneConfig]) -> None:
         scenario = self.scenario
-        devices = [self._nodes[2 * i] for i in range(len(zones))]
+        devices = [self._nodes[2 * i] for i in range(len(zones))]  # each followed by its mirror
         self._devices = {
             i: Watched(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
             for i, device in enumerate(devices)
@@ -323,7 +335,7 @@ class Twin:
         twins: dict[int, Watched] = {}
         for i, zone in enumerate(zones):
             settings = runner.node_settings(zone, self._module, self.info, scenario)
-            node = self._simulated(settings)
+            node = self._twin_node(i, settings)
             self._nodes.append(node)
             twins[i] = Watched(node, lambda seen, i=i: self._twin_ran(i, seen))  # type: ignore[misc]
         self._twins = twins
@@ -522,7 +534,7 @@ class Twin:
 
     def _device_ran(self, i: int, seen: Seen) -> None:
         zone = self._zones[i]
-        now_ms = int(self.plant.zones[i, Z.NOW_MS])
+        now_ms = self._now_of(i)
         mirrored = StepResult(outputs={})
         if not seen.lost:
             if seen.readings is None:
