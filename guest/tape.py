@@ -87,6 +87,9 @@ _FIXED: Final[dict[int, struct.Struct]] = {
     Call.BOOT: _TIME,
 }
 _LENGTHS: Final = {int(c): 1 + form.size for c, form in _FIXED.items() if c != Call.LOG_INT}
+_PUBLISH: Final = int(Call.MQTT_PUBLISH)
+_LOG: Final = int(Call.WASM_LOG)
+_ZERO: Final = bytes(4)
 _CALLS: Final = {int(call): call for call in Call}
 
 
@@ -208,16 +211,18 @@ def outcome(tape: bytes) -> tuple[list[tuple[str, str]], list[str]]:
         if length is not None:  # nearly all of them, so they are not unpacked
             offset += length
             continue
-        record = next(iter_records(tape, offset))
-        if record.call == Call.MQTT_PUBLISH:
-            topic, message, result = record.values
-            offset += 9 + len(topic) + len(message)
-            if result == 0:
+        call = tape[offset]
+        if call == _PUBLISH:
+            topic, offset = _read_text(tape, offset + 1)
+            message, offset = _read_text(tape, offset)
+            if tape[offset : offset + 4] == _ZERO:
                 published.append((topic.decode(), message.decode()))
-        elif record.call == Call.WASM_LOG:
-            offset += 3 + len(record.values[0])
-            logs.append(record.values[0].decode("utf-8", "replace"))
+            offset += 4
+        elif call == _LOG:
+            text, offset = _read_text(tape, offset + 1)
+            logs.append(text.decode("utf-8", "replace"))
         else:
+            record = next(iter_records(tape, offset))
             offset += 5
             logs.append(str(record.values[0]))
     return published, logs

@@ -93,6 +93,15 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame | Console | Damage]:
         """What became complete with these bytes, in order."""
+        end = len(data) - 1
+        if (
+            end > 1
+            and not self._run
+            and not self._overrun
+            and data[0] == 0 == data[end]
+            and data.find(0, 1) == end
+        ):
+            return [self._close(data[1:end])]  # one whole frame, as nearly always
         found: list[Frame | Console | Damage] = []
         *complete, rest = data.split(b"\0")
         for run in complete:

@@ -224,6 +224,8 @@ class Message:
     """Name and form of every field, in wire order."""
     _layout: ClassVar[struct.Struct]
     _has_tail: ClassVar[bool]
+    _setters: ClassVar[tuple[Callable[[Any, Any], None], ...]]
+    """Of all slots in wire order, if every field is a number or the rest of the body."""
 
     def encode(self) -> bytes:
         """Body of the message; raises MessageError if a value does not fit."""
@@ -271,6 +273,11 @@ class Message:
         if len(body) < fixed or (len(body) > fixed and not cls._has_tail):
             raise MessageError(f"{cls.__name__} has {len(body)} bytes: {fixed} wanted")
         flat = cls._layout.unpack_from(body)
+        if cls._setters:  # results of steps come by the ten thousand
+            made = cls.__new__(cls)
+            for put, value in zip(cls._setters, (*flat, body[fixed:]), strict=False):
+                put(made, value)
+            return made
         values: list[Any] = []
         at = 0
         for name, form in cls.FORMS:
@@ -340,6 +347,8 @@ def _message(type_number: int) -> Callable[[type[_M]], type[_M]]:
         made.FORMS = tuple((name, get_args(hints[name])[1]) for name in cls.__annotations__)
         codes = [f"{form.count}{form.code}" for _, form in made.FORMS if form.kind not in _VARIABLE]
         made._layout = struct.Struct("<" + "".join(codes))
+        plain = all(form.kind in ("int", "tail") for _, form in made.FORMS)
+        made._setters = tuple(vars(made)[n].__set__ for n, _ in made.FORMS) if plain else ()
         made._has_tail = any(form.kind in _VARIABLE for _, form in made.FORMS)
         assert type_number not in MESSAGES
         MESSAGES[type_number] = made
