@@ -71,7 +71,9 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                 return views.node_page(zones[name]), links, name
             case "history":
                 query = dict(parse_qsl((search or "").lstrip("?")))
-                return views.history_page(view, query), links, "History"
+                zone = query.get("zone") or view.zones[0].name
+                found = subject.store.reader.series(zone)
+                return views.history_page(view, zone, found, query), links, "History"
         return views.missing_page(f"page {path}"), links, "levada"
 
     @app.callback(
@@ -285,16 +287,13 @@ def _history(app: Dash, subject: Subject) -> None:
             found.append((kind, name))
         return found
 
-    @app.callback(Output("history-signals", "options"), Input("history-zone", "value"))
-    def options(zone: str) -> list[dict[str, str]]:
-        words = {"raw": "device", "twin": "twin", "filtered": "fog"}
-        return [
-            {
-                "value": f"{s.kind} {s.name}",
-                "label": f"{words.get(s.kind, s.kind)}: {s.name}" + (f" [{s.unit}]" * bool(s.unit)),
-            }
-            for s in reader.series(zone)
-        ]
+    @app.callback(
+        Output("history-signals", "options"),
+        Input("history-zone", "value"),
+        prevent_initial_call=True,
+    )
+    def options(zone: str) -> list[Any]:
+        return views.signal_options(reader.series(zone))
 
     @app.callback(
         Output("history-chart", "figure"),

@@ -17,6 +17,7 @@ from dash import dcc, html
 from guest.module import Parameter
 from twin.cause import Cause
 from twin.dry_run import DryRun
+from twin.store_reads import SeriesInfo
 from twin.twin import View, ZoneView
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "node_page",
     "now",
     "shell",
+    "signal_options",
     "stamp",
     "tiles",
     "zone_page",
@@ -620,10 +622,23 @@ def _number(value: Any) -> str:
 # History
 
 
-def history_page(view: View, query: Mapping[str, str]) -> Children:
+def signal_options(found: Sequence[SeriesInfo]) -> list[Any]:
+    """What can be chosen on the page of history."""
+    words = {"raw": "device", "twin": "twin", "filtered": "fog"}
+    return [
+        {
+            "value": f"{s.kind} {s.name}",
+            "label": f"{words.get(s.kind, s.kind)}: {s.name}" + (f" [{s.unit}]" if s.unit else ""),
+        }
+        for s in found
+    ]
+
+
+def history_page(
+    view: View, zone: str, found: Sequence[SeriesInfo], query: Mapping[str, str]
+) -> Children:
     """Any signals over any time, a moment of it, and the export."""
-    names = [zone.name for zone in view.zones]
-    zone = query.get("zone") or (names[0] if names else "")
+    names = [z.name for z in view.zones]
     start = query.get("start") or stamp(max(view.start_ms, view.now_ms - 14 * 86_400_000))[:10]
     end = query.get("end") or stamp(view.now_ms + 86_400_000)[:10]
     return [
@@ -650,6 +665,7 @@ def history_page(view: View, query: Mapping[str, str]) -> Children:
                     dcc.Dropdown(
                         id="history-signals",
                         multi=True,
+                        options=signal_options(found),  # a value without its option is dropped
                         value=["raw theta", "twin theta", "raw valve"],
                         placeholder="Signals",
                     ),
