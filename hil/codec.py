@@ -14,7 +14,7 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from cobs import cobs  # type: ignore[import-untyped]
 
@@ -36,8 +36,7 @@ _MAX_TEXT: Final = 4096
 _NOT_TEXT: Final = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame whose CRC was right."""
 
     type: int
