@@ -18,9 +18,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from report_fixture import make_run
+from small import text
 
 from sim.report import write
 from sim.rundir import RunDirError
+from sim.runner import run_scenario
+from sim.scenario import load
 from sim.season import read_season
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'{{7*7}}"
@@ -352,3 +355,20 @@ def test_a_run_interrupted_at_once_has_a_report_too(
     assert 'data-ready="yes"' in dom
     assert [line for line in log.splitlines() if "CONSOLE" in line] == []
     assert "Partial run" in dom
+
+
+def test_stress_by_drought_and_by_want_of_air_are_told_apart(tmp_path: Path) -> None:
+    """A drowned field: the sentence, the tile, and the suctions that count, those of maize."""
+    path = tmp_path / "drowned.toml"
+    soil = 'initial.water_table_m = 0\nbottom = "head"\nbottom_head_m = 2\n'
+    body = text(model="richards").replace("initial.available_pct = 60\n", soil)
+    path.write_text(body, encoding="utf-8")
+    run_scenario(load(path), tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "short of water on no day and, in soil too wet, short of air on 2 days" in page
+    assert "0 too dry, 2 too wet" in page
+    assert (
+        "maize: too wet above \u22120.3 m, no uptake above \u22120.15 m; too dry below "
+        "\u22123.25 m on a day of high demand" in page
+    )
+    assert "theta_s 0.410, theta_r 0.065" in page

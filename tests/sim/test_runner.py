@@ -432,3 +432,59 @@ class TestPace:
         assert result.summary["overruns"] == 0
         for digest in ("tape_digest", "trace_digest"):
             assert result.summary[digest] == plain.summary[digest]
+
+
+class TestStress:
+    """Days on which the crop transpires less than 95 % of what it could."""
+
+    def days(self, directory: Path, name: str, soil: str, model: str = "richards") -> list[float]:
+        path = directory / f"{name}.toml"
+        body = text(model=model).replace("initial.available_pct = 60\n", soil)
+        path.write_text(body.replace("on_pct = 70", "on_pct = 1"), encoding="utf-8")
+        summary = run_scenario(scenarios.load(path), directory / name, report=False).summary
+        found = [float(summary[f"{kind}stress_days"]) for kind in ("", "dry_", "wet_")]
+        assert found[0] == found[1] + found[2]
+        return found[1:]
+
+    def test_soil_full_of_water_stresses_by_want_of_air(self, directory: Path) -> None:
+        """A water table at the surface: no head is below h1, -0.15 m for maize."""
+        soil = 'initial.water_table_m = 0\nbottom = "head"\nbottom_head_m = 2\n'
+        assert self.days(directory, "drowned", soil) == [0.0, 2.0]
+
+    def test_dry_soil_stresses_by_drought(self, directory: Path) -> None:
+        """Below h4, -80 m for maize."""
+        assert self.days(directory, "parched", "initial.head_m = -120\n") == [2.0, 0.0]
+
+    def test_soil_between_stresses_not_at_all(self, directory: Path) -> None:
+        """At -1 m, between h2 = -0.3 m and h3 = -3.25 m; the surface dries, two days long."""
+        assert self.days(directory, "well", "initial.head_m = -1\n") == [0.0, 0.0]
+
+    def test_the_bucket_knows_drought_only(self, directory: Path) -> None:
+        soil = "initial.available_pct = 5\n"
+        assert self.days(directory, "empty", soil, "bucket") == [2.0, 0.0]
+
+
+def test_a_rain_gauge_counts_the_rain_of_the_run(directory: Path) -> None:
+    """1.01 and 1.27 mm in the file: 11 tips of 0.2 mm, and 0.08 mm stay in the bucket."""
+    path = directory / "gauge.toml"
+    site = "utc_offset_h = -7\nrain_gauge_mm_per_tip = 0.2"
+    path.write_text(text().replace("utc_offset_h = -7", site), encoding="utf-8")
+    summary = run_scenario(scenarios.load(path), directory / "gauge", report=False).summary
+    assert summary["rain_mm"] == pytest.approx(2.28)
+    assert summary["rain_gauge_tips"] == 11
+    assert summary["rain_gauge_mm"] == pytest.approx(2.2)
+
+
+def test_the_summary_says_what_the_soil_and_the_crop_were_taken_to_be(plain: RunDir) -> None:
+    """Sandy loam of Carsel and Parrish (1988) holds 0.184 and 0.092 best: theta_s 0.41."""
+    (zone,) = plain.summary["zones"]
+    (layer,) = zone["soil"]
+    assert (layer["theta_fc"], layer["theta_wp"], layer["theta_s"]) == (0.184, 0.092, 0.41)
+    assert zone["feddes_m"] == [], "a bucket has no suctions"
+    assert plain.summary["notes"] == []
+
+
+def test_a_valve_closes_after_six_hours_whatever_the_guest_does(directory: Path) -> None:
+    open_forever = "i32.const 23 i32.const 1 call $set_output i32.const 600000"
+    held = run_guest(directory, "held", reactor(open_forever))
+    assert held.summary["longest_opening_s"] == pytest.approx(6 * 3600, abs=2 * CLOSING_S)

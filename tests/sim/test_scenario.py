@@ -207,18 +207,19 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
     ),
     (
         "two descriptions of one soil",
-        "[zone.probe]\n[[zone]]\nname = 'b'\nsoil = {texture = 'clay', theta_fc = 0.3}\n"
+        "[zone.probe]\n[[zone]]\nname = 'b'\nsoil = {sand_pct = 30, theta_fc = 0.3}\n"
         "crop = {name = 'maize', planting = 2023-05-02}\n",
         [
             (
                 23,
                 8,
-                "a soil is described in exactly one way: found `texture` and "
-                "`theta_fc`, `theta_wp`",
+                "a soil is described in exactly one way: found `sand_pct`, `silt_pct`, `clay_pct` "
+                "and `theta_fc`, `theta_wp`",
                 "`texture`; or `sand_pct`, `silt_pct`, `clay_pct`; or `theta_fc`, `theta_wp`; "
                 "or `[[zone.soil.layer]]`",
             ),
-            (23, 38, "`theta_fc` needs `theta_wp` too", ""),
+            (23, 20, "`sand_pct` needs `silt_pct` and `clay_pct` too", ""),
+            (23, 35, "`theta_fc` needs `theta_wp` too", ""),
         ],
     ),
     (
@@ -790,7 +791,8 @@ class TestZones:
         zone = expand(load(write(directory, BASE)))[0]
         assert probe.Probe(**dict(zone.probe)) == probe.Probe()
         ours = {k: v for k, v in zone.valve if k not in ("method", "wetted_fraction")}
-        assert valve.Valve(area_m2=zone.area_m2, **ours) == valve.Valve()
+        timer = valve.Valve(max_open_s=6 * 3600.0)
+        assert valve.Valve(area_m2=zone.area_m2, **ours) == timer
         board = ("sleep", "cpu_mhz", "address", "board_ma")
         given = dict(zone.energy)
         profile = energy.esp32(**{key: given.pop(key) for key in board})
