@@ -15,7 +15,7 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from twin.store_reads import StoreReader
+from twin.store_reads import StoreReader, Window
 
 __all__ = ["CURVES", "Delta", "delta", "history", "profile", "zone_chart"]
 
@@ -189,15 +189,19 @@ def zone_chart(
         row_heights=[0.52, 0.14, 0.14, 0.2],
     )
     upto_ms: int | None = None
+    known: dict[tuple[str, str], Window] = {}
     for curve in CURVES:
-        window = reader.window(
-            zone,
-            curve.signal,
-            kind=curve.kind,
-            start_ms=start_ms,
-            end_ms=end_ms,
-            max_points=POINTS,
-        )
+        key = (curve.signal, curve.kind)
+        if key not in known:
+            known[key] = reader.window(
+                zone,
+                curve.signal,
+                kind=curve.kind,
+                start_ms=start_ms,
+                end_ms=end_ms,
+                max_points=POINTS,
+            )
+        window = known[key]
         if window.time_ms.size:
             upto_ms = max(upto_ms or 0, int(window.time_ms[-1]))
         figure.add_trace(
@@ -272,7 +276,7 @@ def delta(reader: StoreReader, zone: str, after_ms: int, *, band: float, step_s:
     xs: list[list[int]] = []
     ys: list[list[float]] = []
     upto_ms, points = after_ms, 0
-    known: dict[tuple[str, str], Any] = {}
+    known: dict[tuple[str, str], Window] = {}
     for curve in CURVES:
         key = (curve.signal, curve.kind)
         if key not in known:
