@@ -178,7 +178,7 @@ def lint(
     scenario: Annotated[list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files.")],
 ) -> None:
     """Check scenario files without running them."""
-    from sim import runner
+    from sim import runner, soils
     from sim import scenario as scenarios
     from twin import show
 
@@ -191,8 +191,11 @@ def lint(
             bad += 1
             show.error(error)
         else:
-            zones = len(scenarios.expand(document.scenario))
-            typer.echo(f"{path}: ok, {zones} zone{'s' if zones > 1 else ''}")
+            zones = scenarios.expand(document.scenario)
+            typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
+            weather = runner.read_weather(document.scenario)
+            for note in (*soils.notes(zones), *weather.notes, *weather.filled):
+                typer.echo(f"    {note}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
 
 
