@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from hil.codec import Console, Damage, Decoder, Frame, encode_frame
+from hil.codec import Console, Decoder, Frame, encode_frame
 from hil.errors import DeviceError, DeviceRestarted, LinkError
 from hil.messages import Birth, Hello, Message, MessageError, Nak, NakError
 
@@ -257,18 +257,18 @@ class Link:
             data = self._line.read(left_s)
             answer: Message | None = None
             for item in self._decoder.feed(data) if data else self._decoder.flush():
-                match item:
-                    case Frame() if item.sequence == self._sequence and item.type >= ANSWERS:
-                        try:
-                            answer = item.message()
-                        except MessageError:
-                            self.quality.damaged += 1
-                    case Frame():
+                if isinstance(item, Frame):  # nearly always
+                    if item.sequence != self._sequence or item.type < ANSWERS:
                         self.quality.stale += 1
-                    case Console():
-                        self._keep(item.text)
-                    case Damage():
+                        continue
+                    try:
+                        answer = item.message()
+                    except MessageError:
                         self.quality.damaged += 1
+                elif isinstance(item, Console):
+                    self._keep(item.text)
+                else:
+                    self.quality.damaged += 1
             if answer is not None:
                 return answer
         return None

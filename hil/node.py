@@ -58,6 +58,8 @@ class DeviceNode:
         lease_ms: int = 0,
     ) -> None:
         self.link = link
+        self._seen: dict[tuple[int, int], dict[int, int]] = {}
+        """Outputs by state, as they have been before."""
         self.device: messages.Birth | None = None
         """What the device said when the present session began."""
         self._name = name
@@ -118,6 +120,13 @@ class DeviceNode:
         request = messages.Step(
             time_ms=time_ms, flags=ONLINE if online else OFFLINE, readings=readings
         )
+
+        if self._started:  # as nearly always
+            try:
+                return self._result(self.link.ask(request, messages.StepResult))
+            except DeviceRestarted:
+                self.device = None
+                self._started = False
 
         def step() -> StepResult:
             stopped = self._start_again()
@@ -310,16 +319,22 @@ class DeviceNode:
             return self._stopped(TrapKind(answer.trap), tape)
         publications, logs = outcome(tape)
         return StepResult(
-            outputs={
-                pin: answer.outputs >> bit & 1
-                for bit, pin in enumerate(self._profile.pins)
-                if answer.ever_set >> bit & 1
-            },
+            outputs=self._outputs(answer.outputs, answer.ever_set),
             publications=publications,
             logs=logs,
             tape=tape,
             wake_ms=answer.wake_ms - self._time_ms,
         )
+
+    def _outputs(self, states: int, ever_set: int) -> dict[int, int]:
+        known = self._seen.get((states, ever_set))
+        if known is None:
+            known = self._seen[states, ever_set] = {
+                pin: states >> bit & 1
+                for bit, pin in enumerate(self._profile.pins)
+                if ever_set >> bit & 1
+            }
+        return known.copy()
 
     def _stopped(self, trap: TrapKind, tape: bytes) -> StepResult:
         publications, logs = outcome(tape)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,10 +56,31 @@ void lv_sys_sleep(uint32_t ms)
         ;
 }
 
+/* The timer ticks all the time, so that watching a step costs no system call. */
+enum { TICK_MS = 50 };
+static volatile sig_atomic_t ticks_left; /* 0: nothing is watched */
+
+static void tick(int signal_number)
+{
+    if (ticks_left > 0 && --ticks_left == 0) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+    }
+}
+
 void lv_sys_watchdog(uint32_t ms)
 {
-    struct itimerval t = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
-    setitimer(ITIMER_REAL, &t, NULL);
+    static bool ticking;
+    if (!ticking && ms > 0) {
+        struct sigaction action = {.sa_handler = tick, .sa_flags = SA_RESTART};
+        struct timeval every = {.tv_usec = TICK_MS * 1000};
+        struct itimerval t = {.it_interval = every, .it_value = every};
+        sigaction(SIGALRM, &action, NULL);
+        setitimer(ITIMER_REAL, &t, NULL);
+        ticking = true;
+    }
+    /* one tick more than whole ones: the first may come at once */
+    ticks_left = ms > 0 ? (sig_atomic_t)((ms + TICK_MS - 1) / TICK_MS + 1) : 0;
 }
 
 _Noreturn void lv_sys_exit(int code) { _exit(code); }
