@@ -428,7 +428,7 @@ def advance_power(
             used_mc += parameters[i, EP.VALVE_MA] * dt_s
     else:
         state[i, E.EMPTY_S] += dt_s
-    if work[i, W.WAKES] != 0.0 or work[i, W.BURSTS] != 0.0:
+    if work[i, W.WAKES] != 0.0 or work[i, W.BURSTS] != 0.0 or work[i, W.BYTES] != 0.0:
         state[i, E.WAKES] += work[i, W.WAKES]
         state[i, E.INSTRUCTIONS] += work[i, W.INSTRUCTIONS]
         state[i, E.BURSTS] += work[i, W.BURSTS]

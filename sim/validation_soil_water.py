@@ -222,7 +222,9 @@ def aquacrop() -> FloatArray:
         )
         model.run_model(till_termination=True)
     stored = model.get_water_storage()
-    theta = stored[[name for name in stored.columns if name.startswith("th")]].to_numpy(float)
+    theta = stored[[name for name in stored.columns if name.startswith("th")]].to_numpy(
+        float, copy=True
+    )
     faces = np.concatenate([[0.0], np.cumsum([0.15] * 15 + [0.1])])
     theta[theta.sum(axis=1) == 0.0] = np.nan  # after its harvest
     return np.asarray(theta[: len(lines)] @ _shares(faces).T)

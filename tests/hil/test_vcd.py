@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from guest.tape import TapeReader, iter_records
 from hil.vcd import write_vcd
 from sim import runner, scenario
 from sim.rundir import RunDir
+
+# importing vcdvcd lets a broken pipe end the process, as fits a command but not a test run
+signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 
