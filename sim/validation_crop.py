@@ -104,8 +104,8 @@ def column(lines: list[dict[str, str]], name: str) -> FloatArray:
     return np.array([float(row[name]) for row in lines])
 
 
-def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
-    """pyfao56's table of the season."""
+def peer_inputs(case: Case, lines: list[dict[str, str]], reference: str) -> tuple[Any, Any]:
+    """pyfao56's parameters and weather of a season; `reference` is "S" (grass) or "T" (alfalfa)."""
     crop = case.crop
     parameters = pyfao56.Parameters(
         Kcbini=crop.kcb_ini,
@@ -128,7 +128,7 @@ def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
     )
     keys = [date.fromisoformat(row["date"]).strftime("%Y-%j") for row in lines]
     weather = pyfao56.Weather()
-    weather.rfcrp, weather.z, weather.lat = "S", case.site.elevation_m, case.site.latitude_deg
+    weather.rfcrp, weather.z, weather.lat = reference, case.site.elevation_m, case.site.latitude_deg
     weather.wndht = case.site.wind_height_m
     weather.wdata = pd.DataFrame(
         {
@@ -139,6 +139,12 @@ def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
         },
         index=keys,
     )
+    return parameters, weather
+
+
+def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
+    """pyfao56's table of the season."""
+    parameters, weather = peer_inputs(case, lines, "S")
     irrigation = pyfao56.Irrigation()
     for row in lines:
         if float(row["wetted"]) > 0.0:
@@ -151,8 +157,9 @@ def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
         profile = pyfao56.SoilProfile()
         profile.sdata = pd.DataFrame(
             {"thetaFC": [case.theta_fc], "thetaWP": [case.theta_wp], "theta0": [case.theta0]},
-            index=[round(100 * crop.zr_max_m)],
+            index=[round(100 * case.crop.zr_max_m)],
         )
+    keys = weather.wdata.index
     model = pyfao56.Model(
         keys[0], keys[-1], parameters, weather, irr=irrigation, sol=profile, cons_p=constant_p
     )

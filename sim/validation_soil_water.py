@@ -25,7 +25,7 @@ from sim.richards import Initial, Layer, Profile, Richards
 from sim.scenario_soil import Soil
 from sim.soil import F, new_fluxes, new_forcing, new_observed
 from sim.validation import DATA, Comparison, figure
-from sim.validation_crop import MAIZE, column, our_season, rows
+from sim.validation_crop import MAIZE, column, our_season, peer_inputs, rows
 from sim.validation_weather import table
 
 FloatArray = npt.NDArray[np.float64]
@@ -125,39 +125,7 @@ def _capacity(depth_m: float) -> float:
 
 
 def _pyfao56(lines: list[dict[str, str]]) -> Any:
-    crop = MAIZE.crop
-    parameters = pyfao56.Parameters(
-        Kcbini=crop.kcb_ini,
-        Kcbmid=crop.kcb_mid,
-        Kcbend=crop.kcb_end,
-        Lini=crop.stages[0],
-        Ldev=crop.stages[1],
-        Lmid=crop.stages[2],
-        Lend=crop.stages[3],
-        hini=crop.height_min_m,
-        hmax=crop.height_max_m,
-        thetaFC=MAIZE.theta_fc,
-        thetaWP=MAIZE.theta_wp,
-        theta0=MAIZE.theta0,
-        Zrini=crop.zr_min_m,
-        Zrmax=crop.zr_max_m,
-        pbase=crop.depletion_fraction,
-        Ze=MAIZE.ze_m,
-        REW=MAIZE.rew_mm,
-    )
-    keys = [date.fromisoformat(line["date"]).strftime("%Y-%j") for line in lines]
-    weather = pyfao56.Weather()
-    weather.rfcrp, weather.z, weather.lat = "T", MAIZE.site.elevation_m, MAIZE.site.latitude_deg
-    weather.wndht = MAIZE.site.wind_height_m
-    weather.wdata = pd.DataFrame(
-        {
-            "RHmin": column(lines, "rhmin_pct"),
-            "Wndsp": column(lines, "wind_m_s"),
-            "Rain": column(lines, "rain_mm"),
-            "ETref": column(lines, "et_ref_mm"),
-        },
-        index=keys,
-    )
+    parameters, weather = peer_inputs(MAIZE, lines, "T")
     irrigation = pyfao56.Irrigation()
     for line in lines:
         if float(line["irrigation_mm"]) > 0.0:
@@ -170,6 +138,7 @@ def _pyfao56(lines: list[dict[str, str]]) -> Any:
         {"thetaFC": THETA_FC, "thetaWP": THETA_WP, "theta0": THETA_START},
         index=[round(100 * depth) for depth in DEPTHS_M],
     )
+    keys = weather.wdata.index
     model = pyfao56.Model(
         keys[0], keys[-1], parameters, weather, irr=irrigation, sol=profile, cons_p=True
     )
