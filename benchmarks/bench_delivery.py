@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hil.broker import EmbeddedBroker
+from hil.mqtt_client import MqttClient
 from twin import store_schema
-from twin.broker import EmbeddedBroker
-from twin.client import MqttClient
 from twin.delivery import Delivery
 from twin.messages import Telemetry
 from twin.store import Store

@@ -8,14 +8,21 @@ they deliver.  `guest.hostcalls` has the same rule for bytes in guest memory.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = ["ALIAS", "MAX_TOPIC_BYTES", "PREFIX", "resolve_topic"]
+__all__ = ["ALIAS", "MAX_TOPIC_BYTES", "PREFIX", "is_node_name", "resolve_topic"]
 
 PREFIX: Final = "ic/"
 ALIAS: Final = "esp32"
 """The node name built into guests of the research project."""
 MAX_TOPIC_BYTES: Final = 64
+_NODE: Final = re.compile(r"[^\x00-\x1f\x7f/+#$]{1,64}")
+
+
+def is_node_name(name: str) -> bool:
+    """Whether a node may be called so: 1 to 64 characters, none of `/ + # $`, none of control."""
+    return _NODE.fullmatch(name) is not None and name not in (".", "..")
 
 
 def resolve_topic(topic: str, node: str, prefix: str = PREFIX) -> str | None:

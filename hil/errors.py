@@ -1,14 +1,25 @@
 """Errors of the package `hil`.
 
 HilError
-├── LinkError        the device does not answer, or the port is gone
-├── DeviceError      the device answered, and refused
-└── DeviceRestarted  the device has started again in the middle of a session
+├── LinkError                   the device does not answer, or the port is gone
+│   └── BrokerError             the broker cannot be started or reached
+│       └── ClientIdTakenError  somebody else uses our client id
+├── DeviceError                 the device answered, and refused
+├── DeviceRestarted             the device has started again in the middle of a session
+└── PayloadError                an MQTT message outside the contract
 """
 
 from __future__ import annotations
 
-__all__ = ["DeviceError", "DeviceRestarted", "HilError", "LinkError"]
+__all__ = [
+    "BrokerError",
+    "ClientIdTakenError",
+    "DeviceError",
+    "DeviceRestarted",
+    "HilError",
+    "LinkError",
+    "PayloadError",
+]
 
 
 class HilError(Exception):
@@ -17,6 +28,14 @@ class HilError(Exception):
 
 class LinkError(HilError):
     """The device does not answer, or the port is gone; says what was tried."""
+
+
+class BrokerError(LinkError):
+    """The broker cannot be started or reached."""
+
+
+class ClientIdTakenError(BrokerError):
+    """Another client uses the same client id, and the two would push each other out for ever."""
 
 
 class DeviceError(HilError):
@@ -30,3 +49,7 @@ class DeviceError(HilError):
 
 class DeviceRestarted(HilError):  # noqa: N818 - an event rather than a fault
     """The device has started again: what it knew of the guest is gone, its outputs are closed."""
+
+
+class PayloadError(HilError):
+    """A message outside the contract; says which field, its value and what is permitted."""

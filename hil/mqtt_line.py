@@ -9,48 +9,36 @@ executed once.  `Bridge` puts any serial device behind the two topics, such as t
 
 from __future__ import annotations
 
-import os
 import queue
-import secrets
 import threading
-from types import TracebackType
-from typing import Any, Final, Literal, Self
-from urllib.parse import unquote, urlsplit
+from typing import Final, Literal
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
-
+from guest.closing import Closing
+from hil.broker import BrokerAddress
 from hil.errors import LinkError
 from hil.link import Line
+from hil.mqtt_client import MqttClient
 
 __all__ = ["Bridge", "MqttLine"]
 
-_ANSWER_S: Final = 10.0
-"""Patience with the broker when connecting."""
 _PAYLOADS: Final = 1_000
 """Received payloads that wait to be read at most."""
 
 
 class MqttLine:
-    """One end of the line; `broker` is `mqtt(s)://[user@]host[:port]`, `topic` such as `ic/esp32`.
+    """One end of the line at a topic such as `ic/esp32`.
 
-    The password is that of the URL or in LEVADA_MQTT_PASSWORD (user: LEVADA_MQTT_USER).  Raises
-    LinkError if the broker cannot be reached.
+    Raises BrokerError if the broker cannot be reached.
     """
 
     def __init__(
-        self, broker: str, topic: str, *, side: Literal["host", "device"] = "host"
+        self, broker: BrokerAddress, topic: str, *, side: Literal["host", "device"] = "host"
     ) -> None:
-        parts = urlsplit(broker)
-        if parts.scheme not in ("mqtt", "mqtts") or parts.hostname is None:
-            raise LinkError(f"broker {broker!r}: write mqtt://HOST[:PORT]")
-        self._parts = parts
+        self._broker = broker
         self._out = f"{topic}/link/{side}"
         self._in = f"{topic}/link/{'device' if side == 'host' else 'host'}"
-        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-        self._address = (parts.hostname, port)
-        self.url = f"{parts.scheme}://{parts.hostname}:{port}/{topic}"
-        self._client: Client | None = None
+        self.url = f"{broker.url}/{topic}"
+        self._client: MqttClient | None = None
         self._received: queue.Queue[bytes] = queue.Queue(_PAYLOADS)
         self.open()
 
@@ -58,51 +46,19 @@ class MqttLine:
         """Connect, or connect again."""
         self.close()
         self._received = queue.Queue(_PAYLOADS)
-        ready: queue.Queue[str] = queue.Queue()
-        client = Client(
-            CallbackAPIVersion.VERSION2, client_id=f"levada-link-{secrets.token_hex(8)}"
+        self._client = MqttClient(
+            self._broker, subscription=self._in, handler=self._take, fresh_only=True
         )
-        user = self._parts.username or os.environ.get("LEVADA_MQTT_USER")
-        password = self._parts.password or os.environ.get("LEVADA_MQTT_PASSWORD")
-        if user or password:
-            client.username_pw_set(unquote(user or ""), unquote(password) if password else None)
-        if self._parts.scheme == "mqtts":
-            client.tls_set()
 
-        def connected(own: Client, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
-            if reason.is_failure:
-                ready.put(str(reason))
-            else:
-                own.subscribe(self._in, qos=0)
-
-        client.on_connect = connected
-        client.on_subscribe = lambda *_: ready.put("")
-        client.on_message = self._take
-        try:
-            client.connect(*self._address, keepalive=5)
-        except OSError as error:
-            raise LinkError(f"{self.url}: {error}") from None
-        client.loop_start()
-        self._client = client
-        try:
-            trouble = ready.get(timeout=_ANSWER_S)
-        except queue.Empty:
-            trouble = f"no answer within {_ANSWER_S:g} s"
-        if trouble:
-            self.close()
-            raise LinkError(f"{self.url}: {trouble}")
-
-    def _take(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        # a broker may hand out what was not asked for; and who cannot keep up loses the rest,
-        # which is then sent again
-        if message.topic == self._in and not message.retain and not self._received.full():
-            self._received.put_nowait(bytes(message.payload))
+    def _take(self, _topic: str, payload: bytes) -> None:
+        if not self._received.full():  # who cannot keep up loses the rest, which is sent again
+            self._received.put_nowait(payload)
 
     def write(self, data: bytes) -> None:
-        """Send."""
+        """Send; without a connection it is lost, as on any line, and sent again."""
         if self._client is None:
             raise LinkError(f"{self.url}: closed")
-        self._client.publish(self._out, data, qos=0)
+        self._client.publish(self._out, data)
 
     def read(self, timeout_s: float) -> bytes:
         """What has come, empty after `timeout_s` without any."""
@@ -114,12 +70,11 @@ class MqttLine:
     def close(self) -> None:
         """Disconnect; more than once does no harm."""
         if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
+            self._client.close()
             self._client = None
 
 
-class Bridge:
+class Bridge(Closing):
     """Passes bytes between a device's own line and its two topics, until closed."""
 
     def __init__(self, device: Line, mqtt: MqttLine) -> None:
@@ -148,14 +103,3 @@ class Bridge:
             thread.join()
         for line in self._lines:
             line.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

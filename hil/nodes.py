@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from guest.closing import Closing
 from guest.limits import PROFILES
+from guest.topic import PREFIX
+from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import HilError
 from hil.link import Link
+from hil.mqtt_line import Bridge, MqttLine
 from hil.node import DeviceNode
 from hil.port import Port
 from hil.virtual import VirtualDevice
+from sim.node_url import NodeUrl
 
 if TYPE_CHECKING:
     from sim.runner import NodeSettings
@@ -34,10 +38,12 @@ LONGEST_SLEEP_S: Final = 3600.0
 class NodeMaker(Closing):
     """Makes the nodes of a run that are not simulated; `speed` as the run's, None for max.
 
-    What it started ends with `close`, also if a run never began.
+    `broker` serves nodes `virtual:mqtt`; without it they get an embedded one when the first of them
+    is made.  What it started ends with `close`, also if a run never began.
     """
 
-    def __init__(self, *, speed: float | None = None) -> None:
+    def __init__(self, *, speed: float | None = None, broker: BrokerAddress | None = None) -> None:
+        self._broker = broker
         silence_s = LEASE_S if speed is None else LEASE_S + LONGEST_SLEEP_S / speed
         self._lease_ms = round(silence_s * 1000.0)
         self._open = ExitStack()
@@ -47,13 +53,14 @@ class NodeMaker(Closing):
         """The node of a zone.  Raises HilError if it cannot be had."""
         url = settings.zone.node
         name = settings.zone.name
-        if url.kind == "serial":
-            other = self._used.setdefault(url.target, name)
+        if url.kind != "virtual":
+            place = "/".join(part for part in (url.target, url.topic) if part)
+            other = self._used.setdefault(place, name)
             if other != name:
-                raise HilError(f"zones {other} and {name} have one and the same node {url.target}")
+                raise HilError(f"zones {other} and {name} have one and the same node {place}")
         guest = settings.scenario.guest
         return DeviceNode(
-            open_link(url.kind, url.target, url.baud, self._open),
+            self._link(url, name),
             settings.module,
             name=name,
             budget=guest.limits(),
@@ -62,6 +69,11 @@ class NodeMaker(Closing):
             parameters=settings.parameters,
             lease_ms=self._lease_ms,
         )
+
+    def _link(self, url: NodeUrl, name: str) -> Link:
+        if (url.kind, url.target) == ("virtual", "mqtt") and self._broker is None:
+            self._broker = self._open.enter_context(EmbeddedBroker()).address
+        return open_link(url, self._open, name=name, broker=self._broker)
 
     def close(self) -> None:
         """End virtual boards and close lines."""
@@ -86,16 +98,30 @@ def node_overrides(scenario: Path, choices: Sequence[str]) -> list[tuple[str, st
     return found
 
 
-def open_link(kind: str, target: str, baud: int, stack: ExitStack) -> Link:
-    """A link to a node; `stack` closes it, and ends the board if one was started."""
-    match kind:
-        case "virtual":
-            engine = target or "wasm3"
-            device = stack.enter_context(VirtualDevice(engine))
-            link = Link(Port(device.url), name=f"virtual:{engine}")
-        case "serial":
-            link = Link(Port(target, baud=baud))
+def open_link(
+    url: NodeUrl, stack: ExitStack, *, name: str = "esp32", broker: BrokerAddress | None = None
+) -> Link:
+    """A link to a node; `stack` closes it, and ends what was started for it.
+
+    A node `virtual:mqtt` is called `name` at `broker`, or at an embedded one.  Raises HilError.
+    """
+    link: Link
+    match url.kind, url.target:
+        case "virtual", "mqtt":
+            if broker is None:
+                broker = stack.enter_context(EmbeddedBroker()).address
+            topic = f"{PREFIX}{name}"
+            device = stack.enter_context(VirtualDevice())
+            stack.enter_context(Bridge(Port(device.url), MqttLine(broker, topic, side="device")))
+            link = Link(MqttLine(broker, topic), name=f"virtual:mqtt at {broker.url}/{topic}")
+        case "virtual", engine:
+            device = stack.enter_context(VirtualDevice(engine or "wasm3"))
+            link = Link(Port(device.url), name=f"virtual:{device.engine}")
+        case "serial", port:
+            link = Link(Port(port, baud=url.baud))
+        case (("mqtt" | "mqtts"), where):
+            link = Link(MqttLine(parse_broker(where), url.topic))
         case _:
-            raise HilError(f"node `{kind}`: only `virtual` and `serial` have a link here")
+            raise HilError(f"node `{url.kind}` runs in this process: there is no link to it")
     stack.callback(link.close)
     return link

@@ -105,7 +105,7 @@ class LevadaNode:
             node = WasmtimeNode(module, **settings)
         else:
             try:
-                link = open_link(url.kind, url.target, url.baud, self._stack)
+                link = open_link(url, self._stack)
                 node = DeviceNode(link, module, **settings)
                 node.birth()
             except LinkError as error:

@@ -65,7 +65,7 @@ def selftest(
     url = parse_node(node)
     checks: list[Check] = []
     with ExitStack() as stack:
-        link = open_link(url.kind, url.target, url.baud, stack)
+        link = open_link(url, stack)
         birth = link.hello()
         bench = _Bench(link, module, steps)
         stack.callback(bench.close)

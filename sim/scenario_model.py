@@ -21,6 +21,7 @@ from sim.problems import Trouble, refusal
 from sim.quantities import format_duration, parse_duration
 from sim.scenario_alert import Alert
 from sim.scenario_checks import between_tables
+from sim.scenario_mapping import PayloadMapping
 from sim.scenario_soil import as_tuple
 from sim.scenario_zone import Zone
 from sim.table import Table
@@ -261,6 +262,8 @@ class Scenario(Table):
     """`[[expect]]`: what must hold."""
     alert: Annotated[tuple[Alert, ...], BeforeValidator(as_tuple)] = ()
     """`[[alert]]`: of what the live twin tells."""
+    mapping: Annotated[tuple[PayloadMapping, ...], BeforeValidator(as_tuple)] = ()
+    """`[[mapping]]`: payloads of devices that speak otherwise."""
 
     def troubles(self) -> Iterator[Trouble]:
         """What contradicts itself between tables."""

@@ -10,8 +10,8 @@ import json
 import sys
 from typing import Any, Final, Literal
 
+from hil.mqtt_client import MAX_PAYLOAD_BYTES
 from twin.messages import (
-    MAX_PAYLOAD_BYTES,
     Ack,
     Ask,
     Config,

@@ -98,8 +98,9 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="[ZONE=]NODE",
-            help="Where guests run instead: sim, virtual, virtual:xtensa, "
-            "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT; may be repeated.",
+            help="Where guests run instead: sim, virtual, virtual:xtensa, virtual:mqtt, "
+            "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT, mqtt://HOST/ic/NODE; may "
+            "be repeated.",
         ),
     ] = None,
     junit: Annotated[

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twin.broker import BrokerAddress
-from twin.client import MqttClient
-from twin.errors import PayloadError
+from hil.broker import BrokerAddress
+from hil.errors import PayloadError
+from hil.mqtt_client import MqttClient
 from twin.mapping import PayloadMap
 from twin.messages import (
     Ack,

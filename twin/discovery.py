@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twin.client import MqttClient
+from hil.mqtt_client import MqttClient
 from twin.messages import Config, Telemetry, node_topic
 
 __all__ = ["BIRTH_TOPIC", "Parameter", "announce", "configurations", "withdraw"]

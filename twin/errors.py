@@ -6,22 +6,18 @@ TwinError
 │   ├── StoreFullError      no space left
 │   ├── StoreReadOnlyError  it cannot be written
 │   └── StoreVersionError   its schema is newer than this program
-├── BrokerError             the broker cannot be started or reached
-│   └── ClientIdTakenError  somebody else uses our client id
-├── PayloadError            a message outside the contract
-│   └── MappingError        a mapping of foreign payloads is wrong
+├── MappingError            a foreign payload does not fit its mapping
 ├── CalibrationError        a parameter or its value is wrong, or was not taken
 └── TwinMismatchError       a device runs another guest than its twin
 """
 
 from __future__ import annotations
 
+from hil.errors import PayloadError
+
 __all__ = [
-    "BrokerError",
     "CalibrationError",
-    "ClientIdTakenError",
     "MappingError",
-    "PayloadError",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
@@ -56,20 +52,8 @@ class StoreVersionError(StoreError):
     """The schema of the store is newer than this program, or cannot be migrated."""
 
 
-class BrokerError(TwinError):
-    """The broker cannot be started or reached."""
-
-
-class ClientIdTakenError(BrokerError):
-    """Another client uses the same client id, and the two would push each other out for ever."""
-
-
-class PayloadError(TwinError):
-    """A message outside the contract; says which field, its value and what is permitted."""
-
-
-class MappingError(PayloadError):
-    """A mapping of foreign payloads is wrong, or does not fit the payload."""
+class MappingError(TwinError, PayloadError):
+    """A foreign payload does not fit its mapping."""
 
 
 class CalibrationError(TwinError):

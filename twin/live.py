@@ -17,12 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from hil.broker import parse_broker
+from hil.mqtt_client import MqttClient
 from hil.nodes import NodeMaker
 from sim.scenario_model import Scenario
 from twin.alerts import Change
 from twin.app.server import Page
-from twin.broker import parse_broker
-from twin.client import MqttClient
 from twin.replay import Replay
 from twin.store import Store
 from twin.twin import Twin

@@ -13,10 +13,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from twin.errors import PayloadError
+from guest.topic import is_node_name
+from hil.errors import PayloadError
+from hil.mqtt_client import MAX_PAYLOAD_BYTES
 
 __all__ = [
-    "MAX_PAYLOAD_BYTES",
     "TOPICS",
     "Ack",
     "Ask",
@@ -32,10 +33,7 @@ __all__ = [
     "split_topic",
 ]
 
-MAX_PAYLOAD_BYTES: Final = 65_536
-"""Own limit; not every broker has one."""
 _PREFIX: Final = "ic/"
-_NODE: Final = re.compile(r"[^\x00-\x1f\x7f/+#$]{1,64}")
 _SIGNAL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 M = TypeVar("M", bound="Message")
@@ -208,7 +206,7 @@ TOPICS: Final[dict[str, type[Message]]] = {
 
 def check_node(name: str) -> str:
     """`name`, if a node may be called so; raises PayloadError."""
-    if not _NODE.fullmatch(name) or name in (".", ".."):
+    if not is_node_name(name):
         raise PayloadError(
             f"node name {name[:80]!r}: permitted are 1 to 64 characters without / + # $ "
             "and control characters"
@@ -228,7 +226,7 @@ def split_topic(topic: str) -> tuple[str, str] | None:
     if topic == Processed.topic:
         return "fog", "fog/processed"
     node, _, rest = topic[len(_PREFIX) :].partition("/")
-    if rest not in TOPICS or not _NODE.fullmatch(node) or node in (".", ".."):
+    if rest not in TOPICS or not is_node_name(node):
         return None
     return node, rest
 

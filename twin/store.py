@@ -32,12 +32,7 @@ from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from twin import store_schema as schema
-from twin.errors import (
-    StoreBusyError,
-    StoreError,
-    StoreFullError,
-    StoreReadOnlyError,
-)
+from twin.errors import StoreBusyError, StoreError, StoreFullError, StoreReadOnlyError
 from twin.store_commit import Known, Work, clean, make_node, new_id
 from twin.store_engine import (
     State,

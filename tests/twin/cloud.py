@@ -7,9 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
-from twin.broker import BrokerAddress
+from hil.broker import BrokerAddress
+from hil.errors import BrokerError
 from twin.delivery import Delivery
-from twin.errors import BrokerError
 from twin.store import Store
 
 if __name__ == "__main__":

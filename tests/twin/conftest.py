@@ -11,25 +11,10 @@ from pathlib import Path
 import pytest
 from services import Mosquitto, postgresql
 
-from twin.broker import EmbeddedBroker
+from hil.broker import EmbeddedBroker
 from twin.delivery import Delivery
 from twin.store import Store
 from twin.store_rows import Commit
-
-
-@pytest.fixture(params=["amqtt", "mosquitto"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedBroker | Mosquitto]:
-    """Each of the brokers that we test with."""
-    made = EmbeddedBroker() if request.param == "amqtt" else Mosquitto(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    made = Mosquitto(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ import threading
 import time
 from pathlib import Path
 
-from twin.broker import BrokerAddress
-from twin.client import MqttClient
-from twin.errors import BrokerError
+from hil.broker import BrokerAddress
+from hil.errors import BrokerError
+from hil.mqtt_client import MqttClient
 from twin.messages import Ack, Telemetry, decode
 
 __all__ = ["Device", "Journal"]

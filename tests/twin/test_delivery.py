@@ -28,10 +28,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from relay import Relay, is_publish, shuffled, twice
 from services import Mosquitto
 
-from twin.broker import BrokerAddress, EmbeddedBroker
-from twin.client import MqttClient
+from hil.broker import BrokerAddress, EmbeddedBroker
+from hil.mqtt_client import MqttClient
+from sim.scenario_mapping import FieldMapping, PayloadMapping
 from twin.delivery import Delivery
-from twin.mapping import FieldMap, PayloadMap
+from twin.mapping import PayloadMap
 from twin.messages import Ack, Config, ConfigAck, Processed, Status, Telemetry, decode
 from twin.store import Store
 from twin.store_rows import Flag
@@ -393,11 +394,9 @@ def test_what_fog_forwards_becomes_the_filtered_series_of_the_node(
 
 
 def test_other_payloads_are_mapped(broker: Broker, store: Store, deliver: Deliver) -> None:
-    mapping = PayloadMap(
-        topic="ic/tele/+/SENSOR",
-        fields={"temp_c": FieldMap(pointer="/DS/T", unit="degF")},
-    )
-    deliver(maps=[mapping])
+    temperature = FieldMapping(signal="temp_c", pointer="/DS/T", unit="degF")
+    table = PayloadMapping(topic="ic/tele/+/SENSOR", field=(temperature,))
+    deliver(maps=[PayloadMap(table)])
     stored = threading.Event()
     store.listen(lambda _commit: stored.set())
     node = _raw(broker.address)

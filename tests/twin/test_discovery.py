@@ -9,7 +9,7 @@ import re
 import pytest
 from services import Mosquitto
 
-from twin.client import MqttClient
+from hil.mqtt_client import MqttClient
 from twin.discovery import Parameter, announce, configurations, withdraw
 from twin.messages import Config, decode
 

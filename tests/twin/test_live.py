@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from small_field import fault, scenario
 
-from twin.broker import EmbeddedBroker
-from twin.client import MqttClient
+from hil.broker import EmbeddedBroker
+from hil.mqtt_client import MqttClient
 from twin.live import publisher
 from twin.store import Store
 from twin.store_rows import Points

@@ -4,9 +4,18 @@ import json
 import math
 
 import pytest
+from pydantic import ValidationError
 
+from sim.scenario_mapping import FieldMapping, PayloadMapping
 from twin.errors import MappingError
-from twin.mapping import FieldMap, PayloadMap, resolve_pointer
+from twin.mapping import PayloadMap, convert, resolve_pointer
+
+X = {"signal": "raw", "pointer": "/x"}
+
+
+def made(**table: object) -> PayloadMap:
+    return PayloadMap(PayloadMapping.model_validate(table))
+
 
 # the document and the pointers of RFC 6901, section 5
 RFC_6901 = {
@@ -65,23 +74,22 @@ def test_a_pointer_to_nothing_is_an_error(pointer: str) -> None:
     ],
 )
 def test_units_become_those_of_the_store(unit: str, value: float, expected: float) -> None:
-    assert FieldMap(pointer="/x", unit=unit).convert(value) == pytest.approx(expected, abs=1e-9)
+    entry = FieldMapping.model_validate({"signal": "x", "pointer": "/x", "unit": unit})
+    assert convert(entry, value) == pytest.approx(expected, abs=1e-9)
 
 
 def test_scale_and_offset_come_before_the_unit() -> None:
-    entry = FieldMap(pointer="/x", unit="degF", scale=0.1, offset=32.0)
-    assert entry.convert(1800) == pytest.approx(100.0)
+    entry = FieldMapping(signal="x", pointer="/x", unit="degF", scale=0.1, offset=32.0)
+    assert convert(entry, 1800) == pytest.approx(100.0)
 
 
 def test_a_mapping_reads_a_foreign_device() -> None:
-    mapping = PayloadMap.from_table(
-        {
-            "topic": "tele/+/SENSOR",
-            "fields": {
-                "raw": {"pointer": "/ANALOG/A0", "unit": "counts"},
-                "temp_c": {"pointer": "/DS18B20/Temperature", "unit": "degF"},
-            },
-        }
+    mapping = made(
+        topic="tele/+/SENSOR",
+        field=[
+            {"signal": "raw", "pointer": "/ANALOG/A0", "unit": "counts"},
+            {"signal": "temp_c", "pointer": "/DS18B20/Temperature", "unit": "degF"},
+        ],
     )
     assert mapping.node_of("tele/horta/SENSOR") == "horta"
     assert mapping.node_of("tele/horta/STATE") is None
@@ -112,14 +120,14 @@ def test_a_mapping_reads_a_foreign_device() -> None:
     ],
 )
 def test_a_payload_without_a_number_is_refused(payload: bytes) -> None:
-    mapping = PayloadMap(topic="a/+", fields={"raw": FieldMap(pointer="/x")})
+    mapping = made(topic="a/+", field=[X])
     with pytest.raises(MappingError):
         mapping.apply(payload)
 
 
 def test_a_value_that_is_required_must_be_there() -> None:
-    fields = {"raw": FieldMap(pointer="/x", required=True), "pct": FieldMap(pointer="/y")}
-    mapping = PayloadMap(topic="a", node="n", fields=fields)
+    y = {"signal": "pct", "pointer": "/y"}
+    mapping = made(topic="a", node="n", field=[X | {"required": True}, y])
     assert mapping.apply(b'{"x":1}') == {"raw": 1.0}
     with pytest.raises(MappingError, match="nothing at /x"):
         mapping.apply(b'{"y":1}')
@@ -128,20 +136,22 @@ def test_a_value_that_is_required_must_be_there() -> None:
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ({"topic": "a/#", "fields": {"x": {"pointer": "/x"}}}, "permitted is one level"),
-        ({"topic": "+/+", "fields": {"x": {"pointer": "/x"}}}, "permitted is one level"),
-        ({"topic": "a/b", "fields": {"x": {"pointer": "/x"}}}, "needs either"),
-        ({"topic": "a/+", "fields": {}}, "no fields"),
-        ({"topic": "a/+", "fields": {"x": {"pointer": "x"}}}, "must be a JSON pointer"),
-        ({"topic": "a/+", "fields": {"x": {"pointer": "/~2"}}}, "must be a JSON pointer"),
-        ({"topic": "a/+", "fields": {"x": {"pointer": "/x", "unit": "furlong"}}}, "permitted"),
-        ({"topic": "a/+", "fields": {"<b>": {"pointer": "/x"}}}, "letters, digits"),
-        ({"topic": "a/+", "fields": {"x": {"ponter": "/x"}}}, "ponter"),
-        ({"topic": "a/+", "felds": {}}, "unknown key 'felds'"),
-        ({"fields": {}}, "'topic' is missing"),
-        ({"topic": "a/+", "fields": {"x": {"pointer": "/x", "scale": math.inf}}}, "finite"),
+        ({"topic": "a/#", "field": [X]}, "permitted is one level"),
+        ({"topic": "+/+", "field": [X]}, "permitted is one level"),
+        ({"topic": "a/b", "field": [X]}, "needs either"),
+        ({"topic": "a", "node": "b/c", "field": [X]}, "without / "),
+        ({"topic": "a/+", "field": []}, "at least 1 item"),
+        ({"topic": "a/+", "field": [X, X]}, "there twice"),
+        ({"topic": "a/+", "field": [X | {"pointer": "x"}]}, "must be a JSON pointer"),
+        ({"topic": "a/+", "field": [X | {"pointer": "/~2"}]}, "must be a JSON pointer"),
+        ({"topic": "a/+", "field": [X | {"unit": "furlong"}]}, "'degC'"),
+        ({"topic": "a/+", "field": [X | {"signal": "<b>"}]}, "match pattern"),
+        ({"topic": "a/+", "field": [X | {"ponter": "/x"}]}, "ponter"),
+        ({"topic": "a/+", "felds": []}, "felds"),
+        ({"field": [X]}, "topic"),
+        ({"topic": "a/+", "field": [X | {"scale": math.inf}]}, "finite"),
     ],
 )
 def test_a_wrong_mapping_says_what_is_wrong(table: dict[str, object], says: str) -> None:
-    with pytest.raises(MappingError, match=says):
-        PayloadMap.from_table(table)
+    with pytest.raises(ValidationError, match=says):
+        made(**table)

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 
 from guest.abi import WHY
+from hil.errors import PayloadError
 from twin import asyncapi
-from twin.errors import PayloadError
 from twin.messages import (
     TOPICS,
     Ack,

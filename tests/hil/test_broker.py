@@ -16,9 +16,9 @@ import pytest
 from relay import Relay
 from services import Mosquitto
 
-from twin.broker import BrokerAddress, EmbeddedBroker, parse_broker
-from twin.client import MqttClient
-from twin.errors import BrokerError, ClientIdTakenError, PayloadError
+from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from hil.errors import BrokerError, ClientIdTakenError, PayloadError
+from hil.mqtt_client import MqttClient
 
 Broker = EmbeddedBroker | Mosquitto
 
@@ -83,7 +83,7 @@ def test_a_dead_or_hung_broker_is_started_again_at_the_same_address(
 
 def test_the_broker_ends_with_its_parent() -> None:
     script = (
-        "import os\nfrom twin.broker import EmbeddedBroker\n"
+        "import os\nfrom hil.broker import EmbeddedBroker\n"
         "broker = EmbeddedBroker()\nprint(broker.address.port, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

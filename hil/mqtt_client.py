@@ -11,21 +11,22 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from twin.broker import BrokerAddress
-from twin.errors import BrokerError, ClientIdTakenError, PayloadError
-from twin.messages import MAX_PAYLOAD_BYTES
+from hil.broker import BrokerAddress
+from hil.errors import BrokerError, ClientIdTakenError, PayloadError
 
-__all__ = ["MqttClient"]
+__all__ = ["MAX_PAYLOAD_BYTES", "MqttClient"]
 
 _log = logging.getLogger(__name__)
 
+MAX_PAYLOAD_BYTES: Final = 65_536
+"""Own limit; not every broker has one."""
 _KEEPALIVE_S: Final = 5
 """After about twice that a silent broker is given up."""
 _SHORT_S: Final = 3.0
@@ -40,7 +41,8 @@ class MqttClient:
     """A connection to a broker.
 
     `handler(topic, payload)` is called in the network thread for messages that match
-    `subscription`, `on_connect()` after every connection, `on_lost()` after every loss, and
+    `subscription`, one filter or several that do not overlap, without retained ones if
+    `fresh_only`; `on_connect()` after every connection, `on_lost()` after every loss, and
     `on_give_up(error)` when there is no point in trying again.  Without `client_id` it is random,
     and nobody can push us out by chance.  `reconnect_s` is the first and the longest pause between
     attempts.  Raises BrokerError if the first connection fails or the login is refused.
@@ -50,17 +52,21 @@ class MqttClient:
         self,
         address: BrokerAddress,
         *,
-        subscription: str | None = None,
+        subscription: str | Sequence[str] | None = None,
         handler: Handler | None = None,
         on_connect: Callable[[], object] | None = None,
         on_lost: Callable[[], object] | None = None,
         on_give_up: Callable[[BrokerError], object] | None = None,
+        fresh_only: bool = False,
         client_id: str | None = None,
         timeout_s: float = 10.0,
         reconnect_s: tuple[float, float] = (0.1, 2.0),
     ) -> None:
         self.address = address
-        self._subscription = subscription
+        self._filters = (
+            [subscription] if isinstance(subscription, str) else list(subscription or ())
+        )
+        self._fresh_only = fresh_only
         self._handler = handler
         self._on_connect = on_connect
         self._on_lost = on_lost
@@ -167,17 +173,17 @@ class MqttClient:
             return
         self.connections += 1
         self._since_s = time.monotonic()
-        if self._subscription is None:
-            self._ready()
+        if self._filters:
+            client.subscribe([(name, 0) for name in self._filters])
         else:
-            client.subscribe(self._subscription, qos=0)
+            self._ready()
 
     def _subscribed(
         self, _client: Paho, _data: Any, _mid: int, reasons: Any, _properties: Any
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             self._refusal = BrokerError(
-                f"broker {self.address.url}: subscription {self._subscription} refused"
+                f"broker {self.address.url}: subscription {', '.join(self._filters)} refused"
             )
             self._answered.set()
             self._give_up()
@@ -221,7 +227,8 @@ class MqttClient:
 
     def _message(self, _client: Paho, _data: Any, message: MQTTMessage) -> None:
         topic = message.topic
-        if self._subscription is None or not topic_matches_sub(self._subscription, topic):
+        asked = any(topic_matches_sub(name, topic) for name in self._filters)
+        if not asked or (self._fresh_only and message.retain):
             self.ignored += 1
             return
         if len(message.payload) > MAX_PAYLOAD_BYTES:

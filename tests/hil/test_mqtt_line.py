@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from relay import Relay, is_publish
 from services import Mosquitto
 
+from hil.broker import BrokerAddress, EmbeddedBroker
 from hil.errors import LinkError
 from hil.link import Link
 from hil.mqtt_line import Bridge, MqttLine
 from hil.node import DeviceNode
+from hil.nodes import NodeMaker, node_overrides
 from hil.port import Port
 from hil.virtual import VirtualDevice
-from sim.runner import DEFAULT_GUEST
-from twin.broker import BrokerAddress, EmbeddedBroker
+from sim import scenario
+from sim.runner import DEFAULT_GUEST, run_scenario
 
+QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 START_MS = 1_700_000_000_000
-
-
-def _url(address: BrokerAddress) -> str:
-    return f"mqtt://{address.user}:{address.password}@{address.host}:{address.port}"
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def device(broker: EmbeddedBroker | Mosquitto) -> Iterator[None]:
     """A virtual board behind `ic/esp32`."""
     with (
         VirtualDevice("wasm3") as board,
-        Bridge(Port(board.url), MqttLine(_url(broker.address), "ic/esp32", side="device")),
+        Bridge(Port(board.url), MqttLine(broker.address, "ic/esp32", side="device")),
     ):
         yield
 
@@ -46,7 +47,7 @@ def test_a_device_over_mqtt_does_the_same_as_on_its_own_line(
     broker: EmbeddedBroker | Mosquitto, device: None
 ) -> None:
     module = DEFAULT_GUEST.read_bytes()
-    over_mqtt = DeviceNode(Link(MqttLine(_url(broker.address), "ic/esp32")), module)
+    over_mqtt = DeviceNode(Link(MqttLine(broker.address, "ic/esp32")), module)
     with VirtualDevice("wasm3") as board:
         direct = DeviceNode(Link(Port(board.url)), module)
         assert _day(over_mqtt) == _day(direct)
@@ -68,7 +69,7 @@ def test_lost_and_repeated_payloads_change_nothing(
         return [] if count % 7 == 0 else [packet, packet] if count % 5 == 0 else [packet]
 
     relay.up = spoil
-    node = DeviceNode(Link(MqttLine(_url(relay.address), "ic/esp32")), DEFAULT_GUEST.read_bytes())
+    node = DeviceNode(Link(MqttLine(relay.address, "ic/esp32")), DEFAULT_GUEST.read_bytes())
     spoiled = _day(node)
     node.close()
     relay.close()
@@ -80,4 +81,34 @@ def test_lost_and_repeated_payloads_change_nothing(
 
 def test_a_broker_that_is_not_there_is_a_link_error() -> None:
     with pytest.raises(LinkError, match="refused"):
-        MqttLine("mqtt://127.0.0.1:1", "ic/esp32")
+        MqttLine(BrokerAddress(host="127.0.0.1", port=1), "ic/esp32")
+
+
+def _week(out: Path, node: str, broker: BrokerAddress | None = None) -> dict[str, Any]:
+    week = [("period.start", "2023-07-01"), ("period.end", "2023-07-07")]
+    document = scenario.read(QUICKSTART, [*week, *node_overrides(QUICKSTART, [node])])
+    with NodeMaker(broker=broker) as make_node:
+        return run_scenario(document.scenario, out, make_node=make_node, report=False).summary
+
+
+def test_a_run_over_mqtt_is_that_of_the_simulated_node(
+    broker: EmbeddedBroker | Mosquitto,
+    device: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = broker.address
+    assert address.password is not None
+    monkeypatch.setenv("LEVADA_MQTT_PASSWORD", address.password)
+    node = f"mqtt://{address.user}@{address.host}:{address.port}/ic/esp32"
+    over_mqtt, simulated = _week(tmp_path / "mqtt", node), _week(tmp_path / "sim", "sim")
+    assert over_mqtt["tape_digest"] == simulated["tape_digest"]
+    link = over_mqtt["link"]["maize"]
+    assert link["void"] is None
+    assert link["requests"] > over_mqtt["steps"] > 1_000
+
+
+def test_virtual_mqtt_brings_its_own_broker(tmp_path: Path) -> None:
+    over_mqtt, simulated = _week(tmp_path / "mqtt", "virtual:mqtt"), _week(tmp_path / "sim", "sim")
+    assert over_mqtt["tape_digest"] == simulated["tape_digest"]
+    assert over_mqtt["link"]["maize"]["url"].startswith("virtual:mqtt at mqtt://127.0.0.1:")

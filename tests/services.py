@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from twin.broker import BrokerAddress
+from hil.broker import BrokerAddress
 
 __all__ = ["Mosquitto", "need", "postgresql"]
 

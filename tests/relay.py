@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from twin.broker import BrokerAddress
+from hil.broker import BrokerAddress
 
 __all__ = ["Relay", "is_publish", "packets"]
 

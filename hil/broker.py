@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
-from twin.errors import BrokerError
+from hil.errors import BrokerError
 
 __all__ = ["BrokerAddress", "EmbeddedBroker", "parse_broker"]
 
@@ -141,7 +141,7 @@ class EmbeddedBroker:
 
     def _start(self, host: str, port: int) -> tuple[subprocess.Popen[str], int]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "twin.broker_process"],
+            [sys.executable, "-m", "hil.broker_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

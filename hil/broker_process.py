@@ -1,4 +1,4 @@
-"""The embedded broker, in a process of its own: `python -m twin.broker_process`.
+"""The embedded broker, in a process of its own: `python -m hil.broker_process`.
 
 Reads one line of JSON from standard input (host, port, token), prints one line with the port that
 it listens on, and ends when standard input is closed, so it cannot outlive its parent.
@@ -49,7 +49,7 @@ async def _serve(settings: dict[str, Any]) -> None:
                 }
             },
             # explicit: the defaults include anonymous access
-            "plugins": {"twin.broker_process.TokenAuth": {"token": settings["token"]}},
+            "plugins": {"hil.broker_process.TokenAuth": {"token": settings["token"]}},
         }
     )
     await broker.start()
