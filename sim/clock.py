@@ -68,10 +68,12 @@ class WallClock(Environment):
         super().step()
 
     def pace(self, factor: float) -> None:
-        """Go on at another speed from now."""
+        """Go on at another speed from now; lateness is counted anew."""
         if not factor > 0:
             raise ValueError(f"factor = {factor}: must be positive")
         self.factor = factor
+        self.overruns = 0
+        self.late_s = 0.0
         self._origin_s = self.now
         self._wall_s = monotonic()
 

@@ -66,6 +66,11 @@ class Site(Table):
     """A tipping bucket beside the field; the summary then has its `rain_gauge_tips` and
     `rain_gauge_mm`."""
 
+    @property
+    def utc_offset_ms(self) -> int:
+        """`utc_offset_h` [ms]."""
+        return round(self.utc_offset_h * 3.6e6)
+
 
 class Period(Table):
     """When the run starts and ends, and how finely time is cut."""

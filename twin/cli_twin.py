@@ -60,10 +60,24 @@ def twin(
             help="Instead of a node, what one said before: the store of an earlier twin.",
         ),
     ] = None,
+    shadow: Annotated[
+        bool,
+        typer.Option(
+            "--shadow",
+            help="The nodes, mqtt://HOST/ic/NODE, read real soil and are followed; virtual:mqtt: "
+            "virtual boards in simulated soil, to try it.",
+        ),
+    ] = False,
     broker: Annotated[
         str | None,
-        typer.Option(metavar="mqtt://HOST", help="Publish alerts there, on ic/ZONE/alert."),
+        typer.Option(
+            metavar="mqtt(s)://HOST",
+            help="Use this broker instead of an embedded one; password in LEVADA_MQTT_PASSWORD.",
+        ),
     ] = None,
+    home_assistant: Annotated[
+        bool, typer.Option("--home-assistant", help="Announce the nodes to Home Assistant.")
+    ] = False,
     stay: Annotated[
         bool, typer.Option(help="Keep the page after the end of the period, until Ctrl-C.")
     ] = True,
@@ -73,12 +87,14 @@ def twin(
     from sim import runner
     from sim import scenario as scenarios
     from sim.clock import parse_speed
-    from twin.live import live
+    from twin.live import Options, live
 
     try:
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
+    if shadow and replay is not None:
+        raise typer.BadParameter("--replay and --shadow exclude each other", param_hint="--shadow")
     overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
     overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides)
@@ -92,20 +108,22 @@ def twin(
                 f"{skip_to}: outside the period of the scenario", param_hint="--skip-to"
             )
     where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-
-    def started(running: Running) -> None:
-        typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
-
-    interrupted = live(
-        loaded,
-        where,
+    options = Options(
         speed=factor,
         port=port,
         skip_to_ms=skip_to_ms,
         broker=broker,
         replay=replay,
+        shadow=shadow,
+        home_assistant=home_assistant,
         stay=stay,
-        started=started,
+    )
+
+    def started(running: Running) -> None:
+        typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+
+    interrupted = live(
+        loaded, where, options, started=started, tell=lambda text: typer.echo(text, err=True)
     )
     raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
 

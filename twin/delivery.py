@@ -12,10 +12,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from paho.mqtt.client import topic_matches_sub
+
+from guest.topic import PREFIX
 from hil.broker import BrokerAddress
 from hil.errors import PayloadError
 from hil.mqtt_client import MqttClient
@@ -106,9 +109,10 @@ class Presence:
 class Delivery:
     """Consumes `ic/#` of a broker into a store.
 
-    `on_message(node, message)` hears every valid message (telemetry before it is stored), in the
-    network thread.  `maps` are payloads of other devices; their topics need a subscription that
-    covers them, `subscription` (one wildcard, never two that overlap).
+    `on_message(node, message)` hears every valid message, `on_row(row)` every row before it goes
+    into the store, both in the network thread.  `maps` are payloads of other devices, which are
+    listened to as well.  `names` are other names under which nodes are stored, and `shift_ms` is
+    added to every time that a device tells.
     """
 
     def __init__(
@@ -117,15 +121,21 @@ class Delivery:
         address: BrokerAddress,
         *,
         maps: Sequence[PayloadMap] = (),
-        subscription: str = "ic/#",
+        names: Mapping[str, str] = {},
+        shift_ms: int = 0,
         on_message: Callable[[str, Message], None] | None = None,
+        on_row: Callable[[Row], None] | None = None,
         beat_ms: int = _DEFAULT_BEAT_MS,
     ) -> None:
         self.store = store
         self.counters = Counters()
         self.presence = Presence(self._presence_changed, beat_ms)
         self._maps = tuple(maps)
+        self._names = dict(names)
+        self._devices = {name: device for device, name in names.items()}
+        self._shift_ms = shift_ms
         self._on_message = on_message
+        self._on_row = on_row
         self._beat_ms = beat_ms
         self._boot = secrets.randbelow(MODULUS) - MODULUS  # negative: numbers made here
         self._numbers = itertools.count()
@@ -134,7 +144,7 @@ class Delivery:
         store.listen(self._acknowledge)
         self.client = MqttClient(
             address,
-            subscription=subscription,
+            subscription=_filters(self._maps),
             handler=self._handle,
         )
         self.client.on_oversized(self._oversized)
@@ -196,25 +206,33 @@ class Delivery:
             self._on_message(node, message)
 
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
-        now = self.store.now_ms()
         self.presence.heard(node, _wall_ms())
         processed = isinstance(message, Processed)
-        identity = self._identity(message)
-        self.store.submit(
+        boot, seq, oldest = self._identity(message)
+        self._take(
             Row(
-                node=node,
-                boot=identity[0],
-                seq=identity[1],
-                oldest=identity[2],
-                device_ms=message.t,
-                received_ms=now,
+                node=self._named(node),
+                boot=boot,
+                seq=seq,
+                oldest=oldest,
+                device_ms=None if message.t is None else message.t + self._shift_ms,
+                received_ms=0,
                 payload=payload.decode(),
                 signals=message.signals(),
                 kind="filtered" if processed else "raw",
-                target=message.node if isinstance(message, Processed) else "",
+                target=self._named(message.node) if isinstance(message, Processed) else "",
                 flags=Flag.NONE if message.identified else Flag.UNIDENTIFIED,
             )
         )
+
+    def _take(self, row: Row) -> None:
+        if self._on_row is not None:
+            self._on_row(row)
+        # asked afterwards: who hears the first row may set the clock by it
+        self.store.submit(replace(row, received_ms=self.store.now_ms()))
+
+    def _named(self, node: str) -> str:
+        return self._names.get(node, node)
 
     def _identity(self, message: Telemetry) -> tuple[int, int, int]:
         if message.boot is not None and message.seq is not None and message.oldest is not None:
@@ -224,16 +242,15 @@ class Delivery:
 
     def _mapped(self, mapping: PayloadMap, node: str, payload: bytes) -> None:
         signals = mapping.apply(payload)
-        now = self.store.now_ms()
         self.presence.heard(node, _wall_ms())
         boot, number, oldest = self._identity(Telemetry())
-        self.store.submit(
+        self._take(
             Row(
-                node=node,
+                node=self._named(node),
                 boot=boot,
                 seq=number,
                 oldest=oldest,
-                received_ms=now,
+                received_ms=0,
                 payload=payload.decode(),
                 signals=signals,
                 units={**UNITS, **mapping.units()},
@@ -249,10 +266,11 @@ class Delivery:
         if message.state == "birth":
             birth = message.model_dump(exclude_none=True)
             now = self.store.now_ms()
-            self.store.submit(Seen(node=node, online=True, time_ms=now, birth=birth))
+            self.store.submit(Seen(node=self._named(node), online=True, time_ms=now, birth=birth))
 
     def _presence_changed(self, node: str, online: bool) -> None:
         now = self.store.now_ms()
+        node = self._named(node)
         self.store.submit(
             Event(
                 kind="online" if online else "offline",
@@ -291,7 +309,8 @@ class Delivery:
 
     def _acknowledge(self, commit: Commit) -> None:
         for (node, boot), contiguous in commit.acks.items():
-            if boot >= 0 and self.send(node, Ack(boot=boot, seq=contiguous % MODULUS)):
+            device = self._devices.get(node, node)
+            if boot >= 0 and self.send(device, Ack(boot=boot, seq=contiguous % MODULUS)):
                 self.counters.acknowledged += 1
 
     def _beat(self) -> None:
@@ -303,3 +322,12 @@ class Delivery:
 def _wall_ms() -> int:
     """Heartbeats are of this world, even where the field lives in virtual time."""
     return time.monotonic_ns() // 1_000_000
+
+
+def _filters(maps: Sequence[PayloadMap]) -> list[str]:
+    """What to subscribe to: ours, and topics of others that no filter covers already."""
+    found = [f"{PREFIX}#"]
+    for topic in dict.fromkeys(mapping.table.topic for mapping in maps):
+        if not any(topic_matches_sub(known, topic) for known in found):
+            found.append(topic)
+    return found

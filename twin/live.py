@@ -1,8 +1,11 @@
-"""`levada twin`: the twin, its store and its page together, until the end or Ctrl-C.
+"""`levada twin`: the twin, its broker, its store and its page together, until the end or Ctrl-C.
 
 The twin runs in the main thread, so that Ctrl-C reaches it; page and store have threads of their
-own, virtual boards are processes that end with us.  Whatever happens, all of it is closed in the
-opposite order.
+own, broker and virtual boards are processes that end with us.  Whatever happens, all of it is
+closed in the opposite order.
+
+What devices publish goes the way it goes in the field: over the broker into the store, which
+acknowledges it.  Devices in this process or on a line speak through `twin.gateway`.
 """
 
 from __future__ import annotations
@@ -10,97 +13,282 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from hil.broker import parse_broker
+from guest.module import inspect
+from guest.topic import PREFIX
+from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
 from hil.nodes import NodeMaker
+from sim import runner
+from sim.scenario import dump, expand
 from sim.scenario_model import Scenario
 from twin.alerts import Change
 from twin.app.server import Page
+from twin.delivery import Delivery
+from twin.discovery import Parameter
+from twin.errors import TwinError
+from twin.gateway import Gateway
+from twin.mqtt_devices import MqttDevices
 from twin.replay import Replay
+from twin.shadow import Shadow
 from twin.store import Store
+from twin.store_rows import StoreSettings
 from twin.twin import Twin
 
-__all__ = ["ADDRESS", "Running", "live", "publisher"]
+__all__ = ["ADDRESS", "Options", "Running", "live", "publisher"]
 
 ADDRESS: Final = "page.json"
-"""Beside the store: where the page is, and the token of this run; only its owner can read it."""
+"""Beside the store: where page and broker are, and the token of this run; only its owner can read
+it."""
+STORE: Final = "store.sqlite"
+FIELD: Final = "field.toml"
+"""The scenario of virtual boards that are followed."""
+FIRST_S: Final = 900.0
+"""How long devices that are to be followed may take to tell a first reading."""
+END_S: Final = 10.0
+"""How long the last messages may take into the store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a twin is run."""
+
+    speed: float | None
+    """Simulated seconds a second; None: as fast as it goes."""
+    port: int = 8050
+    """Of the page; 0: any."""
+    skip_to_ms: int | None = None
+    """Time up to which everything passes at full speed."""
+    broker: str | None = None
+    """URL of a broker instead of an embedded one."""
+    replay: Path | None = None
+    """A store whose devices speak again instead of nodes."""
+    shadow: bool = False
+    """Devices read real soil and are followed."""
+    home_assistant: bool = False
+    """Announce the nodes to Home Assistant."""
+    stay: bool = True
+    """Whether the page remains after the end of the period, until Ctrl-C."""
 
 
 class Running:
     """A twin that runs, with its page."""
 
-    def __init__(self, twin: Twin, page: Page, store: Path) -> None:
+    def __init__(self, twin: Twin, page: Page, store: Path, broker: BrokerAddress | None) -> None:
         self.twin = twin
         self.page = page
         self.store = store
+        self.broker = broker
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """What is there when a twin begins."""
+
+    scenario: Scenario
+    where: Path
+    options: Options
+    broker: BrokerAddress | None
+    open_: ExitStack
+    """Closes what is opened, the last first."""
+    tell: Callable[[str], None]
 
 
 def live(
     scenario: Scenario,
     where: Path,
+    options: Options,
     *,
-    speed: float | None,
-    port: int = 8050,
-    skip_to_ms: int | None = None,
-    broker: str | None = None,
-    replay: Path | None = None,
-    stay: bool = True,
     started: Callable[[Running], None] = lambda _running: None,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
-    Alerts are also published to `broker`, a URL.  `replay` is a store whose devices speak again
-    instead of nodes.  With `stay` the page remains after the end of the period until Ctrl-C.
-    Raises what Twin, Store and Page raise, BrokerError if the broker cannot be reached.
+    `tell` is told what is waited for.  Raises what Twin, Store, Page and nodes raise, BrokerError
+    if the broker cannot be reached.
     """
+    if options.shadow and options.speed is None:
+        raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
     where.mkdir(parents=True, exist_ok=True)
-    clock: list[Twin] = []
     with ExitStack() as open_:
-        store = open_.enter_context(
-            Store(
-                where / "store.sqlite",
-                clock_ms=lambda: clock[0].now_ms if clock else scenario.period.start_ms,
-            )
+        broker = None
+        if url := options.broker or (_broker_of(scenario) if options.shadow else None):
+            broker = parse_broker(url)
+        elif options.replay is None:
+            broker = open_.enter_context(EmbeddedBroker()).address
+        start = _Start(
+            scenario=scenario,
+            where=where,
+            options=options,
+            broker=broker,
+            open_=open_,
+            tell=tell,
         )
-        make_node = open_.enter_context(NodeMaker(speed=speed))
-        publish: Callable[[str, Change], None] = _silent
-        if broker is not None:
-            client = MqttClient(parse_broker(broker))
-            open_.callback(client.close)
-            publish = publisher(client)
-        twin: Twin
-        if replay is not None:
-            twin = Replay(
-                scenario, store, replay, speed=speed, skip_to_ms=skip_to_ms, publish=publish
-            )
-        else:
-            twin = Twin(
-                scenario,
-                store,
-                make_node=make_node,
-                speed=speed,
-                skip_to_ms=skip_to_ms,
-                publish=publish,
-            )
-        clock.append(twin)
+        make = _shadow if options.shadow else _bench if options.replay is None else _replay
+        twin = make(start)
         open_.callback(twin.close)
-        page = open_.enter_context(Page(twin, port=port))
+        page = open_.enter_context(Page(twin, port=options.port))
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
-        _tell_address(where / ADDRESS, page)
+        _tell_address(where / ADDRESS, page, broker)
         interrupted = threading.Event()
         with _ctrl_c(interrupted, twin):
-            started(Running(twin, page, where / "store.sqlite"))
+            started(Running(twin, page, where / STORE, broker))
             twin.run()
-            if stay:
+            if options.stay:
                 interrupted.wait()
     return interrupted.is_set()
+
+
+def _broker_of(scenario: Scenario) -> str | None:
+    """The broker that the nodes of a scenario name, if they name one."""
+    found = sorted({z.node_url.target for z in scenario.zone if z.node_url.kind != "virtual"})
+    if len(found) > 1:
+        raise TwinError(f"nodes at several brokers, {', '.join(found)}: one is permitted")
+    return found[0] if found else None
+
+
+def _bench(start: _Start) -> Twin:
+    """Devices that are given simulated readings; what they publish goes over the broker."""
+    assert start.broker is not None
+    scenario, options, open_ = start.scenario, start.options, start.open_
+    clock = _Clock(scenario)
+    store = open_.enter_context(Store(start.where / STORE, clock_ms=clock.now_ms))
+    make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
+    open_.callback(Delivery(store, start.broker).close)
+    gateway = open_.enter_context(
+        Gateway(
+            start.broker,
+            [zone.name for zone in expand(scenario)],
+            home_assistant=_parameters(scenario) if options.home_assistant else None,
+        )
+    )
+    clock.twin = twin = Twin(
+        scenario,
+        store,
+        make_node=make_node,
+        speed=options.speed,
+        skip_to_ms=options.skip_to_ms,
+        publish=_alerts(start),
+        deliver=gateway.deliver,
+    )
+    open_.callback(gateway.outbox.flush, END_S)
+    twin.serve_at(gateway.serve)
+    return twin
+
+
+def _shadow(start: _Start) -> Twin:
+    """Devices that read real soil, and are heard over the broker."""
+    scenario, options, open_ = start.scenario, start.options, start.open_
+    assert start.broker is not None and options.speed is not None
+    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+    devices = MqttDevices(scenario, info, speed=options.speed)
+    jitter_ms = max(60_000, round(1_000 * options.speed))
+    store = open_.enter_context(
+        Store(
+            start.where / STORE,
+            clock_ms=devices.time.now_ms,
+            settings=StoreSettings(ahead_ms=jitter_ms, late_ms=jitter_ms),
+        )
+    )
+    open_.enter_context(devices)
+    devices.listen(store, start.broker)
+    check: Callable[[], None] = lambda: None  # noqa: E731 - what there is to check is optional
+    if any(zone.node.kind == "virtual" for zone in expand(scenario)):
+        check = _start_field(start)
+    start.tell(f"waiting for a first reading at {start.broker.url} ...")
+    devices.wait(FIRST_S, check)
+    return Shadow(scenario, store, devices, speed=options.speed, publish=_alerts(start))
+
+
+def _replay(start: _Start) -> Twin:
+    """Devices of a store."""
+    scenario, options = start.scenario, start.options
+    assert options.replay is not None
+    clock = _Clock(scenario)
+    store = start.open_.enter_context(Store(start.where / STORE, clock_ms=clock.now_ms))
+    clock.twin = twin = Replay(
+        scenario,
+        store,
+        options.replay,
+        speed=options.speed,
+        skip_to_ms=options.skip_to_ms,
+        publish=_alerts(start) if start.broker is not None else _silent,
+    )
+    return twin
+
+
+class _Clock:
+    """The time in which a field lives; the store needs it before there is a twin."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.twin: Twin | None = None
+        self._start_ms = scenario.period.start_ms
+
+    def now_ms(self) -> int:
+        return self._start_ms if self.twin is None else self.twin.now_ms
+
+
+def _start_field(start: _Start) -> Callable[[], None]:
+    """Start virtual boards in simulated soil; what raises LinkError if they have ended."""
+    file = start.where / FIELD
+    file.write_text(dump(start.scenario, start.where), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "twin.field_device"],
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us; the field ends when we say so
+    )
+    assert process.stdin is not None
+    start.open_.callback(_end, process)
+    settings = {
+        "scenario": str(file),
+        "broker": asdict(start.broker) if start.broker is not None else None,
+        "speed": start.options.speed,
+        "skip_to_ms": start.options.skip_to_ms or 0,
+    }
+    process.stdin.write(json.dumps(settings) + "\n")
+    process.stdin.flush()
+
+    def check() -> None:
+        if process.poll() is not None:
+            raise LinkError(f"the virtual field has ended with exit code {process.returncode}")
+
+    return check
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _parameters(scenario: Scenario) -> tuple[Parameter, ...]:
+    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+    return tuple(
+        Parameter(name=p.name, minimum=p.minimum, maximum=p.maximum, unit=p.unit)
+        for p in info.parameters
+    )
+
+
+def _alerts(start: _Start) -> Callable[[str, Change], None]:
+    assert start.broker is not None
+    client = MqttClient(start.broker)
+    start.open_.callback(client.close)
+    return publisher(client)
 
 
 def publisher(client: MqttClient) -> Callable[[str, Change], None]:
@@ -115,7 +303,7 @@ def publisher(client: MqttClient) -> Callable[[str, Change], None]:
             "text": change.text,
             "evidence": dict(change.evidence),
         }
-        client.publish(f"ic/{zone}/alert", json.dumps(payload).encode())
+        client.publish(f"{PREFIX}{zone}/alert", json.dumps(payload).encode())
 
     return publish
 
@@ -124,11 +312,18 @@ def _silent(_zone: str, _change: Change) -> None:
     pass
 
 
-def _tell_address(path: Path, page: Page) -> None:
+def _tell_address(path: Path, page: Page, broker: BrokerAddress | None) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    data: dict[str, object] = {"url": page.url, "token": page.token}
+    if broker is not None:
+        data["broker"] = {
+            "url": broker.url,
+            "user": broker.user,
+            "password": broker.password,
+        }
     with os.fdopen(descriptor, "w") as file:
-        json.dump({"url": page.url, "token": page.token}, file)
+        json.dump(data, file)
 
 
 @contextmanager

@@ -171,6 +171,8 @@ class Status(Message):
     abi_version: U32 | None = None
     engine: Annotated[str, Field(max_length=64)] | None = None
     firmware: Annotated[str, Field(max_length=64)] | None = None
+    parameters: dict[str, Counts] | None = None
+    """Parameter name -> value in force, in the parameter's unit."""
 
 
 class Ack(Message):

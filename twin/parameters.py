@@ -57,8 +57,11 @@ def _find(info: ModuleInfo, name: str) -> Parameter:
 
 
 def same_guest(zone: str, birth: Birth, info: ModuleInfo) -> None:
-    """TwinMismatchError unless the device runs the twin's guest, byte by byte."""
-    if birth.guest_sha256 != info.sha256:
+    """TwinMismatchError unless the device runs the twin's guest, byte by byte.
+
+    A device flashed long ago tells no guest; then nothing can be checked.
+    """
+    if birth.guest_sha256 not in ("", info.sha256):
         mine = info.metadata
         raise TwinMismatchError(
             f"zone {zone}: the device runs {birth.guest_name or 'a guest'} {birth.guest_version} "

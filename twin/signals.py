@@ -15,7 +15,7 @@ from sim.probe import Probe, calibration
 from sim.trace import INDEX
 from twin.watch import Seen
 
-__all__ = ["Curve", "by_zone", "curve", "decision", "numbers", "signals", "theta"]
+__all__ = ["Curve", "by_zone", "curve", "decision", "finite", "numbers", "signals", "theta"]
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Counts, rising, and the water content [m3/m3] at each."""
@@ -67,11 +67,14 @@ def numbers(message: str) -> dict[str, float]:
         data = json.loads(message)
     except ValueError:
         return {}
-    if not isinstance(data, Mapping):
-        return {}
+    return finite(data) if isinstance(data, Mapping) else {}
+
+
+def finite(values: Mapping[str, object]) -> dict[str, float]:
+    """Those values that are finite numbers."""
     return {
         str(key): float(value)
-        for key, value in data.items()
+        for key, value in values.items()
         if isinstance(value, int | float) and isfinite(value)
     }
 

@@ -7,7 +7,8 @@
 Two plants go on under one clock.  The *physical* one feeds the devices and suffers the scenario's
 faults; the *twin's* has none, and its guests, the same bytes, run here in Wasmtime.  A third guest,
 the mirror, is fed what the device read (`twin.cause` says why).  What is seen goes into the store
-and, as one immutable `View`, to whoever looks.
+and, as one immutable `View`, to whoever looks.  Devices that live elsewhere, in the past or in real
+soil, are followed instead: `twin.followed`.
 
 Everything happens in the thread that calls `run`; other threads hand in calibrations, which take
 effect between two steps.
@@ -51,7 +52,7 @@ from sim.scenario_model import Scenario
 from sim.soil import Observed
 from sim.trace import INDEX
 from twin import signals as values_of
-from twin.alerts import Active, Alerts, Change
+from twin.alerts import Alerts, Change
 from twin.cause import CODES, Cause, Comparison, Verdict, valve
 from twin.dry_run import DryRun, dry_run
 from twin.errors import CalibrationError
@@ -59,11 +60,12 @@ from twin.parameters import checked, same_guest
 from twin.store import Store
 from twin.store_rows import UNITS as SIGNAL_UNITS
 from twin.store_rows import Event as StoreEvent
-from twin.store_rows import Item, Points, Row
+from twin.store_rows import Item, Kind, Points, Row
 from twin.store_rows import Seen as Present
+from twin.view import UNITS, View, ZoneView
 from twin.watch import Seen, Watched
 
-__all__ = ["UNITS", "Twin", "View", "ZoneView"]
+__all__ = ["Twin"]
 
 FULL_SPEED: Final = 1e9
 """Simulated seconds a second: as fast as it goes."""
@@ -74,30 +76,6 @@ PROFILE_MS: Final = 3_600_000
 """Between two profiles of the soil."""
 DAY_MS: Final = 86_400_000
 CALIBRATION_WAIT_S: Final = 30.0
-
-UNITS: Final[dict[str, str]] = {
-    "counts": "counts",
-    "theta": "m3/m3",
-    "temp_c": "degC",
-    "battery_mv": "mV",
-    "valve": "",
-    "valve_open": "",
-    "flow_l": "L",
-    "energy_j": "J",
-    "theta_root": "m3/m3",
-    "theta_fc_root": "m3/m3",
-    "theta_stress_root": "m3/m3",
-    "dr_mm": "mm",
-    "raw_mm": "mm",
-    "ks": "",
-    "rain_mm": "mm",
-    "irrigation_mm": "mm",
-    "et_mm": "mm",
-    "et0_mm": "mm",
-    "residual": "m3/m3",
-    "cause": "",
-}
-"""Signals that the twin stores, beside profiles (`theta@0.15`), with their units."""
 
 OF_DEVICE: Final = ("counts", "temp_c", "battery_mv", "valve_open", "flow_l", "energy_j")
 OF_TWIN: Final = (
@@ -112,63 +90,6 @@ OF_TWIN: Final = (
     "irrigation_mm",
     "et0_mm",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ZoneView:
-    """What is to be seen of a zone now."""
-
-    name: str
-    node: str
-    area_m2: float
-    birth: Birth
-    running: bool
-    """Whether the guest on the device runs; False: it was stopped."""
-    lost: str
-    """Why the device does not answer."""
-    time_ms: int
-    """Of the last step."""
-    theta: float | None
-    theta_twin: float | None
-    residual: float | None
-    band: float
-    """Difference that noise alone explains [m3/m3]."""
-    counts: int | None
-    pct: int | None
-    decision: str
-    valve: int
-    valve_twin: int
-    flowed: bool
-    """Whether the flow meter saw water in the last step."""
-    water_today_l: float
-    water_l: float
-    dr_mm: float
-    raw_mm: float
-    stress_h: float | None
-    verdict: Verdict
-    alerts: tuple[Active, ...]
-    parameters: Mapping[str, int]
-    link: Mapping[str, Any] | None
-    battery_mv: int
-    energy_j: float
-    logs: tuple[str, ...]
-    steps: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """What is to be seen of the field now; immutable, so that any thread may look."""
-
-    scenario: str
-    title: str
-    mode: str
-    speed: float
-    now_ms: int
-    start_ms: int
-    end_ms: int
-    ended: bool
-    late_s: float
-    zones: tuple[ZoneView, ...] = ()
 
 
 @dataclass(slots=True)
@@ -224,7 +145,8 @@ class _Wish:
 class Twin:
     """A field and its twin.
 
-    `make_node` makes the nodes that are not simulated; `publish` is given every alert.
+    `make_node` makes the nodes that are not simulated; `publish` is given every alert, `deliver`
+    what devices publish (zone, topic, time [ms], message), if that is not simply to be stored.
     Time up to `skip_to_ms` is passed at full speed, then `speed` holds (None: full speed all the
     way).  Raises what the nodes raise, TwinMismatchError if a device runs another guest.
     """
@@ -240,6 +162,7 @@ class Twin:
         speed: float | None = 600.0,
         skip_to_ms: int | None = None,
         publish: Callable[[str, Change], None] = lambda _zone, _change: None,
+        deliver: Callable[[str, str, int, str], None] | None = None,
     ) -> None:
         self.scenario = scenario
         self.store = store
@@ -249,6 +172,7 @@ class Twin:
         self._speed = speed or FULL_SPEED
         self._skip_to_ms = skip_to_ms or 0
         self._publish = publish
+        self._deliver = deliver or self._keep
         self._wishes: queue.Queue[_Wish] = queue.Queue(1000)
         self._stop = Flag()
         self._lost_points = 0
@@ -258,13 +182,14 @@ class Twin:
         self.names = [zone.name for zone in zones]
         self.alerts = Alerts(scenario.alert, zones)
         self._nodes: list[Node] = []
+        self._plants: list[Plant] = []
         try:
             self._zones = [self._zone(zone, make_node) for zone in zones]
             self._build(zones)
         except BaseException:
             self.close()
             raise
-        self.view = self._look(self.plant.start_ms, ended=False)
+        self.view = self._look(scenario.period.start_ms, ended=False)
 
     # Building
 
@@ -306,13 +231,8 @@ class Twin:
         return make_node(settings)
 
     def _twin_node(self, i: int, settings: runner.NodeSettings) -> Node:
-        """The guest on the twin's plant."""
-        del i
-        return self._simulated(settings)
-
-    def _now_of(self, i: int) -> int:
-        """Where the physical plant of a zone is in time."""
-        return int(self.plant.zones[i, Z.NOW_MS])
+        """What runs on the twin's plant: the guest."""
+        return Watched(self._simulated(settings), lambda seen: self._twin_ran(i, seen))
 
     def _simulated(self, settings: runner.NodeSettings) -> WasmtimeNode:
         guest = settings.scenario.guest
@@ -328,36 +248,45 @@ class Twin:
     def _build(self, zones: list[ZoneConfig]) -> None:
         scenario = self.scenario
         devices = [self._nodes[2 * i] for i in range(len(zones))]  # each followed by its mirror
-        self._devices = {
-            i: Watched(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
-            for i, device in enumerate(devices)
-        }
-        twins: dict[int, Watched] = {}
+        self._devices: dict[int, Node] = dict(enumerate(devices))
+        self._twins: dict[int, Node] = {}
         for i, zone in enumerate(zones):
             settings = runner.node_settings(zone, self._module, self.info, scenario)
-            node = self._twin_node(i, settings)
-            self._nodes.append(node)
-            twins[i] = Watched(node, lambda seen, i=i: self._twin_ran(i, seen))  # type: ignore[misc]
-        self._twins = twins
-        self.plant = Plant(scenario, zones, self.weather, None, [], self._devices)
-        self.twin_plant = Plant(scenario, zones, self.weather, None, [], twins)
+            self._twins[i] = self._twin_node(i, settings)
+            self._nodes.append(self._twins[i])
+        self.twin_plant = Plant(scenario, zones, self.weather, None, [], self._twins)
+        self._plants.append(self.twin_plant)
         pace = FULL_SPEED if self._skip_to_ms > scenario.period.start_ms else self._speed
         self._clock = WallClock(factor=pace, tolerance_s=1.0)
-        slice_s = scenario.period.trace_s
-        self._physical = Field(
-            self._clock,
-            self.plant,
-            faults=timeline(scenario, zones),
-            recorder=lambda _now: None,
-            slice_s=slice_s,
-        )
+        self._build_physical(zones)
         self._virtual = Field(
-            self._clock, self.twin_plant, faults=(), recorder=self._record, slice_s=slice_s
+            self._clock,
+            self.twin_plant,
+            faults=(),
+            recorder=self._record,
+            slice_s=scenario.period.trace_s,
         )
         self._clock.process(self._serve())
         self._profile_ms = 0
         for zone_state in self._zones:
             zone_state.heard_ms = scenario.period.start_ms
+
+    def _build_physical(self, zones: list[ZoneConfig]) -> None:
+        """The plant that the devices live in; at equal times it comes before the twin's."""
+        watched = {
+            i: Watched(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
+            for i, device in self._devices.items()
+        }
+        self._devices = dict(watched)
+        self.plant = Plant(self.scenario, zones, self.weather, None, [], watched)
+        self._plants.append(self.plant)
+        self._physical = Field(
+            self._clock,
+            self.plant,
+            faults=timeline(self.scenario, zones),
+            recorder=lambda _now: None,
+            slice_s=self.scenario.period.trace_s,
+        )
 
     # Running
 
@@ -374,7 +303,7 @@ class Twin:
             birth = asdict(zone.birth) | {"node": _node_text(zone.config)}
             self._put(Present(node=name, online=True, time_ms=self.now_ms, birth=birth))
         try:
-            for plant in (self.plant, self.twin_plant):
+            for plant in self._plants:
                 plant.advance_to(plant.start_ms)  # goes nowhere, but compiles, or loads, all of it
             self._clock.pace(self._clock.factor)
             self._virtual.run()
@@ -397,9 +326,8 @@ class Twin:
 
     def close(self) -> None:
         """Close nodes and plants; valves are closed."""
-        for plant in (getattr(self, "plant", None), getattr(self, "twin_plant", None)):
-            if plant is not None:
-                plant.close()
+        for plant in self._plants:
+            plant.close()
         for node in self._nodes:
             node.close()
         self._nodes.clear()
@@ -415,6 +343,7 @@ class Twin:
         while True:
             if self._stop.is_set():
                 raise _Stopped
+            self._attend()
             while not self._wishes.empty():
                 wish = self._wishes.get_nowait()
                 before = self._grant(wish)
@@ -423,11 +352,17 @@ class Twin:
             for expiry in [e for e in expiries if e[0] <= self._clock.now]:
                 expiries.remove(expiry)
                 self._expire(expiry[1], expiry[2])
-            if self._skip_to_ms and self.now_ms >= self._skip_to_ms:
-                self._skip_to_ms = 0
-                self._clock.pace(self._speed)
-            pause_s = max(1, round(ATTENTION_S * min(self._clock.factor, 3000.0)))
-            yield self._clock.timeout(pause_s)
+            yield self._clock.timeout(self._keep_pace())
+
+    def _attend(self) -> None:
+        """Look at what else other threads have told."""
+
+    def _keep_pace(self) -> float:
+        """Set the pace of the clock; simulated time until that is to be done again [s]."""
+        if self._skip_to_ms and self.now_ms >= self._skip_to_ms:
+            self._skip_to_ms = 0
+            self._clock.pace(self._speed)
+        return max(1.0, round(ATTENTION_S * min(self._clock.factor, 3000.0)))
 
     # Calibration
 
@@ -465,6 +400,27 @@ class Twin:
             self._refuse_wishes()
         return done
 
+    def serve_at(
+        self,
+        serve: Callable[
+            [
+                str,
+                Birth,
+                Callable[[], Mapping[str, int]],
+                Callable[[dict[str, int]], Future[dict[str, int]]],
+            ],
+            None,
+        ],
+    ) -> None:
+        """Give every node a face elsewhere, such as that of `twin.gateway.Gateway.serve`."""
+        for name, zone in zip(self.names, self._zones, strict=True):
+            serve(
+                name,
+                zone.birth,
+                lambda zone=zone: zone.parameters,  # type: ignore[misc]
+                lambda values, name=name: self.calibrate(name, values, who="MQTT"),  # type: ignore[misc]
+            )
+
     def checked(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
         """`values` with their full names, of the right type and range; else CalibrationError."""
         if zone not in self.names:
@@ -493,8 +449,7 @@ class Twin:
             read_back = {names[number]: value for number, value in found.items()}
             if read_back != wish.values:
                 raise CalibrationError(f"read back {read_back} instead of {wish.values}")
-            zone.mirror.calibrate(by_id)
-            self._twins[wish.zone].calibrate(by_id)
+            self._take_over(wish.zone, by_id)
         except (HilError, GuestError, CalibrationError) as error:
             self.store.settle_calibration(wish.request, state="refused", reason=str(error))
             wish.done.set_exception(CalibrationError(str(error)))
@@ -507,6 +462,11 @@ class Twin:
         self.view = self._look(self.now_ms, ended=False)
         wish.done.set_result(read_back)
         return before
+
+    def _take_over(self, i: int, values: dict[int, int]) -> None:
+        """Let mirror and twin have the parameters that the device has now."""
+        self._zones[i].mirror.calibrate(values)
+        self._twins[i].calibrate(values)
 
     def _expire(self, zone: int, before: dict[str, int]) -> None:
         done: Future[dict[str, int]] = Future()
@@ -534,7 +494,7 @@ class Twin:
 
     def _device_ran(self, i: int, seen: Seen) -> None:
         zone = self._zones[i]
-        now_ms = self._now_of(i)
+        now_ms = self._time_of(self.plant, i)
         mirrored = StepResult(outputs={})
         if not seen.lost:
             if seen.readings is None:
@@ -548,11 +508,11 @@ class Twin:
         zone.device.append((now_ms, seen, mirrored))
 
     def _twin_ran(self, i: int, seen: Seen) -> None:
-        self._zones[i].twin.append((int(self.twin_plant.zones[i, Z.NOW_MS]), seen))
+        self._zones[i].twin.append((self._time_of(self.twin_plant, i), seen))
 
     def _record(self, now_ms: int) -> None:
         """End of a slice: both plants have come to `now_ms`."""
-        of_device = values_of.by_zone(self.plant.take_rows(), len(self.names))
+        of_device = self._device_rows()
         of_twin = values_of.by_zone(self.twin_plant.take_rows(), len(self.names))
         for i, zone in enumerate(self._zones):
             while zone.device and zone.device[0][0] < now_ms:
@@ -564,6 +524,10 @@ class Twin:
             for i, depths, theta in self.twin_plant.profile():
                 self._store_profile(i, now_ms, depths, theta)
         self.view = self._look(now_ms, ended=False)
+
+    def _device_rows(self) -> list[Any]:
+        """What the devices' plant has recorded, by zone."""
+        return values_of.by_zone(self.plant.take_rows(), len(self.names))
 
     def _judge(self, i: int, zone: _Zone, now_ms: int, seen: Seen, mirrored: StepResult) -> None:
         while zone.twin and zone.twin[0][0] <= now_ms:
@@ -587,7 +551,13 @@ class Twin:
         self._note_decision(i, zone, "device", now_ms, seen)
         for line in seen.result.logs:
             zone.logs.append(line)
-        self._store_telemetry(i, zone, now_ms, seen)
+        for topic, message in seen.result.publications:
+            self._deliver(self.names[i], topic, seen.time_ms, message)
+
+    @staticmethod
+    def _time_of(plant: Plant, i: int) -> int:
+        """Where a zone of a plant is in time."""
+        return int(plant.zones[i, Z.NOW_MS])
 
     def _measure_flow(self, zone: _Zone, now_ms: int, opened: int, pulses: int) -> None:
         litres = max(pulses, 0) / zone.config.valve.pulses_per_l
@@ -659,53 +629,58 @@ class Twin:
             )
         )
 
-    def _store_telemetry(self, i: int, zone: _Zone, now_ms: int, seen: Seen) -> None:
-        """What the device published, as if it had come over MQTT; nothing of it can be lost."""
-        for _topic, message in seen.result.publications:
-            number = next(zone.numbers)
-            signals = values_of.numbers(message)
-            self._put(
-                Row(
-                    node=self.names[i],
-                    boot=self._session,
-                    seq=number,
-                    oldest=number,
-                    received_ms=now_ms,
-                    device_ms=seen.time_ms,
-                    payload=message,
-                    signals={k: v for k, v in signals.items() if k in SIGNAL_UNITS},
-                )
+    def _keep(self, zone: str, topic: str, time_ms: int, message: str) -> None:
+        """Store what a device published as if it had come over MQTT."""
+        del topic
+        number = next(self._zones[self.names.index(zone)].numbers)
+        signals = values_of.numbers(message)
+        self._put(
+            Row(
+                node=zone,
+                boot=self._session,
+                seq=number,
+                oldest=number,
+                received_ms=self.now_ms,
+                device_ms=time_ms,
+                payload=message,
+                signals={k: v for k, v in signals.items() if k in SIGNAL_UNITS},
             )
+        )
 
     def _store_rows(self, i: int, zone: _Zone, device: Any, twin: Any) -> None:
         for mine, other in zip(device, twin, strict=False):
             time_ms = int(mine[INDEX["time_ms"]])
-            day = time_ms // DAY_MS
-            if day != zone.day:
-                zone.day, zone.water_today_l = day, 0.0
-            litres = float(mine[INDEX["flow_l"]])
-            zone.water_l += litres
-            zone.water_today_l += litres
+            self._count_water(zone, time_ms, float(mine[INDEX["flow_l"]]))
             zone.energy_j += float(mine[INDEX["energy_j"]])
-            et_mm = float(other[INDEX["evaporation_mm"]] + other[INDEX["transpiration_mm"]])
-            zone.used_mm.append((time_ms, et_mm))
-            while zone.used_mm[0][0] <= time_ms - DAY_MS:
-                zone.used_mm.popleft()
             signals = values_of.signals(mine, OF_DEVICE, zone.curve)
-            twins = values_of.signals(other, OF_TWIN, zone.curve) | {"et_mm": et_mm}
+            twins = self._of_twin(zone, other)
             if "theta" in signals and "theta" in twins:
                 twins["residual"] = signals["theta"] - twins["theta"]
-            twins["cause"] = CODES[zone.verdict.cause]
-            for kind, values in (("raw", signals), ("twin", twins)):
-                self._put(
-                    Points(
-                        node=self.names[i],
-                        time_ms=time_ms,
-                        signals=values,
-                        kind=kind,  # type: ignore[arg-type]
-                        units=UNITS,
-                    )
-                )
+            self._put_points(i, time_ms, "raw", signals)
+            self._put_points(i, time_ms, "twin", twins)
+
+    def _of_twin(self, zone: _Zone, row: Any) -> dict[str, float]:
+        """Signals of a row of the twin's plant."""
+        time_ms = int(row[INDEX["time_ms"]])
+        et_mm = float(row[INDEX["evaporation_mm"]] + row[INDEX["transpiration_mm"]])
+        zone.used_mm.append((time_ms, et_mm))
+        while zone.used_mm[0][0] <= time_ms - DAY_MS:
+            zone.used_mm.popleft()
+        cause = CODES[zone.verdict.cause]
+        return values_of.signals(row, OF_TWIN, zone.curve) | {"et_mm": et_mm, "cause": cause}
+
+    @staticmethod
+    def _count_water(zone: _Zone, time_ms: int, litres: float) -> None:
+        day = time_ms // DAY_MS
+        if day != zone.day:
+            zone.day, zone.water_today_l = day, 0.0
+        zone.water_l += litres
+        zone.water_today_l += litres
+
+    def _put_points(self, i: int, time_ms: int, kind: Kind, values: Mapping[str, float]) -> None:
+        self._put(
+            Points(node=self.names[i], time_ms=time_ms, signals=values, kind=kind, units=UNITS)
+        )
 
     def _store_profile(self, i: int, now_ms: int, depths: Any, theta: Any) -> None:
         signals = {
@@ -809,7 +784,7 @@ class Twin:
             birth=zone.birth,
             running=last is None or last.result.trap == TrapKind.NONE,
             lost=last.lost if last is not None else "",
-            time_ms=last.time_ms if last is not None else self.plant.start_ms,
+            time_ms=last.time_ms if last is not None else self.scenario.period.start_ms,
             theta=values_of.theta(zone.curve, counts),
             theta_twin=values_of.theta(zone.curve, other),
             residual=self._residual(zone),

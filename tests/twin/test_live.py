@@ -31,14 +31,22 @@ def levada(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        (["--node", "virtual"], signal.SIGINT),
+        (["--node", "virtual"], signal.SIGTERM),
+        (["--node", "virtual:mqtt"], signal.SIGINT),
+        (["--node", "virtual:mqtt", "--shadow"], signal.SIGINT),
+    ],
+)
 def test_the_end_leaves_no_process_no_port_and_a_sound_store(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, options: list[str], number: signal.Signals
 ) -> None:
     scenario(tmp_path, days=20)
     where = tmp_path / "run"
     command = levada(
-        "twin", tmp_path / "field.toml", "--node", "virtual", "--speed", "600x",
+        "twin", tmp_path / "field.toml", *options, "--speed", "600x",
         "--port", "0", "--out", where,
     )  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -47,7 +55,7 @@ def test_the_end_leaves_no_process_no_port_and_a_sound_store(
         with urlopen(f"{url}/health", timeout=60) as answer:
             assert json.load(answer)["ok"]
         children = psutil.Process(process.pid).children(recursive=True)
-        assert children  # the virtual board
+        assert len(children) >= 2  # broker and virtual board
         address = json.loads((where / "page.json").read_text())
         assert address["url"] == url
         assert (where / "page.json").stat().st_mode & 0o077 == 0
@@ -55,7 +63,8 @@ def test_the_end_leaves_no_process_no_port_and_a_sound_store(
         assert process.wait(60) == 130
     assert not any(child.is_running() and child.status() != "zombie" for child in children)
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
+        for place in (url, address["broker"]["url"]):
+            assert probe.connect_ex(("127.0.0.1", int(place.rsplit(":", 1)[1]))) != 0
     assert not (where / "page.json").exists()
     with closing(sqlite3.connect(where / "store.sqlite")) as store:
         assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -13,7 +13,7 @@ from dash.exceptions import PreventUpdate
 from twin.app import figures, views
 from twin.errors import CalibrationError, TwinError
 from twin.parameters import parse
-from twin.twin import ZoneView
+from twin.view import ZoneView
 
 if TYPE_CHECKING:
     from twin.app.server import Subject

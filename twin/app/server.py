@@ -30,7 +30,7 @@ from twin.app.callbacks import register
 from twin.dry_run import DryRun
 from twin.errors import TwinError
 from twin.store import Store
-from twin.twin import View
+from twin.view import View
 
 __all__ = ["Page", "PageError", "Subject"]
 

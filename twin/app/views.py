@@ -18,7 +18,7 @@ from guest.module import Parameter
 from twin.cause import Cause
 from twin.dry_run import DryRun
 from twin.store_reads import SeriesInfo
-from twin.twin import View, ZoneView
+from twin.view import View, ZoneView
 
 __all__ = [
     "events",

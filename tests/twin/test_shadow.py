@@ -1,0 +1,302 @@
+"""Devices in real soil, which is simulated here by another thread, followed over MQTT."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from services import Mosquitto
+from small_field import START_MS, fault, scenario
+
+from guest.module import inspect
+from hil.broker import EmbeddedBroker
+from hil.errors import LinkError
+from hil.mqtt_client import MqttClient
+from sim import runner
+from sim.scenario_model import Scenario
+from twin.cause import Cause
+from twin.errors import CalibrationError, TwinError, TwinMismatchError
+from twin.field_device import FieldDevice
+from twin.messages import Config, Status, node_topic
+from twin.mqtt_devices import MqttDevices
+from twin.shadow import Shadow
+from twin.store import Store
+from twin.store_rows import StoreSettings
+
+NODE = 'node = "virtual:mqtt"'
+SPEED = 20_000.0
+"""A step takes 30 ms, three days 13 s."""
+UTC_OFFSET_MS = -7 * 3_600_000
+Broker = EmbeddedBroker | Mosquitto
+
+
+@contextmanager
+def field(scenario: Scenario, broker: Broker, speed: float = SPEED) -> Iterator[FieldDevice]:
+    """Boards that live and report meanwhile."""
+    with FieldDevice(scenario, broker.address, speed=speed) as boards:
+        thread = threading.Thread(target=boards.run)
+        thread.start()
+        try:
+            yield boards
+        finally:
+            boards.stop()
+            thread.join()
+
+
+@contextmanager
+def ears(
+    scenario: Scenario, broker: Broker, folder: Path, speed: float = SPEED
+) -> Iterator[tuple[MqttDevices, Store]]:
+    """What listens to the devices, and the store that it fills."""
+    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+    devices = MqttDevices(scenario, info, speed=speed)
+    jitter_ms = max(60_000, round(1_000 * speed))
+    with (
+        Store(
+            folder / "store.sqlite",
+            clock_ms=devices.time.now_ms,
+            settings=StoreSettings(ahead_ms=jitter_ms, late_ms=jitter_ms),
+        ) as store,
+        devices,
+    ):
+        devices.listen(store, broker.address)
+        yield devices, store
+
+
+def run(twin: Shadow) -> Shadow:
+    try:
+        twin.run()
+    finally:
+        twin.close()
+    return twin
+
+
+def in_background(twin: Shadow, stack: ExitStack) -> threading.Thread:
+    thread = threading.Thread(target=run, args=(twin,))
+    thread.start()
+
+    def end() -> None:
+        twin.stop()
+        thread.join()
+
+    stack.callback(end)
+    return thread
+
+
+def alerts(store: Store) -> set[tuple[str, str]]:
+    """(kind, cause) of all that were raised."""
+    found = [e["evidence"] for e in store.reader.events(kind="alert")]
+    return {(e["alert"], e["cause"]) for e in found if e["raised"]}
+
+
+def test_a_healthy_device_is_predicted_to_the_last_count(broker: Broker, tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    with ears(story, broker, tmp_path) as (devices, store), field(story, broker):
+        devices.wait(60.0)
+        twin = run(Shadow(story, store, devices, speed=SPEED))
+        zone = twin.view.zones[0]
+        assert zone.birth.guest_sha256 == twin.info.sha256
+        assert zone.steps > 300
+        assert zone.water_l > 0.0  # otherwise nothing has been compared
+        assert alerts(store) - {("stress-forecast", "")} == set()
+        residual = store.reader.window("maize", "residual", kind="twin")
+        assert residual.total > 300
+        assert not residual.value.any()
+        # acknowledged, hence stored, once, under the zone's name, in the zone's time
+        (upto,) = store.reader.acknowledged("maize").values()
+        assert store.reader.count("maize") == upto + 1
+        assert store.reader.runs()[0]["mode"] == "shadow"
+        latest = store.reader.latest("maize")
+        assert latest is not None
+        assert latest.payload["t"] + UTC_OFFSET_MS == latest.time_ms
+
+
+def test_a_valve_that_does_not_open_in_the_field_is_found_out(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE, extra=fault("valve-stuck-closed", "0 h"))
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker, tmp_path) as (devices, store),
+        field(story, broker),
+    ):
+        devices.wait(60.0)
+        run(Shadow(story, store, devices, speed=SPEED))
+        assert ("no-flow", "valve") in alerts(store)
+
+
+def test_a_calibration_travels_over_mqtt_and_is_read_back(broker: Broker, tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE, days=20)
+    with (
+        ears(story, broker, tmp_path) as (devices, store),
+        field(story, broker),
+        ExitStack() as stack,
+    ):
+        devices.wait(60.0)
+        twin = Shadow(story, store, devices, speed=SPEED)
+        in_background(twin, stack)
+        done = twin.calibrate("maize", {"on_pct": 55, "off_pct": 80}, who="Ada").result(60)
+        assert done == {"on_pct": 55, "off_pct": 80}
+        assert twin.view.zones[0].parameters["on_pct"] == 55
+        seen = twin.view.zones[0].steps
+        until(lambda: twin.view.zones[0].steps > seen + 100)
+        assert ("different-calls", "firmware or engine") not in alerts(store)
+        states = [c["state"] for c in store.reader.calibrations("maize")]
+        assert states == ["in force", "in force"]
+
+
+def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE, days=20)
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker, tmp_path) as (devices, store),
+        field(story, broker),
+        ExitStack() as stack,
+    ):
+        devices.wait(60.0)
+        twin = Shadow(story, store, devices, speed=SPEED)
+        in_background(twin, stack)
+        other = MqttClient(broker.address)
+        stack.callback(other.close)
+        config = Config(id="other", set={"on_pct": 50})
+        assert other.publish(node_topic(Config, "maize"), config.encode())
+        until(lambda: twin.view.zones[0].parameters["on_pct"] == 50)
+        until(lambda: len(store.reader.events(kind="calibration")) == 1)
+        (told,) = store.reader.events(kind="calibration")
+        assert told["text"] == "On the device, not from here: on_pct 70 -> 50"
+
+
+def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    with EmbeddedBroker() as broker, ears(story, broker, tmp_path) as (devices, store):
+        teller = Teller(broker)
+        teller.say("ic/maize/status", Status(state="birth", guest_sha256="ab" * 32).encode())
+        teller.say("ic/maize/data", reading(START_MS))
+        devices.wait(60.0)
+        with pytest.raises(TwinMismatchError, match="ab" * 32):
+            Shadow(story, store, devices, speed=SPEED)
+        teller.close()
+
+
+def test_a_device_that_lives_at_another_time_is_refused(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    with EmbeddedBroker() as broker, ears(story, broker, tmp_path) as (devices, store):
+        teller = Teller(broker)
+        teller.say("ic/maize/data", reading(START_MS - 86_400_000))
+        devices.wait(60.0)
+        with pytest.raises(TwinError, match=r"2023-07-05.*outside the scenario's period"):
+            Shadow(story, store, devices, speed=SPEED)
+        teller.close()
+
+
+def test_a_device_that_says_nothing_is_an_error_of_the_link(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker, tmp_path) as (devices, _),
+        pytest.raises(LinkError, match="maize was not heard of"),
+    ):
+        devices.wait(0.0)
+
+
+def test_a_node_whose_soil_is_simulated_cannot_be_followed(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones='node = "virtual"')
+    info = inspect(runner.read_guest(story))
+    with pytest.raises(TwinError, match="`virtual` cannot be followed"):
+        MqttDevices(story, info, speed=1.0)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_device_flashed_long_ago_is_followed_without_judging_its_decisions(
+    tmp_path: Path, mapped: bool
+) -> None:
+    mapping = """
+[[mapping]]
+topic = "tele/+/SENSOR"
+field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
+"""
+    story = scenario(tmp_path, zones=NODE, days=20, extra=mapping if mapped else "")
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker, tmp_path) as (devices, store),
+        ExitStack() as stack,
+    ):
+        # such a device knows no time: the present is that of the first message
+        devices.time.hear(START_MS)
+        teller = Teller(broker)
+        stack.callback(teller.close)
+        old = {"umidade": 2300, "seco": 1, "pct": 18}
+        topic, payload = ("ic/maize/data", old)
+        if mapped:
+            topic, payload = "tele/maize/SENSOR", {"ANALOG": {"A0": 2300}}
+        teller.say(topic, json.dumps(payload).encode())
+        devices.wait(60.0)
+        twin = Shadow(story, store, devices, speed=SPEED)
+        in_background(twin, stack)
+        while twin.view.zones[0].steps < 3:
+            teller.say(topic, json.dumps(payload).encode())
+            time.sleep(0.05)  # how often it speaks; nothing waits for it
+        zone = twin.view.zones[0]
+        assert zone.counts == 2300
+        assert zone.valve == (0 if mapped else 1)
+        assert zone.verdict.cause is not Cause.FIRMWARE
+        assert zone.birth.guest_sha256 == ""
+
+
+def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin.mqtt_devices._ANSWER_S", 0.05)
+    story = scenario(tmp_path, zones=NODE, days=20)
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker, tmp_path) as (devices, store),
+        ExitStack() as stack,
+    ):
+        with field(story, broker):
+            devices.wait(60.0)
+            twin = Shadow(story, store, devices, speed=SPEED)
+            in_background(twin, stack)
+            until(lambda: twin.view.zones[0].steps > 20)
+        # it has said goodbye
+        until(lambda: twin.view.zones[0].lost != "")
+        assert twin.view.zones[0].verdict.cause is Cause.LINK
+        with pytest.raises(CalibrationError, match="maize has not acknowledged"):
+            twin.calibrate("maize", {"on_pct": 55}, who="Ada").result(60)
+        assert [c["state"] for c in store.reader.calibrations()] == ["refused"]
+
+
+class Teller:
+    """Somebody who publishes."""
+
+    def __init__(self, broker: EmbeddedBroker) -> None:
+        self._client = MqttClient(broker.address)
+        self.close: Callable[[], None] = self._client.close
+
+    def say(self, topic: str, payload: bytes) -> None:
+        assert self._client.publish(topic, payload)
+
+
+def reading(time_ms: int) -> bytes:
+    """Telemetry at this time of the scenario, by a clock that keeps UTC."""
+    message = {
+        "boot": 1,
+        "seq": 0,
+        "oldest": 0,
+        "t": time_ms - UTC_OFFSET_MS,
+        "raw": 2300,
+        "pct": 20,
+        "irrigar": 1,
+    }
+    return json.dumps(message).encode()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what other threads bring about."""
+    end_s = time.monotonic() + 120.0
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)

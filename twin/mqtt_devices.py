@@ -1,0 +1,325 @@
+"""Devices that read real soil and report over MQTT, as the twin sees them.
+
+    devices = MqttDevices(scenario, info, speed=1.0)
+    with Store(path, clock_ms=devices.time.now_ms) as store:
+        devices.listen(store, broker.address)
+        devices.wait(60.0)
+
+Network threads come in here (`twin.delivery`); the twin looks when it has time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from secrets import token_hex
+from time import monotonic, time_ns
+from typing import Any, Final
+
+from guest.closing import Closing
+from guest.module import ModuleInfo
+from guest.node import Birth
+from hil.broker import BrokerAddress
+from hil.errors import LinkError
+from sim.scenario import expand
+from sim.scenario_model import Scenario
+from twin.delivery import Delivery
+from twin.errors import CalibrationError, TwinError
+from twin.followed import Elsewhere, Record, Said
+from twin.mapping import PayloadMap
+from twin.messages import Config, ConfigAck, Message, Status
+from twin.store import Store
+from twin.store_rows import Row
+
+__all__ = ["DeviceTime", "MqttDevice", "MqttDevices"]
+
+_ANSWER_S: Final = 2.0
+"""Without an answer for so long a calibration is sent again."""
+_TRIES: Final = 5
+_NEAR_MS: Final = 3_600_000
+"""A device's clock that is nearer to ours than this is ours."""
+_JITTER_MS: Final = 1_000
+"""How much longer one message may be on its way than another [wall-clock ms]."""
+_BIRTH_S: Final = 3.0
+"""How long a device that reports may take to say who it is."""
+
+
+class DeviceTime:
+    """The present in the devices' world, in the scenario's time [ms].
+
+    It goes on from the first time that a device tells, `speed` times as fast as the wall clock; a
+    device that tells none, or that of our own clock, lives now.  Before that nothing is known, and
+    it is `start_ms` unless time passes as it does here.
+    """
+
+    def __init__(self, speed: float, utc_offset_ms: int, start_ms: int) -> None:
+        self._speed = speed
+        self._start_ms = start_ms
+        self._utc_offset_ms = utc_offset_ms
+        self._lock = threading.Lock()
+        self._begun: tuple[int, float] | None = None
+
+    def hear(self, time_ms: int | None) -> None:
+        """A device says that it is `time_ms`, or nothing."""
+        with self._lock:
+            if self._begun is None:
+                ours_ms = self._ours_ms()
+                foreign = time_ms is not None and abs(time_ms - ours_ms) > _NEAR_MS
+                start_ms = time_ms if foreign or self._speed != 1.0 else ours_ms
+                self._begun = (ours_ms if start_ms is None else start_ms, monotonic())
+            elif time_ms is not None and 0 < time_ms - self._now_ms() <= _JITTER_MS * self._speed:
+                # messages take different times: what a device has lived through is past
+                self._begun = (time_ms, monotonic())
+
+    def now_ms(self) -> int:
+        """The present."""
+        with self._lock:
+            return self._now_ms()
+
+    def _now_ms(self) -> int:
+        if self._begun is None:
+            return self._ours_ms() if self._speed == 1.0 else self._start_ms
+        start_ms, wall_s = self._begun
+        return start_ms + round((monotonic() - wall_s) * 1000.0 * self._speed)
+
+    def _ours_ms(self) -> int:
+        return time_ns() // 1_000_000 + self._utc_offset_ms
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What is known of one device."""
+
+    device: str
+    record: Record = field(default_factory=Record)
+    status: Status | None = None
+    said: threading.Event = field(default_factory=threading.Event)
+    born: threading.Event = field(default_factory=threading.Event)
+    messages: int = 0
+    missing: int = 0
+    """Numbers that were skipped when a message came; some of them come later."""
+    restarts: int = 0
+    last: tuple[int, int] | None = None
+    """Boot and number."""
+    parameters: dict[str, int] = field(default_factory=dict)
+    """Told to be in force since the last message."""
+
+
+class MqttDevices(Closing):
+    """The devices of a scenario's zones; the name of a device is the last level of its node's URL.
+
+    Raises TwinError if a zone's node is no MQTT node, or two zones have the same.
+    """
+
+    def __init__(self, scenario: Scenario, info: ModuleInfo, *, speed: float) -> None:
+        self.info = info
+        self.scenario = scenario
+        self.time = DeviceTime(speed, scenario.site.utc_offset_ms, scenario.period.start_ms)
+        self._heard: dict[str, _Heard] = {}
+        names: dict[str, str] = {}
+        for zone in expand(scenario):
+            device = zone.name if zone.node.kind == "virtual" else zone.node.topic.split("/")[-1]
+            if zone.node.kind not in ("mqtt", "mqtts") and zone.node.target != "mqtt":
+                raise TwinError(
+                    f"zone {zone.name}: a node `{zone.node.kind}` cannot be followed; its soil is "
+                    "the simulated one. Permitted are mqtt://HOST/ic/NODE and virtual:mqtt"
+                )
+            if device in names:
+                raise TwinError(f"zones {names[device]} and {zone.name} have one and the same node")
+            names[device] = zone.name
+            self._heard[zone.name] = _Heard(device)
+        self._names = names
+        self._requests: dict[str, Future[ConfigAck]] = {}
+        self._delivery: Delivery | None = None
+
+    # For the twin's thread
+
+    def listen(self, store: Store, broker: BrokerAddress) -> None:
+        """Begin to consume; raises BrokerError."""
+        self._delivery = Delivery(
+            store,
+            broker,
+            maps=[PayloadMap(table) for table in self.scenario.mapping],
+            names=self._names,
+            shift_ms=self.scenario.site.utc_offset_ms,
+            on_message=self._on_message,
+            on_row=self._on_row,
+        )
+        for heard in self._heard.values():
+            self._delivery.ask_birth(heard.device)
+
+    def wait(self, timeout_s: float, check: Callable[[], None] = lambda: None) -> None:
+        """Wait until every device has told a reading, and who it is if it does; else LinkError.
+
+        `check` is called every second and may raise what ends the waiting.
+        """
+        until_s = monotonic() + timeout_s
+        for zone, heard in self._heard.items():
+            while not heard.said.wait(1.0):
+                check()
+                if monotonic() > until_s:
+                    state = "was born" if heard.born.is_set() else "was not heard of"
+                    raise LinkError(
+                        f"zone {zone}: {heard.device} {state} and told no reading within "
+                        f"{timeout_s:g} s (topic ic/{heard.device}/data, or a [[mapping]])"
+                    )
+        born_s = monotonic() + _BIRTH_S
+        for heard in self._heard.values():
+            heard.born.wait(max(0.0, born_s - monotonic()))
+
+    def record(self, zone: str) -> Record:
+        """What a zone's device has said."""
+        return self._heard[zone].record
+
+    def birth(self, zone: str) -> Birth:
+        """Who a zone's device is; without SHA-256 if it does not say."""
+        status = self._heard[zone].status
+        if status is None:
+            return Birth(
+                guest_sha256="",
+                guest_name="",
+                guest_version="",
+                abi_version=0,
+                engine="unknown",
+                firmware="tells nothing of itself",
+                boot_id=0,
+            )
+        return Birth(
+            guest_sha256=status.guest_sha256 or "",
+            guest_name=status.guest_name or "",
+            guest_version=status.guest_version or "",
+            abi_version=status.abi_version or 0,
+            engine=status.engine or "unknown",
+            firmware=status.firmware or "",
+            boot_id=status.boot or 0,
+        )
+
+    def parameters(self, zone: str) -> dict[str, int]:
+        """Parameters that a device said are in force at birth, of those the guest has."""
+        status = self._heard[zone].status
+        return self._known((status.parameters if status else None) or {})
+
+    def present(self, zone: str) -> bool:
+        """Whether a device was heard within three of its heartbeats."""
+        assert self._delivery is not None
+        return self._heard[zone].device in self._delivery.presence.present()
+
+    def quality(self, zone: str) -> dict[str, Any]:
+        """What the way from a device was like."""
+        assert self._delivery is not None
+        heard = self._heard[zone]
+        return {
+            "url": f"{self._delivery.client.address.url}/ic/{heard.device}",
+            "messages": heard.messages,
+            "missing_or_late": heard.missing,
+            "restarts": heard.restarts,
+            "connections": self._delivery.client.connections,
+        }
+
+    def calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        """Set parameters by name, all or none, and what the device reads back.
+
+        Raises CalibrationError if it refuses them or does not answer.
+        """
+        assert self._delivery is not None
+        device = self._heard[zone].device
+        config = Config(id=token_hex(8), set=dict(values))
+        assert config.id is not None
+        answer = self._requests[config.id] = Future()
+        try:
+            for _ in range(_TRIES):
+                self._delivery.send(device, config)
+                try:
+                    found = answer.result(_ANSWER_S)
+                except FutureTimeoutError:
+                    continue
+                if not found.ok:
+                    raise CalibrationError(f"{device} refuses: {found.error}")
+                return self._known(found.values)
+        finally:
+            del self._requests[config.id]
+        raise CalibrationError(
+            f"{device} has not acknowledged within {_TRIES * _ANSWER_S:g} s; whether the values "
+            "are in force is not known"
+        )
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._delivery is not None:
+            self._delivery.close()
+
+    # In the network thread
+
+    def _on_row(self, row: Row) -> None:
+        self.time.hear(row.device_ms)
+        heard = self._heard.get(row.node)
+        if heard is None or row.kind != "raw" or "raw" not in row.signals:
+            return
+        if not heard.said.is_set() and heard.status is None and self._delivery is not None:
+            self._delivery.ask_birth(heard.device)
+        heard.messages += 1
+        self._follow_numbers(heard, row)
+        heard.record.add(
+            Said(
+                time_ms=self.time.now_ms() if row.device_ms is None else row.device_ms,
+                boot=row.boot,
+                seq=row.seq,
+                values=row.signals,
+                parameters=heard.parameters,
+            )
+        )
+        heard.parameters = {}
+        heard.said.set()
+
+    @staticmethod
+    def _follow_numbers(heard: _Heard, row: Row) -> None:
+        if heard.last is not None:
+            boot, seq = heard.last
+            if row.boot != boot:
+                heard.restarts += 1
+            elif row.seq > seq + 1:
+                heard.missing += row.seq - seq - 1
+            elif row.seq <= seq:
+                return  # late or repeated
+        heard.last = (row.boot, row.seq)
+
+    def _on_message(self, node: str, message: Message) -> None:
+        heard = self._heard.get(self._names.get(node, ""))
+        if heard is None:
+            return
+        if isinstance(message, Status) and message.state == "birth":
+            heard.status = message
+            heard.born.set()
+        elif isinstance(message, ConfigAck):
+            if message.ok:
+                heard.parameters = heard.parameters | self._known(message.values)
+            request = self._requests.get(message.id)
+            if request is not None and not request.done():
+                request.set_result(message)
+
+    def _known(self, values: Mapping[str, int]) -> dict[str, int]:
+        names = {parameter.name for parameter in self.info.parameters}
+        return {name: value for name, value in values.items() if name in names}
+
+
+class MqttDevice(Elsewhere):
+    """One of them as a node."""
+
+    def __init__(self, devices: MqttDevices, zone: str) -> None:
+        super().__init__(devices.birth(zone))
+        self._devices = devices
+        self._zone = zone
+
+    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
+        """Set parameters by id over MQTT; values read back from the guest."""
+        names = {p.id: p.name for p in self._devices.info.parameters}
+        ids = {name: number for number, name in names.items()}
+        wanted = {names[number]: value for number, value in values.items()}
+        return {ids[n]: v for n, v in self._devices.calibrate(self._zone, wanted).items()}
+
+    def quality(self) -> dict[str, Any] | None:
+        """What the way from the device was like."""
+        return self._devices.quality(self._zone)

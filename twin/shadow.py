@@ -1,0 +1,171 @@
+"""Devices in real soil, followed live: the twin hears what they read and did, and predicts.
+
+The twin stays a little behind the devices' present, so that a message is there before its time has
+come.  What devices said to this store before is followed first, at full speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from guest.abi import DEFAULT_PINS
+from guest.errors import GuestError
+from guest.node import Node, Readings, StepResult
+from sim.runner import NodeSettings
+from sim.scenario_model import Scenario
+from twin.errors import TwinError
+from twin.followed import SECOND_MS, Followed, Mirroring, Record, Said
+from twin.mqtt_devices import MqttDevice, MqttDevices
+from twin.replay import heard
+from twin.store import Store
+from twin.twin import ATTENTION_S, FULL_SPEED
+from twin.watch import Seen
+
+__all__ = ["Shadow"]
+
+BEHIND_S: Final = 2.0
+"""How far the twin stays behind [wall-clock s]."""
+LOOK_S: Final = 0.5
+"""Between two looks for messages [wall-clock s]."""
+SILENT: Final = "silent for three heartbeats"
+
+
+class Shadow(Followed):
+    """A twin whose devices are `devices`, which have been heard.
+
+    Raises TwinError if their present is outside the scenario's period, TwinMismatchError if one of
+    them runs another guest.
+    """
+
+    mode = "shadow"
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        store: Store,
+        devices: MqttDevices,
+        *,
+        speed: float,
+        **options: Any,
+    ) -> None:
+        self._far = devices
+        self._silent: set[int] = set()
+        now_ms, period = devices.time.now_ms(), scenario.period
+        if not period.start_ms <= now_ms < period.end_ms:
+            raise TwinError(
+                f"the devices live on {_day(now_ms)} (local standard time), outside the scenario's "
+                f"period {period.start} to {period.end}: give it a period and weather that hold "
+                "that day"
+            )
+        super().__init__(
+            scenario,
+            store,
+            speed=speed,
+            skip_to_ms=now_ms,
+            deliver=lambda *_message: None,  # it is stored already
+            **options,
+        )
+        self._device_clock_ms = -scenario.site.utc_offset_ms
+        for name, zone in zip(self.names, self._zones, strict=True):
+            zone.heard_ms = now_ms
+            for said in heard(store.url, name, scenario):
+                if said.time_ms < now_ms:
+                    self._far.record(name).add(said)
+
+    def _device_of(self, settings: NodeSettings) -> Node:
+        return MqttDevice(self._far, settings.zone.name)
+
+    def _record_of(self, i: int) -> Record:
+        return self._far.record(self.names[i])
+
+    def _joined_late(self, said: Said, before: Mirroring) -> bool:
+        if said.boot != before.boot:
+            return said.seq != 0
+        return said.seq != before.seq + 1
+
+    def _began_here(self, said: Said, before: Mirroring) -> bool:
+        return said.boot != before.boot
+
+    def _compares_calls(self, i: int) -> bool:
+        return self._zones[i].birth.guest_sha256 == self.info.sha256
+
+    def _begin(self, i: int, now_ms: int) -> None:
+        super()._begin(i, now_ms)
+        self._adopt(i, self._far.parameters(self.names[i]))
+
+    # Time
+
+    def _target_ms(self) -> int:
+        """Where the twin ought to be."""
+        return self._far.time.now_ms() - round(BEHIND_S * self._speed * 1000)
+
+    def _wait(self, i: int, time_ms: int) -> int:
+        longest_ms = max(round(LOOK_S * self._speed * 1000), self._target_ms() - time_ms, SECOND_MS)
+        next_ms = self._record_of(i).next_ms()
+        wait_ms = longest_ms if next_ms is None else min(longest_ms, next_ms - time_ms)
+        return max(SECOND_MS, -(-wait_ms // SECOND_MS) * SECOND_MS)
+
+    def _keep_pace(self) -> float:
+        behind_s = (self._target_ms() - self.now_ms) / 1000.0
+        if behind_s > BEHIND_S * self._speed:
+            if self._clock.factor != FULL_SPEED:
+                self._clock.pace(FULL_SPEED)
+            return behind_s  # no farther: what comes then has not happened yet
+        if self._clock.factor != self._speed:
+            self._clock.pace(self._speed)
+        return max(1.0, round(ATTENTION_S * self._speed))
+
+    # What else devices tell
+
+    def _attend(self) -> None:
+        for i, name in enumerate(self.names):
+            if self._far.present(name):
+                self._silent.discard(i)
+            elif i not in self._silent:
+                self._silent.add(i)
+                self._fell_silent(i)
+
+    def _take_over(self, i: int, values: dict[int, int]) -> None:
+        """The twin is behind: the mirror has them with the device's next message."""
+
+    def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
+        zone = self._zones[i]
+        foreign = {n: v for n, v in said.parameters.items() if zone.parameters.get(n) != v}
+        if foreign:
+            words = ", ".join(f"{n} {zone.parameters.get(n)} -> {v}" for n, v in foreign.items())
+            self._tell(i, "calibration", f"On the device, not from here: {words}", foreign)
+        self._adopt(i, said.parameters)
+        super()._take(i, now_ms, said, predicted)
+
+    def _adopt(self, i: int, values: Mapping[str, int]) -> None:
+        """Give the mirror the parameters that are in force on the device."""
+        if not values:
+            return
+        zone = self._zones[i]
+        ids = {p.name: p.id for p in self.info.parameters}
+        try:
+            zone.mirror.calibrate({ids[name]: value for name, value in values.items()})
+        except GuestError as error:
+            self._tell(i, "calibration", f"The twin cannot follow: {error}", {}, severity="warning")
+            return
+        zone.parameters = {**zone.parameters, **values}
+
+    def _fell_silent(self, i: int) -> None:
+        zone = self._zones[i]
+        now_ms = self._time_of(self.twin_plant, i)
+        seen = Seen(
+            time_ms=now_ms,
+            readings=None,
+            online=False,
+            result=StepResult(outputs={DEFAULT_PINS[0]: self._mirroring[i].valve}),
+            took_s=0.0,
+            lost=SILENT,
+        )
+        zone.device.append((now_ms, seen, StepResult(outputs={})))
+
+
+def _day(time_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
