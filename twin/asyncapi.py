@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from hil.mqtt_client import MAX_PAYLOAD_BYTES
 from twin.messages import (
     Ack,
+    Alert,
     Ask,
     Config,
     ConfigAck,
@@ -32,6 +33,7 @@ _CHANNELS: Final[dict[str, tuple[type[Message], Literal["send", "receive"], str]
     "config": (Config, "send", "The twin wants a calibration."),
     "ack": (Ack, "send", "The store acknowledges what it has committed."),
     "ask": (Ask, "send", "The twin asks a node to say something again."),
+    "alert": (Alert, "send", "The twin tells that something is wrong, or over."),
 }
 """Channel -> payload, what the twin does there, summary."""
 

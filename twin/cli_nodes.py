@@ -121,10 +121,27 @@ def device(
     pins: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Gets a line for every change of a pin.")
     ] = None,
+    field: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCENARIO",
+            help="Instead, the boards of a scenario in simulated soil, reporting over MQTT.",
+        ),
+    ] = None,
+    broker: Annotated[
+        str,
+        typer.Option(
+            metavar="mqtt(s)://HOST", help="Of a field; password in LEVADA_MQTT_PASSWORD."
+        ),
+    ] = "mqtt://127.0.0.1",
+    speed: Annotated[str, typer.Option(metavar="1x|60x", help="Of a field.")] = "1x",
 ) -> None:
-    """Start a virtual board, to connect anything to; Ctrl-C ends it."""
+    """Start a virtual board, or a field of them, to connect anything to; Ctrl-C ends it."""
     from hil.virtual import VirtualDevice
 
+    if field is not None:
+        _field(field, broker, speed)
+        return
     with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
         typer.echo(f"serial:{found.url}")
         try:
@@ -133,6 +150,31 @@ def device(
             return
     if code:
         raise typer.Exit(Exit.NODE_OR_LINK)
+
+
+def _field(scenario: Path, broker: str, speed: str) -> None:
+    from hil.broker import parse_broker
+    from sim import runner
+    from sim import scenario as scenarios
+    from sim.clock import parse_speed
+    from twin.field_device import FieldDevice
+
+    try:
+        factor = parse_speed(speed)
+        if factor is None:
+            raise ValueError("speed max: a field that is followed needs a pace, such as 60x")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    document = scenarios.read(scenario)
+    runner.check(document)
+    address = parse_broker(broker)
+    with FieldDevice(document.scenario, address, speed=factor) as boards:
+        for name in boards.names:
+            typer.echo(f"{address.url}/ic/{name}")
+        try:
+            boards.run()
+        except KeyboardInterrupt:
+            return
 
 
 @nodes_app.command()

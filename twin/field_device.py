@@ -99,7 +99,7 @@ class FieldDevice(Closing):
         self._stop = threading.Event()
         self._wishes: queue.Queue[_Wish] = queue.Queue()
         zones = [replace(zone, node=BOARD) for zone in expand(scenario)]
-        self._names = [zone.name for zone in zones]
+        self.names = [zone.name for zone in zones]
         module = runner.read_guest(scenario)
         self._info = inspect(module, budget=scenario.guest.limits())
         self._make_node = NodeMaker(speed=speed)
@@ -110,7 +110,7 @@ class FieldDevice(Closing):
                 node = _InUtc(self._make_node(settings), scenario.site.utc_offset_ms)
                 self._boards.append(Watched(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
             self._parameters = [self._first_parameters(zone) for zone in zones]
-            self._gateway = Gateway(broker, self._names, shift_ms=-scenario.site.utc_offset_ms)
+            self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
         except BaseException:
             self._make_node.close()
             raise
@@ -136,7 +136,7 @@ class FieldDevice(Closing):
     def run(self) -> None:
         """Live until the end of the period, or until `stop`."""
         self._plant.advance_to(self._plant.start_ms)  # compiles, or loads, all of it
-        for i, name in enumerate(self._names):
+        for i, name in enumerate(self.names):
             self._gateway.serve(
                 name,
                 self._boards[i].birth(),
@@ -168,9 +168,9 @@ class FieldDevice(Closing):
     def _ran(self, i: int, seen: Seen) -> None:
         for topic, message in seen.result.publications:
             if seen.time_ms < self._skip_to_ms:
-                self._gateway.outbox.skip(self._names[i])
+                self._gateway.outbox.skip(self.names[i])
             else:
-                self._gateway.deliver(self._names[i], topic, seen.time_ms, message)
+                self._gateway.deliver(self.names[i], topic, seen.time_ms, message)
 
     def _wish(self, i: int, values: dict[str, int]) -> Future[dict[str, int]]:
         wish = _Wish(i, checked(self._info, values), Future())

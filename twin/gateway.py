@@ -46,7 +46,7 @@ WAIT_S: Final = 60.0
 """How long a full outbox may hold up its node."""
 COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
 """Calibration as nodes flashed long ago know it -> parameter of the guest."""
-OURS: Final = frozenset(TOPICS) | {"link/host", "link/device", "alert"}
+OURS: Final = frozenset(TOPICS) | {"link/host", "link/device"}
 """Topics of a node that its guest may not publish to, but for `data`."""
 
 Calibrate = Callable[[dict[str, int]], Future[dict[str, int]]]

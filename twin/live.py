@@ -24,7 +24,6 @@ from types import FrameType
 from typing import Final
 
 from guest.module import inspect
-from guest.topic import PREFIX
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
@@ -38,6 +37,7 @@ from twin.delivery import Delivery
 from twin.discovery import Parameter
 from twin.errors import TwinError
 from twin.gateway import Gateway
+from twin.messages import Alert, node_topic
 from twin.mqtt_devices import MqttDevices
 from twin.replay import Replay
 from twin.shadow import Shadow
@@ -295,15 +295,15 @@ def publisher(client: MqttClient) -> Callable[[str, Change], None]:
     """Publishes alerts on `ic/<zone>/alert`; without a connection they are only stored."""
 
     def publish(zone: str, change: Change) -> None:
-        payload = {
-            "alert": change.kind,
-            "raised": change.raised,
-            "t": change.time_ms,
-            "severity": change.severity,
-            "text": change.text,
-            "evidence": dict(change.evidence),
-        }
-        client.publish(f"{PREFIX}{zone}/alert", json.dumps(payload).encode())
+        message = Alert(
+            alert=change.kind,
+            raised=change.raised,
+            t=change.time_ms,
+            severity=change.severity,
+            text=change.text,
+            evidence=dict(change.evidence),
+        )
+        client.publish(node_topic(Alert, zone), message.encode())
 
     return publish
 

@@ -20,6 +20,7 @@ from hil.mqtt_client import MAX_PAYLOAD_BYTES
 __all__ = [
     "TOPICS",
     "Ack",
+    "Alert",
     "Ask",
     "Config",
     "ConfigAck",
@@ -186,6 +187,24 @@ class Ack(Message):
     """Instead of `boot` and `seq`: why a message was not taken."""
 
 
+class Alert(Message):
+    """Somebody should know."""
+
+    topic: ClassVar[str] = "ic/{node}/alert"
+
+    alert: Annotated[str, Field(min_length=1, max_length=64)]
+    """Kind, as in the scenario's `[[alert]]` tables."""
+    raised: bool
+    """False: it is over."""
+    t: TimeMs
+    """When, in the twin's time [ms since 1970]."""
+    severity: Literal["info", "warning", "error"]
+    text: str
+    """One sentence for people."""
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """What it rests on: values, thresholds, readings, parameters."""
+
+
 class Ask(Message):
     """Asks a node to say something again; nothing rests on retained messages."""
 
@@ -201,6 +220,7 @@ TOPICS: Final[dict[str, type[Message]]] = {
     "status": Status,
     "ack": Ack,
     "ask": Ask,
+    "alert": Alert,
     "fog/processed": Processed,
 }
 """What follows `ic/<node>/` (or `ic/`) -> payload."""
