@@ -126,7 +126,7 @@ def test_kconfig_symbols_and_their_uses_agree() -> None:
     declared = set(kconfig())
     assert used <= declared
     # alternatives of a choice that are what is left if no other is chosen
-    implied = {"LEVADA_MODE_BENCH", "LEVADA_SLEEP_LIGHT", "LEVADA_TLS_OWN"}
+    implied = {"LEVADA_MODE_BENCH", "LEVADA_LINE_UART", "LEVADA_SLEEP_LIGHT", "LEVADA_TLS_OWN"}
     assert declared - used == implied
 
 
