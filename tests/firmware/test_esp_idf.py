@@ -126,7 +126,7 @@ def test_kconfig_symbols_and_their_uses_agree() -> None:
     declared = set(kconfig())
     assert used <= declared
     # alternatives of a choice that are what is left if no other is chosen
-    implied = {"LEVADA_MODE_BENCH", "LEVADA_SLEEP_LIGHT", "LEVADA_TLS_OWN"}
+    implied = {"LEVADA_MODE_BENCH", "LEVADA_LINE_UART", "LEVADA_SLEEP_LIGHT", "LEVADA_TLS_OWN"}
     assert declared - used == implied
 
 
@@ -282,6 +282,12 @@ PAPER = {
         int gptimer_set_raw_count(gptimer_handle_t timer, uint64_t count);
         int gptimer_set_alarm_action(gptimer_handle_t timer, const gptimer_alarm_config_t *alarm);
     """,
+    "panic.c": """
+        extern int paper_levels[64];
+        int paper_level_at_panic = -1;
+        void esp_panic_handler(void *info);
+        void esp_panic_handler(void *info) { (void)info; paper_level_at_panic = paper_levels[23]; }
+    """,
     "paper.c": """
         #include "driver/gpio.h"
         #include "driver/gptimer.h"
@@ -293,6 +299,8 @@ PAPER = {
         int paper_levels[64];
         int64_t esp_timer_get_time(void) { return now_us; }
         int esp_register_shutdown_handler(void (*handler)(void)) { (void)handler; return 0; }
+        void esp_panic_handler(void *info);
+        void paper_panic(void) { esp_panic_handler(0); }
         int gpio_config(const gpio_config_t *config) { (void)config; return 0; }
         int gpio_set_level(int gpio, uint32_t level)
         { paper_levels[gpio] = (int)level; return 0; }
@@ -339,6 +347,11 @@ class PaperBoard:
             self._code.output_set(pin, command)
         return self._levels[pin]
 
+    def level_as_it_panics(self) -> int:
+        """Level of the valve's pin when the message of a panic begins."""
+        self._code.paper_panic()
+        return ctypes.c_int.in_dll(self._code, "paper_level_at_panic").value
+
     def anything_on(self) -> bool:
         return bool(self._code.output_any())
 
@@ -354,7 +367,8 @@ def board(tmp_path: Path) -> Iterator[PaperBoard]:
         path.write_text(content, encoding="utf-8")
     library = tmp_path / "valve.so"
     flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    files = [MAIN / "valve.c", tmp_path / "paper.c"]
+    flags += re.findall(r'"(-Wl,\S+)"', text(MAIN / "CMakeLists.txt"))
+    files = [MAIN / "valve.c", tmp_path / "paper.c", tmp_path / "panic.c"]
     subprocess.run(["cc", *flags, "-I", tmp_path, "-o", library, *files], check=True)
     yield PaperBoard(library)
 
@@ -402,3 +416,9 @@ def test_pins_that_the_board_does_not_have_are_ignored(board: PaperBoard) -> Non
     board.close_all()
     assert board.at(1, pin=18) == 0
     assert not board.anything_on()
+
+
+def test_a_panic_closes_the_valve_before_it_prints(board: PaperBoard) -> None:
+    assert board.at(1, 1) == 1
+    assert board.level_as_it_panics() == 0
+    assert board.at(1) == 0

@@ -49,8 +49,8 @@ static void *run(void *unused)
 {
     (void)unused;
     flash_begin();
-    line_begin();
     watchdog_begin();
+    line_begin();
     int fault = lv_node_init(&node, board_config());
     if (fault) {
         ESP_LOGE(tag, "the core refuses this board's config, line %d of node.c", -fault);

@@ -2,6 +2,7 @@
 
 #include "calibration.h"
 #include "clock.h"
+#include "esp_attr.h"
 #include "esp_check.h"
 #include "esp_log.h"
 #include "esp_sleep.h"
@@ -17,7 +18,7 @@
 #include "watchdog.h"
 #include "wifi.h"
 
-enum { POLL_MS = 200, PROVISION_S = 600, NO_GUEST_MS = 10000 };
+enum { POLL_MS = 200, NO_GUEST_MS = 10000 };
 enum { LINGER_MS = 1000, LONGEST_END_MS = 30000, BEAT_MS = 60000, SHORTEST_BEAT_MS = 1000 };
 #define SHORTEST_SLEEP_US 2000000
 #define LONGEST_SLEEP_US (LV_LONGEST_WAKE_MS * 1000LL)
@@ -26,6 +27,7 @@ static const char tag[] = "field";
 static const settings *own;
 static bool radio;  /* Wi-Fi is on, and the client if there is a broker */
 static bool online; /* there is a network to use */
+static bool asked;  /* and whether there is one is known */
 static int64_t interval_ms; /* between two steps, lately; 0: not known */
 
 static int64_t now_us(void) { return esp_timer_get_time(); }
@@ -45,9 +47,22 @@ static uint32_t heard_every_ms(void)
 #endif
 }
 
+/* Whether there is a network; if not and `wait`, after provisioning. */
+static void find_network(bool wait)
+{
+    if (!asked) {
+        wifi_begin();
+        online = wifi_provision(wait);
+    }
+    asked = true;
+}
+
 static void radio_on(int longest_s)
 {
-    if (radio || !online)
+    if (radio)
+        return;
+    find_network(false); /* not before it is used: it takes charge, at each wake-up */
+    if (!online)
         return;
     (void)wifi_up(longest_s);
     clock_begin();
@@ -70,6 +85,8 @@ static void radio_off(lv_node *node)
     radio = false;
 }
 
+static RTC_DATA_ATTR bool unheard; /* the last report left something that waits */
+
 /* Switch on, hand over what waits, take what has come, switch off. */
 static void report(lv_node *node)
 {
@@ -81,6 +98,7 @@ static void report(lv_node *node)
         mqtt_serve(node, POLL_MS);
     }
     radio_off(node);
+    unheard = node->ring.waiting > 0;
 }
 #endif
 
@@ -127,8 +145,10 @@ static void sleep_until(lv_node *node, int64_t until_us)
 
 static void rest(lv_node *node, int64_t until_us)
 {
+    /* a ring that fills is reported out of turn, unless nobody took it the last time: as long as a
+     * broker is away that would cost charge at every step */
     if (now_us() < until_us && !output_any() &&
-        (node->ring.used > CONFIG_LEVADA_RING_BYTES / 2 ||
+        ((!unheard && node->ring.used > CONFIG_LEVADA_RING_BYTES / 2) ||
          node->steps % CONFIG_LEVADA_REPORT_EVERY == 0))
         report(node);
     /* asleep, the timer that ends an opening would stand still */
@@ -185,13 +205,11 @@ static bool ended_badly(uint8_t reason)
 
 void field_run(lv_node *node)
 {
-    bool woken = node->config->reset_reason == LV_RESET_DEEP_SLEEP;
-    calibration_configure(node);
     sensors_begin();
-    wifi_begin();
-    online = wifi_provision(woken ? 0 : PROVISION_S);
+    if (node->config->reset_reason != LV_RESET_DEEP_SLEEP)
+        find_network(true);
     own = settings_load();
-    calibration_configure(node); /* provisioning may have named it */
+    calibration_configure(node);
     if (ended_badly(node->config->reset_reason)) {
         ESP_LOGW(tag, "the last run ended badly: closed for %d s", CONFIG_LEVADA_HOLD_S);
         stay_awake(node, after_ms(CONFIG_LEVADA_HOLD_S * 1000LL));

@@ -7,6 +7,7 @@
 #include "nvs.h"
 #include "nvs_flash.h"
 #include "sdkconfig.h"
+#include "watchdog.h"
 
 enum { SECTOR = 4096, LABEL_BYTES = 44 };
 
@@ -62,7 +63,13 @@ int flash_record_write(int record, const uint8_t *bytes)
 
 int flash_slot_erase(int slot)
 {
-    return esp_partition_erase_range(slots[slot], 0, slots[slot]->size) == ESP_OK ? 0 : -1;
+    /* a sector takes 45 ms as a rule, but may take 400 and more: too long for all at once */
+    for (uint32_t at = 0; at < slots[slot]->size; at += SECTOR) {
+        watchdog_feed();
+        if (esp_partition_erase_range(slots[slot], at, SECTOR) != ESP_OK)
+            return -1;
+    }
+    return 0;
 }
 
 int flash_slot_write(int slot, uint32_t offset, const uint8_t *data, uint32_t length)

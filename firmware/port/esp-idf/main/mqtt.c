@@ -4,22 +4,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "broker.h"
 #include "cJSON.h"
 #include "calibration.h"
-#include "esp_crt_bundle.h"
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
 #include "freertos/task.h"
 #include "metadata.h"
-#include "mqtt_client.h"
 #include "sdkconfig.h"
 #include "watchdog.h"
 
 enum {
     LONGEST_REQUEST = 2048,
     WAITING_REQUESTS = 4,
-    TOPIC_BYTES = 160, /* ic/, a name of 31 bytes, and what a guest may say */
     HEAD_BYTES = 96,
     RESEND_MS = 30000,
     AT_LEAST_ONCE = 1,
@@ -41,20 +39,11 @@ static volatile bool connected;
 static volatile bool fresh; /* connected anew, and the birth not sent yet */
 static volatile int confirmed_id; /* last message that the broker has confirmed */
 static uint32_t sent; /* highest sequence number sent on this connection */
-static int sent_id;   /* its message */
+static int sent_id; /* the last message of ours */
 static uint32_t sent_ms;
 static uint32_t beat_ms; /* 0: no heartbeat */
 static uint32_t heard_ms;
 static const char death[] = "{\"state\":\"death\"}";
-static char node_topic[40]; /* ic/<node> */
-
-static bool is_topic(const esp_mqtt_event_t *event, const char *last)
-{
-    size_t own = strlen(node_topic);
-    size_t size = strlen(last);
-    return (size_t)event->topic_len == own + size && memcmp(event->topic, node_topic, own) == 0 &&
-           memcmp(event->topic + own, last, size) == 0;
-}
 
 static void receive(const esp_mqtt_event_t *event)
 {
@@ -65,7 +54,7 @@ static void receive(const esp_mqtt_event_t *event)
         return;
     }
     enum kind kind = 0;
-    while (kind < KINDS && !is_topic(event, topics[kind]))
+    while (kind < KINDS && !broker_is_topic(event, topics[kind]))
         kind++;
     if (kind == KINDS)
         return; /* not asked for */
@@ -81,14 +70,6 @@ static void receive(const esp_mqtt_event_t *event)
     }
 }
 
-static void subscribe(const char *last)
-{
-    char topic[TOPIC_BYTES];
-    snprintf(topic, sizeof topic, "%s%s", node_topic, last);
-    if (esp_mqtt_client_subscribe_single(client, topic, AT_LEAST_ONCE) < 0)
-        ESP_LOGW(tag, "no subscription to %s", topic);
-}
-
 static void on_event(void *context, esp_event_base_t base, int32_t id, void *data)
 {
     const esp_mqtt_event_t *event = data;
@@ -97,7 +78,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     switch ((esp_mqtt_event_id_t)id) {
     case MQTT_EVENT_CONNECTED:
         for (int k = 0; k < KINDS; k++)
-            subscribe(topics[k]);
+            broker_subscribe(event->client, topics[k], AT_LEAST_ONCE);
         fresh = true;
         connected = true;
         break;
@@ -111,56 +92,20 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
 
 bool mqtt_begin(const settings *s, uint32_t every_ms)
 {
-    beat_ms = every_ms;
-    char will[TOPIC_BYTES];
-    bool tls = strncmp(s->uri, "mqtts://", 8) == 0;
-    if (!s->uri[0]) {
-        ESP_LOGW(tag, "no broker is set: telemetry waits");
-        return false;
-    }
-#if CONFIG_LEVADA_TLS_ONLY
-    if (!tls) {
-        ESP_LOGE(tag, "the broker has no TLS, which this build does not allow");
-        return false;
-    }
-#endif
-    snprintf(node_topic, sizeof node_topic, "ic/%s", s->node);
-    snprintf(will, sizeof will, "%s/status", node_topic);
     esp_mqtt_client_config_t config = {
-        .broker.address.uri = s->uri,
-        .credentials.client_id = s->node,
-        .credentials.username = s->user[0] ? s->user : NULL,
-        .credentials.authentication.password = s->password[0] ? s->password : NULL,
-        .session.last_will = {.topic = will,
-                              .msg = death,
-                              .msg_len = sizeof death - 1,
-                              .qos = AT_LEAST_ONCE},
+        .session.last_will = {.msg = death, .msg_len = sizeof death - 1, .qos = AT_LEAST_ONCE},
         .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
         .session.keepalive = 60,
-        .network.timeout_ms = 4000, /* less than the watchdog's time */
-        .buffer.size = LONGEST_REQUEST + TOPIC_BYTES,
+        .buffer.size = LONGEST_REQUEST + BROKER_TOPIC_BYTES,
     };
-    if (tls && s->ca[0])
-        config.broker.verification.certificate = s->ca;
-#if CONFIG_LEVADA_TLS_BUNDLE
-    else if (tls)
-        config.broker.verification.crt_bundle_attach = esp_crt_bundle_attach;
-#else
-    else if (tls) {
-        ESP_LOGE(tag, "the broker has TLS, and provisioning has set no certificate");
-        return false;
-    }
-#endif
+    beat_ms = every_ms;
+    confirmed_id = sent_id = 0; /* another client counts anew */
     if (!requests)
         requests = xQueueCreate(WAITING_REQUESTS, sizeof(request *));
-    client = requests ? esp_mqtt_client_init(&config) : NULL;
-    if (!client || esp_mqtt_client_register_event(client, ESP_EVENT_ANY_ID, on_event, NULL) ||
-        esp_mqtt_client_start(client) != ESP_OK) {
-        ESP_LOGE(tag, "the client does not start");
-        mqtt_end();
-        return false;
-    }
-    return true;
+    client = requests ? broker_open(s, &config, on_event) : NULL;
+    if (!client)
+        ESP_LOGW(tag, "telemetry waits");
+    return client;
 }
 
 bool mqtt_connected(void) { return connected; }
@@ -168,13 +113,16 @@ bool mqtt_connected(void) { return connected; }
 /* Number of the message, or negative. */
 static int publish(const char *topic, const char *text, size_t length)
 {
-    return esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, false);
+    int id = esp_mqtt_client_publish(client, topic, text, (int)length, AT_LEAST_ONCE, false);
+    if (id > 0)
+        sent_id = id;
+    return id;
 }
 
 static void publish_own(const char *last, const char *text)
 {
-    char topic[TOPIC_BYTES];
-    snprintf(topic, sizeof topic, "%s%s", node_topic, last);
+    char topic[BROKER_TOPIC_BYTES];
+    broker_topic(topic, last);
     if (publish(topic, text, strlen(text)) < 0)
         ESP_LOGW(tag, "%s was not sent", topic);
 }
@@ -239,7 +187,7 @@ static void resolve(const lv_host *host, const char *topic, size_t length, char 
 static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_ms,
                           const uint8_t *payload, uint8_t topic_length, uint16_t length)
 {
-    char topic[TOPIC_BYTES];
+    char topic[BROKER_TOPIC_BYTES];
     char text[HEAD_BYTES + 512 + 1];
     const char *message = (const char *)payload + topic_length;
     size_t size = length - topic_length;
@@ -259,8 +207,10 @@ static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_m
 static void forget_foreign(lv_node *node)
 {
     uint8_t payload[LV_RING_PAYLOAD];
+    char telemetry[BROKER_TOPIC_BYTES];
+    broker_topic(telemetry, "/data");
     for (;;) {
-        char topic[TOPIC_BYTES];
+        char topic[BROKER_TOPIC_BYTES];
         int64_t time_ms;
         uint8_t topic_length;
         uint16_t length;
@@ -269,7 +219,7 @@ static void forget_foreign(lv_node *node)
             return;
         resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
         if (length > topic_length && payload[topic_length] == '{' &&
-            strcmp(topic + strlen(node_topic), "/data") == 0)
+            strcmp(topic, telemetry) == 0)
             return;
         lv_ring_acknowledge(&node->ring, sequence);
     }
@@ -288,16 +238,14 @@ static void publish_waiting(lv_node *node)
         if (sequence <= sent)
             continue;
         watchdog_feed(); /* each may block as long as the network's timeout */
-        int id = publish_record(node, sequence, time_ms, payload, topic_length, length);
-        if (id < 0)
+        if (publish_record(node, sequence, time_ms, payload, topic_length, length) < 0)
             return;
-        sent_id = id;
         sent = sequence;
         sent_ms = board_now_ms();
     }
     forget_foreign(node);
 #if !CONFIG_LEVADA_MQTT_ACKNOWLEDGED
-    if (confirmed_id == sent_id) /* a broker confirms in the order of arrival */
+    if (confirmed_id == sent_id) /* and all before it: a broker confirms in the order of arrival */
         lv_ring_acknowledge(&node->ring, sent);
 #endif
 }

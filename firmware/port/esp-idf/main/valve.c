@@ -11,7 +11,8 @@
 #include "freertos/FreeRTOS.h"
 #include "sdkconfig.h"
 
-/* What the valve relies on when software fails: every failure ends in a reset. */
+/* What the valve relies on when software fails: every failure ends in a panic, or in a reset of the
+ * whole chip. */
 #if !CONFIG_ESP_SYSTEM_PANIC_PRINT_REBOOT && !CONFIG_ESP_SYSTEM_PANIC_SILENT_REBOOT
 #error "a panic has to reboot: halted, the board would leave the valve as it is"
 #endif
@@ -68,7 +69,18 @@ static bool IRAM_ATTR close_in_time(gptimer_handle_t handle,
     return false;
 }
 
-static void begin_output(int gpio, int level)
+void __real_esp_panic_handler(void *info);
+void __wrap_esp_panic_handler(void *info);
+
+/* A panic prints at length, and then restarts the CPUs alone, through which pins stay as they are.
+ * The linker has this called first (CMakeLists.txt). */
+void IRAM_ATTR __wrap_esp_panic_handler(void *info)
+{
+    gpio_set_level(CONFIG_LEVADA_GPIO_VALVE, !OPEN_LEVEL);
+    __real_esp_panic_handler(info);
+}
+
+static void begin_output(int gpio, uint32_t level)
 {
     const gpio_config_t config = {
         .pin_bit_mask = 1ULL << gpio,

@@ -1,5 +1,6 @@
 #include "wifi.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,13 @@
 #include "watchdog.h"
 
 enum { CONNECTED = 1, PROVISIONED = 2, PASSWORD_LENGTH = 16, SALT_BYTES = 16, POLL_MS = 500 };
+enum { PROVISION_S = 600 };
 
 static const char tag[] = "wifi";
 static const char prov_user[] = "levada";
 static const char endpoint[] = "custom-data"; /* what `esp_prov --custom_data` writes to */
 static EventGroupHandle_t events;
-static bool wanted;
+static atomic_bool wanted; /* and then the events' task connects again and again */
 
 static void on_event(void *context, esp_event_base_t base, int32_t id, void *data)
 {
@@ -40,7 +42,11 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
             (void)esp_wifi_connect();
     } else if (base == IP_EVENT && id == IP_EVENT_STA_GOT_IP)
         xEventGroupSetBits(events, CONNECTED);
-    else if (base == NETWORK_PROV_EVENT && id == NETWORK_PROV_END)
+    else if (base == NETWORK_PROV_EVENT && id == NETWORK_PROV_WIFI_CRED_FAIL) {
+        /* a password mistyped: it would be kept, and be a known network after the next start */
+        ESP_LOGE(tag, "no connection to that network: forgotten, provision again");
+        (void)network_prov_mgr_reset_wifi_sm_state_on_failure();
+    } else if (base == NETWORK_PROV_EVENT && id == NETWORK_PROV_END)
         xEventGroupSetBits(events, PROVISIONED);
 }
 
@@ -86,7 +92,7 @@ static void make_password(char *password)
     password[PASSWORD_LENGTH] = 0;
 }
 
-bool wifi_provision(int longest_s)
+bool wifi_provision(bool wait)
 {
     const network_prov_mgr_config_t config = {
         .scheme = network_prov_scheme_softap,
@@ -96,7 +102,7 @@ bool wifi_provision(int longest_s)
     bool known = false;
     ESP_ERROR_CHECK(network_prov_mgr_init(config));
     ESP_ERROR_CHECK(network_prov_mgr_is_wifi_provisioned(&known));
-    if (!known && longest_s > 0) {
+    if (!known && wait) {
         char password[PASSWORD_LENGTH + 1];
         char name[16];
         uint8_t mac[6];
@@ -121,8 +127,8 @@ bool wifi_provision(int longest_s)
             network_prov_mgr_start_provisioning(NETWORK_PROV_SECURITY_2, &secret, name, NULL));
         ESP_ERROR_CHECK(network_prov_mgr_endpoint_register(endpoint, take_settings, NULL));
         ESP_LOGW(tag, "no network known: provision %s, user %s, password %s (%d s)", name,
-                 prov_user, password, longest_s);
-        for (int waited_ms = 0; !known && waited_ms < longest_s * 1000; waited_ms += POLL_MS) {
+                 prov_user, password, PROVISION_S);
+        for (int waited_ms = 0; !known && waited_ms < PROVISION_S * 1000; waited_ms += POLL_MS) {
             watchdog_feed();
             known = xEventGroupWaitBits(events, PROVISIONED, pdFALSE, pdFALSE,
                                         pdMS_TO_TICKS(POLL_MS)) &
@@ -157,6 +163,8 @@ bool wifi_up(int longest_s)
     }
     return wifi_connected();
 }
+
+void wifi_stay_awake(void) { (void)esp_wifi_set_ps(WIFI_PS_NONE); }
 
 bool wifi_connected(void) { return xEventGroupGetBits(events) & CONNECTED; }
 

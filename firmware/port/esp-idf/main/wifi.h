@@ -11,10 +11,12 @@
 #include <stdbool.h>
 
 void wifi_begin(void);
-/* Whether a network is known; if not, wait for provisioning up to `longest_s`. */
-bool wifi_provision(int longest_s);
+/* Whether a network is known; if not and `wait`, after up to 10 min of provisioning. */
+bool wifi_provision(bool wait);
 /* Switch on and connect; true if connected within `longest_s`. */
 bool wifi_up(int longest_s);
+/* No naps between beacons, which would cost each answer some 100 ms. */
+void wifi_stay_awake(void);
 bool wifi_connected(void);
 void wifi_down(void);
 

@@ -18,7 +18,8 @@ void line_begin(void)
         .flow_ctrl = UART_HW_FLOWCTRL_DISABLE,
         .source_clk = UART_SCLK_DEFAULT,
     };
-    /* the longest frame fits several times, so that a write of flash loses nothing */
+    /* the longest frame fits several times; what comes while flash is written is lost beyond the
+     * 128 bytes that the chip keeps, and is sent again */
     ESP_ERROR_CHECK(uart_driver_install(port, BUFFER, BUFFER, 0, NULL, 0));
     ESP_ERROR_CHECK(uart_param_config(port, &config));
     ESP_ERROR_CHECK(uart_set_pin(port, CONFIG_LEVADA_LINK_TX, CONFIG_LEVADA_LINK_RX,
