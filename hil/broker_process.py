@@ -14,9 +14,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from amqtt.broker import Broker  # type: ignore[import-untyped]
 from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]
 from amqtt.session import Session  # type: ignore[import-untyped]
+
+from hil.guarded_broker import GuardedBroker
 
 __all__ = ["TokenAuth", "main"]
 
@@ -39,14 +40,10 @@ class TokenAuth(BaseAuthPlugin):  # type: ignore[misc]  # amqtt gives no types
 
 
 async def _serve(settings: dict[str, Any]) -> None:
-    broker = Broker(
+    broker = GuardedBroker(
         {
             "listeners": {
-                "default": {
-                    "type": "tcp",
-                    "bind": f"{settings['host']}:{settings['port']}",
-                    "max_connections": 1_000,
-                }
+                "default": {"type": "tcp", "bind": f"{settings['host']}:{settings['port']}"}
             },
             # explicit: the defaults include anonymous access
             "plugins": {"hil.broker_process.TokenAuth": {"token": settings["token"]}},
@@ -57,16 +54,19 @@ async def _serve(settings: dict[str, Any]) -> None:
     port = server.sockets[0].getsockname()[1]
     sys.stdout.write(json.dumps({"port": port}) + "\n")
     sys.stdout.flush()
+    counting = asyncio.create_task(broker.count_aloud())
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await reader.read()  # until the parent closes it or ends
+    counting.cancel()
     await broker.shutdown()
 
 
 def main() -> None:
     """Serve until standard input ends."""
     logging.basicConfig(level=logging.ERROR, format="broker: %(message)s")
+    logging.getLogger("twin").setLevel(logging.WARNING)
     settings = json.loads(sys.stdin.readline())
     asyncio.run(_serve(settings))
 

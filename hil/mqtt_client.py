@@ -32,7 +32,7 @@ _KEEPALIVE_S: Final = 5
 _SHORT_S: Final = 3.0
 """A first connection that breaks sooner, under a chosen id, was pushed out by another client."""
 _QUEUE: Final = 1_000
-"""Messages waiting to be sent at most."""
+"""Messages that wait for the network at most; a broker that hangs takes none."""
 
 Handler = Callable[[str, bytes], object]
 
@@ -80,6 +80,8 @@ class MqttClient:
         """How often a connection was made."""
         self.ignored = 0
         """Messages of topics that were not subscribed, or too large."""
+        self._waiting = 0
+        self._sending = threading.Lock()
         self._own_id = client_id is None
         self._oversized: Callable[[str, int], None] | None = None
         client_id = client_id or f"levada-{secrets.token_hex(8)}"
@@ -90,7 +92,6 @@ class MqttClient:
             clean_session=True,
             protocol=MQTTProtocolVersion.MQTTv311,
         )
-        self._paho.max_queued_messages_set(_QUEUE)
         self._paho.reconnect_delay_set(*reconnect_s)  # type: ignore[arg-type]  # floats do
         if address.user is not None or address.password is not None:
             self._paho.username_pw_set(address.user or "", address.password)
@@ -100,9 +101,11 @@ class MqttClient:
         self._paho.on_disconnect = self._disconnected
         self._paho.on_subscribe = self._subscribed
         self._paho.on_message = self._message
+        self._paho.on_publish = self._sent
         try:
             self._paho.connect(address.host, address.port, keepalive=_KEEPALIVE_S)
         except OSError as error:
+            self.close()
             raise BrokerError(f"broker {address.url}: {error}") from None
         self._paho.loop_start()
         if not self._answered.wait(timeout_s):
@@ -132,7 +135,7 @@ class MqttClient:
         self._oversized = callback
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Send; False if there is no connection.  Never blocks.
+        """Send; False if there is no connection, or too much waits to be sent.  Never blocks.
 
         Raises PayloadError for more than 64 KiB or a wildcard in the topic.
         """
@@ -142,16 +145,21 @@ class MqttClient:
             )
         if not topic or "+" in topic or "#" in topic or topic.startswith("$"):
             raise PayloadError(f"topic {topic!r}: no wildcard and no $ permitted")
-        if not self._connected.is_set():
-            return False
-        return self._paho.publish(topic, payload, qos=0).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._send(topic, payload, retain=False)
 
     def retain(self, topic: str, payload: bytes) -> bool:
         """Publish as retained, for programs that want it so (Home Assistant)."""
-        if not self._connected.is_set():
-            return False
-        done = self._paho.publish(topic, payload, qos=0, retain=True)
-        return done.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._send(topic, payload, retain=True)
+
+    def _send(self, topic: str, payload: bytes, *, retain: bool) -> bool:
+        with self._sending:  # `_sent` waits until this one is counted
+            if not self._connected.is_set() or self._waiting >= _QUEUE:
+                return False
+            done = self._paho.publish(topic, payload, qos=0, retain=retain)
+            if done.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return False
+            self._waiting += 1
+            return True
 
     def close(self) -> None:
         """Disconnect and end the network thread."""
@@ -159,6 +167,8 @@ class MqttClient:
         self._connected.clear()
         self._paho.disconnect()
         self._paho.loop_stop()
+        with self._sending:
+            self._paho._reset_sockets()  # it would keep those that wake its thread
 
     # -- called by paho, in the network thread -------------------------------------------------
 
@@ -173,6 +183,8 @@ class MqttClient:
             return
         self.connections += 1
         self._since_s = time.monotonic()
+        with self._sending:
+            self._waiting = 0  # what waited is lost with the former connection
         if self._filters:
             client.subscribe([(name, 0) for name in self._filters])
         else:
@@ -219,9 +231,14 @@ class MqttClient:
             self._answered.set()
             self._give_up()
 
+    def _sent(self, *_: Any) -> None:
+        with self._sending:
+            self._waiting = max(0, self._waiting - 1)
+
     def _give_up(self) -> None:
         self._closing = True
         self._paho.disconnect()
+        self._paho.loop_stop()  # only this keeps paho from connecting again after a loss
         if self._on_give_up is not None and self._refusal is not None:
             self._on_give_up(self._refusal)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import struct
 import threading
@@ -12,7 +11,7 @@ from dataclasses import replace
 
 from hil.broker import BrokerAddress
 
-__all__ = ["Relay", "is_publish", "packets"]
+__all__ = ["Relay", "is_publish", "packets", "swapped", "twice"]
 
 Rule = Callable[[bytes], list[bytes]]
 """One MQTT packet -> the packets to pass on."""
@@ -61,12 +60,17 @@ class Relay:
         """From client to broker."""
         self.down: Rule = lambda packet: [packet]
         """From broker to client."""
+        self.late_s: Callable[[bytes], float] = lambda _packet: 0.0
+        """How long a packet to the broker is held back while others pass it [s]."""
         self.cut_after: int | None = None
         """Reset the next connection after so many bytes from the client; then this is None."""
         self.cuts = threading.Semaphore(0)
         """Released at every reset."""
         self.silent = False
         """Swallow everything, and tell nobody."""
+        self.hears = threading.Event()
+        """While cleared, nothing is read of what clients send."""
+        self.hears.set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = replace(target, port=self._server.getsockname()[1])
         self._sockets: list[socket.socket] = []
@@ -97,12 +101,20 @@ class Relay:
 
     def _pump(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         buffer = bytearray()
+        sending = threading.Lock()
+
+        def send(packet: bytes) -> None:
+            with sending, contextlib.suppress(OSError):  # closed in the meantime
+                sink.sendall(packet)
+
         limit = None
         if is_up:
             limit, self.cut_after = self.cut_after, None
         passed = 0
         try:
             while data := _receive(source):
+                if is_up:
+                    self.hears.wait()
                 if self.silent:
                     continue
                 if limit is not None:
@@ -117,7 +129,13 @@ class Relay:
                 rule = self.up if is_up else self.down
                 for packet in packets(buffer):
                     for out in rule(packet):
-                        sink.sendall(out)
+                        late_s = self.late_s(out) if is_up else 0.0
+                        if late_s:
+                            later = threading.Timer(late_s, send, (out,))
+                            self._threads.append(later)
+                            later.start()
+                        else:
+                            send(out)
         except OSError:
             pass  # the other direction has closed both
         finally:
@@ -132,6 +150,7 @@ class Relay:
         self.cuts.release()
 
     def close(self) -> None:
+        self.hears.set()
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for sock in self._sockets:
@@ -147,26 +166,16 @@ def twice(packet: bytes) -> list[bytes]:
     return [packet, packet] if is_publish(packet) else [packet]
 
 
-def shuffled(seed: int, late: int = 20) -> Rule:
-    """Neighbours change places, and one publication in ten comes `late` packets later."""
-    chance = random.Random(seed)
-    held: list[tuple[int, bytes]] = []
-    count = 0
-    swap: list[bytes] = []
+def swapped() -> Rule:
+    """Neighbours change places."""
+    waiting: list[bytes] = []
 
     def rule(packet: bytes) -> list[bytes]:
-        nonlocal count
         if not is_publish(packet):
             return [packet]
-        count += 1
-        due = [p for at, p in held if at <= count]
-        held[:] = [(at, p) for at, p in held if at > count]
-        if chance.random() < 0.1:
-            held.append((count + late, packet))
-            return due
-        if swap:
-            return [packet, swap.pop(), *due]
-        swap.append(packet)
-        return due
+        if waiting:
+            return [packet, waiting.pop()]
+        waiting.append(packet)
+        return []
 
     return rule

@@ -74,6 +74,8 @@ class Presence:
         self._beat_ms = beat_ms
         self._lock = threading.Lock()
         self._heard: dict[str, tuple[int, int]] = {}
+        self.news = threading.Event()
+        """Set when a node may have to be checked sooner than `check` has said."""
 
     def heard(self, node: str, now_ms: int, every_ms: int | None = None) -> None:
         """`node` gave a sign of life."""
@@ -81,6 +83,8 @@ class Presence:
             known = self._heard.get(node)
             beat = every_ms or (known[1] if known else self._beat_ms)
             self._heard[node] = (now_ms, beat)
+        if known is None or beat < known[1]:
+            self.news.set()
         if known is None:
             self._tell(node, True)
 
@@ -91,14 +95,16 @@ class Presence:
         if known is not None:
             self._tell(node, False)
 
-    def check(self, now_ms: int) -> None:
-        """Find those that have been silent for too long."""
+    def check(self, now_ms: int) -> int:
+        """Find those that have been silent for too long; when the next may have been [ms]."""
         with self._lock:
-            silent = [n for n, (at, beat) in self._heard.items() if now_ms - at > _MISSED * beat]
+            due = {node: at + _MISSED * beat for node, (at, beat) in self._heard.items()}
+            silent = [node for node, at in due.items() if at <= now_ms]
             for node in silent:
-                del self._heard[node]
+                del self._heard[node], due[node]
         for node in silent:
             self._tell(node, False)
+        return min(due.values(), default=now_ms + self._beat_ms)
 
     def present(self) -> list[str]:
         """Nodes that are there, by name."""
@@ -162,6 +168,7 @@ class Delivery:
     def close(self) -> None:
         """Stop consuming; the store stays open."""
         self._closing.set()
+        self.presence.news.set()
         self.client.close()
         self._beater.join()
 
@@ -314,9 +321,14 @@ class Delivery:
                 self.counters.acknowledged += 1
 
     def _beat(self) -> None:
-        while not self._closing.wait(self._beat_ms / 1000 / 4):
-            self.presence.check(_wall_ms())
-            self._refusals = 0
+        counted_ms = _wall_ms()
+        while not self._closing.is_set():
+            now_ms = _wall_ms()
+            if now_ms - counted_ms >= self._beat_ms:
+                counted_ms, self._refusals = now_ms, 0
+            due_ms = min(self.presence.check(now_ms), counted_ms + self._beat_ms)
+            self.presence.news.wait(max(1, due_ms - now_ms) / 1000)
+            self.presence.news.clear()
 
 
 def _wall_ms() -> int:

@@ -1,4 +1,4 @@
-"""Brokers and our client: cases B9 to B12 and B16, and what section 3 of MQTT 3.1.1 says."""
+"""Brokers and our client: faults B7, B9, B10, B12 and B16 (docs/faults.md)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def inbox(broker: Broker) -> Iterator[tuple[MqttClient, queue.Queue[tuple[str, b
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
 def test_the_embedded_broker_refuses_to_listen_beyond_loopback(host: str) -> None:
+    """B16."""
     with pytest.raises(BrokerError, match=r"only loopback is permitted.*mosquitto"):
         EmbeddedBroker(host=host)
 
@@ -153,7 +154,7 @@ def test_a_wildcard_topic_is_never_published(broker: Broker, topic: str) -> None
 def test_what_was_not_subscribed_is_ignored(
     inbox: tuple[MqttClient, queue.Queue[tuple[str, bytes]]], broker: Broker
 ) -> None:
-    """amqtt hands retained messages of anybody's subscription to whoever connects."""
+    """B12: amqtt hands retained messages of anybody's subscription to whoever connects."""
     client, heard = inbox
     relay = Relay(broker.address)
     once = [True]
@@ -178,25 +179,41 @@ def test_what_was_not_subscribed_is_ignored(
     relay.close()
 
 
-def test_of_two_clients_with_one_id_one_gives_up(mosquitto: Mosquitto) -> None:
-    """amqtt pushes nobody out, it just stops serving the first; hence our random ids."""
+def test_of_two_clients_with_one_id_one_gives_up(broker: Broker) -> None:
+    """B9."""
     back = threading.Semaphore(0)
     pushed: queue.Queue[BrokerError] = queue.Queue()
-    options = {"client_id": "same", "reconnect_s": (0.01, 0.1), "on_give_up": pushed.put}
-    first = MqttClient(mosquitto.address, on_connect=back.release, **options)  # type: ignore[arg-type]
+    heard: queue.Queue[bytes] = queue.Queue()
+    options = {
+        "client_id": "same",
+        "reconnect_s": (0.01, 0.1),
+        "on_give_up": pushed.put,
+        "on_connect": back.release,
+        "subscription": "ic/#",
+        "handler": lambda _topic, payload: heard.put(payload),
+    }
+    first = MqttClient(broker.address, **options)  # type: ignore[arg-type]
     assert back.acquire(timeout=5)
-    second = MqttClient(mosquitto.address, on_connect=back.release, **options)  # type: ignore[arg-type]
+    second = MqttClient(broker.address, **options)  # type: ignore[arg-type]
     error = pushed.get(timeout=20)
     assert isinstance(error, ClientIdTakenError)
     assert "'same' is used by somebody else" in str(error)
-    assert [first.failure, second.failure].count(None) == 1  # and no kicking without end
-    winner = second if first.failure else first
+    assert [first.failure, second.failure].count(None) == 1
+    loser, winner = (first, second) if first.failure else (second, first)
+    network = loser._paho._thread
+    if network is not None:
+        network.join(20)
+    assert loser._paho._thread is None  # it does not come back: no pushing without end
     assert winner.wait_connected(20)
+    assert winner.publish("ic/n/data", b"served")
+    assert heard.get(timeout=10) == b"served"
+    assert pushed.empty()
     first.close()
     second.close()
 
 
 def test_a_failed_login_with_our_id_does_us_no_harm(mosquitto: Mosquitto) -> None:
+    """B10; amqtt would let go of us, one reason why it is kept on loopback (B16)."""
     heard: queue.Queue[str] = queue.Queue()
     ours = MqttClient(
         mosquitto.address,
@@ -211,6 +228,21 @@ def test_a_failed_login_with_our_id_does_us_no_harm(mosquitto: Mosquitto) -> Non
     assert heard.get(timeout=10) == "ic/n/data"
     assert ours.connections == 1
     ours.close()
+
+
+def test_a_broker_that_takes_nothing_does_not_fill_our_memory(broker: Broker) -> None:
+    relay = Relay(broker.address)
+    client = MqttClient(relay.address)
+    relay.hears.clear()
+    taken = 0
+    while client.publish("ic/n/data", bytes(8_000)):
+        taken += 1
+        assert taken < 5_000
+    assert client.connected
+    assert taken >= 1_000
+    relay.hears.set()
+    client.close()
+    relay.close()
 
 
 def test_a_silent_broker_is_noticed_by_the_client() -> None:

@@ -183,7 +183,7 @@ def _main() -> int:
     address = BrokerAddress(**json.loads(sys.stdin.readline()))
     while True:
         try:
-            device = Device(address, node, Journal(Path(journal)), window=20)
+            device = Device(address, node, Journal(Path(journal)))
             break
         except BrokerError:
             threading.Event().wait(0.1)  # the broker is being killed, too

@@ -1,6 +1,7 @@
 """Promise P1: an acknowledged message is stored exactly once, whatever lies in between.
 
-Cases B1 to B5, B7, B11, B12 and B14.  Every injector has a fixed seed.
+Faults B2 to B5, B7, B11, B12, B14 and the kills of 100,000 messages (docs/faults.md).  Every
+injector has a fixed seed.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import os
 import queue
 import random
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,7 +25,8 @@ from conftest import Commits
 from mqtt_device import Device, Journal
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.enums import CallbackAPIVersion
-from relay import Relay, is_publish, shuffled, twice
+from raw_mqtt import log_in, publish, subscribe
+from relay import Relay, is_publish, swapped, twice
 from services import Mosquitto
 
 from hil.broker import BrokerAddress, EmbeddedBroker
@@ -110,13 +111,15 @@ def test_nothing_is_acknowledged_before_it_is_stored(
 def test_a_connection_cut_inside_a_packet_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
-    _cut(broker, store, deliver, tmp_path, range(90, 300, 30))
+    """B2, a few places; the next test tries all."""
+    _cut(broker, store, deliver, tmp_path, range(1, 301, 23))
 
 
 @pytest.mark.slow
 def test_a_connection_cut_at_any_byte_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
+    """B2."""
     _cut(broker, store, deliver, tmp_path, range(1, 301))
 
 
@@ -160,42 +163,35 @@ def test_lost_acknowledgements_lead_to_repetition_but_not_to_a_second_row(
     assert store.health().duplicates > 0
 
 
-def test_a_subscriber_that_never_acknowledges_harms_nobody(
+def test_acknowledgements_withheld_for_seven_seconds_make_no_second_row(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
+    """B3: ours, and those that MQTT owes a subscriber of QoS 1, who then comes back."""
     deliver()
-    mute = _mute_subscriber(broker.address)
-    device = _device(broker.address, tmp_path)
+    mute = log_in(broker.address, "mute", clean=False)
+    mute.sendall(subscribe("ic/#", 1))
+    assert mute.recv(5)[:4] == b"\x90\x03\x00\x01"
+    withheld = [True]
+    relay = Relay(broker.address)
+    relay.down = lambda packet: [] if is_publish(packet) and withheld else [packet]
+    device = _device(relay.address, tmp_path)
+    assert not device.run(50, patience_s=0.5, limit_s=7.0)
+    mute.close()
+    withheld.clear()
+    device.client._paho._sock_close()
+    mute = log_in(broker.address, "mute", clean=False)
     assert device.run(100)
     mute.close()
-    assert device.run(200)
     device.close()
-    _stored_once(store, 200)
-
-
-def _mute_subscriber(address: BrokerAddress) -> socket.socket:
-    """A QoS 1 subscriber of ic/# that sends no PUBACK (MQTT 3.1.1, sections 3.1 and 3.8)."""
-
-    def text(value: str) -> bytes:
-        return struct.pack(">H", len(value)) + value.encode()
-
-    assert address.user is not None
-    assert address.password is not None
-    body = text("MQTT") + b"\x04\xc2\x00\x3c" + text("mute")
-    body += text(address.user) + text(address.password)
-    sock = socket.create_connection((address.host, address.port))
-    sock.settimeout(10)
-    sock.sendall(bytes([0x10, len(body)]) + body)
-    assert sock.recv(4) == b"\x20\x02\x00\x00"
-    sub = b"\x00\x01" + text("ic/#") + b"\x01"
-    sock.sendall(bytes([0x82, len(sub)]) + sub)
-    assert sock.recv(5) == b"\x90\x03\x00\x01\x01"
-    return sock
+    relay.close()
+    _stored_once(store, 100)
+    assert store.health().duplicates > 0
 
 
 def test_repeated_publications_are_stored_once(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
+    """B4, at QoS 0, which our devices use."""
     deliver()
     relay = Relay(broker.address)
     relay.up = twice
@@ -207,14 +203,35 @@ def test_repeated_publications_are_stored_once(
     assert store.health().duplicates == 200
 
 
+def test_repeated_publications_of_qos_1_are_stored_once(broker: Broker, store: Store) -> None:
+    """B4: every packet twice on its way to the broker and again on its way to the store."""
+    commits = Commits(store)
+    relay = Relay(broker.address)
+    relay.up = relay.down = twice
+    delivery = Delivery(store, relay.address)
+    node = log_in(relay.address, "node")
+    for seq in range(100):
+        message = Telemetry(boot=1, seq=seq, oldest=0, raw=seq)
+        node.sendall(publish("ic/n/data", message.encode(), qos=1, number=seq + 1))
+    assert commits.wait("n", 1, 99)
+    delivery.close()
+    node.close()
+    relay.close()
+    _stored_once(store, 100)
+    assert store.health().duplicates >= 100
+
+
 def test_publications_out_of_order_are_shown_in_order(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
+    """B5: neighbours swapped, and one in ten comes two seconds later."""
     deliver()
     relay = Relay(broker.address)
-    relay.up = shuffled(seed=5)
+    chance = random.Random(5)
+    relay.up = swapped()
+    relay.late_s = lambda packet: 2.0 if is_publish(packet) and chance.random() < 0.1 else 0.0
     device = _device(relay.address, tmp_path)
-    assert device.run(400, patience_s=0.3)
+    assert device.run(400, patience_s=5.0)
     device.close()
     relay.close()
     _stored_once(store, 400)
@@ -225,18 +242,20 @@ def test_publications_out_of_order_are_shown_in_order(
 def test_a_half_open_connection_shows_as_offline_within_three_heartbeats(
     broker: Broker, store: Store, deliver: Deliver
 ) -> None:
-    delivery = deliver(beat_ms=200)
-    seen: queue.Queue[tuple[str, bool]] = queue.Queue()
-    delivery.presence._tell = lambda node, online: seen.put((node, online))
+    """B14."""
+    delivery = deliver()
+    seen: queue.Queue[tuple[str, bool, float]] = queue.Queue()
+    delivery.presence._tell = lambda node, online: seen.put((node, online, time.monotonic()))
     relay = Relay(broker.address)
     node = MqttClient(relay.address)
-    birth = Status(state="birth", boot=1, every_ms=200, engine="wasm3 0.5.0")
+    birth = Status(state="birth", boot=1, every_ms=500, engine="wasm3 0.5.0")
     assert node.publish("ic/n/status", birth.encode())
-    assert seen.get(timeout=10) == ("n", True)
+    name, online, born_s = seen.get(timeout=10)
+    assert (name, online) == ("n", True)
     relay.silent = True
-    before = store.now_ms()
-    assert seen.get(timeout=10) == ("n", False)
-    assert store.now_ms() - before >= 3 * 200 - 200  # not before its time either
+    name, online, gone_s = seen.get(timeout=10)
+    assert (name, online) == ("n", False)
+    assert 3 * 0.5 <= gone_s - born_s < 4 * 0.5  # the fourth would be one too many
     assert delivery.presence.present() == []
     node.close()
     relay.close()
@@ -249,6 +268,7 @@ def test_a_half_open_connection_shows_as_offline_within_three_heartbeats(
 def test_too_large_a_payload_is_refused_and_the_sender_told(
     broker: Broker, store: Store, deliver: Deliver, size: int
 ) -> None:
+    """B7."""
     delivery = deliver()
     told: queue.Queue[bytes] = queue.Queue()
     listener = MqttClient(
@@ -272,19 +292,28 @@ FORBIDDEN = ["ic/n/data/more", "ic//data", "ic/n/unknown", "ic/../data", "other/
 def test_forbidden_topics_are_not_acted_on(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
-    """By publication, retained publication and last will."""
+    """B11, by publication, retained publication and last will; B12: retained before we connect."""
+    said = b'{"boot":1,"seq":0,"oldest":0,"raw":1}'
+    heard: queue.Queue[str] = queue.Queue()
     rogue = _raw(broker.address)
+    rogue.on_message = lambda _client, _data, message: heard.put(message.topic)
+    rogue.subscribe("#")
+
+    def until_all_heard() -> None:
+        missing = set(FORBIDDEN)
+        while missing:
+            missing.discard(heard.get(timeout=30))
+
     for topic in FORBIDDEN:
-        rogue.publish(topic, b'{"boot":1,"seq":0,"oldest":0,"raw":1}', retain=True)
-    rogue.publish("ic/fence", b"")
+        rogue.publish(topic, said, retain=True)
+    until_all_heard()
     delivery = deliver()
     for topic in FORBIDDEN:
-        rogue.publish(topic, b'{"boot":1,"seq":0,"oldest":0,"raw":1}')
-        dying = Paho(CallbackAPIVersion.VERSION2)
-        dying.username_pw_set(broker.address.user, broker.address.password)
-        dying.will_set(topic, b'{"boot":1,"seq":1,"oldest":0,"raw":1}')
-        dying.connect(broker.address.host, broker.address.port)
-        dying._sock_close()
+        rogue.publish(topic, said)
+    until_all_heard()
+    for number, topic in enumerate(FORBIDDEN):
+        log_in(broker.address, f"dying-{number}", will=(topic, said)).close()
+    until_all_heard()
     device = _device(broker.address, tmp_path)
     assert device.run(10)  # what came before has been handled by now
     device.close()
@@ -418,10 +447,13 @@ def test_telemetry_of_a_device_survives_encoding() -> None:
 class _Soak:
     """A broker, a cloud and a device, each of which is killed again and again."""
 
-    def __init__(self, broker: Broker, folder: Path, count: int, seed: int) -> None:
+    def __init__(
+        self, broker: Broker, folder: Path, count: int, seed: int, every_s: tuple[float, float]
+    ) -> None:
         self._broker = broker
         self._folder = folder
         self._count = count
+        self._every_s = every_s
         self._random = random.Random(seed)
         self.kills: Counter[str] = Counter()
 
@@ -447,7 +479,7 @@ class _Soak:
         try:
             while True:
                 try:
-                    code = device.wait(self._random.uniform(1.0, 4.0))
+                    code = device.wait(self._random.uniform(*self._every_s))
                     assert code == 0
                     return
                 except subprocess.TimeoutExpired:
@@ -494,18 +526,20 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_kill_9_of_anything_loses_and_doubles_nothing(broker: Broker, tmp_path: Path) -> None:
-    soak = _Soak(broker, tmp_path, count=2_000, seed=1)
+    soak = _Soak(broker, tmp_path, count=2_000, seed=1, every_s=(1.0, 3.0))
     soak.run()
     soak.check()
     assert sum(soak.kills.values()) >= 2, soak.kills
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7_200)
+@pytest.mark.timeout(1_800)
 def test_kill_9_of_anything_for_long_loses_and_doubles_nothing(
     broker: Broker, tmp_path: Path
 ) -> None:
-    soak = _Soak(broker, tmp_path, count=100_000, seed=2)
+    soak = _Soak(broker, tmp_path, count=100_000, seed=2, every_s=(0.5, 2.0))
+    begin = time.monotonic()
     soak.run()
+    print(f"seed 2: {dict(soak.kills)} kills in {time.monotonic() - begin:.0f} s")
     soak.check()
     assert min(soak.kills[who] for who in ("broker", "cloud", "device")) >= 10
