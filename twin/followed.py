@@ -53,7 +53,9 @@ class Said:
     values: Mapping[str, float]
     """Its signals, by their names in the store."""
     parameters: Mapping[str, int] = field(default_factory=dict)
-    """Parameters of the guest that are in force since the message before, by name."""
+    """Parameters of the guest that are in force since the message before, by name;"""
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """those of them that were not set from here."""
 
 
 class Record:
@@ -322,7 +324,7 @@ class Followed(Twin):
             signals["battery_mv"] = values["battery_mv"]
         if values.get("flow", -1) >= 0:
             signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
-            self._count_water(zone, time_ms, signals["flow_l"])
+            zone.count_water(time_ms, signals["flow_l"])
         self._put_points(i, time_ms, "raw", signals)
         other = values_of.theta(zone.curve, predicted[0]) if predicted is not None else None
         if water is not None and other is not None:

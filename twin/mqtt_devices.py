@@ -105,7 +105,9 @@ class _Heard:
     last: tuple[int, int] | None = None
     """Boot and number."""
     parameters: dict[str, int] = field(default_factory=dict)
-    """Told to be in force since the last message."""
+    """Told to be in force since the last message,"""
+    foreign: dict[str, int] = field(default_factory=dict)
+    """and not set from here."""
 
 
 class MqttDevices(Closing):
@@ -269,9 +271,10 @@ class MqttDevices(Closing):
                 seq=row.seq,
                 values=row.signals,
                 parameters=heard.parameters,
+                foreign=heard.foreign,
             )
         )
-        heard.parameters = {}
+        heard.parameters, heard.foreign = {}, {}
         heard.said.set()
 
     @staticmethod
@@ -294,9 +297,12 @@ class MqttDevices(Closing):
             heard.status = message
             heard.born.set()
         elif isinstance(message, ConfigAck):
-            if message.ok:
-                heard.parameters = heard.parameters | self._known(message.values)
             request = self._requests.get(message.id)
+            if message.ok:
+                values = self._known(message.values)
+                heard.parameters = heard.parameters | values
+                if request is None:
+                    heard.foreign = heard.foreign | values
             if request is not None and not request.done():
                 request.set_result(message)
 

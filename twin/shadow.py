@@ -69,6 +69,7 @@ class Shadow(Followed):
         self._device_clock_ms = -scenario.site.utc_offset_ms
         for name, zone in zip(self.names, self._zones, strict=True):
             zone.heard_ms = now_ms
+            zone.parameters = {**zone.parameters, **devices.parameters(name)}
             for said in heard(store.url, name, scenario):
                 if said.time_ms < now_ms:
                     self._far.record(name).add(said)
@@ -92,7 +93,10 @@ class Shadow(Followed):
 
     def _begin(self, i: int, now_ms: int) -> None:
         super()._begin(i, now_ms)
-        self._adopt(i, self._far.parameters(self.names[i]))
+        told = self._far.parameters(self.names[i])
+        self._adopt(i, told)
+        if self._mirroring[i].boot is not None:  # it has started again
+            self._note_foreign(i, told)
 
     # Time
 
@@ -130,26 +134,30 @@ class Shadow(Followed):
         """The twin is behind: the mirror has them with the device's next message."""
 
     def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
-        zone = self._zones[i]
-        foreign = {n: v for n, v in said.parameters.items() if zone.parameters.get(n) != v}
-        if foreign:
-            words = ", ".join(f"{n} {zone.parameters.get(n)} -> {v}" for n, v in foreign.items())
-            self._tell(i, "calibration", f"On the device, not from here: {words}", foreign)
+        self._note_foreign(i, said.foreign)
         self._adopt(i, said.parameters)
         super()._take(i, now_ms, said, predicted)
 
+    def _note_foreign(self, i: int, values: Mapping[str, int]) -> None:
+        """Tell of parameters that others have set on the device."""
+        zone = self._zones[i]
+        new = {name: v for name, v in values.items() if zone.parameters.get(name) != v}
+        if not new:
+            return
+        words = ", ".join(f"{name} {zone.parameters.get(name)} -> {v}" for name, v in new.items())
+        self._tell(i, "calibration", f"On the device, not from here: {words}", {"values": new})
+        zone.parameters = {**zone.parameters, **new}
+
     def _adopt(self, i: int, values: Mapping[str, int]) -> None:
-        """Give the mirror the parameters that are in force on the device."""
+        """Give the mirror parameters that are in force on the device."""
         if not values:
             return
-        zone = self._zones[i]
         ids = {p.name: p.id for p in self.info.parameters}
         try:
-            zone.mirror.calibrate({ids[name]: value for name, value in values.items()})
+            by_id = {ids[name]: value for name, value in values.items()}
+            self._zones[i].mirror.calibrate(by_id)
         except GuestError as error:
             self._tell(i, "calibration", f"The twin cannot follow: {error}", {}, severity="warning")
-            return
-        zone.parameters = {**zone.parameters, **values}
 
     def _fell_silent(self, i: int) -> None:
         zone = self._zones[i]

@@ -16,14 +16,11 @@ effect between two steps.
 
 from __future__ import annotations
 
-import queue
-from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
-from itertools import count
+from dataclasses import asdict, replace
 from math import sqrt
-from secrets import randbelow, token_hex
+from secrets import randbelow
 from threading import Event as Flag
 from time import sleep
 from typing import Any, Final
@@ -32,13 +29,11 @@ import numpy as np
 from simpy import Event
 
 from guest.abi import Call, TrapKind
-from guest.errors import GuestError
 from guest.host import WasmtimeNode
 from guest.limits import PROFILES
 from guest.module import inspect
 from guest.node import Birth, Node, StepResult
 from guest.tape import iter_records
-from hil.errors import HilError
 from sim import runner
 from sim.clock import WallClock
 from sim.decisions import sentence, title
@@ -53,6 +48,7 @@ from sim.soil import Observed
 from sim.trace import INDEX
 from twin import signals as values_of
 from twin.alerts import Alerts, Change
+from twin.calibrations import Calibrations, Wish
 from twin.cause import CODES, Cause, Comparison, Verdict, valve
 from twin.dry_run import DryRun, dry_run
 from twin.errors import CalibrationError
@@ -64,6 +60,7 @@ from twin.store_rows import Item, Kind, Points, Row
 from twin.store_rows import Seen as Present
 from twin.view import UNITS, View, ZoneView
 from twin.watch import Seen, Watched
+from twin.zone import ZoneState
 
 __all__ = ["Twin"]
 
@@ -75,7 +72,7 @@ LOG_LINES: Final = 200
 PROFILE_MS: Final = 3_600_000
 """Between two profiles of the soil."""
 DAY_MS: Final = 86_400_000
-CALIBRATION_WAIT_S: Final = 30.0
+ENDED: Final = "the twin has ended"
 
 OF_DEVICE: Final = ("counts", "temp_c", "battery_mv", "valve_open", "flow_l", "energy_j")
 OF_TWIN: Final = (
@@ -90,56 +87,6 @@ OF_TWIN: Final = (
     "irrigation_mm",
     "et0_mm",
 )
-
-
-@dataclass(slots=True)
-class _Zone:
-    """What the twin keeps of one zone."""
-
-    config: ZoneConfig
-    mirror: WasmtimeNode
-    birth: Birth
-    comparison: Comparison
-    parameters: dict[str, int]
-    curve: values_of.Curve | None
-    """Counts, rising, and the water content for them; None: the probe does not tell it."""
-    band: float
-    verdict: Verdict
-    device: deque[tuple[int, Seen, StepResult]] = field(default_factory=deque)
-    """Runs not judged yet: true time, what was seen, what the mirror did."""
-    twin: deque[tuple[int, Seen]] = field(default_factory=deque)
-    last_twin: Seen | None = None
-    last: Seen | None = None
-    numbers: Any = field(default_factory=lambda: count(1))
-    heard_ms: int = 0
-    decided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    decision: str = ""
-    pct: int | None = None
-    dry_since_ms: int | None = None
-    """Commanded open without flow: since when, virtual time."""
-    unasked_l: float = 0.0
-    still_since_ms: int | None = None
-    steps: int = 0
-    water_l: float = 0.0
-    day: int = 0
-    water_today_l: float = 0.0
-    energy_j: float = 0.0
-    used_mm: deque[tuple[int, float]] = field(default_factory=deque)
-    """Transpiration and evaporation of the last day, by row."""
-    flowed: bool = False
-    logs: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A calibration that another thread wants."""
-
-    request: str
-    zone: int
-    values: dict[str, int]
-    who: str
-    expires_s: float | None
-    done: Future[dict[str, int]]
 
 
 class Twin:
@@ -173,7 +120,7 @@ class Twin:
         self._skip_to_ms = skip_to_ms or 0
         self._publish = publish
         self._deliver = deliver or self._keep
-        self._wishes: queue.Queue[_Wish] = queue.Queue(1000)
+        self._calibrations = Calibrations(store, self._calibrate, self._calibrated)
         self._stop = Flag()
         self._lost_points = 0
         self._session = randbelow(1 << 31)
@@ -193,7 +140,7 @@ class Twin:
 
     # Building
 
-    def _zone(self, config: ZoneConfig, make_node: runner.NodeMaker | None) -> _Zone:
+    def _zone(self, config: ZoneConfig, make_node: runner.NodeMaker | None) -> ZoneState:
         settings = runner.node_settings(config, self._module, self.info, self.scenario)
         device = self._device(settings, make_node)
         self._nodes.append(device)
@@ -211,7 +158,7 @@ class Twin:
         parameters |= {names[key]: value for key, value in settings.parameters.items()}
         mirror = self._simulated(settings)
         self._nodes.append(mirror)
-        return _Zone(
+        return ZoneState(
             config=config,
             mirror=mirror,
             birth=birth,
@@ -311,7 +258,7 @@ class Twin:
             pass
         finally:
             self.view = self._look(self.now_ms, ended=True)
-            self._refuse_wishes()
+            self._calibrations.refuse(ENDED)
             self.store.flush(10.0)
             self.store.end_run(run)
 
@@ -339,19 +286,11 @@ class Twin:
         made the same ones.
         """
         yield self._clock.timeout(0.5)
-        expiries: list[tuple[float, int, dict[str, int]]] = []
         while True:
             if self._stop.is_set():
                 raise _Stopped
             self._attend()
-            while not self._wishes.empty():
-                wish = self._wishes.get_nowait()
-                before = self._grant(wish)
-                if before and wish.expires_s is not None:
-                    expiries.append((self._clock.now + wish.expires_s, wish.zone, before))
-            for expiry in [e for e in expiries if e[0] <= self._clock.now]:
-                expiries.remove(expiry)
-                self._expire(expiry[1], expiry[2])
+            self._calibrations.serve(self.now_ms, self.parameters)
             yield self._clock.timeout(self._keep_pace())
 
     def _attend(self) -> None:
@@ -380,25 +319,20 @@ class Twin:
         which the values before come back.  Raises CalibrationError if a name or value is wrong.
         """
         changes = self.checked(zone, values)
-        request = token_hex(8)
-        done: Future[dict[str, int]] = Future()
-        i = self.names.index(zone)
-        before = self._zones[i].parameters
-        self.store.request_calibration(
+        done = self._calibrations.ask(
             zone,
-            request,
-            {name: (before.get(name), value) for name, value in changes.items()},
+            self.parameters(zone),
+            changes,
             who=who,
             expires_ms=None if expires_s is None else round(self.now_ms + expires_s * 1000),
         )
-        try:
-            self._wishes.put_nowait(_Wish(request, i, changes, who, expires_s, done))
-        except queue.Full:
-            self.store.settle_calibration(request, state="refused", reason="too many at once")
-            raise CalibrationError("too many calibrations at once: try again") from None
         if self.view.ended:
-            self._refuse_wishes()
+            self._calibrations.refuse(ENDED)
         return done
+
+    def parameters(self, zone: str) -> Mapping[str, int]:
+        """Parameters of a zone's guest that are in force, by name."""
+        return self._zones[self.names.index(zone)].parameters
 
     def serve_at(
         self,
@@ -417,7 +351,7 @@ class Twin:
             serve(
                 name,
                 zone.birth,
-                lambda zone=zone: zone.parameters,  # type: ignore[misc]
+                lambda name=name: self.parameters(name),  # type: ignore[misc]
                 lambda values, name=name: self.calibrate(name, values, who="MQTT"),  # type: ignore[misc]
             )
 
@@ -432,63 +366,34 @@ class Twin:
     def try_out(self, zone: str, values: Mapping[str, int], days: int) -> DryRun:
         """What a calibration would have done over the last `days`; see `twin.dry_run`."""
         wanted = self.checked(zone, values)
-        present = self._zones[self.names.index(zone)].parameters
+        present = dict(self.parameters(zone))
         return dry_run(self.scenario, zone, present, wanted, now_ms=self.view.now_ms, days=days)
 
-    def _grant(self, wish: _Wish) -> dict[str, int] | None:
-        """Change the parameters of device, mirror and twin; what they were before."""
-        if not wish.done.set_running_or_notify_cancel():
-            self.store.settle_calibration(wish.request, state="refused", reason="withdrawn")
-            return None
-        zone = self._zones[wish.zone]
+    def _calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        """Change the parameters of device, mirror and twin; those read back from the device."""
+        i = self.names.index(zone)
         ids = {p.name: p.id for p in self.info.parameters}
-        by_id = {ids[name]: value for name, value in wish.values.items()}
         names = {number: name for name, number in ids.items()}
-        try:
-            found = self._devices[wish.zone].calibrate(by_id)
-            read_back = {names[number]: value for number, value in found.items()}
-            if read_back != wish.values:
-                raise CalibrationError(f"read back {read_back} instead of {wish.values}")
-            self._take_over(wish.zone, by_id)
-        except (HilError, GuestError, CalibrationError) as error:
-            self.store.settle_calibration(wish.request, state="refused", reason=str(error))
-            wish.done.set_exception(CalibrationError(str(error)))
-            return None
-        before = {name: zone.parameters[name] for name in wish.values}
-        zone.parameters = zone.parameters | read_back
-        self.store.settle_calibration(wish.request, state="in force", values=read_back)
-        changed = ", ".join(f"{n} {before[n]} -> {v}" for n, v in read_back.items())
-        self._tell(wish.zone, "calibration", f"{wish.who}: {changed}", {"values": read_back})
+        by_id = {ids[name]: value for name, value in values.items()}
+        found = {names[k]: value for k, value in self._devices[i].calibrate(by_id).items()}
+        if found == values:
+            self._take_over(i, by_id)
+        return found
+
+    def _calibrated(self, wish: Wish) -> None:
+        i = self.names.index(wish.zone)
+        zone = self._zones[i]
+        changed = ", ".join(
+            f"{name} {zone.parameters[name]} -> {value}" for name, value in wish.values.items()
+        )
+        zone.parameters = {**zone.parameters, **wish.values}
+        self._tell(i, "calibration", f"{wish.who}: {changed}", {"values": dict(wish.values)})
         self.view = self._look(self.now_ms, ended=False)
-        wish.done.set_result(read_back)
-        return before
 
     def _take_over(self, i: int, values: dict[int, int]) -> None:
         """Let mirror and twin have the parameters that the device has now."""
         self._zones[i].mirror.calibrate(values)
         self._twins[i].calibrate(values)
-
-    def _expire(self, zone: int, before: dict[str, int]) -> None:
-        done: Future[dict[str, int]] = Future()
-        request = token_hex(8)
-        now = self._zones[zone].parameters
-        self.store.request_calibration(
-            self.names[zone],
-            request,
-            {name: (now[name], value) for name, value in before.items()},
-            who="expiry",
-        )
-        self._grant(_Wish(request, zone, before, "expiry", None, done))
-
-    def _refuse_wishes(self) -> None:
-        while True:
-            try:
-                wish = self._wishes.get_nowait()
-            except queue.Empty:
-                return
-            self.store.settle_calibration(wish.request, state="refused", reason="twin has ended")
-            if wish.done.set_running_or_notify_cancel():
-                wish.done.set_exception(CalibrationError("the twin has ended"))
 
     # What nodes did
 
@@ -529,7 +434,9 @@ class Twin:
         """What the devices' plant has recorded, by zone."""
         return values_of.by_zone(self.plant.take_rows(), len(self.names))
 
-    def _judge(self, i: int, zone: _Zone, now_ms: int, seen: Seen, mirrored: StepResult) -> None:
+    def _judge(
+        self, i: int, zone: ZoneState, now_ms: int, seen: Seen, mirrored: StepResult
+    ) -> None:
         while zone.twin and zone.twin[0][0] <= now_ms:
             _, zone.last_twin = zone.twin.popleft()
             self._note_decision(i, zone, "twin", now_ms, zone.last_twin)
@@ -540,7 +447,7 @@ class Twin:
         opened = valve(zone.last.result) if zone.last is not None else 0
         zone.verdict = zone.comparison.judge(seen, mirrored, twin)
         if zone.last is not None:
-            self._measure_flow(zone, now_ms, opened, pulses)
+            zone.measure_flow(now_ms, opened, pulses, self.scenario.period.step_s * 1000)
         zone.flowed = pulses > 0
         if zone.comparison.still_steps == 0 or zone.still_since_ms is None:
             zone.still_since_ms = now_ms
@@ -559,16 +466,7 @@ class Twin:
         """Where a zone of a plant is in time."""
         return int(plant.zones[i, Z.NOW_MS])
 
-    def _measure_flow(self, zone: _Zone, now_ms: int, opened: int, pulses: int) -> None:
-        litres = max(pulses, 0) / zone.config.valve.pulses_per_l
-        if opened and pulses == 0:
-            if zone.dry_since_ms is None:
-                zone.dry_since_ms = now_ms - self.scenario.period.step_s * 1000
-        elif pulses > 0:
-            zone.dry_since_ms = None
-        zone.unasked_l = zone.unasked_l + litres if zone.comparison.leaks else 0.0
-
-    def _note_decision(self, i: int, zone: _Zone, who: str, now_ms: int, seen: Seen) -> None:
+    def _note_decision(self, i: int, zone: ZoneState, who: str, now_ms: int, seen: Seen) -> None:
         decision = values_of.decision(i, now_ms, seen)
         if decision is None:
             return
@@ -647,10 +545,10 @@ class Twin:
             )
         )
 
-    def _store_rows(self, i: int, zone: _Zone, device: Any, twin: Any) -> None:
+    def _store_rows(self, i: int, zone: ZoneState, device: Any, twin: Any) -> None:
         for mine, other in zip(device, twin, strict=False):
             time_ms = int(mine[INDEX["time_ms"]])
-            self._count_water(zone, time_ms, float(mine[INDEX["flow_l"]]))
+            zone.count_water(time_ms, float(mine[INDEX["flow_l"]]))
             zone.energy_j += float(mine[INDEX["energy_j"]])
             signals = values_of.signals(mine, OF_DEVICE, zone.curve)
             twins = self._of_twin(zone, other)
@@ -659,23 +557,13 @@ class Twin:
             self._put_points(i, time_ms, "raw", signals)
             self._put_points(i, time_ms, "twin", twins)
 
-    def _of_twin(self, zone: _Zone, row: Any) -> dict[str, float]:
+    def _of_twin(self, zone: ZoneState, row: Any) -> dict[str, float]:
         """Signals of a row of the twin's plant."""
         time_ms = int(row[INDEX["time_ms"]])
         et_mm = float(row[INDEX["evaporation_mm"]] + row[INDEX["transpiration_mm"]])
-        zone.used_mm.append((time_ms, et_mm))
-        while zone.used_mm[0][0] <= time_ms - DAY_MS:
-            zone.used_mm.popleft()
+        zone.use(time_ms, et_mm)
         cause = CODES[zone.verdict.cause]
         return values_of.signals(row, OF_TWIN, zone.curve) | {"et_mm": et_mm, "cause": cause}
-
-    @staticmethod
-    def _count_water(zone: _Zone, time_ms: int, litres: float) -> None:
-        day = time_ms // DAY_MS
-        if day != zone.day:
-            zone.day, zone.water_today_l = day, 0.0
-        zone.water_l += litres
-        zone.water_today_l += litres
 
     def _put_points(self, i: int, time_ms: int, kind: Kind, values: Mapping[str, float]) -> None:
         self._put(
@@ -697,18 +585,10 @@ class Twin:
 
     # Alerts and view
 
-    def _alert(self, i: int, zone: _Zone, now_ms: int) -> None:
-        difference = self._residual(zone)
-        values: dict[str, float | None] = {
-            "residual": None if difference is None else abs(difference),
-            "different-calls": zone.comparison.different_calls,
-            "probe-stuck": self._still_h(zone, now_ms),
-            "no-flow": 0.0 if zone.dry_since_ms is None else (now_ms - zone.dry_since_ms) / 60e3,
-            "unasked-flow": zone.unasked_l,
-            "offline": (now_ms - zone.heard_ms) / 60e3,
-            "budget": self._budget(zone),
-            "stress-forecast": self._stress_h(i, zone),
-        }
+    def _alert(self, i: int, zone: ZoneState, now_ms: int) -> None:
+        values = zone.watched(
+            now_ms, self.twin_plant.observed[i], self.scenario.guest.budget.instructions
+        )
         verdict = zone.verdict
         evidence = {"said": verdict.text, "parameters": zone.parameters, **verdict.evidence}
         cause = verdict.cause.value if verdict.cause is not Cause.NONE else ""
@@ -722,40 +602,6 @@ class Twin:
                 time_ms=now_ms,
             )
             self._publish(self.names[i], change)
-
-    @staticmethod
-    def _residual(zone: _Zone) -> float | None:
-        last, twin = zone.last, zone.last_twin
-        if last is None or twin is None or last.readings is None or twin.readings is None:
-            return None
-        mine = values_of.theta(zone.curve, last.readings[0])
-        other = values_of.theta(zone.curve, twin.readings[0])
-        return None if mine is None or other is None else mine - other
-
-    @staticmethod
-    def _still_h(zone: _Zone, now_ms: int) -> float:
-        moved = zone.comparison.still_twin_counts > zone.comparison.tolerance_counts
-        if not moved or zone.still_since_ms is None:
-            return 0.0
-        return (now_ms - zone.still_since_ms) / 3.6e6
-
-    def _budget(self, zone: _Zone) -> float:
-        last = zone.last
-        if last is None:
-            return 0.0
-        if last.result.trap in _BUDGET_TRAPS:
-            return 100.0
-        return 100.0 * last.result.instructions / self.scenario.guest.budget.instructions
-
-    def _stress_h(self, i: int, zone: _Zone) -> float | None:
-        """Hours until depletion reaches RAW at the mean use of the last day."""
-        row = self.twin_plant.observed[i]
-        spare_mm = float(row[Observed.RAW_MM] - row[Observed.DR_MM])
-        used_mm = sum(mm for _, mm in zone.used_mm)
-        span_h = (zone.used_mm[-1][0] - zone.used_mm[0][0]) / 3.6e6 if zone.used_mm else 0.0
-        if span_h < 20.0 or used_mm < 0.5:
-            return None
-        return max(0.0, spare_mm / (used_mm / span_h))
 
     def _look(self, now_ms: int, *, ended: bool) -> View:
         period = self.scenario.period
@@ -772,7 +618,7 @@ class Twin:
             zones=tuple(self._view(i, zone) for i, zone in enumerate(self._zones)),
         )
 
-    def _view(self, i: int, zone: _Zone) -> ZoneView:
+    def _view(self, i: int, zone: ZoneState) -> ZoneView:
         last, twin = zone.last, zone.last_twin
         counts = last.readings[0] if last is not None and last.readings is not None else None
         other = twin.readings[0] if twin is not None and twin.readings is not None else None
@@ -787,7 +633,7 @@ class Twin:
             time_ms=last.time_ms if last is not None else self.scenario.period.start_ms,
             theta=values_of.theta(zone.curve, counts),
             theta_twin=values_of.theta(zone.curve, other),
-            residual=self._residual(zone),
+            residual=zone.residual,
             band=zone.band,
             counts=counts,
             pct=zone.pct,
@@ -799,7 +645,7 @@ class Twin:
             water_l=zone.water_l,
             dr_mm=float(row[Observed.DR_MM]),
             raw_mm=float(row[Observed.RAW_MM]),
-            stress_h=self._stress_h(i, zone),
+            stress_h=zone.stress_h(row),
             verdict=zone.verdict,
             alerts=tuple(self.alerts.active(i)),
             parameters=zone.parameters,
@@ -809,17 +655,6 @@ class Twin:
             logs=tuple(zone.logs),
             steps=zone.steps,
         )
-
-
-_BUDGET_TRAPS: Final = frozenset(
-    {
-        TrapKind.OUT_OF_FUEL,
-        TrapKind.DEADLINE,
-        TrapKind.HOST_CALLS,
-        TrapKind.LOG_BYTES,
-        TrapKind.PUBLISH_BYTES,
-    }
-)
 
 
 def _node_text(config: ZoneConfig) -> str:
