@@ -298,7 +298,9 @@ class Delivery:
 
     def _acknowledge(self, commit: Commit) -> None:
         for (node, boot), contiguous in commit.acks.items():
-            if boot >= 0 and self.send(node, Ack(boot=boot, seq=contiguous % MODULUS)):
+            # below 0 the very first message is missing; modulo 2^32 it would cover everything
+            covers = boot >= 0 and contiguous >= 0
+            if covers and self.send(node, Ack(boot=boot, seq=contiguous % MODULUS)):
                 self.counters.acknowledged += 1
 
     def _beat(self) -> None:
