@@ -76,6 +76,7 @@ class MqttClient:
         self._refusal: BrokerError | None = None
         self._closing = False
         self._since_s = 0.0
+        self._hung_up = 0
         self.connections = 0
         """How often a connection was made."""
         self.ignored = 0
@@ -110,7 +111,12 @@ class MqttClient:
         self._paho.loop_start()
         if not self._answered.wait(timeout_s):
             self.close()
-            raise BrokerError(f"broker {address.url}: no answer within {timeout_s:g} s")
+            raise BrokerError(
+                f"broker {address.url}: closed the connection {self._hung_up} times without an "
+                "answer; it may have too many clients, or be no MQTT broker"
+                if self._hung_up
+                else f"broker {address.url}: no answer within {timeout_s:g} s"
+            )
         failure = self.failure  # set by the network thread
         if failure is not None:
             self.close()
@@ -214,6 +220,9 @@ class MqttClient:
     ) -> None:
         self._connected.clear()
         if self._closing:
+            return
+        if not self.connections:
+            self._hung_up += 1
             return
         if self._on_lost is not None:
             self._on_lost()

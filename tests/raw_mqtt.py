@@ -54,10 +54,12 @@ def publish(topic: str, payload: bytes, *, qos: int = 0, number: int = 1) -> byt
 
 
 def log_in(address: BrokerAddress, client_id: str, **options: object) -> socket.socket:
-    """A socket that the broker has accepted as a client."""
+    """A socket that the broker has accepted as a client; ValueError if it refuses."""
     sock = socket.create_connection((address.host, address.port))
     sock.settimeout(30)
     sock.sendall(connect(address, client_id, **options))  # type: ignore[arg-type]
     answer = sock.recv(4)
-    assert answer[:2] + answer[3:] == ACCEPTED[:2] + ACCEPTED[3:], answer
+    if answer[:2] != ACCEPTED[:2] or answer[3:] != ACCEPTED[3:]:  # between: session present
+        sock.close()
+        raise ValueError(f"CONNECT answered with {answer!r}")
     return sock

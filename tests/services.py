@@ -53,6 +53,7 @@ class Mosquitto:
         self._config.write_text(
             f"user {getpass.getuser()}\nlistener {port} 127.0.0.1\nallow_anonymous false\n"
             f"password_file {users}\nset_tcp_nodelay true\nmax_queued_messages 1000\n"
+            "max_connections 1024\nsys_interval 1\n"
         )
         self.address = BrokerAddress(host="127.0.0.1", port=port, user="levada", password="secret")
         self._start()
@@ -70,6 +71,10 @@ class Mosquitto:
             ["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL
         )
         self._process.stderr.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         """kill -9, and started again."""

@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 _MISSED: Final = 3
 """Heartbeats that a node may miss before it counts as gone."""
 _DEFAULT_BEAT_MS: Final = 5_000
+_UNKNOWN_BEAT_MS: Final = 1_200_000
+"""Of a node that names none and was heard once."""
 _REFUSALS: Final = 20
 """Events of refused messages in one heartbeat; more are only counted."""
 
@@ -66,7 +68,9 @@ class Counters:
 class Presence:
     """Which nodes are there: heard within three of their own heartbeats.
 
-    Nothing rests on the broker's last will; a half-open connection gives none.
+    A node that names no heartbeat, such as one that sleeps between its steps, has the rhythm in
+    which it was heard so far.  Nothing rests on the broker's last will; a half-open connection
+    gives none.
     """
 
     def __init__(self, tell: Callable[[str, bool], None], beat_ms: int = _DEFAULT_BEAT_MS) -> None:
@@ -74,6 +78,9 @@ class Presence:
         self._beat_ms = beat_ms
         self._lock = threading.Lock()
         self._heard: dict[str, tuple[int, int]] = {}
+        self._rhythm: dict[str, tuple[int, int]] = {}
+        """Of nodes that name no heartbeat: heard last, and the longest pause."""
+        self._named: set[str] = set()
         self.news = threading.Event()
         """Set when a node may have to be checked sooner than `check` has said."""
 
@@ -81,12 +88,26 @@ class Presence:
         """`node` gave a sign of life."""
         with self._lock:
             known = self._heard.get(node)
+            if every_ms is not None:
+                self._named.add(node)
             beat = every_ms or (known[1] if known else self._beat_ms)
+            if node not in self._named:
+                beat = self._pause(node, now_ms)
             self._heard[node] = (now_ms, beat)
         if known is None or beat < known[1]:
             self.news.set()
         if known is None:
             self._tell(node, True)
+
+    def _pause(self, node: str, now_ms: int) -> int:
+        """How long a node that names no heartbeat may pause."""
+        before = self._rhythm.get(node)
+        if before is None:
+            self._rhythm[node] = (now_ms, 0)
+            return _UNKNOWN_BEAT_MS
+        longest = max(before[1], min(now_ms - before[0], _UNKNOWN_BEAT_MS))
+        self._rhythm[node] = (now_ms, longest)
+        return max(longest, self._beat_ms)
 
     def gone(self, node: str) -> None:
         """`node` has said goodbye."""
@@ -317,7 +338,9 @@ class Delivery:
     def _acknowledge(self, commit: Commit) -> None:
         for (node, boot), contiguous in commit.acks.items():
             device = self._devices.get(node, node)
-            if boot >= 0 and self.send(device, Ack(boot=boot, seq=contiguous % MODULUS)):
+            # below 0 the very first message is missing; modulo 2^32 it would cover everything
+            covers = boot >= 0 and contiguous >= 0
+            if covers and self.send(device, Ack(boot=boot, seq=contiguous % MODULUS)):
                 self.counters.acknowledged += 1
 
     def _beat(self) -> None:

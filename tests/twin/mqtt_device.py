@@ -173,6 +173,17 @@ class Device:
                 self.send_again()
         return False
 
+    def deliver(self, count: int, *, patience_s: float = 1.0) -> None:
+        """Deliver what another thread measures, until `count` messages are acknowledged."""
+        heard_s = time.monotonic()
+        while self.send_pending() or self.journal.written < count:
+            if self._progress.wait(0.02):
+                self._progress.clear()
+                heard_s = time.monotonic()
+            elif time.monotonic() - heard_s > patience_s:
+                self.send_again()
+                heard_s = time.monotonic()
+
     def close(self) -> None:
         self.client.close()
         self.journal.close()

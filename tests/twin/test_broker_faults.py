@@ -1,0 +1,428 @@
+"""Brokers under load and abuse: faults B1, B6, B8, B13, B15 and B17 (docs/faults.md).
+
+The short forms run in CI and check that everything survives; the long ones have the figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import wasmtime
+from mqtt_device import Device, Journal
+from raw_mqtt import PINGREQ, connect, packet, text
+from services import Mosquitto
+
+from guest.abi import TrapKind
+from guest.host import WasmtimeNode
+from guest.limits import Budget
+from hil.broker import EmbeddedBroker
+from hil.errors import BrokerError
+from hil.mqtt_client import MqttClient
+from twin.delivery import Delivery
+from twin.store import Store
+
+HERE = Path(__file__).parent
+Broker = EmbeddedBroker | Mosquitto
+Deliver = Callable[..., Delivery]
+DROPPED = "$SYS/broker/publish/messages/dropped"
+
+
+def kill(broker: Broker) -> None:
+    """kill -9; it is started again, here or by its watcher."""
+    if isinstance(broker, Mosquitto):
+        broker.kill()
+    else:
+        os.kill(broker.pid, signal.SIGKILL)
+
+
+def paced(count: int, rate: float, send: Callable[[int], object]) -> None:
+    start = time.monotonic()
+    for number in range(count):
+        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+        send(number)
+
+
+class Echo:
+    """Publishes to itself and notes how long each message took."""
+
+    def __init__(self, broker: Broker, topic: str = "echo/n") -> None:
+        self.took_s: list[float] = []
+        self._sent: dict[int, float] = {}
+        self._topic = topic
+        self._news = threading.Condition()
+        self.client = MqttClient(broker.address, subscription="echo/#", handler=self._heard)
+
+    def send(self, number: int, size: int) -> None:
+        self._sent[number] = time.monotonic()
+        self.client.publish(self._topic, number.to_bytes(4, "big").ljust(size, b"x"))
+
+    def _heard(self, _topic: str, payload: bytes) -> None:
+        with self._news:
+            self.took_s.append(time.monotonic() - self._sent[int.from_bytes(payload[:4], "big")])
+            self._news.notify_all()
+
+    def all_heard(self, count: int) -> bool:
+        with self._news:
+            return self._news.wait_for(lambda: len(self.took_s) >= count, timeout=60)
+
+    def p99_ms(self) -> float:
+        return float(np.percentile(self.took_s, 99)) * 1e3
+
+
+# -- B1: killed and restarted under load ----------
+
+
+def test_a_broker_killed_under_load_loses_nothing(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """B1 in short."""
+    _killed_under_load(broker, store, deliver, tmp_path, rate=200, seconds=3, kills=1)
+
+
+@pytest.mark.slow
+def test_a_broker_killed_under_a_thousand_messages_a_second_loses_nothing(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """B1."""
+    back_s = _killed_under_load(broker, store, deliver, tmp_path, rate=1_000, seconds=10, kills=3)
+    assert max(back_s) < 5.0, back_s
+
+
+def _killed_under_load(
+    broker: Broker,
+    store: Store,
+    deliver: Deliver,
+    folder: Path,
+    *,
+    rate: int,
+    seconds: int,
+    kills: int,
+) -> list[float]:
+    delivery = deliver()
+    device = Device(broker.address, "n", Journal(folder / "journal"), window=1_000)
+    count = rate * seconds
+    measuring = threading.Thread(target=paced, args=(count, rate, device.measure))
+    sending = threading.Thread(target=device.deliver, args=(count,))
+    measuring.start()
+    sending.start()
+    back_s = []
+    for number in range(kills):
+        while device.journal.written < count * (number + 1) // (kills + 1):
+            time.sleep(0.01)  # the moment of the kill is a part of the load
+        connections = device.client.connections, delivery.client.connections
+        begin = time.monotonic()
+        kill(broker)
+        while (
+            device.client.connections == connections[0]
+            or delivery.client.connections == connections[1]
+            or not (device.client.connected and delivery.client.connected)
+        ):
+            assert time.monotonic() - begin < 60
+            time.sleep(0.005)
+        back_s.append(time.monotonic() - begin)
+    print(f"connected again after {[round(s, 2) for s in back_s]} s")
+    measuring.join()
+    sending.join(120)
+    assert not sending.is_alive()
+    device.close()
+    assert store.flush()
+    stored = [m.seq for m in store.reader.messages("n", limit=count + 1)]
+    assert stored == list(range(count))
+    return back_s
+
+
+# -- B6: a consumer that does not read ----------
+
+CONSUMER = """
+import json, sys
+from hil.broker import BrokerAddress
+from hil.mqtt_client import MqttClient
+address = BrokerAddress(**json.loads(sys.stdin.readline()))
+client = MqttClient(address, subscription="echo/#",
+                    handler=lambda _topic, payload: print(payload[:4].hex(), flush=True))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_stopped_consumer_is_left_out_and_counted(broker: Broker) -> None:
+    """B6 in short."""
+    _stopped_consumer(broker, rate=200, seconds=8, size=20_000)
+
+
+@pytest.mark.slow
+def test_a_stopped_consumer_slows_nobody_down(broker: Broker) -> None:
+    """B6."""
+    echo = _stopped_consumer(broker, rate=200, seconds=60, size=2_000)
+    assert echo.p99_ms() < 100.0
+
+
+def _stopped_consumer(broker: Broker, *, rate: int, seconds: int, size: int) -> Echo:
+    dropped: queue.Queue[int] = queue.Queue()
+    monitor = MqttClient(
+        broker.address, subscription=DROPPED, handler=lambda _topic, p: dropped.put(int(p))
+    )
+    echo = Echo(broker)
+    with subprocess.Popen(
+        [sys.executable, "-c", CONSUMER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as consumer:
+        assert consumer.stdin is not None
+        assert consumer.stdout is not None
+        consumer.stdin.write(json.dumps(asdict(broker.address)) + "\n")
+        consumer.stdin.flush()
+        assert consumer.stdout.readline() == "ready\n"
+        consumer.send_signal(signal.SIGSTOP)
+        count = rate * seconds
+        paced(count, rate, lambda number: echo.send(number, size))
+        assert echo.all_heard(count)
+        rss_mb = psutil.Process(broker.pid).memory_info().rss / 1e6
+        number = next(n for n in (dropped.get(timeout=30) for _ in range(60)) if n)
+        consumer.send_signal(signal.SIGCONT)
+        # awake again, it gets what came before the loss, and then what comes now
+        heard = threading.Event()
+        reader = threading.Thread(target=_until, args=(consumer.stdout, count, heard))
+        reader.start()
+        while not heard.wait(0.2):
+            echo.send(count, 4)
+            assert reader.is_alive() or heard.is_set()
+        reader.join()
+        consumer.stdin.close()
+    print(f"p99 {echo.p99_ms():.1f} ms, broker {rss_mb:.0f} MB, {number} dropped")
+    assert rss_mb < 200.0
+    assert 0 < number < count
+    monitor.close()
+    echo.client.close()
+    return echo
+
+
+def _until(lines: Iterable[str], number: int, heard: threading.Event) -> None:
+    wanted = number.to_bytes(4, "big").hex()
+    for line in lines:
+        if line.strip() == wanted:
+            heard.set()
+            return
+
+
+# -- B8: packets that are none ----------
+
+MALFORMED: list[tuple[bool, bytes]] = [
+    # before CONNECT
+    (False, PINGREQ),  # 3.1: the first packet must be CONNECT
+    (False, b"\x00\x00"),  # 2.2.1: reserved type 0
+    (False, b"\xf0\x00"),  # reserved type 15
+    (False, b"\x10\xff\xff\xff\xff\x7f"),  # 2.2.3: remaining length of five bytes
+    (False, b"\x10\x00"),  # CONNECT without anything
+    (False, packet(0x10, text("MQTT") + b"\x04")),  # cut off
+    (False, packet(0x10, text("XXXX") + b"\x04\x02\x00\x3c" + text("a"))),  # protocol name
+    (False, packet(0x10, text("MQTT") + b"\x09\x02\x00\x3c" + text("a"))),  # protocol level
+    (False, packet(0x10, text("MQTT") + b"\x04\x03\x00\x3c" + text("a"))),  # reserved flag
+    (False, packet(0x10, text("MQTT") + b"\x04\x1c\x00\x3c" + text("a"))),  # will QoS 3
+    (False, packet(0x10, text("MQTT") + b"\x04\x42\x00\x3c" + text("a"))),  # password, no user
+    (False, packet(0x10, text("MQTT") + b"\x04\x02\x00\x3c\x00\x01\xff")),  # id is no UTF-8
+    (False, b"\x10\xff\xff\xff\x7f"),  # announces 256 MB and sends none
+    # after it
+    (True, b"\x36" + b"\x07" + text("a") + b"\x00\x01x\x00"),  # 3.3.1.2: QoS 3
+    (True, packet(0x30, text("a/+/b") + b"x")),  # 3.3.2.1: wildcard in a topic
+    (True, packet(0x30, b"\x00\x00x")),  # empty topic
+    (True, packet(0x30, b"\xff\xffab")),  # topic longer than the packet
+    (True, packet(0x30, b"\x00\x02\xc3\x28x")),  # topic is no UTF-8
+    (True, packet(0x32, text("a") + b"\x00\x00x")),  # packet identifier 0
+    (True, packet(0x80, b"\x00\x01" + text("a") + b"\x00")),  # 3.8.1: reserved bits of SUBSCRIBE
+    (True, packet(0x82, b"\x00\x01")),  # SUBSCRIBE of nothing
+    (True, packet(0x82, b"\x00\x01" + text("a") + b"\x03")),  # QoS 3
+    (True, packet(0x10, text("MQTT") + b"\x04\x02\x00\x3c" + text("a"))),  # a second CONNECT
+]
+"""(whether after a good CONNECT, bytes); sections are those of MQTT 3.1.1."""
+
+
+def test_malformed_packets_harm_nobody_else(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """B8 in short."""
+    _abuse(broker, store, deliver, tmp_path, fuzz=200)
+
+
+@pytest.mark.slow
+def test_three_thousand_malformed_connections_harm_nobody_else(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """B8."""
+    _abuse(broker, store, deliver, tmp_path, fuzz=3_000)
+
+
+def _abuse(broker: Broker, store: Store, deliver: Deliver, folder: Path, *, fuzz: int) -> None:
+    deliver()
+    device = Device(broker.address, "n", Journal(folder / "journal"))
+    sending = threading.Thread(target=device.deliver, args=(500,))
+    sending.start()
+    before = psutil.Process(broker.pid).num_fds()
+    assert len(MALFORMED) == 23
+    for number, (logged_in, data) in enumerate(MALFORMED):
+        _send(broker, f"bad-{number}" if logged_in else "", data)
+        device.measure(number)
+    seed = 8
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for number in range(fuzz):
+        size = chance.choice([1, 2, 10, 100, 1_000])
+        data = chance.randbytes(size)
+        if chance.random() < 0.5:  # a header that makes it look like something
+            data = packet(chance.randrange(1, 16) << 4 | chance.randrange(16), data)
+        _send(broker, f"fuzz-{number}" if chance.random() < 0.5 else "", data)
+        device.measure(23 + number)
+    for number in range(23 + fuzz, max(500, 23 + fuzz)):
+        device.measure(number)
+    sending.join(120)
+    assert not sending.is_alive()
+    assert device.run(23 + fuzz)
+    device.close()
+    assert store.flush()
+    count = max(500, 23 + fuzz)
+    assert [m.seq for m in store.reader.messages("n", limit=count + 1)] == list(range(count))
+    # and the broker has forgotten them all
+    deadline = time.monotonic() + 30
+    while psutil.Process(broker.pid).num_fds() > before + 5:
+        assert time.monotonic() < deadline, psutil.Process(broker.pid).num_fds() - before
+        time.sleep(0.1)
+
+
+def _send(broker: Broker, client_id: str, data: bytes) -> None:
+    """On a connection of its own; whatever the answer is, or none."""
+    address = broker.address
+    with (
+        contextlib.suppress(OSError),
+        contextlib.closing(
+            socket.create_connection((address.host, address.port), timeout=30)
+        ) as sock,
+    ):
+        if client_id:
+            sock.sendall(connect(address, client_id))
+            sock.recv(4)
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+
+
+# -- B13: many who say nothing ----------
+
+
+def test_connections_beyond_the_limit_are_refused_and_that_is_said(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """B13 without its figure."""
+    _crowd(broker, store, deliver, tmp_path, seconds=2)
+
+
+@pytest.mark.slow
+def test_a_thousand_idle_connections_do_not_slow_telemetry_down(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """B13."""
+    assert _crowd(broker, store, deliver, tmp_path, seconds=20) < 200.0
+
+
+def _crowd(broker: Broker, store: Store, deliver: Deliver, folder: Path, *, seconds: int) -> float:
+    deliver()
+    echo = Echo(broker)
+    with _idle(broker, 1_000) as accepted:
+        assert accepted == 1_000
+        count = 200 * seconds
+        paced(count, 200, lambda number: echo.send(number, 200))
+        assert echo.all_heard(count)
+        device = Device(broker.address, "n", Journal(folder / "journal"))
+        assert device.run(100)
+        device.close()
+        with _idle(broker, 50) as accepted:
+            assert 10 < accepted < 50
+            with pytest.raises(BrokerError, match=r"[Ss]erver unavailable|closed the connection"):
+                MqttClient(broker.address)
+            echo.send(count, 200)
+            assert echo.all_heard(count + 1)  # those within the limit are served
+    MqttClient(broker.address, timeout_s=30).close()  # and there is room again
+    echo.client.close()
+    print(f"p99 {echo.p99_ms():.1f} ms with 1000 idle connections")
+    return echo.p99_ms()
+
+
+@contextlib.contextmanager
+def _idle(broker: Broker, count: int) -> Iterator[int]:
+    """So many clients that say nothing; how many were accepted."""
+    with subprocess.Popen(
+        [sys.executable, str(HERE / "crowd.py"), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as crowd:
+        assert crowd.stdin is not None
+        assert crowd.stdout is not None
+        crowd.stdin.write(json.dumps(asdict(broker.address)) + "\n")
+        crowd.stdin.flush()
+        yield int(crowd.stdout.readline())
+        crowd.stdin.close()
+
+
+# -- B15: a guest that burns its budget ----------
+
+PINGER = """
+import json, sys, time
+from raw_mqtt import PINGREQ, log_in
+from hil.broker import BrokerAddress
+sock = log_in(BrokerAddress(**json.loads(sys.stdin.readline())), "pinger")
+took = []
+for _ in range(200):
+    begin = time.perf_counter()
+    sock.sendall(PINGREQ)
+    assert sock.recv(2) == b"\\xd0\\x00"
+    took.append((time.perf_counter() - begin) * 1e3)
+    time.sleep(0.01)
+print(json.dumps(took))
+"""
+ENDLESS = (
+    '(module (memory (export "memory") 1) (func (export "abi_version") (result i32) i32.const 1) \
+(func (export "init") (result i32) i32.const 0) \
+(func (export "step") (result i32) (loop $l (br $l)) i32.const 0))'
+)
+
+
+def test_a_guest_that_burns_its_budget_does_not_stall_the_broker(broker: Broker) -> None:
+    """B15: the guest runs where the embedded broker was started."""
+    node = WasmtimeNode(bytes(wasmtime.wat2wasm(ENDLESS)), budget=Budget(instructions=100_000_000))
+    with subprocess.Popen(
+        [sys.executable, "-c", PINGER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=HERE,
+    ) as pinger:
+        assert pinger.stdin is not None
+        pinger.stdin.write(json.dumps(asdict(broker.address)) + "\n")
+        pinger.stdin.close()
+        pinger.stdin = None
+        steps = 0
+        while pinger.poll() is None:
+            steps += 1
+            node.boot(steps * 1_000)  # what has trapped runs no further without
+            result = node.step(steps * 1_000, (1, 1, 1, 1))
+            assert result.trap == TrapKind.OUT_OF_FUEL
+        assert pinger.stdout is not None
+        took_ms = json.loads(pinger.stdout.read())
+    node.close()
+    p95, worst = np.percentile(took_ms, [95, 100])
+    print(f"{steps} ticks burned; ping p95 {p95:.1f} ms, worst {worst:.1f} ms")
+    assert steps >= 2
+    assert p95 < 50.0
