@@ -51,12 +51,14 @@ def twin(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="postgresql://...", help="Store there instead of in a file of --out."),
+    ] = None,
     replay: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="STORE",
-            exists=True,
-            dir_okay=False,
             help="Instead of a node, what one said before: the store of an earlier twin.",
         ),
     ] = None,
@@ -93,6 +95,10 @@ def twin(
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
+    if store is not None and not store.startswith("postgres"):
+        raise typer.BadParameter(f"{store}: write postgresql://...", param_hint="--store")
+    if replay is not None:
+        _existing(Path(replay), "--replay")
     if shadow and replay is not None:
         raise typer.BadParameter("--replay and --shadow exclude each other", param_hint="--shadow")
     overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
@@ -113,6 +119,7 @@ def twin(
         port=port,
         skip_to_ms=skip_to_ms,
         broker=broker,
+        store=store,
         replay=replay,
         shadow=shadow,
         home_assistant=home_assistant,
@@ -306,12 +313,12 @@ def store_thin(
 def _place(store: Path) -> str:
     """A path, or the URL that became one."""
     text = str(store)
-    return text.replace(":/", "://", 1) if text.startswith("postgresql") else text
+    return text.replace(":/", "://", 1) if text.startswith("postgres") else text
 
 
-def _existing(store: Path) -> None:
-    if not str(store).startswith("postgresql") and not store.is_file():
-        raise typer.BadParameter(f"{store}: no such file", param_hint="STORE")
+def _existing(store: Path, where: str = "STORE") -> None:
+    if not str(store).startswith("postgres") and not store.is_file():
+        raise typer.BadParameter(f"{store}: no such file", param_hint=where)
 
 
 def _ms(moment: datetime | None) -> int | None:

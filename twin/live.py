@@ -23,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from sqlalchemy import make_url
+
 from guest.module import inspect
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import LinkError
@@ -71,8 +73,10 @@ class Options:
     """Time up to which everything passes at full speed."""
     broker: str | None = None
     """URL of a broker instead of an embedded one."""
-    replay: Path | None = None
-    """A store whose devices speak again instead of nodes."""
+    store: str | None = None
+    """URL of a PostgreSQL database instead of a file beside the address."""
+    replay: str | None = None
+    """A store, file or URL, whose devices speak again instead of nodes."""
     shadow: bool = False
     """Devices read real soil and are followed."""
     home_assistant: bool = False
@@ -84,10 +88,11 @@ class Options:
 class Running:
     """A twin that runs, with its page."""
 
-    def __init__(self, twin: Twin, page: Page, store: Path, broker: BrokerAddress | None) -> None:
+    def __init__(self, twin: Twin, page: Page, store: str, broker: BrokerAddress | None) -> None:
         self.twin = twin
         self.page = page
         self.store = store
+        """Where it is, without a password."""
         self.broker = broker
 
 
@@ -102,6 +107,11 @@ class _Start:
     open_: ExitStack
     """Closes what is opened, the last first."""
     tell: Callable[[str], None]
+
+    @property
+    def store(self) -> str:
+        """File or URL of the store."""
+        return self.options.store or str(self.where / STORE)
 
 
 def live(
@@ -142,7 +152,8 @@ def live(
         _tell_address(where / ADDRESS, page, broker)
         interrupted = threading.Event()
         with _ctrl_c(interrupted, twin):
-            started(Running(twin, page, where / STORE, broker))
+            shown = make_url(twin.store.url).render_as_string() if options.store else start.store
+            started(Running(twin, page, shown, broker))
             twin.run()
             if options.stay:
                 interrupted.wait()
@@ -162,7 +173,7 @@ def _bench(start: _Start) -> Twin:
     assert start.broker is not None
     scenario, options, open_ = start.scenario, start.options, start.open_
     clock = _Clock(scenario)
-    store = open_.enter_context(Store(start.where / STORE, clock_ms=clock.now_ms))
+    store = open_.enter_context(Store(start.store, clock_ms=clock.now_ms))
     make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
     open_.callback(Delivery(store, start.broker).close)
     gateway = open_.enter_context(
@@ -195,7 +206,7 @@ def _shadow(start: _Start) -> Twin:
     jitter_ms = max(60_000, round(1_000 * options.speed))
     store = open_.enter_context(
         Store(
-            start.where / STORE,
+            start.store,
             clock_ms=devices.time.now_ms,
             settings=StoreSettings(ahead_ms=jitter_ms, late_ms=jitter_ms),
         )
@@ -215,7 +226,7 @@ def _replay(start: _Start) -> Twin:
     scenario, options = start.scenario, start.options
     assert options.replay is not None
     clock = _Clock(scenario)
-    store = start.open_.enter_context(Store(start.where / STORE, clock_ms=clock.now_ms))
+    store = start.open_.enter_context(Store(start.store, clock_ms=clock.now_ms))
     clock.twin = twin = Replay(
         scenario,
         store,

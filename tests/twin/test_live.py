@@ -22,6 +22,7 @@ from hil.broker import EmbeddedBroker
 from hil.mqtt_client import MqttClient
 from twin.live import publisher
 from twin.store import Store
+from twin.store_reads import StoreReader
 from twin.store_rows import Points
 from twin.twin import Twin
 
@@ -80,6 +81,19 @@ def test_a_twin_that_has_come_to_its_end_may_leave_too(tmp_path: Path) -> None:
         "--no-stay",
     )  # fmt: skip
     assert subprocess.run(command, check=False, timeout=120).returncode == 0
+
+
+def test_a_twin_may_keep_its_store_in_postgresql(tmp_path: Path, postgresql_url: str) -> None:
+    scenario(tmp_path, days=1)
+    command = levada(
+        "twin", tmp_path / "field.toml", "--speed", "max", "--port", "0",
+        "--out", tmp_path / "run", "--store", postgresql_url, "--no-stay",
+    )  # fmt: skip
+    subprocess.run(command, check=True, timeout=120)
+    assert not (tmp_path / "run" / "store.sqlite").exists()
+    reader = StoreReader(postgresql_url)
+    assert reader.count("maize") > 140
+    reader.close()
 
 
 def test_a_calibration_without_a_twin_says_what_to_do(tmp_path: Path) -> None:
