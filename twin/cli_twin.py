@@ -13,6 +13,7 @@ from twin.exit_codes import INTERRUPTED, Exit
 
 if TYPE_CHECKING:
     from twin.live import Running
+    from twin.store_keeper import Policy
 
 __all__ = ["store_app", "twin_app"]
 
@@ -54,6 +55,16 @@ def twin(
     store: Annotated[
         str | None,
         typer.Option(metavar="postgresql://...", help="Store there instead of in a file of --out."),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar='"400 d"', help="Remove from the store what is older than this."),
+    ] = None,
+    thin_after: Annotated[
+        str | None,
+        typer.Option(
+            "--thin-after", metavar='"14 d"', help="Keep hourly means of what is older than this."
+        ),
     ] = None,
     replay: Annotated[
         str | None,
@@ -120,6 +131,7 @@ def twin(
         skip_to_ms=skip_to_ms,
         broker=broker,
         store=store,
+        policy=_policy(keep, thin_after),
         replay=replay,
         shadow=shadow,
         home_assistant=home_assistant,
@@ -308,6 +320,21 @@ def store_thin(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--every") from None
     typer.echo(f"removed {removed.points} values")
+
+
+def _policy(keep: str | None, thin_after: str | None) -> Policy | None:
+    from sim.quantities import parse_duration
+    from twin.store_keeper import Policy
+
+    def ms(text: str | None, option: str) -> int | None:
+        try:
+            return None if text is None else round(parse_duration(text).total_seconds() * 1000)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=option) from None
+
+    if keep is None and thin_after is None:
+        return None
+    return Policy(keep_ms=ms(keep, "--keep"), thin_after_ms=ms(thin_after, "--thin-after"))
 
 
 def _place(store: Path) -> str:

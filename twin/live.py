@@ -44,6 +44,7 @@ from twin.mqtt_devices import MqttDevices
 from twin.replay import Replay
 from twin.shadow import Shadow
 from twin.store import Store
+from twin.store_keeper import Keeper, Policy
 from twin.store_rows import StoreSettings
 from twin.twin import Twin
 
@@ -75,6 +76,8 @@ class Options:
     """URL of a broker instead of an embedded one."""
     store: str | None = None
     """URL of a PostgreSQL database instead of a file beside the address."""
+    policy: Policy | None = None
+    """How long the store keeps what; None: everything for ever."""
     replay: str | None = None
     """A store, file or URL, whose devices speak again instead of nodes."""
     shadow: bool = False
@@ -147,6 +150,8 @@ def live(
         make = _shadow if options.shadow else _bench if options.replay is None else _replay
         twin = make(start)
         open_.callback(twin.close)
+        if options.policy is not None:
+            open_.enter_context(Keeper(twin.store, options.policy))
         page = open_.enter_context(Page(twin, port=options.port))
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
         _tell_address(where / ADDRESS, page, broker)

@@ -1,0 +1,63 @@
+"""Policies of a store: 30 days of a value a minute, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from twin.errors import StoreError
+from twin.store import Store
+from twin.store_keeper import Keeper, Policy, enforce
+from twin.store_rows import Event, Points
+
+DAY_MS = 86_400_000
+MINUTE_MS = 60_000
+NOW_MS = 30 * DAY_MS
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """30 days of a value each ten minutes, and an event at the start of each day."""
+    with Store(tmp_path / "store.sqlite", clock_ms=lambda: NOW_MS) as made:
+        for time_ms in range(0, NOW_MS, 10 * MINUTE_MS):
+            assert made.submit(Points(node="n", time_ms=time_ms, signals={"theta": 0.25}))
+        for day in range(30):
+            made.submit(Event(kind="alert", text="x", node="n", time_ms=day * DAY_MS))
+        assert made.flush()
+        yield made
+
+
+def count(store: Store, start_ms: int, end_ms: int) -> int:
+    return store.reader.window(
+        "n", "theta", kind="twin", start_ms=start_ms, end_ms=end_ms - 1, max_points=100_000
+    ).total
+
+
+def test_old_values_become_hourly_means_and_older_ones_go(store: Store) -> None:
+    removed = enforce(store, Policy(keep_ms=20 * DAY_MS, thin_after_ms=7 * DAY_MS))
+    assert count(store, 0, 10 * DAY_MS) == 0
+    assert count(store, 10 * DAY_MS, 23 * DAY_MS) == 13 * 24
+    assert count(store, 23 * DAY_MS, NOW_MS) == 7 * 144
+    assert removed.points == 10 * 144 + 13 * (144 - 24)
+    assert removed.events == 10
+    assert len(store.reader.events(kind="alert")) == 20
+
+
+def test_doing_it_again_changes_nothing(store: Store) -> None:
+    policy = Policy(keep_ms=20 * DAY_MS, thin_after_ms=7 * DAY_MS)
+    enforce(store, policy)
+    again = enforce(store, policy)
+    assert (again.messages, again.points, again.events) == (0, 0, 0)
+
+
+def test_the_keeper_does_it_by_itself(store: Store) -> None:
+    with Keeper(store, Policy(keep_ms=DAY_MS), every_s=0.01):
+        while count(store, 0, NOW_MS) > 144:
+            assert store.health().ok
+
+
+def test_values_that_are_removed_before_they_are_thinned_are_a_mistake() -> None:
+    with pytest.raises(StoreError, match=r"after 7 d but removed after 3 d"):
+        Policy(keep_ms=3 * DAY_MS, thin_after_ms=7 * DAY_MS)
