@@ -42,7 +42,7 @@ from twin.outbox import Outbox
 __all__ = ["Calibrate", "Gateway"]
 
 BEAT_S: Final = 5.0
-WAIT_S: Final = 60.0
+WAIT_S: Final = 10.0
 """How long a full outbox may hold up its node."""
 COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
 """Calibration as nodes flashed long ago know it -> parameter of the guest."""

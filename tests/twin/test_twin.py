@@ -168,10 +168,11 @@ def in_background(twin: Twin) -> threading.Thread:
     return thread
 
 
+@pytest.mark.parametrize("node", ["sim", "virtual", "virtual:mqtt"])
 def test_a_calibration_is_read_back_and_kept_with_who_and_from_what(
-    tmp_path: Path, store: Store
+    tmp_path: Path, store: Store, node: str
 ) -> None:
-    field = scenario(tmp_path, zones=VIRTUAL, days=20)
+    field = scenario(tmp_path, zones=f'node = "{node}"', days=20)
     with NodeMaker() as make_node:
         twin = Twin(field, store, make_node=make_node, speed=2000.0)
         thread = in_background(twin)
