@@ -545,7 +545,7 @@ class Birth(Message):
     session: U32
     """Of the HELLO."""
     boot_id: U32
-    """Counts the starts of this device."""
+    """Counts the starts of this device, from a random number where its flash was empty."""
     abi_version: U8
     flags: U8
     """BirthFlag."""
