@@ -27,8 +27,8 @@ from sim.runner import DEFAULT_GUEST
 
 START_MS: Final = 1_681_516_800_000
 STEP_MS: Final = 600_000
-ROUNDS: Final = 80
-STEPS: Final = 200
+ROUNDS: Final = 640
+STEPS: Final = 25
 LEAST: Final = 0.5
 ENGINES: Final = ("native", "wasm3", "wasmtime")
 

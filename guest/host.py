@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from guest import fastpath, hostcalls, tape
+from guest import fastpath, hostcalls
 from guest.abi import ABI_VERSION, ErrorCode, TrapKind
 from guest.closing import Closing
 from guest.command import CommandThread
@@ -426,12 +426,9 @@ class WasmtimeNode:
     def _result(self, time_ms: int, instructions: int = 0) -> StepResult:
         nodes = self.nodes
         records = nodes.drain_tape(0)
-        publications, logs = tape.outcome(records)
         trap = nodes.trap_error(0)
         return StepResult(
             outputs=nodes.ever_set(0),
-            publications=publications,
-            logs=logs,
             tape=records,
             wake_ms=0 if trap else int(nodes.wake_ms[0]) - time_ms,
             trap=trap.kind if trap else TrapKind.NONE,

@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 def _kernel_files() -> list[Path]:
     """Files of ours that use this module's decorator."""
-    folders = (ROOT / "guest", ROOT / "sim")
+    folders = (ROOT / "guest", ROOT / "sim", ROOT / "hil")
     return sorted(p for f in folders for p in f.glob("*.py") if b"guest.jit" in p.read_bytes())
 
 

@@ -7,10 +7,11 @@ implements this with Wasmtime, `hil` for devices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from guest.abi import Sensor, TrapKind
+from guest.tape import outcome
 
 __all__ = ["Birth", "Node", "Readings", "StepResult"]
 
@@ -35,22 +36,62 @@ class Birth:
     """Changes with every start, so that sequence numbers of two lives are not mixed up."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """What one step of a node did."""
+    """What one step of a node did.
 
-    outputs: dict[int, int]
-    """State of every pin the guest ever set, by pin."""
-    publications: list[tuple[str, str]] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
-    tape: bytes = b""
-    """Tape records of this step (see `guest.tape`)."""
-    wake_ms: int = 0
-    """Time until the guest wants to run again [ms]."""
-    trap: TrapKind = TrapKind.NONE
-    trap_detail: str = ""
-    instructions: int = 0
-    """Wasm instructions of this step, 0 if the node does not count them."""
+    What was published and logged is read from the tape when it is asked for, unless it is given: a
+    season takes ten thousand steps and looks at the tape alone.
+    """
+
+    __slots__ = (
+        "_logs",
+        "_publications",
+        "instructions",
+        "outputs",
+        "tape",
+        "trap",
+        "trap_detail",
+        "wake_ms",
+    )
+
+    def __init__(
+        self,
+        *,
+        outputs: dict[int, int],
+        tape: bytes = b"",
+        wake_ms: int = 0,
+        trap: TrapKind = TrapKind.NONE,
+        trap_detail: str = "",
+        instructions: int = 0,
+        publications: list[tuple[str, str]] | None = None,
+        logs: list[str] | None = None,
+    ) -> None:
+        self.outputs = outputs
+        """State of every pin the guest ever set, by pin."""
+        self.tape = tape
+        """Tape records of this step (see `guest.tape`)."""
+        self.wake_ms = wake_ms
+        """Time until the guest wants to run again [ms]."""
+        self.trap = trap
+        self.trap_detail = trap_detail
+        self.instructions = instructions
+        """Wasm instructions of this step, 0 if the node does not count them."""
+        self._publications = publications
+        self._logs = logs
+
+    @property
+    def publications(self) -> list[tuple[str, str]]:
+        """Topic and message of what was published."""
+        if self._publications is None:
+            self._publications = outcome(self.tape)[0]
+        return self._publications
+
+    @property
+    def logs(self) -> list[str]:
+        """Lines of text, and numbers as text."""
+        if self._logs is None:
+            self._logs = outcome(self.tape)[1]
+        return self._logs
 
 
 class Node(Protocol):

@@ -25,6 +25,9 @@ __all__ = ["MAX_CONTENT", "MAX_ENCODED", "Console", "Damage", "Decoder", "Frame"
 _HEAD: Final = struct.Struct("<BBH")
 _CRC: Final = struct.Struct("<I")
 _OVERHEAD: Final = _HEAD.size + _CRC.size
+assert (_HEAD.size, _CRC.size) == (4, 4)
+_RESIDUE: Final = 0x2144DF1C
+"""CRC-32 of anything with its own CRC behind it, as residue of the polynomial."""
 
 MAX_CONTENT: Final = MAX_BODY + _OVERHEAD
 MAX_ENCODED: Final = MAX_CONTENT + -(-MAX_CONTENT // 254)
@@ -76,6 +79,24 @@ def encode_frame(kind: int, sequence: int, body: bytes) -> bytes:
     return b"\0" + encoded + b"\0"
 
 
+def _open(run: bytes) -> Frame | str:
+    """The frame that a run between zeros is, or why it is none."""
+    if len(run) > MAX_ENCODED:
+        return "overrun"
+    try:
+        content: bytes = cobs.decode(run)
+    except cobs.DecodeError:
+        return "cobs"
+    if len(content) < _OVERHEAD:
+        return "short"
+    if zlib.crc32(content) != _RESIDUE:
+        return "crc"
+    version, kind, sequence = _HEAD.unpack_from(content)
+    if version != WIRE_VERSION:
+        return "version"
+    return Frame(kind, sequence, content[4:-4])
+
+
 @dataclass(slots=True)
 class Decoder:
     """Cuts a stream of bytes into frames, text and damage; bounded memory."""
@@ -86,28 +107,25 @@ class Decoder:
     """Runs that were neither frame nor text."""
     damaged_bytes: int = 0
     console_bytes: int = 0
-    _run: bytearray = field(default_factory=bytearray)
+    waiting: bytearray = field(default_factory=bytearray)
+    """Bytes of a run whose end has not come."""
     _overrun: int = 0
     """Bytes of the present run that were thrown away."""
 
     def feed(self, data: bytes) -> list[Frame | Console | Damage]:
         """What became complete with these bytes, in order."""
-        end = len(data) - 1
-        if (
-            end > 1
-            and not self._run
-            and not self._overrun
-            and data[0] == 0 == data[end]
-            and data.find(0, 1) == end
-        ):
-            return [self._close(data[1:end])]  # one whole frame, as nearly always
+        if data.startswith(b"\0") and not self.waiting and not self._overrun:
+            opened = _open(data[1:-1])
+            if isinstance(opened, Frame) and data.endswith(b"\0"):
+                self.frames += 1
+                return [opened]  # one whole frame, as nearly always
         found: list[Frame | Console | Damage] = []
         *complete, rest = data.split(b"\0")
         for run in complete:
-            if self._run or self._overrun:
+            if self.waiting or self._overrun:
                 self._append(run, found)
-                run = bytes(self._run)
-                self._run.clear()
+                run = bytes(self.waiting)
+                self.waiting.clear()
             if run or self._overrun:
                 found.append(self._close(run))
         self._append(rest, found)
@@ -115,10 +133,15 @@ class Decoder:
 
     def flush(self) -> list[Frame | Console | Damage]:
         """Text that waits for the zero before the next frame: call it when the line is idle."""
-        if not self._run or self._overrun or not _is_text(self._run) or self._run[-1:] != b"\n":
+        if (
+            not self.waiting
+            or self._overrun
+            or not _is_text(self.waiting)
+            or self.waiting[-1:] != b"\n"
+        ):
             return []
-        run = bytes(self._run)
-        self._run.clear()
+        run = bytes(self.waiting)
+        self.waiting.clear()
         return [self._console(run)]
 
     def _append(self, data: bytes, found: list[Frame | Console | Damage]) -> None:
@@ -127,37 +150,26 @@ class Decoder:
         if self._overrun:
             self._overrun += len(data)
             return
-        self._run += data
-        while len(self._run) > _MAX_TEXT:
-            if not _is_text(self._run):
-                self._overrun = len(self._run)
-                self._run.clear()
+        self.waiting += data
+        while len(self.waiting) > _MAX_TEXT:
+            if not _is_text(self.waiting):
+                self._overrun = len(self.waiting)
+                self.waiting.clear()
                 return
-            found.append(self._console(bytes(self._run[:_MAX_TEXT])))
-            del self._run[:_MAX_TEXT]
+            found.append(self._console(bytes(self.waiting[:_MAX_TEXT])))
+            del self.waiting[:_MAX_TEXT]
 
     def _close(self, run: bytes) -> Frame | Console | Damage:
         if self._overrun:
             size, self._overrun = self._overrun, 0
             return self._damage("overrun", size)
-        reason = "overrun"
-        if len(run) <= MAX_ENCODED:
-            try:
-                content: bytes = cobs.decode(run)
-            except cobs.DecodeError:
-                reason = "cobs"
-            else:
-                if len(content) < _OVERHEAD:
-                    reason = "short"
-                elif zlib.crc32(content[: -_CRC.size]) != _CRC.unpack(content[-_CRC.size :])[0]:
-                    reason = "crc"
-                elif content[0] != WIRE_VERSION:
-                    return self._damage("version", len(run))
-                else:
-                    self.frames += 1
-                    _, kind, sequence = _HEAD.unpack_from(content)
-                    return Frame(kind, sequence, content[_HEAD.size : -_CRC.size])
-        return self._console(run) if _is_text(run) else self._damage(reason, len(run))
+        opened = _open(run)
+        if isinstance(opened, Frame):
+            self.frames += 1
+            return opened
+        if opened != "version" and _is_text(run):
+            return self._console(run)
+        return self._damage(opened, len(run))
 
     def _console(self, run: bytes) -> Console:
         self.console_bytes += len(run)

@@ -19,8 +19,10 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from hil.codec import Console, Decoder, Frame, encode_frame
-from hil.errors import DeviceError, DeviceRestarted, LinkError
+from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from hil.messages import Birth, Hello, Message, MessageError, Nak, NakError
+from hil.port import TERMINAL_S, Port
+from hil.quick import Quick
 
 __all__ = ["Line", "Link", "LinkQuality", "Patience"]
 
@@ -33,6 +35,10 @@ ANSWERS: Final = 0x80
 """Types from here on are answers."""
 FREE_RETRIES: Final = 5
 """So few repetitions void no run, however short."""
+LAST: Final = 16
+"""Round trips that tell how long to wait for the next one."""
+UNKNOWN_S: Final = 1.0
+"""Wait for the first of all answers."""
 _AnswerT = TypeVar("_AnswerT", bound=Message)
 
 
@@ -58,8 +64,8 @@ class Line(Protocol):
 class Patience:
     """How long a link waits, and how often it tries.
 
-    The wait for an answer follows the round trips seen, as that of TCP does (RFC 6298: mean plus
-    four mean deviations), between the two limits, and doubles with every try.
+    The wait for an answer is twice the longest of the last round trips, between the two limits, and
+    doubles with every try.
     """
 
     least_s: float = 0.2
@@ -129,11 +135,11 @@ class Link:
         self._line = line
         self._name = name
         self.patience = patience
-        self._mean_s = 0.0
-        self._deviation_s = 0.0
         self._on_console = on_console
         self._decoder = Decoder()
-        self._frame = b""
+        self._last: tuple[type[Message], bytes] = Hello, b""
+        """Request and its body."""
+        self._quick = Quick(line) if isinstance(line, Port) and Quick.possible() else None
         self._sequence = secrets.randbelow(1 << 16)
         self.quality = LinkQuality()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
@@ -146,36 +152,49 @@ class Link:
     def hello(self) -> Birth:
         """Begin a session; raises LinkError if no device answers."""
         session = secrets.randbelow(1 << 32)
-        answer = self._exchange(Hello(session=session))
-        if not isinstance(answer, Birth) or answer.session != session:
-            raise LinkError(f"{self.url}: answered HELLO with {answer}")
-        return answer
+        birth = self.ask(Hello(session=session), Birth)
+        if birth.session != session:
+            raise LinkError(f"{self.url}: answered HELLO with {birth}")
+        return birth
 
     def ask(self, request: Message, kind: type[_AnswerT]) -> _AnswerT:
         """The answer to a request, which must be of that kind.
 
         Raises DeviceError if the device refuses, DeviceRestarted if it has lost its session, and
-        LinkError if it does not answer.
+        LinkError if it does not answer, or with nonsense.
         """
-        answer = self._exchange(request)
-        if isinstance(answer, kind):
-            return answer
-        if isinstance(answer, Nak):
-            if answer.error in (NakError.NO_SESSION, NakError.SEQUENCE):
-                raise DeviceRestarted(f"{self.url}: the device has started again")
-            raise DeviceError(
-                f"{self.url}: refused {type(request).__name__}: {_reason(answer)}",
-                answer.error,
-                answer.detail,
-            )
-        raise LinkError(f"{self.url}: answered {type(request).__name__} with {answer}")
+        body = self.exchange(type(request), request.encode(), kind)
+        try:
+            return kind.decode(body)
+        except MessageError as error:
+            raise LinkError(f"{self.url}: answered {type(request).__name__} with {error}") from None
+
+    def exchange(self, request: type[Message], body: bytes, kind: type[Message]) -> bytes:
+        """The body of the answer to a request given by its body; raises as `ask`."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._last = request, body
+        self.quality.requests += 1
+        sent_s: float | None = None
+        quick = self._quick
+        if quick is not None and not self._decoder.waiting and self.patience.least_s > TERMINAL_S:
+            sent_s = monotonic()
+            found = quick.exchange(request.TYPE, self._sequence, body)
+            if found >= 0:
+                self.quality.round_trips_s.append(monotonic() - sent_s)
+                if found == kind.TYPE:
+                    return quick.body()
+                raise self._refusal(request, Frame(found, self._sequence, quick.body()))
+        answer = self._persist(sent_s)
+        if answer.type == kind.TYPE:
+            return answer.body
+        raise self._refusal(request, answer)
 
     def repeat(self) -> Message:
         """Send the last request once more, as after a lost answer; the answer."""
-        answer = self._try(self._frame, again=True)
+        answer = self._try(self._last_frame(), again=True)
         if answer is None:
             raise LinkError(f"{self.url}: no answer to a repeated request")
-        return answer
+        return self._message(answer)
 
     def write_raw(self, data: bytes) -> None:
         """Put bytes on the line that are no frame."""
@@ -190,16 +209,46 @@ class Link:
         """Release the line."""
         self._line.close()
 
-    def _exchange(self, request: Message) -> Message:
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        frame = self._frame = encode_frame(request.TYPE, self._sequence, request.encode())
-        self.quality.requests += 1
+    def _message(self, answer: Frame) -> Message:
+        try:
+            return answer.message()
+        except MessageError as error:
+            raise LinkError(f"{self.url}: answered with {error}") from None
+
+    def _refusal(self, request: type[Message], answer: Frame) -> HilError:
+        """What an answer of another kind than the one wanted means."""
+        message = self._message(answer)
+        if not isinstance(message, Nak):
+            return LinkError(f"{self.url}: answered {request.__name__} with {message}")
+        if message.error in (NakError.NO_SESSION, NakError.SEQUENCE):
+            return DeviceRestarted(f"{self.url}: the device has started again")
+        return DeviceError(
+            f"{self.url}: refused {request.__name__}: {_reason(message)}",
+            message.error,
+            message.detail,
+        )
+
+    def _last_frame(self) -> bytes:
+        request, body = self._last
+        return encode_frame(request.TYPE, self._sequence, body)
+
+    def _persist(self, sent_s: float | None) -> Frame:
+        """The answer to the last request, however often it must be sent.
+
+        `sent_s` is when it was sent, if it was and no answer came in one piece.
+        """
+        frame = self._last_frame()
         gone: LinkError | None = None
         for opening in range(OPENINGS):
             if opening and not self._reopened():
                 break
             try:
-                answer = self._try(frame, again=opening > 0)
+                if opening:
+                    answer = self._try(frame, again=True)
+                elif sent_s is None or self._quick is None:
+                    answer = self._try(frame)
+                else:
+                    answer = self._go_on(self._quick, frame, sent_s)
             except LinkError as error:
                 gone = error
                 continue
@@ -208,9 +257,19 @@ class Link:
         if gone is not None:
             raise gone
         raise LinkError(
-            f"{self.url}: no answer to {type(request).__name__}, sent "
+            f"{self.url}: no answer to {self._last[0].__name__}, sent "
             f"{OPENINGS * self.patience.tries} times; last console line: {self.last_console_line}"
         )
+
+    def _go_on(self, quick: Quick, frame: bytes, sent_s: float) -> Frame | None:
+        """Where the quick try has stopped."""
+        if quick.written < len(frame):
+            self._line.write(frame[quick.written :])
+        answer = self._take(quick.came)
+        if answer is None:
+            return self._try(frame, sent_s=sent_s)
+        self.quality.round_trips_s.append(monotonic() - sent_s)
+        return answer
 
     def _reopened(self) -> bool:
         """Open the line again; false if it does not come back in time."""
@@ -227,51 +286,48 @@ class Link:
             else:
                 return True
 
-    def _try(self, frame: bytes, *, again: bool) -> Message | None:
-        """Send until an answer comes, as often as patience allows."""
+    def _try(
+        self, frame: bytes, *, again: bool = False, sent_s: float | None = None
+    ) -> Frame | None:
+        """Send until an answer comes, as often as patience allows; `sent_s`: it was sent then."""
         patience = self.patience
-        wait_s = self._mean_s + 4.0 * self._deviation_s if self._mean_s else 1.0
+        last = self.quality.round_trips_s[-LAST:]
+        wait_s = 2.0 * max(last) if last else UNKNOWN_S
         wait_s = min(max(wait_s, patience.least_s), patience.most_s)
         for attempt in range(patience.tries):
             self.quality.retries += again or attempt > 0
-            sent_s = monotonic()
-            self._line.write(frame)
+            if attempt or sent_s is None:
+                sent_s = monotonic()
+                self._line.write(frame)
             answer = self._receive(sent_s + wait_s)
             if answer is not None:
                 if attempt == 0 and not again:  # else it is not known which of them was answered
-                    self._timed(monotonic() - sent_s)
+                    self.quality.round_trips_s.append(monotonic() - sent_s)
                 return answer
             wait_s = min(2.0 * wait_s, patience.most_s)
         return None
 
-    def _timed(self, took_s: float) -> None:
-        self.quality.round_trips_s.append(took_s)
-        if self._mean_s == 0.0:
-            self._mean_s, self._deviation_s = took_s, took_s / 2.0
-            return
-        self._deviation_s += (abs(took_s - self._mean_s) - self._deviation_s) / 4.0
-        self._mean_s += (took_s - self._mean_s) / 8.0
-
-    def _receive(self, until_s: float) -> Message | None:
+    def _receive(self, until_s: float) -> Frame | None:
         while (left_s := until_s - monotonic()) > 0.0:
-            data = self._line.read(left_s)
-            answer: Message | None = None
-            for item in self._decoder.feed(data) if data else self._decoder.flush():
-                if isinstance(item, Frame):  # nearly always
-                    if item.sequence != self._sequence or item.type < ANSWERS:
-                        self.quality.stale += 1
-                        continue
-                    try:
-                        answer = item.message()
-                    except MessageError:
-                        self.quality.damaged += 1
-                elif isinstance(item, Console):
-                    self._keep(item.text)
-                else:
-                    self.quality.damaged += 1
+            answer = self._take(self._line.read(left_s))
             if answer is not None:
                 return answer
         return None
+
+    def _take(self, data: bytes) -> Frame | None:
+        """The answer among what has come; without data the line was idle."""
+        answer: Frame | None = None
+        for item in self._decoder.feed(data) if data else self._decoder.flush():
+            if isinstance(item, Frame):
+                if item.sequence == self._sequence and item.type >= ANSWERS:
+                    answer = item
+                else:
+                    self.quality.stale += 1
+            elif isinstance(item, Console):
+                self._keep(item.text)
+            else:
+                self.quality.damaged += 1
+        return answer
 
     def _keep(self, text: str) -> None:
         for line in text.splitlines():

@@ -222,7 +222,8 @@ class Message:
     TYPE: ClassVar[int]
     FORMS: ClassVar[tuple[tuple[str, Form], ...]]
     """Name and form of every field, in wire order."""
-    _layout: ClassVar[struct.Struct]
+    layout: ClassVar[struct.Struct]
+    """Of the fixed part of the body."""
     _has_tail: ClassVar[bool]
     _setters: ClassVar[tuple[Callable[[Any, Any], None], ...]]
     """Of all slots in wire order, if every field is a number or the rest of the body."""
@@ -257,7 +258,7 @@ class Message:
             else:
                 tail = self._encode_pairs(name, value)
         try:
-            body = self._layout.pack(*flat) + tail
+            body = self.layout.pack(*flat) + tail
         except struct.error as error:
             raise MessageError(f"{self!r}: {error}") from error
         if len(body) > MAX_BODY:
@@ -269,10 +270,10 @@ class Message:
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Message of a body; raises MessageError if it does not fit."""
-        fixed = cls._layout.size
+        fixed = cls.layout.size
         if len(body) < fixed or (len(body) > fixed and not cls._has_tail):
             raise MessageError(f"{cls.__name__} has {len(body)} bytes: {fixed} wanted")
-        flat = cls._layout.unpack_from(body)
+        flat = cls.layout.unpack_from(body)
         if cls._setters:  # results of steps come by the ten thousand
             made = cls.__new__(cls)
             for put, value in zip(cls._setters, (*flat, body[fixed:]), strict=False):
@@ -299,7 +300,7 @@ class Message:
     @classmethod
     def fixed_bytes(cls) -> int:
         """Length of the body without its variable end."""
-        return cls._layout.size
+        return cls.layout.size
 
     @classmethod
     def _named(cls, name: str) -> str:
@@ -346,7 +347,7 @@ def _message(type_number: int) -> Callable[[type[_M]], type[_M]]:
         made.TYPE = type_number
         made.FORMS = tuple((name, get_args(hints[name])[1]) for name in cls.__annotations__)
         codes = [f"{form.count}{form.code}" for _, form in made.FORMS if form.kind not in _VARIABLE]
-        made._layout = struct.Struct("<" + "".join(codes))
+        made.layout = struct.Struct("<" + "".join(codes))
         plain = all(form.kind in ("int", "tail") for _, form in made.FORMS)
         made._setters = tuple(vars(made)[n].__set__ for n, _ in made.FORMS) if plain else ()
         made._has_tail = any(form.kind in _VARIABLE for _, form in made.FORMS)
@@ -544,7 +545,7 @@ class Birth(Message):
     session: U32
     """Of the HELLO."""
     boot_id: U32
-    """Counts the starts of this device."""
+    """Counts the starts of this device, from a random number where its flash was empty."""
     abi_version: U8
     flags: U8
     """BirthFlag."""

@@ -109,6 +109,9 @@ typedef struct {
     /* Take a FAULT request, or NULL: a board refuses it.  0, or an lv_nak. */
     int (*fault)(void *context, const lv_msg_fault *fault);
     uint8_t reset_reason; /* lv_reset */
+    /* Boot id where flash is empty, 0: 1.  Telemetry is told apart by it, so it should be one that
+     * the node never had: a random one below 2^31. */
+    uint32_t first_boot_id;
     const char *firmware; /* name and version, at most 23 bytes */
 
     /* --- memory, owned by the caller ---------------------------------------------------------- */

@@ -7,17 +7,33 @@ void lv_ring_init(lv_ring *ring, uint8_t *bytes, uint32_t capacity)
     *ring = (lv_ring){.bytes = bytes, .capacity = capacity, .next = 1};
 }
 
+/* Where byte `offset` behind the oldest lies, and how many of `length` are before the ring's end. */
+static uint32_t place(const lv_ring *ring, uint32_t offset, uint32_t length, uint32_t *at)
+{
+    *at = ring->start + offset;
+    if (*at >= ring->capacity)
+        *at -= ring->capacity;
+    uint32_t room = ring->capacity - *at;
+    return length < room ? length : room;
+}
+
 static void copy_in(lv_ring *ring, const uint8_t *data, uint32_t length)
 {
-    for (uint32_t k = 0; k < length; k++)
-        ring->bytes[(ring->start + ring->used + k) % ring->capacity] = data[k];
+    uint32_t at;
+    uint32_t first = place(ring, ring->used, length, &at);
+    if (length == 0) /* of an empty message, which may lie nowhere */
+        return;
+    memcpy(ring->bytes + at, data, first);
+    memcpy(ring->bytes, data + first, length - first);
     ring->used += length;
 }
 
 static void copy_out(const lv_ring *ring, uint32_t offset, uint8_t *out, uint32_t length)
 {
-    for (uint32_t k = 0; k < length; k++)
-        out[k] = ring->bytes[(ring->start + offset + k) % ring->capacity];
+    uint32_t at;
+    uint32_t first = place(ring, offset, length, &at);
+    memcpy(out, ring->bytes + at, first);
+    memcpy(out + first, ring->bytes, length - first);
 }
 
 static uint32_t record_bytes(const lv_ring *ring, uint32_t offset)
@@ -30,7 +46,7 @@ static uint32_t record_bytes(const lv_ring *ring, uint32_t offset)
 static void forget_oldest(lv_ring *ring)
 {
     uint32_t size = record_bytes(ring, 0);
-    ring->start = (ring->start + size) % ring->capacity;
+    (void)place(ring, size, 0, &ring->start);
     ring->used -= size;
     ring->waiting--;
 }

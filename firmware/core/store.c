@@ -88,7 +88,8 @@ int lv_store_open(lv_store *store, const lv_config *config)
             store->size[k] = 0;
     if (store->size[store->active] == 0 && store->size[!store->active] != 0)
         store->active = !store->active;
-    store->boot_id++;
+    store->boot_id = store->generation == 0 && config->first_boot_id ? config->first_boot_id
+                                                                     : store->boot_id + 1;
     return save(store);
 }
 

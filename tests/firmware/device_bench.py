@@ -64,7 +64,11 @@ def build(*targets: str) -> None:
 class Bench:
     """Starts `levada-device` and speaks to it as a host would, without retries."""
 
-    def __init__(self, engine: str, *options: str | Path, build: Path = BUILD) -> None:
+    def __init__(
+        self, engine: str, *options: str | Path, build: Path = BUILD, boot_id: int | None = 1
+    ) -> None:
+        if boot_id is not None:
+            options = ("--boot-id", str(boot_id), *options)
         self.process = subprocess.Popen(
             [build / "levada-device", "--engine", engine, "--until-eof", *options],
             stdin=subprocess.PIPE,

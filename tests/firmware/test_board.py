@@ -7,11 +7,12 @@ import os
 import random
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from device_bench import CONFIGURE, START_MS, Bench
+from device_bench import BUILD, CONFIGURE, START_MS, Bench
 from device_guests import OPEN_VALVE, guest
 
 from hil.codec import Console, Damage, Decoder, Frame, encode_frame
@@ -535,6 +536,29 @@ def test_flash_outlives_the_board(tmp_path: Path) -> None:
                 assert birth.guest_sha256 == hashlib.sha256(OPENER).digest()
 
 
+def test_a_board_whose_flash_was_erased_has_a_boot_id_that_it_never_had(tmp_path: Path) -> None:
+    flash = tmp_path / "flash"
+    lives = []
+    for _ in range(3):
+        with Bench("wasm3", "--flash", flash, boot_id=None) as bench:
+            first = said(bench).boot_id
+        with Bench("wasm3", "--flash", flash, boot_id=None) as bench:
+            assert said(bench).boot_id == first + 1
+        lives += [first, first + 1]
+        flash.unlink()
+    assert len(set(lives)) == 6
+    assert all(0 < boot_id < 2**31 for boot_id in lives)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "2147483648", "x"])
+def test_a_boot_id_out_of_range_is_refused(wrong: str) -> None:
+    done = subprocess.run(
+        [BUILD / "levada-device", "--boot-id", wrong], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (f"levada-device: boot id {wrong}: must be from 1 to 2147483647\n")
+
+
 def test_a_damaged_slot_is_not_run(tmp_path: Path) -> None:
     flash = tmp_path / "flash"
     with Bench("wasm3", "--flash", flash) as bench:
@@ -563,12 +587,8 @@ def test_faults_of_the_command_line_are_for_the_first_life(pins: Path) -> None:
 def test_a_tcp_port_of_this_computer_is_a_line_too() -> None:
     with Bench("wasm3") as other:
         assert other.path.startswith("/dev/")
-    import subprocess
-
-    from device_bench import BUILD
-
     launcher = subprocess.Popen(
-        [BUILD / "levada-device", "--engine", "wasm3", "--tcp", "0", "--until-eof"],
+        [BUILD / "levada-device", "--tcp", "0", "--until-eof", "--boot-id", "1"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

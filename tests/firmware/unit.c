@@ -374,6 +374,17 @@ static void a_boot_id_is_never_used_twice(void)
     }
 }
 
+static void an_empty_flash_counts_from_the_boot_id_of_its_board(void)
+{
+    fake_new(&f);
+    f.config.first_boot_id = 1000;
+    for (uint32_t k = 1000; k < 1003; k++) {
+        fake_boot(&f);
+        EXPECT(f.node.store.boot_id == k);
+        f.config.first_boot_id = 7; /* of no use to one that counts already */
+    }
+}
+
 static void the_store_keeps_parameters_by_id_and_refuses_too_many(void)
 {
     uint8_t pairs[8 * (LV_PARAMETERS + 1)];
@@ -553,6 +564,7 @@ static const struct {
     TEST(a_record_that_cannot_be_written_keeps_the_old_guest),
     TEST(without_flash_the_board_works_but_forgets),
     TEST(a_boot_id_is_never_used_twice),
+    TEST(an_empty_flash_counts_from_the_boot_id_of_its_board),
     TEST(the_store_keeps_parameters_by_id_and_refuses_too_many),
     TEST(the_watchdog_guards_every_call_and_nothing_else),
     TEST(a_trap_closes_the_valve_and_stops_the_guest),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,19 +31,16 @@ def test_a_device_that_does_something_else_fails_with_the_call(
     from hil import messages
     from hil.link import Link
 
-    original = Link.ask
+    original = Link.exchange
 
-    def ask(self: Link, request: Any, kind: Any) -> Any:
-        if isinstance(request, messages.Step):  # a probe that reads one count too much
-            counts, *others = request.readings
-            request = messages.Step(
-                time_ms=request.time_ms,
-                flags=request.flags,
-                readings=(counts + 1, *others),
-            )
-        return original(self, request, kind)
+    def exchange(self: Link, request: Any, body: bytes, kind: Any) -> bytes:
+        if request is messages.Step:  # a probe that reads one count too much
+            step = messages.Step.decode(body)
+            counts, *others = step.readings
+            body = replace(step, readings=(counts + 1, *others)).encode()
+        return original(self, request, body, kind)
 
-    monkeypatch.setattr(Link, "ask", ask)
+    monkeypatch.setattr(Link, "exchange", exchange)
     result = selftest("virtual", default_guest(), steps=10)
     assert result["passed"] is False
     same = next(check for check in result["checks"] if "call by call" in check["name"])

@@ -4,7 +4,7 @@
  * Nothing here differs between the CPUs it is built for.  A restart is the end of the process, with
  * the reason in the exit code; the launcher starts the next life.
  *
- * usage: levada-board-ENGINE [reason=N] [fault=KIND,POINT,AFTER,ARGUMENT]...
+ * usage: levada-board-ENGINE [reason=N] [boot=N] [fault=KIND,POINT,AFTER,ARGUMENT]...
  */
 #include <stdlib.h>
 
@@ -313,6 +313,8 @@ static void read_arguments(int count, char **arguments)
         char *text = arguments[k];
         if (strncmp(text, "reason=", 7) == 0)
             config.reset_reason = (uint8_t)strtoul(text + 7, NULL, 10);
+        if (strncmp(text, "boot=", 5) == 0)
+            config.first_boot_id = (uint32_t)strtoul(text + 5, NULL, 10);
         if (strncmp(text, "fault=", 6) == 0) {
             uint32_t v[4] = {0};
             char *end = text + 5;

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -32,10 +33,11 @@
 static const char usage[] =
     "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|aarch64] [--flash FILE]\n"
     "                     [--pins FILE] [--tcp PORT | --stdio] [--until-eof]\n"
-    "                     [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
+    "                     [--boot-id N] [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
     "Prints where it can be reached: the path of a terminal, or socket://127.0.0.1:PORT.\n"
     "  --flash FILE   keeps the guest and its parameters; without, they are gone at the end\n"
     "  --pins FILE    gets a line for every change of a pin: \"23 1\"; \"off\" when the board dies\n"
+    "  --boot-id N    of the first start with an empty flash; a random number unless given\n"
     "  --until-eof    end when standard input ends, so that no board outlives who started it\n"
     "  --fault        numbers of FaultKind and FaultPoint (docs/wire.md)\n";
 
@@ -44,6 +46,7 @@ enum { FLASH_BYTES = 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_
 static const char *engine = "wasm3";
 static char *fault_texts[FAULTS];
 static int fault_count;
+static uint32_t first_boot_id; /* 0: a random one */
 static int pins_file = -1;
 static int flash_file = -1;
 static int line_file = -1; /* the board's end of the line */
@@ -68,10 +71,12 @@ static void run_board(int reason)
     char path[PATH_MAX];
     char file[PATH_MAX + 64];
     char reason_text[24];
+    char boot_text[24];
+    uint32_t boot_id = first_boot_id;
     const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
                            : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
                                                             : NULL;
-    char *arguments[FAULTS + 5];
+    char *arguments[FAULTS + 6];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -79,10 +84,14 @@ static void run_board(int reason)
     path[length] = 0;
     snprintf(file, sizeof file, "%s/levada-board-%s", dirname(path), engine);
     snprintf(reason_text, sizeof reason_text, "reason=%d", reason);
+    while (boot_id == 0 && getrandom(&boot_id, sizeof boot_id, 0) == sizeof boot_id)
+        boot_id >>= 1; /* room to count on */
+    snprintf(boot_text, sizeof boot_text, "boot=%u", boot_id);
     if (emulator)
         arguments[n++] = (char *)emulator;
     arguments[n++] = file;
     arguments[n++] = reason_text;
+    arguments[n++] = boot_text;
     for (int k = 0; k < fault_count; k++)
         arguments[n++] = fault_texts[k];
     arguments[n] = NULL;
@@ -200,12 +209,12 @@ static bool relay(int from, int to)
     return n > 0;
 }
 
-static int number(const char *text)
+static int number(const char *what, const char *text, int least, int most)
 {
     char *rest;
     long value = strtol(text, &rest, 10);
-    if (*rest || rest == text || value < 0 || value > 65535) {
-        fprintf(stderr, "levada-device: port %s: must be from 0 to 65535\n", text);
+    if (*rest || rest == text || value < least || value > most) {
+        fprintf(stderr, "levada-device: %s %s: must be from %d to %d\n", what, text, least, most);
         exit(2);
     }
     return (int)value;
@@ -238,7 +247,9 @@ int main(int count, char **arguments)
             else if (strcmp(option, "--pins") == 0)
                 pins = value;
             else if (strcmp(option, "--tcp") == 0)
-                port = number(value);
+                port = number("port", value, 0, 65535);
+            else if (strcmp(option, "--boot-id") == 0)
+                first_boot_id = (uint32_t)number("boot id", value, 1, INT32_MAX);
             else if (strcmp(option, "--fault") == 0 && fault_count < FAULTS) {
                 if (asprintf(&fault_texts[fault_count++], "fault=%s", value) < 0)
                     fail("fault");
