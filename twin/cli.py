@@ -83,7 +83,7 @@ def run(
     scenario: ScenarioFile,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run directory [default: runs/NAME]."),
+        typer.Option(metavar="DIR", help="Run directory (default: runs/NAME)."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the scenario's.")] = None,
     settings: Annotated[

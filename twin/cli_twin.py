@@ -33,8 +33,8 @@ def twin(
         list[str] | None,
         typer.Option(
             metavar="[ZONE=]NODE",
-            help="The physical node: virtual, virtual:xtensa, serial:/dev/ttyUSB0?baud=921600, or "
-            "sim; may be repeated.",
+            help="The physical node: virtual, virtual:xtensa, virtual:mqtt, mqtt://HOST/ic/NODE, "
+            "serial:/dev/ttyUSB0?baud=921600 or sim; may be repeated.",
         ),
     ] = None,
     speed: Annotated[
@@ -46,7 +46,9 @@ def twin(
     port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1; 0: any.")] = 8050,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Store and address go here [default: runs/twin/NAME-...]"),
+        typer.Option(
+            metavar="DIR", help="Store and address go here (default: runs/twin/NAME-TIME)."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -163,7 +165,7 @@ def calibrate(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Directory of the twin [default: the newest that runs]."),
+        typer.Option(metavar="DIR", help="Directory of the twin (default: the newest that runs)."),
     ] = None,
 ) -> None:
     """Change parameters of a running guest: try them on the past, ask, set, read back."""
