@@ -120,35 +120,44 @@ def _zone(app: Dash, subject: Subject) -> None:
     reader = subject.store.reader
     step_s = float(subject.scenario.period.trace_s)
 
+    def start_of(window: str) -> int | None:
+        hours = views.WINDOWS.get(window or "", 0)
+        return subject.view.now_ms - hours * HOUR_MS if hours else None
+
     @app.callback(
         Output("zone-chart", "figure"),
-        Output("zone-profile", "figure"),
         Output("zone-upto", "data"),
         Input("zone-window", "value"),
         Input("zone-name", "data"),
         Input("tick-slow", "n_intervals"),
         State("zone-upto", "data"),
     )
-    def charts(window: str, name: str, _slow: int, upto: dict[str, Any] | None) -> Any:
+    def chart(window: str, name: str, _slow: int, upto: dict[str, Any] | None) -> Any:
         zone = _find(subject, name)
-        hours = views.WINDOWS.get(window or "", 0)
-        start_ms = subject.view.now_ms - hours * HOUR_MS if hours else None
+        event = _last_event(name)
+        as_it_was = upto and upto["deltas"] < DELTAS and upto["event"] == event
+        if ctx.triggered_id == "tick-slow" and as_it_was:
+            raise PreventUpdate
+        figure, last_ms = figures.zone_chart(
+            reader, name, start_ms=start_of(window), end_ms=None, band=zone.band, step_s=step_s
+        )
+        if last_ms is None:  # nothing to lengthen yet
+            return figure, None
+        return figure, {"ms": last_ms, "deltas": 0, "event": event}
+
+    @app.callback(
+        Output("zone-profile", "figure"),
+        Input("zone-window", "value"),
+        Input("zone-name", "data"),
+        Input("tick-slow", "n_intervals"),
+    )
+    def profile(window: str, name: str, _slow: int) -> Any:
         depths = sorted(
             float(s.name.removeprefix("theta@"))
             for s in reader.series(name)
             if s.kind == "twin" and s.name.startswith("theta@")
         )
-        profile = figures.profile(reader, name, depths[::2], start_ms or 0)
-        event = _last_event(name)
-        as_it_was = upto and upto["deltas"] < DELTAS and upto["event"] == event
-        if ctx.triggered_id == "tick-slow" and as_it_was:
-            return no_update, profile, no_update
-        figure, last_ms = figures.zone_chart(
-            reader, name, start_ms=start_ms, end_ms=None, band=zone.band, step_s=step_s
-        )
-        if last_ms is None:  # nothing to lengthen yet
-            return figure, profile, None
-        return figure, profile, {"ms": last_ms, "deltas": 0, "event": event}
+        return figures.profile(reader, name, depths[::2], start_of(window))
 
     def _last_event(name: str) -> int:
         found = reader.events(node=name, kind="decision", limit=1)
@@ -310,7 +319,7 @@ def _history(app: Dash, subject: Subject) -> None:
         moment_ms = _moment(start_ms, end_ms, at)
         figure = figures.history(reader, zone, wanted, start_ms, end_ms)
         if moment_ms is not None:
-            figure.update_layout(shapes=[_line(moment_ms)])
+            figure["layout"]["shapes"] = [_line(moment_ms)]
         query = _query(start_ms, end_ms)
         links = {
             f"{name}, {'device' if kind == 'raw' else kind} (CSV)": "/api/series/"

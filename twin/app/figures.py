@@ -3,17 +3,15 @@
 Every curve is a `Curve` here: which signal it shows, how, and in which row.  The first figure and
 the later deltas both go through this list, so that they cannot disagree.  Colours are readable on
 light and on dark paper, and nothing in a chart is taken from a name.
+
+Figures are plain dictionaries: plotly's objects look at every number of a curve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
-
-import numpy as np
-from plotly import graph_objects as go
-from plotly.subplots import make_subplots
+from typing import Any, Final
 
 from twin.store_reads import StoreReader, Window
 
@@ -31,8 +29,15 @@ POINTS: Final = 2_000
 """Of one curve when a chart is built."""
 KEPT: Final = 6_000
 """Of one curve while it grows."""
-HOUR_MS: Final = 3_600_000
+COLUMNS: Final = 240
+"""Of the heat map, at least, if there are as many values."""
+ZONE_ROWS: Final = (0.52, 0.14, 0.14, 0.2)
 PALETTE: Final = (WATER, TWIN, CROP, STRESS, "#9a7fc7", "#b9699a", "#9a7400", RAIN)
+
+_LINES: Final = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID}
+
+Figure = dict[str, Any]
+"""What plotly.js takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,17 +163,10 @@ class Delta:
     """Of the curve with the most."""
 
 
-class _Decisions(NamedTuple):
-    x: list[int]
-    y: list[float]
-    text: list[str]
-    symbol: list[str]
-
-
-def _values(curve: Curve, value: Any, band: float, step_s: float) -> list[float]:
+def _values(curve: Curve, window: Window, band: float, step_s: float) -> list[float]:
     factor = 3600.0 / step_s if curve.hourly else 1.0
-    shifted = np.asarray(value) * factor + curve.band * band + curve.offset
-    return [round(float(v), 5) for v in shifted]
+    shifted = window.value * factor + curve.band * band + curve.offset
+    return [float(v) for v in shifted.round(5).tolist()]
 
 
 def zone_chart(
@@ -179,17 +177,11 @@ def zone_chart(
     end_ms: int | None,
     band: float,
     step_s: float,
-) -> tuple[go.Figure, int | None]:
+) -> tuple[Figure, int | None]:
     """Chart of a zone over a window, and the time of its last point; None if it has none."""
-    figure = make_subplots(
-        rows=4,
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.035,
-        row_heights=[0.52, 0.14, 0.14, 0.2],
-    )
     upto_ms: int | None = None
     known: dict[tuple[str, str], Window] = {}
+    traces = []
     for curve in CURVES:
         key = (curve.signal, curve.kind)
         if key not in known:
@@ -204,60 +196,61 @@ def zone_chart(
         window = known[key]
         if window.time_ms.size:
             upto_ms = max(upto_ms or 0, int(window.time_ms[-1]))
-        figure.add_trace(
-            go.Scatter(
-                x=window.time_ms.tolist(),
-                y=_values(curve, window.value, band, step_s),
-                name=curve.label,
-                mode="lines",
-                line={
-                    "color": curve.color,
-                    "width": curve.width,
-                    "dash": curve.dash,
-                    "shape": "hv" if curve.steps else "linear",
-                },
-                fill=curve.fill,
-                fillcolor=BAND if curve.fill == "tonexty" else None,
-                showlegend=curve.legend,
-                hoverinfo="skip" if curve.band else None,
-            ),
-            row=curve.row,
-            col=1,
-        )
-    decisions = _decisions(reader, zone, start_ms, end_ms)
-    figure.add_trace(
-        go.Scatter(
-            x=decisions.x,
-            y=decisions.y,
-            text=decisions.text,
-            mode="markers",
-            name="Decisions",
-            showlegend=False,
-            hovertemplate="%{text}<extra></extra>",
-            marker={"size": 8, "color": INK, "symbol": decisions.symbol},
-        ),
-        row=3,
-        col=1,
-    )
-    for row, title in ((1, "Water content [m³/m³]"), (2, "Probe − twin"), (4, "mm/h")):
-        figure.update_yaxes(title_text=title, row=row, col=1)
-    figure.update_yaxes(nticks=4, row=2, col=1)
-    figure.update_yaxes(
-        tickvals=[0.5, 1.8], ticktext=["device", "twin"], range=[-0.1, 2.5], row=3, col=1
-    )
-    _dress(figure, 620)
+        traces.append(_trace(curve, window.time_ms.tolist(), _values(curve, window, band, step_s)))
+    traces.append(_decisions(reader, zone, start_ms, end_ms))
+    figure = _figure(traces, ZONE_ROWS, 620)
+    axes = figure["layout"]
+    axes["yaxis"] |= {"title": {"text": "Water content [m³/m³]"}}
+    axes["yaxis2"] |= {"title": {"text": "Probe − twin"}, "nticks": 4}
+    axes["yaxis3"] |= {"tickvals": [0.5, 1.8], "ticktext": ["device", "twin"], "range": [-0.1, 2.5]}
+    axes["yaxis4"] |= {"title": {"text": "mm/h"}, "rangemode": "tozero"}
     return figure, upto_ms
 
 
-def _decisions(
-    reader: StoreReader, zone: str, start_ms: int | None, end_ms: int | None
-) -> _Decisions:
+def _trace(curve: Curve, times: list[int], values: list[float]) -> Figure:
+    trace = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": curve.label,
+        "x": times,
+        "y": values,
+        "yaxis": _axis("y", curve.row),
+        "line": {
+            "color": curve.color,
+            "width": curve.width,
+            "dash": curve.dash,
+            "shape": "hv" if curve.steps else "linear",
+        },
+        "showlegend": curve.legend,
+    }
+    if curve.fill:
+        trace["fill"] = curve.fill
+    if curve.fill == "tonexty":
+        trace["fillcolor"] = BAND
+    if curve.band:
+        trace["hoverinfo"] = "skip"
+    return trace
+
+
+def _decisions(reader: StoreReader, zone: str, start_ms: int | None, end_ms: int | None) -> Figure:
     found = reader.events(node=zone, kind="decision", start_ms=start_ms, end_ms=end_ms, limit=400)
-    xs = [int(e["time_ms"]) for e in found]
-    ys = [0.5 if e["evidence"].get("who") == "device" else 1.8 for e in found]
-    texts = [_wrapped(f"{e['evidence'].get('who', '')}: {e['text']}") for e in found]
-    symbols = ["circle" if e["evidence"].get("valve") else "circle-open" for e in found]
-    return _Decisions(xs, ys, texts, symbols)
+    of_device = [e["evidence"].get("who") == "device" for e in found]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "Decisions",
+        "x": [int(e["time_ms"]) for e in found],
+        "y": [0.5 if device else 1.8 for device in of_device],
+        "text": [_wrapped(f"{e['evidence'].get('who', '')}: {e['text']}") for e in found],
+        "hovertemplate": "%{text}<extra></extra>",
+        "yaxis": "y3",
+        "showlegend": False,
+        "marker": {
+            "size": 8,
+            "color": INK,
+            "symbol": ["circle" if e["evidence"].get("valve") else "circle-open" for e in found],
+        },
+    }
 
 
 def _wrapped(text: str, width: int = 60) -> str:
@@ -286,35 +279,29 @@ def delta(reader: StoreReader, zone: str, after_ms: int, *, band: float, step_s:
             upto_ms = max(upto_ms, int(window.time_ms[-1]))
             points = max(points, window.time_ms.size)
         xs.append(window.time_ms.tolist())
-        ys.append(_values(curve, window.value, band, step_s))
+        ys.append(_values(curve, window, band, step_s))
     data = [{"x": xs, "y": ys}, list(range(len(CURVES))), KEPT]
     return Delta(data, upto_ms, points)
 
 
-def profile(reader: StoreReader, zone: str, depths: Sequence[float], start_ms: int) -> go.Figure:
+def profile(
+    reader: StoreReader, zone: str, depths: Sequence[float], start_ms: int | None
+) -> Figure:
     """Heat map of the twin's water content over time and depth."""
-    grid, times = [], None
-    for depth in depths:
-        window = reader.window(
-            zone, f"theta@{depth:.3f}", kind="twin", start_ms=start_ms, max_points=400
-        )
-        if times is None:
-            times = window.time_ms
-        if window.time_ms.size == 0 or times.size == 0:
-            continue
-        grid.append(np.interp(times, window.time_ms, window.value).round(4).tolist())
-    figure = go.Figure(
-        go.Heatmap(
-            x=[] if times is None else times.tolist(),
-            y=[round(d, 3) for d in depths],
-            z=grid,
-            colorscale=[[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
-            colorbar={"title": {"text": "m³/m³"}, "thickness": 12, "outlinewidth": 0},
-            hovertemplate="%{x|%d %b %H:%M}<br>depth %{y} m: %{z:.3f} m³/m³<extra></extra>",
-        )
+    times, values = reader.grid(
+        zone, [f"theta@{depth:.3f}" for depth in depths], start_ms=start_ms, columns=COLUMNS
     )
-    figure.update_yaxes(title_text="Depth [m]", autorange="reversed")
-    _dress(figure, 280)
+    map_ = {
+        "type": "heatmap",
+        "x": times.tolist(),
+        "y": [round(depth, 3) for depth in depths],
+        "z": values.round(4).tolist(),
+        "colorscale": [[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
+        "colorbar": {"title": {"text": "m³/m³"}, "thickness": 12, "outlinewidth": 0},
+        "hovertemplate": "%{x|%d %b %H:%M}<br>depth %{y} m: %{z:.3f} m³/m³<extra></extra>",
+    }
+    figure = _figure([map_], [1.0], 280)
+    figure["layout"]["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
     return figure
 
 
@@ -324,44 +311,55 @@ def history(
     wanted: Sequence[tuple[str, str]],
     start_ms: int | None,
     end_ms: int | None,
-) -> go.Figure:
+) -> Figure:
     """Chosen signals (kind, name) over a window, one row for each unit."""
     windows = [
         (kind, name, reader.window(zone, name, kind=kind, start_ms=start_ms, end_ms=end_ms))
         for kind, name in wanted
     ]
     units = list(dict.fromkeys(window.unit for _, _, window in windows)) or [""]
-    figure = make_subplots(rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.05)
-    for i, (kind, name, window) in enumerate(windows):
-        figure.add_trace(
-            go.Scatter(
-                x=window.time_ms.tolist(),
-                y=window.value.tolist(),
-                mode="lines",
-                name=_wrapped(f"{name}, {'device' if kind == 'raw' else kind}"),
-                line={"color": PALETTE[i % len(PALETTE)], "width": 1.6},
-            ),
-            row=units.index(window.unit) + 1,
-            col=1,
-        )
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": _wrapped(f"{name}, {'device' if kind == 'raw' else kind}"),
+            "x": window.time_ms.tolist(),
+            "y": window.value.tolist(),
+            "yaxis": _axis("y", units.index(window.unit) + 1),
+            "line": {"color": PALETTE[i % len(PALETTE)], "width": 1.6},
+        }
+        for i, (kind, name, window) in enumerate(windows)
+    ]
+    figure = _figure(traces, [1.0] * len(units), max(320, 200 * len(units)))
     for k, unit in enumerate(units):
-        figure.update_yaxes(title_text=_wrapped(unit), row=k + 1, col=1)
-    _dress(figure, max(320, 200 * len(units)))
+        figure["layout"][_axis("yaxis", k + 1)] |= {"title": {"text": _wrapped(unit)}}
     return figure
 
 
-def _dress(figure: go.Figure, height: int) -> None:
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 62, "r": 12, "t": 30, "b": 36},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "size": 12, "family": "system-ui, sans-serif"},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        hovermode="closest",
-        uirevision="kept",
-        dragmode="zoom",
-    )
-    figure.update_xaxes(type="date", gridcolor=GRID, zeroline=False, linecolor=GRID)
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
+def _axis(name: str, row: int) -> str:
+    """As plotly counts them: y, y2, y3."""
+    return name if row == 1 else f"{name}{row}"
+
+
+def _figure(traces: list[Figure], rows: Sequence[float], height: int) -> Figure:
+    """Rows of these heights below each other, over one axis of time."""
+    gap = 0.035
+    scale = (1.0 - gap * (len(rows) - 1)) / sum(rows)
+    layout: Figure = {
+        "height": height,
+        "margin": {"l": 62, "r": 12, "t": 30, "b": 36},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": INK, "size": 12, "family": "system-ui, sans-serif"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        "hovermode": "closest",
+        "uirevision": "kept",
+        "dragmode": "zoom",
+        "xaxis": {"type": "date", "anchor": _axis("y", len(rows)), **_LINES},
+    }
+    top = 1.0
+    for k, share in enumerate(rows):
+        bottom = max(0.0, top - share * scale)
+        layout[_axis("yaxis", k + 1)] = {"domain": [bottom, top], "anchor": "x", **_LINES}
+        top = bottom - gap
+    return {"data": traces, "layout": layout}
