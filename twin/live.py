@@ -52,22 +52,30 @@ def live(
     broker: str | None = None,
     replay: Path | None = None,
     stay: bool = True,
+    opened: Callable[[str], None] = lambda _url: None,
     started: Callable[[Running], None] = lambda _running: None,
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
     Alerts are also published to `broker`, a URL.  `replay` is a store whose devices speak again
-    instead of nodes.  With `stay` the page remains after the end of the period until Ctrl-C.
+    instead of nodes.  `opened` is told where the page is before there is anything to see on it.
+    With `stay` the page remains after the end of the period until Ctrl-C.
     Raises what Twin, Store and Page raise, BrokerError if the broker cannot be reached.
     """
     where.mkdir(parents=True, exist_ok=True)
     clock: list[Twin] = []
     with ExitStack() as open_:
+        page = open_.enter_context(Page(port=port))
+        opened(page.url)
+        page.tell("The store is opened")
         store = open_.enter_context(
             Store(
                 where / "store.sqlite",
                 clock_ms=lambda: clock[0].now_ms if clock else scenario.period.start_ms,
             )
+        )
+        page.tell(
+            "The devices are started; a virtual board is built first, which takes a while once"
         )
         make_node = open_.enter_context(NodeMaker(speed=speed))
         publish: Callable[[str, Change], None] = _silent
@@ -91,7 +99,8 @@ def live(
             )
         clock.append(twin)
         open_.callback(twin.close)
-        page = open_.enter_context(Page(twin, port=port))
+        page.show(twin)
+        open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
         _tell_address(where / ADDRESS, page)
         interrupted = threading.Event()

@@ -12,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
+import numpy as np
+
+from twin.app import words
 from twin.store_reads import StoreReader, Window
 
-__all__ = ["CURVES", "Delta", "delta", "history", "profile", "zone_chart"]
+__all__ = ["CURVES", "Delta", "delta", "history", "profile", "sparkline", "zone_chart"]
 
 WATER: Final = "#2b8cc9"
 TWIN: Final = "#cf8a12"
@@ -24,16 +28,23 @@ CROP: Final = "#2a9d6a"
 STRESS: Final = "#d6553c"
 RAIN: Final = "#79b8de"
 INK: Final = "#7d8b90"
+"""Of marks; the style sheet gives text the colour of the paper's other text."""
 GRID: Final = "rgba(125,139,144,.22)"
+CLEAR: Final = "rgba(0,0,0,0)"
 POINTS: Final = 2_000
 """Of one curve when a chart is built."""
 KEPT: Final = 6_000
 """Of one curve while it grows."""
 COLUMNS: Final = 240
 """Of the heat map, at least, if there are as many values."""
+SPARK: Final = 120
+DASH: Final = "stroke-width='1.6' stroke-dasharray='5 3"
 ZONE_ROWS: Final = (0.52, 0.14, 0.14, 0.2)
 PALETTE: Final = (WATER, TWIN, CROP, STRESS, "#9a7fc7", "#b9699a", "#9a7400", RAIN)
 
+SHARE: Final = "%{y:.1%}"
+RATE: Final = "%{y:.2f} mm/h"
+_TIME: Final = "%{x|%d %b %H:%M}"
 _LINES: Final = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID}
 
 Figure = dict[str, Any]
@@ -60,6 +71,10 @@ class Curve:
     """Whether values are sums a row, to be shown an hour."""
     offset: float = 0.0
     legend: bool = True
+    rank: int = 9
+    """Place in the legend."""
+    hover: str = ""
+    """The value as it is told where one points; empty: it is not."""
 
 
 CURVES: Final = (
@@ -68,16 +83,16 @@ CURVES: Final = (
         signal="theta",
         kind="twin",
         row=1,
-        color="rgba(0,0,0,0)",
+        color=CLEAR,
         band=-1,
         legend=False,
     ),
     Curve(
-        label="What noise explains",
+        label="Explained by noise",
         signal="theta",
         kind="twin",
         row=1,
-        color="rgba(0,0,0,0)",
+        color=CLEAR,
         fill="tonexty",
         band=1,
     ),
@@ -88,19 +103,39 @@ CURVES: Final = (
         row=1,
         color=CROP,
         dash="dot",
-        width=1,
+        width=1.4,
+        hover=SHARE,
     ),
     Curve(
-        label="Stress below",
+        label="Crop stressed below",
         signal="theta_stress_root",
         kind="twin",
         row=1,
         color=STRESS,
         dash="dot",
-        width=1,
+        width=1.4,
+        hover=SHARE,
     ),
-    Curve(label="Twin", signal="theta", kind="twin", row=1, color=TWIN, dash="dash"),
-    Curve(label="Probe", signal="theta", kind="raw", row=1, color=WATER),
+    Curve(
+        label="Probe",
+        signal="theta",
+        kind="raw",
+        row=1,
+        color=WATER,
+        width=2.2,
+        hover=SHARE,
+        rank=1,
+    ),
+    Curve(
+        label="Twin",
+        signal="theta",
+        kind="twin",
+        row=1,
+        color=TWIN,
+        dash="dash",
+        hover=SHARE,
+        rank=2,
+    ),
     Curve(
         label="Residual",
         signal="residual",
@@ -110,6 +145,7 @@ CURVES: Final = (
         fill="tozeroy",
         width=1.2,
         legend=False,
+        hover="%{y:+.2%}",
     ),
     Curve(
         label="Valve of the device",
@@ -132,7 +168,7 @@ CURVES: Final = (
         legend=False,
     ),
     Curve(
-        label="Rain [mm/h]",
+        label="Rain",
         signal="rain_mm",
         kind="twin",
         row=4,
@@ -140,15 +176,17 @@ CURVES: Final = (
         steps=True,
         fill="tozeroy",
         hourly=True,
+        hover=RATE,
     ),
     Curve(
-        label="Evapotranspiration [mm/h]",
+        label="Evapotranspiration",
         signal="et_mm",
         kind="twin",
         row=4,
         color=CROP,
         hourly=True,
-        width=1.2,
+        width=1.4,
+        hover=RATE,
     ),
 )
 
@@ -200,11 +238,49 @@ def zone_chart(
     traces.append(_decisions(reader, zone, start_ms, end_ms))
     figure = _figure(traces, ZONE_ROWS, 620)
     axes = figure["layout"]
-    axes["yaxis"] |= {"title": {"text": "Water content [m³/m³]"}}
-    axes["yaxis2"] |= {"title": {"text": "Probe − twin"}, "nticks": 4}
-    axes["yaxis3"] |= {"tickvals": [0.5, 1.8], "ticktext": ["device", "twin"], "range": [-0.1, 2.5]}
-    axes["yaxis4"] |= {"title": {"text": "mm/h"}, "rangemode": "tozero"}
+    axes["yaxis"] |= {"title": {"text": "Water content"}, "tickformat": ".0%"}
+    axes["yaxis2"] |= {
+        "title": {"text": "Difference"},
+        "tickformat": ".1~%",
+        "nticks": 4,
+        # noise alone must not look like much
+        "autorangeoptions": {"include": [-2 * band, 2 * band]},
+    }
+    axes["yaxis3"] |= {
+        "title": {"text": "Valve"},
+        "tickvals": [0.5, 1.8],
+        "ticktext": ["device", "twin"],
+        "range": [-0.1, 2.5],
+        "showgrid": False,
+        "fixedrange": True,
+    }
+    axes["yaxis4"] |= {"title": {"text": "mm/h"}, "rangemode": "tozero", "nticks": 4}
+    axes["shapes"] = [_strip("y2", -band, band)]
+    if upto_ms is None:
+        axes["annotations"] = [_note("Nothing is stored yet: curves come with the first steps.")]
     return figure, upto_ms
+
+
+def _strip(axis: str, low: float, high: float) -> Figure:
+    """Shade from edge to edge."""
+    return {
+        "type": "rect",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "yref": axis,
+        "y0": low,
+        "y1": high,
+        "fillcolor": BAND,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def _note(text: str) -> Figure:
+    """Words where a chart has no curve."""
+    place = {"xref": "paper", "x": 0.5, "yref": "paper", "y": 0.8}
+    return {"text": text, "showarrow": False, "font": {"size": 14}, **place}
 
 
 def _trace(curve: Curve, times: list[int], values: list[float]) -> Figure:
@@ -222,12 +298,15 @@ def _trace(curve: Curve, times: list[int], values: list[float]) -> Figure:
             "shape": "hv" if curve.steps else "linear",
         },
         "showlegend": curve.legend,
+        "legendrank": curve.rank,
     }
     if curve.fill:
         trace["fill"] = curve.fill
     if curve.fill == "tonexty":
         trace["fillcolor"] = BAND
-    if curve.band:
+    if curve.hover:
+        trace["hovertemplate"] = f"{curve.label} {curve.hover}<br>{_TIME}<extra></extra>"
+    else:
         trace["hoverinfo"] = "skip"
     return trace
 
@@ -242,7 +321,7 @@ def _decisions(reader: StoreReader, zone: str, start_ms: int | None, end_ms: int
         "x": [int(e["time_ms"]) for e in found],
         "y": [0.5 if device else 1.8 for device in of_device],
         "text": [_wrapped(f"{e['evidence'].get('who', '')}: {e['text']}") for e in found],
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertemplate": f"%{{text}}<br>{_TIME}<extra></extra>",
         "yaxis": "y3",
         "showlegend": False,
         "marker": {
@@ -285,9 +364,13 @@ def delta(reader: StoreReader, zone: str, after_ms: int, *, band: float, step_s:
 
 
 def profile(
-    reader: StoreReader, zone: str, depths: Sequence[float], start_ms: int | None
+    reader: StoreReader,
+    zone: str,
+    depths: Sequence[float],
+    start_ms: int | None,
+    probe_m: float | None = None,
 ) -> Figure:
-    """Heat map of the twin's water content over time and depth."""
+    """Heat map of the twin's water content over time and depth; a line where the probe is."""
     times, values = reader.grid(
         zone, [f"theta@{depth:.3f}" for depth in depths], start_ms=start_ms, columns=COLUMNS
     )
@@ -297,12 +380,64 @@ def profile(
         "y": [round(depth, 3) for depth in depths],
         "z": values.round(4).tolist(),
         "colorscale": [[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
-        "colorbar": {"title": {"text": "m³/m³"}, "thickness": 12, "outlinewidth": 0},
-        "hovertemplate": "%{x|%d %b %H:%M}<br>depth %{y} m: %{z:.3f} m³/m³<extra></extra>",
+        "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
+        "hovertemplate": f"%{{z:.1%}} at %{{y}} m<br>{_TIME}<extra></extra>",
     }
     figure = _figure([map_], [1.0], 280)
-    figure["layout"]["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
+    layout = figure["layout"]
+    layout["margin"] |= {"t": 10}
+    layout["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
+    if not times.size:
+        layout["annotations"] = [_note("The first profile is stored after an hour.")]
+    elif probe_m is not None:
+        line = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
+        across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": probe_m, "y1": probe_m}
+        layout["shapes"] = [across | {"line": line}]
+        layout["annotations"] = [
+            {
+                "text": "probe",
+                "xref": "paper",
+                "x": 0.005,
+                "y": probe_m,
+                "yshift": 9,
+                "xanchor": "left",
+                "showarrow": False,
+                "font": {"color": "#ffffff"},
+            }
+        ]
     return figure
+
+
+def sparkline(reader: StoreReader, zone: str, start_ms: int) -> str:
+    """The last days of probe and twin as a picture of its own, for a tile; empty: nothing yet."""
+    windows = [
+        reader.window(zone, "theta", kind=kind, start_ms=start_ms, max_points=SPARK)
+        for kind in ("raw", "twin")
+    ]
+    times = np.concatenate([window.time_ms for window in windows])
+    values = np.concatenate([window.value for window in windows])
+    if times.size < 2:
+        return ""
+    span_ms = max(1, int(times.max() - times.min()))
+    # noise alone must not look like much
+    height = max(0.02, float(np.ptp(values)))
+    low = float(values.max() + values.min() - height) / 2
+    paths = []
+    for window, look in zip(
+        windows, (f"{WATER}' stroke-width='2.4", f"{TWIN}' {DASH}"), strict=True
+    ):
+        x = (window.time_ms - times.min()) * 236.0 / span_ms + 2
+        y = 42.0 - (window.value - low) / height * 38.0
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        paths.append(
+            f"<polyline fill='none' vector-effect='non-scaling-stroke' stroke='{look}' "
+            f"points='{points}'/>"
+        )
+    picture = (
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 240 44' preserveAspectRatio='none'>"
+        f"{''.join(paths)}</svg>"
+    )
+    return "data:image/svg+xml," + quote(picture)
 
 
 def history(
@@ -322,17 +457,27 @@ def history(
         {
             "type": "scatter",
             "mode": "lines",
-            "name": _wrapped(f"{name}, {'device' if kind == 'raw' else kind}"),
+            "name": _wrapped(f"{words.signal(name)}, {words.kind(kind)}"),
             "x": window.time_ms.tolist(),
             "y": window.value.tolist(),
             "yaxis": _axis("y", units.index(window.unit) + 1),
-            "line": {"color": PALETTE[i % len(PALETTE)], "width": 1.6},
+            "line": {
+                "color": PALETTE[i % len(PALETTE)],
+                "width": 1.8,
+                "dash": "dash" if kind == "twin" else "solid",
+                "shape": "hv" if name.startswith("valve") else "linear",
+            },
+            "hovertemplate": f"%{{y:.4~g}} {_wrapped(words.unit(window.unit))}<br>{_TIME}",
         }
         for i, (kind, name, window) in enumerate(windows)
     ]
     figure = _figure(traces, [1.0] * len(units), max(320, 200 * len(units)))
     for k, unit in enumerate(units):
-        figure["layout"][_axis("yaxis", k + 1)] |= {"title": {"text": _wrapped(unit)}}
+        title = {"text": _wrapped(words.unit(unit))}
+        figure["layout"][_axis("yaxis", k + 1)] |= {"title": title}
+    if not any(window.time_ms.size for _, _, window in windows):
+        said = "Choose a signal." if not windows else "Nothing is stored of these days."
+        figure["layout"]["annotations"] = [_note(said)]
     return figure
 
 
@@ -348,14 +493,36 @@ def _figure(traces: list[Figure], rows: Sequence[float], height: int) -> Figure:
     layout: Figure = {
         "height": height,
         "margin": {"l": 62, "r": 12, "t": 30, "b": 36},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
         "font": {"color": INK, "size": 12, "family": "system-ui, sans-serif"},
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "traceorder": "normal",
+        },
         "hovermode": "closest",
+        "hoverlabel": {
+            "bgcolor": "#1c2629",
+            "bordercolor": "#1c2629",
+            "font": {"color": "#ffffff", "size": 13},
+            "align": "left",
+        },
         "uirevision": "kept",
         "dragmode": "zoom",
-        "xaxis": {"type": "date", "anchor": _axis("y", len(rows)), **_LINES},
+        "xaxis": {
+            "type": "date",
+            "anchor": _axis("y", len(rows)),
+            "showspikes": True,
+            "spikemode": "across",
+            "spikesnap": "cursor",
+            "spikethickness": 1,
+            "spikecolor": INK,
+            "spikedash": "dot",
+            **_LINES,
+        },
     }
     top = 1.0
     for k, share in enumerate(rows):
