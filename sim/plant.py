@@ -414,7 +414,8 @@ class Plant:
         if published:
             work[W.BURSTS] += 1.0
             work[W.BYTES] += published
-            text = np.frombuffer(result.tape, dtype=np.uint8)
+            # may be written, as a simulated node's tape may: else numba compiles it once more
+            text = np.frombuffer(bytearray(result.tape), dtype=np.uint8)
             loop.note_telemetry(z, text, 0, text.size)
         z[Z.TRAP] = result.trap
         if result.trap != TrapKind.NONE:

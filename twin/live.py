@@ -127,17 +127,25 @@ def live(
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
-    `tell` is told what is waited for.  Raises what Twin, Store, Page and nodes raise, BrokerError
-    if the broker cannot be reached.
+    `tell` is told what is being done until there is something to see, as the page is.  Raises what
+    Twin, Store, Page and nodes raise, BrokerError if the broker cannot be reached.
     """
     if options.shadow and options.speed is None:
         raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
     where.mkdir(parents=True, exist_ok=True)
     with ExitStack() as open_:
+        page = open_.enter_context(Page(port=options.port))
+
+        def doing(text: str) -> None:
+            page.tell(text)
+            tell(text)
+
+        tell(f"{page.url} says what is being done until there is something to see")
         broker = None
         if url := options.broker or (_broker_of(scenario) if options.shadow else None):
             broker = parse_broker(url)
         elif options.replay is None:
+            doing("The broker is started")
             broker = open_.enter_context(EmbeddedBroker()).address
         start = _Start(
             scenario=scenario,
@@ -145,14 +153,15 @@ def live(
             options=options,
             broker=broker,
             open_=open_,
-            tell=tell,
+            tell=doing,
         )
         make = _shadow if options.shadow else _bench if options.replay is None else _replay
         twin = make(start)
         open_.callback(twin.close)
         if options.policy is not None:
             open_.enter_context(Keeper(twin.store, options.policy))
-        page = open_.enter_context(Page(twin, port=options.port))
+        page.show(twin)
+        open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
         _tell_address(where / ADDRESS, page, broker)
         interrupted = threading.Event()
@@ -179,6 +188,7 @@ def _bench(start: _Start) -> Twin:
     scenario, options, open_ = start.scenario, start.options, start.open_
     clock = _Clock(scenario)
     store = open_.enter_context(Store(start.store, clock_ms=clock.now_ms))
+    start.tell("The devices are started; a virtual board is built first, which takes a while once")
     make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
     open_.callback(Delivery(store, start.broker).close)
     gateway = open_.enter_context(
@@ -221,7 +231,7 @@ def _shadow(start: _Start) -> Twin:
     check: Callable[[], None] = lambda: None  # noqa: E731 - what there is to check is optional
     if any(zone.node.kind == "virtual" for zone in expand(scenario)):
         check = _start_field(start)
-    start.tell(f"waiting for a first reading at {start.broker.url} ...")
+    start.tell(f"Waiting for a first reading at {start.broker.url}")
     devices.wait(FIRST_S, check)
     return Shadow(scenario, store, devices, speed=options.speed, publish=_alerts(start))
 

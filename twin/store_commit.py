@@ -6,18 +6,22 @@ Everything is worked out on copies; only when the transaction is durable does `K
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from twin import store_levels
 from twin import store_schema as schema
 from twin.sequence import Received, unwrap
-from twin.store_engine import insert_or_replace, widen
+from twin.store_engine import insert_or_replace
 from twin.store_rows import Commit, Event, Flag, Item, Points, Row, Seen, StoreSettings
 
 __all__ = ["Known", "Work", "clean", "make_node", "new_id", "write_points"]
+
+_NEVER_MS: Final = -(1 << 62)
 
 
 @dataclass(slots=True)
@@ -27,6 +31,8 @@ class Known:
     node_ids: dict[str, int] = field(default_factory=dict)
     series_ids: dict[tuple[int, str, str], int] = field(default_factory=dict)
     received: dict[tuple[int, int], Received] = field(default_factory=dict)
+    newest_ms: dict[int, int] = field(default_factory=dict)
+    """Newest time of each series; later than that if points were removed meanwhile."""
     next_id: int = 0
     """Next `telemetry.id`; 0: not known."""
 
@@ -35,6 +41,7 @@ class Known:
         self.received.update(work.received)
         self.node_ids.update(work.node_ids)
         self.series_ids.update(work.series_ids)
+        self.newest_ms.update(work.newest_ms)
         self.next_id = work.next_id
 
 
@@ -57,36 +64,35 @@ def make_node(connection: Connection, node: str, now_ms: int) -> int:
     return new_id(result.inserted_primary_key)
 
 
-def write_points(connection: Connection, values: Mapping[tuple[int, int, int], float]) -> None:
-    """Write (series, time, message or 0) -> value, and the extremes of their intervals."""
+def write_points(
+    connection: Connection,
+    values: Mapping[tuple[int, int, int], float],
+    newest_ms: MutableMapping[int, int],
+) -> None:
+    """Write (series, time, message or 0) -> value, and the extremes of their intervals.
+
+    `newest_ms` holds the newest time of series as far as known.  What is missing is looked up, and
+    it is brought up to date.
+    """
     if not values:
         return
+    table = schema.points
+    for series in {series for series, _, _ in values}:
+        if series not in newest_ms:
+            found = connection.scalar(
+                select(func.max(table.c.time_ms)).where(table.c.series_id == series)
+            )
+            newest_ms[series] = _NEVER_MS if found is None else int(found)
     connection.execute(
-        insert_or_replace(
-            connection.engine, schema.points, ["series_id", "time_ms", "row_id"], ["value"]
-        ),
+        insert_or_replace(connection.engine, table, ["series_id", "time_ms", "row_id"], ["value"]),
         [
             {"series_id": s, "time_ms": t, "row_id": r, "value": v}
             for (s, t, r), v in values.items()
         ],
     )
-    intervals: dict[tuple[int, int], list[float]] = {}
-    for (series, time_ms, _), value in values.items():
-        start = time_ms - time_ms % schema.EXTREMES_MS
-        intervals.setdefault((series, start), []).append(value)
-    connection.execute(
-        widen(connection.engine, schema.extremes),
-        [
-            {
-                "series_id": series,
-                "start_ms": start,
-                "count": len(found),
-                "low": min(found),
-                "high": max(found),
-            }
-            for (series, start), found in intervals.items()
-        ],
-    )
+    store_levels.update(connection, ((s, t, v) for (s, t, _), v in values.items()), newest_ms)
+    for series, time_ms, _ in values:
+        newest_ms[series] = max(newest_ms[series], time_ms)
 
 
 class Work:
@@ -105,6 +111,7 @@ class Work:
         self.names: dict[tuple[int, int], str] = {}
         self.telemetry: list[dict[str, Any]] = []
         self.values: dict[tuple[int, int, int], float] = {}
+        self.newest_ms: dict[int, int] = {}
         self.events: list[dict[str, Any]] = []
         self.touched: dict[int, int] = {}
         self.duplicates = 0
@@ -292,7 +299,8 @@ class Work:
         """Send everything to the database."""
         if self.telemetry:
             self.connection.execute(insert(schema.telemetry), self.telemetry)
-        write_points(self.connection, self.values)
+        newest_ms = ChainMap(self.newest_ms, self.known.newest_ms)
+        write_points(self.connection, self.values, newest_ms)
         if self.events:
             self.connection.execute(insert(schema.events), self.events)
         for (node_id, boot), life in self.received.items():

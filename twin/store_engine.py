@@ -84,7 +84,7 @@ def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
         engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"store on PostgreSQL needs {error.name}: pip install levada[postgresql]"
+            f"store on PostgreSQL needs {error.name}: pip install levada[postgres]"
         ) from None
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, writes, busy_ms)
@@ -144,7 +144,7 @@ def widen(engine: Engine, table: Table) -> Insert:
     new = statement.excluded
     least, greatest = (func.min, func.max) if on_sqlite else (func.least, func.greatest)
     return statement.on_conflict_do_update(
-        index_elements=["series_id", "start_ms"],
+        index_elements=["series_id", "shift", "slot"],
         set_={
             "count": table.c.count + new["count"],
             "low": least(table.c.low, new.low),

@@ -7,7 +7,8 @@ values that no message brought.  The rows stream, so a large store needs little 
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Iterator, Sequence
+import io
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,7 +18,7 @@ from sqlalchemy import and_, select
 from twin import store_schema as schema
 from twin.store_engine import connect, normal_url
 
-__all__ = ["COLUMNS", "export"]
+__all__ = ["COLUMNS", "export", "stream_csv"]
 
 COLUMNS: Final = ("node", "kind", "signal", "unit", "time_ms", "value", "boot", "seq", "flags")
 _BATCH: Final = 50_000
@@ -87,12 +88,27 @@ def _batches(
 def _csv(target: Path, batches: Iterator[Sequence[Any]]) -> int:
     count = 0
     with target.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        file.write(_lines([COLUMNS]))
         for batch in batches:
-            writer.writerows([[_harmless(cell) for cell in row] for row in batch])
+            file.write(_lines(batch))
             count += len(batch)
     return count
+
+
+def stream_csv(
+    where: str | Path, node: str, start_ms: int | None, end_ms: int | None
+) -> Iterator[str]:
+    """What `export` writes as CSV, piece by piece."""
+    with closing(_batches(where, node, start_ms, end_ms)) as batches:
+        yield _lines([COLUMNS])
+        for batch in batches:
+            yield _lines(batch)
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows([_harmless(cell) for cell in row] for row in rows)
+    return out.getvalue()
 
 
 def _harmless(cell: Any) -> Any:

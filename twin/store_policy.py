@@ -7,12 +7,14 @@ repetition is recognised by its number and not stored again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Select,
     Table,
     cast,
@@ -26,6 +28,7 @@ from sqlalchemy import (
 from twin import store_schema as schema
 from twin.errors import StoreFullError
 from twin.store import Store
+from twin.store_levels import work_out
 
 __all__ = ["Removed", "downsample", "prune"]
 
@@ -58,12 +61,8 @@ def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
     table = schema.points
     keys = [table.c.series_id, table.c.time_ms, table.c.row_id]
     for series_id in _series(store):
-        old = select(*keys).where(keys[0] == series_id, keys[1] < before_ms)
-        points += _delete(store, table, keys, old)
-    table = schema.extremes
-    ends = table.c.start_ms + schema.EXTREMES_MS
-    old = select(table.c.series_id, table.c.start_ms).where(ends <= before_ms)
-    _delete(store, table, [table.c.series_id, table.c.start_ms], old)
+        old = select(*keys).where(keys[0] == series_id, keys[1] < before_ms).order_by(*keys)
+        points += _delete(store, table, keys, old, _forget_extremes)
     told = 0
     if events:
         table = schema.events
@@ -72,8 +71,20 @@ def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
     return Removed(messages=messages, points=points, events=told)
 
 
-def _delete(store: Store, table: Table, keys: list[Column[Any]], old: Select[Any]) -> int:
-    """Delete the rows whose keys `old` finds, part by part; how many."""
+def _forget_extremes(connection: Connection, removed: list[tuple[Any, ...]]) -> None:
+    """Points of one series, in the order of time, are removed."""
+    series_id, first_ms, _ = removed[0]
+    work_out(connection, series_id, first_ms, removed[-1][1] + 1)
+
+
+def _delete(
+    store: Store,
+    table: Table,
+    keys: list[Column[Any]],
+    old: Select[Any],
+    then: Callable[[Connection, list[tuple[Any, ...]]], None] = lambda _connection, _removed: None,
+) -> int:
+    """Delete the rows whose keys `old` finds, part by part, each with `then`; how many."""
     size = _CHUNK
     removed = 0
     while True:
@@ -82,6 +93,7 @@ def _delete(store: Store, table: Table, keys: list[Column[Any]], old: Select[Any
                 found = [tuple(row) for row in connection.execute(old.limit(size))]
                 if found:
                     connection.execute(delete(table).where(tuple_(*keys).in_(found)))
+                    then(connection, found)
         except StoreFullError:
             if size <= _SMALLEST_CHUNK:
                 raise
@@ -105,7 +117,6 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
     end_ms = before_ms - before_ms % every_ms
     step_ms = max(every_ms, _CHUNK_MS - _CHUNK_MS % every_ms)
     table = schema.points
-    interval = cast(table.c.time_ms // every_ms, BigInteger)
     removed = 0
     for series_id in _series(store):
         mine = table.c.series_id == series_id
@@ -121,6 +132,8 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
                     break
                 start = int(first) - int(first) % every_ms
                 stop = min(start + step_ms, end_ms)
+                # counted from `start`: databases divide towards zero, also times before 1970
+                interval = cast((table.c.time_ms - start) // every_ms, BigInteger)
                 part = (mine, table.c.time_ms >= start, table.c.time_ms < stop)
                 means = connection.execute(
                     select(interval, func.avg(table.c.value)).where(*part).group_by(interval)
@@ -131,13 +144,14 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
                     [
                         {
                             "series_id": series_id,
-                            "time_ms": int(number) * every_ms,
+                            "time_ms": start + int(number) * every_ms,
                             "row_id": 0,
                             "value": float(mean),
                         }
                         for number, mean in means
                     ],
                 )
+                work_out(connection, series_id, start, stop)
             removed += count - len(means)
             position = stop
             store.give_back()

@@ -2,7 +2,7 @@
 
 Readers work on their own connections, never wait for the writer and never hold a transaction open
 longer than one answer.  A window of many points is drawn from the smallest and largest values of
-short intervals, which the writer keeps, and thinned by MinMaxLTTB (Van Der Donckt et al. 2023,
+intervals (`twin.store_levels`), and thinned by MinMaxLTTB (Van Der Donckt et al. 2023,
 arXiv:2305.00332), which picks the points that shape the curve.
 """
 
@@ -15,17 +15,20 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import BigInteger, Connection, Select, cast, desc, func, select
+from sqlalchemy import Connection, Select, desc, func, select, true
 
 from twin import store_schema as schema
 from twin.store_engine import connect, normal_url
+from twin.store_levels import shifted
 
 __all__ = ["Latest", "NodeInfo", "SeriesInfo", "StoreReader", "Window"]
 
-_FETCH: Final = 40_000
-"""Points that are fetched one by one; beyond, the extremes of intervals are."""
-_NARROW: Final = 4
-"""Intervals of the database a point that is wanted."""
+_FETCH: Final = 8_000
+"""Points that are fetched one by one to be thinned; of more, the extremes of intervals are."""
+_SCAN: Final = 100_000
+"""Points whose extremes are looked for among the points themselves ..."""
+_FEW: Final = 250
+"""... beyond, kept intervals are used, if there are as many as this."""
 _LIMIT: Final = 5_000
 """Rows of one answer."""
 
@@ -37,7 +40,7 @@ class Window:
     time_ms: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
     total: int
-    """Points in the window before thinning; beyond 40,000 by whole intervals, so a little more."""
+    """Points in the window before thinning; where intervals are used, all that these hold."""
     unit: str
 
 
@@ -82,6 +85,7 @@ class StoreReader:
 
     def __init__(self, where: str) -> None:
         self._engine = connect(normal_url(where), writes=False)
+        self._known: dict[tuple[str, str, str], tuple[int, str]] = {}
 
     def close(self) -> None:
         """Release the connections."""
@@ -90,6 +94,7 @@ class StoreReader:
     def renew(self) -> None:
         """Drop the connections: the file behind them has been replaced."""
         self._engine.dispose()
+        self._known.clear()
 
     def _rows(self, statement: Select[Any]) -> Sequence[Any]:
         with self._engine.connect() as connection:
@@ -124,19 +129,44 @@ class StoreReader:
         """Values with start_ms <= time < end_ms, thinned to about `max_points`; in time order."""
         if not 4 <= max_points <= 100_000:
             raise ValueError(f"max_points = {max_points}: permitted 4 to 100000")
+        read = self._read(node, signal, kind, start_ms, end_ms, max_points)
+        chosen = _thin(read.time_ms, read.value, max_points)
+        return Window(
+            time_ms=read.time_ms[chosen],
+            value=read.value[chosen],
+            total=read.total,
+            unit=read.unit,
+        )
+
+    def _read(
+        self,
+        node: str,
+        signal: str,
+        kind: str,
+        start_ms: int | None,
+        end_ms: int | None,
+        max_points: int,
+    ) -> Window:
+        """Up to 8,000 points, or `max_points` if that is more; else about `max_points` extremes."""
         found = self._series_row(node, signal, kind)
         if found is None:
             return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit="")
         series_id, unit = found
         with self._engine.connect() as connection:
-            total = _about(connection, series_id, start_ms, end_ms)
-            if total <= max(_FETCH, max_points):
+            ends = _ends(connection, series_id, start_ms, end_ms)
+            if ends is None:
+                return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit=unit)
+            span_ms = ends[1][0] - ends[0][0]
+            shift = _shift(span_ms, max_points // 4)
+            total = _about(connection, series_id, ends[0][0], ends[1][0], shift)
+            if total <= max(max_points, min(_FETCH, 4 * max_points)):
                 times, values = _each(connection, series_id, start_ms, end_ms)
                 total = len(times)
             else:
-                times, values = _extremes(connection, series_id, start_ms, end_ms, max_points)
-        chosen = _thin(times, values, max_points)
-        return Window(time_ms=times[chosen], value=values[chosen], total=total, unit=unit)
+                if total > _SCAN and span_ms >> schema.SHIFTS[0] >= _FEW:
+                    shift = max(shift, schema.SHIFTS[0])
+                times, values = _extremes(connection, series_id, *ends, shift)
+        return Window(time_ms=times, value=values, total=total, unit=unit)
 
     def after(
         self, node: str, signal: str, after_ms: int, *, kind: str = "raw", limit: int = _LIMIT
@@ -159,14 +189,55 @@ class StoreReader:
             unit=found[1],
         )
 
+    def grid(
+        self,
+        node: str,
+        signals: Sequence[str],
+        *,
+        kind: str = "twin",
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        columns: int = 240,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Series that are written together, as a table: times, and a row of values a signal.
+
+        All values if they are up to twice `columns`, else `columns` to twice as many means of
+        smallest and largest value.  NaN where a signal has none.
+        """
+        ids = [r[0] for s in signals if (r := self._series_row(node, s, kind)) is not None]
+        empty = np.empty(0, np.int64), np.empty((len(signals), 0))
+        if len(ids) != len(signals) or not ids:
+            return empty
+        with self._engine.connect() as connection:
+            ends = _ends(connection, ids[0], start_ms, end_ms)
+            if ends is None:
+                return empty
+            first_ms, last_ms = ends[0][0], ends[1][0]
+            shift = _shift(last_ms - first_ms, columns)
+            if _about(connection, ids[0], first_ms, last_ms, shift) <= 2 * columns:
+                shift = 0
+            rows = connection.execute(_cells(ids, first_ms, last_ms, shift)).all()
+        times, column = np.unique(np.array([r[1] for r in rows], np.int64), return_inverse=True)
+        row_of = {series_id: k for k, series_id in enumerate(ids)}
+        values = np.full((len(ids), len(times)), np.nan)
+        values[[row_of[r[0]] for r in rows], column] = [(r[2] + r[3]) / 2 for r in rows]
+        return ((times << shift) + (1 << shift) // 2).clip(first_ms, last_ms), values
+
     def _series_row(self, node: str, signal: str, kind: str) -> tuple[int, str] | None:
+        known = self._known.get((node, signal, kind))
+        if known is not None:
+            return known
         table = schema.series
         rows = self._rows(
             select(table.c.id, table.c.unit)
             .join(schema.nodes, schema.nodes.c.id == table.c.node_id)
             .where(schema.nodes.c.name == node, table.c.kind == kind, table.c.name == signal)
         )
-        return (int(rows[0][0]), str(rows[0][1])) if rows else None
+        if not rows:
+            return None
+        found = int(rows[0][0]), str(rows[0][1])
+        self._known[node, signal, kind] = found
+        return found
 
     # -- messages, nodes, events ------------------------------------------------------------------
 
@@ -330,68 +401,100 @@ class StoreReader:
         return found
 
 
-def _inside(
-    series: Any, time: Any, series_id: int, start_ms: int | None, end_ms: int | None
-) -> list[Any]:
-    conditions: list[Any] = [series == series_id]
+_End = tuple[int, float]
+
+
+def _ends(
+    connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None
+) -> tuple[_End, _End] | None:
+    """First and last point of a window; None: it has none."""
+    table = schema.points
+    statement = _points(series_id, start_ms, end_ms)
+    first = connection.execute(statement.order_by(table.c.time_ms, table.c.row_id).limit(1)).first()
+    if first is None:
+        return None
+    last = connection.execute(
+        statement.order_by(desc(table.c.time_ms), desc(table.c.row_id)).limit(1)
+    ).one()
+    return (int(first[0]), float(first[1])), (int(last[0]), float(last[1]))
+
+
+def _points(series_id: int, start_ms: int | None, end_ms: int | None) -> Select[Any]:
+    table = schema.points
+    statement = select(table.c.time_ms, table.c.value).where(table.c.series_id == series_id)
     if start_ms is not None:
-        conditions.append(time >= start_ms)
+        statement = statement.where(table.c.time_ms >= start_ms)
     if end_ms is not None:
-        conditions.append(time < end_ms)
-    return conditions
+        statement = statement.where(table.c.time_ms < end_ms)
+    return statement
 
 
-def _about(connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None) -> int:
-    """Values in a window, counted by whole intervals."""
+def _about(connection: Connection, series_id: int, first_ms: int, last_ms: int, shift: int) -> int:
+    """Points from one time to another, counted by whole intervals of about `2^shift` ms."""
     table = schema.extremes
-    begin = None if start_ms is None else start_ms - schema.EXTREMES_MS + 1
-    inside = _inside(table.c.series_id, table.c.start_ms, series_id, begin, end_ms)
-    return int(connection.scalar(select(func.sum(table.c.count)).where(*inside)) or 0)
+    level = max((s for s in schema.SHIFTS if s <= shift), default=schema.SHIFTS[0])
+    counted = select(func.sum(table.c.count)).where(
+        table.c.series_id == series_id,
+        table.c.shift == level,
+        table.c.slot.between(first_ms >> level, last_ms >> level),
+    )
+    return int(connection.scalar(counted) or 0)
 
 
 def _each(
     connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     table = schema.points
-    statement = (
-        select(table.c.time_ms, table.c.value)
-        .where(*_inside(table.c.series_id, table.c.time_ms, series_id, start_ms, end_ms))
-        .order_by(table.c.time_ms, table.c.row_id)
+    statement = _points(series_id, start_ms, end_ms).order_by(table.c.time_ms, table.c.row_id)
+    rows = connection.execute(statement).all()
+    return np.array([r[0] for r in rows], np.int64), np.array([r[1] for r in rows], np.float64)
+
+
+def _shift(span_ms: int, parts: int) -> int:
+    """The widest intervals of 2^shift ms of which `parts` or more, less than twice, make a span."""
+    return max(0, (span_ms // parts).bit_length() - 1)
+
+
+def _cells(series_ids: Sequence[int], first_ms: int, last_ms: int, shift: int) -> Select[Any]:
+    """Series, number of the interval of `2^shift` ms, smallest and largest value in it."""
+    level = max((s for s in schema.SHIFTS if s <= shift), default=0)
+    begin, end = first_ms >> level, last_ms >> level
+    if level:
+        table = schema.extremes
+        series, place, low, high = table.c.series_id, table.c.slot, table.c.low, table.c.high
+        mine: Any = table.c.shift == level
+    else:
+        points = schema.points
+        series, place = points.c.series_id, points.c.time_ms
+        low = high = points.c.value
+        mine = true()
+    slot = shifted(place, shift - level)
+    return (
+        select(series, slot, func.min(low), func.max(high))
+        .where(series.in_(series_ids), mine, place.between(begin, end))
+        .group_by(series, slot)
+        .order_by(series, slot)
     )
-    rows = [tuple(row) for row in connection.execute(statement)]
-    data = np.array(rows, dtype=[("t", np.int64), ("v", np.float64)])
-    return data["t"], data["v"]
 
 
 def _extremes(
-    connection: Connection,
-    series_id: int,
-    start_ms: int | None,
-    end_ms: int | None,
-    max_points: int,
+    connection: Connection, series_id: int, first: _End, last: _End, shift: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Smallest and largest value of narrow intervals, at their start and their middle."""
-    table = schema.extremes
-    inside = _inside(table.c.series_id, table.c.start_ms, series_id, start_ms, end_ms)
-    first, last = connection.execute(
-        select(func.min(table.c.start_ms), func.max(table.c.start_ms)).where(*inside)
-    ).one()
-    if first is None:  # many values in less than one interval
-        return _each(connection, series_id, start_ms, end_ms)
-    wanted = (int(last) - int(first)) // (max_points * _NARROW)
-    width = max(1, wanted // schema.EXTREMES_MS + 1) * schema.EXTREMES_MS
-    interval = cast(table.c.start_ms // width, BigInteger).label("interval")
-    rows = connection.execute(
-        select(interval, func.min(table.c.low), func.max(table.c.high))
-        .where(*inside)
-        .group_by(interval)
-        .order_by(interval)
-    ).all()
-    if len(rows) < max_points // 2:  # dense values in a short time
-        return _each(connection, series_id, start_ms, end_ms)
-    data = np.array([tuple(row) for row in rows], dtype=np.float64)
-    starts = data[:, 0].astype(np.int64) * width
-    return np.stack([starts, starts + width // 2], axis=1).ravel(), data[:, 1:].ravel()
+    """Both ends, and between them smallest and largest value of every `2^shift` ms.
+
+    Which of the two came first is not known; they are put as the neighbours suggest, so that a
+    falling curve falls.
+    """
+    rows = connection.execute(_cells([series_id], first[0], last[0], shift)).all()
+    slots = np.array([r[1] for r in rows], np.int64)
+    lows = np.array([r[2] for r in rows], np.float64)
+    highs = np.array([r[3] for r in rows], np.float64)
+    falls = np.gradient(lows + highs) < 0.0 if len(rows) > 1 else np.zeros(len(rows), np.bool_)
+    starts, quarter = slots << shift, (1 << shift) // 4
+    times = np.stack([starts + quarter, starts + 3 * quarter], axis=1).ravel()
+    values = np.stack([np.where(falls, highs, lows), np.where(falls, lows, highs)], axis=1).ravel()
+    times = np.concatenate([[first[0]], times.clip(first[0], last[0]), [last[0]]])
+    return times, np.concatenate([[first[1]], values, [last[1]]])
 
 
 def _thin(

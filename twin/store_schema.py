@@ -5,13 +5,15 @@
     telemetry     every message, once, by (node, boot, seq)
     series        a signal of a node: raw (device), filtered (fog) or twin (simulated)
     points        the values of the series
-    extremes      smallest and largest value of every 65.536 s, for windows of many points
+    extremes      smallest and largest value of every 131 s, 17.5 min, 2.3 h, 18.6 h and 6.2 d,
+                  for windows of many points
     events        alerts, gaps, refusals, restarts, with evidence
     calibrations  who changed which parameter when, from what to what
     runs          when the twin ran, in which mode, on what
 
-Times are integer milliseconds since 1970.  Migrations are numbered functions that run once, in one
-transaction, after a copy of the file has been made.
+Times are integer milliseconds since 1970.  An empty database gets the present tables.  An older one
+is brought up by numbered functions that run once, in one transaction, after a copy of the file has
+been made; they are written in plain SQL, because what they do must not change with this file.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ from sqlalchemy import (
 from twin.errors import StoreVersionError
 
 __all__ = [
-    "EXTREMES_MS",
     "MIGRATIONS",
+    "SHIFTS",
     "VERSION",
     "boots",
     "calibrations",
@@ -61,9 +63,8 @@ __all__ = [
     "telemetry",
 ]
 
-VERSION: Final = 1
-EXTREMES_MS: Final = 65_536
-"""Length of the intervals of `extremes`: at one value a second, one row for some 65."""
+SHIFTS: Final = (17, 20, 23, 26, 29)
+"""Intervals of `extremes` are 2^shift ms wide: eight of one width make up one of the next."""
 
 metadata = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself in SQLite
@@ -136,7 +137,8 @@ extremes = Table(
     "extremes",
     metadata,
     Column("series_id", _ID, ForeignKey("series.id"), primary_key=True),
-    Column("start_ms", BigInteger, primary_key=True),
+    Column("shift", Integer, primary_key=True, autoincrement=False),
+    Column("slot", BigInteger, primary_key=True),  # time_ms >> shift
     Column("count", BigInteger, nullable=False),
     Column("low", Float(53), nullable=False),
     Column("high", Float(53), nullable=False),
@@ -187,12 +189,37 @@ runs = Table(
 )
 
 
-def _create(connection: Connection) -> None:
-    metadata.create_all(connection)
+def _levels(connection: Connection) -> None:
+    """Extremes of one width become those of five, worked out from the points."""
+    lite = connection.dialect.name == "sqlite"
+    key, real = ("INTEGER", "FLOAT") if lite else ("BIGINT", "DOUBLE PRECISION")
+    for statement in (
+        "DROP TABLE extremes",
+        f"""CREATE TABLE extremes (
+            series_id {key} NOT NULL REFERENCES series (id),
+            shift INTEGER NOT NULL,
+            slot BIGINT NOT NULL,
+            count BIGINT NOT NULL,
+            low {real} NOT NULL,
+            high {real} NOT NULL,
+            PRIMARY KEY (series_id, shift, slot)
+        ) {"WITHOUT ROWID" if lite else ""}""",
+        """INSERT INTO extremes
+            SELECT series_id, 17, time_ms >> 17, count(*), min(value), max(value)
+            FROM points GROUP BY series_id, time_ms >> 17""",
+        *(
+            f"""INSERT INTO extremes
+                SELECT series_id, {below + 3}, slot >> 3, sum(count), min(low), max(high)
+                FROM extremes WHERE shift = {below} GROUP BY series_id, slot >> 3"""
+            for below in (17, 20, 23, 26)
+        ),
+    ):
+        connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {1: _create}
+MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {2: _levels}
 """Version -> what makes it out of the version before."""
+VERSION: Final = max(MIGRATIONS)
 
 
 def stored_version(connection: Connection) -> int:
@@ -232,8 +259,11 @@ def migrate(
             ):
                 source.backup(target)
     with engine.begin() as connection:
-        for version in range(found + 1, newest + 1):
-            migrations[version](connection)
+        if found == 0:
+            metadata.create_all(connection)
+        else:
+            for version in range(found + 1, newest + 1):
+                migrations[version](connection)
         connection.execute(schema_version.delete())
         connection.execute(schema_version.insert().values(version=newest))
     return backup

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -141,7 +142,8 @@ def look(browser: webdriver.Chrome, live: Live, tmp_path: Path) -> Iterator[Look
 
 def test_the_field_has_a_tile_for_every_zone(look: Look) -> None:
     look.open("/")
-    look.text(".tile", "maize", "Probe", "twin")
+    look.text(".tile", "maize", "Probe", "Twin", "Stress in")
+    look.until(lambda b: b.find_element(By.CSS_SELECTOR, ".tile img").size["height"] > 20)
     look.shoot("field")
     look.find(".tile").click()
     look.text("h1", "maize")
@@ -209,9 +211,14 @@ def test_a_node_says_who_it_is(look: Look, live: Live) -> None:
 def test_history_shows_any_signal_any_time_and_a_moment_of_it(look: Look) -> None:
     look.open("/history?zone=maize&start=2023-07-06&end=2023-07-07")
     look.until(lambda _: min(look.points("#history-chart")) > 3)
-    look.text("#history-then", "At 2023-07-0", "theta, device")
+    look.text("#history-then", "At 2023-07-0", "Water content at the probe, device")
     look.text("#history-export", "CSV")
     look.shoot("history")
+
+
+def test_a_date_that_is_none_is_said(look: Look) -> None:
+    look.open("/history?zone=maize&start=tomorrow&end=2023-07-07")
+    look.text("#history-wrong", "'tomorrow' is no date")
 
 
 def test_a_page_that_is_not_there_says_so(look: Look) -> None:
@@ -316,12 +323,26 @@ def test_series_come_as_json_and_as_csv_with_the_same_values(live: Live) -> None
     assert [float(value) for _, value in rows] == found["value"]
 
 
+def test_every_value_of_a_zone_comes_as_one_table(live: Live) -> None:
+    span = f"start_ms={START_MS}&end_ms={START_MS + HOUR_MS}"
+    status, text = ask(live, f"/api/export.csv?zone=maize&{span}")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert status == 200
+    _, series = ask(live, f"/api/series/maize/twin/theta.json?{span}")
+    twin = [r for r in rows if (r["kind"], r["signal"]) == ("twin", "theta")]
+    assert [float(r["value"]) for r in twin] == json.loads(series)["value"]
+    assert {r["node"] for r in rows} == {"maize"}
+    assert ask(live, "/api/export.csv?zone=nowhere")[0] == 404
+
+
 def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
     values = {"{zone}": "maize", "{kind}": "raw", "{signal}": "theta"}
     for path, methods in document()["paths"].items():
         for key, value in values.items():
             path = path.replace(key, value)
         if "get" in methods:
+            needed = [p for p in methods["get"]["parameters"] if p["required"]]
+            path += "?zone=maize" if any(p["in"] == "query" for p in needed) else ""
             assert ask(live, path)[0] == 200, path
     status, text = ask(live, "/openapi.json")
     assert status == 200 and json.loads(text)["openapi"] == "3.1.0"
@@ -370,6 +391,20 @@ def test_a_reader_that_never_reads_stalls_nobody(live: Live) -> None:
         while live.twin.view.now_ms <= before or live.store.health().stored <= stored:
             assert live.thread.is_alive()
         assert ask(live, "/health")[0] == 200
+
+
+def test_a_page_is_there_before_the_twin_and_says_what_is_being_done(live: Live) -> None:
+    with Page(port=0) as page:
+        waiting = SimpleNamespace(page=page)
+        page.tell("The <board> is built")
+        for path in ("/", "/zone/maize", "/health"):
+            status, text = ask(waiting, path)  # type: ignore[arg-type]
+            assert status == 503
+            assert "The &lt;board&gt; is built" in text and 'http-equiv="refresh"' in text
+        assert ask(waiting, "/", host="evil.example")[0] == 403  # type: ignore[arg-type]
+        page.show(live.twin)
+        assert ask(waiting, "/health")[0] == 200  # type: ignore[arg-type]
+        assert "_dash-" in ask(waiting, "/zone/maize")[1]  # type: ignore[arg-type]
 
 
 def test_a_port_in_use_is_said(live: Live) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Commits
+from sqlalchemy import inspect
 
 from twin import store_schema
 from twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
@@ -23,11 +25,13 @@ from twin.sequence import MODULUS
 from twin.store import Store
 from twin.store_commit import write_points
 from twin.store_engine import State, connect, normal_url
+from twin.store_policy import downsample, prune
 from twin.store_reads import StoreReader
 from twin.store_rows import Event, Flag, Points, Row, Seen, StoreSettings
 
 HERE = Path(__file__).parent
 T0 = 1_700_000_000_000
+HOUR = 3_600_000
 
 
 def row(seq: int, **changes: object) -> Row:
@@ -151,7 +155,7 @@ def test_a_window_of_many_points_keeps_its_extremes(both: Store) -> None:
     assert both.flush()
     values = {(1, T0 + i * 1_000, 0): float(series[i]) for i in range(1, count)}
     with both.transaction() as connection:
-        write_points(connection, values)
+        write_points(connection, values, {})
     window = both.reader.window("n", "theta", kind="twin", max_points=400)
     assert window.total == count
     assert len(window.value) <= 400
@@ -164,14 +168,68 @@ def test_a_window_of_many_points_keeps_its_extremes(both: Store) -> None:
     assert list(zoomed.value) == list(series[31_230:31_240])
 
 
+def assert_levels_are_true(store: Store) -> None:
+    """Every interval says what its points say, and every point is in one of each width."""
+    with store.transaction() as connection:
+        points = connection.execute(store_schema.points.select()).all()
+        stored = {
+            (e.series_id, e.shift, e.slot): (e.count, e.low, e.high)
+            for e in connection.execute(store_schema.extremes.select())
+        }
+    values: dict[tuple[int, int, int], list[float]] = {}
+    for point in points:
+        for shift in (17, 20, 23, 26, 29):
+            slot = math.floor(point.time_ms / 2**shift)
+            values.setdefault((point.series_id, shift, slot), []).append(point.value)
+    assert stored == {key: (len(v), min(v), max(v)) for key, v in values.items()}
+
+
+@pytest.mark.parametrize("start_ms", [T0, -5 * 24 * HOUR])
+def test_levels_say_what_the_points_say_whatever_comes(both: Store, start_ms: int) -> None:
+    seed = 20231128
+    print("seed", seed)
+    random_ = random.Random(seed)
+    times = [start_ms + random_.randrange(10 * 24 * HOUR) for _ in range(400)]
+    for time_ms in sorted(times) + random_.sample(times, 100) + times[:50]:
+        both.submit(Points(node="n", time_ms=time_ms, signals={"a": random_.gauss(0, 1)}))
+    assert both.flush()
+    assert_levels_are_true(both)
+    middle_ms = start_ms + 5 * 24 * HOUR
+    downsample(both, before_ms=middle_ms, every_ms=7_200_000)
+    assert_levels_are_true(both)
+    prune(both, before_ms=start_ms + 3 * 24 * HOUR + 12_345)
+    assert_levels_are_true(both)
+    both.submit(Points(node="n", time_ms=start_ms, signals={"a": 7.0}))  # before all that is left
+    assert both.flush()
+    assert_levels_are_true(both)
+
+
+def test_a_window_of_a_month_ends_with_its_last_point_and_falls_where_the_curve_falls(
+    both: Store,
+) -> None:
+    count = 40_000
+    both.submit(Points(node="n", time_ms=T0, signals={"theta": 0.0}))
+    assert both.flush()
+    values = {(1, T0 + i * 60_000, 0): -float(i) for i in range(1, count)}
+    with both.transaction() as connection:
+        write_points(connection, values, {})
+    window = both.reader.window("n", "theta", kind="twin")
+    assert window.total == count
+    assert 1_000 <= len(window.value) <= 2_000
+    assert (window.time_ms[0], window.value[0]) == (T0, 0.0)
+    assert (window.time_ms[-1], window.value[-1]) == (T0 + (count - 1) * 60_000, 1.0 - count)
+    assert np.all(np.diff(window.value) <= 0.0)
+    # a minute is 1.0; an interval of 17.5 minutes is off by no more than itself
+    expected = -(window.time_ms - T0) / 60_000
+    assert np.abs(window.value - expected).max() <= 17.5
+
+
 def test_a_second_writer_of_the_same_store_is_refused(both: Store) -> None:
     with pytest.raises(StoreBusyError, match="in use by another process"):
         Store(both.url)
 
 
 # -- clocks ----------
-
-HOUR = 3_600_000
 
 
 @pytest.mark.parametrize(
@@ -364,17 +422,65 @@ def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
     engine = connect(normal_url(file), writes=True)
     newer = {
         **store_schema.MIGRATIONS,
-        2: lambda c: c.exec_driver_sql("ALTER TABLE nodes ADD COLUMN site TEXT"),
+        store_schema.VERSION + 1: lambda c: c.exec_driver_sql(
+            "ALTER TABLE nodes ADD COLUMN site TEXT"
+        ),
     }
     backup = store_schema.migrate(engine, newer, file=file)
     assert backup is not None
     with engine.connect() as connection:
-        assert store_schema.stored_version(connection) == 2
+        assert store_schema.stored_version(connection) == store_schema.VERSION + 1
         assert connection.exec_driver_sql("SELECT site FROM nodes").all() == [(None,)]
     engine.dispose()
     shutil.copy(backup, tmp_path / "back.sqlite")
     with Store(tmp_path / "back.sqlite") as old:
         assert old.reader.count("n") == 1
+
+
+def _of_version_1(where: str) -> None:
+    """Make the store that levada made before there were levels of extremes."""
+    engine = connect(normal_url(where), writes=True)
+    with engine.begin() as connection:
+        for name in (f"{engine.dialect.name}.sql", "rows.sql"):
+            for statement in (HERE / "store_v1" / name).read_text().split(";\n"):
+                if statement.strip():
+                    connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_store_of_version_1_becomes_one_of_today(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    where = str(tmp_path / "s.sqlite")
+    if database == "postgresql":
+        where = request.getfixturevalue("postgresql_url")
+        engine = connect(normal_url(where), writes=True)
+        store_schema.metadata.drop_all(engine)
+        engine.dispose()
+    _of_version_1(where)
+    with Store(where, clock_ms=lambda: T0 + HOUR) as store:
+        with store.transaction() as connection:
+            assert store_schema.stored_version(connection) == store_schema.VERSION
+            found = inspect(connection)
+            for table in store_schema.metadata.sorted_tables:
+                columns = {c["name"]: c["nullable"] for c in found.get_columns(table.name)}
+                assert columns == {c.name: c.nullable for c in table.c}
+                keys = found.get_pk_constraint(table.name)["constrained_columns"]
+                assert keys == [c.name for c in table.primary_key]
+        assert_levels_are_true(store)
+        put(store, row(8, device_ms=T0 + 160_000, received_ms=T0 + 160_000))  # where the device is
+        assert store.reader.acknowledged("n") == {1: 8}
+        assert store.reader.window("n", "raw").value.tolist() == [*range(1500, 1508), 8]
+        assert store.reader.calibrations("n")[0]["who"] == "ana"
+        assert store.reader.events(kind="alert")[0]["text"] == "dry"
+        assert_levels_are_true(store)
+    backup = tmp_path / "s.sqlite.v1.backup"
+    assert backup.exists() is (database == "sqlite")
+    if backup.exists():
+        with closing(sqlite3.connect(backup)) as raw:
+            assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+            assert raw.execute("SELECT count(*) FROM points").fetchall() == [(10,)]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
@@ -387,9 +493,11 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
-        store_schema.migrate(engine, {**store_schema.MIGRATIONS, 2: fails}, file=file)
+        store_schema.migrate(
+            engine, {**store_schema.MIGRATIONS, store_schema.VERSION + 1: fails}, file=file
+        )
     with engine.connect() as connection:
-        assert store_schema.stored_version(connection) == 1
+        assert store_schema.stored_version(connection) == store_schema.VERSION
         columns = connection.exec_driver_sql("PRAGMA table_info(nodes)").all()
         assert "site" not in [column[1] for column in columns]
     engine.dispose()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hmac
 import io
+from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from twin.app.openapi import document
 from twin.errors import CalibrationError
+from twin.store_export import stream_csv
 from twin.store_reads import Window
 
 if TYPE_CHECKING:
@@ -79,6 +81,14 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
 
     def _known(zone: str, kind: str, signal: str) -> bool:
         return any(s.kind == kind and s.name == signal for s in reader.series(zone))
+
+    @routes.get("/api/export.csv")
+    def everything() -> Response:
+        zone = request.args.get("zone", "")
+        if not reader.series(zone):
+            abort(404)
+        parts = stream_csv(subject.store.url, zone, _integer("start_ms"), _integer("end_ms"))
+        return _file(parts, "zone.csv")
 
     @routes.get("/api/events")
     def events() -> Response:
@@ -158,8 +168,9 @@ def _csv(window: Window, signal: str) -> Response:
     name = "'" + signal if signal[:1] in "=+-@\t\r" else signal
     writer.writerow(["time_ms", f"{name} [{window.unit}]" if window.unit else name])
     writer.writerows(zip(window.time_ms.tolist(), window.value.tolist(), strict=True))
-    return Response(
-        out.getvalue(),
-        mimetype="text/csv",
-        headers={"Content-Disposition": 'attachment; filename="series.csv"'},
-    )
+    return _file(out.getvalue(), "series.csv")
+
+
+def _file(content: str | Iterator[str], name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, mimetype="text/csv", headers=headers)

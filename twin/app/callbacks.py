@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote
 from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
-from twin.app import figures, views
+from guest.jit import compiled
+from twin.app import figures, views, words
 from twin.errors import CalibrationError, TwinError
 from twin.parameters import parse
 from twin.view import ZoneView
@@ -23,6 +24,10 @@ __all__ = ["register"]
 HOUR_MS: Final = 3_600_000
 ANSWER_S: Final = 30.0
 DRY_RUN_DAYS: Final = 14
+PICTURE_H: Final = 72
+"""Time that the picture on a tile shows [h]."""
+MOST_PICTURES: Final = 12
+"""Zones of a field whose tiles have pictures."""
 DELTAS: Final = 3_000
 """Points that a chart has got by deltas before it is thinned anew; a new decision renews it too."""
 
@@ -68,7 +73,7 @@ def _everywhere(app: Dash, subject: Subject) -> None:
             case "nodes":
                 return views.nodes_page(view), links, "Nodes"
             case "node" if name in zones:
-                return views.node_page(zones[name]), links, name
+                return views.node_page(zones[name]), links, f"Node of {name}"
             case "history":
                 query = dict(parse_qsl((search or "").lstrip("?")))
                 zone = query.get("zone") or view.zones[0].name
@@ -93,18 +98,31 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                 f"The former store was corrupt and lies in {found.moved_aside}.",
                 className="banner",
             )
+        elif not (subject.view.ended or any(zone.steps for zone in subject.view.zones)):
+            slow = "" if compiled() else " The plant is compiled first, once: about half a minute."
+            said = f"Starting.{slow} Curves come with the first steps."
+            banner = html.Div(said, className="banner")
         return views.clock(subject.view), banner
 
 
 def _field(app: Dash, subject: Subject) -> None:
+    reader = subject.store.reader
+
     @app.callback(
         Output("tiles", "children"),
+        Output("field-facts", "children"),
         Output("field-events", "children"),
         Input("tick-field", "n_intervals"),
     )
-    def field(_ticks: int) -> tuple[Any, Any]:
-        found = subject.store.reader.events(kind="alert", limit=30)
-        return views.tiles(subject.view), views.events(found)
+    def field(_ticks: int) -> tuple[Any, Any, Any]:
+        view = subject.view
+        pictures = {}
+        if len(view.zones) <= MOST_PICTURES:
+            start_ms = view.now_ms - PICTURE_H * HOUR_MS
+            pictures = {z.name: figures.sparkline(reader, z.name, start_ms) for z in view.zones}
+        found = reader.events(kind="alert", limit=30)
+        said = views.events(found, none="No alert so far.")
+        return views.tiles(view, pictures), views.field_now(view), said
 
     @app.callback(
         Output("node-facts", "children"),
@@ -113,42 +131,54 @@ def _field(app: Dash, subject: Subject) -> None:
     )
     def node(_ticks: int, name: str) -> Any:
         zone = _find(subject, name)
-        return views.node_facts(zone, subject.store.reader.calibrations(name, limit=50))
+        return views.node_facts(zone, reader.calibrations(name, limit=50))
 
 
 def _zone(app: Dash, subject: Subject) -> None:
     reader = subject.store.reader
     step_s = float(subject.scenario.period.trace_s)
 
+    def start_of(window: str) -> int | None:
+        hours = views.WINDOWS.get(window or "", 0)
+        return subject.view.now_ms - hours * HOUR_MS if hours else None
+
     @app.callback(
         Output("zone-chart", "figure"),
-        Output("zone-profile", "figure"),
         Output("zone-upto", "data"),
         Input("zone-window", "value"),
         Input("zone-name", "data"),
         Input("tick-slow", "n_intervals"),
         State("zone-upto", "data"),
     )
-    def charts(window: str, name: str, _slow: int, upto: dict[str, Any] | None) -> Any:
+    def chart(window: str, name: str, _slow: int, upto: dict[str, Any] | None) -> Any:
         zone = _find(subject, name)
-        hours = views.WINDOWS.get(window or "", 0)
-        start_ms = subject.view.now_ms - hours * HOUR_MS if hours else None
+        event = _last_event(name)
+        as_it_was = upto and upto["deltas"] < DELTAS and upto["event"] == event
+        if ctx.triggered_id == "tick-slow" and as_it_was:
+            raise PreventUpdate
+        figure, last_ms = figures.zone_chart(
+            reader, name, start_ms=start_of(window), end_ms=None, band=zone.band, step_s=step_s
+        )
+        if last_ms is None:  # nothing to lengthen yet
+            return figure, None
+        return figure, {"ms": last_ms, "deltas": 0, "event": event}
+
+    @app.callback(
+        Output("zone-profile", "figure"),
+        Input("zone-window", "value"),
+        Input("zone-name", "data"),
+        Input("tick-slow", "n_intervals"),
+    )
+    def profile(window: str, name: str, _slow: int) -> Any:
         depths = sorted(
             float(s.name.removeprefix("theta@"))
             for s in reader.series(name)
             if s.kind == "twin" and s.name.startswith("theta@")
         )
-        profile = figures.profile(reader, name, depths[::2], start_ms or 0)
-        event = _last_event(name)
-        as_it_was = upto and upto["deltas"] < DELTAS and upto["event"] == event
-        if ctx.triggered_id == "tick-slow" and as_it_was:
-            return no_update, profile, no_update
-        figure, last_ms = figures.zone_chart(
-            reader, name, start_ms=start_ms, end_ms=None, band=zone.band, step_s=step_s
+        config = next(z for z in subject.scenario.zone if name in z.names())
+        return figures.profile(
+            reader, name, depths[::2], start_of(window), probe_m=config.probe.depth_m
         )
-        if last_ms is None:  # nothing to lengthen yet
-            return figure, profile, None
-        return figure, profile, {"ms": last_ms, "deltas": 0, "event": event}
 
     def _last_event(name: str) -> int:
         found = reader.events(node=name, kind="decision", limit=1)
@@ -171,10 +201,10 @@ def _zone(app: Dash, subject: Subject) -> None:
         facts, verdict, kind = views.now(zone)
         found = [
             event
-            for event in reader.events(node=name, limit=60)
+            for event in reader.events(node=name, limit=120)
             if event["kind"] in ("alert", "decision", "calibration")
-        ][-25:]
-        said = views.events(found, zone=True)
+        ][-60:]
+        said = views.events(found, zone=True, none="Nothing so far: no decision, no alert.")
         if not upto:
             return no_update, no_update, facts, verdict, kind, said
         new = figures.delta(reader, name, upto["ms"], band=zone.band, step_s=step_s)
@@ -209,7 +239,7 @@ def _calibration(app: Dash, subject: Subject) -> None:
     )
     def present(_ticks: int, ids: list[dict[str, str]], shown: list[str], name: str) -> list[Any]:
         values = _find(subject, name).parameters
-        now = [f"{values[key['name']]} {units[key['name']]}".rstrip() for key in ids]
+        now = [views.with_unit(values[key["name"]], units[key["name"]]) for key in ids]
         if now == shown:
             raise PreventUpdate
         return now
@@ -298,6 +328,7 @@ def _history(app: Dash, subject: Subject) -> None:
     @app.callback(
         Output("history-chart", "figure"),
         Output("history-export", "children"),
+        Output("history-wrong", "children"),
         Input("history-zone", "value"),
         Input("history-signals", "value"),
         Input("history-start", "value"),
@@ -310,14 +341,22 @@ def _history(app: Dash, subject: Subject) -> None:
         moment_ms = _moment(start_ms, end_ms, at)
         figure = figures.history(reader, zone, wanted, start_ms, end_ms)
         if moment_ms is not None:
-            figure.update_layout(shapes=[_line(moment_ms)])
+            figure["layout"]["shapes"] = [_line(moment_ms)]
         query = _query(start_ms, end_ms)
         links = {
-            f"{name}, {'device' if kind == 'raw' else kind} (CSV)": "/api/series/"
-            f"{quote(zone, safe='')}/{quote(kind, safe='')}/{quote(name, safe='@')}.csv{query}"
+            f"{words.signal(name)}, {words.kind(kind)} (CSV)": "/api/series/"
+            f"{quote(zone, safe='')}/{quote(kind, safe='')}/{quote(name, safe='@')}.csv"
+            f"{query}&points=100000"
             for kind, name in wanted
         }
-        return figure, views.exports(links)
+        links["Everything of the zone (CSV)"] = (
+            f"/api/export.csv{query}&zone={quote(zone, safe='')}"
+        )
+        wrong = [t for t, ms in ((start, start_ms), (end, end_ms)) if t and ms is None]
+        said = (
+            f"{wrong[0][:40]!r} is no date: write 2023-07-01 or 2023-07-01 06:00" if wrong else ""
+        )
+        return figure, views.exports(links), said
 
     @app.callback(
         Output("history-then", "children"),
@@ -343,7 +382,7 @@ def _history(app: Dash, subject: Subject) -> None:
                 max_points=100,
             )
             if window.value.size:
-                label = f"{name}, {'device' if kind == 'raw' else kind}"
+                label = f"{words.signal(name)}, {words.kind(kind)}"
                 values.append((label, float(window.value[-1]), window.unit))
         said = reader.events(
             node=zone, start_ms=moment_ms - 24 * HOUR_MS, end_ms=moment_ms + 1, limit=5
@@ -373,4 +412,4 @@ def _line(at_ms: int | None) -> Mapping[str, Any]:
 
 def _query(start_ms: int | None, end_ms: int | None) -> str:
     parts = [f"{k}={v}" for k, v in (("start_ms", start_ms), ("end_ms", end_ms)) if v is not None]
-    return "?" + "&".join([*parts, "points=100000"])
+    return "?" + "&".join(parts)

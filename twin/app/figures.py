@@ -3,21 +3,23 @@
 Every curve is a `Curve` here: which signal it shows, how, and in which row.  The first figure and
 the later deltas both go through this list, so that they cannot disagree.  Colours are readable on
 light and on dark paper, and nothing in a chart is taken from a name.
+
+Figures are plain dictionaries: plotly's objects look at every number of a curve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
-from plotly import graph_objects as go
-from plotly.subplots import make_subplots
 
+from twin.app import words
 from twin.store_reads import StoreReader, Window
 
-__all__ = ["CURVES", "Delta", "delta", "history", "profile", "zone_chart"]
+__all__ = ["CURVES", "Delta", "delta", "history", "profile", "sparkline", "zone_chart"]
 
 WATER: Final = "#2b8cc9"
 TWIN: Final = "#cf8a12"
@@ -26,13 +28,27 @@ CROP: Final = "#2a9d6a"
 STRESS: Final = "#d6553c"
 RAIN: Final = "#79b8de"
 INK: Final = "#7d8b90"
+"""Of marks; the style sheet gives text the colour of the paper's other text."""
 GRID: Final = "rgba(125,139,144,.22)"
+CLEAR: Final = "rgba(0,0,0,0)"
 POINTS: Final = 2_000
 """Of one curve when a chart is built."""
 KEPT: Final = 6_000
 """Of one curve while it grows."""
-HOUR_MS: Final = 3_600_000
+COLUMNS: Final = 240
+"""Of the heat map, at least, if there are as many values."""
+SPARK: Final = 120
+DASH: Final = "stroke-width='1.6' stroke-dasharray='5 3"
+ZONE_ROWS: Final = (0.52, 0.14, 0.14, 0.2)
 PALETTE: Final = (WATER, TWIN, CROP, STRESS, "#9a7fc7", "#b9699a", "#9a7400", RAIN)
+
+SHARE: Final = "%{y:.1%}"
+RATE: Final = "%{y:.2f} mm/h"
+_TIME: Final = "%{x|%d %b %H:%M}"
+_LINES: Final = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID}
+
+Figure = dict[str, Any]
+"""What plotly.js takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +71,10 @@ class Curve:
     """Whether values are sums a row, to be shown an hour."""
     offset: float = 0.0
     legend: bool = True
+    rank: int = 9
+    """Place in the legend."""
+    hover: str = ""
+    """The value as it is told where one points; empty: it is not."""
 
 
 CURVES: Final = (
@@ -63,16 +83,16 @@ CURVES: Final = (
         signal="theta",
         kind="twin",
         row=1,
-        color="rgba(0,0,0,0)",
+        color=CLEAR,
         band=-1,
         legend=False,
     ),
     Curve(
-        label="What noise explains",
+        label="Explained by noise",
         signal="theta",
         kind="twin",
         row=1,
-        color="rgba(0,0,0,0)",
+        color=CLEAR,
         fill="tonexty",
         band=1,
     ),
@@ -83,19 +103,39 @@ CURVES: Final = (
         row=1,
         color=CROP,
         dash="dot",
-        width=1,
+        width=1.4,
+        hover=SHARE,
     ),
     Curve(
-        label="Stress below",
+        label="Crop stressed below",
         signal="theta_stress_root",
         kind="twin",
         row=1,
         color=STRESS,
         dash="dot",
-        width=1,
+        width=1.4,
+        hover=SHARE,
     ),
-    Curve(label="Twin", signal="theta", kind="twin", row=1, color=TWIN, dash="dash"),
-    Curve(label="Probe", signal="theta", kind="raw", row=1, color=WATER),
+    Curve(
+        label="Probe",
+        signal="theta",
+        kind="raw",
+        row=1,
+        color=WATER,
+        width=2.2,
+        hover=SHARE,
+        rank=1,
+    ),
+    Curve(
+        label="Twin",
+        signal="theta",
+        kind="twin",
+        row=1,
+        color=TWIN,
+        dash="dash",
+        hover=SHARE,
+        rank=2,
+    ),
     Curve(
         label="Residual",
         signal="residual",
@@ -105,6 +145,7 @@ CURVES: Final = (
         fill="tozeroy",
         width=1.2,
         legend=False,
+        hover="%{y:+.2%}",
     ),
     Curve(
         label="Valve of the device",
@@ -127,7 +168,7 @@ CURVES: Final = (
         legend=False,
     ),
     Curve(
-        label="Rain [mm/h]",
+        label="Rain",
         signal="rain_mm",
         kind="twin",
         row=4,
@@ -135,15 +176,17 @@ CURVES: Final = (
         steps=True,
         fill="tozeroy",
         hourly=True,
+        hover=RATE,
     ),
     Curve(
-        label="Evapotranspiration [mm/h]",
+        label="Evapotranspiration",
         signal="et_mm",
         kind="twin",
         row=4,
         color=CROP,
         hourly=True,
-        width=1.2,
+        width=1.4,
+        hover=RATE,
     ),
 )
 
@@ -158,17 +201,10 @@ class Delta:
     """Of the curve with the most."""
 
 
-class _Decisions(NamedTuple):
-    x: list[int]
-    y: list[float]
-    text: list[str]
-    symbol: list[str]
-
-
-def _values(curve: Curve, value: Any, band: float, step_s: float) -> list[float]:
+def _values(curve: Curve, window: Window, band: float, step_s: float) -> list[float]:
     factor = 3600.0 / step_s if curve.hourly else 1.0
-    shifted = np.asarray(value) * factor + curve.band * band + curve.offset
-    return [round(float(v), 5) for v in shifted]
+    shifted = window.value * factor + curve.band * band + curve.offset
+    return [float(v) for v in shifted.round(5).tolist()]
 
 
 def zone_chart(
@@ -179,17 +215,11 @@ def zone_chart(
     end_ms: int | None,
     band: float,
     step_s: float,
-) -> tuple[go.Figure, int | None]:
+) -> tuple[Figure, int | None]:
     """Chart of a zone over a window, and the time of its last point; None if it has none."""
-    figure = make_subplots(
-        rows=4,
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.035,
-        row_heights=[0.52, 0.14, 0.14, 0.2],
-    )
     upto_ms: int | None = None
     known: dict[tuple[str, str], Window] = {}
+    traces = []
     for curve in CURVES:
         key = (curve.signal, curve.kind)
         if key not in known:
@@ -204,60 +234,102 @@ def zone_chart(
         window = known[key]
         if window.time_ms.size:
             upto_ms = max(upto_ms or 0, int(window.time_ms[-1]))
-        figure.add_trace(
-            go.Scatter(
-                x=window.time_ms.tolist(),
-                y=_values(curve, window.value, band, step_s),
-                name=curve.label,
-                mode="lines",
-                line={
-                    "color": curve.color,
-                    "width": curve.width,
-                    "dash": curve.dash,
-                    "shape": "hv" if curve.steps else "linear",
-                },
-                fill=curve.fill,
-                fillcolor=BAND if curve.fill == "tonexty" else None,
-                showlegend=curve.legend,
-                hoverinfo="skip" if curve.band else None,
-            ),
-            row=curve.row,
-            col=1,
-        )
-    decisions = _decisions(reader, zone, start_ms, end_ms)
-    figure.add_trace(
-        go.Scatter(
-            x=decisions.x,
-            y=decisions.y,
-            text=decisions.text,
-            mode="markers",
-            name="Decisions",
-            showlegend=False,
-            hovertemplate="%{text}<extra></extra>",
-            marker={"size": 8, "color": INK, "symbol": decisions.symbol},
-        ),
-        row=3,
-        col=1,
-    )
-    for row, title in ((1, "Water content [m³/m³]"), (2, "Probe − twin"), (4, "mm/h")):
-        figure.update_yaxes(title_text=title, row=row, col=1)
-    figure.update_yaxes(nticks=4, row=2, col=1)
-    figure.update_yaxes(
-        tickvals=[0.5, 1.8], ticktext=["device", "twin"], range=[-0.1, 2.5], row=3, col=1
-    )
-    _dress(figure, 620)
+        traces.append(_trace(curve, window.time_ms.tolist(), _values(curve, window, band, step_s)))
+    traces.append(_decisions(reader, zone, start_ms, end_ms))
+    figure = _figure(traces, ZONE_ROWS, 620)
+    axes = figure["layout"]
+    axes["yaxis"] |= {"title": {"text": "Water content"}, "tickformat": ".0%"}
+    axes["yaxis2"] |= {
+        "title": {"text": "Difference"},
+        "tickformat": ".1~%",
+        "nticks": 4,
+        # noise alone must not look like much
+        "autorangeoptions": {"include": [-2 * band, 2 * band]},
+    }
+    axes["yaxis3"] |= {
+        "title": {"text": "Valve"},
+        "tickvals": [0.5, 1.8],
+        "ticktext": ["device", "twin"],
+        "range": [-0.1, 2.5],
+        "showgrid": False,
+        "fixedrange": True,
+    }
+    axes["yaxis4"] |= {"title": {"text": "mm/h"}, "rangemode": "tozero", "nticks": 4}
+    axes["shapes"] = [_strip("y2", -band, band)]
+    if upto_ms is None:
+        axes["annotations"] = [_note("Nothing is stored yet: curves come with the first steps.")]
     return figure, upto_ms
 
 
-def _decisions(
-    reader: StoreReader, zone: str, start_ms: int | None, end_ms: int | None
-) -> _Decisions:
+def _strip(axis: str, low: float, high: float) -> Figure:
+    """Shade from edge to edge."""
+    return {
+        "type": "rect",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "yref": axis,
+        "y0": low,
+        "y1": high,
+        "fillcolor": BAND,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def _note(text: str) -> Figure:
+    """Words where a chart has no curve."""
+    place = {"xref": "paper", "x": 0.5, "yref": "paper", "y": 0.8}
+    return {"text": text, "showarrow": False, "font": {"size": 14}, **place}
+
+
+def _trace(curve: Curve, times: list[int], values: list[float]) -> Figure:
+    trace = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": curve.label,
+        "x": times,
+        "y": values,
+        "yaxis": _axis("y", curve.row),
+        "line": {
+            "color": curve.color,
+            "width": curve.width,
+            "dash": curve.dash,
+            "shape": "hv" if curve.steps else "linear",
+        },
+        "showlegend": curve.legend,
+        "legendrank": curve.rank,
+    }
+    if curve.fill:
+        trace["fill"] = curve.fill
+    if curve.fill == "tonexty":
+        trace["fillcolor"] = BAND
+    if curve.hover:
+        trace["hovertemplate"] = f"{curve.label} {curve.hover}<br>{_TIME}<extra></extra>"
+    else:
+        trace["hoverinfo"] = "skip"
+    return trace
+
+
+def _decisions(reader: StoreReader, zone: str, start_ms: int | None, end_ms: int | None) -> Figure:
     found = reader.events(node=zone, kind="decision", start_ms=start_ms, end_ms=end_ms, limit=400)
-    xs = [int(e["time_ms"]) for e in found]
-    ys = [0.5 if e["evidence"].get("who") == "device" else 1.8 for e in found]
-    texts = [_wrapped(f"{e['evidence'].get('who', '')}: {e['text']}") for e in found]
-    symbols = ["circle" if e["evidence"].get("valve") else "circle-open" for e in found]
-    return _Decisions(xs, ys, texts, symbols)
+    of_device = [e["evidence"].get("who") == "device" for e in found]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "Decisions",
+        "x": [int(e["time_ms"]) for e in found],
+        "y": [0.5 if device else 1.8 for device in of_device],
+        "text": [_wrapped(f"{e['evidence'].get('who', '')}: {e['text']}") for e in found],
+        "hovertemplate": f"%{{text}}<br>{_TIME}<extra></extra>",
+        "yaxis": "y3",
+        "showlegend": False,
+        "marker": {
+            "size": 8,
+            "color": INK,
+            "symbol": ["circle" if e["evidence"].get("valve") else "circle-open" for e in found],
+        },
+    }
 
 
 def _wrapped(text: str, width: int = 60) -> str:
@@ -286,36 +358,86 @@ def delta(reader: StoreReader, zone: str, after_ms: int, *, band: float, step_s:
             upto_ms = max(upto_ms, int(window.time_ms[-1]))
             points = max(points, window.time_ms.size)
         xs.append(window.time_ms.tolist())
-        ys.append(_values(curve, window.value, band, step_s))
+        ys.append(_values(curve, window, band, step_s))
     data = [{"x": xs, "y": ys}, list(range(len(CURVES))), KEPT]
     return Delta(data, upto_ms, points)
 
 
-def profile(reader: StoreReader, zone: str, depths: Sequence[float], start_ms: int) -> go.Figure:
-    """Heat map of the twin's water content over time and depth."""
-    grid, times = [], None
-    for depth in depths:
-        window = reader.window(
-            zone, f"theta@{depth:.3f}", kind="twin", start_ms=start_ms, max_points=400
-        )
-        if times is None:
-            times = window.time_ms
-        if window.time_ms.size == 0 or times.size == 0:
-            continue
-        grid.append(np.interp(times, window.time_ms, window.value).round(4).tolist())
-    figure = go.Figure(
-        go.Heatmap(
-            x=[] if times is None else times.tolist(),
-            y=[round(d, 3) for d in depths],
-            z=grid,
-            colorscale=[[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
-            colorbar={"title": {"text": "m³/m³"}, "thickness": 12, "outlinewidth": 0},
-            hovertemplate="%{x|%d %b %H:%M}<br>depth %{y} m: %{z:.3f} m³/m³<extra></extra>",
-        )
+def profile(
+    reader: StoreReader,
+    zone: str,
+    depths: Sequence[float],
+    start_ms: int | None,
+    probe_m: float | None = None,
+) -> Figure:
+    """Heat map of the twin's water content over time and depth; a line where the probe is."""
+    times, values = reader.grid(
+        zone, [f"theta@{depth:.3f}" for depth in depths], start_ms=start_ms, columns=COLUMNS
     )
-    figure.update_yaxes(title_text="Depth [m]", autorange="reversed")
-    _dress(figure, 280)
+    map_ = {
+        "type": "heatmap",
+        "x": times.tolist(),
+        "y": [round(depth, 3) for depth in depths],
+        "z": values.round(4).tolist(),
+        "colorscale": [[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
+        "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
+        "hovertemplate": f"%{{z:.1%}} at %{{y}} m<br>{_TIME}<extra></extra>",
+    }
+    figure = _figure([map_], [1.0], 280)
+    layout = figure["layout"]
+    layout["margin"] |= {"t": 10}
+    layout["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
+    if not times.size:
+        layout["annotations"] = [_note("The first profile is stored after an hour.")]
+    elif probe_m is not None:
+        line = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
+        across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": probe_m, "y1": probe_m}
+        layout["shapes"] = [across | {"line": line}]
+        layout["annotations"] = [
+            {
+                "text": "probe",
+                "xref": "paper",
+                "x": 0.005,
+                "y": probe_m,
+                "yshift": 9,
+                "xanchor": "left",
+                "showarrow": False,
+                "font": {"color": "#ffffff"},
+            }
+        ]
     return figure
+
+
+def sparkline(reader: StoreReader, zone: str, start_ms: int) -> str:
+    """The last days of probe and twin as a picture of its own, for a tile; empty: nothing yet."""
+    windows = [
+        reader.window(zone, "theta", kind=kind, start_ms=start_ms, max_points=SPARK)
+        for kind in ("raw", "twin")
+    ]
+    times = np.concatenate([window.time_ms for window in windows])
+    values = np.concatenate([window.value for window in windows])
+    if times.size < 2:
+        return ""
+    span_ms = max(1, int(times.max() - times.min()))
+    # noise alone must not look like much
+    height = max(0.02, float(np.ptp(values)))
+    low = float(values.max() + values.min() - height) / 2
+    paths = []
+    for window, look in zip(
+        windows, (f"{WATER}' stroke-width='2.4", f"{TWIN}' {DASH}"), strict=True
+    ):
+        x = (window.time_ms - times.min()) * 236.0 / span_ms + 2
+        y = 42.0 - (window.value - low) / height * 38.0
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        paths.append(
+            f"<polyline fill='none' vector-effect='non-scaling-stroke' stroke='{look}' "
+            f"points='{points}'/>"
+        )
+    picture = (
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 240 44' preserveAspectRatio='none'>"
+        f"{''.join(paths)}</svg>"
+    )
+    return "data:image/svg+xml," + quote(picture)
 
 
 def history(
@@ -324,44 +446,87 @@ def history(
     wanted: Sequence[tuple[str, str]],
     start_ms: int | None,
     end_ms: int | None,
-) -> go.Figure:
+) -> Figure:
     """Chosen signals (kind, name) over a window, one row for each unit."""
     windows = [
         (kind, name, reader.window(zone, name, kind=kind, start_ms=start_ms, end_ms=end_ms))
         for kind, name in wanted
     ]
     units = list(dict.fromkeys(window.unit for _, _, window in windows)) or [""]
-    figure = make_subplots(rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.05)
-    for i, (kind, name, window) in enumerate(windows):
-        figure.add_trace(
-            go.Scatter(
-                x=window.time_ms.tolist(),
-                y=window.value.tolist(),
-                mode="lines",
-                name=_wrapped(f"{name}, {'device' if kind == 'raw' else kind}"),
-                line={"color": PALETTE[i % len(PALETTE)], "width": 1.6},
-            ),
-            row=units.index(window.unit) + 1,
-            col=1,
-        )
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": _wrapped(f"{words.signal(name)}, {words.kind(kind)}"),
+            "x": window.time_ms.tolist(),
+            "y": window.value.tolist(),
+            "yaxis": _axis("y", units.index(window.unit) + 1),
+            "line": {
+                "color": PALETTE[i % len(PALETTE)],
+                "width": 1.8,
+                "dash": "dash" if kind == "twin" else "solid",
+                "shape": "hv" if name.startswith("valve") else "linear",
+            },
+            "hovertemplate": f"%{{y:.4~g}} {_wrapped(words.unit(window.unit))}<br>{_TIME}",
+        }
+        for i, (kind, name, window) in enumerate(windows)
+    ]
+    figure = _figure(traces, [1.0] * len(units), max(320, 200 * len(units)))
     for k, unit in enumerate(units):
-        figure.update_yaxes(title_text=_wrapped(unit), row=k + 1, col=1)
-    _dress(figure, max(320, 200 * len(units)))
+        title = {"text": _wrapped(words.unit(unit))}
+        figure["layout"][_axis("yaxis", k + 1)] |= {"title": title}
+    if not any(window.time_ms.size for _, _, window in windows):
+        said = "Choose a signal." if not windows else "Nothing is stored of these days."
+        figure["layout"]["annotations"] = [_note(said)]
     return figure
 
 
-def _dress(figure: go.Figure, height: int) -> None:
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 62, "r": 12, "t": 30, "b": 36},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "size": 12, "family": "system-ui, sans-serif"},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        hovermode="closest",
-        uirevision="kept",
-        dragmode="zoom",
-    )
-    figure.update_xaxes(type="date", gridcolor=GRID, zeroline=False, linecolor=GRID)
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
+def _axis(name: str, row: int) -> str:
+    """As plotly counts them: y, y2, y3."""
+    return name if row == 1 else f"{name}{row}"
+
+
+def _figure(traces: list[Figure], rows: Sequence[float], height: int) -> Figure:
+    """Rows of these heights below each other, over one axis of time."""
+    gap = 0.035
+    scale = (1.0 - gap * (len(rows) - 1)) / sum(rows)
+    layout: Figure = {
+        "height": height,
+        "margin": {"l": 62, "r": 12, "t": 30, "b": 36},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"color": INK, "size": 12, "family": "system-ui, sans-serif"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "traceorder": "normal",
+        },
+        "hovermode": "closest",
+        "hoverlabel": {
+            "bgcolor": "#1c2629",
+            "bordercolor": "#1c2629",
+            "font": {"color": "#ffffff", "size": 13},
+            "align": "left",
+        },
+        "uirevision": "kept",
+        "dragmode": "zoom",
+        "xaxis": {
+            "type": "date",
+            "anchor": _axis("y", len(rows)),
+            "showspikes": True,
+            "spikemode": "across",
+            "spikesnap": "cursor",
+            "spikethickness": 1,
+            "spikecolor": INK,
+            "spikedash": "dot",
+            **_LINES,
+        },
+    }
+    top = 1.0
+    for k, share in enumerate(rows):
+        bottom = max(0.0, top - share * scale)
+        layout[_axis("yaxis", k + 1)] = {"domain": [bottom, top], "anchor": "x", **_LINES}
+        top = bottom - gap
+    return {"data": traces, "layout": layout}

@@ -59,6 +59,13 @@ def document() -> Json:
             "/api/series/{zone}/{kind}/{signal}.csv": _get(
                 "The same as CSV.", *_IN_PATH, media="text/csv"
             ),
+            "/api/export.csv": _get(
+                "Every value stored of a zone, one a row, with the message that brought it.",
+                _ZONE | {"required": True},
+                _START,
+                _END,
+                media="text/csv",
+            ),
             "/api/events": _get(
                 "Alerts, decisions, calibrations, troubles; oldest first.",
                 _ZONE,

@@ -1,7 +1,9 @@
 """The page as a server in a thread of its own: it reads the store and the twin's view, never waits.
 
-    with Page(subject, port=8050) as page:
+    with Page(port=8050) as page:
         print(page.url)
+        page.tell("the board is built")     # what is shown until there is a twin
+        page.show(twin)
 
 The server listens on loopback.  A request under another host name is refused, so that no foreign
 page can reach it by pointing a name of its own to this computer.
@@ -16,10 +18,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from secrets import token_urlsafe
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from dash import Dash
 from flask import Flask, Response, abort, request
+from markupsafe import escape
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from guest.module import ModuleInfo
@@ -32,9 +35,13 @@ from twin.errors import TwinError
 from twin.store import Store
 from twin.view import View
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 __all__ = ["Page", "PageError", "Subject"]
 
 LOOPBACK: Final = "127.0.0.1"
+ASSETS: Final = Path(__file__).parent / "assets"
 NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -68,29 +75,24 @@ class _Quiet(WSGIRequestHandler):
 
 
 class Page:
-    """A running server; `port` 0 takes any free one.  Raises PageError if it cannot listen."""
+    """A running server; `port` 0 takes any free one.  Raises PageError if it cannot listen.
 
-    def __init__(self, subject: Subject, *, port: int = 8050) -> None:
+    It says that it starts, and what is being done, until it is given something to `show`.
+    """
+
+    def __init__(self, subject: Subject | None = None, *, port: int = 8050) -> None:
         self.token = token_urlsafe(24)
-        server = Flask("levada")
-        app = Dash(
-            "levada",
-            server=server,  # type: ignore[arg-type]  # annotated too narrowly
-            title="levada",
-            update_title=None,  # type: ignore[arg-type]  # the tab must not blink every second
-            assets_folder=str(Path(__file__).parent / "assets"),
-            suppress_callback_exceptions=True,
-            serve_locally=True,
-            add_log_handler=False,
-        )
-        app.layout = views.shell()
-        register(app, subject)
-        server.register_blueprint(blueprint(subject, self.token))
-        server.before_request(_only_us)
-        server.after_request(_headers)
+        self._doing = "starting"
+        self._answer: WSGIApplication = self._starting()
+        if subject is not None:
+            self.show(subject)
         try:
             self._server: BaseWSGIServer = make_server(
-                LOOPBACK, port, server, threaded=True, request_handler=_Quiet
+                LOOPBACK,
+                port,
+                lambda environ, start: self._answer(environ, start),
+                threaded=True,
+                request_handler=_Quiet,
             )
         except (OSError, SystemExit) as error:
             raise PageError(f"port {port} of {LOOPBACK}: cannot listen ({error})") from None
@@ -99,6 +101,47 @@ class Page:
             target=self._server.serve_forever, name="page", kwargs={"poll_interval": 0.1}
         )
         self._thread.start()
+
+    def tell(self, doing: str) -> None:
+        """What is being done before there is something to show."""
+        self._doing = doing
+
+    def show(self, subject: Subject) -> None:
+        """From now on the pages of `subject`; a browser that waits finds them by itself."""
+        server = _flask()
+        app = Dash(
+            "levada",
+            server=server,  # type: ignore[arg-type]  # annotated too narrowly
+            title="levada",
+            update_title=None,  # type: ignore[arg-type]  # the tab must not blink every second
+            assets_folder=str(ASSETS),
+            suppress_callback_exceptions=True,
+            serve_locally=True,
+            add_log_handler=False,
+        )
+        app.layout = views.shell()
+        register(app, subject)
+        server.register_blueprint(blueprint(subject, self.token))
+        self._answer = server
+
+    def _starting(self) -> Flask:
+        """Answers 503 and what is being done, on every path, and asks again a second later."""
+        server = _flask()
+        style = (ASSETS / "levada.css").read_text("utf-8")
+
+        @server.route("/", defaults={"_path": ""})
+        @server.route("/<path:_path>")
+        def starting(_path: str) -> tuple[str, int, dict[str, str]]:
+            text = (
+                '<!doctype html><html lang="en"><meta charset="utf-8"><title>levada</title>'
+                '<meta name="viewport" content="width=device-width, initial-scale=1">'
+                f'<meta http-equiv="refresh" content="1"><style>{style}</style>'
+                '<main><section role="status"><h1>levada starts</h1>'
+                f'<p class="hint">{escape(self._doing)} &hellip;</p></section></main></html>'
+            )
+            return text, 503, {"Retry-After": "1"}
+
+        return server
 
     @property
     def url(self) -> str:
@@ -121,6 +164,13 @@ class Page:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _flask() -> Flask:
+    server = Flask("levada", static_folder=None)
+    server.before_request(_only_us)
+    server.after_request(_headers)
+    return server
 
 
 def _only_us() -> None:

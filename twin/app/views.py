@@ -15,6 +15,7 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from guest.module import Parameter
+from twin.app import words
 from twin.cause import Cause
 from twin.dry_run import DryRun
 from twin.store_reads import SeriesInfo
@@ -22,6 +23,7 @@ from twin.view import View, ZoneView
 
 __all__ = [
     "events",
+    "field_now",
     "field_page",
     "history_page",
     "missing_page",
@@ -33,6 +35,7 @@ __all__ = [
     "signal_options",
     "stamp",
     "tiles",
+    "with_unit",
     "zone_page",
 ]
 
@@ -42,7 +45,7 @@ GRAPH: Final[Any] = {"displaylogo": False, "responsive": True, "displayModeBar":
 WINDOWS: Final = {"6 h": 6, "1 d": 24, "3 d": 72, "7 d": 168, "30 d": 720, "all": 0}
 """Label of a window of the chart -> hours, 0: everything."""
 DEFAULT_WINDOW: Final = "7 d"
-EXPIRIES: Final = {"for good": 0, "for 1 h": 3600, "for 1 d": 86_400, "for 7 d": 604_800}
+EXPIRIES: Final = {"until changed": 0, "for 1 h": 3600, "for 1 d": 86_400, "for 7 d": 604_800}
 
 Children = list[Any]
 
@@ -110,8 +113,11 @@ def clock(view: View) -> str:
     """Where the twin is in time."""
     if view.ended:
         return f"{stamp(view.now_ms)} · ended"
-    speed = "full speed" if view.speed > 1e8 else f"{view.speed:g} times real time"
-    return f"{stamp(view.now_ms)} · {view.mode} · {speed}"
+    if view.speed > 1e8:
+        speed = "at full speed"
+    else:
+        speed = "in real time" if view.speed == 1 else f"{view.speed:g} × real time"
+    return f"{stamp(view.now_ms)} · {words.mode(view.mode)} · {speed}"
 
 
 # Field
@@ -121,6 +127,7 @@ def field_page() -> Children:
     """All zones."""
     return [
         dcc.Interval(id="tick-field", interval=TICK_MS),
+        html.Div(id="field-facts", className="facts"),
         html.Div(id="tiles", className="tiles"),
         html.Section(
             [html.H2("Alerts"), html.Div(id="field-events")],
@@ -129,32 +136,85 @@ def field_page() -> Children:
     ]
 
 
-def tiles(view: View) -> Children:
-    """One tile a zone."""
+def field_now(view: View) -> Children:
+    """The field as a whole."""
+    zones = view.zones
+    watering = sum(bool(zone.valve) for zone in zones)
+    alerts = sum(len(zone.alerts) for zone in zones)
+    silent = sum(bool(zone.lost) for zone in zones)
+    today_l, all_l = sum(z.water_today_l for z in zones), sum(z.water_l for z in zones)
+    return [
+        _fact("Zones", str(len(zones)), "each with a device and its twin"),
+        _fact("Watering now", str(watering), "valves open", "physical"),
+        _fact("Alerts", str(alerts), "standing now", "bad" if alerts else "good"),
+        _fact(
+            "Devices that answer",
+            f"{len(zones) - silent} of {len(zones)}",
+            "none is missing" if not silent else "see the tiles",
+            "bad" if silent else "good",
+        ),
+        _fact("Water today", _litres(today_l), f"{_litres(all_l)} since the start"),
+    ]
+
+
+def tiles(view: View, pictures: Mapping[str, str]) -> Children:
+    """One tile a zone; `pictures` of the last days by name."""
     return [
         dcc.Link(
             [
-                html.Div(zone.name, className="name"),
-                html.Div(_state(zone), className="state"),
                 html.Div(
-                    f"Probe {_theta(zone.theta)}, twin {_theta(zone.theta_twin)}; "
-                    f"{zone.water_today_l:.0f} L today",
-                    className="state",
+                    [
+                        html.Span(zone.name, className="name"),
+                        html.Span(_state(zone), className=f"state {_mood(zone)}"),
+                    ],
+                    className="head",
+                ),
+                html.Img(
+                    src=pictures[zone.name],
+                    alt="Probe and twin over the last days",
+                    className="spark",
+                )
+                if pictures.get(zone.name)
+                else None,
+                html.Div(
+                    [
+                        _number_of("Probe", _theta(zone.theta), "physical"),
+                        _number_of("Twin", _theta(zone.theta_twin), "virtual"),
+                        _number_of("Today", _litres(zone.water_today_l)),
+                        _number_of("Stress in", _stress(zone)),
+                    ],
+                    className="numbers",
                 ),
                 *(html.Div(alert.text, className="alerts") for alert in zone.alerts),
             ],
             href=f"/zone/{quote(zone.name, safe='')}",
-            className="tile" + (" alert" if zone.alerts else " watering" if zone.valve else ""),
+            className=f"tile {_mood(zone)}",
         )
         for zone in view.zones
     ]
 
 
+def _number_of(label: str, value: str, kind: str = "") -> html.Div:
+    return html.Div([html.Span(label), html.Strong(value, className=kind)])
+
+
+def _mood(zone: ZoneView) -> str:
+    return "alert" if zone.alerts or zone.lost else "watering" if zone.valve else "calm"
+
+
+def _litres(litres: float) -> str:
+    return f"{litres:,.0f} L" if litres < 100_000 else f"{litres / 1000:,.0f} m³"
+
+
+def _stress(zone: ZoneView) -> str:
+    return "–" if zone.stress_h is None else _hours(zone.stress_h)
+
+
 def _state(zone: ZoneView) -> str:
     if zone.lost:
-        return "The node does not answer"
+        return "Device does not answer"
     if not zone.running:
-        return "The guest was stopped"
+        return "Guest was stopped"
     return "Watering" if zone.valve else "Valve closed"
 
 
@@ -194,9 +254,10 @@ def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence
                     className="row",
                 ),
                 html.P(
-                    "Water content at the probe as the device reads it and as the twin expects it; "
-                    "what differs beyond the band is more than noise. Point at a decision to read "
-                    "why it was taken.",
+                    "Water content at the probe, in percent of the soil's volume, as the device "
+                    "reads it and as the twin expects it. What differs beyond the band is more "
+                    "than noise. Dots beside the valves are decisions (filled: it opens): point "
+                    "at one to read why it was taken.",
                     className="hint",
                 ),
                 dcc.Graph(id="zone-chart", config=GRAPH, style={"height": "620px"}),
@@ -204,12 +265,18 @@ def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence
         ),
         html.Section(
             [
-                html.H2("Water in the soil, by depth (twin)"),
+                html.H2("Water in the soil by depth, as the twin has it"),
                 dcc.Graph(id="zone-profile", config=GRAPH, style={"height": "280px"}),
             ]
         ),
         html.Section(_calibration(zone, parameters, changed), id="calibration"),
-        html.Section([html.H2("What happened"), html.Div(id="zone-events")]),
+        html.Section(
+            [
+                html.H2("What happened"),
+                # a list that scrolls must be reachable by keyboard
+                html.Div(id="zone-events", className="long", tabIndex="0", role="log"),
+            ]
+        ),
     ]
 
 
@@ -217,14 +284,16 @@ def _calibration(
     zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence[str]
 ) -> Children:
     if not parameters:
-        return [html.H2("Calibration"), html.P("The guest declares no parameters.")]
+        said = "The guest declares no parameters, so there is nothing to change."
+        return [html.H2("Calibration"), html.P(said, className="hint")]
     first = [p for p in parameters if p.name in changed] or list(parameters[:4])
     rest = [p for p in parameters if p not in first]
     return [
         html.H2("Calibration"),
         html.P(
-            "New values are checked against the guest's own ranges, set between two steps and "
-            "read back from the device. Try them on the last days first, if you like.",
+            "Write new values, try them on the last days with a dry run, then set them. They are "
+            "checked against the guest's own ranges, set between two steps, all or none, and read "
+            "back from the device.",
             className="hint",
         ),
         html.Div(_parameter_table(zone, first), className="scroll"),
@@ -238,12 +307,12 @@ def _calibration(
         else None,
         html.Div(
             [
-                html.Label("In force", htmlFor="calibrate-expiry"),
+                html.Label("Keep the new values", htmlFor="calibrate-expiry"),
                 html.Div(
                     dcc.RadioItems(
                         id="calibrate-expiry",
                         options=list(EXPIRIES),
-                        value="for good",
+                        value="until changed",
                         inline=True,
                     ),
                     className="choice",
@@ -256,7 +325,9 @@ def _calibration(
         html.Div(
             [
                 html.Button("Dry run on the last 14 days", id="calibrate-try", n_clicks=0),
-                html.Button("Set", id="calibrate-set", n_clicks=0, className="primary"),
+                html.Button(
+                    "Set on the device", id="calibrate-set", n_clicks=0, className="primary"
+                ),
             ],
             className="row",
         ),
@@ -273,9 +344,12 @@ def _parameter_table(zone: ZoneView, parameters: Sequence[Parameter]) -> html.Ta
                 [
                     html.Tr(
                         [
-                            html.Th(p.name, scope="row"),
+                            html.Th(
+                                [html.Code(p.name), html.Span(words.parameter(p.name))],
+                                scope="row",
+                            ),
                             html.Td(
-                                _with_unit(zone.parameters.get(p.name, p.default), p.unit),
+                                with_unit(zone.parameters.get(p.name, p.default), p.unit),
                                 id={"type": "parameter-now", "name": p.name},
                             ),
                             html.Td(
@@ -288,7 +362,7 @@ def _parameter_table(zone: ZoneView, parameters: Sequence[Parameter]) -> html.Ta
                                     placeholder="as it is",
                                 )
                             ),
-                            html.Td(f"{p.minimum} to {p.maximum} {p.unit}".rstrip()),
+                            html.Td(f"{p.minimum:,} to {with_unit(p.maximum, p.unit)}"),
                         ]
                     )
                     for p in parameters
@@ -299,19 +373,26 @@ def _parameter_table(zone: ZoneView, parameters: Sequence[Parameter]) -> html.Ta
     )
 
 
-def _with_unit(value: int, unit: str) -> str:
-    return f"{value} {unit}".rstrip()
+def with_unit(value: int, unit: str) -> str:
+    """A parameter's value."""
+    return f"{value:,} {words.unit(unit)}".rstrip()
 
 
 def now(zone: ZoneView) -> tuple[Children, Children, str]:
     """Facts, verdict and the verdict's class."""
     facts = [
-        _fact("Probe", _theta(zone.theta), f"{zone.counts} counts", "physical"),
-        _fact("Twin", _theta(zone.theta_twin), "water content at the probe", "virtual"),
+        _fact(
+            "Probe",
+            _theta(zone.theta),
+            "no reading" if zone.counts is None else f"{zone.counts:,} counts",
+            "physical",
+        ),
+        _fact("Twin", _theta(zone.theta_twin), "expected at the probe", "virtual"),
         _fact(
             "Difference",
             "–" if zone.residual is None else f"{100 * zone.residual:+.1f} %",
-            f"noise explains {100 * zone.band:.1f} %",
+            f"noise explains ±{100 * zone.band:.1f} %",
+            "bad" if zone.residual is not None and abs(zone.residual) > zone.band else "",
         ),
         _fact(
             "Valve",
@@ -320,14 +401,8 @@ def now(zone: ZoneView) -> tuple[Children, Children, str]:
             + (", water flows" if zone.flowed else ""),
             "physical",
         ),
-        _fact(
-            "Water today", f"{zone.water_today_l:.0f} L", f"{zone.water_l:.0f} L since the start"
-        ),
-        _fact(
-            "Crop stressed in",
-            "–" if zone.stress_h is None else _hours(zone.stress_h),
-            "if no water comes",
-        ),
+        _fact("Water today", _litres(zone.water_today_l), f"{_litres(zone.water_l)} in all"),
+        _fact("Crop stressed in", _stress(zone), "if no water comes"),
     ]
     fine = zone.verdict.cause is Cause.NONE and not zone.alerts
     verdict: Children = [
@@ -374,47 +449,45 @@ def _fact(label: str, value: str, note: str, kind: str = "") -> html.Div:
     )
 
 
-def events(found: Sequence[Mapping[str, Any]], *, zone: bool = False) -> Any:
-    """Events, newest first, each with its evidence."""
+def events(
+    found: Sequence[Mapping[str, Any]], *, zone: bool = False, none: str = "Nothing yet."
+) -> Any:
+    """Events, newest first, each with its evidence; what device and twin both said stands once."""
     if not found:
-        return html.P("Nothing yet.", className="hint")
-    return html.Ul(
-        [
-            html.Li(
-                [
-                    html.Span(stamp(int(event["time_ms"])), className="when"),
-                    html.Span(_who(event, zone), className=f"who {_who_class(event)}".rstrip()),
-                    html.Span(
-                        event["text"],
-                        className=f"severity-{event['severity']}"
-                        if event["kind"] == "alert"
-                        else "",
-                    ),
-                    html.Details(
-                        [
-                            html.Summary("Evidence"),
-                            html.Pre(json.dumps(event["evidence"], indent=1)[:4000]),
-                        ]
-                    )
-                    if event["kind"] == "alert" and event["evidence"].get("raised")
-                    else None,
-                ]
-            )
-            for event in reversed(found)
-        ],
-        className="list",
-    )
+        return html.P(none, className="hint")
+    lines: list[tuple[Mapping[str, Any], list[str]]] = []
+    for event in reversed(found):
+        who = _who(event, zone)
+        if lines and event["kind"] == "decision" and _same(lines[-1][0], event):
+            lines[-1][1].append(who)
+        else:
+            lines.append((event, [who]))
+    return html.Ul([html.Li(_line(event, who)) for event, who in lines], className="list")
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("kind", "time_ms", "text", "node"))
+
+
+def _line(event: Mapping[str, Any], who: Sequence[str]) -> Children:
+    alert = event["kind"] == "alert"
+    known = {"device": "physical", "twin": "virtual"}
+    return [
+        html.Span(stamp(int(event["time_ms"])), className="when"),
+        *(html.Span(name, className=f"who {known.get(name, '')}".rstrip()) for name in who),
+        html.Span(event["text"], className=f"severity-{event['severity']}" if alert else ""),
+        html.Details(
+            [html.Summary("Evidence"), html.Pre(json.dumps(event["evidence"], indent=1)[:4000])]
+        )
+        if alert and event["evidence"].get("raised")
+        else None,
+    ]
 
 
 def _who(event: Mapping[str, Any], zone: bool) -> str:
     if event["kind"] == "decision":
         return str(event["evidence"].get("who", ""))
     return str(event["kind"]) if zone else str(event["node"] or "")
-
-
-def _who_class(event: Mapping[str, Any]) -> str:
-    who = event["evidence"].get("who") if event["kind"] == "decision" else ""
-    return {"device": "physical", "twin": "virtual"}.get(str(who), "")
 
 
 def tried(outcome: DryRun, values: Mapping[str, int]) -> html.Div:
@@ -462,44 +535,27 @@ def tried(outcome: DryRun, values: Mapping[str, int]) -> html.Div:
 
 def nodes_page(view: View) -> Children:
     """All nodes."""
+    rows = [
+        html.Tr(
+            [
+                html.Td(dcc.Link(zone.name, href=f"/node/{quote(zone.name, safe='')}")),
+                html.Td(zone.node),
+                html.Td(zone.birth.engine),
+                html.Td(html.Code(zone.birth.guest_sha256[:12])),
+                html.Td(f"{zone.battery_mv / 1000:.2f} V"),
+                html.Td("no" if zone.lost else "yes", className="bad" if zone.lost else "good"),
+            ]
+        )
+        for zone in view.zones
+    ]
+    heads = ("Zone", "Device", "Engine", "Guest", "Battery", "Answers")
+    table = html.Table([html.Thead(html.Tr([html.Th(t) for t in heads])), html.Tbody(rows)])
     return [
         html.Section(
             [
                 html.H2("Nodes"),
-                html.Div(
-                    html.Table(
-                        [
-                            html.Thead(
-                                html.Tr(
-                                    [
-                                        html.Th(t)
-                                        for t in ("zone", "node", "engine", "guest", "answers")
-                                    ]
-                                )
-                            ),
-                            html.Tbody(
-                                [
-                                    html.Tr(
-                                        [
-                                            html.Td(
-                                                dcc.Link(
-                                                    zone.name,
-                                                    href=f"/node/{quote(zone.name, safe='')}",
-                                                )
-                                            ),
-                                            html.Td(zone.node),
-                                            html.Td(zone.birth.engine),
-                                            html.Td(zone.birth.guest_sha256[:12]),
-                                            html.Td("no" if zone.lost else "yes"),
-                                        ]
-                                    )
-                                    for zone in view.zones
-                                ]
-                            ),
-                        ]
-                    ),
-                    className="scroll",
-                ),
+                html.P("The devices, as they were when this page was opened.", className="hint"),
+                html.Div(table, className="scroll"),
             ]
         )
     ]
@@ -517,46 +573,60 @@ def node_page(zone: ZoneView) -> Children:
 def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Children:
     """The changing part of a node's page."""
     birth = zone.birth
-    link = zone.link or {}
+    known = {"engine", "firmware"}  # said at birth
+    link = {k: v for k, v in (zone.link or {}).items() if k not in known}
     return [
-        html.Section(
+        html.Div(
             [
-                html.H2(f"Node of {zone.name}"),
-                _table(
-                    {
-                        "Node": zone.node,
-                        "Guest": f"{birth.guest_name} {birth.guest_version}".strip() or "unnamed",
-                        "SHA-256 of the guest": birth.guest_sha256,
-                        "The twin's guest": "the same bytes",
-                        "ABI": birth.abi_version,
-                        "Engine": birth.engine,
-                        "Firmware": birth.firmware,
-                        "Boot": birth.boot_id,
-                        "Steps seen": zone.steps,
-                        "Last step": stamp(zone.time_ms),
-                        "Answers": zone.lost or "yes",
-                    }
+                html.Section(
+                    [
+                        html.H2("As it was born"),
+                        _table(
+                            {
+                                "Device": zone.node,
+                                "Guest": f"{birth.guest_name} {birth.guest_version}".strip()
+                                or "unnamed",
+                                "SHA-256 of the guest": html.Code(birth.guest_sha256),
+                                "The twin's guest": "the same bytes",
+                                "ABI": birth.abi_version,
+                                "Engine": birth.engine,
+                                "Firmware": birth.firmware,
+                                "Boot": birth.boot_id,
+                            }
+                        ),
+                        html.H2("Energy"),
+                        _table(
+                            {
+                                "Battery": f"{zone.battery_mv / 1000:.2f} V",
+                                "Used since the start": f"{zone.energy_j:,.0f} J (model, "
+                                "not measured)",
+                            }
+                        ),
+                    ]
                 ),
-            ]
-        ),
-        html.Section(
-            [
-                html.H2("Link"),
-                _table({_words(k): _number(v) for k, v in link.items()})
-                if link
-                else html.P("Simulated in this process: there is no link.", className="hint"),
-            ]
-        ),
-        html.Section(
-            [
-                html.H2("Energy"),
-                _table(
-                    {
-                        "Battery": f"{zone.battery_mv / 1000:.2f} V",
-                        "Used since the start": f"{zone.energy_j:.0f} J (model)",
-                    }
+                html.Section(
+                    [
+                        html.H2("Link"),
+                        _table(
+                            {
+                                "Answers": html.Span(
+                                    zone.lost or "yes", className="bad" if zone.lost else "good"
+                                ),
+                                "Last step": stamp(zone.time_ms),
+                                "Steps seen": f"{zone.steps:,}",
+                                **{words.link(k): _number(v, k) for k, v in link.items()},
+                            }
+                        ),
+                        None
+                        if link
+                        else html.P(
+                            "Simulated in this process: there is no line that could be bad.",
+                            className="hint",
+                        ),
+                    ]
                 ),
-            ]
+            ],
+            className="pair",
         ),
         html.Section(
             [
@@ -567,7 +637,9 @@ def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Chi
         html.Section(
             [
                 html.H2("Log of the guest"),
-                html.Pre("\n".join(zone.logs[-80:])) if zone.logs else html.P("Empty."),
+                html.Pre("\n".join(zone.logs[-80:]), tabIndex="0")
+                if zone.logs
+                else html.P("The guest has logged nothing.", className="hint"),
             ]
         ),
     ]
@@ -575,7 +647,7 @@ def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Chi
 
 def _calibrations(found: Sequence[Mapping[str, Any]]) -> Any:
     if not found:
-        return html.P("None yet.", className="hint")
+        return html.P("None yet: parameters are as the scenario has them.", className="hint")
     heads = ("when", "who", "parameter", "from", "to", "state", "read back")
     return html.Table(
         [
@@ -602,21 +674,20 @@ def _calibrations(found: Sequence[Mapping[str, Any]]) -> Any:
 
 def _table(rows: Mapping[str, Any]) -> html.Table:
     return html.Table(
-        html.Tbody([html.Tr([html.Th(k, scope="row"), html.Td(str(v))]) for k, v in rows.items()]),
+        html.Tbody([html.Tr([html.Th(k, scope="row"), html.Td(v)]) for k, v in rows.items()]),
         className="plain",
     )
 
 
-def _words(key: str) -> str:
-    return key.replace("_", " ").capitalize()
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
+def _number(value: Any, name: str) -> str:
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+    if value is None:
+        return "no" if name == "void" else "none"
+    if isinstance(value, str):
+        return value
+    unit = " ms" if name.endswith("_ms") else ""
+    return (f"{value:.3g}" if isinstance(value, float) else f"{value:,}") + unit
 
 
 # History
@@ -624,11 +695,11 @@ def _number(value: Any) -> str:
 
 def signal_options(found: Sequence[SeriesInfo]) -> list[Any]:
     """What can be chosen on the page of history."""
-    words = {"raw": "device", "twin": "twin", "filtered": "fog"}
     return [
         {
             "value": f"{s.kind} {s.name}",
-            "label": f"{words.get(s.kind, s.kind)}: {s.name}" + (f" [{s.unit}]" if s.unit else ""),
+            "label": f"{words.signal(s.name)}, {words.kind(s.kind)}"
+            + (f" [{words.unit(s.unit)}]" if s.unit else ""),
         }
         for s in found
     ]
@@ -644,7 +715,12 @@ def history_page(
     return [
         html.Section(
             [
-                html.H2("History"),
+                html.H2("Any signal, any time"),
+                html.P(
+                    "Choose signals and days (2023-07-01, or 2023-07-01 06:00), and move the "
+                    "slider to see how it was at a moment and why.",
+                    className="hint",
+                ),
                 html.Div(
                     [
                         html.Label("Zone", htmlFor="history-zone"),
@@ -658,6 +734,7 @@ def history_page(
                         dcc.Input(id="history-start", type="text", value=start, size="12"),
                         html.Label("to", htmlFor="history-end"),
                         dcc.Input(id="history-end", type="text", value=end, size="12"),
+                        html.Span(id="history-wrong", className="bad", role="alert"),
                     ],
                     className="row",
                 ),
@@ -685,9 +762,19 @@ def history_page(
                     className="row",
                 ),
                 html.Div(id="history-then", **_LIVE),
+            ]
+        ),
+        html.Section(
+            [
+                html.H2("Take it with you"),
+                html.P(
+                    "Files of these days. Curves are thinned to 100,000 values, keeping the "
+                    "extremes; the file of the zone holds every value stored.",
+                    className="hint",
+                ),
                 html.Div(id="history-export", className="row"),
             ]
-        )
+        ),
     ]
 
 
@@ -695,8 +782,10 @@ def then(at_ms: int, values: Sequence[tuple[str, float, str]], said: Sequence[An
     """How it was at a moment."""
     return [
         html.P(f"At {stamp(at_ms)}", className="cause"),
-        _table({name: f"{value:.4g} {unit}".strip() for name, value, unit in values}),
-        events(said, zone=True),
+        _table({name: f"{value:.4g} {words.unit(unit)}".strip() for name, value, unit in values})
+        if values
+        else html.P("No value in the day before.", className="hint"),
+        events(said, zone=True, none="Nothing happened in the day before."),
     ]
 
 
@@ -709,4 +798,12 @@ def exports(links: Mapping[str, str]) -> Children:
 
 def missing_page(what: str) -> Children:
     """Nothing is there."""
-    return [html.Section([html.H2("Not found"), html.P(f"There is no {what}.")])]
+    return [
+        html.Section(
+            [
+                html.H2("Not found"),
+                html.P(f"There is no {what}."),
+                html.P(dcc.Link("To the field", href="/")),
+            ]
+        )
+    ]

@@ -1,0 +1,109 @@
+-- Tables of schema version 1, as levada made them in SQLite.
+CREATE TABLE boots (
+    node_id INTEGER NOT NULL,
+    boot BIGINT NOT NULL,
+    contiguous BIGINT NOT NULL,
+    highest BIGINT NOT NULL,
+    last_ms BIGINT,
+    first_received_ms BIGINT NOT NULL,
+    PRIMARY KEY (node_id, boot),
+    FOREIGN KEY(node_id) REFERENCES nodes (id)
+);
+CREATE TABLE calibrations (
+    id INTEGER NOT NULL,
+    request_id VARCHAR(64) NOT NULL,
+    node_id INTEGER NOT NULL,
+    parameter TEXT NOT NULL,
+    time_ms BIGINT NOT NULL,
+    who TEXT NOT NULL,
+    old_value BIGINT,
+    new_value BIGINT NOT NULL,
+    expires_ms BIGINT,
+    state VARCHAR(16) NOT NULL,
+    settled_ms BIGINT,
+    read_back BIGINT,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (id),
+    FOREIGN KEY(node_id) REFERENCES nodes (id)
+);
+CREATE TABLE events (
+    id INTEGER NOT NULL,
+    time_ms BIGINT NOT NULL,
+    node_id INTEGER,
+    kind VARCHAR(64) NOT NULL,
+    severity VARCHAR(16) NOT NULL,
+    text TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    PRIMARY KEY (id),
+    FOREIGN KEY(node_id) REFERENCES nodes (id)
+);
+CREATE TABLE extremes (
+    series_id INTEGER NOT NULL,
+    start_ms BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    low FLOAT NOT NULL,
+    high FLOAT NOT NULL,
+    PRIMARY KEY (series_id, start_ms),
+    FOREIGN KEY(series_id) REFERENCES series (id)
+) WITHOUT ROWID;
+CREATE TABLE nodes (
+    id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    birth TEXT,
+    boot BIGINT,
+    online INTEGER NOT NULL,
+    first_ms BIGINT NOT NULL,
+    last_ms BIGINT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (name)
+);
+CREATE TABLE points (
+    series_id INTEGER NOT NULL,
+    time_ms BIGINT NOT NULL,
+    row_id BIGINT NOT NULL,
+    value FLOAT NOT NULL,
+    PRIMARY KEY (series_id, time_ms, row_id),
+    FOREIGN KEY(series_id) REFERENCES series (id)
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    mode VARCHAR(16) NOT NULL,
+    started_ms BIGINT NOT NULL,
+    ended_ms BIGINT,
+    guest_sha256 VARCHAR(64) NOT NULL,
+    scenario TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE TABLE schema_version (
+    version INTEGER NOT NULL,
+    PRIMARY KEY (version)
+);
+CREATE TABLE series (
+    id INTEGER NOT NULL,
+    node_id INTEGER NOT NULL,
+    kind VARCHAR(16) NOT NULL,
+    name TEXT NOT NULL,
+    unit VARCHAR(32) NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (node_id, kind, name),
+    FOREIGN KEY(node_id) REFERENCES nodes (id)
+);
+CREATE TABLE telemetry (
+    id INTEGER NOT NULL,
+    node_id INTEGER NOT NULL,
+    boot BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    time_ms BIGINT NOT NULL,
+    device_ms BIGINT,
+    received_ms BIGINT NOT NULL,
+    flags INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (node_id, boot, seq),
+    FOREIGN KEY(node_id) REFERENCES nodes (id)
+);
+CREATE INDEX telemetry_time ON telemetry (node_id, time_ms);
+CREATE INDEX ix_events_time_ms ON events (time_ms);
+CREATE INDEX ix_calibrations_request_id ON calibrations (request_id);
