@@ -549,7 +549,7 @@ class Twin:
         for mine, other in zip(device, twin, strict=False):
             time_ms = int(mine[INDEX["time_ms"]])
             zone.count_water(time_ms, float(mine[INDEX["flow_l"]]))
-            zone.energy_j += float(mine[INDEX["energy_j"]])
+            zone.energy_j = (zone.energy_j or 0.0) + float(mine[INDEX["energy_j"]])
             signals = values_of.signals(mine, OF_DEVICE, zone.curve)
             twins = self._of_twin(zone, other)
             if "theta" in signals and "theta" in twins:

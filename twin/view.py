@@ -73,7 +73,8 @@ class ZoneView:
     parameters: Mapping[str, int]
     link: Mapping[str, Any] | None
     battery_mv: int
-    energy_j: float
+    energy_j: float | None
+    """By the energy model; None: nothing is known of it."""
     logs: tuple[str, ...]
     steps: int
 

@@ -73,7 +73,8 @@ class ZoneState:
     water_l: float = 0.0
     day: int = 0
     water_today_l: float = 0.0
-    energy_j: float = 0.0
+    energy_j: float | None = None
+    """Of the device, if its plant is simulated here."""
     used_mm: deque[tuple[int, float]] = field(default_factory=deque)
     """Evapotranspiration of the last day, by row."""
     flowed: bool = False

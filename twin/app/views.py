@@ -586,8 +586,10 @@ def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Chi
                                 "Device": zone.node,
                                 "Guest": f"{birth.guest_name} {birth.guest_version}".strip()
                                 or "unnamed",
-                                "SHA-256 of the guest": html.Code(birth.guest_sha256),
-                                "The twin's guest": "the same bytes",
+                                "SHA-256 of the guest": html.Code(birth.guest_sha256 or "not told"),
+                                "The twin's guest": "the same bytes"
+                                if birth.guest_sha256
+                                else "not known to be the same: decisions are not judged",
                                 "ABI": birth.abi_version,
                                 "Engine": birth.engine,
                                 "Firmware": birth.firmware,
@@ -598,8 +600,9 @@ def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Chi
                         _table(
                             {
                                 "Battery": f"{zone.battery_mv / 1000:.2f} V",
-                                "Used since the start": f"{zone.energy_j:,.0f} J (model, "
-                                "not measured)",
+                                "Used since the start": "not known"
+                                if zone.energy_j is None
+                                else f"{zone.energy_j:,.0f} J (model, not measured)",
                             }
                         ),
                     ]
@@ -620,7 +623,7 @@ def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Chi
                         None
                         if link
                         else html.P(
-                            "Simulated in this process: there is no line that could be bad.",
+                            "There is no line that could be bad.",
                             className="hint",
                         ),
                     ]

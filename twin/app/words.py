@@ -72,6 +72,9 @@ _LINK: Final = {
     "round_trip_p99_ms": "Round trip, 99 of 100",
     "jitter_ms": "Jitter",
     "restarts": "Restarts",
+    "messages": "Messages heard",
+    "missing_or_late": "Numbers missing or late",
+    "connections": "Connections to the broker",
     "void": "Too bad to be trusted",
 }
 _KINDS: Final = {"raw": "device", "filtered": "fog", "twin": "twin"}
