@@ -51,9 +51,12 @@ PAPER = {
         typedef struct paper_client *esp_mqtt_client_handle_t;
         typedef enum {
             MQTT_EVENT_ERROR, MQTT_EVENT_CONNECTED, MQTT_EVENT_DISCONNECTED, MQTT_EVENT_DATA,
+            MQTT_EVENT_SUBSCRIBED,
         } esp_mqtt_event_id_t;
+        enum { MQTT_ERROR_TYPE_NONE, MQTT_ERROR_TYPE_SUBSCRIBE_FAILED };
         typedef struct { int error_type; } esp_mqtt_error_codes_t;
         typedef struct {
+            esp_mqtt_event_id_t event_id;
             esp_mqtt_client_handle_t client;
             char *data, *topic;
             int data_len, total_data_len, current_data_offset, topic_len;
@@ -105,7 +108,7 @@ PAPER = {
         static esp_event_handler_t handler;
         static settings known = {.node = "field7", .uri = "mqtt://broker"};
         bool paper_network = true;
-        int paper_buffer, paper_network_ms;
+        int paper_buffer, paper_error, paper_network_ms;
         char paper_said[1024], paper_subscribed[1024], paper_published[4096];
 
         void paper_log(const char *format, ...)
@@ -186,7 +189,9 @@ PAPER = {
         void paper_event(int id, char *topic, char *data, int length, int total, int offset,
                          bool retain)
         {
+            esp_mqtt_error_codes_t error = {paper_error};
             esp_mqtt_event_t event = {
+                .event_id = (esp_mqtt_event_id_t)id, .error_handle = &error,
                 .client = &the_client, .topic = topic, .topic_len = topic ? (int)strlen(topic) : 0,
                 .data = data, .data_len = length, .total_data_len = total,
                 .current_data_offset = offset, .retain = retain,
@@ -195,7 +200,8 @@ PAPER = {
         }
     """,
 }
-CONNECTED, DISCONNECTED, DATA = 1, 2, 3
+CONNECTED, DISCONNECTED, DATA, SUBSCRIBED = 1, 2, 3, 4
+NO_ERROR, REFUSED = 0, 1
 FROM_HOST, TO_HOST = "ic/field7/link/host", "ic/field7/link/device"
 BUFFER = 4096
 
@@ -226,7 +232,8 @@ class PaperLine:
         ctypes.c_bool.in_dll(self._code, "paper_network").value = network
         self._code.line_begin()
 
-    def happens(self, event: int) -> None:
+    def happens(self, event: int, error: int = NO_ERROR) -> None:
+        ctypes.c_int.in_dll(self._code, "paper_error").value = error
         self._code.paper_event(event, None, None, 0, 0, 0, False)
 
     def comes(
@@ -359,6 +366,15 @@ def test_each_connection_asks_for_the_hosts_topic_alone(line: PaperLine) -> None
     line.happens(DISCONNECTED)
     line.happens(CONNECTED)
     assert line.text("subscribed") == [f"{FROM_HOST} 0"] * 2
+
+
+def test_a_broker_that_does_not_let_it_read_is_said_to(line: PaperLine) -> None:
+    line.happens(SUBSCRIBED)
+    assert line.text("said") == []
+    line.happens(SUBSCRIBED, REFUSED)
+    assert line.text("said") == [
+        "the broker does not let this user read ic/field7/...: nothing will come"
+    ]
 
 
 def test_waiting_twice_for_the_network_takes_less_than_the_watchdogs_time(line: PaperLine) -> None:

@@ -35,6 +35,16 @@ void broker_subscribe(esp_mqtt_client_handle_t client, const char *last, int qos
         ESP_LOGW(tag, "no subscription to %s", topic);
 }
 
+void broker_complain(const esp_mqtt_event_t *event)
+{
+    if (event->event_id == MQTT_EVENT_ERROR)
+        ESP_LOGW(tag, "error %d", (int)event->error_handle->error_type);
+    if (event->event_id == MQTT_EVENT_SUBSCRIBED &&
+        event->error_handle->error_type == MQTT_ERROR_TYPE_SUBSCRIBE_FAILED)
+        ESP_LOGE(tag, "the broker does not let this user read %s/...: nothing will come",
+                 node_topic);
+}
+
 /* False if the broker is not to be trusted. */
 static bool choose_tls(const settings *s, esp_mqtt_client_config_t *config)
 {

@@ -86,6 +86,7 @@ static void radio_off(lv_node *node)
 }
 
 static RTC_DATA_ATTR bool unheard; /* the last report left something that waits */
+static RTC_DATA_ATTR uint32_t reported = -(uint32_t)CONFIG_LEVADA_REPORT_EVERY; /* at this step */
 
 /* Switch on, hand over what waits, take what has come, switch off. */
 static void report(lv_node *node)
@@ -99,6 +100,7 @@ static void report(lv_node *node)
     }
     radio_off(node);
     unheard = node->ring.waiting > 0;
+    reported = node->steps;
 }
 #endif
 
@@ -148,8 +150,8 @@ static void rest(lv_node *node, int64_t until_us)
     /* a ring that fills is reported out of turn, unless nobody took it the last time: as long as a
      * broker is away that would cost charge at every step */
     if (now_us() < until_us && !output_any() &&
-        ((!unheard && node->ring.used > CONFIG_LEVADA_RING_BYTES / 2) ||
-         node->steps % CONFIG_LEVADA_REPORT_EVERY == 0))
+        (node->steps - reported >= CONFIG_LEVADA_REPORT_EVERY ||
+         (!unheard && node->ring.used > CONFIG_LEVADA_RING_BYTES / 2)))
         report(node);
     /* asleep, the timer that ends an opening would stand still */
     while (until_us - now_us() > SHORTEST_SLEEP_US && !output_any()) {

@@ -64,8 +64,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
         break;
     case MQTT_EVENT_DISCONNECTED: connected = false; break;
     case MQTT_EVENT_DATA: receive(event); break;
-    case MQTT_EVENT_ERROR: ESP_LOGW(tag, "error %d", (int)event->error_handle->error_type); break;
-    default: break;
+    default: broker_complain(event); break;
     }
 }
 

@@ -1,6 +1,7 @@
 #include "mqtt.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,7 +18,8 @@
 
 enum {
     LONGEST_REQUEST = 2048,
-    WAITING_REQUESTS = 4,
+    WINDOW = 8, /* records on their way at once: each may be acknowledged, */
+    WAITING_REQUESTS = WINDOW + 4, /* so that these leave room for what else is asked */
     HEAD_BYTES = 96,
     RESEND_MS = 30000,
     AT_LEAST_ONCE = 1,
@@ -35,9 +37,9 @@ typedef struct {
 static const char tag[] = "mqtt";
 static esp_mqtt_client_handle_t client;
 static QueueHandle_t requests;
-static volatile bool connected;
-static volatile bool fresh; /* connected anew, and the birth not sent yet */
-static volatile int confirmed_id; /* last message that the broker has confirmed */
+static atomic_bool connected;
+static atomic_bool fresh; /* connected anew, and the birth not sent yet */
+static atomic_int confirmed_id; /* last message that the broker has confirmed */
 static uint32_t sent; /* highest sequence number sent on this connection */
 static int sent_id; /* the last message of ours */
 static uint32_t sent_ms;
@@ -85,8 +87,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     case MQTT_EVENT_DISCONNECTED: connected = false; break;
     case MQTT_EVENT_DATA: receive(event); break;
     case MQTT_EVENT_PUBLISHED: confirmed_id = event->msg_id; break;
-    case MQTT_EVENT_ERROR: ESP_LOGW(tag, "error %d", (int)event->error_handle->error_type); break;
-    default: break;
+    default: broker_complain(event); break;
     }
 }
 
@@ -99,7 +100,7 @@ bool mqtt_begin(const settings *s, uint32_t every_ms)
         .buffer.size = LONGEST_REQUEST + BROKER_TOPIC_BYTES,
     };
     beat_ms = every_ms;
-    confirmed_id = sent_id = 0; /* another client counts anew */
+    sent_id = confirmed_id = 0; /* another client counts anew */
     if (!requests)
         requests = xQueueCreate(WAITING_REQUESTS, sizeof(request *));
     client = requests ? broker_open(s, &config, on_event) : NULL;
@@ -230,7 +231,7 @@ static void publish_waiting(lv_node *node)
     uint8_t payload[LV_RING_PAYLOAD];
     if (board_now_ms() - sent_ms > RESEND_MS)
         sent = 0; /* whoever is to acknowledge may have missed it */
-    for (uint16_t k = 0; connected && k < node->ring.waiting; k++) {
+    for (uint16_t k = 0; connected && k < node->ring.waiting && k < WINDOW; k++) {
         int64_t time_ms;
         uint8_t topic_length;
         uint16_t length;
@@ -297,7 +298,8 @@ void mqtt_end(void)
         (void)esp_mqtt_client_destroy(client);
     }
     client = NULL;
-    connected = fresh = false;
+    connected = false;
+    fresh = false;
     while (requests && xQueueReceive(requests, &r, 0) == pdTRUE)
         free(r);
 }
