@@ -105,9 +105,11 @@ class FieldDevice(Closing):
         self._make_node = NodeMaker(speed=speed)
         self._boards: list[Watched] = []
         try:
+            self._counts: list[tuple[int, int, int]] = []
             for i, zone in enumerate(zones):
                 settings = runner.node_settings(zone, module, self._info, scenario)
                 node = _InUtc(self._make_node(settings), scenario.site.utc_offset_ms)
+                self._counts.append(settings.config)
                 self._boards.append(Watched(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
             self._parameters = [self._first_parameters(zone) for zone in zones]
             self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
@@ -140,6 +142,7 @@ class FieldDevice(Closing):
             self._gateway.serve(
                 name,
                 self._boards[i].birth(),
+                self._counts[i],
                 lambda i=i: self._parameters[i],  # type: ignore[misc]
                 lambda values, i=i: self._wish(i, values),  # type: ignore[misc]
             )

@@ -1,7 +1,7 @@
 """The MQTT face of nodes that have none of their own: those in this process or on a line.
 
     with Gateway(broker.address, ["maize"]) as gateway:
-        gateway.serve("maize", birth, parameters, calibrate)
+        gateway.serve("maize", birth, counts, parameters, calibrate)
         gateway.deliver("maize", "data", time_ms, '{"raw":1500}')
 
 To whoever listens, the twin, Home Assistant, a program of the user's, such a node behaves as a
@@ -57,6 +57,7 @@ CalibrationError if one is wrong."""
 @dataclass(slots=True)
 class _Served:
     birth: Birth
+    counts: tuple[int, int, int]
     parameters: Callable[[], Mapping[str, int]]
     calibrate: Calibrate
     request: str | None = None
@@ -105,11 +106,14 @@ class Gateway(Closing):
         self,
         node: str,
         birth: Birth,
+        counts: tuple[int, int, int],
         parameters: Callable[[], Mapping[str, int]],
         calibrate: Calibrate,
     ) -> None:
-        """Let a node be born: who it is, its parameters in force, and what changes them."""
-        self._served[node] = _Served(birth, parameters, calibrate)
+        """Let a node be born: who it is, what it believes of its probe (dry, wet, limit), its
+        parameters in force, and what changes them.
+        """
+        self._served[node] = _Served(birth, counts, parameters, calibrate)
         self._say(node, "birth")
         self._announce(node)
 
@@ -162,6 +166,7 @@ class Gateway(Closing):
                 abi_version=birth.abi_version,
                 engine=birth.engine[:64],
                 firmware=birth.firmware[:64],
+                counts=served.counts,
                 parameters=dict(served.parameters()),
             ),
         )

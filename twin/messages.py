@@ -172,6 +172,8 @@ class Status(Message):
     abi_version: U32 | None = None
     engine: Annotated[str, Field(max_length=64)] | None = None
     firmware: Annotated[str, Field(max_length=64)] | None = None
+    counts: tuple[Counts, Counts, Counts] | None = None
+    """What `get_config` tells the guest: dry, wet and limit [counts]."""
     parameters: dict[str, Counts] | None = None
     """Parameter name -> value in force, in the parameter's unit."""
 

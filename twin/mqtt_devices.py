@@ -199,6 +199,11 @@ class MqttDevices(Closing):
             boot_id=status.boot or 0,
         )
 
+    def counts(self, zone: str) -> tuple[int, int, int] | None:
+        """What a device believes of its probe: dry, wet, limit; None: it does not say."""
+        status = self._heard[zone].status
+        return status.counts if status else None
+
     def parameters(self, zone: str) -> dict[str, int]:
         """Parameters that a device said are in force at birth, of those the guest has."""
         status = self._heard[zone].status

@@ -7,12 +7,14 @@ come.  What devices said to this store before is followed first, at full speed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from guest.abi import DEFAULT_PINS
 from guest.errors import GuestError
 from guest.node import Node, Readings, StepResult
 from sim.runner import NodeSettings
+from sim.scenario import ZoneConfig
 from sim.scenario_model import Scenario
 from twin.errors import TwinError
 from twin.followed import SECOND_MS, Followed, Mirroring, Record, Said
@@ -74,6 +76,11 @@ class Shadow(Followed):
                 if said.time_ms < now_ms:
                     self._far.record(name).add(said)
 
+    def _settings(self, config: ZoneConfig) -> NodeSettings:
+        settings = super()._settings(config)
+        counts = self._far.counts(config.name)
+        return settings if counts is None else replace(settings, config=counts)
+
     def _device_of(self, settings: NodeSettings) -> Node:
         return MqttDevice(self._far, settings.zone.name)
 
@@ -82,7 +89,7 @@ class Shadow(Followed):
 
     def _joined_late(self, said: Said, before: Mirroring) -> bool:
         if said.boot != before.boot:
-            return said.seq != 0
+            return said.seq > 1  # some count from 0, some from 1
         return said.seq != before.seq + 1
 
     def _began_here(self, said: Said, before: Mirroring) -> bool:

@@ -141,7 +141,7 @@ class Twin:
     # Building
 
     def _zone(self, config: ZoneConfig, make_node: runner.NodeMaker | None) -> ZoneState:
-        settings = runner.node_settings(config, self._module, self.info, self.scenario)
+        settings = self._settings(config)
         device = self._device(settings, make_node)
         self._nodes.append(device)
         birth = device.birth()
@@ -168,6 +168,10 @@ class Twin:
             band=tolerance * slope,
             verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet."),
         )
+
+    def _settings(self, config: ZoneConfig) -> runner.NodeSettings:
+        """What the nodes of a zone are given."""
+        return runner.node_settings(config, self._module, self.info, self.scenario)
 
     def _device(self, settings: runner.NodeSettings, make_node: runner.NodeMaker | None) -> Node:
         config = settings.zone
@@ -198,7 +202,7 @@ class Twin:
         self._devices: dict[int, Node] = dict(enumerate(devices))
         self._twins: dict[int, Node] = {}
         for i, zone in enumerate(zones):
-            settings = runner.node_settings(zone, self._module, self.info, scenario)
+            settings = self._settings(zone)
             self._twins[i] = self._twin_node(i, settings)
             self._nodes.append(self._twins[i])
         self.twin_plant = Plant(scenario, zones, self.weather, None, [], self._twins)
@@ -340,6 +344,7 @@ class Twin:
             [
                 str,
                 Birth,
+                tuple[int, int, int],
                 Callable[[], Mapping[str, int]],
                 Callable[[dict[str, int]], Future[dict[str, int]]],
             ],
@@ -351,6 +356,7 @@ class Twin:
             serve(
                 name,
                 zone.birth,
+                self._settings(zone.config).config,
                 lambda name=name: self.parameters(name),  # type: ignore[misc]
                 lambda values, name=name: self.calibrate(name, values, who="MQTT"),  # type: ignore[misc]
             )

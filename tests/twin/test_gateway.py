@@ -19,6 +19,7 @@ from twin.errors import CalibrationError
 from twin.gateway import Gateway
 
 Broker = EmbeddedBroker | Mosquitto
+COUNTS = (2600, 1400, 2000)
 Heard = queue.Queue[tuple[str, dict[str, Any]]]
 
 
@@ -62,7 +63,7 @@ def board() -> Board:
 @pytest.fixture
 def gateway(broker: Broker, listener: MqttClient, board: Board) -> Iterator[Gateway]:
     with Gateway(broker.address, ["n"]) as made:
-        made.serve("n", birth("ab" * 32), lambda: board.values, board.calibrate)
+        made.serve("n", birth("ab" * 32), COUNTS, lambda: board.values, board.calibrate)
         yield made
 
 
@@ -78,6 +79,7 @@ def test_a_node_is_born_with_its_guest_and_its_parameters(gateway: Gateway, hear
     born = of(heard, "ic/n/status")
     assert (born["state"], born["guest_sha256"]) == ("birth", "ab" * 32)
     assert born["parameters"] == {"on_pct": 70}
+    assert born["counts"] == list(COUNTS)
     assert born["boot"] == gateway.outbox.boot("n")
 
 
@@ -170,7 +172,7 @@ def test_home_assistant_learns_of_nodes_when_it_is_born(mosquitto: Mosquitto) ->
     )
     board = Board()
     with Gateway(mosquitto.address, ["n"], home_assistant=(parameter,)) as gateway:
-        gateway.serve("n", birth("ab" * 32), lambda: board.values, board.calibrate)
+        gateway.serve("n", birth("ab" * 32), COUNTS, lambda: board.values, board.calibrate)
         first = [heard.get(timeout=30) for _ in range(6)]
         assert "homeassistant/number/levada_n/on_pct/config" in first
         ears.publish("homeassistant/status", b"online")

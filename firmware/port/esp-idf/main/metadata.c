@@ -58,6 +58,20 @@ bool metadata_find(const cJSON *metadata, const char *name, int32_t *id)
     return false;
 }
 
+cJSON *metadata_values(const cJSON *metadata, lv_node *node)
+{
+    cJSON *values = cJSON_CreateObject();
+    for (const cJSON *p = first_parameter(metadata); p; p = p->next) {
+        const cJSON *own = cJSON_GetObjectItemCaseSensitive(p, "name");
+        const cJSON *number = cJSON_GetObjectItemCaseSensitive(p, "id");
+        int32_t value;
+        if (cJSON_IsString(own) && cJSON_IsNumber(number) &&
+            lv_node_get(node, (int32_t)number->valueint, &value) == 0)
+            cJSON_AddNumberToObject(values, own->valuestring, value);
+    }
+    return values;
+}
+
 const char *metadata_name(const cJSON *metadata, int32_t id)
 {
     for (const cJSON *p = first_parameter(metadata); p; p = p->next) {

@@ -9,6 +9,8 @@
 cJSON *metadata_read(const lv_node *node);
 /* The id of a parameter by its name. */
 bool metadata_find(const cJSON *metadata, const char *name, int32_t *id);
+/* Values in force of all parameters, by name, to be deleted; none before the guest has started. */
+cJSON *metadata_values(const cJSON *metadata, lv_node *node);
 /* The name of a parameter by its id; NULL if there is none. */
 const char *metadata_name(const cJSON *metadata, int32_t id);
 

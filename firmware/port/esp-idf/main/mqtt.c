@@ -45,6 +45,7 @@ static int sent_id; /* the last message of ours */
 static uint32_t sent_ms;
 static uint32_t beat_ms; /* 0: no heartbeat */
 static uint32_t heard_ms;
+static const char birth_state[] = "birth";
 static const char death[] = "{\"state\":\"death\"}";
 
 static void receive(const esp_mqtt_event_t *event)
@@ -135,7 +136,16 @@ static void add_text(cJSON *to, const char *name, const cJSON *from, const char 
         cJSON_AddStringToObject(to, name, item->valuestring);
 }
 
-static void publish_status(const lv_node *node, const char *state)
+/* What calibration has set: who follows this node needs it to foretell what the guest does. */
+static void add_calibration(cJSON *to, const cJSON *metadata, lv_node *node)
+{
+    cJSON *counts = cJSON_AddArrayToObject(to, "counts");
+    for (int k = 0; k < 3; k++)
+        cJSON_AddItemToArray(counts, cJSON_CreateNumber(node->host.counts[k]));
+    cJSON_AddItemToObject(to, "parameters", metadata_values(metadata, node));
+}
+
+static void publish_status(lv_node *node, const char *state)
 {
     static const char digits[] = "0123456789abcdef";
     char sha256[65] = "";
@@ -160,6 +170,8 @@ static void publish_status(const lv_node *node, const char *state)
     cJSON_AddNumberToObject(status, "reset_reason", birth.reset_reason);
     cJSON_AddStringToObject(status, "engine", birth.engine);
     cJSON_AddStringToObject(status, "firmware", birth.firmware);
+    if (strcmp(state, birth_state) == 0)
+        add_calibration(status, metadata, node);
     char *text = cJSON_PrintUnformatted(status);
     if (text)
         publish_own("/status", text);
@@ -262,7 +274,7 @@ static void answer(lv_node *node, const request *r)
         free(text);
         break;
     case ACKNOWLEDGEMENT: calibration_acknowledge(node, r->text, r->length); break;
-    default: publish_status(node, "birth"); break; /* there is nothing else to ask */
+    default: publish_status(node, birth_state); break; /* there is nothing else to ask */
     }
 }
 
@@ -276,7 +288,7 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
     if (connected && fresh) {
         fresh = false;
         sent = 0;
-        publish_status(node, "birth");
+        publish_status(node, birth_state);
     }
     if (connected && beat_ms && board_now_ms() - heard_ms >= beat_ms)
         publish_status(node, "alive");
