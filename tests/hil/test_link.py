@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from time import monotonic
 
 import pytest
 from bad_line import BadLine, ByteByByte, Damage, bit_errors, clean, lost_and_inserted, lost_answers
@@ -118,33 +114,6 @@ def test_l6_text_of_the_device_between_frames_is_shown_and_does_no_harm(
     assert "E (1234) virtual: text in between" in shown
     assert shown == list(link.console)
     assert link.quality.damaged == 0
-
-
-def test_l7_a_device_that_stands_still_is_waited_for_and_steps_once(
-    device: VirtualDevice,
-) -> None:
-    node = over(Port(device.url))
-    try:
-        season(node, 3)
-        # the board is a child of the process that was started
-        task = Path(f"/proc/{device.process.pid}/task/{device.process.pid}/children")
-        board = int(task.read_text().split()[0])
-        os.kill(board, signal.SIGSTOP)
-        with pytest.raises(LinkError):
-            impatient(node).ask(Ping(data=b""), Pong)
-        os.kill(board, signal.SIGCONT)
-        began_s = monotonic()
-        node.link.patience = QUICK
-        node.step(START_MS + 4 * STEP_MS, (2000, 1500, 3700, 0))
-        print(f"in step again after {monotonic() - began_s:.3f} s")
-        assert node.link.ask(GetStatistics(), Statistics).steps == 4
-    finally:
-        node.close()
-
-
-def impatient(node: DeviceNode) -> Link:
-    node.link.patience = Patience(least_s=0.02, most_s=0.02, tries=2, reopen_s=0.0)
-    return node.link
 
 
 class Unplugged:
