@@ -92,6 +92,26 @@ def test_l9_lost_answers_and_lost_requests_are_sent_again_and_executed_once(
     assert 0.1 < node.link.quality.retries / node.link.quality.requests < 0.4
 
 
+def test_l9_an_answer_that_is_stuck_is_asked_for_again_and_executed_once(
+    device: VirtualDevice,
+) -> None:
+    node, twin = over(Port(device.url)), WasmtimeNode(TOGGLER)
+    twin.boot(START_MS)
+    node.boot(START_MS)
+    for k in range(1, 6):
+        # longer than the host waits at first, so that it asks again while the answer is stuck
+        stuck = Fault(kind=FaultKind.SLOW, point=FaultPoint.EXECUTED, after=0, argument=300)
+        node.link.ask(stuck, Ack)
+        readings = (2000, 1500, 3700, k)
+        result = node.step(START_MS + k * STEP_MS, readings)
+        assert result.tape == twin.step(START_MS + k * STEP_MS, readings).tape
+    statistics = node.link.ask(GetStatistics(), Statistics)
+    node.close()
+    twin.close()
+    assert statistics.steps == 5
+    assert statistics.repeats == node.link.quality.retries >= 5
+
+
 def test_l10_one_byte_a_read_gives_the_same(device: VirtualDevice) -> None:
     node = over(ByteByByte(Port(device.url)))
     try:
@@ -233,9 +253,12 @@ def test_round_trips_are_summed_up_as_percentiles() -> None:
 
 
 def test_a_clean_line_is_not_asked_twice(device: VirtualDevice) -> None:
-    node = over(BadLine(Port(device.url), seed=3, written=clean))
+    line = BadLine(Port(device.url), seed=3, written=clean)
+    # so patient that only an answer that is lost is asked for again, however busy the machine
+    node = DeviceNode(Link(line, patience=Patience(least_s=20.0, most_s=20.0)), TOGGLER)
     try:
         season(node, 100)
     finally:
         node.close()
-    assert node.link.quality.damaged == node.link.quality.stale == 0
+    quality = node.link.quality
+    assert quality.damaged == quality.stale == quality.retries == 0
