@@ -20,13 +20,22 @@ from cobs import cobs  # type: ignore[import-untyped]
 
 from hil.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Message, MessageError
 
-__all__ = ["MAX_CONTENT", "MAX_ENCODED", "Console", "Damage", "Decoder", "Frame", "encode_frame"]
+__all__ = [
+    "MAX_CONTENT",
+    "MAX_ENCODED",
+    "RESIDUE",
+    "Console",
+    "Damage",
+    "Decoder",
+    "Frame",
+    "encode_frame",
+]
 
 _HEAD: Final = struct.Struct("<BBH")
 _CRC: Final = struct.Struct("<I")
 _OVERHEAD: Final = _HEAD.size + _CRC.size
 assert (_HEAD.size, _CRC.size) == (4, 4)
-_RESIDUE: Final = 0x2144DF1C
+RESIDUE: Final = 0x2144DF1C
 """CRC-32 of anything with its own CRC behind it, as residue of the polynomial."""
 
 MAX_CONTENT: Final = MAX_BODY + _OVERHEAD
@@ -89,7 +98,7 @@ def _open(run: bytes) -> Frame | str:
         return "cobs"
     if len(content) < _OVERHEAD:
         return "short"
-    if zlib.crc32(content) != _RESIDUE:
+    if zlib.crc32(content) != RESIDUE:
         return "crc"
     version, kind, sequence = _HEAD.unpack_from(content)
     if version != WIRE_VERSION:

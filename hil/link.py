@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from hil.codec import Console, Decoder, Frame, encode_frame
 from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from hil.messages import Birth, Hello, Message, MessageError, Nak, NakError
 from hil.port import TERMINAL_S, Port
-from hil.quick import Quick
+
+if TYPE_CHECKING:
+    from hil.quick import Quick
 
 __all__ = ["Line", "Link", "LinkQuality", "Patience"]
 
@@ -139,7 +141,7 @@ class Link:
         self._decoder = Decoder()
         self._last: tuple[type[Message], bytes] = Hello, b""
         """Request and its body."""
-        self._quick = Quick(line) if isinstance(line, Port) and Quick.possible() else None
+        self._quick = _quick(line)
         self._sequence = secrets.randbelow(1 << 16)
         self.quality = LinkQuality()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
@@ -334,6 +336,15 @@ class Link:
             self.console.append(line)
             if self._on_console is not None:
                 self._on_console(line)
+
+
+def _quick(line: Line) -> Quick | None:
+    """What makes the first try over a terminal; None over other lines, and without the compiler."""
+    if not isinstance(line, Port) or line.terminal < 0:
+        return None
+    from hil.quick import Quick  # the compiler takes a while to load
+
+    return Quick(line) if Quick.possible() else None
 
 
 def _reason(nak: Nak) -> str:

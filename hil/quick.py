@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from guest.jit import config, njit
-from hil.codec import MAX_CONTENT, MAX_ENCODED
+from hil.codec import MAX_CONTENT, MAX_ENCODED, RESIDUE
 from hil.messages import MAX_BODY, WIRE_VERSION, MessageError
 from hil.port import Port
 
@@ -30,8 +30,6 @@ Bytes = npt.NDArray[np.uint8]
 
 HEAD: Final = 4
 CRC: Final = 4
-RESIDUE: Final = 0x2144DF1C
-"""CRC-32 of anything with its own CRC behind it."""
 LEAST_ANSWER: Final = 0x80
 """Types from here on are answers."""
 ONES: Final = 0xFFFFFFFF

@@ -246,6 +246,7 @@ def test_a_damaged_request_is_counted_and_not_executed(bench: Bench) -> None:
 def test_noise_before_a_request_does_no_harm(bench: Bench) -> None:
     said(bench)
     generator = random.Random(3)
+    print("seed 3")
     for _ in range(20):
         os.write(bench.line, generator.randbytes(1500))
         assert bench.ask(Ping(data=b"x")) == Pong(data=b"x")

@@ -54,6 +54,7 @@ def run_both(
 ) -> int:
     """Run a guest on both sides with the same readings; how many bytes of tape were equal."""
     generator = random.Random(1)
+    print("seed 1")
     compared = 0
     with Bench(engine) as bench, SimNodes(wasm, parameters=dict(parameters)) as nodes:
         nodes.boot(START_MS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import random
 import struct
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from hil.codec import Decoder, Frame, encode_frame
 from hil.messages import MAX_BODY, MESSAGES, MessageError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hil"))
-from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body
+from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded
 
 VECTORS = Path(__file__).parents[1] / "hil" / "wire_vectors.json"
 READY = 1
@@ -79,7 +78,7 @@ def test_golden_messages(library: ctypes.CDLL) -> None:
 
 
 def test_l12_ten_thousand_frames_are_equal_both_ways(library: ctypes.CDLL) -> None:
-    generator = random.Random(12)
+    generator = seeded(12)
     decoder = Decoder()
     for _ in range(10_000):
         kind, sequence = generator.randrange(256), generator.randrange(65536)
@@ -90,7 +89,7 @@ def test_l12_ten_thousand_frames_are_equal_both_ways(library: ctypes.CDLL) -> No
 
 
 def test_both_decoders_take_the_same_frames_from_a_damaged_stream(library: ctypes.CDLL) -> None:
-    generator = random.Random(13)
+    generator = seeded(13)
     for rate in (1e-4, 1e-3, 1e-2):
         stream = b"".join(encode_frame(4, k, random_body(generator, 200)) for k in range(1_000))
         damaged = flip_bits(stream, rate, generator) + b"\0"
@@ -99,7 +98,7 @@ def test_both_decoders_take_the_same_frames_from_a_damaged_stream(library: ctype
 
 
 def test_l1_bit_errors_never_pass_undetected(library: ctypes.CDLL) -> None:
-    generator = random.Random(1)
+    generator = seeded(1)
     bodies = {k: generator.randbytes(64) for k in range(50_000)}
     delivered = 0
     for start in range(0, 50_000, 1_000):
@@ -121,14 +120,14 @@ def test_l3_after_a_truncated_frame_the_next_one_is_delivered(library: ctypes.CD
 
 
 def test_l4_noise_is_never_taken_for_a_frame(library: ctypes.CDLL) -> None:
-    generator = random.Random(4)
+    generator = seeded(4)
     for k in range(64):  # 4 MiB
         noise = generator.randbytes(65_536)
         assert not any(isinstance(f, Frame) for f in c_decode(library, noise, k > 0))
 
 
 def test_l5_noise_without_a_zero_is_one_overrun(library: ctypes.CDLL) -> None:
-    piece = bytes(random.Random(5).randrange(1, 256) for _ in range(65_536))
+    piece = bytes(seeded(5).randrange(1, 256) for _ in range(65_536))
     for k in range(160):  # 10 MiB
         assert list(c_decode(library, piece, k > 0)) == []
     frame = encode_frame(4, 7, b"after")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import tracemalloc
 
 import pytest
 from cobs import cobs
 from test_messages import SEQUENCE, vectors
-from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body
+from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded
 
 from hil.codec import MAX_ENCODED, Console, Damage, Decoder, Frame, encode_frame
 from hil.messages import MAX_BODY, MessageError
@@ -33,7 +32,7 @@ def test_l11_golden_cobs_vectors_are_equal_both_ways() -> None:
 
 
 def test_a_frame_ends_and_begins_with_a_zero_and_has_none_inside() -> None:
-    generator = random.Random(1)
+    generator = seeded(1)
     for _ in range(200):
         data = frame(generator.randrange(65536), random_body(generator))
         assert data[0] == data[-1] == 0
@@ -74,7 +73,7 @@ def test_at_most_two_frames_are_lost_when_a_delimiter_is_damaged() -> None:
 
 
 def test_l5_noise_without_a_zero_is_bounded_and_the_next_frame_is_delivered() -> None:
-    generator = random.Random(5)
+    generator = seeded(5)
     piece = bytes(generator.randrange(1, 256) for _ in range(65_536))
     decoder = Decoder()
     tracemalloc.start()
@@ -90,7 +89,7 @@ def test_l5_noise_without_a_zero_is_bounded_and_the_next_frame_is_delivered() ->
 
 
 def test_l4_noise_is_never_taken_for_a_frame() -> None:
-    generator = random.Random(4)
+    generator = seeded(4)
     decoder = Decoder()
     for _ in range(64):  # 4 MiB; the nightly run has 50
         assert not frames_in(decoder.feed(generator.randbytes(65_536)))
@@ -99,7 +98,7 @@ def test_l4_noise_is_never_taken_for_a_frame() -> None:
 
 @pytest.mark.slow
 def test_l4_fifty_mebibytes_of_noise_are_never_taken_for_a_frame() -> None:
-    generator = random.Random(44)
+    generator = seeded(44)
     decoder = Decoder()
     for _ in range(800):
         assert not frames_in(decoder.feed(generator.randbytes(65_536)))
@@ -107,8 +106,8 @@ def test_l4_fifty_mebibytes_of_noise_are_never_taken_for_a_frame() -> None:
 
 def undetected(count: int, rate: float, seed: int) -> tuple[int, int]:
     """Frames delivered as sent, and frames delivered that nobody sent."""
-    generator = random.Random(seed)
-    print(f"seed {seed}, bit error rate {rate}")
+    generator = seeded(seed)
+    print(f"bit error rate {rate}")
     decoder = Decoder()
     right = wrong = 0
     for start in range(0, count, 1000):
@@ -136,7 +135,7 @@ def test_l1_bit_errors_never_pass_undetected_in_a_million(count: int, rate: floa
 
 
 def test_l2_lost_and_inserted_bytes_never_pass_undetected() -> None:
-    generator = random.Random(2)
+    generator = seeded(2)
     sent = {k: generator.randbytes(64) for k in range(20_000)}
     stream = bytearray()
     for byte in b"".join(frame(k, body) for k, body in sent.items()):

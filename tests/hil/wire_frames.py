@@ -115,6 +115,12 @@ def cobs_contents() -> dict[str, bytes]:
     return found
 
 
+def seeded(seed: int) -> random.Random:
+    """A generator whose seed the report of a failed test shows."""
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
 def random_body(generator: random.Random, longest: int = m.MAX_BODY) -> bytes:
     """Any length, and more zeros than chance would bring."""
     length = generator.choice((0, generator.randrange(16), generator.randrange(longest + 1)))

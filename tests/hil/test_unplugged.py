@@ -1,0 +1,142 @@
+"""L8 of the serial matrix: the terminal goes, and comes back as another one under the same name."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import tty
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+
+import pytest
+from link_guests import TOGGLER
+
+from guest.host import WasmtimeNode
+from guest.node import StepResult
+from hil.errors import LinkError
+from hil.link import Link
+from hil.messages import GetStatistics, Statistics
+from hil.node import DeviceNode
+from hil.port import Port
+from hil.virtual import VirtualDevice
+
+START_MS = 1_681_516_800_000
+STEP_MS = 600_000
+RECONNECT_S = 2.0
+"""Required by the matrix."""
+
+
+class Cable:
+    """Between a board and a host that knows it by a name in the file system."""
+
+    def __init__(self, board: str, name: Path) -> None:
+        self.name = name
+        self.mute = Event()
+        """Answers stay in the cable."""
+        self.asked = Event()
+        """A request has passed while it was mute."""
+        self._board = os.open(board, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._board)
+        self._thread: Thread | None = None
+
+    def plug(self) -> float:
+        """When it was."""
+        self._plug, host = pty.openpty()
+        tty.setraw(host)
+        self._stop, self._stopper = os.pipe()
+        self._thread = Thread(target=self._carry, args=(self._plug, self._stop))
+        self._thread.start()
+        self._host = host
+        self.name.symlink_to(os.ttyname(host))
+        return monotonic()
+
+    def unplug(self) -> None:
+        if self._thread is not None:
+            self.name.unlink()
+            os.close(self._stopper)
+            self._thread.join()
+            self._thread = None
+            for file in (self._stop, self._plug, self._host):
+                os.close(file)
+
+    def _carry(self, plug: int, stop: int) -> None:
+        while True:
+            listened = [plug, stop] if self.mute.is_set() else [plug, stop, self._board]
+            ready, _, _ = select.select(listened, [], [])
+            if stop in ready:
+                return
+            if plug in ready:
+                os.write(self._board, os.read(plug, 4096))
+                if self.mute.is_set():
+                    self.asked.set()
+            if self._board in ready:
+                os.write(plug, os.read(self._board, 4096))
+
+    def close(self) -> None:
+        self.unplug()
+        os.close(self._board)
+
+
+class Missed(Port):
+    """Tells when it was looked for in vain."""
+
+    def __init__(self, url: str) -> None:
+        self.missing = Event()
+        super().__init__(url)
+
+    def open(self) -> None:
+        try:
+            super().open()
+        except LinkError:
+            self.missing.set()
+            raise
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[Cable]:
+    with VirtualDevice() as device:
+        found = Cable(device.url, tmp_path / "board")
+        found.plug()
+        yield found
+        found.close()
+
+
+def test_l8_a_terminal_that_went_is_found_again_and_no_command_is_doubled(cable: Cable) -> None:
+    port = Missed(str(cable.name))
+    node, twin = DeviceNode(Link(port), TOGGLER), WasmtimeNode(TOGGLER)
+    assert node.boot(START_MS).tape == twin.boot(START_MS).tape
+    took_s = []
+
+    def step(k: int) -> tuple[StepResult, float]:
+        return node.step(START_MS + k * STEP_MS, (2000, 1500, 3700, k)), monotonic()
+
+    with ThreadPoolExecutor(1) as pool:
+        for k in range(1, 11):
+            port.missing.clear()
+            if k % 2:  # between two requests
+                cable.unplug()
+                stepping = pool.submit(step, k)
+            else:  # in the middle of one, which the board has had
+                cable.asked.clear()
+                cable.mute.set()
+                stepping = pool.submit(step, k)
+                assert cable.asked.wait(20.0)
+                cable.unplug()
+            assert port.missing.wait(20.0)
+            cable.mute.clear()
+            plugged_s = cable.plug()
+            result, done_s = stepping.result(20.0)
+            took_s.append(done_s - plugged_s)
+            expected = twin.step(START_MS + k * STEP_MS, (2000, 1500, 3700, k))
+            assert result.tape == expected.tape
+        statistics = node.link.ask(GetStatistics(), Statistics)
+    assert statistics.steps == 10
+    assert node.link.quality.reopened == 10
+    node.close()
+    twin.close()
+    print("in step again after", ", ".join(f"{1000 * s:.0f}" for s in took_s), "ms")
+    assert max(took_s) < RECONNECT_S
