@@ -36,7 +36,7 @@ _PROBE_S: Final = 2.0
 """Between two probes of a broker that runs."""
 _ANSWER_S: Final = 5.0
 """Patience with a probe; a computer that is overloaded is no broker that hangs."""
-_HUNG: Final = 2
+_HUNG: Final = 3
 """Failed probes after which it counts as hung."""
 _CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x05\x00\x05probe"
 """CONNECT of MQTT 3.1.1 (section 3.1) without password: refused, which is an answer."""
