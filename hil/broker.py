@@ -34,7 +34,9 @@ _START_S: Final = 30.0
 _STOP_S: Final = 5.0
 _PROBE_S: Final = 2.0
 """Between two probes of a broker that runs."""
-_HUNG: Final = 2
+_ANSWER_S: Final = 5.0
+"""Patience with a probe; a computer that is overloaded is no broker that hangs."""
+_HUNG: Final = 3
 """Failed probes after which it counts as hung."""
 _CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x05\x00\x05probe"
 """CONNECT of MQTT 3.1.1 (section 3.1) without password: refused, which is an answer."""
@@ -220,8 +222,8 @@ class EmbeddedBroker:
     def _answers(self) -> bool:
         """Whether the broker answers a CONNECT, if only to refuse it."""
         try:
-            with socket.create_connection((self.address.host, self.address.port), 2.0) as probe:
-                probe.settimeout(2.0)
+            where = self.address.host, self.address.port
+            with socket.create_connection(where, _ANSWER_S) as probe:
                 probe.sendall(_CONNECT)
                 return probe.recv(4)[:1] in (b"\x20", b"")
         except OSError:

@@ -61,6 +61,8 @@ class GuardedBroker(Broker):  # type: ignore[misc]  # amqtt gives no types
         writer.transport.set_write_buffer_limits(high=2 * _UNREAD_BYTES)
         try:
             await super().stream_connected(reader, writer, listener_name)
+        except OSError:
+            pass  # the client has gone
         except Exception as error:  # noqa: BLE001 - amqtt lets out what bad packets cause
             _log.warning("connection ended by %r", error)
         finally:

@@ -29,6 +29,18 @@ def postgresql_url() -> Iterator[str]:
 
 
 @pytest.fixture
+def memory_folder(tmp_path: Path) -> Iterator[Path]:
+    """For tests of thousands of commits that are not about the disk; in memory where there is."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 1 << 30:
+        yield tmp_path
+        return
+    made = Path(tempfile.mkdtemp(dir=memory))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite") as made:
         yield made

@@ -179,14 +179,21 @@ def _stopped_consumer(broker: Broker, *, rate: int, seconds: int, size: int) -> 
         broker.address, subscription=DROPPED, handler=lambda _topic, p: dropped.put(int(p))
     )
     echo = Echo(broker)
-    with subprocess.Popen(
-        [sys.executable, "-c", CONSUMER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as consumer:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", CONSUMER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as consumer,
+        contextlib.ExitStack() as open_,
+    ):
         assert consumer.stdin is not None
         assert consumer.stdout is not None
         consumer.stdin.write(json.dumps(asdict(broker.address)) + "\n")
         consumer.stdin.flush()
         assert consumer.stdout.readline() == "ready\n"
+        open_.callback(consumer.kill)  # a stopped one would never end by itself
         consumer.send_signal(signal.SIGSTOP)
         count = rate * seconds
         paced(count, rate, lambda number: echo.send(number, size))

@@ -8,8 +8,6 @@ it happens, so a mixture, or a value that comes a step late, would be seen.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -165,29 +163,17 @@ def _pair(on_pct: int) -> dict[str, int]:
     return {"on_pct": on_pct, "off_pct": on_pct + BAND}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is room: a change is two commits, and not the disk is tested here."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or shutil.disk_usage(memory).free < 1 << 30:
-        yield tmp_path
-        return
-    made = Path(tempfile.mkdtemp(dir=memory))
-    yield made
-    shutil.rmtree(made)
-
-
 @pytest.fixture(params=["sim", "virtual"])
-def race(request: pytest.FixtureRequest, folder: Path) -> Iterator[Race]:
-    made = Race(folder, request.param, speed=20_000.0)
+def race(request: pytest.FixtureRequest, memory_folder: Path) -> Iterator[Race]:
+    made = Race(memory_folder, request.param, speed=20_000.0)
     yield made
     made.close()
 
 
 @pytest.fixture(params=["sim", "virtual"])
-def slow_race(request: pytest.FixtureRequest, folder: Path) -> Iterator[Race]:
+def slow_race(request: pytest.FixtureRequest, memory_folder: Path) -> Iterator[Race]:
     """So slow that its 25 days outlast 100,000 changes."""
-    made = Race(folder, request.param, speed=1_000.0)
+    made = Race(memory_folder, request.param, speed=1_000.0)
     yield made
     made.close()
 

@@ -268,7 +268,9 @@ def test_a_commit_is_on_the_disk_before_it_is_announced(store: Store) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 100))]
+)
 def test_killed_at_any_time_what_was_acknowledged_is_stored(tmp_path: Path, seed: int) -> None:
     file = tmp_path / "s.sqlite"
     after = random.Random(seed).randrange(1, 40)

@@ -1,0 +1,129 @@
+"""However `levada twin` ends, and whenever: no process, no open port, a store that is whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from small_field import scenario
+
+MARK = "LEVADA_TEST_MARK"
+
+
+class Started:
+    """`levada twin` as a program, and all processes that come from it."""
+
+    def __init__(self, folder: Path) -> None:
+        scenario(folder, days=20)
+        self.where = folder / "run"
+        self.mark = uuid.uuid4().hex
+        self.said = folder / "stderr"
+        command = [
+            *(sys.executable, "-c", "from twin.cli import main; main()"),
+            *("twin", str(folder / "field.toml"), "--node", "virtual", "--speed", "600x"),
+            *("--port", "0", "--out", str(self.where)),
+        ]
+        with self.said.open("w") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=os.environ | {MARK: self.mark},
+                text=True,
+            )
+
+    def family(self) -> list[psutil.Process]:
+        """Those that live, the program itself left out."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if (
+                    process.pid != self.process.pid
+                    and process.environ().get(MARK) == self.mark
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(process)
+        return found
+
+    def wait_until(self, what: Callable[[], object], timeout_s: float = 120.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not what():
+            assert self.process.poll() is None, self.said.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def wait_for_page(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith("http://127.0.0.1:")
+
+    def check_nothing_is_left(self, patience_s: float = 20.0) -> None:
+        _, alive = psutil.wait_procs(self.family(), timeout=patience_s)
+        assert alive == [], [process.cmdline() for process in alive]
+        store = self.where / "store.sqlite"
+        if store.exists():
+            with closing(sqlite3.connect(store)) as raw:
+                assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+    def clean_up(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        for process in self.family():
+            process.kill()
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Started]:
+    made = Started(tmp_path)
+    yield made
+    made.clean_up()
+
+
+MOMENTS: dict[str, Callable[[Started], object]] = {
+    "the store is opened": lambda s: (s.where / "store.sqlite.lock").exists(),
+    "the first child runs": lambda s: s.family(),
+    "the page is there": lambda s: (s.where / "page.json").exists(),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_interrupted_while_it_starts_it_leaves_nothing(
+    started: Started, moment: str, number: signal.Signals
+) -> None:
+    started.wait_until(lambda: MOMENTS[moment](started))
+    started.process.send_signal(number)
+    assert started.process.wait(120) in (130, -number)  # the latter before it has its own way
+    assert "Traceback" not in started.said.read_text()
+    started.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05, 0.3])
+def test_interrupted_twice_it_leaves_nothing(started: Started, pause_s: float) -> None:
+    started.wait_for_page()
+    started.process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        started.process.wait(pause_s)
+    started.process.send_signal(signal.SIGINT)
+    assert started.process.wait(120) == 130
+    assert "Traceback" not in started.said.read_text()
+    started.check_nothing_is_left()
+
+
+def test_killed_it_takes_its_children_along(started: Started) -> None:
+    started.wait_for_page()
+    assert started.family()
+    started.process.kill()
+    started.process.wait()
+    started.check_nothing_is_left()
