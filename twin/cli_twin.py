@@ -93,6 +93,9 @@ def twin(
             )
     where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
+    def opened(url: str) -> None:
+        typer.echo(f"{url}  starting ...", err=True)
+
     def started(running: Running) -> None:
         typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
 
@@ -105,6 +108,7 @@ def twin(
         broker=broker,
         replay=replay,
         stay=stay,
+        opened=opened,
         started=started,
     )
     raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
