@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from guest.jit import compiled
 from hil.nodes import NodeMaker
 from sim.scenario_model import Scenario
 from twin.alerts import Change
@@ -75,7 +76,9 @@ def live(
             )
         )
         page.tell(
-            "The devices are started; a virtual board is built first, which takes a while once"
+            "The devices are started; the first time, a virtual board is built"
+            if compiled()
+            else "The devices are started and the plant is compiled, once: about half a minute"
         )
         make_node = open_.enter_context(NodeMaker(speed=speed))
         publish: Callable[[str, Change], None] = _silent
