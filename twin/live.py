@@ -25,6 +25,7 @@ from typing import Final
 
 from sqlalchemy import make_url
 
+from guest.jit import compiled
 from guest.module import inspect
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import LinkError
@@ -188,7 +189,11 @@ def _bench(start: _Start) -> Twin:
     scenario, options, open_ = start.scenario, start.options, start.open_
     clock = _Clock(scenario)
     store = open_.enter_context(Store(start.store, clock_ms=clock.now_ms))
-    start.tell("The devices are started; a virtual board is built first, which takes a while once")
+    start.tell(
+        "The devices are started; the first time, a virtual board is built"
+        if compiled()
+        else "The devices are started and the plant is compiled, once: about half a minute"
+    )
     make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
     open_.callback(Delivery(store, start.broker).close)
     gateway = open_.enter_context(

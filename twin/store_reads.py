@@ -23,7 +23,7 @@ from twin.store_levels import shifted
 
 __all__ = ["Latest", "NodeInfo", "SeriesInfo", "StoreReader", "Window"]
 
-_FETCH: Final = 8_000
+_FETCH: Final = 4_000
 """Points that are fetched one by one to be thinned; of more, the extremes of intervals are."""
 _SCAN: Final = 100_000
 """Points whose extremes are looked for among the points themselves ..."""
@@ -147,7 +147,7 @@ class StoreReader:
         end_ms: int | None,
         max_points: int,
     ) -> Window:
-        """Up to 8,000 points, or `max_points` if that is more; else about `max_points` extremes."""
+        """Up to 4,000 points, or `max_points` if that is more; else about `max_points` extremes."""
         found = self._series_row(node, signal, kind)
         if found is None:
             return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit="")
@@ -159,7 +159,7 @@ class StoreReader:
             span_ms = ends[1][0] - ends[0][0]
             shift = _shift(span_ms, max_points // 4)
             total = _about(connection, series_id, ends[0][0], ends[1][0], shift)
-            if total <= max(max_points, min(_FETCH, 4 * max_points)):
+            if total <= max(max_points, min(_FETCH, 2 * max_points)):
                 times, values = _each(connection, series_id, start_ms, end_ms)
                 total = len(times)
             else:

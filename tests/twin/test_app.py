@@ -24,6 +24,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 from small_field import START_MS, fault, scenario
 
+from twin.app import views
 from twin.app.openapi import document
 from twin.app.server import Page, PageError
 from twin.store import Store
@@ -287,6 +288,25 @@ def test_hostile_text_is_shown_as_text(look: Look, live: Live) -> None:
 
 
 # Without a browser
+
+
+def test_what_device_and_twin_decide_alike_stands_once() -> None:
+    def decided(who: str, text: str, time_ms: int = 0) -> dict[str, Any]:
+        evidence = {"who": who}
+        return {"kind": "decision", "node": "n", "time_ms": time_ms, "severity": "info"} | {
+            "text": text,
+            "evidence": evidence,
+        }
+
+    found = [decided("twin", "Opened."), decided("device", "Opened."), decided("twin", "Closed.")]
+    lines = [
+        [getattr(part, "children", None) for part in line.children]
+        for line in views.events(found, zone=True).children
+    ]
+    assert [line[1:-1] for line in lines] == [
+        ["twin", "Closed."],
+        ["device", "twin", "Opened."],
+    ]
 
 
 def ask(

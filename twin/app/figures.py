@@ -22,8 +22,8 @@ from twin.store_reads import StoreReader, Window
 __all__ = ["CURVES", "Delta", "delta", "history", "profile", "sparkline", "zone_chart"]
 
 WATER: Final = "#2b8cc9"
-TWIN: Final = "#cf8a12"
-BAND: Final = "rgba(207,138,18,.20)"
+TWIN: Final = "#bd7c0c"
+BAND: Final = "rgba(189,124,12,.22)"
 CROP: Final = "#2a9d6a"
 STRESS: Final = "#d6553c"
 RAIN: Final = "#79b8de"
