@@ -10,6 +10,7 @@ DEV    := $(VENV)/.installed-dev
 
 demo: $(ENV)  ## set up and run the quickstart season
 	@$(BIN)/levada run scenarios/quickstart.toml --out runs/quickstart
+	@$(BIN)/python -m hil.prepare
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
 	@$(MAKE) --no-print-directory check

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_field import scenario
 
+ROOT = Path(__file__).parents[2]
 LEVADA = [sys.executable, "-c", "from twin.cli import main; main()"]
 
 
@@ -26,7 +27,10 @@ def test_a_twin_needs_no_kernel_that_a_run_has_not_compiled(tmp_path: Path) -> N
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
         return {path.name for path in cache.rglob("*.nbc")}
 
-    compiled = levada("run", "field.toml", "--out", "run")
+    levada("run", "field.toml", "--out", "run")
+    prepare = [sys.executable, "-m", "hil.prepare"]
+    subprocess.run(prepare, cwd=ROOT, env=environment, check=True, capture_output=True)
+    compiled = {path.name for path in cache.rglob("*.nbc")}
     assert compiled
     at_full_speed = ("--speed", "max", "--port", "0", "--no-stay", "--out", "twin")
     for node in ("sim", "virtual"):

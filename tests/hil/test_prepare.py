@@ -1,0 +1,20 @@
+"""What `make demo` prepares."""
+
+from __future__ import annotations
+
+import pytest
+
+from hil import prepare
+
+
+def test_the_board_that_is_prepared_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    prepare.main()
+    assert "virtual board ready: wasm3 0.5.0, levada" in capsys.readouterr().out
+
+
+def test_without_a_compiler_it_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    prepare.main()
+    assert "no virtual board: the virtual board needs make" in capsys.readouterr().out
