@@ -159,9 +159,7 @@ def test_every_callback_of_the_core_is_filled() -> None:
     board = without_comments(text(MAIN / "board.c"))
     filled = set(re.findall(r"^\s*\.(\w+) =", board, re.M))
     filled |= set(re.findall(r"^\s*config\.(\w+) =", board, re.M))
-    # there is one board, so no context; app.c draws the boot id of an empty flash by itself
-    assert filled == fields - {"context", "first_boot_id"}
-    assert "node.store.boot_id = esp_random()" in text(MAIN / "app.c")
+    assert filled == fields - {"context"}  # there is one board
     empty = set(re.findall(r"^\s*\.(\w+) = NULL", board, re.M))
     assert empty == {"at", "fault"}  # faults are for the virtual board
 

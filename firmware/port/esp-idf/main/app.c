@@ -9,7 +9,6 @@
 #include "esp_check.h"
 #include "esp_log.h"
 #include "esp_pthread.h"
-#include "esp_random.h"
 #include "field.h"
 #include "flash.h"
 #include "line.h"
@@ -55,12 +54,6 @@ static void *run(void *unused)
     if (fault) {
         ESP_LOGE(tag, "the core refuses this board's config, line %d of node.c", -fault);
         ESP_ERROR_CHECK(ESP_FAIL);
-    }
-    if (node.store.generation == 1) {
-        /* flash was empty: no number that this node has had in an earlier life, since telemetry is
-         * told apart by it */
-        node.store.boot_id = esp_random() >> 1;
-        (void)lv_store_keep(&node.store, NULL, 0);
     }
     flash_adopt(&node.store);
     lv_link_init(&host_line, &node);

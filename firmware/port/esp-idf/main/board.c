@@ -1,6 +1,7 @@
 #include "board.h"
 
 #include "esp_system.h"
+#include "esp_random.h"
 #include "esp_timer.h"
 #include "flash.h"
 #include "freertos/FreeRTOS.h"
@@ -132,6 +133,7 @@ const lv_config *board_config(void)
 {
     config.engine = lv_engine_name();
     config.reset_reason = reset_reason();
+    config.first_boot_id = esp_random() >> 1;
     return &config;
 }
 
