@@ -10,6 +10,7 @@ input.
 from __future__ import annotations
 
 import fcntl
+import os
 import select
 import shutil
 import subprocess
@@ -59,7 +60,14 @@ def build_board(engine: str) -> Path:
     with _alone():
         done = subprocess.run(
             [
-                *("make", "-s", "-C", str(FIRMWARE), f"PYTHON={sys.executable}"),
+                *(
+                    "make",
+                    "-s",
+                    f"-j{os.cpu_count() or 1}",
+                    "-C",
+                    str(FIRMWARE),
+                    f"PYTHON={sys.executable}",
+                ),
                 *(f"build/{path.name}" for path in (device, board)),
             ],
             capture_output=True,
