@@ -154,12 +154,9 @@ class Browser:
         """What a callback answers; `output` is part of what it changes."""
         key = next(k for k in self.callbacks if output in k)
         callback = self.callbacks[key]
-        outputs = [
-            dict(zip(("id", "property"), part.rsplit(".", 1), strict=True))
-            for part in key.strip(".").split("...")
-        ]
+        outputs = [_named(*part.rsplit(".", 1)) for part in key.strip(".").split("...")]
         inputs, state = (
-            [i | {"value": values.get(f"{i['id']}.{i['property']}")} for i in callback[part]]
+            [_named(i["id"], i["property"], values) for i in callback[part]]
             for part in ("inputs", "state")
         )
         changed = [f"{i['id']}.{i['property']}" for i in callback["inputs"]][:1]
@@ -171,6 +168,15 @@ class Browser:
             "state": state,
         }
         return json.loads(self._ask("POST", "/_dash-update-component", body))
+
+
+def _named(name: str, prop: str, values: Mapping[str, Any] | None = None) -> Any:
+    """A property as the browser names it; of a pattern, that of our zone's tile."""
+    if name.startswith("{"):
+        one = {"type": json.loads(name)["type"], "name": ZONE}
+        return [{"id": one, "property": prop, "value": one}]
+    found = {"id": name, "property": prop}
+    return found if values is None else found | {"value": values.get(f"{name}.{prop}")}
 
 
 def day(time_ms: int) -> str:
@@ -208,7 +214,7 @@ def calls(browser: Browser, start_ms: int, end_ms: int) -> dict[str, Callable[[]
         "zone, what is new": lambda: browser.call(
             "zone-chart.extend", {"zone-name.data": ZONE, "zone-upto.data": shown}
         ),
-        "field": lambda: browser.call("tiles.children", {}),
+        "field": lambda: browser.call("field-facts.children", {}),
         "node": lambda: browser.call("node-facts.children", {"node-name.data": ZONE}),
         "history": history("history-chart.figure"),
         "history, a moment": history("history-then.children"),

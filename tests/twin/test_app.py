@@ -144,10 +144,21 @@ def look(browser: webdriver.Chrome, live: Live, tmp_path: Path) -> Iterator[Look
 def test_the_field_has_a_tile_for_every_zone(look: Look) -> None:
     look.open("/")
     look.text(".tile", "maize", "Probe", "Twin", "Stress in")
-    look.until(lambda b: b.find_element(By.CSS_SELECTOR, ".tile img").size["height"] > 20)
     look.shoot("field")
     look.find(".tile").click()
     look.text("h1", "maize")
+
+
+def test_a_tile_keeps_the_focus_while_its_figures_change(look: Look) -> None:
+    look.open("/")
+    look.find(".tile img")
+    look.browser.execute_script("document.querySelector('.tile').focus()")
+    before = look.find("#clock").text
+    look.until(lambda _: look.find("#clock").text != before)
+    facts = look.find(".tile .spark").get_attribute("src")
+    look.until(lambda _: look.find(".tile .spark").get_attribute("src") != facts)
+    focused = "return document.activeElement === document.querySelector('.tile')"
+    assert look.browser.execute_script(focused)
 
 
 def test_both_curves_grow_while_one_looks(look: Look) -> None:
@@ -198,6 +209,7 @@ def test_a_stuck_valve_becomes_an_alert_with_the_right_cause(look: Look) -> None
     look.shoot("alert")
     look.open("/")
     look.text(".tile.alert", "no water flowed")
+    look.until(lambda b: b.find_element(By.CSS_SELECTOR, ".tile img").size["height"] > 20)
     look.text("#field-events", "no water flowed")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote
@@ -48,6 +48,11 @@ def _find(subject: Subject, name: str) -> ZoneView:
     raise PreventUpdate
 
 
+def _last(found: Sequence[Mapping[str, Any]]) -> int:
+    """Newest of events; a list of the same is not sent again: opened evidence would close."""
+    return int(found[-1]["id"]) if found else 0
+
+
 def _everywhere(app: Dash, subject: Subject) -> None:
     @app.callback(
         Output("page", "children"),
@@ -64,7 +69,7 @@ def _everywhere(app: Dash, subject: Subject) -> None:
         links = views.nav(view, path)
         match first:
             case "":
-                return views.field_page(), links, view.title
+                return views.field_page(view), links, view.title
             case "zone" if name in zones:
                 config = next(z for z in subject.scenario.zone if name in z.names())
                 changed = list(config.parameters)
@@ -109,20 +114,31 @@ def _field(app: Dash, subject: Subject) -> None:
     reader = subject.store.reader
 
     @app.callback(
-        Output("tiles", "children"),
+        Output({"type": "tile", "name": ALL}, "children"),
+        Output({"type": "tile", "name": ALL}, "className"),
         Output("field-facts", "children"),
         Output("field-events", "children"),
+        Output("field-said", "data"),
         Input("tick-field", "n_intervals"),
+        State({"type": "tile", "name": ALL}, "id"),
+        State("field-said", "data"),
     )
-    def field(_ticks: int) -> tuple[Any, Any, Any]:
+    def field(_ticks: int, ids: list[dict[str, str]], shown: int | None) -> Any:
         view = subject.view
-        pictures = {}
-        if len(view.zones) <= MOST_PICTURES:
+        zones = [_find(subject, key["name"]) for key in ids]
+        pictures = [""] * len(zones)
+        if len(zones) <= MOST_PICTURES:
             start_ms = view.now_ms - PICTURE_H * HOUR_MS
-            pictures = {z.name: figures.sparkline(reader, z.name, start_ms) for z in view.zones}
+            pictures = [figures.sparkline(reader, zone.name, start_ms) for zone in zones]
         found = reader.events(kind="alert", limit=30)
-        said = views.events(found, none="No alert so far.")
-        return views.tiles(view, pictures), views.field_now(view), said
+        last = _last(found)
+        return (
+            [views.tile(*pair) for pair in zip(zones, pictures, strict=True)],
+            [views.tile_class(zone) for zone in zones],
+            views.field_now(view),
+            no_update if last == shown else views.events(found, none="No alert so far."),
+            last,
+        )
 
     @app.callback(
         Output("node-facts", "children"),
@@ -181,8 +197,7 @@ def _zone(app: Dash, subject: Subject) -> None:
         )
 
     def _last_event(name: str) -> int:
-        found = reader.events(node=name, kind="decision", limit=1)
-        return int(found[-1]["id"]) if found else 0
+        return _last(reader.events(node=name, kind="decision", limit=1))
 
     @app.callback(
         Output("zone-chart", "extendData"),
@@ -191,12 +206,14 @@ def _zone(app: Dash, subject: Subject) -> None:
         Output("zone-verdict", "children"),
         Output("zone-verdict", "className"),
         Output("zone-events", "children"),
+        Output("zone-said", "data"),
         Input("tick-zone", "n_intervals"),
         State("zone-upto", "data"),
         State("zone-name", "data"),
+        State("zone-said", "data"),
         prevent_initial_call="initial_duplicate",
     )
-    def live(_ticks: int, upto: dict[str, Any] | None, name: str) -> Any:
+    def live(_ticks: int, upto: dict[str, Any] | None, name: str, shown: int | None) -> Any:
         zone = _find(subject, name)
         facts, verdict, kind = views.now(zone)
         found = [
@@ -204,14 +221,17 @@ def _zone(app: Dash, subject: Subject) -> None:
             for event in reader.events(node=name, limit=120)
             if event["kind"] in ("alert", "decision", "calibration")
         ][-60:]
-        said = views.events(found, zone=True, none="Nothing so far: no decision, no alert.")
+        last = _last(found)
+        said: Any = no_update
+        if last != shown:
+            said = views.events(found, zone=True, none="Nothing so far: no decision, no alert.")
         if not upto:
-            return no_update, no_update, facts, verdict, kind, said
+            return no_update, no_update, facts, verdict, kind, said, last
         new = figures.delta(reader, name, upto["ms"], band=zone.band, step_s=step_s)
         if new.points == 0:
-            return no_update, no_update, facts, verdict, kind, said
+            return no_update, no_update, facts, verdict, kind, said, last
         upto = upto | {"ms": new.upto_ms, "deltas": upto["deltas"] + new.points}
-        return new.data, upto, facts, verdict, kind, said
+        return new.data, upto, facts, verdict, kind, said, last
 
 
 def _calibration(app: Dash, subject: Subject) -> None:

@@ -34,7 +34,8 @@ __all__ = [
     "shell",
     "signal_options",
     "stamp",
-    "tiles",
+    "tile",
+    "tile_class",
     "with_unit",
     "zone_page",
 ]
@@ -123,12 +124,24 @@ def clock(view: View) -> str:
 # Field
 
 
-def field_page() -> Children:
-    """All zones."""
+def field_page(view: View) -> Children:
+    """All zones.  Links stay while what is in them changes, so that they keep the focus."""
     return [
         dcc.Interval(id="tick-field", interval=TICK_MS),
+        dcc.Store(id="field-said"),
         html.Div(id="field-facts", className="facts"),
-        html.Div(id="tiles", className="tiles"),
+        html.Div(
+            [
+                dcc.Link(
+                    tile(zone, ""),
+                    id={"type": "tile", "name": zone.name},
+                    href=f"/zone/{quote(zone.name, safe='')}",
+                    className=tile_class(zone),
+                )
+                for zone in view.zones
+            ],
+            className="tiles",
+        ),
         html.Section(
             [html.H2("Alerts"), html.Div(id="field-events")],
             **_label("Alerts of the field"),
@@ -157,40 +170,34 @@ def field_now(view: View) -> Children:
     ]
 
 
-def tiles(view: View, pictures: Mapping[str, str]) -> Children:
-    """One tile a zone; `pictures` of the last days by name."""
+def tile_class(zone: ZoneView) -> str:
+    """Look of a zone's tile."""
+    return f"tile {_mood(zone)}"
+
+
+def tile(zone: ZoneView, picture: str) -> Children:
+    """What is on a zone's tile; `picture` of the last days, if there is one."""
     return [
-        dcc.Link(
+        html.Div(
             [
-                html.Div(
-                    [
-                        html.Span(zone.name, className="name"),
-                        html.Span(_state(zone), className=f"state {_mood(zone)}"),
-                    ],
-                    className="head",
-                ),
-                html.Img(
-                    src=pictures[zone.name],
-                    alt="Probe and twin over the last days",
-                    className="spark",
-                )
-                if pictures.get(zone.name)
-                else None,
-                html.Div(
-                    [
-                        _number_of("Probe", _theta(zone.theta), "physical"),
-                        _number_of("Twin", _theta(zone.theta_twin), "virtual"),
-                        _number_of("Today", _litres(zone.water_today_l)),
-                        _number_of("Stress in", _stress(zone)),
-                    ],
-                    className="numbers",
-                ),
-                *(html.Div(alert.text, className="alerts") for alert in zone.alerts),
+                html.Span(zone.name, className="name"),
+                html.Span(_state(zone), className=f"state {_mood(zone)}"),
             ],
-            href=f"/zone/{quote(zone.name, safe='')}",
-            className=f"tile {_mood(zone)}",
-        )
-        for zone in view.zones
+            className="head",
+        ),
+        html.Img(src=picture, alt="Probe and twin over the last days", className="spark")
+        if picture
+        else None,
+        html.Div(
+            [
+                _number_of("Probe", _theta(zone.theta), "physical"),
+                _number_of("Twin", _theta(zone.theta_twin), "virtual"),
+                _number_of("Today", _litres(zone.water_today_l)),
+                _number_of("Stress in", _stress(zone)),
+            ],
+            className="numbers",
+        ),
+        *(html.Div(alert.text, className="alerts") for alert in zone.alerts),
     ]
 
 
@@ -232,6 +239,7 @@ def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence
         dcc.Interval(id="tick-slow", interval=SLOW_MS),
         dcc.Store(id="zone-name", data=zone.name),
         dcc.Store(id="zone-upto"),
+        dcc.Store(id="zone-said"),
         html.Div(id="zone-facts", className="facts"),
         html.Section(id="zone-verdict", className="verdict", **_LIVE),
         html.Section(
