@@ -503,8 +503,14 @@ class _Soak:
     def _device(self) -> subprocess.Popen[bytes]:
         return self._spawn("mqtt_device.py", self._folder / "journal", "n", self._count)
 
+    def _progress(self) -> int:
+        """Bytes of the device's journal, some 20 a message."""
+        journal = self._folder / "journal"
+        return journal.stat().st_size if journal.exists() else 0
+
     def run(self) -> None:
         cloud, device = self._cloud(), self._device()
+        killed_at = 0
         try:
             while True:
                 try:
@@ -519,6 +525,9 @@ class _Soak:
                     and self._broker.restarts < self.kills["broker"]
                 ):
                     continue  # it lies dead already
+                if self._progress() < killed_at + 20 * self._count // 500:
+                    continue  # who only dies gets nowhere
+                killed_at = self._progress()
                 self.kills[victim] += 1
                 if victim == "cloud":
                     _kill(cloud)
