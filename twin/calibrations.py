@@ -6,19 +6,22 @@ and to what is in the store before anything happens, and what became of it after
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Final
+from typing import Final, Literal
 
 from guest.errors import GuestError
-from hil.errors import HilError
-from twin.errors import CalibrationError
+from hil.errors import HilError, LinkError
+from twin.errors import CalibrationError, StoreError
 from twin.store import Store
 
 __all__ = ["Calibrations", "Wish"]
+
+_log = logging.getLogger(__name__)
 
 _MOST: Final = 1_000
 """Wishes that may wait."""
@@ -54,7 +57,7 @@ class Calibrations:
         self._apply = apply
         self._granted = granted
         self._waiting: queue.Queue[Wish] = queue.Queue(_MOST)
-        self._expiring: list[Wish] = []
+        self._expiring: list[tuple[int, Wish]] = []
 
     def ask(
         self,
@@ -80,15 +83,20 @@ class Calibrations:
 
     def serve(self, now_ms: int, present: Callable[[str], Mapping[str, int]]) -> None:
         """Grant what waits, and take back what has expired; `present` is in force in a zone."""
-        while not self._waiting.empty():
+        for _ in range(self._waiting.qsize()):  # what comes meanwhile waits: guests have to run
             wish = self._waiting.get_nowait()
             if self._grant(wish) and wish.expires_ms is not None:
-                self._expiring.append(wish)
-        for wish in [w for w in self._expiring if w.expires_ms is not None]:
-            if wish.expires_ms is not None and wish.expires_ms <= now_ms:
-                self._expiring.remove(wish)
-                back = {name: wish.before[name] for name in wish.values}
-                self._grant(self._noted(wish.zone, present(wish.zone), back, "expiry", None))
+                self._expiring.append((wish.expires_ms, wish))
+        for due in [due for due in self._expiring if due[0] <= now_ms]:
+            _, wish = due
+            back = {name: wish.before[name] for name in wish.values}
+            try:
+                noted = self._noted(wish.zone, present(wish.zone), back, "expiry", None)
+            except StoreError as error:
+                _log.warning("calibration of %s does not expire yet: %s", wish.zone, error)
+                continue
+            self._expiring.remove(due)
+            self._grant(noted)
 
     def refuse(self, reason: str) -> None:
         """Refuse whatever waits."""
@@ -130,14 +138,28 @@ class Calibrations:
             found = self._apply(wish.zone, wish.values)
             if found != wish.values:
                 raise CalibrationError(f"read back {found} instead of {dict(wish.values)}")
+        except LinkError as error:  # the request may have arrived all the same
+            self._settle(wish, "unanswered", reason=str(error))
+            wish.done.set_exception(CalibrationError(f"{error}; it may be in force or not"))
+            return False
         except (HilError, GuestError, CalibrationError) as error:
             self._settle(wish, "refused", reason=str(error))
             wish.done.set_exception(CalibrationError(str(error)))
             return False
-        self._store.settle_calibration(wish.request, state="in force", values=found)
+        self._settle(wish, "in force", values=found)
         self._granted(wish)
         wish.done.set_result(found)
         return True
 
-    def _settle(self, wish: Wish, state: str, *, reason: str) -> None:
-        self._store.settle_calibration(wish.request, state=state, reason=reason)  # type: ignore[arg-type]
+    def _settle(
+        self,
+        wish: Wish,
+        state: Literal["in force", "refused", "unanswered"],
+        *,
+        values: Mapping[str, int] | None = None,
+        reason: str = "",
+    ) -> None:
+        try:
+            self._store.settle_calibration(wish.request, state=state, values=values, reason=reason)
+        except StoreError as error:  # what happened has happened
+            _log.warning("calibration of %s, %s, is not noted: %s", wish.zone, state, error)

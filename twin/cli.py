@@ -330,6 +330,8 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; errors become one clear message and an exit code."""
     try:
         return app(args=arguments)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `levada ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.PASS)

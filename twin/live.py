@@ -135,6 +135,7 @@ def live(
         raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
     where.mkdir(parents=True, exist_ok=True)
     with ExitStack() as open_:
+        open_.enter_context(_terminable())
         page = open_.enter_context(Page(port=options.port))
 
         def doing(text: str) -> None:
@@ -355,6 +356,19 @@ def _tell_address(path: Path, page: Page, broker: BrokerAddress | None) -> None:
         }
     with os.fdopen(descriptor, "w") as file:
         json.dump(data, file)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends what is being started as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -229,7 +229,7 @@ class MqttDevices(Closing):
     def calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
         """Set parameters by name, all or none, and what the device reads back.
 
-        Raises CalibrationError if it refuses them or does not answer.
+        Raises CalibrationError if it refuses them, LinkError if it does not answer.
         """
         assert self._delivery is not None
         device = self._heard[zone].device
@@ -248,10 +248,7 @@ class MqttDevices(Closing):
                 return self._known(found.values)
         finally:
             del self._requests[config.id]
-        raise CalibrationError(
-            f"{device} has not acknowledged within {_TRIES * _ANSWER_S:g} s; whether the values "
-            "are in force is not known"
-        )
+        raise LinkError(f"{device} has not acknowledged within {_TRIES * _ANSWER_S:g} s")
 
     def close(self) -> None:
         """Stop listening."""

@@ -16,6 +16,7 @@ effect between two steps.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, replace
@@ -29,6 +30,7 @@ import numpy as np
 from simpy import Event
 
 from guest.abi import Call, TrapKind
+from guest.errors import GuestError
 from guest.host import WasmtimeNode
 from guest.jit import mark_compiled
 from guest.limits import PROFILES
@@ -52,7 +54,7 @@ from twin.alerts import Alerts, Change
 from twin.calibrations import Calibrations, Wish
 from twin.cause import CODES, Cause, Comparison, Verdict, valve
 from twin.dry_run import DryRun, dry_run
-from twin.errors import CalibrationError
+from twin.errors import CalibrationError, StoreError
 from twin.parameters import checked, same_guest
 from twin.store import Store
 from twin.store_rows import UNITS as SIGNAL_UNITS
@@ -64,6 +66,8 @@ from twin.watch import Seen, Watched
 from twin.zone import ZoneState
 
 __all__ = ["Twin"]
+
+_log = logging.getLogger(__name__)
 
 FULL_SPEED: Final = 1e9
 """Simulated seconds a second: as fast as it goes."""
@@ -266,7 +270,10 @@ class Twin:
             self.view = self._look(self.now_ms, ended=True)
             self._calibrations.refuse(ENDED)
             self.store.flush(10.0)
-            self.store.end_run(run)
+            try:
+                self.store.end_run(run)
+            except StoreError as error:
+                _log.warning("the end of the run is not noted: %s", error)
 
     @property
     def now_ms(self) -> int:
@@ -385,7 +392,10 @@ class Twin:
         by_id = {ids[name]: value for name, value in values.items()}
         found = {names[k]: value for k, value in self._devices[i].calibrate(by_id).items()}
         if found == values:
-            self._take_over(i, by_id)
+            try:
+                self._take_over(i, by_id)
+            except GuestError as error:
+                self._tell(i, "calibration", f"The twin cannot follow: {error}", {})
         return found
 
     def _calibrated(self, wish: Wish) -> None:

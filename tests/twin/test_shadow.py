@@ -267,7 +267,7 @@ def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
         assert twin.view.zones[0].verdict.cause is Cause.LINK
         with pytest.raises(CalibrationError, match="maize has not acknowledged"):
             twin.calibrate("maize", {"on_pct": 55}, who="Ada").result(60)
-        assert [c["state"] for c in store.reader.calibrations()] == ["refused"]
+        assert [c["state"] for c in store.reader.calibrations()] == ["unanswered"]
 
 
 class Teller:

@@ -1,0 +1,108 @@
+"""What becomes of calibrations that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from guest.errors import ParameterError
+from hil.errors import LinkError
+from twin.calibrations import Calibrations
+from twin.errors import CalibrationError, StoreFullError
+from twin.store import Store
+
+BEFORE = {"on_pct": 70}
+WANTED = {"on_pct": 55}
+
+
+def states(store: Store) -> list[str]:
+    return [c["state"] for c in store.reader.calibrations()]
+
+
+def test_a_stream_of_calibrations_does_not_hold_up_the_guest(store: Store) -> None:
+    granted = 0
+
+    def apply(zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        nonlocal granted
+        granted += 1
+        calibrations.ask(zone, BEFORE, values, who="again")
+        return dict(values)
+
+    calibrations = Calibrations(store, apply, lambda _wish: None)
+    calibrations.ask("maize", BEFORE, WANTED, who="first")
+    for round_ in (1, 2):
+        calibrations.serve(0, lambda _zone: BEFORE)
+        assert granted == round_
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "says"),
+    [
+        (LinkError("no answer"), "unanswered", "may be in force or not"),
+        (ParameterError("on_pct = 55: refused"), "refused", "refused"),
+    ],
+)
+def test_what_is_not_answered_is_not_said_to_be_refused(
+    store: Store, error: Exception, state: str, says: str
+) -> None:
+    def apply(_zone: str, _values: Mapping[str, int]) -> dict[str, int]:
+        raise error
+
+    calibrations = Calibrations(store, apply, lambda _wish: None)
+    done = calibrations.ask("maize", BEFORE, WANTED, who="Ada")
+    calibrations.serve(0, lambda _zone: BEFORE)
+    with pytest.raises(CalibrationError, match=says):
+        done.result(0)
+    assert states(store) == [state]
+
+
+def test_what_is_read_back_wrong_is_refused(store: Store) -> None:
+    calibrations = Calibrations(store, lambda _z, _v: {"on_pct": 54}, lambda _wish: None)
+    done = calibrations.ask("maize", BEFORE, WANTED, who="Ada")
+    calibrations.serve(0, lambda _zone: BEFORE)
+    with pytest.raises(CalibrationError, match="read back"):
+        done.result(0)
+    assert states(store) == ["refused"]
+
+
+def test_the_values_before_come_back_when_the_time_is_over(store: Store) -> None:
+    present = dict(BEFORE)
+
+    def apply(_zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        present.update(values)
+        return dict(values)
+
+    calibrations = Calibrations(store, apply, lambda _wish: None)
+    calibrations.ask("maize", dict(BEFORE), WANTED, who="Ada", expires_ms=1_000)
+    calibrations.serve(999, lambda _zone: present)
+    assert present == WANTED
+    calibrations.serve(1_000, lambda _zone: present)
+    assert present == BEFORE
+    assert [c["who"] for c in store.reader.calibrations()] == ["Ada", "expiry"]
+
+
+def test_a_store_that_is_full_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _wish: None)
+    done = calibrations.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=1)
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise StoreFullError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "settle_calibration", full)
+        patch.setattr(store, "request_calibration", full)
+        calibrations.serve(0, lambda _zone: BEFORE)
+        assert done.result(0) == WANTED
+        calibrations.serve(5, lambda _zone: WANTED)  # cannot be noted, so it is tried again
+    calibrations.serve(6, lambda _zone: WANTED)
+    assert [c["who"] for c in store.reader.calibrations()] == ["Ada", "expiry"]
+
+
+def test_too_many_at_once_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twin.calibrations._MOST", 1)
+    calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _wish: None)
+    calibrations.ask("maize", BEFORE, WANTED, who="Ada")
+    with pytest.raises(CalibrationError, match="too many"):
+        calibrations.ask("maize", BEFORE, WANTED, who="Bob")
+    assert states(store) == ["wanted", "refused"]
