@@ -7,7 +7,6 @@ device and store.  It does not listen beyond loopback, because its authorisation
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 import logging
@@ -19,10 +18,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from guest.closing import Closing, end_process
 from hil.errors import BrokerError
 
 __all__ = ["BrokerAddress", "EmbeddedBroker", "parse_broker"]
@@ -98,7 +97,7 @@ def _check_loopback(host: str) -> None:
         )
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(Closing):
     """amqtt in a child process, watched and restarted; `address` stays the same all the time.
 
     Raises BrokerError for a host that is not loopback, and if the broker does not start.
@@ -128,18 +127,7 @@ class EmbeddedBroker:
         """Stop the broker and its watcher."""
         self._closing.set()
         self._watcher.join()
-        self._stop(self._process)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        end_process(self._process, _STOP_S)
 
     def _start(self, host: str, port: int) -> tuple[subprocess.Popen[str], int]:
         process = subprocess.Popen(
@@ -165,22 +153,9 @@ class EmbeddedBroker:
         finally:
             killer.cancel()
         if not line:
-            self._stop(process)
+            end_process(process, _STOP_S)
             raise BrokerError(f"embedded broker did not start (exit code {process.returncode})")
         return process, int(json.loads(line)["port"])
-
-    @staticmethod
-    def _stop(process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it may have ended already
-            process.stdin.close()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
 
     def _watch(self) -> None:
         failures = 0
@@ -205,7 +180,7 @@ class EmbeddedBroker:
 
     def _again(self) -> None:
         code = self._process.returncode
-        self._stop(self._process)
+        end_process(self._process, _STOP_S)
         delay_s = 0.1
         while not self._closing.is_set():
             _log.error("embedded broker ended (exit code %s): started again", code)

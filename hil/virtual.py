@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from guest.closing import Closing
+from guest.closing import Closing, end_process
 from hil.errors import HilError, LinkError
 
 __all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
@@ -36,6 +36,7 @@ EMULATORS: Final = {
     "aarch64": ("qemu-aarch64", "qemu-user, gcc-aarch64-linux-gnu, libc6-dev-arm64-cross"),
 }
 START_S: Final = 20.0
+END_S: Final = 5.0
 
 
 def build_board(engine: str) -> Path:
@@ -133,11 +134,4 @@ class VirtualDevice(Closing):
 
     def close(self) -> None:
         """End the board; more than once does no harm."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
+        end_process(self.process, END_S)

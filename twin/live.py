@@ -25,6 +25,7 @@ from typing import Final
 
 from sqlalchemy import make_url
 
+from guest.closing import end_process
 from guest.jit import compiled
 from guest.module import inspect
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
@@ -281,7 +282,7 @@ def _start_field(start: _Start) -> Callable[[], None]:
         start_new_session=True,  # Ctrl-C is for us; the field ends when we say so
     )
     assert process.stdin is not None
-    start.open_.callback(_end, process)
+    start.open_.callback(end_process, process, END_S)
     settings = {
         "scenario": str(file),
         "broker": asdict(start.broker) if start.broker is not None else None,
@@ -296,16 +297,6 @@ def _start_field(start: _Start) -> Callable[[], None]:
             raise LinkError(f"the virtual field has ended with exit code {process.returncode}")
 
     return check
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _parameters(scenario: Scenario) -> tuple[Parameter, ...]:

@@ -25,12 +25,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
+from guest.closing import Closing
 from twin import store_schema as schema
 from twin.errors import StoreBusyError, StoreError, StoreFullError, StoreReadOnlyError
 from twin.store_commit import Known, Work, clean, make_node, new_id
@@ -59,7 +59,7 @@ class _Flush:
 _Queued = Item | _Flush | None
 
 
-class Store:
+class Store(Closing):
     """One store, written by this process alone.
 
     `where` is a file or a URL (`postgresql://...`).  `clock_ms` gives the time in which the field
@@ -153,17 +153,6 @@ class Store:
             self._advisory.close()
         self._engine.dispose()
         self._release_lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- small writes, done at once in the caller's thread -------------------------------------
 

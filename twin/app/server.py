@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from secrets import token_urlsafe
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dash import Dash
 from flask import Flask, Response, abort, request
 from markupsafe import escape
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from guest.closing import Closing
 from guest.module import ModuleInfo
 from sim.scenario_model import Scenario
 from twin.app import views
@@ -74,7 +74,7 @@ class _Quiet(WSGIRequestHandler):
         logging.getLogger("twin.app").debug(message, *args)
 
 
-class Page:
+class Page(Closing):
     """A running server; `port` 0 takes any free one.  Raises PageError if it cannot listen.
 
     It says that it starts, and what is being done, until it is given something to `show`.
@@ -153,17 +153,6 @@ class Page:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _flask() -> Flask:
