@@ -131,8 +131,9 @@ class Shadow(Followed):
 
     def _attend(self) -> None:
         for i, name in enumerate(self.names):
-            if self._far.present(name):
+            if self._far.present(name):  # by its own rhythm: it may report once an hour
                 self._silent.discard(i)
+                self._zones[i].heard_ms = max(self._zones[i].heard_ms, self.now_ms)
             elif i not in self._silent:
                 self._silent.add(i)
                 self._fell_silent(i)

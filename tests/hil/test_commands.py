@@ -41,7 +41,10 @@ def test_a_run_on_a_virtual_board_shows_its_link_and_writes_a_dump(tmp_path: Pat
     ("node", "message"),
     [
         ("serial:/dev/no-such-port", "cannot be opened"),
-        ("mqtt://localhost/ic/esp32", "only `virtual` and `serial` have a link here"),
+        (
+            "mqtt://127.0.0.1:1/ic/esp32",
+            "broker mqtt://127.0.0.1:1: [Errno 111] Connection refused",
+        ),
     ],
 )
 def test_a_node_that_is_not_there_is_exit_code_four(

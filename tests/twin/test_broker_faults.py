@@ -390,6 +390,7 @@ def _idle(broker: Broker, count: int) -> Iterator[int]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
     ) as crowd:
         assert crowd.stdin is not None
         assert crowd.stdout is not None
@@ -430,7 +431,7 @@ def test_a_guest_that_burns_its_budget_does_not_stall_the_broker(broker: Broker)
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=HERE,
+        cwd=HERE.parent,
     ) as pinger:
         assert pinger.stdin is not None
         pinger.stdin.write(json.dumps(asdict(broker.address)) + "\n")
