@@ -15,7 +15,7 @@ demo: $(ENV)  ## set up and run the quickstart season
 test: $(DEV) tools  ## everything that must hold, as CI runs it
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory -C firmware test PYTHON=$(abspath $(BIN)/python)
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 check: $(DEV)  ## style and types
 	@$(BIN)/ruff check .

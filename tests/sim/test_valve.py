@@ -323,7 +323,7 @@ def test_the_soil_gets_what_the_meter_counts(valve: Valve, pattern: list[tuple[i
     assert -1e-6 <= volume - line[V.PULSES] / valve.pulses_per_l < 1 / valve.pulses_per_l + 1e-6
 
 
-@given(valves, patterns, st.integers(1, 7 * MIN_MS))
+@given(valves, patterns, st.integers(50, 7 * MIN_MS))
 def test_cutting_intervals_changes_nothing(
     valve: Valve, pattern: list[tuple[int, int]], step_ms: int
 ) -> None:
