@@ -93,7 +93,6 @@ class FieldDevice(Closing):
         speed: float = 1.0,
         skip_to_ms: int = 0,
     ) -> None:
-        self._scenario = scenario
         self._speed = speed
         self._skip_to_ms = skip_to_ms
         self._stop = threading.Event()
@@ -184,7 +183,7 @@ class FieldDevice(Closing):
         """Attend to calibrations, between the steps, which fall on whole seconds."""
         yield self._clock.timeout(0.5)
         while not self._stop.is_set():
-            while not self._wishes.empty():
+            for _ in range(self._wishes.qsize()):  # what comes meanwhile waits: guests have to run
                 self._grant(self._wishes.get_nowait())
             if self._field.now_ms >= self._skip_to_ms and self._clock.factor != self._speed:
                 self._clock.pace(self._speed)

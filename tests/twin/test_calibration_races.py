@@ -185,14 +185,19 @@ def _changed_by_many(race: Race, count: int, batch: int) -> None:
         threading.Thread(target=race.change, args=(low, count // len(lows), wrong, batch))
         for low in lows
     ]
+    _let(people, race)
+    assert wrong == []
+    race.check(count)
+
+
+def _let(people: list[threading.Thread], race: Race) -> None:
+    """All of them at once; then the twin ends."""
     for person in people:
         person.start()
     for person in people:
         person.join()
     race.twin.stop()
     race.thread.join(60)
-    assert wrong == []
-    race.check(count)
 
 
 def test_no_step_sees_a_mixture_of_two_calibrations(race: Race) -> None:
@@ -216,11 +221,6 @@ def test_calibrations_from_page_and_program_do_not_mix(race: Race, count: int) -
             threading.Thread(target=race.change_by_page, args=(page, 5, count // 2, wrong)),
             threading.Thread(target=race.change, args=(40, count // 2, wrong)),
         ]
-        for person in people:
-            person.start()
-        for person in people:
-            person.join()
-        race.twin.stop()
-        race.thread.join(60)
+        _let(people, race)
     assert wrong == []
     race.check(count)
