@@ -8,9 +8,10 @@ Modules that take long to import are imported by the commands that need them.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -223,12 +224,12 @@ def compare(
 
 def _tolerances(settings: list[str]) -> list[tuple[str, float]]:
     pairs = []
-    for signal, value in _overrides(settings):
+    for name, value in _overrides(settings):
         try:
-            pairs.append((signal, float(value)))
+            pairs.append((name, float(value)))
         except ValueError:
             raise typer.BadParameter(
-                f"{signal}={value}: must be a number", param_hint="--tolerance"
+                f"{name}={value}: must be a number", param_hint="--tolerance"
             ) from None
     return pairs
 
@@ -326,23 +327,33 @@ def _link_errors() -> tuple[type[BaseException], ...]:
     return (HilError,)
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
+    code: object = INTERRUPTED
     try:
-        return app(args=arguments)
+        code = _run(arguments)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
+
+
+def _run(arguments: list[str] | None) -> object:
+    try:
+        app(args=arguments)
+    except SystemExit as ended:
+        return ended.code
     except BrokenPipeError:  # `levada ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.PASS)
     except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
         from twin import show
 
         if isinstance(error, _input_errors()):
             show.error(error)
-            sys.exit(Exit.BAD_INPUT)
+            return Exit.BAD_INPUT
         if isinstance(error, _link_errors()):
             show.error(error)
-            sys.exit(Exit.NODE_OR_LINK)
+            return Exit.NODE_OR_LINK
         show.internal(error)
-        sys.exit(Exit.INTERNAL)
+        return Exit.INTERNAL
+    return Exit.PASS

@@ -1,6 +1,6 @@
 """`levada twin`: the twin, its broker, its store and its page together, until the end or Ctrl-C.
 
-The twin runs in the main thread, so that Ctrl-C reaches it; page and store have threads of their
+The twin runs in the main thread, where Ctrl-C reaches it; page and store have threads of their
 own, broker and virtual boards are processes that end with us.  Whatever happens, all of it is
 closed in the opposite order.
 
@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from sqlalchemy import make_url
@@ -41,6 +38,7 @@ from twin.delivery import Delivery
 from twin.discovery import Parameter
 from twin.errors import TwinError
 from twin.gateway import Gateway
+from twin.interrupts import interrupts
 from twin.messages import Alert, node_topic
 from twin.mqtt_devices import MqttDevices
 from twin.replay import Replay
@@ -135,8 +133,7 @@ def live(
     if options.shadow and options.speed is None:
         raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
     where.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as open_:
-        open_.enter_context(_terminable())
+    with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
         page = open_.enter_context(Page(port=options.port))
 
         def doing(text: str) -> None:
@@ -167,14 +164,13 @@ def live(
         open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
         _tell_address(where / ADDRESS, page, broker)
-        interrupted = threading.Event()
-        with _ctrl_c(interrupted, twin):
-            shown = make_url(twin.store.url).render_as_string() if options.store else start.store
-            started(Running(twin, page, shown, broker))
-            twin.run()
-            if options.stay:
-                interrupted.wait()
-    return interrupted.is_set()
+        interrupt.stop_with(twin.stop)
+        shown = make_url(twin.store.url).render_as_string() if options.store else start.store
+        started(Running(twin, page, shown, broker))
+        twin.run()
+        if options.stay:
+            interrupt.came.wait()
+    return interrupt.came.is_set()
 
 
 def _broker_of(scenario: Scenario) -> str | None:
@@ -347,37 +343,3 @@ def _tell_address(path: Path, page: Page, broker: BrokerAddress | None) -> None:
         }
     with os.fdopen(descriptor, "w") as file:
         json.dump(data, file)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends what is being started as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _ctrl_c(interrupted: threading.Event, twin: Twin) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run between two steps; a second Ctrl-C ends it anywhere."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-        twin.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

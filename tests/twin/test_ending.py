@@ -121,6 +121,19 @@ def test_interrupted_twice_it_leaves_nothing(started: Started, pause_s: float) -
     started.check_nothing_is_left()
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_interrupted_all_the_time_it_leaves_nothing(started: Started, moment: str) -> None:
+    started.wait_until(lambda: MOMENTS[moment](started))
+    deadline = time.monotonic() + 120
+    while started.process.poll() is None and time.monotonic() < deadline:
+        started.process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            started.process.wait(0.002)
+    assert started.process.returncode == 130
+    assert "Traceback" not in started.said.read_text()
+    started.check_nothing_is_left()
+
+
 @pytest.mark.parametrize(
     "started",
     [("--node", "virtual"), ("--node", "virtual:mqtt", "--shadow")],

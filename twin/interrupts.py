@@ -1,0 +1,74 @@
+"""Ctrl-C and SIGTERM while a twin is started, runs and is closed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+__all__ = ["Interrupts", "interrupts"]
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Whether one came, and what it does.
+
+    The first raises KeyboardInterrupt, or stops what runs if that can be stopped between two
+    steps; the second raises.  After that nothing more is heard: what remains is to close, which is
+    bounded in time and must not be broken off.
+    """
+
+    def __init__(self) -> None:
+        self.came = threading.Event()
+        self._stop: Callable[[], None] | None = None
+
+    def stop_with(self, stop: Callable[[], None]) -> None:
+        """From now on the first interrupt calls `stop` and raises nothing."""
+        self._stop = stop
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        """Act on one; a signal handler."""
+        first = not self.came.is_set()
+        self.came.set()
+        if first and self._stop is not None:
+            self._stop()
+        else:
+            _ignore()
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """What may be interrupted; afterwards nothing more is heard."""
+        try:
+            yield
+        finally:
+            if _in_main_thread():
+                _ignore()
+
+
+@contextmanager
+def interrupts() -> Iterator[Interrupts]:
+    """Interrupts while the block runs; only the main thread has them."""
+    made = Interrupts()
+    if not _in_main_thread():
+        yield made
+        return
+    before = {number: signal.signal(number, made.handle) for number in SIGNALS}
+    try:
+        yield made
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
