@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,25 +37,34 @@ def need(program: str, *folders: Path) -> str:
 class Mosquitto:
     """mosquitto with the settings that `docs/mqtt.md` asks for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, users: Sequence[str] = ("levada",), acl: str | None = None
+    ) -> None:
         self._program = need("mosquitto", Path("/usr/sbin"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        users = folder / "users"
-        users.touch(0o600)
-        subprocess.run(
-            [need("mosquitto_passwd"), "-b", str(users), "levada", "secret"],
-            check=True,
-            capture_output=True,
-        )
+        passwords = folder / "users"
+        passwords.touch(0o600)
+        for user in users:
+            subprocess.run(
+                [need("mosquitto_passwd"), "-b", str(passwords), user, "secret"],
+                check=True,
+                capture_output=True,
+            )
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"user {getpass.getuser()}\nlistener {port} 127.0.0.1\nallow_anonymous false\n"
-            f"password_file {users}\nset_tcp_nodelay true\nmax_queued_messages 1000\n"
+            f"password_file {passwords}\nset_tcp_nodelay true\nmax_queued_messages 1000\n"
             "max_connections 1024\nsys_interval 1\n"
         )
-        self.address = BrokerAddress(host="127.0.0.1", port=port, user="levada", password="secret")
+        if acl is not None:
+            rights = folder / "acl"
+            rights.touch(0o600)
+            rights.write_text(acl)
+            with self._config.open("a") as config:
+                config.write(f"acl_file {rights}\n")
+        self.address = BrokerAddress(host="127.0.0.1", port=port, user=users[0], password="secret")
         self._start()
 
     def _start(self) -> None:

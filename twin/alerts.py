@@ -130,6 +130,16 @@ class Alerts:
             )
         return changes
 
+    def resume(self, zone: int, standing: Mapping[str, Active]) -> None:
+        """Go on where others stopped, who had told that the alerts `standing`, by kind, stand.
+
+        One that stands without having been told is raised with the next value that is bad.
+        """
+        for kind, rule in self._rules[zone].items():
+            before, rule.active = rule.active, standing.get(kind)
+            if before is not None and rule.active is None:
+                rule.bad_since_ms = before.since_ms
+
     def active(self, zone: int) -> list[Active]:
         """Alerts of a zone that stand."""
         return [rule.active for rule in self._rules[zone].values() if rule.active is not None]

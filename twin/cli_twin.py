@@ -186,12 +186,13 @@ def calibrate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     address = _address(run)
+    request: dict[str, Any] = {"values": wanted, "who": who}
     if days > 0:
         found = _post(address, zone, {"values": wanted, "dry_run_days": days})
         _show_dry_run(found)
+        request["seen"] = found["present"]
     if not yes and not typer.confirm("Set it?"):
         raise typer.Exit(Exit.NOTHING_RAN)
-    request: dict[str, Any] = {"values": wanted, "who": who}
     if expires_s is not None:
         request["expires_s"] = expires_s
     answer = _post(address, zone, request)

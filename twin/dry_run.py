@@ -44,6 +44,8 @@ class DryRun:
 
     start_ms: int
     end_ms: int
+    present: Mapping[str, int]
+    """Parameters that are in force."""
     before: Outcome
     after: Outcome
 
@@ -69,7 +71,13 @@ def dry_run(
     outcomes = [
         _run(scenario, zone, present, changes, start_ms, end_ms) for changes in ({}, wanted)
     ]
-    return DryRun(start_ms=start_ms, end_ms=end_ms, before=outcomes[0], after=outcomes[1])
+    return DryRun(
+        start_ms=start_ms,
+        end_ms=end_ms,
+        present=present,
+        before=outcomes[0],
+        after=outcomes[1],
+    )
 
 
 def _run(

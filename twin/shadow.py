@@ -1,7 +1,8 @@
 """Devices in real soil, followed live: the twin hears what they read and did, and predicts.
 
 The twin stays a little behind the devices' present, so that a message is there before its time has
-come.  What devices said to this store before is followed first, at full speed.
+come.  What devices said to this store before is followed first, at full speed; what an earlier
+twin has told of that is not told again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from twin.followed import SECOND_MS, Followed, Mirroring, Record, Said
 from twin.mqtt_devices import MqttDevice, MqttDevices
 from twin.replay import heard
 from twin.store import Store
+from twin.told import told
 from twin.twin import ATTENTION_S, FULL_SPEED
 from twin.watch import Seen
 
@@ -72,6 +74,9 @@ class Shadow(Followed):
         for name, zone in zip(self.names, self._zones, strict=True):
             zone.heard_ms = now_ms
             zone.parameters = {**zone.parameters, **devices.parameters(name)}
+        self._calibrations.recall(self.names)
+        self._told = [told(store.url, name, scenario) for name in self.names]
+        for name in self.names:
             for said in heard(store.url, name, scenario):
                 if said.time_ms < now_ms:
                     self._far.record(name).add(said)

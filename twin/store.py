@@ -207,10 +207,14 @@ class Store(Closing):
         request_id: str,
         *,
         state: Literal["in force", "refused", "expired", "unanswered"],
+        before: Mapping[str, int] | None = None,
         values: Mapping[str, int] | None = None,
         reason: str = "",
     ) -> None:
-        """Note what became of a request; `values` are those read back from the guest."""
+        """Note what became of a request; `values` are those read back from the guest.
+
+        `before` are those that it replaced, if others were in force when it was wanted.
+        """
         table = schema.calibrations
         mine = table.c.request_id == request_id
         with self.transaction() as connection:
@@ -219,10 +223,11 @@ class Store(Closing):
                 .where(mine)
                 .values(state=state, reason=clean(reason), settled_ms=self._clock_ms())
             )
-            for name, value in (values or {}).items():
-                connection.execute(
-                    update(table).where(mine, table.c.parameter == name).values(read_back=value)
-                )
+            for column, found in ((table.c.read_back, values), (table.c.old_value, before)):
+                for name, value in (found or {}).items():
+                    connection.execute(
+                        update(table).where(mine, table.c.parameter == name).values({column: value})
+                    )
 
     def cut_log(self) -> None:
         """Move the write-ahead log into the file, as far as readers permit, and cut it."""

@@ -61,6 +61,7 @@ from twin.store_rows import UNITS as SIGNAL_UNITS
 from twin.store_rows import Event as StoreEvent
 from twin.store_rows import Item, Kind, Points, Row
 from twin.store_rows import Seen as Present
+from twin.told import NOTHING
 from twin.view import UNITS, View, ZoneView
 from twin.watch import Seen, Watched
 from twin.zone import ZoneState
@@ -133,6 +134,7 @@ class Twin:
         zones = expand(scenario)
         self.names = [zone.name for zone in zones]
         self.alerts = Alerts(scenario.alert, zones)
+        self._told = [NOTHING] * len(zones)
         self._nodes: list[Node] = []
         self._plants: list[Plant] = []
         try:
@@ -324,12 +326,15 @@ class Twin:
         values: Mapping[str, int],
         *,
         who: str,
+        seen: Mapping[str, int] | None = None,
         expires_s: float | None = None,
     ) -> Future[dict[str, int]]:
         """Change parameters of a zone's guest by name, all or none; from any thread.
 
-        The future holds the values read back from the device.  `expires_s` is virtual time after
-        which the values before come back.  Raises CalibrationError if a name or value is wrong.
+        The future holds the values read back from the device.  `seen` are values by full name that
+        `who` takes to be in force: if one of those to be changed is not, the change is refused.
+        `expires_s` is virtual time after which the values before come back.  Raises
+        CalibrationError if a name or value is wrong.
         """
         changes = self.checked(zone, values)
         done = self._calibrations.ask(
@@ -337,6 +342,7 @@ class Twin:
             self.parameters(zone),
             changes,
             who=who,
+            seen=seen,
             expires_ms=None if expires_s is None else round(self.now_ms + expires_s * 1000),
         )
         if self.view.ended:
@@ -497,6 +503,8 @@ class Twin:
         before = zone.decided.get(who)
         changed = before is not None and before[0] != decision.irrigar
         zone.decided[who] = key
+        if now_ms <= self._told[i].upto_ms:
+            return
         said = sentence(replace(decision, changed=changed))
         self._tell(
             i,
@@ -607,10 +615,15 @@ class Twin:
         values = zone.watched(
             now_ms, self.twin_plant.observed[i], self.scenario.guest.budget.instructions
         )
+        if self._told[i] is not NOTHING and now_ms > self._told[i].upto_ms:
+            self.alerts.resume(i, self._told[i].standing)
+            self._told[i] = NOTHING
         verdict = zone.verdict
         evidence = {"said": verdict.text, "parameters": zone.parameters, **verdict.evidence}
         cause = verdict.cause.value if verdict.cause is not Cause.NONE else ""
         for change in self.alerts.update(i, now_ms, values, cause=cause, evidence=evidence):
+            if now_ms <= self._told[i].upto_ms:
+                continue
             self._tell(
                 i,
                 "alert",

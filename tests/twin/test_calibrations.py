@@ -82,6 +82,78 @@ def test_the_values_before_come_back_when_the_time_is_over(store: Store) -> None
     assert [c["who"] for c in store.reader.calibrations()] == ["Ada", "expiry"]
 
 
+def test_what_cannot_be_put_back_is_tried_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin.calibrations._AGAIN_MS", 10)
+    present = dict(BEFORE)
+    reachable = True
+
+    def apply(_zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        if not reachable:
+            raise LinkError("no answer")
+        present.update(values)
+        return dict(values)
+
+    calibrations = Calibrations(store, apply, lambda _wish: None)
+    calibrations.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=100)
+    calibrations.serve(0, lambda _zone: present)
+    reachable = False
+    calibrations.serve(100, lambda _zone: present)
+    reachable = True
+    calibrations.serve(109, lambda _zone: present)
+    assert present == WANTED
+    calibrations.serve(110, lambda _zone: present)
+    assert present == BEFORE
+    assert states(store) == ["in force", "unanswered", "in force"]
+
+
+def test_an_expiry_outlives_the_twin(store: Store) -> None:
+    def apply(_zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        present.update(values)
+        return dict(values)
+
+    present = dict(BEFORE)
+    first = Calibrations(store, apply, lambda _wish: None)
+    first.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=100)
+    first.serve(0, lambda _zone: present)
+    second = Calibrations(store, apply, lambda _wish: None)
+    second.recall(["maize", "beans"])
+    second.serve(99, lambda _zone: present)
+    assert present == WANTED
+    second.serve(100, lambda _zone: present)
+    assert present == BEFORE
+
+
+def test_who_has_seen_other_values_is_refused(store: Store) -> None:
+    present = {"on_pct": 70, "off_pct": 90}
+
+    def apply(_zone: str, values: Mapping[str, int]) -> dict[str, int]:
+        present.update(values)
+        return dict(values)
+
+    calibrations = Calibrations(store, apply, lambda _wish: None)
+    both_saw = dict(present)
+    first = calibrations.ask("maize", both_saw, {"on_pct": 55}, who="Ada", seen=both_saw)
+    late = calibrations.ask("maize", both_saw, {"on_pct": 60}, who="Bob", seen=both_saw)
+    other = calibrations.ask("maize", both_saw, {"off_pct": 80}, who="Cem", seen=both_saw)
+    blind = calibrations.ask("maize", both_saw, {"on_pct": 50}, who="Dan")
+    calibrations.serve(0, lambda _zone: present)
+    assert first.result(0) == {"on_pct": 55}
+    with pytest.raises(CalibrationError, match="on_pct is 55 by now, not 70"):
+        late.result(0)
+    assert other.result(0) == {"off_pct": 80}
+    assert blind.result(0) == {"on_pct": 50}
+    assert present == {"on_pct": 50, "off_pct": 80}
+    # from what is that of the moment in which it was set
+    assert [(c["who"], c["old_value"], c["state"]) for c in store.reader.calibrations()] == [
+        ("Ada", 70, "in force"),
+        ("Bob", 70, "refused"),
+        ("Cem", 90, "in force"),
+        ("Dan", 55, "in force"),
+    ]
+
+
 def test_a_store_that_is_full_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _wish: None)
     done = calibrations.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=1)

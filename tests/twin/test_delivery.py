@@ -17,7 +17,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -352,6 +353,44 @@ def test_forbidden_topics_are_not_acted_on(
     assert store.reader.count() == 10
     assert [node.name for node in store.reader.nodes()] == ["n"]
     assert delivery.counters.foreign > 0
+
+
+def topic_rights() -> str:
+    """The acl file that docs/mqtt.md shows."""
+    lines = (HERE.parents[1] / "docs/mqtt.md").read_text().splitlines()
+    known = ("    user ", "    topic readwrite ", "    pattern ")
+    return "".join(line.strip() + "\n" for line in lines if line.startswith(known))
+
+
+def test_with_topic_rights_nobody_acknowledges_for_the_twin_or_listens_to_others(
+    store: Store, tmp_path: Path
+) -> None:
+    users = ("twin", "n", "stranger")
+    with closing(Mosquitto(tmp_path, users=users, acl=topic_rights())) as broker:
+        heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        overheard: queue.Queue[str] = queue.Queue()
+        twin = MqttClient(
+            broker.address, subscription="ic/#", handler=lambda t, p: heard.put((t, p))
+        )
+        stranger = _raw(replace(broker.address, user="stranger"))
+        stranger.on_message = lambda _client, _data, message: overheard.put(message.topic)
+        stranger.subscribe("#")
+        forged = Ack(boot=1, seq=99).encode()
+        stranger.publish("ic/n/ack", forged)
+        stranger.publish("ic/n/data", b'{"boot":9,"seq":0,"oldest":0,"raw":1}')
+        stranger.publish("ic/stranger/status", b"{}")  # its own
+        assert heard.get(timeout=30)[0] == "ic/stranger/status"
+        delivery = Delivery(store, broker.address)
+        device = _device(replace(broker.address, user="n"), tmp_path)
+        assert device.run(10)
+        _stored_once(store, 10)
+        assert store.reader.count() == 10
+        twin.publish("ic/stranger/ask", b"{}")
+        assert overheard.get(timeout=30) == "ic/stranger/ask"  # and nothing of n before
+        device.close()
+        delivery.close()
+        twin.close()
+        _end(stranger)
 
 
 @pytest.mark.parametrize(

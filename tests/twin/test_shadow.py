@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from services import Mosquitto
+from real_soil import NODE, SPEED, Broker, ears, field, run
 from small_field import START_MS, fault, scenario
 
 from guest.module import inspect
@@ -18,62 +18,14 @@ from hil.broker import EmbeddedBroker
 from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
 from sim import runner
-from sim.scenario_model import Scenario
 from twin.cause import Cause
 from twin.errors import CalibrationError, TwinError, TwinMismatchError
-from twin.field_device import FieldDevice
 from twin.messages import Config, Status, node_topic
 from twin.mqtt_devices import MqttDevices
 from twin.shadow import Shadow
 from twin.store import Store
-from twin.store_rows import StoreSettings
 
-NODE = 'node = "virtual:mqtt"'
-SPEED = 20_000.0
-"""A step takes 30 ms, three days 13 s."""
 UTC_OFFSET_MS = -7 * 3_600_000
-Broker = EmbeddedBroker | Mosquitto
-
-
-@contextmanager
-def field(scenario: Scenario, broker: Broker, speed: float = SPEED) -> Iterator[FieldDevice]:
-    """Boards that live and report meanwhile."""
-    with FieldDevice(scenario, broker.address, speed=speed) as boards:
-        thread = threading.Thread(target=boards.run)
-        thread.start()
-        try:
-            yield boards
-        finally:
-            boards.stop()
-            thread.join()
-
-
-@contextmanager
-def ears(
-    scenario: Scenario, broker: Broker, folder: Path, speed: float = SPEED
-) -> Iterator[tuple[MqttDevices, Store]]:
-    """What listens to the devices, and the store that it fills."""
-    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
-    devices = MqttDevices(scenario, info, speed=speed)
-    jitter_ms = max(60_000, round(1_000 * speed))
-    with (
-        Store(
-            folder / "store.sqlite",
-            clock_ms=devices.time.now_ms,
-            settings=StoreSettings(ahead_ms=jitter_ms, late_ms=jitter_ms),
-        ) as store,
-        devices,
-    ):
-        devices.listen(store, broker.address)
-        yield devices, store
-
-
-def run(twin: Shadow) -> Shadow:
-    try:
-        twin.run()
-    finally:
-        twin.close()
-    return twin
 
 
 def in_background(twin: Shadow, stack: ExitStack) -> threading.Thread:
@@ -96,7 +48,7 @@ def alerts(store: Store) -> set[tuple[str, str]]:
 
 def test_a_healthy_device_is_predicted_to_the_last_count(broker: Broker, tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE)
-    with ears(story, broker, tmp_path) as (devices, store), field(story, broker):
+    with ears(story, broker.address, tmp_path) as (devices, store), field(story, broker):
         devices.wait(60.0)
         twin = run(Shadow(story, store, devices, speed=SPEED))
         zone = twin.view.zones[0]
@@ -121,7 +73,7 @@ def test_a_valve_that_does_not_open_in_the_field_is_found_out(tmp_path: Path) ->
     story = scenario(tmp_path, zones=NODE, extra=fault("valve-stuck-closed", "0 h"))
     with (
         EmbeddedBroker() as broker,
-        ears(story, broker, tmp_path) as (devices, store),
+        ears(story, broker.address, tmp_path) as (devices, store),
         field(story, broker),
     ):
         devices.wait(60.0)
@@ -132,7 +84,7 @@ def test_a_valve_that_does_not_open_in_the_field_is_found_out(tmp_path: Path) ->
 def test_a_calibration_travels_over_mqtt_and_is_read_back(broker: Broker, tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE, days=20)
     with (
-        ears(story, broker, tmp_path) as (devices, store),
+        ears(story, broker.address, tmp_path) as (devices, store),
         field(story, broker),
         ExitStack() as stack,
     ):
@@ -153,7 +105,7 @@ def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> No
     story = scenario(tmp_path, zones=NODE, days=20)
     with (
         EmbeddedBroker() as broker,
-        ears(story, broker, tmp_path) as (devices, store),
+        ears(story, broker.address, tmp_path) as (devices, store),
         field(story, broker),
         ExitStack() as stack,
     ):
@@ -172,7 +124,7 @@ def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> No
 
 def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE)
-    with EmbeddedBroker() as broker, ears(story, broker, tmp_path) as (devices, store):
+    with EmbeddedBroker() as broker, ears(story, broker.address, tmp_path) as (devices, store):
         teller = Teller(broker)
         teller.say("ic/maize/status", Status(state="birth", guest_sha256="ab" * 32).encode())
         teller.say("ic/maize/data", reading(START_MS))
@@ -184,7 +136,7 @@ def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Pat
 
 def test_a_device_that_lives_at_another_time_is_refused(tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE)
-    with EmbeddedBroker() as broker, ears(story, broker, tmp_path) as (devices, store):
+    with EmbeddedBroker() as broker, ears(story, broker.address, tmp_path) as (devices, store):
         teller = Teller(broker)
         teller.say("ic/maize/data", reading(START_MS - 86_400_000))
         devices.wait(60.0)
@@ -197,7 +149,7 @@ def test_a_device_that_says_nothing_is_an_error_of_the_link(tmp_path: Path) -> N
     story = scenario(tmp_path, zones=NODE)
     with (
         EmbeddedBroker() as broker,
-        ears(story, broker, tmp_path) as (devices, _),
+        ears(story, broker.address, tmp_path) as (devices, _),
         pytest.raises(LinkError, match="maize was not heard of"),
     ):
         devices.wait(0.0)
@@ -222,7 +174,7 @@ field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
     story = scenario(tmp_path, zones=NODE, days=20, extra=mapping if mapped else "")
     with (
         EmbeddedBroker() as broker,
-        ears(story, broker, tmp_path) as (devices, store),
+        ears(story, broker.address, tmp_path) as (devices, store),
         ExitStack() as stack,
     ):
         # such a device knows no time: the present is that of the first message
@@ -254,7 +206,7 @@ def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
     story = scenario(tmp_path, zones=NODE, days=20)
     with (
         EmbeddedBroker() as broker,
-        ears(story, broker, tmp_path) as (devices, store),
+        ears(story, broker.address, tmp_path) as (devices, store),
         ExitStack() as stack,
     ):
         with field(story, broker):

@@ -119,6 +119,9 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
         data = request.get_json(silent=True)
         if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
             return jsonify({"error": 'send {"values": {name: number}}'}), 400
+        seen = data.get("seen", {})
+        if not isinstance(seen, dict):
+            return jsonify({"error": f"seen = {seen!r}: must be {{name: number}}"}), 400
         days = data.get("dry_run_days")
         try:
             if days is not None:
@@ -127,6 +130,7 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
                 zone,
                 data["values"],
                 who=str(data.get("who", "command line"))[:64],
+                seen=seen,
                 expires_s=data.get("expires_s"),
             )
             return jsonify({"values": done.result(ANSWER_S)}), 200

@@ -250,6 +250,19 @@ def _calibration(app: Dash, subject: Subject) -> None:
 
     units = {p.name: p.unit for p in subject.info.parameters}
 
+    def now(zone: str, ids: list[dict[str, str]]) -> list[str]:
+        values = _find(subject, zone).parameters
+        return [views.with_unit(values[key["name"]], units[key["name"]]) for key in ids]
+
+    def seen(zone: str, values: dict[str, int], shown: dict[str, str]) -> dict[str, int]:
+        """The values in force, if they are those that the page showed when the button was hit."""
+        present = _find(subject, zone).parameters
+        for name in values:
+            text = views.with_unit(present[name], units[name])
+            if shown[name] != text:
+                raise CalibrationError(f"{name} is {text} by now, not {shown[name]}: look again")
+        return dict(present)
+
     @app.callback(
         Output({"type": "parameter-now", "name": ALL}, "children"),
         Input("tick-zone", "n_intervals"),
@@ -258,11 +271,10 @@ def _calibration(app: Dash, subject: Subject) -> None:
         State("zone-name", "data"),
     )
     def present(_ticks: int, ids: list[dict[str, str]], shown: list[str], name: str) -> list[Any]:
-        values = _find(subject, name).parameters
-        now = [views.with_unit(values[key["name"]], units[key["name"]]) for key in ids]
-        if now == shown:
+        found = now(name, ids)
+        if found == shown:
             raise PreventUpdate
-        return now
+        return found
 
     @app.callback(
         Output("calibrate-tried", "children"),
@@ -285,8 +297,10 @@ def _calibration(app: Dash, subject: Subject) -> None:
     @app.callback(
         Output("calibrate-done", "children"),
         Output({"type": "parameter", "name": ALL}, "value"),
+        Output({"type": "parameter-now", "name": ALL}, "children", allow_duplicate=True),
         Input("calibrate-set", "n_clicks"),
         State({"type": "parameter", "name": ALL}, "value"),
+        State({"type": "parameter-now", "name": ALL}, "children"),
         State({"type": "parameter", "name": ALL}, "id"),
         State("calibrate-who", "value"),
         State("calibrate-expiry", "value"),
@@ -297,6 +311,7 @@ def _calibration(app: Dash, subject: Subject) -> None:
     def set_values(
         clicks: int,
         texts: list[Any],
+        shown: list[str],
         ids: list[dict[str, str]],
         who: str | None,
         expiry: str,
@@ -306,22 +321,28 @@ def _calibration(app: Dash, subject: Subject) -> None:
             raise PreventUpdate
         same = [no_update] * len(ids)
         try:
+            values = wanted(texts, ids)
             done = subject.calibrate(
                 name,
-                wanted(texts, ids),
+                values,
                 who=(who or "").strip() or "web page",
+                seen=seen(
+                    name, values, dict(zip([key["name"] for key in ids], shown, strict=True))
+                ),
                 expires_s=views.EXPIRIES.get(expiry) or None,
             )
             read_back = done.result(ANSWER_S)
         except TwinError as error:
-            return problem(error), same
+            return problem(error), same, same
         except FutureTimeoutError:
             return (
                 html.P(f"The device has not answered within {ANSWER_S:.0f} s.", className="bad"),
                 same,
+                same,
             )
         text = ", ".join(f"{key} = {value}" for key, value in read_back.items())
-        return html.P(f"In force, read back: {text}", className="good"), [""] * len(ids)
+        said = html.P(f"In force, read back: {text}", className="good")
+        return said, [""] * len(ids), now(name, ids)
 
 
 def _history(app: Dash, subject: Subject) -> None:

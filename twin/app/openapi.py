@@ -91,6 +91,7 @@ def document() -> Json:
                                     "required": ["values"],
                                     "properties": {
                                         "values": integers,
+                                        "seen": integers,
                                         "who": {"type": "string"},
                                         "expires_s": {"type": "number"},
                                         "dry_run_days": {"type": "integer"},
@@ -102,7 +103,10 @@ def document() -> Json:
                     "responses": {
                         "200": {"description": "Values read back, or what the dry run found."},
                         "403": {"description": "Wrong token."},
-                        "422": {"description": "A name or value is wrong, or was refused."},
+                        "422": {
+                            "description": "A name or value is wrong, was refused, or "
+                            "`seen` is no longer in force."
+                        },
                         "504": {"description": "The device has not answered."},
                     },
                 }

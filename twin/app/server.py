@@ -61,7 +61,13 @@ class Subject(Protocol):
         """What is to be seen now."""
 
     def calibrate(
-        self, zone: str, values: Mapping[str, int], *, who: str, expires_s: float | None = None
+        self,
+        zone: str,
+        values: Mapping[str, int],
+        *,
+        who: str,
+        seen: Mapping[str, int] | None = None,
+        expires_s: float | None = None,
     ) -> Future[dict[str, int]]:
         """Change parameters."""
 

@@ -1,0 +1,83 @@
+"""Devices in real soil, which another thread simulates, and what listens to them over MQTT.
+
+As a program, a twin that follows them, to be killed:
+python real_soil.py SCENARIO FOLDER SPEED < address
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services import Mosquitto
+
+from guest.module import inspect
+from hil.broker import BrokerAddress, EmbeddedBroker
+from sim import runner
+from sim.scenario import load
+from sim.scenario_model import Scenario
+from twin.field_device import FieldDevice
+from twin.mqtt_devices import MqttDevices
+from twin.shadow import Shadow
+from twin.store import Store
+from twin.store_rows import StoreSettings
+
+NODE = 'node = "virtual:mqtt"'
+SPEED = 20_000.0
+"""A step takes 30 ms, three days 13 s."""
+Broker = EmbeddedBroker | Mosquitto
+
+
+@contextmanager
+def field(scenario: Scenario, broker: Broker, speed: float = SPEED) -> Iterator[FieldDevice]:
+    """Boards that live and report meanwhile."""
+    with FieldDevice(scenario, broker.address, speed=speed) as boards:
+        thread = threading.Thread(target=boards.run)
+        thread.start()
+        try:
+            yield boards
+        finally:
+            boards.stop()
+            thread.join()
+
+
+@contextmanager
+def ears(
+    scenario: Scenario, address: BrokerAddress, folder: Path, speed: float = SPEED
+) -> Iterator[tuple[MqttDevices, Store]]:
+    """What listens to the devices, and the store that it fills."""
+    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+    devices = MqttDevices(scenario, info, speed=speed)
+    jitter_ms = max(60_000, round(1_000 * speed))
+    with (
+        Store(
+            folder / "store.sqlite",
+            clock_ms=devices.time.now_ms,
+            settings=StoreSettings(ahead_ms=jitter_ms, late_ms=jitter_ms),
+        ) as store,
+        devices,
+    ):
+        devices.listen(store, address)
+        yield devices, store
+
+
+def run(twin: Shadow) -> Shadow:
+    """Follow until the end of the period."""
+    try:
+        twin.run()
+    finally:
+        twin.close()
+    return twin
+
+
+if __name__ == "__main__":
+    address = BrokerAddress(**json.loads(sys.stdin.readline()))
+    story = load(Path(sys.argv[1]))
+    speed = float(sys.argv[3])
+    with ears(story, address, Path(sys.argv[2]), speed) as (devices, store):
+        devices.wait(60.0)
+        run(Shadow(story, store, devices, speed=speed))

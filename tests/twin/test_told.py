@@ -1,0 +1,138 @@
+"""A twin that is started again on its store: no alarm is lost and none is told twice (D9)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import real_soil
+from real_soil import NODE, SPEED, Broker, field
+from small_field import START_MS, fault, scenario
+
+from twin.replay import Replay
+from twin.store import Store
+from twin.store_reads import StoreReader
+from twin.store_rows import Event, Points
+from twin.told import NOTHING, told
+
+HOUR_MS = 3_600_000
+
+
+def alert(kind: str, hour: int, *, raised: bool) -> Event:
+    return Event(
+        kind="alert",
+        text=f"{kind} at {hour}",
+        time_ms=START_MS + hour * HOUR_MS,
+        severity="error",
+        node="maize",
+        evidence={"alert": kind, "raised": raised, "hold_ms": 60_000, "cause": "valve"},
+    )
+
+
+def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store: Store) -> None:
+    story = scenario(tmp_path)
+    assert told(store.url, "maize", story) is NOTHING
+    for event in (
+        alert("no-flow", 1, raised=True),
+        alert("no-flow", 2, raised=False),
+        alert("stuck-probe", 3, raised=True),
+        alert("no-flow", 4, raised=True),
+        alert("residual", -1, raised=True),  # before the period
+    ):
+        assert store.submit(event)
+    assert store.flush()
+    found = told(store.url, "maize", story)
+    assert found.upto_ms == START_MS + 4 * HOUR_MS
+    assert set(found.standing) == {"no-flow", "stuck-probe"}
+    assert found.standing["no-flow"].since_ms == START_MS + 4 * HOUR_MS - 60_000
+    assert found.standing["no-flow"].text == "no-flow at 4"
+    later = START_MS + 5 * HOUR_MS
+    assert store.submit(Points(node="maize", time_ms=later, kind="twin", signals={"cause": 0.0}))
+    assert store.flush()
+    assert told(store.url, "maize", story).upto_ms == later
+
+
+@contextmanager
+def follower(broker: Broker, folder: Path, speed: float) -> Iterator[subprocess.Popen[str]]:
+    command = [
+        *(sys.executable, real_soil.__file__),
+        *(str(folder / "field.toml"), str(folder), str(speed)),
+    ]
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=paths) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(broker.address)) + "\n")
+        process.stdin.flush()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def told_of(store: Path, kind: str) -> list[tuple[bool, int]]:
+    """(raised, time) of all alerts of this kind."""
+    return [
+        (e["evidence"]["raised"], e["time_ms"])
+        for e in events(store, "alert")
+        if e["evidence"]["alert"] == kind
+    ]
+
+
+def events(store: Path, kind: str) -> list[dict[str, Any]]:
+    reader = StoreReader(str(store))
+    try:
+        return reader.events(kind=kind, limit=100_000)
+    finally:
+        reader.close()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("days", "kills", "speed"),
+    [(4, 1, SPEED), pytest.param(20, 8, SPEED / 4, marks=pytest.mark.slow)],
+    ids=["CI", "slow"],
+)
+def test_killed_and_started_again_it_loses_no_alarm_and_tells_none_twice(
+    tmp_path: Path, broker: Broker, days: int, kills: int, speed: float
+) -> None:
+    seed = 1
+    print("seed", seed)
+    moment = random.Random(seed)
+    stuck = fault("valve-stuck-closed", "0 h", "30 h") + fault("valve-stuck-closed", "60 h", "24 h")
+    story = scenario(tmp_path, zones=NODE, days=days, extra=stuck)
+    store = tmp_path / "store.sqlite"
+    Store(store).close()
+    with field(story, broker, speed):
+        for kill in range(kills):
+            with follower(broker, tmp_path, speed) as process:
+                seen = len(events(store, "decision"))
+                while len(events(store, "decision")) < seen + (2 if kill else 5):
+                    assert process.poll() is None
+                    time.sleep(0.05)
+                time.sleep(moment.uniform(0.0, 0.1))  # any moment, not one that is waited for
+        with follower(broker, tmp_path, speed) as process:
+            assert process.wait(560) == 0
+    found = told_of(store, "no-flow")
+    again = tmp_path / "again.sqlite"
+    with Store(again) as opened:
+        twin = Replay(story, opened, store, speed=None)  # the whole of it by one that lives on
+        twin.run()
+        twin.close()
+    expected = told_of(again, "no-flow")
+    assert [raised for raised, _ in found] == [raised for raised, _ in expected]
+    assert len(found) >= 2  # raised and over
+    for kind in {e["evidence"]["alert"] for e in events(store, "alert")}:
+        flags = [raised for raised, _ in told_of(store, kind)]
+        assert flags == [i % 2 == 0 for i in range(len(flags))], kind
+    said = [(e["time_ms"], e["evidence"]["who"]) for e in events(store, "decision")]
+    assert len(said) == len(set(said))
