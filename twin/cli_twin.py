@@ -65,7 +65,7 @@ def twin(
     thin_after: Annotated[
         str | None,
         typer.Option(
-            "--thin-after", metavar='"14 d"', help="Keep hourly means of what is older than this."
+            "--thin-after", metavar='"14 d"', help="Keep one value an hour of what is older."
         ),
     ] = None,
     replay: Annotated[
@@ -306,9 +306,9 @@ def store_prune(
 def store_thin(
     store: StorePath,
     before: Annotated[datetime, typer.Option(help="Thin what is older than this.")],
-    every: Annotated[str, typer.Option(metavar='"1 h"', help="Keep one mean value each.")] = "1 h",
+    every: Annotated[str, typer.Option(metavar='"1 h"', help="Keep one value each.")] = "1 h",
 ) -> None:
-    """Replace old values by means."""
+    """Replace old values by one each interval: means, sums of amounts, last of codes."""
     from sim.quantities import parse_duration
     from twin.store import Store
     from twin.store_policy import downsample

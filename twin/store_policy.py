@@ -14,11 +14,13 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Select,
     Table,
     cast,
     delete,
+    desc,
     func,
     insert,
     select,
@@ -32,6 +34,12 @@ from twin.store_levels import work_out
 
 __all__ = ["Removed", "downsample", "prune"]
 
+AMOUNTS: Final = frozenset(
+    {"rain_mm", "irrigation_mm", "et_mm", "et0_mm", "flow_l", "flow", "energy_j"}
+)
+"""Signals that tell how much there was since the value before."""
+CODES: Final = frozenset({"cause", "why"})
+"""Signals whose numbers stand for words."""
 _CHUNK: Final = 500
 """Rows of one transaction: little enough for the reserve of a full disk."""
 _SMALLEST_CHUNK: Final = 4
@@ -107,10 +115,10 @@ def _delete(
 
 
 def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
-    """Replace points older than `before_ms` by one mean value per `every_ms`, at its start.
+    """Replace points older than `before_ms` by one per `every_ms`, at its start.
 
-    Only whole intervals are thinned, so doing it again changes nothing.  The mean of a valve's
-    state is its duty.
+    Amounts are summed, of codes the last is kept, of anything else the mean; that of a valve's
+    state is its duty.  Only whole intervals are thinned, so doing it again changes nothing.
     """
     if not 1_000 <= every_ms <= _CHUNK_MS * 24:
         raise ValueError(f"every_ms = {every_ms}: permitted 1000 to {_CHUNK_MS * 24}")
@@ -118,7 +126,7 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
     step_ms = max(every_ms, _CHUNK_MS - _CHUNK_MS % every_ms)
     table = schema.points
     removed = 0
-    for series_id in _series(store):
+    for series_id, name in _series(store).items():
         mine = table.c.series_id == series_id
         position: int | None = None
         while True:
@@ -135,9 +143,7 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
                 # counted from `start`: databases divide towards zero, also times before 1970
                 interval = cast((table.c.time_ms - start) // every_ms, BigInteger)
                 part = (mine, table.c.time_ms >= start, table.c.time_ms < stop)
-                means = connection.execute(
-                    select(interval, func.avg(table.c.value)).where(*part).group_by(interval)
-                ).all()
+                kept = connection.execute(_one_each(name, interval).where(*part)).all()
                 count = connection.execute(delete(table).where(*part)).rowcount
                 connection.execute(
                     insert(table),
@@ -146,18 +152,36 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
                             "series_id": series_id,
                             "time_ms": start + int(number) * every_ms,
                             "row_id": 0,
-                            "value": float(mean),
+                            "value": float(value),
                         }
-                        for number, mean in means
+                        for number, value in kept
                     ],
                 )
                 work_out(connection, series_id, start, stop)
-            removed += count - len(means)
+            removed += count - len(kept)
             position = stop
             store.give_back()
     return Removed(points=removed)
 
 
-def _series(store: Store) -> list[int]:
+def _one_each(name: str, interval: ColumnElement[int]) -> Select[Any]:
+    """The value of a signal in each interval."""
+    table = schema.points
+    chosen: Select[Any]
+    if name in CODES:
+        latest = [desc(table.c.time_ms), desc(table.c.row_id)]
+        last = func.first_value(table.c.value).over(partition_by=interval, order_by=latest)
+        chosen = select(interval, last).distinct()
+    else:
+        value = func.sum(table.c.value) if name in AMOUNTS else func.avg(table.c.value)
+        chosen = select(interval, value).group_by(interval)
+    return chosen
+
+
+def _series(store: Store) -> dict[int, str]:
+    """Names of the signals by number."""
+    table = schema.series
     with store.transaction() as connection:
-        return [int(n) for n in connection.scalars(select(schema.series.c.id))]
+        return {
+            int(n): str(name) for n, name in connection.execute(select(table.c.id, table.c.name))
+        }

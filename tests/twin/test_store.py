@@ -524,3 +524,17 @@ def test_a_store_in_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(StoreReadOnlyError):
         Store(tmp_path / "file" / "s.sqlite")
+
+
+def test_thinning_sums_amounts_and_keeps_the_last_of_codes(both: Store) -> None:
+    minute_ms, hour_ms = 60_000, 3_600_000
+    for i in range(12):  # two hours, every ten minutes
+        signals = {"theta": 0.1 * (i % 2), "rain_mm": 0.5, "cause": float(i % 4)}
+        point = Points(node="n", time_ms=10 * i * minute_ms, kind="twin", signals=signals)
+        assert both.submit(point)
+    assert both.flush()
+    downsample(both, before_ms=2 * hour_ms, every_ms=hour_ms)
+    for signal, expected in (("theta", [0.05, 0.05]), ("rain_mm", [3.0, 3.0]), ("cause", [1, 3])):
+        window = both.reader.window("n", signal, kind="twin")
+        assert window.time_ms.tolist() == [0, hour_ms]
+        assert window.value == pytest.approx(expected)
