@@ -202,6 +202,21 @@ def test_a_value_out_of_range_is_refused_in_words(look: Look, live: Live) -> Non
     assert dict(live.twin.view.zones[0].parameters) == before
 
 
+def test_who_decides_by_a_page_that_shows_old_values_is_told_the_new_ones(
+    look: Look, live: Live
+) -> None:
+    look.open("/zone/maize")
+    box = look.find('input[id*=\'"name":"off_pct"\']')
+    before = live.twin.view.zones[0].parameters["off_pct"]
+    look.browser.execute_script("dash_clientside.set_props('tick-zone', {disabled: true})")
+    live.twin.calibrate("maize", {"off_pct": before - 5}, who="Bob").result(30)
+    box.send_keys("77")
+    look.find("#calibrate-set").click()
+    look.text("#calibrate-done", f"off_pct is {before - 5} % by now, not {before} %: look again")
+    assert live.twin.view.zones[0].parameters["off_pct"] == before - 5
+    live.twin.calibrate("maize", {"off_pct": before}, who="Bob").result(30)
+
+
 def test_a_stuck_valve_becomes_an_alert_with_the_right_cause(look: Look) -> None:
     look.open("/zone/maize")
     look.text("#zone-verdict", "They differ: valve", "no water flowed")
@@ -409,6 +424,13 @@ def test_a_calibration_needs_the_token(live: Live) -> None:
     assert (status, json.loads(text)) == (200, {"values": {"window": 5}})
     status, text = ask(live, path, body={"values": {"window": 99}}, token=live.page.token)
     assert status == 422 and "within 1 and 16" in text
+    body = {"values": {"window": 7}, "seen": {"window": 3}}
+    status, text = ask(live, path, body=body, token=live.page.token)
+    assert status == 422 and "window is 5 by now, not 3" in text
+    body = {"values": {"window": 7}, "seen": ["window"]}
+    assert ask(live, path, body=body, token=live.page.token)[0] == 400
+    body = {"values": {"window": 7}, "seen": {"window": 5}}
+    assert ask(live, path, body=body, token=live.page.token)[0] == 200
     body = {"values": {"on_pct": 30}, "dry_run_days": 1}
     status, text = ask(live, path, body=body, token=live.page.token)
     assert status == 200 and json.loads(text)["before"]["openings"] >= 0
