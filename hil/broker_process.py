@@ -67,8 +67,9 @@ def main() -> None:
     """Serve until standard input ends."""
     logging.basicConfig(level=logging.ERROR, format="broker: %(message)s")
     logging.getLogger("twin").setLevel(logging.WARNING)
-    settings = json.loads(sys.stdin.readline())
-    asyncio.run(_serve(settings))
+    settings = sys.stdin.readline()
+    if settings:  # else who started us has ended already
+        asyncio.run(_serve(json.loads(settings)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ Nothing here knows of time passing or of thresholds for alerts; see `twin.alerts
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -56,6 +56,8 @@ class Verdict:
     cause: Cause
     text: str
     """One sentence, with the numbers."""
+    compared: bool = True
+    """False: there was nothing to compare."""
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
@@ -145,7 +147,7 @@ class Comparison:
                 Cause.VALVE, "Commanded open, but no water flowed: valve, supply or flow meter."
             )
         if twin is None or device.readings is None or twin.readings is None:
-            return found(Cause.NONE, "Nothing to compare yet.")
+            return replace(found(Cause.NONE, "Nothing to compare yet."), compared=False)
         mine, other = device.readings[0], twin.readings[0]
         if mine < 0:
             code = ErrorCode(mine).name.lower() if mine >= -4 else str(mine)
@@ -162,10 +164,21 @@ class Comparison:
             if self.broken:
                 return found(self._broken, f"{differ}, since this was seen: {self.broken}")
             return found(Cause.PLANT, f"{differ}: plant, probe or weather.")
+        if (mine_open := valve(device.result)) != (other_open := valve(twin.result)):
+            differ = (
+                "The readings agree within noise, but the device's valve is "
+                f"{_word(mine_open)} and the twin's {_word(other_open)}"
+            )
+            if self.broken:
+                return found(self._broken, f"{differ}, since this was seen: {self.broken}")
+            return found(
+                Cause.NONE, f"{differ}: near a threshold, or by what their guests remember."
+            )
         self.agreeing += 1
         if self.agreeing >= AGREEING_STEPS:
             self.broken = ""
-        return found(Cause.NONE, "Equal readings, equal calls.")
+        text = "Equal readings" if mine == other else "Readings that agree within noise"
+        return found(Cause.NONE, f"{text}, equal calls.")
 
     def _look_at_flow(self, device: Seen) -> None:
         """Water against command over the interval that ends with this step."""
@@ -192,6 +205,10 @@ class Comparison:
         else:
             self.still_steps = self.still_twin_counts = 0
             self._twin_then = twin.readings[0]
+
+
+def _word(state: int) -> str:
+    return "open" if state else "closed"
 
 
 def valve(result: StepResult) -> int:

@@ -138,8 +138,9 @@ class Delivery:
 
     `on_message(node, message)` hears every valid message, `on_row(row)` every row before it goes
     into the store, both in the network thread.  `maps` are payloads of other devices, which are
-    listened to as well.  `names` are other names under which nodes are stored, and `shift_ms` is
-    added to every time that a device tells.
+    listened to as well.  With `names`, node -> name under which it is stored, all other nodes are
+    somebody else's: nothing of theirs is stored or acknowledged.  `shift_ms` is added to every time
+    that a device tells.
     """
 
     def __init__(
@@ -207,13 +208,16 @@ class Delivery:
         for mapping in self._maps:
             node = mapping.node_of(topic)
             if node is not None:
-                self._mapped(mapping, node, payload)
+                if self._is_ours(node):
+                    self._mapped(mapping, node, payload)
                 return
         place = split_topic(topic)
         if place is None:
             self.counters.foreign += 1
             return
         node, rest = place
+        if rest != "fog/processed" and not self._is_ours(node):
+            return
         message: Message
         match rest:
             case "data":
@@ -221,7 +225,8 @@ class Delivery:
                 self._telemetry(node, message, payload)
             case "fog/processed":
                 message = decode(Processed, payload)
-                self._telemetry(node, message, payload)
+                if self._is_ours(message.node):
+                    self._telemetry(node, message, payload)
             case "status":
                 message = decode(Status, payload)
                 self._status(node, message)
@@ -258,6 +263,11 @@ class Delivery:
             self._on_row(row)
         # asked afterwards: who hears the first row may set the clock by it
         self.store.submit(replace(row, received_ms=self.store.now_ms()))
+
+    def _is_ours(self, node: str) -> bool:
+        ours = not self._names or node in self._names
+        self.counters.foreign += not ours
+        return ours
 
     def _named(self, node: str) -> str:
         return self._names.get(node, node)

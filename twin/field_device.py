@@ -210,7 +210,10 @@ class _Stopped(Exception):  # noqa: N818 - a wish, not an error
 def main() -> None:
     """Live as standard input says, until it is closed."""
     logging.basicConfig(level=logging.ERROR, format="field: %(message)s")
-    settings = json.loads(sys.stdin.readline())
+    said = sys.stdin.readline()
+    if not said:
+        return  # who started us has ended already
+    settings = json.loads(said)
     with FieldDevice(
         load(Path(settings["scenario"])),
         BrokerAddress(**settings["broker"]),

@@ -5,7 +5,7 @@ Their messages are all that is known of them.  The twin's valve follows that of 
 twin predicts what the probe should have read under the very decisions that were taken.  The mirror,
 the twin's guest fed with the device's readings, should decide as the device did.
 
-Readings that messages do not tell (temperature, battery) are those of the plant.
+Readings that messages do not tell are those of the plant; a flow that they do not tell is unknown.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ __all__ = ["FOREVER_MS", "SECOND_MS", "Elsewhere", "Followed", "Mirroring", "Rec
 
 FOREVER_MS: Final = 1 << 50
 SECOND_MS: Final = 1_000
+UNKNOWN: Final = -1
+"""Flow of a device that has no meter."""
 IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest"})
 """Members that a device adds to what its guest says."""
 AGREEING: Final = 6
@@ -208,6 +210,7 @@ class Followed(Twin):
     def _twin_node(self, i: int, settings: NodeSettings) -> Node:
         del settings
         self._mirroring[i] = Mirroring()
+        self._zones[i].metered = False  # until it tells a flow
         return _Follower(
             self._zones[i].birth,
             lambda time_ms: self._begin(i, time_ms),
@@ -243,7 +246,7 @@ class Followed(Twin):
             int(values["raw"]),
             round(values["temp_c"] * 100) if "temp_c" in values else predicted[1],
             int(values.get("battery_mv", predicted[2])),
-            int(values.get("flow", predicted[3])),
+            int(values.get("flow", UNKNOWN)),
         )
         if self._joined_late(said, state):
             state.joining = JOINING
@@ -254,7 +257,8 @@ class Followed(Twin):
             self._begin(i, device_ms - wake_ms)
         state.boot, state.seq = said.boot, said.seq
         state.valve = int(values.get("irrigar", state.valve))
-        mirrored = zone.mirror.step(device_ms, readings)
+        flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
+        mirrored = zone.mirror.step(device_ms, (*readings[:3], flow))
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
         # of the device's calls only the message is known, so only messages are compared
         of_mirror = b"".join(
@@ -323,12 +327,16 @@ class Followed(Twin):
         if "battery_mv" in values:
             signals["battery_mv"] = values["battery_mv"]
         if values.get("flow", -1) >= 0:
+            zone.metered = True
             signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
             zone.count_water(time_ms, signals["flow_l"])
         self._put_points(i, time_ms, "raw", signals)
         other = values_of.theta(zone.curve, predicted[0]) if predicted is not None else None
-        if water is not None and other is not None:
-            self._put_points(i, time_ms, "twin", {"residual": water - other})
+        if other is not None:
+            told = (
+                {"theta": other} if water is None else {"theta": other, "residual": water - other}
+            )
+            self._put_points(i, time_ms, "twin", told)
 
 
 def _alike(said: Mapping[str, float], again: Mapping[str, float]) -> bool:

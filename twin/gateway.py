@@ -26,6 +26,7 @@ from hil.mqtt_client import MqttClient
 from twin.discovery import BIRTH_TOPIC, Parameter, announce
 from twin.errors import CalibrationError
 from twin.messages import (
+    COUNTS,
     TOPICS,
     Ack,
     Ask,
@@ -44,8 +45,6 @@ __all__ = ["Calibrate", "Gateway"]
 BEAT_S: Final = 5.0
 WAIT_S: Final = 10.0
 """How long a full outbox may hold up its node."""
-COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
-"""Calibration as nodes flashed long ago know it -> parameter of the guest."""
 OURS: Final = frozenset(TOPICS) | {"link/host", "link/device"}
 """Topics of a node that its guest may not publish to, but for `data`."""
 

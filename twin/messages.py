@@ -18,6 +18,7 @@ from hil.errors import PayloadError
 from hil.mqtt_client import MAX_PAYLOAD_BYTES
 
 __all__ = [
+    "COUNTS",
     "TOPICS",
     "Ack",
     "Alert",
@@ -34,6 +35,8 @@ __all__ = [
     "split_topic",
 ]
 
+COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
+"""Calibration as nodes flashed long ago know it -> parameter of the guest."""
 _PREFIX: Final = "ic/"
 _SIGNAL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 

@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from secrets import token_hex
 from time import monotonic, time_ns
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from guest.closing import Closing
 from guest.module import ModuleInfo
@@ -30,7 +30,7 @@ from twin.delivery import Delivery
 from twin.errors import CalibrationError, TwinError
 from twin.followed import Elsewhere, Record, Said
 from twin.mapping import PayloadMap
-from twin.messages import Config, ConfigAck, Message, Status
+from twin.messages import COUNTS, Config, ConfigAck, Message, Status
 from twin.store import Store
 from twin.store_rows import Row
 
@@ -229,10 +229,13 @@ class MqttDevices(Closing):
     def calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
         """Set parameters by name, all or none, and what the device reads back.
 
-        Raises CalibrationError if it refuses them, LinkError if it does not answer.
+        Raises CalibrationError if it refuses them, LinkError if it does not answer, as no device
+        does that was flashed long ago.
         """
         assert self._delivery is not None
         device = self._heard[zone].device
+        if self._heard[zone].status is None:
+            self._tell_old(device, values)
         config = Config(id=token_hex(8), set=dict(values))
         assert config.id is not None
         answer = self._requests[config.id] = Future()
@@ -250,6 +253,21 @@ class MqttDevices(Closing):
             del self._requests[config.id]
         raise LinkError(f"{device} has not acknowledged within {_TRIES * _ANSWER_S:g} s")
 
+    def _tell_old(self, device: str, values: Mapping[str, int]) -> NoReturn:
+        """Calibrate a device that knows three numbers by their old names."""
+        assert self._delivery is not None
+        old = {new: name for name, new in COUNTS.items()}
+        unknown = values.keys() - old.keys()
+        if unknown:
+            raise CalibrationError(
+                f"{device} has told nothing of itself, so it was flashed long ago and knows "
+                f"{', '.join(old)}, not {', '.join(sorted(unknown))}"
+            )
+        config = Config.model_validate({old[name]: value for name, value in values.items()})
+        if not self._delivery.send(device, config):
+            raise LinkError(f"there is no connection to {self._delivery.client.address.url}")
+        raise LinkError(f"sent to {device}, which was flashed long ago and answers nothing")
+
     def close(self) -> None:
         """Stop listening."""
         if self._delivery is not None:
@@ -258,9 +276,11 @@ class MqttDevices(Closing):
     # In the network thread
 
     def _on_row(self, row: Row) -> None:
-        self.time.hear(row.device_ms)
         heard = self._heard.get(row.node)
-        if heard is None or row.kind != "raw" or "raw" not in row.signals:
+        if heard is None or row.kind != "raw":
+            return
+        self.time.hear(row.device_ms)
+        if "raw" not in row.signals:
             return
         if not heard.said.is_set() and heard.status is None and self._delivery is not None:
             self._delivery.ask_birth(heard.device)

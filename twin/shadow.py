@@ -144,6 +144,10 @@ class Shadow(Followed):
             elif i not in self._silent:
                 self._silent.add(i)
                 self._fell_silent(i)
+        self._judge_all(self.now_ms)  # at once, not only when rows of the plant are due
+        for i, zone in enumerate(self._zones):
+            self._alert(i, zone, self.now_ms)
+        self.view = self._look(self.now_ms, ended=False)
 
     def _take_over(self, i: int, values: dict[int, int]) -> None:
         """The twin is behind: the mirror has them with the device's next message."""

@@ -173,7 +173,7 @@ class Twin:
             parameters=parameters,
             curve=curve,
             band=tolerance * slope,
-            verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet."),
+            verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet.", compared=False),
         )
 
     def _settings(self, config: ZoneConfig) -> runner.NodeSettings:
@@ -443,9 +443,8 @@ class Twin:
         """End of a slice: both plants have come to `now_ms`."""
         of_device = self._device_rows()
         of_twin = values_of.by_zone(self.twin_plant.take_rows(), len(self.names))
+        self._judge_all(now_ms)
         for i, zone in enumerate(self._zones):
-            while zone.device and zone.device[0][0] < now_ms:
-                self._judge(i, zone, *zone.device.popleft())
             self._store_rows(i, zone, of_device[i], of_twin[i])
             self._alert(i, zone, now_ms)
         if now_ms >= self._profile_ms:
@@ -457,6 +456,12 @@ class Twin:
     def _device_rows(self) -> list[Any]:
         """What the devices' plant has recorded, by zone."""
         return values_of.by_zone(self.plant.take_rows(), len(self.names))
+
+    def _judge_all(self, now_ms: int) -> None:
+        """Judge the steps that were made before `now_ms`."""
+        for i, zone in enumerate(self._zones):
+            while zone.device and zone.device[0][0] < now_ms:
+                self._judge(i, zone, *zone.device.popleft())
 
     def _judge(
         self, i: int, zone: ZoneState, now_ms: int, seen: Seen, mirrored: StepResult
@@ -672,8 +677,8 @@ class Twin:
             valve=valve(last.result) if last is not None else 0,
             valve_twin=valve(twin.result) if twin is not None else 0,
             flowed=zone.flowed,
-            water_today_l=zone.water_today_l,
-            water_l=zone.water_l,
+            water_today_l=zone.water_today_l if zone.metered else None,
+            water_l=zone.water_l if zone.metered else None,
             dr_mm=float(row[Observed.DR_MM]),
             raw_mm=float(row[Observed.RAW_MM]),
             stress_h=zone.stress_h(row),

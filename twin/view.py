@@ -63,8 +63,9 @@ class ZoneView:
     valve_twin: int
     flowed: bool
     """Whether the flow meter saw water in the last step."""
-    water_today_l: float
-    water_l: float
+    water_today_l: float | None
+    """None: the device has no flow meter."""
+    water_l: float | None
     dr_mm: float
     raw_mm: float
     stress_h: float | None

@@ -70,6 +70,8 @@ class ZoneState:
     """Water in one go while commanded closed."""
     still_since_ms: int | None = None
     steps: int = 0
+    metered: bool = True
+    """Whether anything is known of the water that flowed."""
     water_l: float = 0.0
     day: int = 0
     water_today_l: float = 0.0

@@ -263,3 +263,12 @@ def test_a_silent_broker_is_noticed_by_the_client() -> None:
         assert made.acquire(timeout=30)
         client.close()
         relay.close()
+
+
+@pytest.mark.parametrize("child", ["hil.broker_process", "twin.field_device"])
+def test_a_child_whose_parent_ends_at_once_says_nothing(child: str) -> None:
+    command = [sys.executable, "-m", child]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

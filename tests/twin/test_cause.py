@@ -35,6 +35,7 @@ class Field:
         *,
         valve: int = 0,
         mirror_valve: int | None = None,
+        twin_valve: int | None = None,
         pulses: int = 0,
         took_s: float = 0.01,
         lost: str = "",
@@ -59,7 +60,7 @@ class Field:
             time_ms=self.time_ms,
             readings=others,
             online=True,
-            result=step(tape(others, valve), valve=valve),
+            result=step(tape(others, valve), valve=valve if twin_valve is None else twin_valve),
             took_s=0.0,
         )
         mirror = step(tape(readings, mirrored), valve=mirrored)
@@ -89,6 +90,18 @@ def test_different_readings_accuse_plant_probe_or_weather(field: Field) -> None:
     verdict = field.step(2300, 2313, still=True)
     assert verdict.cause is Cause.PLANT
     assert "2300 and 2313 counts" in verdict.text
+
+
+def test_equal_readings_and_another_valve_are_not_called_agreement(field: Field) -> None:
+    verdict = field.step(valve=0, twin_valve=1)
+    assert verdict.cause is Cause.NONE and verdict.compared
+    assert "the device's valve is closed and the twin's open" in verdict.text
+    field.step(valve=1)
+    field.step(valve=1, pulses=0)  # no water comes
+    field.step(valve=1, pulses=5)  # until it does
+    verdict = field.step(valve=0, twin_valve=1, pulses=5)  # but its guest has been made to wait
+    assert verdict.cause is Cause.VALVE
+    assert "since this was seen: Commanded open, but no water flowed" in verdict.text
 
 
 def test_a_device_that_does_not_answer_accuses_the_link(field: Field) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -222,22 +223,103 @@ def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
         assert [c["state"] for c in store.reader.calibrations()] == ["unanswered"]
 
 
-class Teller:
-    """Somebody who publishes."""
+def test_what_a_device_says_is_judged_at_once(tmp_path: Path) -> None:
+    """At the pace of the world, where rows of the plant are minutes apart."""
+    story = scenario(tmp_path, zones=NODE)
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        ExitStack() as stack,
+    ):
+        teller = Teller(broker)
+        stack.callback(teller.close)
+        begun_ms = START_MS + 60_000
+        teller.say("ic/maize/data", reading(begun_ms))
+        devices.wait(60.0)
+        twin = Shadow(story, store, devices, speed=1.0)
+        assert not twin.view.zones[0].verdict.compared
+        in_background(twin, stack)
+        until(lambda: twin.view.zones[0].counts == 2300)
+        zone = twin.view.zones[0]
+        assert twin.view.now_ms < START_MS + story.period.trace_s * 1000
+        assert zone.verdict.compared and zone.theta_twin is not None
+        until(lambda: twin.view.speed == 1.0)
+        until(lambda: store.reader.window("maize", "theta", kind="twin").total == 1)
+        # it has no flow meter: nobody knows what flowed, and its valve is not blamed
+        assert zone.water_l is None and zone.verdict.cause is not Cause.VALVE
+        for second in range(1, 3):
+            teller.say("ic/maize/data", reading(begun_ms + 1_000 * second, seq=second))
+        until(lambda: twin.view.zones[0].steps == 3)
+        assert twin.view.zones[0].verdict.cause is not Cause.VALVE
 
-    def __init__(self, broker: EmbeddedBroker) -> None:
-        self._client = MqttClient(broker.address)
+
+def test_other_nodes_of_the_broker_are_somebody_elses(tmp_path: Path) -> None:
+    """They set no clock, are stored under no name of ours and lose nothing by our acknowledging."""
+    story = scenario(tmp_path, zones='node = "mqtt://127.0.0.1/ic/esp32"')
+    heard: queue.Queue[str] = queue.Queue()
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path) as (devices, store),
+        ExitStack() as stack,
+    ):
+        teller = Teller(broker, lambda topic, _payload: heard.put(topic))
+        stack.callback(teller.close)
+        teller.say("ic/maize/data", reading(START_MS - 86_400_000))  # the name of our zone
+        teller.say("ic/esp32/data", reading(START_MS + 60_000))
+        devices.wait(60.0)
+        assert devices.time.now_ms() >= START_MS
+        assert store.flush()
+        assert [node.name for node in store.reader.nodes()] == ["maize"]
+        assert store.reader.count() == 1
+        while (topic := heard.get(timeout=30)) != "ic/esp32/ack":
+            assert topic != "ic/maize/ack"
+
+
+def test_a_device_flashed_long_ago_is_calibrated_by_the_names_it_knows(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path) as (devices, _store),
+        ExitStack() as stack,
+    ):
+        teller = Teller(broker, lambda topic, payload: heard.put((topic, payload)))
+        stack.callback(teller.close)
+        teller.say("ic/maize/data", b'{"umidade": 2300, "seco": 1, "pct": 18}')
+        devices.wait(60.0)
+        with pytest.raises(LinkError, match="flashed long ago and answers nothing"):
+            devices.calibrate("maize", {"dry_counts": 3000, "limit_counts": 2100})
+        while True:
+            topic, payload = heard.get(timeout=30)
+            if topic == "ic/maize/config":
+                break
+        assert json.loads(payload) == {"seco": 3000, "limiar": 2100}
+        with pytest.raises(CalibrationError, match=r"knows dry_counts, .*, not on_pct"):
+            devices.calibrate("maize", {"on_pct": 55, "dry_counts": 3000})
+
+
+class Teller:
+    """Somebody who publishes, and may listen."""
+
+    def __init__(
+        self, broker: EmbeddedBroker, heard: Callable[[str, bytes], None] | None = None
+    ) -> None:
+        self._client = (
+            MqttClient(broker.address)
+            if heard is None
+            else MqttClient(broker.address, subscription="ic/#", handler=heard)
+        )
         self.close: Callable[[], None] = self._client.close
 
     def say(self, topic: str, payload: bytes) -> None:
         assert self._client.publish(topic, payload)
 
 
-def reading(time_ms: int) -> bytes:
+def reading(time_ms: int, seq: int = 0) -> bytes:
     """Telemetry at this time of the scenario, by a clock that keeps UTC."""
     message = {
         "boot": 1,
-        "seq": 0,
+        "seq": seq,
         "oldest": 0,
         "t": time_ms - UTC_OFFSET_MS,
         "raw": 2300,

@@ -18,9 +18,9 @@ NOW_MS = 30 * DAY_MS
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(memory_folder: Path) -> Iterator[Store]:
     """30 days of a value each ten minutes, and an event at the start of each day."""
-    with Store(tmp_path / "store.sqlite", clock_ms=lambda: NOW_MS) as made:
+    with Store(memory_folder / "store.sqlite", clock_ms=lambda: NOW_MS) as made:
         for time_ms in range(0, NOW_MS, 10 * MINUTE_MS):
             assert made.submit(Points(node="n", time_ms=time_ms, signals={"theta": 0.25}))
         for day in range(30):

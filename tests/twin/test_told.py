@@ -99,7 +99,7 @@ def events(store: Path, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("days", "kills", "speed"),
-    [(4, 1, SPEED), pytest.param(20, 8, SPEED / 4, marks=pytest.mark.slow)],
+    [(2, 1, SPEED), pytest.param(20, 8, SPEED / 4, marks=pytest.mark.slow)],
     ids=["CI", "slow"],
 )
 def test_killed_and_started_again_it_loses_no_alarm_and_tells_none_twice(
@@ -108,7 +108,9 @@ def test_killed_and_started_again_it_loses_no_alarm_and_tells_none_twice(
     seed = 1
     print("seed", seed)
     moment = random.Random(seed)
-    stuck = fault("valve-stuck-closed", "0 h", "30 h") + fault("valve-stuck-closed", "60 h", "24 h")
+    stuck = fault("valve-stuck-closed", "0 h", "30 h")
+    if kills > 1:
+        stuck += fault("valve-stuck-closed", "60 h", "24 h")
     story = scenario(tmp_path, zones=NODE, days=days, extra=stuck)
     store = tmp_path / "store.sqlite"
     Store(store).close()

@@ -155,7 +155,7 @@ def field_now(view: View) -> Children:
     watering = sum(bool(zone.valve) for zone in zones)
     alerts = sum(len(zone.alerts) for zone in zones)
     silent = sum(bool(zone.lost) for zone in zones)
-    today_l, all_l = sum(z.water_today_l for z in zones), sum(z.water_l for z in zones)
+    today_l, all_l = sum(z.water_today_l or 0 for z in zones), sum(z.water_l or 0 for z in zones)
     return [
         _fact("Zones", str(len(zones)), "each with a device and its twin"),
         _fact("Watering now", str(watering), "valves open", "physical"),
@@ -209,7 +209,9 @@ def _mood(zone: ZoneView) -> str:
     return "alert" if zone.alerts or zone.lost else "watering" if zone.valve else "calm"
 
 
-def _litres(litres: float) -> str:
+def _litres(litres: float | None) -> str:
+    if litres is None:
+        return "–"
     return f"{litres:,.0f} L" if litres < 100_000 else f"{litres / 1000:,.0f} m³"
 
 
@@ -409,17 +411,12 @@ def now(zone: ZoneView) -> tuple[Children, Children, str]:
             + (", water flows" if zone.flowed else ""),
             "physical",
         ),
-        _fact("Water today", _litres(zone.water_today_l), f"{_litres(zone.water_l)} in all"),
+        _fact("Water today", _litres(zone.water_today_l), _in_all(zone.water_l)),
         _fact("Crop stressed in", _stress(zone), "if no water comes"),
     ]
     fine = zone.verdict.cause is Cause.NONE and not zone.alerts
     verdict: Children = [
-        html.Div(
-            "Device and twin agree"
-            if zone.verdict.cause is Cause.NONE
-            else f"They differ: {zone.verdict.cause}",
-            className="cause",
-        ),
+        html.Div(_headline(zone), className="cause"),
         html.P(zone.verdict.text, className="hint"),
         html.P(zone.decision, className="hint"),
     ]
@@ -440,6 +437,20 @@ def now(zone: ZoneView) -> tuple[Children, Children, str]:
             )
         )
     return facts, verdict, "verdict" if fine else "verdict bad"
+
+
+def _headline(zone: ZoneView) -> str:
+    if zone.verdict.cause is not Cause.NONE:
+        return f"They differ: {zone.verdict.cause}"
+    if not zone.verdict.compared:
+        return "Nothing to compare yet"
+    if zone.valve != zone.valve_twin:
+        return "They agree on the soil, not on the valve"
+    return "Device and twin agree"
+
+
+def _in_all(litres: float | None) -> str:
+    return "no flow meter" if litres is None else f"{_litres(litres)} in all"
 
 
 def _hours(hours: float) -> str:
