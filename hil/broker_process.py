@@ -10,7 +10,9 @@ import asyncio
 import hmac
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +54,8 @@ async def _serve(settings: dict[str, Any]) -> None:
     await broker.start()
     server = broker._servers["default"].instance  # where the port is known
     port = server.sockets[0].getsockname()[1]
-    sys.stdout.write(json.dumps({"port": port}) + "\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # who started us ends already, and so shall we
+        os.write(sys.stdout.fileno(), json.dumps({"port": port}).encode() + b"\n")
     counting = asyncio.create_task(broker.count_aloud())
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

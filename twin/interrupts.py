@@ -6,25 +6,31 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
+from time import monotonic
 from types import FrameType
 from typing import Final
 
 __all__ = ["Interrupts", "interrupts"]
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+PAUSE_S: Final = 1.0
+"""Between two that raise; one may be lost, since Python drops what is raised in a finaliser."""
 
 
 class Interrupts:
     """Whether one came, and what it does.
 
     The first raises KeyboardInterrupt, or stops what runs if that can be stopped between two
-    steps; the second raises.  After that nothing more is heard: what remains is to close, which is
-    bounded in time and must not be broken off.
+    steps; later ones raise, but not while an earlier one may still be on its way up.  Where `heard`
+    ends nothing more is heard: what remains is to close, which is bounded in time and must not be
+    broken off.
     """
 
     def __init__(self) -> None:
         self.came = threading.Event()
         self._stop: Callable[[], None] | None = None
+        self._raised_s = -inf
 
     def stop_with(self, stop: Callable[[], None]) -> None:
         """From now on the first interrupt calls `stop` and raises nothing."""
@@ -36,8 +42,8 @@ class Interrupts:
         self.came.set()
         if first and self._stop is not None:
             self._stop()
-        else:
-            _ignore()
+        elif monotonic() - self._raised_s > PAUSE_S:
+            self._raised_s = monotonic()
             raise KeyboardInterrupt
 
     @contextmanager

@@ -17,6 +17,8 @@ import psutil
 import pytest
 from small_field import scenario
 
+from twin.interrupts import interrupts
+
 MARK = "LEVADA_TEST_MARK"
 
 
@@ -95,6 +97,26 @@ MOMENTS: dict[str, Callable[[Started], object]] = {
     "the first child runs": lambda s: s.family(),
     "the page is there": lambda s: (s.where / "page.json").exists(),
 }
+
+
+def test_the_first_interrupt_stops_the_second_raises_and_closing_hears_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped: list[bool] = []
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts() as interrupt:
+        with pytest.raises(KeyboardInterrupt), interrupt.heard():
+            interrupt.stop_with(lambda: stopped.append(True))
+            signal.raise_signal(signal.SIGINT)
+            assert stopped == [True]
+            with pytest.raises(KeyboardInterrupt):  # as if a finaliser had dropped it
+                signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)  # too soon to be another wish
+            monkeypatch.setattr("twin.interrupts.PAUSE_S", -1.0)
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.came.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
