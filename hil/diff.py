@@ -2,8 +2,8 @@
 
 Weather, soil and probe are the same to the last bit, so the readings of two nodes are equal as long
 as their guests have done the same.  The first call that differs accuses an engine, a processor or
-the firmware; what comes after it follows from it.  But a device that has restarted by then is
-accused of that alone.
+the firmware; what comes after it follows from it.  If a device has started again by then, it
+accuses that.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ RESTARTS_IN_A_ROW: Final = 3
 """So often may a device start again within one request before it is given up."""
 BRIEF: Final = Patience(tries=2, reopen_s=0.0)
 """For a last word to a device that may be gone."""
-FOR_EVER: Final = ", the guest ran for ever"
+FOR_EVER: Final = " (the guest ran for ever)"
 """Why a watchdog bit that bites again at once: no fault of the device."""
 INIT, STEP, MAIN = 0, 1, 2
 ONLINE, OFFLINE = int(StepFlag.ONLINE), 0

@@ -142,6 +142,10 @@ def diff(found: Diff) -> None:
     """Nodes side by side: identical, or where each first differs from the first."""
     reference = found.runs[0]
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
     for run in found.runs:
         tape = f"tape {run.summary['tape_digest'][:16]}"
         table.add_row(Text(run.node, "bold"), run.engine, tape, f"{run.summary['wall_s']:.1f} s")
@@ -158,11 +162,10 @@ def diff(found: Diff) -> None:
             out.print(Text(str(run.difference)))
             for one in (reference, run):
                 if restart := one.restart_by(run.difference, run.zone):
-                    accused = "this accuses the device, or its supply, and no engine"
-                    out.print(
-                        Text(f"{one.node} had restarted by then ({restart}): {accused}", "yellow"),
-                        soft_wrap=True,
+                    why = (
+                        f"{one.node} had started again by then ({restart}): this accuses no engine"
                     )
+                    out.print(Text(why, "yellow"), soft_wrap=True)
 
 
 def void(summary: dict[str, Any]) -> bool:
@@ -180,9 +183,9 @@ def _links(links: dict[str, Any]) -> None:
         return
     worst = sorted(links, key=lambda z: (-len(links[z]["restarts"]), -links[z]["retries"]))
     table = Table.grid(padding=(0, 2))
-    heads = ("link", "round trip", "99 of 100", "retries", "CRC errors", "resyncs", "device")
+    heads = ("link", "round trip", "99 of 100", "retries", "CRC errors", "resyncs", "engine")
     for head in heads:
-        table.add_column(justify="left" if head in ("link", "device") else "right")
+        table.add_column(justify="left" if head in ("link", "engine") else "right")
     table.add_row(*(Text(head, "dim") for head in heads))
     for zone in worst[:LINKS]:
         link = links[zone]
@@ -194,7 +197,7 @@ def _links(links: dict[str, Any]) -> None:
                 Text(f"{link[count]:,}", "yellow" if link[count] else "")
                 for count in ("retries", "crc_errors", "resyncs")
             ),
-            Text(f"{link['engine']}, {link['firmware']}", "dim"),
+            Text(link["engine"], "dim"),
         )
     out.print(table)
     if len(worst) > LINKS:
@@ -206,10 +209,10 @@ def _restarts(links: dict[str, Any], whose: str = "") -> None:
     for zone, link in links.items():
         for restart in link["restarts"][:RESTARTS]:
             when, _, reason = restart.partition(": ")
-            what = f"{whose}zone {zone}: device restarted {when.replace('T', ' ')}"
-            out.print(Text(what, "bold red") + Text(f" {reason}", "red"), soft_wrap=True)
+            what = f"{whose}zone {zone}: {reason} at {when.replace('T', ' ')}, started again"
+            out.print(Text(what, "bold red"), soft_wrap=True)
         if (more := len(link["restarts"]) - RESTARTS) > 0:
-            out.print(Text(f"{whose}zone {zone}: and {more} more times", "bold red"))
+            out.print(Text(f"{whose}zone {zone}: started again {more} more times", "bold red"))
 
 
 def _period(summary: dict[str, Any]) -> str:

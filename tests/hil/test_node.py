@@ -203,7 +203,7 @@ def test_what_the_watchdog_stops_twice_is_a_trap(device: VirtualDevice) -> None:
     assert result.trap == TrapKind.OUT_OF_FUEL
     assert calls(result.tape)[-2:] == [Call.STEP, Call.TRAP]
     assert result.outputs == {}
-    bite = "2023-04-15T00:10:00: watchdog, the guest ran for ever"
+    bite = "2023-04-15T00:10:00: watchdog (the guest ran for ever)"
     assert node.quality()["restarts"][-2:] == [bite, bite]
     node.close()
 
