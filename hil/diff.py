@@ -2,7 +2,8 @@
 
 Weather, soil and probe are the same to the last bit, so the readings of two nodes are equal as long
 as their guests have done the same.  The first call that differs accuses an engine, a processor or
-the firmware; what comes after it follows from it.
+the firmware; what comes after it follows from it.  If a device has started again by then, it
+accuses that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guest.tape import Difference, TapeReader, first_difference
+from guest.tape import Difference, TapeReader, first_difference, time_text
 from hil.nodes import NodeMaker, node_overrides
 from sim import runner, scenario
 from sim.compare import count_calls
@@ -40,6 +41,12 @@ class NodeRun:
         if found is None:
             return f"wasmtime {self.summary['versions']['wasmtime']}"
         return f"{found['engine']}, {found['firmware']}"
+
+    def restart_by(self, difference: Difference, zone: str | None) -> str | None:
+        """The restart of that zone's device before a difference, or at it, if there was one."""
+        restarts = (self.summary["link"] or {}).get(zone, {}).get("restarts", [])
+        by = time_text(difference.time_ms or 0)
+        return next((r for r in restarts if r.partition(": ")[0] <= by), None)
 
 
 @dataclass(frozen=True, kw_only=True)

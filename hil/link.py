@@ -91,6 +91,8 @@ class LinkQuality:
     """Frames that answered an older request."""
     reopened: int = 0
     """Times the line was opened again."""
+    taken: int = 0
+    """Sessions that another host has ended."""
     round_trips_s: array[float] = field(default_factory=lambda: array("d"))
     """Of requests that were sent once."""
 
@@ -110,6 +112,8 @@ class LinkQuality:
 
     def void(self) -> str | None:
         """Why a run over this link does not count; None if it does."""
+        if self.taken:
+            return f"another host has taken the device, {self.taken} time(s)"
         allowed = max(FREE_RETRIES, RETRY_LIMIT * self.requests)
         if self.retries <= allowed:
             return None
@@ -143,6 +147,9 @@ class Link:
         """Request and its body."""
         self._quick = _quick(line)
         self._sequence = secrets.randbelow(1 << 16)
+        self._boot_id: int | None = None
+        self._given_up = 0
+        """Requests of this session that were never answered."""
         self.quality = LinkQuality()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
 
@@ -157,6 +164,8 @@ class Link:
         birth = self.ask(Hello(session=session), Birth)
         if birth.session != session:
             raise LinkError(f"{self.url}: answered HELLO with {birth}")
+        self._boot_id = birth.boot_id
+        self._given_up = 0
         return birth
 
     def ask(self, request: Message, kind: type[_AnswerT]) -> _AnswerT:
@@ -223,12 +232,22 @@ class Link:
         if not isinstance(message, Nak):
             return LinkError(f"{self.url}: answered {request.__name__} with {message}")
         if message.error in (NakError.NO_SESSION, NakError.SEQUENCE):
+            if self._taken(message):
+                self.quality.taken += 1
+                return DeviceRestarted(f"{self.url}: another host has taken the device")
             return DeviceRestarted(f"{self.url}: the device has started again")
         return DeviceError(
             f"{self.url}: refused {request.__name__}: {_reason(message)}",
             message.error,
             message.detail,
         )
+
+    def _taken(self, lost: Nak) -> bool:
+        """Whether the session was ended by another host: neither by a restart nor by a request of
+        ours that never arrived."""
+        if lost.error == NakError.SEQUENCE:
+            return (self._sequence - lost.detail) & 0xFFFF > self._given_up + 1
+        return self._given_up == 0 and lost.detail & 0xFFFF_FFFF == self._boot_id
 
     def _last_frame(self) -> bytes:
         request, body = self._last
@@ -256,6 +275,7 @@ class Link:
                 continue
             if answer is not None:
                 return answer
+        self._given_up += 1
         if gone is not None:
             raise gone
         raise LinkError(

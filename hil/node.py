@@ -2,7 +2,8 @@
 
 A device that starts again in the middle of a run has closed its outputs and forgotten its guest.
 The node then opens a new session, starts the guest at the present time, as after a power cut, and
-goes on; the tape shows the new BOOT, and `quality` counts and explains it.
+goes on; the tape shows the new BOOT, and `quality` counts and explains it.  So it does if another
+host has taken the device, but then the run is void.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ RESTARTS_IN_A_ROW: Final = 3
 """So often may a device start again within one request before it is given up."""
 BRIEF: Final = Patience(tries=2, reopen_s=0.0)
 """For a last word to a device that may be gone."""
+FOR_EVER: Final = " (the guest ran for ever)"
+"""Why a watchdog bit that bites again at once: no fault of the device."""
 INIT, STEP, MAIN = 0, 1, 2
 ONLINE, OFFLINE = int(StepFlag.ONLINE), 0
 LEASE_EXPIRED_BIT: Final = int(StepFlag.LEASE_EXPIRED).bit_length() - 1
@@ -77,6 +80,7 @@ class DeviceNode:
         """How often the device closed its outputs because no host was heard."""
         self._restarts: list[str] = []
         self._boot_id: int | None = None
+        self._taken = 0
         self._time_ms = 0
         self._started = False
         self._closed = False
@@ -225,7 +229,7 @@ class DeviceNode:
                 self.device = None
                 self._started = False
         raise LinkError(
-            f"{self.link.url}: the device started again {RESTARTS_IN_A_ROW + 1} times within one "
+            f"{self.link.url}: had to be started again {RESTARTS_IN_A_ROW + 1} times within one "
             f"request ({'; '.join(self._restarts[-RESTARTS_IN_A_ROW:])}); "
             f"last console line: {self.link.last_console_line}"
         )
@@ -248,13 +252,18 @@ class DeviceNode:
 
     def _hello(self) -> messages.Birth:
         device = self.link.hello()
+        reason = None
         if self._boot_id not in (None, device.boot_id):
             try:
                 reason = ResetReason(device.reset_reason).name.lower().replace("_", " ")
             except ValueError:
                 reason = f"reason {device.reset_reason}"
+        elif self.link.quality.taken > self._taken:
+            reason = "taken by another host"
+        if reason:
             self._restarts.append(f"{time_text(self._time_ms)}: {reason}")
         self._boot_id = device.boot_id
+        self._taken = self.link.quality.taken
         return device
 
     def _install(self, device: messages.Birth) -> None:
@@ -364,6 +373,8 @@ class DeviceNode:
         """The watchdog has bitten twice: what is left is that the guest was stopped."""
         tape = self._before
         self._before = b""
+        bite = f"{time_text(self._time_ms)}: watchdog"
+        self._restarts = [r + FOR_EVER if r == bite else r for r in self._restarts]
         if entry == INIT:
             tape += encode(Call.BOOT, self._time_ms)
         tape += encode(Call.STEP, self._time_ms, entry)

@@ -7,6 +7,7 @@ bytes and pyserial's own reading costs more than they do; `hil.quick` uses it to
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from contextlib import suppress
@@ -22,10 +23,12 @@ CHUNK: Final = 4096
 WRITE_S: Final = 5.0
 TERMINAL_S: Final = 0.1
 """Longest wait of one read of a terminal, in whole tenths."""
+TAKEN: Final = (errno.EAGAIN, errno.EBUSY)
+"""What a terminal says that is locked (flock), or kept for one program (TIOCEXCL)."""
 
 
 class Port:
-    """An open line.  Raises LinkError when it cannot be opened or is gone."""
+    """An open line, its terminal locked.  Raises LinkError if it cannot be opened or is gone."""
 
     def __init__(self, url: str, *, baud: int = 921_600) -> None:
         self.url = url
@@ -43,9 +46,11 @@ class Port:
         self.close()
         try:
             self._serial = serial.serial_for_url(
-                self.url, baudrate=self.baud, timeout=0, write_timeout=WRITE_S, exclusive=None
+                self.url, baudrate=self.baud, timeout=0, write_timeout=WRITE_S, exclusive=True
             )
         except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) in TAKEN:
+                raise LinkError(f"{self.url}: in use by another program") from None
             raise LinkError(f"{self.url}: cannot be opened: {error}") from None
         try:
             self.descriptor = self._serial.fileno()
@@ -92,6 +97,8 @@ class Port:
             self._serial.timeout = timeout_s
             first: bytes = self._serial.read(1)
             return first + self._serial.read(self._serial.in_waiting) if first else b""
+        except BlockingIOError:  # what poll has seen is gone
+            raise LinkError(f"{self.url}: another program reads from this line too") from None
         except (OSError, serial.SerialException, AttributeError) as error:
             raise LinkError(f"{self.url}: gone while reading: {error}") from None
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["LevadaNode", "LevadaRun", "levada_node", "levada_run"]
 
 PHYSICAL: Final = ("serial:", "mqtt:", "mqtts:")
-WINDOW_MS: Final = 6 * 3_600_000
-"""So much of the trace before and after a failure is shown."""
-SHOWN: Final = ("counts", "pct", "why", "valve_commanded", "valve_open", "dr_mm", "raw_mm", "trap")
+CRASHES: Final = (": watchdog", ": brown out", ": panic")
+"""How a restart ends that no test wants, as `hil.node` tells it.  A scenario's faults start the
+guest anew, never the device."""
 LINK_FIGURES: Final = (
     "requests",
     "retries",
@@ -38,6 +38,8 @@ LINK_FIGURES: Final = (
     "round_trip_p50_ms",
     "round_trip_p99_ms",
     "jitter_ms",
+    "restarts",
+    "void",
 )
 
 
@@ -64,6 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "scenario(path, **values): scenario of `levada_run`, with values changed"
     )
     config.addinivalue_line("markers", "hil: needs a physical node, and is skipped without one")
+    config.addinivalue_line(
+        "markers",
+        "disturbed: disturbs its device or line itself; neither a crash of the device nor a void "
+        "link fails it",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -106,20 +113,27 @@ class LevadaNode:
         else:
             try:
                 link = open_link(url, self._stack)
-                node = DeviceNode(link, module, **settings)
-                node.birth()
+                link.hello()
             except LinkError as error:
                 self._missing(error)
+            node = DeviceNode(link, module, **settings)
+            try:
+                node.birth()
+            except LinkError as error:
+                pytest.fail(str(error), pytrace=False)
         self._stack.callback(self._closed, node)
         return node
 
     def _closed(self, node: Node) -> None:
-        self._tell(node.quality())
+        quality = node.quality()
+        self._tell(quality)
         node.close()
+        self._judge(quality)
 
     def run(self, scenario: Path | str, **values: object) -> LevadaRun:
         """Run a scenario on this node; `values` change it, dots written as `__`."""
         from hil.errors import LinkError
+        from hil.node import DeviceNode
         from hil.nodes import NodeMaker, node_overrides
         from sim import runner
         from sim import scenario as scenarios
@@ -133,20 +147,37 @@ class LevadaNode:
         runner.check(document)
         out = self._request.getfixturevalue("tmp_path") / f"run{self._number}"
         self._number += 1
+        nodes: list[DeviceNode] = []
+        lost: LinkError | None = None
         with NodeMaker() as make_node:
+
+            def greeted(settings: runner.NodeSettings) -> Node:
+                try:
+                    node = make_node(settings)
+                    node.link.hello()
+                except LinkError as error:
+                    self._missing(error)
+                nodes.append(node)
+                return node
+
             try:
-                runner.run_scenario(document.scenario, out, make_node=make_node)
-            except LinkError as error:
-                self._missing(error)
-        found = LevadaRun(out, self._request.node)
-        for quality in (found.summary["link"] or {"": None}).values():
+                runner.run_scenario(document.scenario, out, make_node=greeted)
+            except LinkError as error:  # of a device that had answered
+                lost = error
+        qualities: list[dict[str, Any] | None] = [node.quality() for node in nodes] or [None]
+        for quality in qualities:
             self._tell(quality)
-        if reason := found.void:
-            pytest.fail(f"{self.url}: the run is void: {reason}", pytrace=False)
-        return found
+        if lost is not None:
+            pytest.fail(f"lost in the middle of the run: {lost}", pytrace=False)
+        for quality in qualities:
+            self._judge(quality)
+        return LevadaRun(out, self._request.node)
 
     def _missing(self, error: Exception) -> None:
-        """Skip, or fail if that is not wanted; a virtual board has no excuse."""
+        """Skip a test before its device has ever answered, or fail if that is not wanted.
+
+        A virtual board has no excuse.
+        """
         if self.physical and not self._request.config.getoption("--require-hil"):
             pytest.skip(f"no device: {error}")
         pytest.fail(str(error), pytrace=False)
@@ -156,7 +187,21 @@ class LevadaNode:
         properties = self._request.node.user_properties
         properties.append(("levada_node", self.url))
         if quality is not None:
-            properties += [(f"levada_link_{name}", quality[name]) for name in LINK_FIGURES]
+            told = quality | {
+                "restarts": "; ".join(quality["restarts"]) or "none",
+                "void": quality["void"] or "no",
+            }
+            properties += [(f"levada_link_{name}", told[name]) for name in LINK_FIGURES]
+
+    def _judge(self, quality: dict[str, Any] | None) -> None:
+        """Fail a test whose device crashed, or whose link was too bad, unless it meant to do so."""
+        if quality is None or self._request.node.get_closest_marker("disturbed"):
+            return
+        found = [f"crashed at {r}" for r in quality["restarts"] if r.endswith(CRASHES)]
+        if quality["void"]:
+            found.append(f"the run is void: {quality['void']}")
+        if found:
+            pytest.fail("\n".join(f"{self.url}: {text}" for text in found), pytrace=False)
 
 
 class LevadaRun:
@@ -182,10 +227,15 @@ class LevadaRun:
 
     def check(self) -> None:
         """Fail if an expectation of the scenario failed; the report shows the trace there."""
+        from hil.excerpts import around, course
+
         failed = [e for e in self.summary["expectations"] if not e["passed"]]
         for e in failed:
             if e["time_ms"] is not None:
-                self._item.add_report_section("call", f"levada: {e['name']}", self._window(e))
+                shown = around(self.dir, e["zone"], e["time_ms"])
+            else:
+                shown = course(self.dir, e)
+            self._item.add_report_section("call", f"levada: {e['name']}", shown)
         if failed:
             lines = [f"{e['name']}: {e['detail']}" for e in failed]
             pytest.fail("\n".join(lines), pytrace=False)
@@ -195,31 +245,18 @@ class LevadaRun:
 
         Tolerances are absolute, by signal of the trace, above those accepted with it.
         """
-        from sim.accept import compare_golden
+        from hil.excerpts import side_by_side
+        from sim.accept import differences, golden_comparison
+        from sim.rundir import RunDir
 
         path = Path(golden)
         if not path.is_absolute():
             path = self._item.path.parent / path
-        text = compare_golden(self.dir, path, tolerances)
-        if text is not None:
-            pytest.fail(text, pytrace=False)
-
-    def _window(self, expectation: dict[str, Any]) -> str:
-        """The trace around a failure, as a table."""
-        import numpy as np
-
-        trace, time_ms = self.dir.trace, expectation["time_ms"]
-        zones = self.dir.zones
-        zone = zones.index(expectation["zone"]) if expectation["zone"] in zones else 0
-        near = (trace["zone"] == zone) & (
-            np.abs(trace["time_ms"].astype(np.int64) - time_ms) <= WINDOW_MS
-        )
-        lines = [f"zone {zones[zone]}", f"{'time':16}" + "".join(f"{n:>16}" for n in SHOWN)]
-        for row in np.flatnonzero(near):
-            moment = np.datetime64(int(trace["time_ms"][row]), "ms").astype(str)[:16]
-            cells = "".join(f"{trace[name][row]:16.6g}" for name in SHOWN)
-            lines.append(f"{moment:16}{cells}")
-        return "\n".join(lines)
+        found = golden_comparison(self.dir, path, tolerances)
+        if not found.equal:
+            shown = side_by_side(RunDir(path), self.dir, found)
+            self._item.add_report_section("call", f"levada: golden run {path.name}", shown)
+            pytest.fail(differences(found), pytrace=False)
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from sim.compare import Comparison, compare_runs
 from sim.rundir import FILES, RunDir, RunDirError
 
-__all__ = ["TOLERANCES", "accept", "compare_golden", "golden_comparison"]
+__all__ = ["TOLERANCES", "accept", "differences", "golden_comparison"]
 
 TOLERANCES: Final = "tolerances.json"
 
@@ -41,27 +42,28 @@ def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Compar
 
 
 def golden_comparison(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Comparison:
-    """A run beside the golden one, with the tolerances accepted and those given."""
-    if not golden.is_dir():
-        raise RunDirError(f"{golden}: no golden run; `levada accept {run.path} {golden}` makes one")
-    return compare_runs(RunDir(golden), run, _tolerances(golden) | dict(tolerances))
-
-
-def compare_golden(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> str | None:
-    """What differs from the golden run, as text; None if nothing does.
+    """A run beside the golden one, with the tolerances accepted and those given.
 
     Where signals have tolerances, the tape may differ: it is compared only if there are none.
     """
-    found = golden_comparison(run, golden, tolerances)
+    if not golden.is_dir():
+        raise RunDirError(f"{golden}: no golden run; `levada accept {run.path} {golden}` makes one")
+    allowed = _tolerances(golden) | dict(tolerances)
+    found = compare_runs(RunDir(golden), run, allowed)
+    return replace(found, zone=None, tape=None) if allowed else found
+
+
+def differences(found: Comparison) -> str:
+    """What differs from the golden run, as text."""
     lines = [*found.notes]
-    if found.tape is not None and not (_tolerances(golden) | dict(tolerances)):
+    if found.tape is not None:
         lines.append(f"zone {found.zone}: {found.tape}")
     lines += [
         f"{s.signal} of zone {s.zone} differs first at {s.first}: {s.a:g}, now {s.b:g}; "
         f"by up to {s.largest:g}, {s.allowed:g} allowed"
         for s in found.signals
     ]
-    return "\n".join(lines) or None
+    return "\n".join(lines)
 
 
 def _tolerances(golden: Path) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 __all__ = ["write_junit"]
 
@@ -23,7 +23,10 @@ PROPERTIES: Final = (
 
 
 def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
-    """One suite a run, one case an expectation, figures as properties."""
+    """One suite a run, one case an expectation, figures as properties.
+
+    A link that makes the run void is a case with an error.
+    """
     xml = JUnitXml("levada")
     for summary in summaries:
         suite = TestSuite(summary["scenario"])
@@ -36,6 +39,17 @@ def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
             elif not item["passed"]:
                 case.result = [Failure(item["detail"], "expectation")]
             suite.add_testcase(case)
+        for zone, link in (summary["link"] or {}).items():
+            for name, value in link.items():
+                if name == "void":
+                    value = value or "no"
+                elif name == "restarts":
+                    value = "; ".join(value) or "none"
+                suite.add_property(f"link.{zone}.{name}", str(value))
+            if link["void"]:
+                case = TestCase(f"link of zone {zone}", classname=summary["scenario"])
+                case.result = [Error(link["void"], "void")]
+                suite.add_testcase(case)
         suite.update_statistics()  # type: ignore[no-untyped-call]
         suite.time = summary["wall_s"]  # which the line before has set to the cases' sum
         xml.add_testsuite(suite)

@@ -46,6 +46,10 @@ MARKS = {
     None: (Text("–", "yellow"), "dim"),
 }
 """Of an expectation: passed, failed, not judged."""
+LINKS = 8
+"""So many are shown of a field of boards."""
+RESTARTS = 3
+"""So many are told of one device."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -103,6 +107,7 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print()
         out.print(Text(summary["title"] or summary["scenario"], style="bold"))
         out.print(_figures(summary))
+        _links(summary["link"] or {})
         table = Table.grid(padding=(0, 2))
         for item in expectations:
             mark, style = MARKS[item["passed"]]
@@ -136,11 +141,17 @@ def node_progress(node: str) -> Progress:
 def diff(found: Diff) -> None:
     """Nodes side by side: identical, or where each first differs from the first."""
     reference = found.runs[0]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
     for run in found.runs:
-        out.print(
-            f"[bold]{run.node}[/]  {run.engine}  tape {run.summary['tape_digest'][:16]}  "
-            f"{run.summary['wall_s']:.1f} s"
-        )
+        tape = f"tape {run.summary['tape_digest'][:16]}"
+        table.add_row(Text(run.node, "bold"), run.engine, tape, f"{run.summary['wall_s']:.1f} s")
+    out.print(table)
+    for run in found.runs:
+        _restarts(run.summary["link"] or {}, f"{run.node}, ")
     if found.equal:
         out.print(f"identical over {found.calls:,} calls", style="green")
     for run in found.runs:
@@ -149,6 +160,12 @@ def diff(found: Diff) -> None:
                 Text(f"{run.node} does not do what {reference.node} does, zone {run.zone}:", "red")
             )
             out.print(Text(str(run.difference)))
+            for one in (reference, run):
+                if restart := one.restart_by(run.difference, run.zone):
+                    why = (
+                        f"{one.node} had started again by then ({restart}): this accuses no engine"
+                    )
+                    out.print(Text(why, "yellow"), soft_wrap=True)
 
 
 def void(summary: dict[str, Any]) -> bool:
@@ -158,6 +175,44 @@ def void(summary: dict[str, Any]) -> bool:
         if reason:
             err.print(f"The run is void, zone {zone}: {reason}", style="bold red")
     return any(reasons.values())
+
+
+def _links(links: dict[str, Any]) -> None:
+    """What the links to devices were like, the worst first, a row each; then what was amiss."""
+    if not links:
+        return
+    worst = sorted(links, key=lambda z: (-len(links[z]["restarts"]), -links[z]["retries"]))
+    table = Table.grid(padding=(0, 2))
+    heads = ("link", "round trip", "99 of 100", "retries", "CRC errors", "resyncs", "engine")
+    for head in heads:
+        table.add_column(justify="left" if head in ("link", "engine") else "right")
+    table.add_row(*(Text(head, "dim") for head in heads))
+    for zone in worst[:LINKS]:
+        link = links[zone]
+        table.add_row(
+            zone,
+            f"{link['round_trip_p50_ms']:.3g} ms",
+            f"{link['round_trip_p99_ms']:.3g} ms",
+            *(
+                Text(f"{link[count]:,}", "yellow" if link[count] else "")
+                for count in ("retries", "crc_errors", "resyncs")
+            ),
+            Text(link["engine"], "dim"),
+        )
+    out.print(table)
+    if len(worst) > LINKS:
+        out.print(f"{len(worst) - LINKS} more links", style="dim")
+    _restarts(links)
+
+
+def _restarts(links: dict[str, Any], whose: str = "") -> None:
+    for zone, link in links.items():
+        for restart in link["restarts"][:RESTARTS]:
+            when, _, reason = restart.partition(": ")
+            what = f"{whose}zone {zone}: {reason} at {when.replace('T', ' ')}, started again"
+            out.print(Text(what, "bold red"), soft_wrap=True)
+        if (more := len(link["restarts"]) - RESTARTS) > 0:
+            out.print(Text(f"{whose}zone {zone}: started again {more} more times", "bold red"))
 
 
 def _period(summary: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from hil.codec import Decoder, Frame, encode_frame
-from hil.messages import Hello
+from hil.messages import FaultKind, FaultPoint, Hello
 from hil.port import Port
 from hil.quick import Quick
+from hil.virtual import VirtualDevice
 from twin.cli import app
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
+DAY = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
 LEVADA = (sys.executable, "-c", "from twin.cli import main; main()")
 
 
@@ -68,6 +71,26 @@ def test_diff_prints_identical(tmp_path: Path) -> None:
     assert "identical over " in done.stdout
     alone = levada("diff", QUICKSTART, "--node", "sim", cwd=tmp_path)
     assert alone.returncode == 2
+
+
+def test_a_board_that_crashed_is_told_of_where_people_look(tmp_path: Path) -> None:
+    hang = ("--fault", f"{FaultKind.HANG},{FaultPoint.CALL},300,0")
+    junit = tmp_path / "out.xml"
+    with VirtualDevice("native", tcp=0, options=hang) as board:
+        node = ("--node", f"serial:{board.url}", *DAY, "--out", str(tmp_path / "run"))
+        done = CliRunner().invoke(app, ["run", str(QUICKSTART), *node, "--junit", str(junit)])
+    assert "link   round trip  99 of 100  retries" in done.output
+    crash = re.search(r"zone maize: watchdog at (2023-07-01) (\S+), started again\n", done.output)
+    assert crash is not None, done.output
+    day, time = crash.groups()
+    assert f'"link.maize.restarts" value="{day}T{time}: watchdog"' in junit.read_text("utf-8")
+    with VirtualDevice("native", tcp=0, options=hang) as board:
+        nodes = ("--node", "sim", "--node", f"serial:{board.url}", "--out", str(tmp_path / "diff"))
+        done = CliRunner().invoke(app, ["diff", str(QUICKSTART), *nodes, *DAY])
+    assert done.exit_code == 1
+    assert f"{board.url}, zone maize: watchdog at {day} {time}, started again\n" in done.output
+    why = f"{board.url} had started again by then ({day}T{time}: watchdog): this accuses no engine"
+    assert why in done.output
 
 
 def test_a_golden_run_is_accepted_and_again_with_what_changed(tmp_path: Path) -> None:
@@ -123,8 +146,7 @@ def test_a_run_over_a_bad_line_is_void_and_says_why(
 
     monkeypatch.setattr(Port, "read", lossy)
     monkeypatch.setattr(Quick, "possible", lambda: False)  # it reads past the port
-    day = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
-    arguments = ("run", str(QUICKSTART), "--node", "virtual", "-q", *day, "--out", str(tmp_path))
+    arguments = ("run", str(QUICKSTART), "--node", "virtual", "-q", *DAY, "--out", str(tmp_path))
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 4
     assert "The run is void, zone maize: " in done.output

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import serial
 from bad_line import BadLine, ByteByByte, Damage, bit_errors, clean, lost_and_inserted, lost_answers
 from link_guests import TOGGLER
 
 from guest.host import WasmtimeNode
+from hil.codec import encode_frame
 from hil.errors import DeviceError, HilError, LinkError
 from hil.link import Line, Link, LinkQuality, Patience
-from hil.messages import Ack, Fault, FaultKind, FaultPoint, GetStatistics, Ping, Pong, Statistics
+from hil.messages import (
+    Ack,
+    Fault,
+    FaultKind,
+    FaultPoint,
+    GetStatistics,
+    Hello,
+    Ping,
+    Pong,
+    Statistics,
+)
 from hil.node import DeviceNode
 from hil.port import Port
 from hil.virtual import VirtualDevice
@@ -205,6 +220,44 @@ def test_a_tcp_line_that_is_cut_is_connected_again() -> None:
 def test_a_port_that_does_not_exist_says_so() -> None:
     with pytest.raises(LinkError, match="/dev/no-such-port: cannot be opened"):
         Port("/dev/no-such-port")
+
+
+def test_a_terminal_belongs_to_one_program(device: VirtualDevice) -> None:
+    first = Port(device.url)
+    link = Link(first)
+    link.hello()
+    with pytest.raises(LinkError, match=f"{device.url}: in use by another program"):
+        Port(device.url)
+    link.ask(GetStatistics(), Statistics)  # and the first goes on
+    link.close()
+    Port(device.url).close()
+
+
+def test_a_terminal_that_another_program_keeps_for_itself_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(*_: object, **__: object) -> None:  # TIOCEXCL, which root does not feel
+        raise serial.SerialException(errno.EBUSY, "could not open port")
+
+    monkeypatch.setattr(serial, "serial_for_url", busy)
+    with pytest.raises(LinkError, match="/dev/ttyUSB0: in use by another program"):
+        Port("/dev/ttyUSB0")
+
+
+def test_bytes_that_somebody_else_has_read_are_called_so(
+    device: VirtualDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = Port(device.url)
+    port.write(encode_frame(Hello.TYPE, 5, Hello(session=9).encode()))
+    select.select([port.descriptor], [], [])
+
+    def robbed(descriptor: int, size: int) -> bytes:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "read", robbed)
+    with pytest.raises(LinkError, match="another program reads from this line too"):
+        port.read(0.0)
+    port.close()
 
 
 def test_a_device_that_never_answers_is_given_up_and_said_how_often_it_was_asked() -> None:

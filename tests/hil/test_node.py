@@ -15,6 +15,7 @@ from guest.host import WasmtimeNode
 from guest.limits import Budget
 from guest.node import StepResult
 from guest.tape import iter_records
+from hil.codec import encode_frame
 from hil.errors import DeviceRestarted, LinkError
 from hil.link import Link, Patience
 from hil.messages import (
@@ -24,6 +25,7 @@ from hil.messages import (
     FaultPoint,
     GetStatistics,
     Message,
+    Ping,
     Statistics,
     Step,
 )
@@ -200,7 +202,8 @@ def test_what_the_watchdog_stops_twice_is_a_trap(device: VirtualDevice) -> None:
     assert result.trap == TrapKind.OUT_OF_FUEL
     assert calls(result.tape)[-2:] == [Call.STEP, Call.TRAP]
     assert result.outputs == {}
-    assert all("watchdog" in text for text in node.quality()["restarts"])
+    bite = "2023-04-15T00:10:00: watchdog (the guest ran for ever)"
+    assert node.quality()["restarts"][-2:] == [bite, bite]
     node.close()
 
 
@@ -335,15 +338,54 @@ def test_the_lease_closes_the_valve_and_voids_the_run(device: VirtualDevice, pin
     node.close()
 
 
-def test_a_session_is_lost_only_by_a_restart_or_another_host(device: VirtualDevice) -> None:
-    node = node_on(device, TOGGLER)
+def test_a_session_that_another_host_takes_voids_the_run(pins: Path) -> None:
+    with VirtualDevice(pins=pins, tcp=0) as device:  # a terminal would be locked
+        node = node_on(device, TOGGLER)
+        node.boot(START_MS)
+        other = Link(Port(device.url), patience=QUICK)
+        other.hello()
+        other.close()
+        # the node says hello again and goes on with the guest from its beginning
+        assert counted(node.step(START_MS + STEP_MS, READINGS).tape) == [1]
+        quality = node.quality()
+        assert quality["restarts"] == ["2023-04-15T00:10:00: taken by another host"]
+        assert quality["void"] == "another host has taken the device, 1 time(s)"
+        node.close()
+
+
+def test_a_session_whose_end_another_host_was_told_was_taken_too(pins: Path) -> None:
+    with VirtualDevice(pins=pins, tcp=0) as device:
+        node = node_on(device, TOGGLER)
+        node.boot(START_MS)
+        other = Link(Port(device.url), patience=QUICK)
+        other.hello()
+        other.write_raw(encode_frame(Ping.TYPE, other._sequence + 9, b""))  # ends the session
+        other._line.read(5.0)
+        other.close()
+        with pytest.raises(DeviceRestarted, match="another host has taken the device"):
+            node.link.ask(GetStatistics(), Statistics)
+        node.close()
+
+
+def test_requests_that_never_arrived_accuse_no_other_host(device: VirtualDevice) -> None:
+    class Deaf(Port):
+        deaf = False
+
+        def write(self, data: bytes) -> None:
+            if not self.deaf:
+                super().write(data)
+
+    port = Deaf(device.url)
+    # less than TERMINAL_S, so nothing is written past the port
+    impatient = Patience(least_s=0.05, most_s=0.05, tries=1, reopen_s=0.0)
+    node = DeviceNode(Link(port, patience=QUICK), TOGGLER)
     node.boot(START_MS)
-    other = Link(Port(device.url), patience=QUICK)
-    other.hello()
-    other.close()
-    with pytest.raises(DeviceRestarted):
-        node.link.ask(GetStatistics(), Statistics)
-    # the node says hello again and goes on with the guest from its beginning
-    assert counted(node.step(START_MS + STEP_MS, READINGS).tape) == [1]
+    port.deaf, node.link.patience = True, impatient
+    for k in (1, 2):
+        with pytest.raises(LinkError, match="no answer to Step"):
+            node.step(START_MS + k * STEP_MS, READINGS)
+    port.deaf, node.link.patience = False, QUICK
+    assert counted(node.step(START_MS + 3 * STEP_MS, READINGS).tape) == [1]
     assert node.quality()["restarts"] == []
+    assert node.quality()["void"] is None
     node.close()

@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from guest.jit import CACHE
+from hil.messages import FaultKind, FaultPoint
+from hil.virtual import VirtualDevice
 
 pytest_plugins = ["pytester"]
 
@@ -57,6 +59,7 @@ def test_runs(levada_run):
     assert int(figures["levada_link_requests"]) > 3 * 144
     assert int(figures["levada_link_crc_errors"]) == 0
     assert float(figures["levada_link_round_trip_p99_ms"]) > 0.0
+    assert (figures["levada_link_restarts"], figures["levada_link_void"]) == ("none", "no")
     assert not any("link" in name for name in found["sim"])
 
 
@@ -69,14 +72,25 @@ def test_a_failed_expectation_shows_the_trace_around_it(
 @pytest.mark.scenario(FILE, **WEEK, expect__0__that="counts > 0", expect__0__longer_than="1 h")
 def test_fails(levada_run):
     levada_run.check()
+
+@pytest.mark.scenario(FILE, **WEEK, expect__4__below=1)
+def test_fails_in_total(levada_run):
+    levada_run.check()
 """
     )
     result = pytester.runpytest_subprocess(*PLAIN)
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         ["*levada: Valve never open longer*", "zone maize", "time *counts *valve_open*"]
     )
-    result.stdout.fnmatch_lines(["2023-07-01T0*"])
+    result.stdout.fnmatch_lines(["2023-07-01 0*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*levada: Water used below 400 mm*",
+            "zone maize, a row is a day*",
+            "from *irrigation_mm *so far*",
+        ]
+    )
 
 
 def test_a_node_can_be_asked_step_by_step(pytester: pytest.Pytester, week: str) -> None:
@@ -120,6 +134,75 @@ def test_real(levada_node): pass
     simulated.stdout.fnmatch_lines(["*needs a physical node, has sim*"])
 
 
+def test_a_board_that_has_answered_is_never_skipped(pytester: pytest.Pytester, week: str) -> None:
+    pytester.makeconftest(
+        """
+from hil.link import Link, Patience
+Link.__init__.__kwdefaults__["patience"] = Patience(reopen_s=0.0)
+"""
+    )
+    pytester.makepyfile(
+        week
+        + """
+import os, signal
+from hil.messages import Ack, Fault, FaultKind, FaultPoint
+from hil.node import DeviceNode
+from hil.selftest import default_guest
+BOARD = {board}
+START_MS = 1_681_516_800_000
+
+@pytest.mark.scenario(FILE, **WEEK)
+def test_crashes_in_a_run(levada_run): pass
+
+def crash(levada_node):
+    node = levada_node.open(default_guest())
+    node.boot(START_MS)
+    hang = Fault(kind=FaultKind.HANG, point=FaultPoint.CALL, after=0, argument=0)
+    node.link.ask(hang, Ack)
+    node.step(START_MS + 600_000, (2000, 1500, 3700, 0))
+
+def test_crashes_step_by_step(levada_node): crash(levada_node)
+
+@pytest.mark.disturbed
+def test_crashes_as_it_should(levada_node): crash(levada_node)
+
+def test_dies(levada_node, monkeypatch):
+    step = DeviceNode.step
+    def last(node, time_ms, *args, **named):
+        if node.link.quality.requests == 200:
+            os.kill(BOARD, signal.SIGKILL)
+        return step(node, time_ms, *args, **named)
+    monkeypatch.setattr(DeviceNode, "step", last)
+    levada_node.run(FILE, **WEEK)
+
+@pytest.mark.scenario(FILE, **WEEK)
+def test_is_gone(levada_run): pass
+"""
+    )
+    hang = f"{FaultKind.HANG},{FaultPoint.CALL},300,0"
+    with VirtualDevice(tcp=0, options=("--fault", hang)) as board:
+        file = next(Path(pytester.path).glob("test_*.py"))
+        file.write_text(file.read_text().replace("{board}", str(board.process.pid)))
+        result = pytester.runpytest_subprocess(
+            *PLAIN, "-rs", "--levada-node", f"serial:{board.url}", "--junitxml", "out.xml"
+        )
+    # in a run, in its fixture; in steps, when they are over; the last board was never there
+    result.assert_outcomes(errors=2, passed=2, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["serial:socket:*: crashed at 2023-07-01T*: watchdog"])
+    result.stdout.fnmatch_lines(["serial:socket:*: crashed at 2023-04-15T00:10:00: watchdog"])
+    result.stdout.fnmatch_lines(["lost in the middle of the run: socket:*"])
+    result.stdout.fnmatch_lines(["SKIPPED * no device: socket:*: cannot be opened*"])
+    restarts = {
+        case.attrib["name"].partition("[")[0]: p.attrib["value"]
+        for case in ElementTree.parse("out.xml").iter("testcase")
+        for p in case.iter("property")
+        if p.attrib["name"] == "levada_link_restarts"
+    }
+    assert restarts.pop("test_dies") == "none"
+    assert len(restarts) == 3
+    assert all(text.endswith(": watchdog") for text in restarts.values())
+
+
 def test_a_run_is_held_to_a_golden_one(pytester: pytest.Pytester, week: str) -> None:
     pytester.makepyfile(
         week
@@ -139,6 +222,14 @@ def test_same(levada_run, levada_node):
     result = pytester.runpytest_subprocess(*PLAIN)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*storage_mm of zone maize differs first at*0.5 allowed*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*levada: golden run golden*",
+            "zone maize, first difference 2023-07-01 00:00; of * signals that differ, the first 3",
+            "time * golden * now * golden * now*",
+            "2023-07-01 06:00 *<",
+        ]
+    )
 
 
 def test_it_works_beside_pytest_embedded(pytester: pytest.Pytester, week: str) -> None:

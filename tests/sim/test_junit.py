@@ -12,6 +12,7 @@ def summary(**changes: Any) -> dict[str, Any]:
     return plain | {
         "scenario": "storm",
         "wall_s": 1.5,
+        "link": None,
         "expectations": [
             {"name": "It pours", "passed": True, "detail": "total 84 mm", "time_ms": None},
             {"name": "No <trap> & more", "passed": False, "detail": 'held "x" < 3', "time_ms": 1},
@@ -52,3 +53,23 @@ def test_the_figures_of_a_run_are_properties(tmp_path: Path) -> None:
     assert found["seed"] == "42"
     assert found["partial"] == "True"
     assert set(found) == set(PROPERTIES)
+
+
+def test_a_link_has_properties_and_a_void_one_is_an_error(tmp_path: Path) -> None:
+    links = {
+        "north": {"retries": 9, "restarts": ["10:00: watchdog", "11:00: panic"], "void": "too bad"},
+        "south": {"retries": 0, "restarts": [], "void": None},
+    }
+    write_junit(tmp_path / "junit.xml", [summary(link=links)])
+    suite = ET.parse(tmp_path / "junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    found = {p.get("name"): p.get("value") for p in suite.findall(".//property")}
+    assert found["link.north.restarts"] == "10:00: watchdog; 11:00: panic"
+    assert found["link.north.retries"] == "9"
+    assert (found["link.south.restarts"], found["link.south.void"]) == ("none", "no")
+    assert suite.get("errors") == "1"
+    errors = {case.get("name"): case.find("error") for case in suite.findall("testcase")}
+    error = errors["link of zone north"]
+    assert error is not None
+    assert error.get("message") == "too bad"
+    assert "link of zone south" not in errors
