@@ -101,7 +101,7 @@ def run(
             metavar="[ZONE=]NODE",
             help="Where guests run instead: sim, virtual, virtual:xtensa, virtual:mqtt, "
             "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT, mqtt://HOST/ic/NODE; may "
-            "be repeated.",
+            "be repeated. ZONE is a [[zone]], or one of its `count`, such as maize-001.",
         ),
     ] = None,
     junit: Annotated[
@@ -312,13 +312,15 @@ def _bytes(path: Path) -> bytes:
 
 def _input_errors() -> tuple[type[BaseException], ...]:
     from guest.errors import GuestError
+    from hil.errors import UsageError
     from sim.energy_file import EnergyFileError
     from sim.problems import ScenarioError
     from sim.rundir import RunDirError
     from sim.weather import WeatherError
     from twin.errors import TwinError
 
-    return (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
+    found = (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
+    return (*found, UsageError)
 
 
 def _link_errors() -> tuple[type[BaseException], ...]:

@@ -49,4 +49,4 @@ def test_another_wasmtime_makes_the_engine_be_built_again_and_only_then(tmp_path
         python.chmod(0o755)
         done = build_engine(tmp_path, python)
         assert done.returncode == 0, done.stderr
-        assert (f'LV_WASMTIME_VERSION=\'"{version}"\'' in done.stdout) == again
+        assert (f"LV_WASMTIME_VERSION='\"{version}\"'" in done.stdout) == again
