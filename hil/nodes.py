@@ -16,7 +16,7 @@ from guest.closing import Closing
 from guest.limits import PROFILES
 from guest.topic import PREFIX
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
-from hil.errors import HilError, UsageError
+from hil.errors import UsageError
 from hil.link import Link
 from hil.mqtt_line import Bridge, MqttLine
 from hil.node import DeviceNode
@@ -147,6 +147,6 @@ def open_link(
         case (("mqtt" | "mqtts"), where):
             link = Link(MqttLine(parse_broker(where), url.topic))
         case _:
-            raise HilError(f"node `{url.kind}` runs in this process: there is no link to it")
+            raise UsageError(f"node `{url.kind}` runs in this process: there is no link to it")
     stack.callback(link.close)
     return link

@@ -18,6 +18,7 @@ import typer
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
+from twin.output_file import check_output
 
 __all__ = ["Exit", "app", "main"]
 
@@ -139,6 +140,10 @@ def run(
     runner.check(document)
     loaded = document.scenario
     target = out or Path("runs") / loaded.name
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+    check_output(junit, "--junit")
+    check_output(vcd, "--vcd", made=target)
     profile = None
     if energy_file is not None:
         from sim.energy_file import fit, read_recording
@@ -286,6 +291,7 @@ def guest_build(
     from guest.build import build
 
     target = out or sources[0].with_suffix(".wasm")
+    check_output(target, "--out")
     build(sources, target)
     _show_module(target)
 
@@ -323,6 +329,17 @@ def _input_errors() -> tuple[type[BaseException], ...]:
     return (*found, UsageError)
 
 
+def _path_errors() -> tuple[type[OSError], ...]:
+    """What the system says of a path that was given; such an error names it."""
+    return (
+        FileNotFoundError,
+        FileExistsError,
+        IsADirectoryError,
+        NotADirectoryError,
+        PermissionError,
+    )
+
+
 def _link_errors() -> tuple[type[BaseException], ...]:
     from hil.errors import HilError
 
@@ -352,6 +369,9 @@ def _run(arguments: list[str] | None) -> object:
 
         if isinstance(error, _input_errors()):
             show.error(error)
+            return Exit.BAD_INPUT
+        if isinstance(error, _path_errors()) and error.filename is not None:
+            show.error(ValueError(f"{error.filename}: {error.strerror}"))
             return Exit.BAD_INPUT
         if isinstance(error, _link_errors()):
             show.error(error)
