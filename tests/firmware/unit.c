@@ -513,6 +513,20 @@ static void the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock(void)
     EXPECT(f.pin_writes == writes);
 }
 
+static void a_time_that_no_sum_can_hold_is_refused(void)
+{
+    static const int64_t times_ms[] = {INT64_MAX, INT64_MIN, LV_TIMES_MS, -LV_TIMES_MS};
+    ready();
+    start();
+    for (int k = 0; k < 4; k++) {
+        lv_msg_start m = {.time_ms = times_ms[k]};
+        EXPECT(lv_node_start(&f.node, &m) == LV_NAK_VALUE);
+        EXPECT(step(times_ms[k]) == LV_NAK_VALUE && f.node.state == LV_NODE_RUNNING);
+    }
+    EXPECT(step(LV_TIMES_MS - 1) == 0 && f.node.wake_ms < LV_NEVER_MS);
+    EXPECT(step(1 - LV_TIMES_MS) == 0);
+}
+
 static void time_with_the_valve_open_is_counted(void)
 {
     ready();
@@ -607,6 +621,7 @@ static const struct {
     TEST(a_trap_closes_the_valve_and_stops_the_guest),
     TEST(a_trap_during_calibration_stops_the_guest_too),
     TEST(the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock),
+    TEST(a_time_that_no_sum_can_hold_is_refused),
     TEST(time_with_the_valve_open_is_counted),
     TEST(a_changed_pin_map_closes_the_pins_of_the_old_one),
     TEST(a_reset_restarts_after_the_answer),
