@@ -25,8 +25,12 @@ check: $(DEV)  ## style and types
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks
 
-nightly: $(DEV) tools  ## the slow suites
+nightly: $(DEV) tools  ## the slow suites, and two minutes of libFuzzer where clang is there
 	@$(BIN)/python -m pytest -m slow
+	@if $(BIN)/python tests/tools.py --fuzz; then \
+	    $(MAKE) --no-print-directory -C firmware fuzz SECONDS=120; \
+	elif [ "$$CI" = true ]; then exit 1; \
+	else echo "Not fuzzed by libFuzzer: no clang"; fi
 
 validate: $(DEV)  ## regenerate docs/validation.md and its figures
 	@$(BIN)/python -m sim.validation

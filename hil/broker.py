@@ -22,7 +22,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from guest.closing import Closing, end_process
-from hil.errors import BrokerError
+from hil.errors import BrokerError, UsageError
 
 __all__ = ["BrokerAddress", "EmbeddedBroker", "parse_broker"]
 
@@ -61,17 +61,17 @@ class BrokerAddress:
 def parse_broker(url: str) -> BrokerAddress:
     """`mqtt(s)://[user@]host[:port]` -> address; user and password also from the environment.
 
-    The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.
+    The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.  Raises UsageError.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        raise BrokerError(f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+        raise UsageError(f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
     if parts.path.strip("/") or parts.query:
-        raise BrokerError(f"broker {url!r}: nothing may follow the port")
+        raise UsageError(f"broker {url!r}: nothing may follow the port")
     try:
         port = parts.port
     except ValueError as error:
-        raise BrokerError(f"broker {url!r}: {error}") from None
+        raise UsageError(f"broker {url!r}: {error}") from None
     tls = parts.scheme == "mqtts"
     user = unquote(parts.username) if parts.username else os.environ.get("LEVADA_MQTT_USER")
     password = unquote(parts.password) if parts.password else None

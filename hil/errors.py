@@ -1,6 +1,7 @@
 """Errors of the package `hil`.
 
 HilError
+├── UsageError                  what is asked for cannot be, whatever the device
 ├── LinkError                   the device does not answer, or the port is gone
 │   └── BrokerError             the broker cannot be started or reached
 │       └── ClientIdTakenError  somebody else uses our client id
@@ -19,11 +20,16 @@ __all__ = [
     "HilError",
     "LinkError",
     "PayloadError",
+    "UsageError",
 ]
 
 
 class HilError(Exception):
     """Base of the errors of this package."""
+
+
+class UsageError(HilError):
+    """What is asked for cannot be, whatever the device; says what is permitted."""
 
 
 class LinkError(HilError):

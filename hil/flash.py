@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from guest.module import inspect
-from hil.errors import HilError
+from hil.errors import HilError, UsageError
 from hil.virtual import FIRMWARE
 
 __all__ = ["SLOT_BYTES", "flash", "flash_arguments", "partition_offset", "slot_image"]
@@ -37,7 +37,7 @@ def slot_image(module: bytes) -> bytes:
     """The bytes of a guest partition up to its label; raises GuestError for what is no guest."""
     inspect(module).require()
     if len(module) > SLOT_BYTES:
-        raise HilError(f"the guest has {len(module)} bytes, a slot takes {SLOT_BYTES}")
+        raise UsageError(f"the guest has {len(module)} bytes, a slot takes {SLOT_BYTES}")
     label = b"lvsl" + struct.pack("<I", len(module)) + hashlib.sha256(module).digest()
     return module.ljust(SLOT_BYTES, b"\xff") + label + struct.pack("<I", zlib.crc32(label))
 
@@ -58,7 +58,7 @@ def flash_arguments(build: Path) -> list[tuple[int, Path]]:
         table = json.loads((build / FLASH_ARGUMENTS).read_text("utf-8"))["flash_files"]
         return sorted((int(offset, 0), build / file) for offset, file in table.items())
     except (OSError, ValueError, KeyError) as error:
-        raise HilError(
+        raise UsageError(
             f"{build} is no finished ESP-IDF build ({FLASH_ARGUMENTS}: {error}); "
             "docs/hardware.md says how to build"
         ) from None
@@ -76,18 +76,21 @@ def flash(
 ) -> None:
     """Write a firmware build, a guest, or both, and verify; esptool's output is shown as it comes.
 
-    Raises HilError if esptool is missing or fails, with what to try then.
+    Raises UsageError if there is nothing to flash or no esptool, HilError if esptool fails, with
+    what to try then.
     """
+    if build is None and guest is None:
+        raise UsageError("nothing to flash: give a firmware build, a guest, or both")
     if importlib.util.find_spec("esptool") is None:
-        raise HilError("flashing needs esptool: pip install 'levada[flash]'")
+        raise UsageError(
+            "flashing needs esptool: in the clone, .venv/bin/python -m pip install -e '.[flash]'"
+        )
     with TemporaryDirectory() as folder:
         parts = [] if build is None else flash_arguments(build)
         if guest is not None:
             image = Path(folder) / f"guest{slot}.bin"
             image.write_bytes(slot_image(guest))
             parts.append((partition_offset(f"guest{slot}"), image))
-        if not parts:
-            raise HilError("nothing to flash: give a firmware build, a guest, or both")
         command = [sys.executable, "-m", "esptool", "--chip", chip, "--port", port]
         command += ["--baud", str(baud), *options, "write-flash"]
         for offset, file in parts:

@@ -405,7 +405,7 @@ class Start(Message):
     """Instantiate the guest and run `init`; `main` waits for a Step.  Answer: `StepResult`."""
 
     time_ms: I64
-    """Virtual time [ms since 1970]."""
+    """Virtual time [ms since 1970], less than 2^61 from it; so are all times."""
     flags: U8
     """StartFlag."""
     parameters: Pairs

@@ -16,7 +16,7 @@ from guest.closing import Closing
 from guest.limits import PROFILES
 from guest.topic import PREFIX
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
-from hil.errors import HilError
+from hil.errors import UsageError
 from hil.link import Link
 from hil.mqtt_line import Bridge, MqttLine
 from hil.node import DeviceNode
@@ -47,17 +47,11 @@ class NodeMaker(Closing):
         silence_s = LEASE_S if speed is None else LEASE_S + LONGEST_SLEEP_S / speed
         self._lease_ms = round(silence_s * 1000.0)
         self._open = ExitStack()
-        self._used: dict[str, str] = {}
 
     def __call__(self, settings: NodeSettings) -> DeviceNode:
         """The node of a zone.  Raises HilError if it cannot be had."""
         url = settings.zone.node
         name = settings.zone.name
-        if url.kind != "virtual":
-            place = "/".join(part for part in (url.target, url.topic) if part)
-            other = self._used.setdefault(place, name)
-            if other != name:
-                raise HilError(f"zones {other} and {name} have one and the same node {place}")
         guest = settings.scenario.guest
         return DeviceNode(
             self._link(url, name),
@@ -81,21 +75,52 @@ class NodeMaker(Closing):
 
 
 def node_overrides(scenario: Path, choices: Sequence[str]) -> list[tuple[str, str]]:
-    """Changes of a scenario by `--node`: `NODE` for all zones, `ZONE=NODE` for one.
+    """Changes of a scenario by `--node`: `NODE` for all zones, `ZONE=NODE` for those of a table, or
+    for a single one of them, such as `maize-001`.
 
+    The nearer choice counts, in whatever order they come; raises UsageError for two of one kind.
     A file that cannot be read has no zones here; reading it as a scenario says what is wrong.
     """
+    chosen = _chosen(choices)
+    tables = _zone_tables(scenario)
+    numbered = {str(number): table for number, table in enumerate(tables)}
+    known = numbered | {str(table.get("name")): table for table in tables}
+    all_zones = chosen.pop("", None)
+    of_tables = dict.fromkeys(numbered, all_zones) if all_zones is not None else {}
+    of_one = {}
+    for zone, node in chosen.items():
+        group = zone.rpartition("-")[0]
+        if zone not in known and group in known:
+            of_one[f"zone.{group}.nodes.{zone}"] = node
+        else:
+            of_tables[zone] = node
     found = []
-    zones: list[object] = []
-    with suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        zones = tomllib.loads(scenario.read_text("utf-8")).get("zone", [])
+    for zone, node in of_tables.items():
+        found.append((f"zone.{zone}.node", node))
+        if known.get(zone, {}).get("nodes"):
+            found.append((f"zone.{zone}.nodes", "{}"))
+    return [*found, *of_one.items()]
+
+
+def _chosen(choices: Sequence[str]) -> dict[str, str]:
+    """Zone -> its node, of each `--node`; what is for all zones has no name."""
+    chosen: dict[str, str] = {}
     for choice in choices:
         zone, equals, node = choice.partition("=")
-        if equals and ":" not in zone:
-            found.append((f"zone.{zone}.node", node))
-        else:
-            found += [(f"zone.{number}.node", choice) for number in range(len(zones))]
-    return found
+        if not equals or ":" in zone:
+            zone, node = "", choice
+        if zone in chosen:
+            whose = f"zone {zone}" if zone else "all zones"
+            raise UsageError(f"--node: {whose} on {chosen[zone]}, and on {node} as well: give one")
+        chosen[zone] = node
+    return chosen
+
+
+def _zone_tables(scenario: Path) -> list[dict[str, object]]:
+    zones: object = ()
+    with suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        zones = tomllib.loads(scenario.read_text("utf-8")).get("zone")
+    return [z if isinstance(z, dict) else {} for z in zones] if isinstance(zones, list) else []
 
 
 def open_link(
@@ -122,6 +147,6 @@ def open_link(
         case (("mqtt" | "mqtts"), where):
             link = Link(MqttLine(parse_broker(where), url.topic))
         case _:
-            raise HilError(f"node `{url.kind}` runs in this process: there is no link to it")
+            raise UsageError(f"node `{url.kind}` runs in this process: there is no link to it")
     stack.callback(link.close)
     return link

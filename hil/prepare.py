@@ -16,7 +16,7 @@ from hil.virtual import VirtualDevice
 
 __all__ = ["main", "prepare"]
 
-NEXT: Final = "levada twin scenarios/quickstart.toml --node virtual --speed 600x"
+NEXT: Final = ".venv/bin/levada twin scenarios/quickstart.toml --node virtual --speed 600x"
 
 
 def prepare() -> str:

@@ -1,18 +1,16 @@
 """A run as a Value Change Dump (IEEE 1364-2005, section 18), for GTKWave and its like.
 
 From the tape come, to the millisecond of the node's clock, when a guest ran, what it read and what
-it set; from the trace, row by row, whether water could pass and how much did.  One scope a zone;
-time 0 is the start of the run.
+it set; from the trace, when water could pass and how much did, which is the mean of a row while the
+valve was open in it.  One scope a zone; time 0 is the start of the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO
-
-import numpy as np
 
 from guest.abi import DEFAULT_PINS, Call, Sensor
 from guest.tape import TapeReader, iter_records
@@ -61,8 +59,10 @@ def write_vcd(run: RunDir, path: Path) -> None:
                 size = "" if " " in kind else " 1"
                 file.write(f"$var {kind}{size} {mark[signal]} {signal} $end\n")
             file.write("$upscope $end\n")
-            for source in (_of_tape(tapes[zone]), _of_trace(run, zone)):
-                changes += [(t, mark[s], SIGNALS[s], v) for t, s, v in source]
+            of_tape = list(_of_tape(tapes[zone]))
+            commands = [(t, v) for t, signal, v in of_tape if signal == "valve_commanded"]
+            for t, signal, v in (*of_tape, *_of_trace(run, zone, commands)):
+                changes.append((t, mark[signal], SIGNALS[signal], v))
         file.write("$enddefinitions $end\n")
         changes.sort(key=lambda change: change[0])
         _write_changes(file, changes, start_ms)
@@ -109,17 +109,33 @@ def _of_tape(tape: bytes) -> Iterator[Change]:
             yield now, READINGS[values[0]], values[1]
 
 
-def _of_trace(run: RunDir, zone: int) -> Iterator[Change]:
-    trace = run.trace
-    of_zone = trace["zone"] == zone
-    times = trace["time_ms"][of_zone].astype(np.int64)
-    litres = trace["flow_l"][of_zone].astype(float)
-    minutes = np.diff(times, prepend=times[:1]) / 60_000.0
-    flow = np.divide(litres, minutes, out=np.zeros_like(litres), where=minutes > 0)
-    is_open = trace["valve_open"][of_zone].tolist()
-    for time_ms, open_now, flow_now in zip(times.tolist(), is_open, flow.tolist(), strict=True):
-        yield time_ms, "valve_open", int(open_now)
-        yield time_ms, "flow_l_min", flow_now
+def _of_trace(run: RunDir, zone: int, commands: Sequence[tuple[int, int]]) -> Iterator[Change]:
+    """Time and state of the `commands` say where in its row an opening lies that the trace does not
+    place: one that begins and ends in it.
+    """
+    of_zone = run.trace["zone"] == zone
+    rows = zip(
+        pairwise(run.trace["time_ms"][of_zone].tolist()),
+        pairwise((run.trace["valve_open"][of_zone] != 0).tolist()),
+        run.trace["valve_open_s"][of_zone].tolist()[1:],
+        run.trace["flow_l"][of_zone].tolist()[1:],
+        strict=True,
+    )
+    for (start, end), (before, after), open_s, litres in rows:
+        open_ms = min(round(open_s * 1000.0), end - start)
+        edges = []
+        if before != after:
+            edges = [start + open_ms if before else end - open_ms]
+        elif moved := end - start - open_ms if before else open_ms:
+            told = (t for t, state in commands if start <= t < end and state != before)
+            begin = min(next(told, start), end - moved)
+            edges = [begin, begin + moved]
+        # single precision has no more digits
+        flow = float(f"{litres / (open_ms or end - start) * 60_000.0:.6g}")
+        for k, time_ms in enumerate([start, *edges]):
+            state = before != (k % 2 == 1)
+            yield time_ms, "valve_open", int(state)
+            yield time_ms, "flow_l_min", flow if state or not open_ms else 0.0
 
 
 def _mark(number: int) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from guest.closing import Closing, end_process
-from hil.errors import HilError, LinkError
+from hil.errors import HilError, LinkError, UsageError
 
 __all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
 
@@ -45,7 +45,7 @@ def build_board(engine: str) -> Path:
     Raises HilError that says what is missing, or what the compiler said.
     """
     if engine not in ENGINES:
-        raise HilError(f"virtual board `{engine}`: permitted {', '.join(ENGINES)}")
+        raise UsageError(f"virtual board `{engine}`: permitted {', '.join(ENGINES)}")
     if not (FIRMWARE / "Makefile").is_file():
         raise HilError(f"{FIRMWARE} is missing: the virtual board is built from the source tree")
     emulator, packages = EMULATORS.get(engine, ("", ""))

@@ -25,10 +25,15 @@ def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Compar
     """Make a run the golden one; what had changed since the golden run before, if there was one.
 
     `tolerances` are absolute, by signal of the trace; those accepted earlier stay unless they are
-    given again.  Raises RunDirError for a partial run and for a signal that does not exist.
+    given again.  Raises RunDirError for a partial run, for the run itself as its golden one, and
+    for a signal that does not exist.
     """
     if run.summary["partial"]:
         raise RunDirError(f"{run.path}: an interrupted run cannot be accepted")
+    if golden.exists() and golden.samefile(run.path):
+        raise RunDirError(
+            f"{golden}: this is the run itself; a golden run needs a folder of its own"
+        )
     kept = _tolerances(golden) | dict(tolerances)
     compare_runs(run, run, kept)  # knows the signals
     before = None

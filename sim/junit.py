@@ -53,5 +53,4 @@ def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
         suite.update_statistics()  # type: ignore[no-untyped-call]
         suite.time = summary["wall_s"]  # which the line before has set to the cases' sum
         xml.add_testsuite(suite)
-    path.parent.mkdir(parents=True, exist_ok=True)
     xml.write(str(path), pretty=True)

@@ -39,6 +39,12 @@ class NodeUrl:
         """Whether the guest runs inside this process."""
         return self.kind == "sim"
 
+    @property
+    def place(self) -> str:
+        """What no two zones can have; empty where every zone gets a node of its own."""
+        parts = (self.target, self.topic) if self.kind not in ("sim", "virtual") else ()
+        return "/".join(part for part in parts if part)
+
 
 def parse_node(text: str) -> NodeUrl:
     """`text` -> NodeUrl; raises ValueError that lists the forms."""

@@ -402,7 +402,7 @@ def expand(scenario: Scenario) -> list[ZoneConfig]:
                     group=zone.name,
                     index=len(zones),
                     area_m2=one.area_m2,
-                    node=one.node_url,
+                    node=zone.node_of(name),
                     soil=one.soil,
                     crop=one.crop,
                     probe=one.probe,

@@ -71,9 +71,11 @@ def _zones(
         yield Trouble(("zone",), f"{len(names)} zones: permitted at most {MAX_ZONES}")
     repeated = {name for name, count in Counter(n.name for n in names).items() if count > 1}
     seen: set[str] = set()
+    used: dict[str, str] = {}
     for i, zone in enumerate(zones):
         if zone is None:
             continue
+        yield from _nodes(i, zone, used)
         clash = sorted(repeated.intersection(zone.names()) & seen)
         if clash:
             yield Trouble(("zone", i, "name"), f"the zone name `{clash[0]}` is used twice")
@@ -90,6 +92,20 @@ def _zones(
             yield Trouble(
                 path, f"`planting` = {planting}: more than a year before the period, {period.start}"
             )
+
+
+def _nodes(i: int, zone: Zone, used: dict[str, str]) -> Iterator[Trouble]:
+    """The first zone of a table whose node is another zone's; `used` has those by place."""
+    for name in zone.names():
+        place = zone.node_of(name).place
+        if place and used.setdefault(place, name) != name:
+            path = ("nodes", name) if name in zone.nodes else ("node",)
+            yield Trouble(
+                ("zone", i, *path),
+                f"zones {used[place]} and {name} have one and the same node {place}",
+                "give one zone alone a node by its name: --node ZONE=NODE, or `nodes` in [[zone]]",
+            )
+            return
 
 
 def _unknown_zones(

@@ -236,7 +236,7 @@ def _type(annotation: str) -> str:
     if "datetime.date" in annotation:
         return "date"
     if annotation.startswith("dict"):
-        return "table of numbers"
+        return "table of texts" if "str, str" in annotation else "table of numbers"
     if "tuple" in annotation:
         return "text or array" if "str" in annotation else "array"
     return "text" if "str" in annotation else "number"

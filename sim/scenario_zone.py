@@ -297,6 +297,8 @@ class Zone(Table):
     node: str = "sim"
     """Where the guest runs: `sim`, `virtual`, `virtual:wasm3`, `mqtt://HOST/PREFIX/NODE`, or
     `serial:PORT?baud=N`, where PORT is a device or any pyserial URL."""
+    nodes: dict[str, str] = Field(default={})
+    """Where single zones of `count` have theirs instead, such as `maize-001 = "virtual"`."""
     soil: Soil
     """What the water moves in."""
     crop: Crop
@@ -319,10 +321,7 @@ class Zone(Table):
 
     def troubles(self) -> Iterator[Trouble]:
         """Node, depths and spreads that fit together."""
-        try:
-            parse_node(self.node)
-        except ValueError as error:
-            yield Trouble(("node",), f'`node` = "{self.node}": {error}')
+        yield from self._nodes()
         probe = self.probe
         for beyond, edge in (
             (probe.depth_m < probe.half_height_m, "stand out of the soil"),
@@ -358,10 +357,23 @@ class Zone(Table):
             if not 0 <= deviation <= 1:
                 yield Trouble(("spread", key), f"`{key}` = {deviation:g}: permitted 0 to 1")
 
-    @property
-    def node_url(self) -> NodeUrl:
-        """`node`, parsed."""
-        return parse_node(self.node)
+    def _nodes(self) -> Iterator[Trouble]:
+        names = self.names()
+        given: dict[tuple[str | int, ...], str] = {("node",): self.node}
+        given |= {("nodes", name): node for name, node in self.nodes.items()}
+        for path, node in given.items():
+            try:
+                parse_node(node)
+            except ValueError as error:
+                yield Trouble(path, f'`{path[-1]}` = "{node}": {error}')
+        for name in self.nodes:
+            if name not in names:
+                there = " to ".join(dict.fromkeys((names[0], names[-1])))
+                yield Trouble(("nodes", name), f"no zone `{name}` in this table: it has {there}")
+
+    def node_of(self, name: str) -> NodeUrl:
+        """The node of the zone that is called so."""
+        return parse_node(self.nodes.get(name, self.node))
 
     def names(self) -> list[str]:
         """Names of the zones this table stands for."""

@@ -1,7 +1,7 @@
 """Finds the programs that the tests need, installs them as root, or says how to.
 
-Usage: `python tests/tools.py` for all, `--python` for what the environment itself needs.  Standard
-library only: it runs before anything is installed.
+Usage: `python tests/tools.py` for all, `--python` for what the environment itself needs, `--fuzz`
+for libFuzzer.  Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ PROGRAMS = {
 }
 """Program -> the Debian packages that bring it."""
 
+FUZZERS = {"clang": "clang libclang-rt-dev"}
+"""The same for `make nightly` alone."""
+
 FOLDERS = ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
 """Where Debian puts programs that are not on the path of everybody."""
 
 
-def missing(python_only: bool) -> list[str]:
+def missing(programs: dict[str, str]) -> list[str]:
     """Debian packages that are not there."""
     packages: list[str] = []
     if importlib.util.find_spec("ensurepip") is None:
         packages.append(f"python3.{sys.version_info.minor}-venv")
-    if not python_only:
-        for program, names in PROGRAMS.items():
-            if shutil.which(program, path=":".join([os.environ["PATH"], *FOLDERS])) is None:
-                packages += names.split()
+    for program, names in programs.items():
+        if shutil.which(program, path=":".join([os.environ["PATH"], *FOLDERS])) is None:
+            packages += names.split()
     return packages
 
 
@@ -47,8 +49,8 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - it may be run by any Python
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    python_only = "--python" in sys.argv[1:]
-    packages = missing(python_only)
+    programs = {"--python": {}, "--fuzz": FUZZERS}.get(" ".join(sys.argv[1:]), PROGRAMS)
+    packages = missing(programs)
     if not packages:
         return 0
     line = "apt-get install -y --no-install-recommends " + " ".join(packages)
@@ -62,7 +64,7 @@ def main() -> int:
     quiet = {"stdout": subprocess.DEVNULL, "env": environment}
     subprocess.run(["apt-get", "update", "-qq"], check=True, **quiet)  # type: ignore[call-overload]
     subprocess.run([line.split()[0], "-qq", *line.split()[1:]], check=True, **quiet)  # type: ignore[call-overload]
-    still = missing(python_only)
+    still = missing(programs)
     if still:
         print(f"Still missing after installing: {' '.join(still)}", file=sys.stderr)
         return 1

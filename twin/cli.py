@@ -18,6 +18,7 @@ import typer
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
+from twin.output_file import check_output
 
 __all__ = ["Exit", "app", "main"]
 
@@ -101,7 +102,7 @@ def run(
             metavar="[ZONE=]NODE",
             help="Where guests run instead: sim, virtual, virtual:xtensa, virtual:mqtt, "
             "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT, mqtt://HOST/ic/NODE; may "
-            "be repeated.",
+            "be repeated. ZONE is a [[zone]], or one of its `count`, such as maize-001.",
         ),
     ] = None,
     junit: Annotated[
@@ -139,6 +140,10 @@ def run(
     runner.check(document)
     loaded = document.scenario
     target = out or Path("runs") / loaded.name
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+    check_output(junit, "--junit")
+    check_output(vcd, "--vcd", made=target)
     profile = None
     if energy_file is not None:
         from sim.energy_file import fit, read_recording
@@ -286,6 +291,7 @@ def guest_build(
     from guest.build import build
 
     target = out or sources[0].with_suffix(".wasm")
+    check_output(target, "--out")
     build(sources, target)
     _show_module(target)
 
@@ -312,13 +318,26 @@ def _bytes(path: Path) -> bytes:
 
 def _input_errors() -> tuple[type[BaseException], ...]:
     from guest.errors import GuestError
+    from hil.errors import UsageError
     from sim.energy_file import EnergyFileError
     from sim.problems import ScenarioError
     from sim.rundir import RunDirError
     from sim.weather import WeatherError
     from twin.errors import TwinError
 
-    return (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
+    found = (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
+    return (*found, UsageError)
+
+
+def _path_errors() -> tuple[type[OSError], ...]:
+    """What the system says of a path that was given; such an error names it."""
+    return (
+        FileNotFoundError,
+        FileExistsError,
+        IsADirectoryError,
+        NotADirectoryError,
+        PermissionError,
+    )
 
 
 def _link_errors() -> tuple[type[BaseException], ...]:
@@ -350,6 +369,9 @@ def _run(arguments: list[str] | None) -> object:
 
         if isinstance(error, _input_errors()):
             show.error(error)
+            return Exit.BAD_INPUT
+        if isinstance(error, _path_errors()) and error.filename is not None:
+            show.error(ValueError(f"{error.filename}: {error.strerror}"))
             return Exit.BAD_INPUT
         if isinstance(error, _link_errors()):
             show.error(error)

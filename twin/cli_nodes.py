@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.exit_codes import Exit
+from twin.output_file import check_output
 
 if TYPE_CHECKING:
     from hil.selftest import Check
@@ -113,7 +114,9 @@ def device(
     ] = "wasm3",
     tcp: Annotated[
         int | None,
-        typer.Option(metavar="PORT", help="Listen on this port of this computer; 0: any."),
+        typer.Option(
+            metavar="PORT", min=0, max=65_535, help="Listen on this port of this computer; 0: any."
+        ),
     ] = None,
     flash: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keeps guest and parameters.")
@@ -142,6 +145,8 @@ def device(
     if field is not None:
         _field(field, broker, speed)
         return
+    check_output(flash, "--flash")
+    check_output(pins, "--pins")
     with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
         typer.echo(f"serial:{found.url}")
         try:
@@ -234,6 +239,8 @@ def selftest(
     """Try everything a device must do, beside the simulated node: first thing with a new board."""
     from hil.selftest import default_guest
     from hil.selftest import selftest as try_device
+
+    check_output(out, "--out")
 
     def tell(check: Check) -> None:
         typer.echo(f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.detail}")

@@ -30,7 +30,11 @@ PACKAGES = {
     "pyserial": "devices on a serial line",
     "dash": "live pages",
 }
-EXTRAS = {"ziglang": "`levada guest build`", "esptool": "`levada flash`"}
+EXTRAS = {
+    "ziglang": ("build", "`levada guest build`"),
+    "esptool": ("flash", "`levada flash`"),
+    "psycopg": ("postgres", "`levada twin --store postgresql://...`"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +62,13 @@ def examine() -> list[Finding]:
                 name=name, ok=found is not None, detail=found or "not installed", purpose=purpose
             )
         )
-    for name, purpose in EXTRAS.items():
+    for name, (extra, purpose) in EXTRAS.items():
         found = _package(name)
         findings.append(
             Finding(
                 name=name,
                 ok=found is not None,
-                detail=found or f"pip install {name}",
+                detail=found or f"in the clone: .venv/bin/python -m pip install -e '.[{extra}]'",
                 purpose=purpose,
                 optional=True,
             )

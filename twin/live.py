@@ -175,7 +175,7 @@ def live(
 
 def _broker_of(scenario: Scenario) -> str | None:
     """The broker that the nodes of a scenario name, if they name one."""
-    found = sorted({z.node_url.target for z in scenario.zone if z.node_url.kind != "virtual"})
+    found = sorted({z.node.target for z in expand(scenario) if z.node.kind != "virtual"})
     if len(found) > 1:
         raise TwinError(f"nodes at several brokers, {', '.join(found)}: one is permitted")
     return found[0] if found else None

@@ -84,7 +84,8 @@ def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
         engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"store on PostgreSQL needs {error.name}: pip install levada[postgres]"
+            f"store on PostgreSQL needs {error.name}: in the clone, .venv/bin/python -m pip "
+            "install -e '.[postgres]'"
         ) from None
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, writes, busy_ms)

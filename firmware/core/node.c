@@ -94,6 +94,8 @@ static void stop(lv_node *node, int trap)
     node->state = LV_NODE_STOPPED;
 }
 
+static bool is_time(int64_t time_ms) { return time_ms > -LV_TIMES_MS && time_ms < LV_TIMES_MS; }
+
 /* Virtual time goes on; output 0 was what it was. */
 static void pass_time(lv_node *node, int64_t time_ms)
 {
@@ -174,6 +176,8 @@ int lv_node_start(lv_node *node, const lv_msg_start *m)
 
     if (!module)
         return refuse(node, LV_NAK_NO_GUEST, 0);
+    if (!is_time(m->time_ms))
+        return refuse(node, LV_NAK_VALUE, 0);
     unload(node);
     pass_time(node, m->time_ms);
     lv_tape_clear(&host->tape);
@@ -239,6 +243,8 @@ int lv_node_step(lv_node *node, const lv_msg_step *m)
         return refuse(node, LV_NAK_STOPPED, node->trap);
     if (node->state != LV_NODE_RUNNING)
         return refuse(node, LV_NAK_NO_GUEST, 0);
+    if (!is_time(m->time_ms))
+        return refuse(node, LV_NAK_VALUE, 0);
     pass_time(node, m->time_ms);
     lv_tape_clear(&host->tape);
     node->active_us = 0;

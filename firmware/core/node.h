@@ -11,6 +11,8 @@
 #include "store.h"
 
 #define LV_NEVER_MS (INT64_C(1) << 62)
+/* A time is less than this from 1970, so that sums and differences of times are numbers too. */
+#define LV_TIMES_MS (INT64_C(1) << 61)
 #define LV_LONGEST_WAKE_MS 86400000
 
 typedef enum { LV_NODE_IDLE, LV_NODE_RUNNING, LV_NODE_STOPPED } lv_node_state;

@@ -49,15 +49,23 @@ static bool unpack(lv_store *store, const uint8_t *r)
     return true;
 }
 
-static int save(lv_store *store)
+/* Write the record.  If that fails, all but the counters is as `before`. */
+static int save(lv_store *store, const lv_store *before)
 {
     uint8_t record[LV_RECORD_BYTES];
-    store->generation++;
-    pack(store, record);
-    store->writes++;
+    uint32_t generation = store->generation + 1;
+    uint32_t writes = store->writes + 1;
     /* odd and even generations alternate, so the newest record is never the one overwritten */
-    int place = (int)(store->generation % LV_RECORDS);
-    return store->config->record_write(store->config->context, place, record) ? LV_NAK_FLASH : 0;
+    int place = (int)(generation % LV_RECORDS);
+    store->generation = generation;
+    store->writes = writes;
+    pack(store, record);
+    if (store->config->record_write(store->config->context, place, record) == 0)
+        return 0;
+    *store = *before;
+    store->generation = generation + 1; /* none is written twice, and the next goes there again */
+    store->writes = writes;
+    return LV_NAK_FLASH;
 }
 
 static bool slot_whole(const lv_store *store, int slot)
@@ -90,7 +98,7 @@ int lv_store_open(lv_store *store, const lv_config *config)
         store->active = !store->active;
     store->boot_id = store->generation == 0 && config->first_boot_id ? config->first_boot_id
                                                                      : store->boot_id + 1;
-    return save(store);
+    return save(store, store);
 }
 
 const uint8_t *lv_store_guest(const lv_store *store, uint32_t *size)
@@ -151,12 +159,7 @@ int lv_store_commit(lv_store *store)
     memcpy(store->sha256[slot], store->wanted, sizeof store->wanted);
     store->active = slot;
     store->receiving = false;
-    if (save(store) == 0)
-        return 0;
-    before.generation = store->generation; /* never write a generation twice */
-    before.writes = store->writes;
-    *store = before;
-    return LV_NAK_FLASH;
+    return save(store, &before);
 }
 
 void lv_store_abandon(lv_store *store)
@@ -182,5 +185,5 @@ int lv_store_keep(lv_store *store, const uint8_t *pairs, uint16_t count)
         store->parameters[at][0] = id;
         store->parameters[at][1] = (int32_t)lv_get32(pairs + 8 * k + 4);
     }
-    return save(store);
+    return save(store, &before);
 }

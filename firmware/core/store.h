@@ -42,7 +42,7 @@ int lv_store_chunk(lv_store *store, uint32_t offset, const uint8_t *data, uint32
 int lv_store_received(const lv_store *store, const uint8_t **module, uint32_t *size);
 int lv_store_commit(lv_store *store);
 void lv_store_abandon(lv_store *store);
-/* Keep values by id beside those kept before. */
+/* Keep values by id beside those kept before; all or none. */
 int lv_store_keep(lv_store *store, const uint8_t *pairs, uint16_t count);
 
 #endif

@@ -401,6 +401,41 @@ static void the_store_keeps_parameters_by_id_and_refuses_too_many(void)
     EXPECT(f.node.store.parameters[31][1] == 1031);
 }
 
+static void a_calibration_that_could_not_be_kept_does_not_come_back(void)
+{
+    uint8_t pair[8] = {0};
+    const lv_msg_start again = {.time_ms = 1000, .flags = LV_START_STORED_PARAMETERS};
+    const lv_msg_calibrate m = {.flags = 1, .parameters = pair, .parameters_count = 1};
+    ready();
+    start();
+    lv_put32(pair + 4, 20);
+    EXPECT(lv_node_calibrate(&f.node, &m) == 0);
+    f.flash_broken = true;
+    lv_put32(pair + 4, 30);
+    EXPECT(lv_node_calibrate(&f.node, &m) == LV_NAK_FLASH && f.parameter == 20);
+    f.flash_broken = false;
+    EXPECT(lv_store_keep(&f.node.store, NULL, 0) == 0); /* whatever is saved next */
+    fake_boot(&f);
+    EXPECT(lv_node_start(&f.node, &again) == 0 && f.parameter == 20);
+}
+
+static void after_a_failed_write_a_power_cut_still_leaves_the_newest_record(void)
+{
+    uint8_t pair[8] = {0};
+    ready();
+    lv_put32(pair + 4, 20);
+    EXPECT(lv_store_keep(&f.node.store, pair, 1) == 0);
+    f.flash_broken = true;
+    EXPECT(lv_store_keep(&f.node.store, pair, 1) == LV_NAK_FLASH);
+    f.flash_broken = false;
+    f.power = 10;
+    if (setjmp(f.cut) == 0)
+        (void)lv_store_keep(&f.node.store, pair, 1);
+    f.power = -1;
+    fake_boot(&f);
+    EXPECT(f.node.store.parameter_count == 1 && f.node.store.parameters[0][1] == 20);
+}
+
 /* --- the node ----------------------------------------------------------------------------------- */
 
 static int open_valve(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
@@ -476,6 +511,20 @@ static void the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock(void)
     int writes = f.pin_writes;
     lv_node_tick(&f.node, 0xFFFFFF00u + 5000u);
     EXPECT(f.pin_writes == writes);
+}
+
+static void a_time_that_no_sum_can_hold_is_refused(void)
+{
+    static const int64_t times_ms[] = {INT64_MAX, INT64_MIN, LV_TIMES_MS, -LV_TIMES_MS};
+    ready();
+    start();
+    for (int k = 0; k < 4; k++) {
+        lv_msg_start m = {.time_ms = times_ms[k]};
+        EXPECT(lv_node_start(&f.node, &m) == LV_NAK_VALUE);
+        EXPECT(step(times_ms[k]) == LV_NAK_VALUE && f.node.state == LV_NODE_RUNNING);
+    }
+    EXPECT(step(LV_TIMES_MS - 1) == 0 && f.node.wake_ms < LV_NEVER_MS);
+    EXPECT(step(1 - LV_TIMES_MS) == 0);
 }
 
 static void time_with_the_valve_open_is_counted(void)
@@ -566,10 +615,13 @@ static const struct {
     TEST(a_boot_id_is_never_used_twice),
     TEST(an_empty_flash_counts_from_the_boot_id_of_its_board),
     TEST(the_store_keeps_parameters_by_id_and_refuses_too_many),
+    TEST(a_calibration_that_could_not_be_kept_does_not_come_back),
+    TEST(after_a_failed_write_a_power_cut_still_leaves_the_newest_record),
     TEST(the_watchdog_guards_every_call_and_nothing_else),
     TEST(a_trap_closes_the_valve_and_stops_the_guest),
     TEST(a_trap_during_calibration_stops_the_guest_too),
     TEST(the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock),
+    TEST(a_time_that_no_sum_can_hold_is_refused),
     TEST(time_with_the_valve_open_is_counted),
     TEST(a_changed_pin_map_closes_the_pins_of_the_old_one),
     TEST(a_reset_restarts_after_the_answer),

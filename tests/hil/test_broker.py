@@ -17,7 +17,7 @@ from relay import Relay
 from services import Mosquitto
 
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
-from hil.errors import BrokerError, ClientIdTakenError, PayloadError
+from hil.errors import BrokerError, ClientIdTakenError, PayloadError, UsageError
 from hil.mqtt_client import MqttClient
 
 Broker = EmbeddedBroker | Mosquitto
@@ -122,7 +122,7 @@ def test_credentials_come_from_the_environment_too(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("url", ["http://h", "mqtt://", "mqtt://h/topic", "mqtt://h:99999", "h"])
 def test_a_wrong_broker_url_is_refused(url: str) -> None:
-    with pytest.raises(BrokerError):
+    with pytest.raises(UsageError):
         parse_broker(url)
 
 

@@ -16,7 +16,7 @@ from hil.messages import FaultKind, FaultPoint, Hello
 from hil.port import Port
 from hil.quick import Quick
 from hil.virtual import VirtualDevice
-from twin.cli import app
+from twin.cli import _run, app
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
@@ -63,6 +63,65 @@ def test_a_node_that_cannot_be_is_exit_code_two(tmp_path: Path) -> None:
     done = levada("run", QUICKSTART, "--node", "virtual:z80", cwd=tmp_path)
     assert done.returncode == 2
     assert "unknown variant `z80`" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("short") / "run"
+    assert code_of("run", QUICKSTART, "-q", *WEEK, "--out", path) in (0, 1)
+    return path
+
+
+def code_of(*arguments: str | Path) -> object:
+    return _run([*map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run SCENARIO --vcd nowhere/x.vcd", "nowhere/x.vcd: No such file or directory"),
+        ("run SCENARIO --vcd .", ".: Is a directory"),
+        ("run SCENARIO --junit file/x.xml", "file: File exists"),
+        ("run SCENARIO --out file/out", "file/out: Not a directory"),
+        ("run SCENARIO --energy-file nowhere", "nowhere: No such file or directory"),
+        ("run SCENARIO --node virtual --node sim", "all zones on virtual, and on sim as well"),
+        ("run SCENARIO --node maize-2=sim", "no zone `maize-2` in this table: it has maize"),
+        ("selftest --out nowhere/s.json", "nowhere/s.json: No such file or directory"),
+        ("selftest --node sim", "node `sim` runs in this process"),
+        ("accept RUN file/golden", "file/golden/tolerances.json: Not a directory"),
+        ("accept RUN RUN", "this is the run itself"),
+        ("device --engine nope", "virtual board `nope`: permitted wasm3, wasmtime"),
+        ("device --tcp 99999", "less than or equal to 65535"),
+        ("device --flash nowhere/x", "nowhere/x: No such file or directory"),
+        ("device --pins .", ".: Is a directory"),
+        ("device --field SCENARIO --broker h", "broker 'h': write mqtt://HOST"),
+        ("flash PORT", "nothing to flash"),
+        ("flash PORT --build .", "is no finished ESP-IDF build"),
+    ],
+)
+def test_what_cannot_be_is_exit_code_two_before_anything_is_done(
+    arguments: str,
+    message: str,
+    short_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    places = {"SCENARIO": QUICKSTART, "RUN": short_run, "PORT": "/dev/no-such-port"}
+    assert code_of(*(places.get(word, word) for word in arguments.split())) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert message in " ".join(said.err.replace("│", " ").split())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_in_folders_that_a_run_makes_are_written(tmp_path: Path) -> None:
+    files = ("--vcd", tmp_path / "out" / "x.vcd", "--junit", tmp_path / "made" / "x.xml")
+    assert code_of("run", QUICKSTART, "-q", *WEEK, "--out", tmp_path / "out", *files) in (0, 1)
+    assert (tmp_path / "out" / "x.vcd").stat().st_size
+    assert (tmp_path / "made" / "x.xml").stat().st_size
 
 
 def test_diff_prints_identical(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from esp32_mock_bootloader.api import mock_bootloader
 
 from guest.errors import GuestError
-from hil.errors import HilError
+from hil.errors import HilError, UsageError
 from hil.flash import SLOT_BYTES, flash, flash_arguments, partition_offset, slot_image
 from sim.runner import DEFAULT_GUEST
 
@@ -46,10 +47,16 @@ def test_offsets_are_those_of_the_partition_table() -> None:
 
 
 def test_nothing_and_an_unfinished_build_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(HilError, match="nothing to flash"):
+    with pytest.raises(UsageError, match="nothing to flash"):
         flash("/dev/null")
-    with pytest.raises(HilError, match="no finished ESP-IDF build"):
+    with pytest.raises(UsageError, match="no finished ESP-IDF build"):
         flash_arguments(tmp_path)
+
+
+def test_without_esptool_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"\.venv/bin/python -m pip install -e '\.\[flash\]'"):
+        flash("/dev/null", guest=MODULE)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -9,7 +9,9 @@ from hil import prepare
 
 def test_the_board_that_is_prepared_answers(capsys: pytest.CaptureFixture[str]) -> None:
     prepare.main()
-    assert "virtual board ready: wasm3 0.5.0, levada" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "virtual board ready: wasm3 0.5.0, levada" in said
+    assert "; try  .venv/bin/levada twin" in said  # which no shell has to be told of
 
 
 def test_without_a_compiler_it_says_what_is_missing(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from hil.diff import diff_nodes
-from hil.errors import HilError
+from hil.errors import UsageError
 from hil.nodes import NodeMaker, node_overrides
 from sim import runner, scenario
+from sim.problems import ScenarioError
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 WEEK = [("period.start", "2023-07-01"), ("period.end", "2023-07-07")]
@@ -87,15 +88,20 @@ def test_the_season_is_the_same_call_by_call(
     assert link["requests"] > summary["steps"]
 
 
-def test_one_board_among_simulated_zones_shares_their_clock(tmp_path: Path) -> None:
+def mixed(directory: Path) -> Path:
     weather = QUICKSTART.parent / "weather" / "greeley_co_2023_daily.csv"
-    path = tmp_path / "mixed.toml"
+    path = directory / "mixed.toml"
     path.write_text(MIXED.format(weather=weather), encoding="utf-8")
-    mixed = run(path, tmp_path / "mixed")
+    return path
+
+
+def test_one_board_among_simulated_zones_shares_their_clock(tmp_path: Path) -> None:
+    path = mixed(tmp_path)
+    among = run(path, tmp_path / "mixed")
     alone = run(path, tmp_path / "alone", "real=sim")
-    assert mixed["tape_digest"] == alone["tape_digest"]
-    assert [zone["node"] for zone in mixed["zones"]] == ["virtual", *["sim"] * 7]
-    assert list(mixed["link"]) == ["real"]
+    assert among["tape_digest"] == alone["tape_digest"]
+    assert [zone["node"] for zone in among["zones"]] == ["virtual", *["sim"] * 7]
+    assert list(among["link"]) == ["real"]
     assert alone["link"] is None
 
 
@@ -131,12 +137,29 @@ def test_diff_names_the_first_call_that_differs(
     assert int(difference.right.split()[-1]) == int(difference.left.split()[-1]) + 1
 
 
-def test_two_zones_on_one_port_are_refused(tmp_path: Path) -> None:
-    weather = QUICKSTART.parent / "weather" / "greeley_co_2023_daily.csv"
-    path = tmp_path / "mixed.toml"
-    path.write_text(MIXED.format(weather=weather), encoding="utf-8")
-    with pytest.raises(HilError, match="have one and the same node loop://"):
-        run(path, tmp_path / "out", "serial:loop://")
+def test_one_zone_of_many_has_a_board_and_has_it_again_from_what_the_run_keeps(
+    tmp_path: Path,
+) -> None:
+    path = mixed(tmp_path)
+    alone = run(path, tmp_path / "alone", "sim")
+    among = run(path, tmp_path / "among", "row-003=virtual:native", "sim")
+    again = run(tmp_path / "among" / "scenario.toml", tmp_path / "again")
+    for summary in (among, again):
+        assert summary["tape_digest"] == alone["tape_digest"]
+        assert list(summary["link"]) == ["row-003"]
+        assert summary["link"]["row-003"]["url"] == "virtual:native"
+    nowhere = run(tmp_path / "among" / "scenario.toml", tmp_path / "nowhere", "row=sim")
+    assert nowhere["link"] is None
+
+
+def test_one_node_for_all_zones_of_a_table_is_refused_when_it_can_be_had_once(
+    tmp_path: Path,
+) -> None:
+    path = mixed(tmp_path)
+    with pytest.raises(ScenarioError, match="zones row-001 and row-002 have one and the same node"):
+        scenario.read(path, node_overrides(path, ["row=serial:/dev/ttyUSB0"]))
+    with pytest.raises(ScenarioError, match="no zone `row-008` in this table: it has row-001 to"):
+        scenario.read(path, node_overrides(path, ["row-008=virtual"]))
 
 
 def test_a_choice_of_node_is_for_all_zones_or_for_one() -> None:
@@ -145,3 +168,9 @@ def test_a_choice_of_node_is_for_all_zones_or_for_one() -> None:
     assert node_overrides(QUICKSTART, [port]) == [("zone.0.node", port)]
     assert node_overrides(QUICKSTART, [f"maize={port}"]) == [("zone.maize.node", port)]
     assert node_overrides(Path("no such file"), ["sim"]) == []
+
+
+@pytest.mark.parametrize("choices", [("virtual", "sim"), ("maize=virtual", "maize=sim")])
+def test_two_nodes_for_one_zone_are_refused(choices: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match=" on virtual, and on sim as well: give one"):
+        node_overrides(QUICKSTART, choices)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from vcdvcd import VCDVCD
 
 from guest.abi import Call
 from guest.tape import TapeReader, iter_records
-from hil.vcd import write_vcd
+from hil.vcd import _of_trace, write_vcd
 from sim import runner, scenario
 from sim.rundir import RunDir
 
@@ -66,6 +68,52 @@ def test_flow_is_that_of_the_valve(dump: VCDVCD) -> None:
     flows = {float(value) for _, value in dump["maize.flow_l_min"].tv}
     assert max(flows) == 5.5  # as the valve of the scenario
     assert min(flows) == 0.0
+
+
+def test_water_flows_from_when_the_valve_has_opened_until_it_has_closed(
+    run: RunDir, dump: VCDVCD
+) -> None:
+    delay_ms = 2000  # of the scenario's valve, both ways
+    moved = [(time + delay_ms, state) for time, state in dump["maize.valve_commanded"].tv[1:]]
+    assert len(moved) > 2
+    assert dump["maize.valve_open"].tv == [(0, "0"), *moved]
+    flow = [(time, float(value)) for time, value in dump["maize.flow_l_min"].tv]
+    assert flow == [(0, 0.0), *((time, 5.5 * int(state)) for time, state in moved)]
+    litres = sum(value * (end - time) / 60_000 for (time, value), (end, _) in pairwise(flow))
+    assert litres == pytest.approx(run.summary["water_l"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("is_open", "open_s", "litres", "commands", "expected"),
+    [
+        # opened and closed between two rows, where the guest said
+        ((0, 0), 600, 50, [(1_200_000, 1)], [(0, 0, 0), (1_200_000, 1, 5), (1_800_000, 0, 0)]),
+        # the same without a word of the guest: from the row on
+        ((0, 0), 600, 50, [], [(0, 0, 0), (0, 1, 5), (600_000, 0, 0)]),
+        # closed and opened again
+        ((1, 1), 3000, 250, [(60_000, 0)], [(0, 1, 5), (60_000, 0, 0), (660_000, 1, 5)]),
+        # a leak
+        ((0, 0), 0, 6, [], [(0, 0, 0.1)]),
+    ],
+)
+def test_between_two_rows_the_valve_moves_where_the_guest_moved_it(
+    is_open: tuple[int, int],
+    open_s: float,
+    litres: float,
+    commands: list[tuple[int, int]],
+    expected: list[tuple[int, int, float]],
+) -> None:
+    rows = {
+        "zone": (0, 0),
+        "time_ms": (0, 3_600_000),
+        "valve_open": is_open,
+        "valve_open_s": (0, open_s),
+        "flow_l": (0, litres),
+    }
+    trace = {name: np.array(values) for name, values in rows.items()}
+    found = list(_of_trace(SimpleNamespace(trace=trace), 0, commands))  # type: ignore[arg-type]
+    assert [(t, v) for t, signal, v in found if signal == "valve_open"] == [e[:2] for e in expected]
+    assert [v for _, signal, v in found if signal == "flow_l_min"] == [e[2] for e in expected]
 
 
 def test_signals_have_the_names_of_the_zone_and_the_pins(dump: VCDVCD) -> None:

@@ -22,7 +22,7 @@ def summary(**changes: Any) -> dict[str, Any]:
 
 
 def test_each_run_is_a_suite_and_each_expectation_a_case(tmp_path: Path) -> None:
-    path = tmp_path / "made" / "junit.xml"
+    path = tmp_path / "junit.xml"
     write_junit(path, [summary(), summary(scenario="dry-spell", expectations=[])])
     root = ET.parse(path).getroot()
     suites = root.findall("testsuite")

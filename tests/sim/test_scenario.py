@@ -326,6 +326,28 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
         ],
     ),
     (
+        "one port for two zones",
+        '[[zone]]\nname = "b"\nsoil.texture = "sand"\ncount = 2\nnode = "serial:/dev/ttyUSB0"\n'
+        "crop = {name = 'maize', planting = 2023-05-02}\n",
+        [
+            (
+                24,
+                8,
+                "zones b-001 and b-002 have one and the same node /dev/ttyUSB0",
+                "give one zone alone a node by its name: --node ZONE=NODE, or `nodes` in [[zone]]",
+            )
+        ],
+    ),
+    (
+        "nodes that are none, for zones that are not there",
+        '[[zone]]\nname = "b"\nsoil.texture = "sand"\ncount = 2\nnodes.b-001 = "sim:x"\n'
+        "nodes.b-003 = 'sim'\ncrop = {name = 'maize', planting = 2023-05-02}\n",
+        [
+            (24, 15, '`b-001` = "sim:x": `sim` takes nothing after it', ""),
+            (25, 15, "no zone `b-003` in this table: it has b-001 to b-002", ""),
+        ],
+    ),
+    (
         "a spread of something that is not set",
         "[zone.spread]\nvalve.flow_lmin = 0.1\nprobe.wet_counts = 2\n",
         [

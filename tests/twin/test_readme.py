@@ -53,6 +53,20 @@ def test_every_command_is_in_the_readme() -> None:
     assert not missing
 
 
+def test_a_newcomer_is_told_how_levada_becomes_a_command() -> None:
+    before, after = README.split(". .venv/bin/activate", 1)
+    assert "levada run SCENARIO" not in before
+    assert "levada run SCENARIO" in after
+    for page, command in (("hardware", "    levada flash"), ("testing", "    levada run")):
+        text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+        assert 0 < text.find(". .venv/bin/activate") < text.find(command)
+
+
+def test_what_a_shell_would_expand_is_quoted() -> None:
+    pages = [README, *(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))]
+    assert not [line for page in pages for line in re.findall(r"--node [^\s']*\?.*", page)]
+
+
 def test_every_link_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links

@@ -450,6 +450,12 @@ def _of_version_1(where: str) -> None:
     engine.dispose()
 
 
+def test_without_its_driver_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match=r"\.venv/bin/python -m pip install -e '\.\[postgres\]'"):
+        connect(normal_url("postgresql://localhost/levada"), writes=True)
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_store_of_version_1_becomes_one_of_today(
     database: str, tmp_path: Path, request: pytest.FixtureRequest
