@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo test check bench nightly validate help clean tools
+.PHONY: demo test check firmware bench nightly validate help clean tools
 .DEFAULT_GOAL := help
 
 demo: $(ENV)  ## set up and run the quickstart season
@@ -13,14 +13,16 @@ demo: $(ENV)  ## set up and run the quickstart season
 	@$(BIN)/python -m hil.prepare
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory -C firmware test PYTHON=$(abspath $(BIN)/python)
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 check: $(DEV)  ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+firmware: $(DEV)  ## build and test the firmware's core
+	@$(MAKE) --no-print-directory -j 1 -C firmware test PYTHON=$(abspath $(BIN)/python)
 
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks
