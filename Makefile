@@ -14,7 +14,7 @@ demo: $(ENV)  ## set up and run the quickstart season
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term
 
 check: $(DEV)  ## style and types
 	@$(BIN)/ruff check .
