@@ -295,7 +295,7 @@ def store_prune(
     _existing(store)
     before_ms = _ms(before)
     assert before_ms is not None
-    with Store(_place(store)) as opened:
+    with Store(_place(store), existing=True) as opened:
         removed = prune(opened, before_ms=before_ms, events=events)
     typer.echo(
         f"removed {removed.messages} messages, {removed.points} values, {removed.events} events"
@@ -318,7 +318,7 @@ def store_thin(
     assert before_ms is not None
     try:
         every_ms = round(parse_duration(every).total_seconds() * 1000)
-        with Store(_place(store)) as opened:
+        with Store(_place(store), existing=True) as opened:
             removed = downsample(opened, before_ms=before_ms, every_ms=every_ms)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--every") from None
