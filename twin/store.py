@@ -195,7 +195,7 @@ class Store(Closing):
                 "node_id": node_id,
                 "parameter": name,
                 "time_ms": now,
-                "who": who,
+                "who": clean(who),
                 "old_value": old,
                 "new_value": new,
                 "expires_ms": expires_ms,

@@ -42,7 +42,6 @@ _BUSY_MS: Final = 5_000
 _LOG_PAGES: Final = 250
 """Pages of 4 KiB after which the write-ahead log is moved into the file: about as much as the
 reserve of a full disk."""
-_HEADER: Final = b"SQLite format 3\0"
 _TRACE: Final = b"CREATE TABLE schema_version"
 """What is left near the beginning of a store whose header is damaged."""
 _OURS: Final = {"schema_version", "telemetry"}
@@ -135,25 +134,20 @@ def _configure_sqlite(engine: Engine, writes: bool, busy_ms: int) -> None:
 
 
 def content(file: Path) -> Content:
-    """What `file` is, as far as it can be told without changing anything; raises StoreError."""
-    try:
-        with file.open("rb") as opened:
-            begin = opened.read(1 << 20)
-    except FileNotFoundError:
+    """What `file` is, as far as it can be told without changing anything."""
+    if not file.exists():
         return Content.NOTHING
-    except OSError as error:
-        raise StoreError(f"store {file}: {error.strerror}") from None
-    if not begin:
-        return Content.NOTHING
-    if not begin.startswith(_HEADER):
-        return Content.STORE if _TRACE in begin else Content.FOREIGN
     # a log is only read if there is one: looking for it would leave an empty one
     mode = "mode=ro" if file.with_name(file.name + "-wal").exists() else "immutable=1"
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    except sqlite3.DatabaseError:
-        return Content.STORE  # damaged, or held by a program that writes it
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+            return Content.STORE  # damaged, or held by a program that writes it
+        # not sooner: to close a file that SQLite has open here would take its locks away
+        with file.open("rb") as opened:
+            return Content.STORE if _TRACE in opened.read(1 << 20) else Content.FOREIGN
     if not tables:
         return Content.NOTHING
     return Content.STORE if tables >= _OURS else Content.FOREIGN
