@@ -25,13 +25,13 @@ from selenium.webdriver.support.wait import WebDriverWait
 from small_field import START_MS, fault, scenario
 from sqlalchemy.exc import OperationalError
 
-from twin.app import views
-from twin.app.openapi import document
+from twin.app import openapi, views
 from twin.app.server import Page, PageError
 from twin.store import Store
 from twin.store_rows import Event, Points
 from twin.twin import Twin
 
+DOCS = Path(__file__).parents[2] / "docs"
 HOUR_MS = 3_600_000
 WAIT_S = 60.0
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -385,7 +385,7 @@ def test_every_value_of_a_zone_comes_as_one_table(live: Live) -> None:
 
 def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
     values = {"{zone}": "maize", "{kind}": "raw", "{signal}": "theta"}
-    for path, methods in document()["paths"].items():
+    for path, methods in openapi.document()["paths"].items():
         for key, value in values.items():
             path = path.replace(key, value)
         if "get" in methods:
@@ -394,6 +394,11 @@ def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
             assert ask(live, path)[0] == 200, path
     status, text = ask(live, "/openapi.json")
     assert status == 200 and json.loads(text)["openapi"] == "3.1.0"
+
+
+def test_the_openapi_file_is_that_of_the_program() -> None:
+    current = (DOCS / "openapi.json").read_text(encoding="utf-8")
+    assert current == openapi.text(), "run: python -m twin.app.openapi > docs/openapi.json"
 
 
 @pytest.mark.parametrize(
