@@ -99,7 +99,7 @@ class FieldMapping(Table):
 
 
 class PayloadMapping(Table):
-    """Payloads of one kind of device, made into signals; the live twin listens to their topic."""
+    """Payloads of one kind of device, made into signals of a twin with --shadow."""
 
     topic: str = Field(min_length=1, max_length=200)
     """Topic of the payloads; one level may be `+`, which is the name of the node."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +22,7 @@ twin_app = typer.Typer()
 store_app = typer.Typer(no_args_is_help=True, help="Export and trim the twin's store.")
 
 RUNS: Final = Path("runs/twin")
+_URLS: Final = ("postgres:/", "postgresql:/", "postgresql+psycopg:/")
 StorePath = Annotated[
     Path, typer.Argument(metavar="STORE", help="store.sqlite of a twin, or postgresql://...")
 ]
@@ -43,7 +45,9 @@ def twin(
     skip_to: Annotated[
         datetime | None, typer.Option(help="Pass the time before this at full speed.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Of the page, on 127.0.0.1; 0: any.")] = 8050,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the page, on 127.0.0.1; 0: any.")
+    ] = 8050,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -108,12 +112,13 @@ def twin(
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
-    if store is not None and not store.startswith("postgres"):
+    if store is not None and not store.startswith(_URLS):
         raise typer.BadParameter(f"{store}: write postgresql://...", param_hint="--store")
     if replay is not None:
         _existing(Path(replay), "--replay")
-    if shadow and replay is not None:
-        raise typer.BadParameter("--replay and --shadow exclude each other", param_hint="--shadow")
+    for given, option in ((shadow, "--shadow"), (home_assistant, "--home-assistant")):
+        if given and replay is not None:
+            raise typer.BadParameter(f"--replay and {option} exclude each other", param_hint=option)
     overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
     overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides)
@@ -169,7 +174,7 @@ def calibrate(
     ] = None,
 ) -> None:
     """Change parameters of a running guest: try them on the past, ask, set, read back."""
-    from sim.quantities import parse_duration
+    from twin.app.openapi import MOST_DAYS
 
     wanted: dict[str, int] = {}
     for setting in values:
@@ -180,23 +185,51 @@ def calibrate(
             equals = ""
         if not equals:
             raise typer.BadParameter(f"{setting!r}: write NAME=NUMBER")
-    try:
-        days = int(dry_run.removesuffix("d"))
-        expires_s = parse_duration(expires).total_seconds() if expires else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    number = dry_run.removesuffix("d")
+    days = int(number) if re.fullmatch("[0-9]{1,4}", number) else -1
+    if not 0 <= days <= MOST_DAYS:
+        raise typer.BadParameter(
+            f"{dry_run!r}: write days, 0d to {MOST_DAYS}d", param_hint="--dry-run"
+        )
+    expires_s = _expiry(expires) if expires is not None else None
     address = _address(run)
     request: dict[str, Any] = {"values": wanted, "who": who}
     if days > 0:
         found = _post(address, zone, {"values": wanted, "dry_run_days": days})
         _show_dry_run(found)
         request["seen"] = found["present"]
-    if not yes and not typer.confirm("Set it?"):
+    if not yes and not _agreed():
         raise typer.Exit(Exit.NOTHING_RAN)
     if expires_s is not None:
         request["expires_s"] = expires_s
     answer = _post(address, zone, request)
     typer.echo("in force: " + ", ".join(f"{k} = {v}" for k, v in answer["values"].items()))
+
+
+def _expiry(text: str) -> float:
+    from sim.quantities import parse_duration
+    from twin.app.openapi import LONGEST_EXPIRY_S
+
+    try:
+        expires_s = parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--expires") from None
+    if not 0 < expires_s <= LONGEST_EXPIRY_S:
+        raise typer.BadParameter(
+            f"{text}: must be above 0, at most {LONGEST_EXPIRY_S // 86_400} d",
+            param_hint="--expires",
+        )
+    return expires_s
+
+
+def _agreed() -> bool:
+    try:
+        return typer.confirm("Set it?")
+    except typer.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise typer.Exit(INTERRUPTED) from None
+        typer.echo("\nnobody answers: give --yes to set it without asking", err=True)
+        raise typer.Exit(Exit.BAD_INPUT) from None
 
 
 def _address(run: Path | None) -> dict[str, str]:
@@ -208,7 +241,7 @@ def _address(run: Path | None) -> dict[str, str]:
         found = sorted(RUNS.glob(f"*/{ADDRESS}"), key=lambda path: path.stat().st_mtime)
     try:
         data: dict[str, str] = json.loads(found[-1].read_text())
-    except (IndexError, OSError):
+    except (IndexError, OSError, ValueError):  # ValueError: it is just being written
         raise typer.BadParameter(
             f"no twin runs under {run or RUNS}: start one with `levada twin`", param_hint="--run"
         ) from None
@@ -216,7 +249,7 @@ def _address(run: Path | None) -> dict[str, str]:
 
 
 def _post(address: dict[str, str], zone: str, data: dict[str, Any]) -> dict[str, Any]:
-    from urllib.error import HTTPError, URLError
+    from urllib.error import HTTPError
     from urllib.parse import quote
     from urllib.request import Request, urlopen
 
@@ -233,18 +266,22 @@ def _post(address: dict[str, str], zone: str, data: dict[str, Any]) -> dict[str,
             found: dict[str, Any] = json.load(answer)
             return found
     except HTTPError as error:
-        reason = json.load(error).get("error", str(error))
+        try:
+            reason = json.load(error)["error"]
+        except (ValueError, KeyError):
+            reason = str(error)  # as of a twin that only starts
         typer.echo(f"refused: {reason}", err=True)
         code = Exit.NODE_OR_LINK if error.code == 504 else Exit.BAD_INPUT
         raise typer.Exit(code) from None
-    except URLError as error:
-        typer.echo(f"{address['url']} does not answer: {error.reason}", err=True)
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        typer.echo(f"{address['url']} does not answer: {reason}", err=True)
         raise typer.Exit(Exit.NODE_OR_LINK) from None
 
 
 def _show_dry_run(found: dict[str, Any]) -> None:
     days = (found["end_ms"] - found["start_ms"]) / 86_400_000
-    typer.echo(f"The last {days:.0f} days, as they were and with the change:")
+    typer.echo(f"The twin's simulation of the last {days:.0f} days, before and with the change:")
     for label, key, form in (
         ("water [L]", "water_l", ".0f"),
         ("irrigation [mm]", "irrigation_mm", ".1f"),
@@ -295,7 +332,7 @@ def store_prune(
     _existing(store)
     before_ms = _ms(before)
     assert before_ms is not None
-    with Store(_place(store)) as opened:
+    with Store(_place(store), existing=True) as opened:
         removed = prune(opened, before_ms=before_ms, events=events)
     typer.echo(
         f"removed {removed.messages} messages, {removed.points} values, {removed.events} events"
@@ -318,7 +355,7 @@ def store_thin(
     assert before_ms is not None
     try:
         every_ms = round(parse_duration(every).total_seconds() * 1000)
-        with Store(_place(store)) as opened:
+        with Store(_place(store), existing=True) as opened:
             removed = downsample(opened, before_ms=before_ms, every_ms=every_ms)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--every") from None
@@ -343,11 +380,11 @@ def _policy(keep: str | None, thin_after: str | None) -> Policy | None:
 def _place(store: Path) -> str:
     """A path, or the URL that became one."""
     text = str(store)
-    return text.replace(":/", "://", 1) if text.startswith("postgres") else text
+    return text.replace(":/", "://", 1) if text.startswith(_URLS) else text
 
 
 def _existing(store: Path, where: str = "STORE") -> None:
-    if not str(store).startswith("postgres") and not store.is_file():
+    if not str(store).startswith(_URLS) and not store.is_file():
         raise typer.BadParameter(f"{store}: no such file", param_hint=where)
 
 

@@ -1,5 +1,8 @@
 """Home Assistant discovery: a node (or its twin) as one device with its entities, optional.
 
+    with Announcer(broker.address, ["esp32"], parameters):
+        ...  # as long as nodes are born
+
 One retained configuration per entity on `homeassistant/<component>/<node>/<entity>/config`
 (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery), sent at birth and again whenever
 Home Assistant itself is born (`homeassistant/status`).  The entities read `ic/<node>/data`.
@@ -10,14 +13,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from guest.closing import Closing
+from guest.topic import PREFIX
+from hil.broker import BrokerAddress
+from hil.errors import PayloadError
 from hil.mqtt_client import MqttClient
-from twin.messages import Config, Telemetry, node_topic
+from twin.messages import Ask, Config, Status, Telemetry, decode, node_topic, split_topic
 
-__all__ = ["BIRTH_TOPIC", "Parameter", "announce", "configurations", "withdraw"]
+__all__ = ["BIRTH_TOPIC", "Announcer", "Parameter", "announce", "configurations", "withdraw"]
 
 BIRTH_TOPIC: Final = "homeassistant/status"
 """Home Assistant says `online` here when it has started."""
@@ -107,11 +114,91 @@ def configurations(
         )
 
 
+class Announcer(Closing):
+    """Announces `nodes` when they are heard, and again whenever Home Assistant starts.
+
+    Of `parameters`, those that a node names at birth may be set there.  A node flashed long ago,
+    which tells no birth, is announced with its first reading.  Raises BrokerError if the broker
+    cannot be reached.
+    """
+
+    def __init__(
+        self, address: BrokerAddress, nodes: Sequence[str], parameters: tuple[Parameter, ...]
+    ) -> None:
+        self._nodes = frozenset(nodes)
+        self._parameters = parameters
+        self._heard: dict[str, tuple[str, tuple[Parameter, ...]]] = {}
+        """Firmware and parameters."""
+        self._announced: set[str] = set()
+        self._client: MqttClient | None = None
+        self._client = MqttClient(
+            address,
+            subscription=[f"{PREFIX}+/status", f"{PREFIX}+/data", BIRTH_TOPIC],
+            handler=self._take,
+            on_connect=self._connected,
+        )
+        self._connected()  # what came before is not answered
+
+    def close(self) -> None:
+        """Disconnect; what was announced stays, as Home Assistant wants it."""
+        if self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> None:
+        if self._client is None:
+            return
+        self._announce_all()  # a broker that has started again may have forgotten
+        for node in self._nodes:
+            self._client.publish(node_topic(Ask, node), Ask(what="birth").encode())
+
+    # In the network thread
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        if topic == BIRTH_TOPIC:
+            if payload == b"online":
+                self._announce_all()
+            return
+        node, last = split_topic(topic) or ("", "")
+        if node not in self._nodes:
+            return
+        if last == "data":
+            self._heard.setdefault(node, ("", ()))
+        else:
+            self._hear_status(node, payload)
+        if node in self._heard and node not in self._announced:
+            self._announce(node)
+
+    def _hear_status(self, node: str, payload: bytes) -> None:
+        try:
+            status = decode(Status, payload)
+        except PayloadError:
+            return  # who sent it is told by `twin.delivery`
+        if status.state != "birth":
+            return
+        theirs = status.parameters or {}
+        found = status.firmware or "", tuple(p for p in self._parameters if p.name in theirs)
+        if self._heard.get(node) != found:
+            self._heard[node] = found
+            self._announced.discard(node)
+
+    def _announce_all(self) -> None:
+        self._announced.clear()
+        for node in list(self._heard):
+            self._announce(node)
+
+    def _announce(self, node: str) -> None:
+        firmware, parameters = self._heard[node]
+        if self._client is not None and announce(
+            self._client, node, firmware=firmware, parameters=parameters
+        ):
+            self._announced.add(node)  # else with its next message
+
+
 def announce(
     client: MqttClient, node: str, *, firmware: str = "", parameters: tuple[Parameter, ...] = ()
-) -> int:
-    """Publish the entities of a node, retained as Home Assistant wants; how many were sent."""
-    return sum(
+) -> bool:
+    """Publish the entities of a node, retained as Home Assistant wants; whether all were sent."""
+    return all(
         client.retain(topic, json.dumps(entity).encode())
         for topic, entity in configurations(node, firmware=firmware, parameters=parameters)
     )

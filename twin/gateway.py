@@ -23,7 +23,6 @@ from guest.topic import PREFIX, resolve_topic
 from hil.broker import BrokerAddress
 from hil.errors import PayloadError
 from hil.mqtt_client import MqttClient
-from twin.discovery import BIRTH_TOPIC, Parameter, announce
 from twin.errors import CalibrationError
 from twin.messages import (
     COUNTS,
@@ -67,9 +66,8 @@ class _Served:
 class Gateway(Closing):
     """Speaks for `nodes` at a broker.
 
-    `shift_ms` is added to every time that goes out; with `home_assistant`, a tuple of parameters
-    that may be set there, the nodes are announced to it.  Raises BrokerError if the broker cannot
-    be reached.
+    `shift_ms` is added to every time that goes out.  Raises BrokerError if the broker cannot be
+    reached.
     """
 
     def __init__(
@@ -78,19 +76,15 @@ class Gateway(Closing):
         nodes: Sequence[str],
         *,
         shift_ms: int = 0,
-        home_assistant: tuple[Parameter, ...] | None = None,
     ) -> None:
         self._served: dict[str, _Served] = {}
         self._shift_ms = shift_ms
-        self._home_assistant = home_assistant
         self._closing = threading.Event()
         self._client: MqttClient | None = None
         self.outbox = Outbox(
             nodes, lambda node, payload: self._publish(f"{PREFIX}{node}/data", payload)
         )
         filters = [f"{PREFIX}+/{last}" for last in ("ack", "config", "ask")]
-        if home_assistant is not None:
-            filters.append(BIRTH_TOPIC)
         try:
             self._client = MqttClient(
                 address, subscription=filters, handler=self._take, on_connect=self._connected
@@ -114,7 +108,6 @@ class Gateway(Closing):
         """
         self._served[node] = _Served(birth, counts, parameters, calibrate)
         self._say(node, "birth")
-        self._announce(node)
 
     def deliver(self, node: str, topic: str, time_ms: int, message: str) -> None:
         """Take what the guest of a node has published on a topic as it named it.
@@ -170,11 +163,6 @@ class Gateway(Closing):
             ),
         )
 
-    def _announce(self, node: str) -> None:
-        if self._home_assistant is not None and self._client is not None:
-            firmware = self._served[node].birth.firmware
-            announce(self._client, node, firmware=firmware, parameters=self._home_assistant)
-
     def _beat(self) -> None:
         while not self._closing.wait(BEAT_S):
             for node in list(self._served):
@@ -188,11 +176,6 @@ class Gateway(Closing):
         self.outbox.again()
 
     def _take(self, topic: str, payload: bytes) -> None:
-        if topic == BIRTH_TOPIC:
-            if payload == b"online":
-                for node in list(self._served):
-                    self._announce(node)
-            return
         place = split_topic(topic)
         if place is None:
             return

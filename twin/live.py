@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from sqlalchemy import make_url
 
 from guest.closing import end_process
 from guest.jit import compiled
-from guest.module import inspect
+from guest.module import ModuleInfo, inspect
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
@@ -35,7 +35,7 @@ from sim.scenario_model import Scenario
 from twin.alerts import Change
 from twin.app.server import Page
 from twin.delivery import Delivery
-from twin.discovery import Parameter
+from twin.discovery import Announcer, Parameter
 from twin.errors import TwinError
 from twin.gateway import Gateway
 from twin.interrupts import interrupts
@@ -141,6 +141,8 @@ def live(
             tell(text)
 
         tell(f"{page.url} says what is being done until there is something to see")
+        for note in _without_effect(scenario, options):
+            tell(note)
         broker = None
         if url := options.broker or (_broker_of(scenario) if options.shadow else None):
             broker = parse_broker(url)
@@ -158,6 +160,9 @@ def live(
         make = _shadow if options.shadow else _bench if options.replay is None else _replay
         twin = make(start)
         open_.callback(twin.close)
+        if options.home_assistant and broker is not None:
+            announcer = Announcer(broker, _names(scenario, options), _parameters(twin.info))
+            open_.enter_context(announcer)
         if options.policy is not None:
             open_.enter_context(Keeper(twin.store, options.policy))
         page.show(twin)
@@ -193,14 +198,9 @@ def _bench(start: _Start) -> Twin:
         else "The devices are started and the plant is compiled, once: about half a minute"
     )
     make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
-    open_.callback(Delivery(store, start.broker).close)
-    gateway = open_.enter_context(
-        Gateway(
-            start.broker,
-            [zone.name for zone in expand(scenario)],
-            home_assistant=_parameters(scenario) if options.home_assistant else None,
-        )
-    )
+    names = _names(scenario, options)
+    open_.callback(Delivery(store, start.broker, names={name: name for name in names}).close)
+    gateway = open_.enter_context(Gateway(start.broker, names))
     clock.twin = twin = Twin(
         scenario,
         store,
@@ -295,8 +295,27 @@ def _start_field(start: _Start) -> Callable[[], None]:
     return check
 
 
-def _parameters(scenario: Scenario) -> tuple[Parameter, ...]:
-    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+def _without_effect(scenario: Scenario, options: Options) -> Iterator[str]:
+    """What is asked for and changes nothing."""
+    followed = options.shadow or options.replay is not None
+    if scenario.mapping and not followed:
+        yield (
+            "[[mapping]] has no effect: the nodes read simulated soil; other devices are listened "
+            "to with --shadow"
+        )
+    if scenario.mapping and options.home_assistant and options.shadow:
+        yield "What [[mapping]] reads is not announced to Home Assistant, only topics ic/NODE/data"
+
+
+def _names(scenario: Scenario, options: Options) -> list[str]:
+    """Under which the nodes speak over MQTT."""
+    zones = expand(scenario)
+    if not options.shadow:
+        return [zone.name for zone in zones]  # through the gateway
+    return [zone.node.topic.split("/")[-1] or zone.name for zone in zones]
+
+
+def _parameters(info: ModuleInfo) -> tuple[Parameter, ...]:
     return tuple(
         Parameter(name=p.name, minimum=p.minimum, maximum=p.maximum, unit=p.unit)
         for p in info.parameters

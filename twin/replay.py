@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from twin.followed import FOREVER_MS, SECOND_MS, Elsewhere, Followed, Record, Sa
 from twin.mapping import PayloadMap
 from twin.messages import Telemetry, decode
 from twin.store import Store
+from twin.store_engine import to_read
 from twin.store_reads import StoreReader
 
 __all__ = ["Replay", "heard"]
@@ -28,12 +30,14 @@ PAGE: Final = 5_000
 
 
 def heard(source: str | Path, zone: str, scenario: Scenario) -> list[Said]:
-    """The readings of a zone's device in the scenario's period, in the order in which it lived."""
+    """The readings of a zone's device in the scenario's period, in the order in which it lived.
+
+    Raises StoreError if `source` cannot be read.
+    """
     maps = [PayloadMap(table) for table in scenario.mapping]
     start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
-    reader = StoreReader(str(source))
     found: list[Said] = []
-    try:
+    with to_read(source) as url, closing(StoreReader(url)) as reader:
         at_ms = start_ms
         while True:
             part = reader.messages(zone, start_ms=at_ms, end_ms=end_ms, limit=PAGE)
@@ -44,8 +48,6 @@ def heard(source: str | Path, zone: str, scenario: Scenario) -> list[Said]:
             if len(part) < PAGE:
                 break
             at_ms = part[-1].time_ms + 1
-    finally:
-        reader.close()
     return found
 
 
@@ -64,17 +66,15 @@ def _signals(payload: bytes, maps: Sequence[PayloadMap]) -> dict[str, float]:
 
 def _was_followed(source: str | Path) -> bool:
     """Whether the store is that of devices which keep UTC."""
-    reader = StoreReader(str(source))
-    try:
+    with to_read(source) as url, closing(StoreReader(url)) as reader:
         return any(run["mode"] == "shadow" for run in reader.runs(limit=1))
-    finally:
-        reader.close()
 
 
 class Replay(Followed):
     """A twin whose devices are records of the store `source`.
 
-    Raises TwinError if the store tells nothing of a zone over the scenario's period.
+    Raises StoreError if `source` is no store, TwinError if it tells nothing of a zone over the
+    scenario's period.
     """
 
     mode = "replay"

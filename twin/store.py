@@ -6,8 +6,8 @@ rows or 100 ms) and only then tells its listeners, which acknowledge.  Reading h
 
 When the database cannot be written, the writer keeps its group, says so in `health()` and tries
 again; meanwhile the queue fills, `submit` refuses, nothing is acknowledged, and the devices keep
-what they have.  A corrupt file is moved aside and a new one begun.  A full disk releases a reserve
-file, because even deleting needs room.
+what they have.  A corrupt file is moved aside and a new one begun; a file of somebody else's is
+refused and left as it is.  A full disk releases a reserve file, because even deleting needs room.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ from twin import store_schema as schema
 from twin.errors import StoreBusyError, StoreError, StoreFullError, StoreReadOnlyError
 from twin.store_commit import Known, Work, clean, make_node, new_id
 from twin.store_engine import (
+    Content,
     State,
     classify,
     connect,
+    content,
     database_file,
+    first_line,
     free_bytes,
     is_sound,
     normal_url,
@@ -63,7 +66,8 @@ class Store(Closing):
     """One store, written by this process alone.
 
     `where` is a file or a URL (`postgresql://...`).  `clock_ms` gives the time in which the field
-    lives, which in a simulation is virtual.  Raises StoreError if the store cannot be opened.
+    lives, which in a simulation is virtual.  With `existing` nothing is begun anew: the store has
+    to be there, and sound.  Raises StoreError if the store cannot be opened.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Store(Closing):
         *,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         settings: StoreSettings | None = None,
+        existing: bool = False,
     ) -> None:
         self.url = normal_url(where)
         self.file = database_file(self.url)
@@ -82,14 +87,16 @@ class Store(Closing):
         self._health = Health()
         self._write_lock = threading.Lock()
         self._closing = threading.Event()
+        self._existing = existing
+        self._examine()
         self._lock_file = self._take_lock()
         self._engine = connect(self.url, writes=True, busy_ms=self.settings.busy_ms)
+        self._advisory: Connection | None = None
         try:
             self._advisory = self._take_advisory_lock()
             moved = self._open()
         except BaseException as error:
-            self._engine.dispose()
-            self._release_lock()
+            self._release_all()
             if isinstance(error, DBAPIError):
                 raise self._open_error(error) from None
             raise
@@ -149,10 +156,7 @@ class Store(Closing):
         self._closing.set()
         self._writer.join(timeout_s)
         self.reader.close()
-        if self._advisory is not None:
-            self._advisory.close()
-        self._engine.dispose()
-        self._release_lock()
+        self._release_all()
 
     # -- small writes, done at once in the caller's thread -------------------------------------
 
@@ -191,7 +195,7 @@ class Store(Closing):
                 "node_id": node_id,
                 "parameter": name,
                 "time_ms": now,
-                "who": who,
+                "who": clean(who),
                 "old_value": old,
                 "new_value": new,
                 "expires_ms": expires_ms,
@@ -282,6 +286,18 @@ class Store(Closing):
 
     # -- opening -------------------------------------------------------------------------------
 
+    def _examine(self) -> None:
+        """Refuse what is no store, before anything is made beside it."""
+        if self.file is None or not self.file.exists():
+            found = Content.NOTHING
+        elif not os.access(self.file, os.R_OK | os.W_OK):
+            raise StoreReadOnlyError(f"store {self.file}: cannot be written (check its owner)")
+        else:
+            found = content(self.file)
+        needed = self._existing and self.file is not None
+        if found is Content.FOREIGN or (needed and found is Content.NOTHING):
+            raise StoreError(f"{self.file} is no store of levada: it is left as it is")
+
     def _take_lock(self) -> int | None:
         if self.file is None:
             return None
@@ -300,7 +316,10 @@ class Store(Closing):
             ) from None
         return descriptor
 
-    def _release_lock(self) -> None:
+    def _release_all(self) -> None:
+        if self._advisory is not None:
+            self._advisory.close()
+        self._engine.dispose()
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
@@ -319,11 +338,14 @@ class Store(Closing):
     def _open(self) -> Path | None:
         """Check, migrate, reserve; where a corrupt file was moved to, if it was."""
         moved = None
-        if self.file is not None and self.file.exists():
-            if not os.access(self.file, os.R_OK | os.W_OK):
-                raise StoreReadOnlyError(f"store {self.file}: cannot be written (check its owner)")
-            if not is_sound(self.file):
-                moved = self._move_aside()
+        if self.file is not None and self.file.exists() and not is_sound(self.file):
+            if self._existing:
+                raise StoreError(f"store {self.file} is damaged: it is left as it is")
+            moved = self._move_aside()
+        if self._existing and self.file is None:
+            with self._engine.connect() as connection:
+                if not schema.stored_version(connection):
+                    raise StoreError("the database on PostgreSQL holds no store of levada")
         schema.migrate(self._engine, file=self.file)
         if self.file is not None:
             self._health = replace(self._health, reserve=self._make_reserve())
@@ -374,7 +396,7 @@ class Store(Closing):
         }
         where = self.file or "on PostgreSQL"
         kind = kinds.get(state, StoreError) if state else StoreError
-        return kind(f"store {where}: {_first_line(error)}")
+        return kind(f"store {where}: {first_line(error)}")
 
     # -- the writer ----------------------------------------------------------------------------
 
@@ -433,7 +455,7 @@ class Store(Closing):
                 if state is State.CORRUPT and self.file is not None:
                     self._replace_corrupt()
                     continue
-                self._in_trouble(state, _first_line(error))
+                self._in_trouble(state, first_line(error))
             except _LogTooLongError as error:
                 self._in_trouble(State.LOG_TOO_LONG, str(error))
             else:
@@ -451,7 +473,7 @@ class Store(Closing):
         self._forget()
         if len(items) > 1:
             return all([self._commit_until_done([item]) for item in items])
-        _log.error("store refused %s: %s", type(items[0]).__name__, _first_line(error))
+        _log.error("store refused %s: %s", type(items[0]).__name__, first_line(error))
         self._health = replace(self._health, refused=self._health.refused + 1)
         return True
 
@@ -543,7 +565,3 @@ class Store(Closing):
 
 class _LogTooLongError(Exception):
     pass
-
-
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().partition("\n")[0]

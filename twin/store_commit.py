@@ -352,5 +352,6 @@ def _place(row: Row, seq: int, life: Received, settings: StoreSettings) -> tuple
 
 
 def clean(words: str) -> str:
-    """Text that every database takes: no NUL, and not endless."""
-    return words.replace("\0", "\N{REPLACEMENT CHARACTER}")[:4_000]
+    """Text that every database takes: no NUL, no half of a character, and not endless."""
+    whole = words.encode(errors="replace").decode()
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")[:4_000]

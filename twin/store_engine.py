@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +22,18 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from twin.errors import StoreError
 
 __all__ = [
+    "Content",
     "State",
     "classify",
     "connect",
+    "content",
     "database_file",
+    "first_line",
     "free_bytes",
     "insert_or_replace",
     "is_sound",
     "normal_url",
+    "to_read",
     "widen",
 ]
 
@@ -37,6 +42,9 @@ _BUSY_MS: Final = 5_000
 _LOG_PAGES: Final = 250
 """Pages of 4 KiB after which the write-ahead log is moved into the file: about as much as the
 reserve of a full disk."""
+_TRACE: Final = b"CREATE TABLE schema_version"
+"""What is left near the beginning of a store whose header is damaged."""
+_OURS: Final = {"schema_version", "telemetry"}
 
 
 class State(StrEnum):
@@ -50,6 +58,17 @@ class State(StrEnum):
     CORRUPT = "corrupt"
     CONFLICT = "conflict"
     FAILED = "failed"
+
+
+class Content(StrEnum):
+    """What a file is."""
+
+    NOTHING = "nothing"
+    """It is not there, or empty."""
+    STORE = "store"
+    """A store, sound or damaged."""
+    FOREIGN = "foreign"
+    """Something else."""
 
 
 def normal_url(where: str | Path) -> str:
@@ -69,7 +88,7 @@ def database_file(url: str) -> Path | None:
     """The file of an SQLite store."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: of the port
         raise StoreError(f"store URL: {error}") from None
     if parsed.get_backend_name() != "sqlite":
         return None
@@ -113,6 +132,44 @@ def _configure_sqlite(engine: Engine, writes: bool, busy_ms: int) -> None:
     def _on_begin(connection: Any) -> None:
         # IMMEDIATE: a writer waits for the lock at the start, never halfway with a stale view
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def content(file: Path) -> Content:
+    """What `file` is, as far as it can be told without changing anything."""
+    if not file.exists():
+        return Content.NOTHING
+    # a log is only read if there is one: looking for it would leave an empty one
+    mode = "mode=ro" if file.with_name(file.name + "-wal").exists() else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+            return Content.STORE  # damaged, or held by a program that writes it
+        # not sooner: to close a file that SQLite has open here would take its locks away
+        with file.open("rb") as opened:
+            return Content.STORE if _TRACE in opened.read(1 << 20) else Content.FOREIGN
+    if not tables:
+        return Content.NOTHING
+    return Content.STORE if tables >= _OURS else Content.FOREIGN
+
+
+@contextmanager
+def to_read(where: str | Path) -> Iterator[str]:
+    """URL of a store that is there; StoreError if there is none, or it cannot be read within."""
+    url = normal_url(where)
+    file = database_file(url)
+    if file is not None and content(file) is not Content.STORE:
+        raise StoreError(f"{file} is no store of levada")
+    try:
+        yield url
+    except DBAPIError as error:
+        raise StoreError(f"store {file or 'on PostgreSQL'}: {first_line(error)}") from None
+
+
+def first_line(error: DBAPIError) -> str:
+    """What the database says."""
+    return str(error.orig).strip().partition("\n")[0]
 
 
 def is_sound(file: Path) -> bool:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import and_, select
 
 from twin import store_schema as schema
-from twin.store_engine import connect, normal_url
+from twin.errors import StoreError
+from twin.store_engine import connect, database_file, normal_url, to_read
 
 __all__ = ["COLUMNS", "export", "stream_csv"]
 
@@ -36,18 +37,24 @@ def export(
     """Write values with start_ms <= time < end_ms to `target`; how many.
 
     Spreadsheets take a text that begins with `=`, `+`, `-` or `@` for a formula, so names that do
-    get an apostrophe before them in CSV.
+    get an apostrophe before them in CSV.  Raises StoreError if there is no such store, or `target`
+    cannot be written.
     """
-    batches = _batches(where, node, start_ms, end_ms)
-    with closing(batches):
-        if format == "csv":
-            return _csv(target, batches)
-        return _parquet(target, batches)
+    file = database_file(normal_url(where))
+    if file is not None and file.exists() and target.exists() and target.samefile(file):
+        raise StoreError(f"{target} is the store itself: name another file")
+    write = _csv if format == "csv" else _parquet
+    with _batches(where, node, start_ms, end_ms) as batches:
+        try:
+            return write(target, batches)
+        except OSError as error:
+            raise StoreError(f"{target}: {error.strerror or error}") from None
 
 
+@contextmanager
 def _batches(
     where: str | Path, node: str | None, start_ms: int | None, end_ms: int | None
-) -> Generator[Sequence[Any], None, None]:
+) -> Iterator[Iterator[Sequence[Any]]]:
     points, series, nodes, messages = schema.points, schema.series, schema.nodes, schema.telemetry
     statement = (
         select(
@@ -77,12 +84,13 @@ def _batches(
         statement = statement.where(points.c.time_ms >= start_ms)
     if end_ms is not None:
         statement = statement.where(points.c.time_ms < end_ms)
-    engine = connect(normal_url(where), writes=False)
-    try:
-        with engine.connect().execution_options(yield_per=_BATCH) as connection:
-            yield from connection.execute(statement).partitions()
-    finally:
-        engine.dispose()
+    with to_read(where) as url:
+        engine = connect(url, writes=False)
+        try:
+            with engine.connect().execution_options(yield_per=_BATCH) as connection:
+                yield connection.execute(statement).partitions()
+        finally:
+            engine.dispose()
 
 
 def _csv(target: Path, batches: Iterator[Sequence[Any]]) -> int:
@@ -99,7 +107,7 @@ def stream_csv(
     where: str | Path, node: str, start_ms: int | None, end_ms: int | None
 ) -> Iterator[str]:
     """What `export` writes as CSV, piece by piece."""
-    with closing(_batches(where, node, start_ms, end_ms)) as batches:
+    with _batches(where, node, start_ms, end_ms) as batches:
         yield _lines([COLUMNS])
         for batch in batches:
             yield _lines(batch)
@@ -123,7 +131,10 @@ def _parquet(target: Path, batches: Iterator[Sequence[Any]]) -> int:
     types = (text, text, text, text, number, pa.float64(), number, number, pa.int32())
     layout = pa.schema(list(zip(COLUMNS, types, strict=True)))
     count = 0
-    with pq.ParquetWriter(target, layout, compression="zstd") as writer:
+    with (
+        target.open("wb") as file,
+        pq.ParquetWriter(file, layout, compression="zstd") as writer,
+    ):
         for batch in batches:
             columns = list(zip(*batch, strict=True))
             arrays = [

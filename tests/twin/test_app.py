@@ -23,14 +23,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 from small_field import START_MS, fault, scenario
+from sqlalchemy.exc import OperationalError
 
-from twin.app import views
-from twin.app.openapi import document
+from twin.app import openapi, views
 from twin.app.server import Page, PageError
 from twin.store import Store
 from twin.store_rows import Event, Points
 from twin.twin import Twin
 
+DOCS = Path(__file__).parents[2] / "docs"
 HOUR_MS = 3_600_000
 WAIT_S = 60.0
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -384,7 +385,7 @@ def test_every_value_of_a_zone_comes_as_one_table(live: Live) -> None:
 
 def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
     values = {"{zone}": "maize", "{kind}": "raw", "{signal}": "theta"}
-    for path, methods in document()["paths"].items():
+    for path, methods in openapi.document()["paths"].items():
         for key, value in values.items():
             path = path.replace(key, value)
         if "get" in methods:
@@ -395,6 +396,11 @@ def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
     assert status == 200 and json.loads(text)["openapi"] == "3.1.0"
 
 
+def test_the_openapi_file_is_that_of_the_program() -> None:
+    current = (DOCS / "openapi.json").read_text(encoding="utf-8")
+    assert current == openapi.text(), "run: python -m twin.app.openapi > docs/openapi.json"
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -403,11 +409,23 @@ def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
         ("/api/series/maize/raw/theta.json?points=1", 400),
         ("/api/series/maize/raw/theta.json?start_ms=yesterday", 400),
         (f"/api/series/{quote(HOSTILE, safe='')}/raw/theta.json", 404),
-        ("/assets/../server.py", 404),
+        (f"/api/series/maize/raw/theta.json?start_ms={10**26}", 400),
+        (f"/api/series/maize/raw/theta.json?end_ms={-(10**26)}", 400),
+        (f"/api/events?after={10**23}", 400),
+        ("/api/events?limit=5001", 400),
+        ("/api/export.csv?zone=nowhere", 404),
+        ("/api/nothing", 404),
+        ("/api/zones/maize/calibration", 404),  # there is nothing to be read
     ],
 )
 def test_a_wrong_question_gets_a_clear_no(live: Live, path: str, status: int) -> None:
-    assert ask(live, path)[0] == status
+    found, text = ask(live, path)
+    assert found == status
+    assert json.loads(text)["error"]
+
+
+def test_no_file_beside_the_assets_is_served(live: Live) -> None:
+    assert ask(live, "/assets/../server.py")[0] == 404
 
 
 def test_a_foreign_host_name_is_refused(live: Live) -> None:
@@ -427,13 +445,54 @@ def test_a_calibration_needs_the_token(live: Live) -> None:
     body = {"values": {"window": 7}, "seen": {"window": 3}}
     status, text = ask(live, path, body=body, token=live.page.token)
     assert status == 422 and "window is 5 by now, not 3" in text
-    body = {"values": {"window": 7}, "seen": ["window"]}
-    assert ask(live, path, body=body, token=live.page.token)[0] == 400
     body = {"values": {"window": 7}, "seen": {"window": 5}}
     assert ask(live, path, body=body, token=live.page.token)[0] == 200
     body = {"values": {"on_pct": 30}, "dry_run_days": 1}
     status, text = ask(live, path, body=body, token=live.page.token)
     assert status == 200 and json.loads(text)["before"]["openings"] >= 0
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        *({"dry_run_days": days} for days in ("x", [1], 1e400, 0, -3, 0.5, True, 10**9)),
+        *({"expires_s": s} for s in ("abc", float("nan"), 1e300, -5, 0, 10**12, True)),
+        {"seen": ["window"]},
+        {"values": [5]},
+        {"values": None},
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_and_nothing_changes(
+    live: Live, wish: dict[str, Any]
+) -> None:
+    before = dict(live.twin.view.zones[0].parameters)
+    noted = len(live.store.reader.calibrations("maize"))
+    status, text = ask(
+        live,
+        "/api/zones/maize/calibration",
+        body={"values": {"window": 2}} | wish,
+        token=live.page.token,
+    )
+    assert status == 400
+    assert next(iter(wish)) in json.loads(text)["error"]
+    assert dict(live.twin.view.zones[0].parameters) == before
+    assert len(live.store.reader.calibrations("maize")) == noted
+
+
+def test_a_name_that_is_no_text_is_kept_as_far_as_it_is(live: Live) -> None:
+    body = {"values": {"window": 3}, "who": "A\ud800da\0"}
+    path = "/api/zones/maize/calibration"
+    assert ask(live, path, body=body, token=live.page.token)[0] == 200
+    assert live.store.reader.calibrations("maize")[-1]["who"] == "A?da\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_store_that_cannot_be_read_is_said(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+
+    monkeypatch.setattr(live.store.reader, "runs", broken)
+    status, text = ask(live, "/api/runs")
+    assert (status, json.loads(text)) == (503, {"error": "disk I/O error"})
 
 
 def test_a_reader_that_never_reads_stalls_nobody(live: Live) -> None:

@@ -14,7 +14,6 @@ from small_field import birth
 
 from hil.broker import EmbeddedBroker
 from hil.mqtt_client import MqttClient
-from twin.discovery import Parameter
 from twin.errors import CalibrationError
 from twin.gateway import Gateway
 
@@ -160,22 +159,3 @@ def test_a_malformed_calibration_is_refused(
             break
     assert message["refused"]
     assert board.asked == 0
-
-
-def test_home_assistant_learns_of_nodes_when_it_is_born(mosquitto: Mosquitto) -> None:
-    heard: queue.Queue[str] = queue.Queue()
-    parameter = Parameter(name="on_pct", minimum=0, maximum=100, unit="%")
-    ears = MqttClient(
-        mosquitto.address,
-        subscription="homeassistant/#",
-        handler=lambda topic, _payload: heard.put(topic),
-    )
-    board = Board()
-    with Gateway(mosquitto.address, ["n"], home_assistant=(parameter,)) as gateway:
-        gateway.serve("n", birth("ab" * 32), COUNTS, lambda: board.values, board.calibrate)
-        first = [heard.get(timeout=30) for _ in range(6)]
-        assert "homeassistant/number/levada_n/on_pct/config" in first
-        ears.publish("homeassistant/status", b"online")
-        again = [heard.get(timeout=30) for _ in range(7)]
-        assert set(again) == {*first, "homeassistant/status"}
-    ears.close()

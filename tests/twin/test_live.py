@@ -9,8 +9,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import psutil
@@ -18,9 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 from small_field import fault, scenario
 
-from hil.broker import EmbeddedBroker
+from hil.broker import EmbeddedBroker, parse_broker
 from hil.mqtt_client import MqttClient
-from twin.live import publisher
+from twin.live import Options, _names, _without_effect, publisher
 from twin.store import Store
 from twin.store_reads import StoreReader
 from twin.store_rows import Points
@@ -35,10 +38,10 @@ def levada(*arguments: str | Path) -> list[str]:
 @pytest.mark.parametrize(
     ("options", "number"),
     [
-        (["--node", "virtual"], signal.SIGINT),
+        (["--node", "virtual", "--home-assistant"], signal.SIGINT),
         (["--node", "virtual"], signal.SIGTERM),
         (["--node", "virtual:mqtt"], signal.SIGINT),
-        (["--node", "virtual:mqtt", "--shadow"], signal.SIGINT),
+        (["--node", "virtual:mqtt", "--shadow", "--home-assistant"], signal.SIGINT),
     ],
 )
 def test_the_end_leaves_no_process_no_port_and_a_sound_store(
@@ -60,8 +63,12 @@ def test_the_end_leaves_no_process_no_port_and_a_sound_store(
         address = json.loads((where / "page.json").read_text())
         assert address["url"] == url
         assert (where / "page.json").stat().st_mode & 0o077 == 0
+        announced = "--home-assistant" not in options or is_announced(
+            address["broker"], "homeassistant/number/levada_maize/on_pct/config"
+        )
         process.send_signal(number)
         assert process.wait(60) == 130
+    assert announced
     assert not any(child.is_running() and child.status() != "zombie" for child in children)
     with socket.socket() as probe:
         for place in (url, address["broker"]["url"]):
@@ -73,14 +80,68 @@ def test_the_end_leaves_no_process_no_port_and_a_sound_store(
     assert ended is not None
 
 
+def is_announced(broker: dict[str, str], topic: str) -> bool:
+    """Whether this entity is; whoever comes later gets what is retained."""
+    heard = threading.Event()
+    address = replace(parse_broker(broker["url"]), user=broker["user"], password=broker["password"])
+    client = MqttClient(address, subscription=topic, handler=lambda *_: heard.set())
+    try:
+        return heard.wait(60)
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("node", "shadow", "name"),
+    [
+        ("virtual:mqtt", True, "maize"),
+        ("mqtt://somewhere/ic/esp32", True, "esp32"),
+        ("mqtt://somewhere/ic/esp32", False, "maize"),  # its frames are not what it says
+    ],
+)
+def test_a_node_is_announced_by_the_name_under_which_it_speaks(
+    tmp_path: Path, node: str, shadow: bool, name: str
+) -> None:
+    story = scenario(tmp_path, zones=f'node = "{node}"')
+    assert _names(story, Options(speed=1.0, shadow=shadow)) == [name]
+
+
+MAPPING = """
+[[mapping]]
+topic = "tele/+/SENSOR"
+field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, ["[[mapping]] has no effect"]),
+        ({"replay": "store.sqlite"}, []),
+        ({"shadow": True}, []),
+        ({"shadow": True, "home_assistant": True}, ["What [[mapping]] reads is not announced"]),
+    ],
+)
+def test_what_has_no_effect_is_said(
+    tmp_path: Path, options: dict[str, Any], said: list[str]
+) -> None:
+    story = scenario(tmp_path, extra=MAPPING)
+    found = list(_without_effect(story, Options(speed=1.0, **options)))
+    assert len(found) == len(said)
+    assert all(note.startswith(words) for note, words in zip(found, said, strict=True))
+    assert not list(_without_effect(scenario(tmp_path), Options(speed=1.0, **options)))
+
+
 def test_a_twin_that_has_come_to_its_end_may_leave_too(tmp_path: Path) -> None:
-    scenario(tmp_path, days=1)
+    scenario(tmp_path, days=1, extra=MAPPING)
     where = tmp_path / "run"
     command = levada(
         "twin", tmp_path / "field.toml", "--speed", "max", "--port", "0", "--out", where,
         "--no-stay",
     )  # fmt: skip
-    assert subprocess.run(command, check=False, timeout=120).returncode == 0
+    done = subprocess.run(command, check=False, timeout=120, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert "[[mapping]] has no effect" in done.stderr
 
 
 def test_a_twin_may_keep_its_store_in_postgresql(tmp_path: Path, postgresql_url: str) -> None:

@@ -404,6 +404,66 @@ def test_a_store_that_becomes_corrupt_is_replaced_while_running(tmp_path: Path) 
         assert store.reader.count() == 1
 
 
+# -- what is no store ----------
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _foreign(file: Path, kind: str) -> None:
+    if kind == "text":
+        file.write_text('version = 1\nname = "a scenario"\n')
+        return
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE bookmarks (url TEXT)")
+        other.commit()
+
+
+@pytest.mark.parametrize("kind", ["text", "database"])
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_file_of_somebody_else_s_is_refused_and_left_as_it_is(
+    tmp_path: Path, kind: str, existing: bool
+) -> None:
+    file = tmp_path / "s.sqlite"
+    _foreign(file, kind)
+    before = _contents(tmp_path)
+    with pytest.raises(StoreError, match="is no store of levada"):
+        Store(file, existing=existing)
+    assert _contents(tmp_path) == before
+
+
+def test_what_is_to_be_there_is_not_begun(tmp_path: Path) -> None:
+    for name in ("nowhere", "empty"):
+        with pytest.raises(StoreError, match=f"{name} is no store of levada"):
+            Store(tmp_path / name, existing=True)
+        (tmp_path / "empty").touch()
+    assert _contents(tmp_path) == {"empty": b""}
+    Store(tmp_path / "empty").close()  # it may become one
+
+
+def test_a_database_without_a_store_is_left_as_it_is(postgresql_url: str) -> None:
+    engine = connect(normal_url(postgresql_url), writes=True)
+    store_schema.metadata.drop_all(engine)
+    with pytest.raises(StoreError, match="holds no store of levada"):
+        Store(postgresql_url, existing=True)
+    assert not inspect(engine).get_table_names()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("at", [0, 4096 * 3])
+def test_a_damaged_store_that_is_to_be_there_is_left_as_it_is(tmp_path: Path, at: int) -> None:
+    file = tmp_path / "s.sqlite"
+    with Store(file) as store:
+        put(store, *(row(i) for i in range(200)))
+    _flip(file, lambda _size: at)
+    before = _contents(tmp_path)
+    with pytest.raises(StoreError, match="is damaged"):
+        Store(file, existing=True)
+    assert _contents(tmp_path) == before
+
+
 # -- versions ----------
 
 

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from twin.errors import StoreError
 from twin.store import Store
+from twin.store_engine import to_read
 from twin.store_export import COLUMNS, export
 from twin.store_policy import downsample, prune
 from twin.store_rows import Event, Points, Row
@@ -73,6 +77,57 @@ def test_an_export_can_be_cut_to_a_node_and_a_time(filled: Store, tmp_path: Path
         end_ms=T0 + 20_000,
     )
     assert count == 20
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_an_export_to_where_nothing_can_be_written_says_so(
+    filled: Store, tmp_path: Path, form: str
+) -> None:
+    target = tmp_path / "nowhere" / "x"
+    with pytest.raises(StoreError, match="nowhere/x: No such file or directory"):
+        export(filled.url, target, format=form)  # type: ignore[arg-type]
+
+
+def test_a_store_is_not_overwritten_by_its_own_export(tmp_path: Path) -> None:
+    place = tmp_path / "store.sqlite"
+    Store(place).close()
+    before = place.read_bytes()
+    with pytest.raises(StoreError, match="is the store itself"):
+        export(place, tmp_path / ".." / tmp_path.name / "store.sqlite", format="csv")
+    assert place.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("scenario.toml", "scenario.toml is no store of levada"),
+        ("nowhere.sqlite", "nowhere.sqlite is no store of levada"),
+        ("postgresql://127.0.0.1:1/x", "on PostgreSQL: .*refused"),
+        ("postgresql://127.0.0.1:abc/x", "store URL"),
+        ("mysql://127.0.0.1/x", "permitted are"),
+    ],
+)
+def test_what_is_no_store_is_not_exported_and_no_file_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scenario.toml").write_text("version = 1\n")
+    with pytest.raises(StoreError, match=says):
+        export(where, Path("x.csv"), format="csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["scenario.toml"]
+
+
+def test_a_store_that_is_being_written_keeps_its_lock_while_it_is_examined(
+    filled: Store, tmp_path: Path
+) -> None:
+    """To close a file takes this process's locks away; another could then remove the log."""
+    export(filled.url, tmp_path / "x.csv", format="csv")
+    with to_read(filled.url):
+        pass
+    code = f"import sqlite3; sqlite3.connect({str(filled.file)!r}).execute('SELECT 1 FROM nodes')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert filled.file is not None
+    assert filled.file.with_name("store.sqlite-wal").exists()
 
 
 def test_pruning_removes_the_old_and_only_the_old(filled: Store) -> None:

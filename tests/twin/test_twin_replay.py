@@ -10,7 +10,7 @@ from small_field import START_MS, fault, scenario
 
 from sim.scenario import load
 from twin.cause import Cause
-from twin.errors import TwinError
+from twin.errors import StoreError, TwinError
 from twin.replay import Replay
 from twin.store import Store
 from twin.twin import Twin
@@ -84,3 +84,9 @@ def test_a_store_without_the_zone_says_so(tmp_path: Path, store: Store) -> None:
         empty.flush()
     with pytest.raises(TwinError, match="no readings of maize"):
         Replay(scenario(tmp_path), store, tmp_path / "empty.sqlite", speed=None)
+
+
+def test_what_is_no_store_is_not_replayed(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "w.csv").write_text("time,rain\n")
+    with pytest.raises(StoreError, match=r"w\.csv is no store of levada"):
+        Replay(scenario(tmp_path), store, tmp_path / "w.csv", speed=None)

@@ -10,15 +10,18 @@ from __future__ import annotations
 import csv
 import hmac
 import io
+import logging
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException
 
-from twin.app.openapi import document
-from twin.errors import CalibrationError
+from twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
+from twin.errors import CalibrationError, StoreError
 from twin.store_export import stream_csv
 from twin.store_reads import Window
 
@@ -27,14 +30,35 @@ if TYPE_CHECKING:
 
 __all__ = ["blueprint"]
 
-MOST_POINTS: Final = 100_000
+_log = logging.getLogger(__name__)
+
+GREATEST: Final = 2**53
+"""Beyond, a number of JSON is not the same everywhere."""
 ANSWER_S: Final = 30.0
 
 
 def blueprint(subject: Subject, token: str) -> Blueprint:
-    """All routes."""
+    """All routes; what goes wrong is said in JSON, too."""
     routes = Blueprint("levada", __name__)
     reader = subject.store.reader
+
+    @routes.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> tuple[Response, int]:
+        return jsonify({"error": error.description}), error.code or 500
+
+    @routes.errorhandler(CalibrationError)
+    def wrong(error: CalibrationError) -> tuple[Response, int]:
+        return jsonify({"error": str(error)}), 422
+
+    @routes.errorhandler(StoreError)
+    @routes.errorhandler(DBAPIError)
+    def unwell(error: StoreError | DBAPIError) -> tuple[Response, int]:
+        _log.warning("%s: %s", request.path, error)
+        return jsonify({"error": str(getattr(error, "orig", error))}), 503
+
+    @routes.route("/api/<path:_rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    def nothing(_rest: str) -> Response:
+        abort(404)
 
     @routes.get("/health")
     def health() -> tuple[Response, int]:
@@ -115,43 +139,67 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
     def calibrate(zone: str) -> tuple[Response, int]:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), token.encode()):
-            return jsonify({"error": "the token of this run is needed"}), 403
-        data = request.get_json(silent=True)
-        if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
-            return jsonify({"error": 'send {"values": {name: number}}'}), 400
-        seen = data.get("seen", {})
-        if not isinstance(seen, dict):
-            return jsonify({"error": f"seen = {seen!r}: must be {{name: number}}"}), 400
-        days = data.get("dry_run_days")
+            abort(403, "the token of this run is needed")
+        data = _body()
+        days = _number(data, "dry_run_days", MOST_DAYS, int)
+        expires_s = _number(data, "expires_s", LONGEST_EXPIRY_S, int, float)
+        if days is not None:
+            return jsonify(asdict(subject.try_out(zone, data["values"], days))), 200
+        done = subject.calibrate(
+            zone,
+            data["values"],
+            who=str(data.get("who", "command line"))[:64],
+            seen=data["seen"],
+            expires_s=expires_s,
+        )
         try:
-            if days is not None:
-                return jsonify(asdict(subject.try_out(zone, data["values"], int(days)))), 200
-            done = subject.calibrate(
-                zone,
-                data["values"],
-                who=str(data.get("who", "command line"))[:64],
-                seen=seen,
-                expires_s=data.get("expires_s"),
-            )
             return jsonify({"values": done.result(ANSWER_S)}), 200
-        except CalibrationError as error:
-            return jsonify({"error": str(error)}), 422
         except FutureTimeoutError:
-            return jsonify({"error": f"the device has not answered within {ANSWER_S:.0f} s"}), 504
+            abort(504, f"the device has not answered within {ANSWER_S:.0f} s")
 
     return routes
 
 
-def _integer(name: str, low: int | None = None, high: int | None = None) -> int | None:
+def _body() -> dict[str, Any]:
+    """What is wanted, `values` and `seen` by name."""
+    try:
+        data = request.get_json(silent=True)
+    except RecursionError:
+        data = None
+    if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
+        abort(400, 'send {"values": {name: number}}')
+    seen = data.setdefault("seen", {})
+    if not isinstance(seen, dict):
+        abort(400, f"seen = {_short(seen)}: must be {{name: number}}")
+    return data
+
+
+def _number(data: dict[str, Any], name: str, high: int, *kinds: type[float]) -> Any:
+    """A number above 0 of one of these kinds, or None."""
+    value = data.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= high:
+        whole = "" if float in kinds else "whole "
+        abort(400, f"{name} = {_short(value)}: must be a {whole}number above 0, at most {high}")
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _integer(name: str, low: int = -GREATEST, high: int = GREATEST) -> int | None:
     text = request.args.get(name)
     if text is None:
         return None
     try:
         value = int(text)
     except ValueError:
-        abort(400, f"{name} = {text[:40]!r}: must be a whole number")
-    if (low is not None and value < low) or (high is not None and value > high):
-        abort(400, f"{name} = {value}: permitted {low} to {high}")
+        abort(400, f"{name} = {_short(text)}: must be a whole number")
+    if not low <= value <= high:
+        abort(400, f"{name} = {_short(value)}: permitted {low} to {high}")
     return value
 
 

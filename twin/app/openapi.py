@@ -1,22 +1,32 @@
-"""OpenAPI 3.1 of what `twin.app.api` answers."""
+"""OpenAPI 3.1 of what `twin.app.api` answers.
+
+python -m twin.app.openapi > docs/openapi.json
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["document"]
+__all__ = ["LONGEST_EXPIRY_S", "MOST_DAYS", "MOST_POINTS", "document", "text"]
+
+MOST_DAYS: Final = 3_660
+"""Of a dry run."""
+LONGEST_EXPIRY_S: Final = MOST_DAYS * 86_400
+MOST_POINTS: Final = 100_000
 
 Json = dict[str, Any]
 
 
-def _parameter(name: str, where: str, kind: str, text: str) -> Json:
+def _parameter(name: str, where: str, kind: str, text: str, **limits: int) -> Json:
     return {
         "name": name,
         "in": where,
         "required": where == "path",
         "description": text,
-        "schema": {"type": kind},
+        "schema": {"type": kind, **limits},
     }
 
 
@@ -29,7 +39,14 @@ _IN_PATH = [
     _parameter("signal", "path", "string", "As /api/series names it."),
     _START,
     _END,
-    _parameter("points", "query", "integer", "About so many at most, 4 to 100000; else 2000."),
+    _parameter(
+        "points",
+        "query",
+        "integer",
+        "About so many at most; else 2000.",
+        minimum=4,
+        maximum=MOST_POINTS,
+    ),
 ]
 
 
@@ -38,9 +55,17 @@ def _get(summary: str, *parameters: Json, media: str = "application/json") -> Js
         "get": {
             "summary": summary,
             "parameters": list(parameters),
-            "responses": {"200": {"description": summary, "content": {media: {}}}},
+            "responses": {
+                "200": {"description": summary, "content": {media: {}}},
+                "default": {"$ref": "#/components/responses/error"},
+            },
         }
     }
+
+
+def _error(text: str) -> Json:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
 
 
 def document() -> Json:
@@ -73,7 +98,14 @@ def document() -> Json:
                 _parameter("after", "query", "integer", "Only ids beyond this one."),
                 _START,
                 _END,
-                _parameter("limit", "query", "integer", "The newest so many, 1 to 5000."),
+                _parameter(
+                    "limit",
+                    "query",
+                    "integer",
+                    "The newest so many; else 500.",
+                    minimum=1,
+                    maximum=5_000,
+                ),
             ),
             "/api/calibrations": _get("Who changed what, when, from what to what.", _ZONE),
             "/api/runs": _get("When the twin ran, on what."),
@@ -93,8 +125,16 @@ def document() -> Json:
                                         "values": integers,
                                         "seen": integers,
                                         "who": {"type": "string"},
-                                        "expires_s": {"type": "number"},
-                                        "dry_run_days": {"type": "integer"},
+                                        "expires_s": {
+                                            "type": "number",
+                                            "exclusiveMinimum": 0,
+                                            "maximum": LONGEST_EXPIRY_S,
+                                        },
+                                        "dry_run_days": {
+                                            "type": "integer",
+                                            "minimum": 1,
+                                            "maximum": MOST_DAYS,
+                                        },
                                     },
                                 }
                             }
@@ -102,15 +142,36 @@ def document() -> Json:
                     },
                     "responses": {
                         "200": {"description": "Values read back, or what the dry run found."},
-                        "403": {"description": "Wrong token."},
-                        "422": {
-                            "description": "A name or value is wrong, was refused, or "
-                            "`seen` is no longer in force."
-                        },
-                        "504": {"description": "The device has not answered."},
+                        "400": _error("The request itself is wrong."),
+                        "403": _error("Wrong token."),
+                        "422": _error(
+                            "A name or value is wrong, was refused, or `seen` is no longer in "
+                            "force."
+                        ),
+                        "504": _error("The device has not answered."),
+                        "default": {"$ref": "#/components/responses/error"},
                     },
                 }
             },
         },
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "responses": {"error": _error("What is wrong.")},
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {"error": {"type": "string"}},
+                }
+            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
+
+
+def text() -> str:
+    """The file as it is kept in `docs`."""
+    return json.dumps(document(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
