@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from guest.errors import GuestError
 from hil.errors import HilError, LinkError
-from twin.errors import CalibrationError, StoreError
+from twin.errors import CalibrationError, StoreError, UnansweredError
 from twin.expiries import Expiries
 from twin.store import Store
 
@@ -153,7 +153,7 @@ class Calibrations:
                 raise CalibrationError(f"read back {found} instead of {dict(wish.values)}")
         except LinkError as error:  # the request may have arrived all the same
             self._settle(wish, "unanswered", reason=str(error))
-            wish.done.set_exception(CalibrationError(f"{error}; it may be in force or not"))
+            wish.done.set_exception(UnansweredError(f"{error}; it may be in force or not"))
             return False
         except (HilError, GuestError, CalibrationError) as error:
             self._settle(wish, "refused", reason=str(error))

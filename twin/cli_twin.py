@@ -249,6 +249,7 @@ def _address(run: Path | None) -> dict[str, str]:
 
 
 def _post(address: dict[str, str], zone: str, data: dict[str, Any]) -> dict[str, Any]:
+    from http import HTTPStatus
     from urllib.error import HTTPError
     from urllib.parse import quote
     from urllib.request import Request, urlopen
@@ -270,9 +271,11 @@ def _post(address: dict[str, str], zone: str, data: dict[str, Any]) -> dict[str,
             reason = json.load(error)["error"]
         except (ValueError, KeyError):
             reason = str(error)  # as of a twin that only starts
+        if error.code == HTTPStatus.GATEWAY_TIMEOUT:
+            typer.echo(f"not acknowledged: {reason}", err=True)
+            raise typer.Exit(Exit.NODE_OR_LINK) from None
         typer.echo(f"refused: {reason}", err=True)
-        code = Exit.NODE_OR_LINK if error.code == 504 else Exit.BAD_INPUT
-        raise typer.Exit(code) from None
+        raise typer.Exit(Exit.BAD_INPUT) from None
     except OSError as error:
         reason = getattr(error, "reason", error)
         typer.echo(f"{address['url']} does not answer: {reason}", err=True)

@@ -8,6 +8,7 @@ TwinError
 │   └── StoreVersionError   its schema is newer than this program
 ├── MappingError            a foreign payload does not fit its mapping
 ├── CalibrationError        a parameter or its value is wrong, or was not taken
+│   └── UnansweredError     it was sent, and nobody says whether it holds
 └── TwinMismatchError       a device runs another guest than its twin
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "StoreVersionError",
     "TwinError",
     "TwinMismatchError",
+    "UnansweredError",
 ]
 
 
@@ -58,6 +60,10 @@ class MappingError(TwinError, PayloadError):
 
 class CalibrationError(TwinError):
     """A parameter or its value is wrong, or the guest did not take it."""
+
+
+class UnansweredError(CalibrationError):
+    """A calibration was sent, and nobody says whether it is in force."""
 
 
 class TwinMismatchError(TwinError):

@@ -9,7 +9,7 @@ import pytest
 from guest.errors import ParameterError
 from hil.errors import LinkError
 from twin.calibrations import Calibrations
-from twin.errors import CalibrationError, StoreFullError
+from twin.errors import CalibrationError, StoreFullError, UnansweredError
 from twin.store import Store
 
 BEFORE = {"on_pct": 70}
@@ -37,14 +37,14 @@ def test_a_stream_of_calibrations_does_not_hold_up_the_guest(store: Store) -> No
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "says"),
+    ("error", "state", "raised", "says"),
     [
-        (LinkError("no answer"), "unanswered", "may be in force or not"),
-        (ParameterError("on_pct = 55: refused"), "refused", "refused"),
+        (LinkError("no answer"), "unanswered", UnansweredError, "may be in force or not"),
+        (ParameterError("on_pct = 55: refused"), "refused", CalibrationError, "refused"),
     ],
 )
 def test_what_is_not_answered_is_not_said_to_be_refused(
-    store: Store, error: Exception, state: str, says: str
+    store: Store, error: Exception, state: str, raised: type[CalibrationError], says: str
 ) -> None:
     def apply(_zone: str, _values: Mapping[str, int]) -> dict[str, int]:
         raise error
@@ -52,8 +52,9 @@ def test_what_is_not_answered_is_not_said_to_be_refused(
     calibrations = Calibrations(store, apply, lambda _wish: None)
     done = calibrations.ask("maize", BEFORE, WANTED, who="Ada")
     calibrations.serve(0, lambda _zone: BEFORE)
-    with pytest.raises(CalibrationError, match=says):
+    with pytest.raises(raised, match=says) as found:
         done.result(0)
+    assert found.type is raised
     assert states(store) == [state]
 
 

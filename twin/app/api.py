@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
-from twin.errors import CalibrationError, StoreError
+from twin.errors import CalibrationError, StoreError, UnansweredError
 from twin.store_export import stream_csv
 from twin.store_reads import Window
 
@@ -45,6 +45,10 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
     @routes.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
         return jsonify({"error": error.description}), error.code or 500
+
+    @routes.errorhandler(UnansweredError)
+    def unanswered(error: UnansweredError) -> tuple[Response, int]:
+        return jsonify({"error": str(error)}), 504
 
     @routes.errorhandler(CalibrationError)
     def wrong(error: CalibrationError) -> tuple[Response, int]:
