@@ -151,12 +151,17 @@ def _killed_under_load(
 
 CONSUMER = """
 import json, sys
-from hil.broker import BrokerAddress
-from hil.mqtt_client import MqttClient
-address = BrokerAddress(**json.loads(sys.stdin.readline()))
-client = MqttClient(address, subscription="echo/#",
-                    handler=lambda _topic, payload: print(payload[:4].hex(), flush=True))
-print("ready", flush=True)
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+address = json.loads(sys.stdin.readline())
+client = Client(CallbackAPIVersion.VERSION2)
+client.username_pw_set(address["user"], address["password"])
+client.on_message = lambda _c, _d, message: print(message.payload[:4].hex(), flush=True)
+client.on_subscribe = lambda *_: print("ready", flush=True)
+# longer than it is stopped: a broker leaves out who is silent for longer than that
+client.connect(address["host"], address["port"], keepalive=600)
+client.subscribe("echo/#")
+client.loop_start()
 sys.stdin.read()
 """
 
