@@ -22,7 +22,7 @@ from twin.followed import SECOND_MS, Followed, Mirroring, Record, Said
 from twin.mqtt_devices import MqttDevice, MqttDevices
 from twin.replay import heard
 from twin.store import Store
-from twin.told import NOTHING, told
+from twin.told import told
 from twin.twin import ATTENTION_S, FULL_SPEED
 from twin.watch import Seen
 
@@ -75,10 +75,11 @@ class Shadow(Followed):
             zone.heard_ms = now_ms
             zone.parameters = {**zone.parameters, **devices.parameters(name)}
         self._calibrations.recall(self.names)
-        before = [told(store.url, name, scenario) for name in self.names]
-        # devices that live before that have begun anew, as simulated ones do
-        self._told = [t if t.upto_ms <= now_ms else NOTHING for t in before]
-        for name in self.names:
+        for i, name in enumerate(self.names):
+            before = told(store.url, name, scenario)
+            if before.upto_ms > now_ms:
+                continue  # the devices have begun anew, as simulated ones do
+            self._told[i] = before
             for said in heard(store.url, name, scenario):
                 if said.time_ms < now_ms:
                     self._far.record(name).add(said)

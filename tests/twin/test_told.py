@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 import real_soil
-from real_soil import NODE, SPEED, Broker, field
+from real_soil import NODE, SPEED, Broker, ears, field, run
+from services import Mosquitto
 from small_field import START_MS, fault, scenario
 
 from twin.replay import Replay
+from twin.shadow import Shadow
 from twin.store import Store
 from twin.store_reads import StoreReader
 from twin.store_rows import Event, Points
@@ -142,3 +144,17 @@ def test_killed_and_started_again_it_loses_no_alarm_and_tells_none_twice(
         for e in events(store, "decision")
     ]
     assert len(said) == len(set(said))
+
+
+def test_devices_that_begin_anew_are_told_of_anew(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    story = scenario(tmp_path, zones=NODE, days=1)
+    decided = []
+    for _ in range(2):
+        with ears(story, mosquitto.address, tmp_path) as (devices, store):
+            with field(story, mosquitto):
+                devices.wait(60.0)
+                run(Shadow(story, store, devices, speed=SPEED))
+            decided.append(len(events(tmp_path / "store.sqlite", "decision")))
+    assert decided[1] > decided[0] > 0
+    told_alerts = events(tmp_path / "store.sqlite", "alert")
+    assert "different-calls" not in {e["evidence"]["alert"] for e in told_alerts}
