@@ -104,6 +104,12 @@ class Look:
             self.browser, WAIT_S, poll_frequency=0.1, ignored_exceptions=(Exception,)
         ).until(met)
 
+    def type(self, box: WebElement, text: str) -> None:
+        """Key by key, as a person does, who looks at what appears."""
+        for count, key in enumerate(text, 1):
+            box.send_keys(key)
+            self.until(lambda _, typed=text[:count]: box.get_attribute("value") == typed)
+
     def text(self, selector: str, *parts: str) -> str:
         """The text of an element, once it holds all of `parts`."""
         return str(
@@ -154,9 +160,9 @@ def test_a_tile_keeps_the_focus_while_its_figures_change(look: Look) -> None:
     look.open("/")
     look.find(".tile img")
     look.browser.execute_script("document.querySelector('.tile').focus()")
-    before = look.find("#clock").text
+    before = look.until(lambda _: look.find("#clock").text)
     look.until(lambda _: look.find("#clock").text != before)
-    facts = look.find(".tile .spark").get_attribute("src")
+    facts = look.until(lambda _: look.find(".tile .spark").get_attribute("src"))
     look.until(lambda _: look.find(".tile .spark").get_attribute("src") != facts)
     focused = "return document.activeElement === document.querySelector('.tile')"
     assert look.browser.execute_script(focused)
@@ -182,8 +188,10 @@ def test_a_threshold_is_tried_changed_and_acknowledged(look: Look, live: Live) -
         '[id*=\'"name":"on_pct"\'][id*=\'"type":"parameter"\'] input, '
         'input[id*=\'"name":"on_pct"\']'
     )
-    box.send_keys("60")
-    look.find("#calibrate-who").send_keys("Ada\t")
+    look.type(box, "60")
+    who = look.find("#calibrate-who")
+    look.type(who, "Ada")
+    who.send_keys("\t")
     look.find("#calibrate-try").click()
     look.text("#dry-run", "Water", "Valve openings")
     look.find("#calibrate-set").click()
@@ -197,7 +205,7 @@ def test_a_threshold_is_tried_changed_and_acknowledged(look: Look, live: Live) -
 def test_a_value_out_of_range_is_refused_in_words(look: Look, live: Live) -> None:
     before = dict(live.twin.view.zones[0].parameters)
     look.open("/zone/maize")
-    look.find('input[id*=\'"name":"off_pct"\']').send_keys("170")
+    look.type(look.find('input[id*=\'"name":"off_pct"\']'), "170")
     look.find("#calibrate-set").click()
     look.text("#calibrate-done", "off_pct = 170", "within 0 and 100")
     assert dict(live.twin.view.zones[0].parameters) == before
@@ -211,7 +219,7 @@ def test_who_decides_by_a_page_that_shows_old_values_is_told_the_new_ones(
     before = live.twin.view.zones[0].parameters["off_pct"]
     look.browser.execute_script("dash_clientside.set_props('tick-zone', {disabled: true})")
     live.twin.calibrate("maize", {"off_pct": before - 5}, who="Bob").result(30)
-    box.send_keys("77")
+    look.type(box, "77")
     look.find("#calibrate-set").click()
     look.text("#calibrate-done", f"off_pct is {before - 5} % by now, not {before} %: look again")
     assert live.twin.view.zones[0].parameters["off_pct"] == before - 5
