@@ -33,7 +33,7 @@ from twin.twin import Twin
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOUR_MS = 3_600_000
-WAIT_S = 60.0
+WAIT_S = 120.0
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
