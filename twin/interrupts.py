@@ -58,7 +58,10 @@ class Interrupts:
 
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
-    """Interrupts while the block runs; only the main thread has them."""
+    """Interrupts while the block runs; only the main thread has them.
+
+    If one came, the program ends, and hears none until then.
+    """
     made = Interrupts()
     if not _in_main_thread():
         yield made
@@ -67,8 +70,9 @@ def interrupts() -> Iterator[Interrupts]:
     try:
         yield made
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not made.came.is_set():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _ignore() -> None:

@@ -103,7 +103,10 @@ def test_the_first_interrupt_stops_the_second_raises_and_closing_hears_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stopped: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with interrupts():
+        pass
+    assert {number: signal.getsignal(number) for number in before} == before
     with interrupts() as interrupt:
         with pytest.raises(KeyboardInterrupt), interrupt.heard():
             interrupt.stop_with(lambda: stopped.append(True))
@@ -116,7 +119,9 @@ def test_the_first_interrupt_stops_the_second_raises_and_closing_hears_none(
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         assert interrupt.came.is_set()
-    assert signal.getsignal(signal.SIGINT) is before
+    signal.raise_signal(signal.SIGINT)  # nor what comes after
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
