@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from guest.tape import time_text
 from sim import scenario as scenarios
 from sim.compare import Comparison
 from sim.expect import Expect
@@ -163,7 +164,7 @@ def _time(run: RunDir, row: int) -> str:
 
 
 def _stamp(time_ms: int) -> str:
-    return str(np.datetime64(time_ms, "ms"))[:16].replace("T", " ")
+    return time_text(time_ms)[:16].replace("T", " ")
 
 
 def _ms(text: str) -> int:

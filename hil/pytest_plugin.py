@@ -187,10 +187,9 @@ class LevadaNode:
         properties = self._request.node.user_properties
         properties.append(("levada_node", self.url))
         if quality is not None:
-            told = quality | {
-                "restarts": "; ".join(quality["restarts"]) or "none",
-                "void": quality["void"] or "no",
-            }
+            from sim.junit import link_properties
+
+            told = link_properties(quality)
             properties += [(f"levada_link_{name}", told[name]) for name in LINK_FIGURES]
 
     def _judge(self, quality: dict[str, Any] | None) -> None:

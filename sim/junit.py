@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-__all__ = ["write_junit"]
+__all__ = ["link_properties", "write_junit"]
 
 PROPERTIES: Final = (
     "seed",
@@ -20,6 +20,14 @@ PROPERTIES: Final = (
     "balance_error_mm",
     "partial",
 )
+
+
+def link_properties(quality: dict[str, Any]) -> dict[str, Any]:
+    """Figures of a link, with words where there is nothing to tell."""
+    return quality | {
+        "restarts": "; ".join(quality["restarts"]) or "none",
+        "void": quality["void"] or "no",
+    }
 
 
 def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
@@ -40,11 +48,7 @@ def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
                 case.result = [Failure(item["detail"], "expectation")]
             suite.add_testcase(case)
         for zone, link in (summary["link"] or {}).items():
-            for name, value in link.items():
-                if name == "void":
-                    value = value or "no"
-                elif name == "restarts":
-                    value = "; ".join(value) or "none"
+            for name, value in link_properties(link).items():
                 suite.add_property(f"link.{zone}.{name}", str(value))
             if link["void"]:
                 case = TestCase(f"link of zone {zone}", classname=summary["scenario"])

@@ -40,6 +40,11 @@ class NodeUrl:
         return self.kind == "sim"
 
     @property
+    def device(self) -> str:
+        """Name of an MQTT node, the last level of its topic; empty for any other."""
+        return self.topic.rpartition("/")[2]
+
+    @property
     def place(self) -> str:
         """What no two zones can have; empty where every zone gets a node of its own."""
         parts = (self.target, self.topic) if self.kind not in ("sim", "virtual") else ()

@@ -120,6 +120,12 @@ class Comparison:
             self.broken, self._broken, self.agreeing = text, cause, 0
             return found(cause, text)
 
+        def since(differ: str, cause: Cause, why: str) -> Verdict:
+            """Put down to what was found broken before, else to `cause`."""
+            if self.broken:
+                return found(self._broken, f"{differ}, since this was seen: {self.broken}")
+            return found(cause, f"{differ}: {why}.")
+
         self._look_at_flow(device)
         self._look_at_probe(device, twin)
         if difference is not None:
@@ -161,19 +167,13 @@ class Comparison:
         if abs(mine - other) > self.tolerance_counts:
             self.agreeing = 0
             differ = f"Different readings, {mine} and {other} counts"
-            if self.broken:
-                return found(self._broken, f"{differ}, since this was seen: {self.broken}")
-            return found(Cause.PLANT, f"{differ}: plant, probe or weather.")
+            return since(differ, Cause.PLANT, "plant, probe or weather")
         if (mine_open := valve(device.result)) != (other_open := valve(twin.result)):
             differ = (
                 "The readings agree within noise, but the device's valve is "
                 f"{_word(mine_open)} and the twin's {_word(other_open)}"
             )
-            if self.broken:
-                return found(self._broken, f"{differ}, since this was seen: {self.broken}")
-            return found(
-                Cause.NONE, f"{differ}: near a threshold, or by what their guests remember."
-            )
+            return since(differ, Cause.NONE, "near a threshold, or by what their guests remember")
         self.agreeing += 1
         if self.agreeing >= AGREEING_STEPS:
             self.broken = ""

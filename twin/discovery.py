@@ -24,7 +24,7 @@ from hil.errors import PayloadError
 from hil.mqtt_client import MqttClient
 from twin.messages import Ask, Config, Status, Telemetry, decode, node_topic, split_topic
 
-__all__ = ["BIRTH_TOPIC", "Announcer", "Parameter", "announce", "configurations", "withdraw"]
+__all__ = ["Announcer", "Parameter", "announce", "configurations", "withdraw"]
 
 BIRTH_TOPIC: Final = "homeassistant/status"
 """Home Assistant says `online` here when it has started."""

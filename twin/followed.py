@@ -326,17 +326,17 @@ class Followed(Twin):
             signals["temp_c"] = values["temp_c"]
         if "battery_mv" in values:
             signals["battery_mv"] = values["battery_mv"]
-        if values.get("flow", -1) >= 0:
+        if values.get("flow", UNKNOWN) >= 0:
             zone.metered = True
             signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
             zone.count_water(time_ms, signals["flow_l"])
         self._put_points(i, time_ms, "raw", signals)
         other = values_of.theta(zone.curve, predicted[0]) if predicted is not None else None
         if other is not None:
-            told = (
-                {"theta": other} if water is None else {"theta": other, "residual": water - other}
-            )
-            self._put_points(i, time_ms, "twin", told)
+            twins = {"theta": other}
+            if water is not None:
+                twins["residual"] = water - other
+            self._put_points(i, time_ms, "twin", twins)
 
 
 def _alike(said: Mapping[str, float], again: Mapping[str, float]) -> bool:

@@ -312,7 +312,7 @@ def _names(scenario: Scenario, options: Options) -> list[str]:
     zones = expand(scenario)
     if not options.shadow:
         return [zone.name for zone in zones]  # through the gateway
-    return [zone.node.topic.split("/")[-1] or zone.name for zone in zones]
+    return [zone.node.device or zone.name for zone in zones]
 
 
 def _parameters(info: ModuleInfo) -> tuple[Parameter, ...]:

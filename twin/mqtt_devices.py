@@ -123,7 +123,7 @@ class MqttDevices(Closing):
         self._heard: dict[str, _Heard] = {}
         names: dict[str, str] = {}
         for zone in expand(scenario):
-            device = zone.name if zone.node.kind == "virtual" else zone.node.topic.split("/")[-1]
+            device = zone.node.device or zone.name
             if zone.node.kind not in ("mqtt", "mqtts") and zone.node.target != "mqtt":
                 raise TwinError(
                     f"zone {zone.name}: a node `{zone.node.kind}` cannot be followed; its soil is "

@@ -76,7 +76,7 @@ class Shadow(Followed):
             zone.parameters = {**zone.parameters, **devices.parameters(name)}
         self._calibrations.recall(self.names)
         for i, name in enumerate(self.names):
-            before = told(store.url, name, scenario)
+            before = told(store.reader, name, scenario)
             if before.upto_ms > now_ms:
                 continue  # the devices have begun anew, as simulated ones do
             self._told[i] = before

@@ -34,31 +34,16 @@ class Told:
 NOTHING: Final = Told()
 
 
-def told(source: str, zone: str, scenario: Scenario) -> Told:
-    """What the store `source` holds of a zone and the scenario's period."""
-    period = scenario.period
-    reader = StoreReader(source)
-    try:
-        judged = reader.window(
-            zone,
-            "cause",
-            kind="twin",
-            start_ms=period.start_ms,
-            end_ms=period.end_ms,
-            max_points=4,
-        ).time_ms
-        decisions, alerts = (
-            reader.events(
-                node=zone,
-                kind=kind,
-                start_ms=period.start_ms,
-                end_ms=period.end_ms,
-                limit=limit,
-            )
-            for kind, limit in (("decision", 1), ("alert", _MOST))
-        )
-    finally:
-        reader.close()
+def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
+    """What a store holds of a zone and the scenario's period."""
+    start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
+    judged = reader.window(
+        zone, "cause", kind="twin", start_ms=start_ms, end_ms=end_ms, max_points=4
+    ).time_ms
+    decisions, alerts = (
+        reader.events(node=zone, kind=kind, start_ms=start_ms, end_ms=end_ms, limit=limit)
+        for kind, limit in (("decision", 1), ("alert", _MOST))
+    )
     # of a slice, decisions are stored first, then points, then the alerts that its end raises
     known = [*(int(t) for t in judged[-1:]), *(int(e["time_ms"]) for e in decisions + alerts)]
     if not known:

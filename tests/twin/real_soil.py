@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services import Mosquitto
+from small_field import run
 
 from guest.module import inspect
 from hil.broker import BrokerAddress, EmbeddedBroker
@@ -63,15 +64,6 @@ def ears(
     ):
         devices.listen(store, address)
         yield devices, store
-
-
-def run(twin: Shadow) -> Shadow:
-    """Follow until the end of the period."""
-    try:
-        twin.run()
-    finally:
-        twin.close()
-    return twin
 
 
 if __name__ == "__main__":

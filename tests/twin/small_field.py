@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from guest.abi import TrapKind
 from guest.node import Birth, Readings, StepResult
@@ -10,7 +11,12 @@ from guest.tape import outcome
 from sim.scenario import load
 from sim.scenario_model import Scenario
 
+if TYPE_CHECKING:
+    from twin.twin import Twin
+
 WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
+
+AnyTwin = TypeVar("AnyTwin", bound="Twin")
 
 HOUR_MS = 3_600_000
 START_MS = 1_688_601_600_000  # 2023-07-06
@@ -51,6 +57,15 @@ parameters.min_pause_s = 7200
     path = folder / "field.toml"
     path.write_text(text)
     return load(path)
+
+
+def run(twin: AnyTwin) -> AnyTwin:
+    """Let it live until the end of the period."""
+    try:
+        twin.run()
+    finally:
+        twin.close()
+    return twin
 
 
 def fault(kind: str, start: str, duration: str = "2 d", magnitude: str = "") -> str:

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from real_soil import NODE, SPEED, Broker, ears, field, run
-from small_field import START_MS, fault, scenario
+from real_soil import NODE, SPEED, Broker, ears, field
+from small_field import START_MS, fault, run, scenario
 
 from guest.module import inspect
 from hil.broker import EmbeddedBroker

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import real_soil
-from real_soil import NODE, SPEED, Broker, ears, field, run
+from real_soil import NODE, SPEED, Broker, ears, field
 from services import Mosquitto
-from small_field import START_MS, fault, scenario
+from small_field import START_MS, fault, run, scenario
 
 from twin.replay import Replay
 from twin.shadow import Shadow
@@ -43,7 +43,7 @@ def alert(kind: str, hour: int, *, raised: bool) -> Event:
 
 def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store: Store) -> None:
     story = scenario(tmp_path)
-    assert told(store.url, "maize", story) is NOTHING
+    assert told(store.reader, "maize", story) is NOTHING
     for event in (
         alert("no-flow", 1, raised=True),
         alert("no-flow", 2, raised=False),
@@ -53,7 +53,7 @@ def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store
     ):
         assert store.submit(event)
     assert store.flush()
-    found = told(store.url, "maize", story)
+    found = told(store.reader, "maize", story)
     assert found.upto_ms == START_MS + 4 * HOUR_MS
     assert set(found.standing) == {"no-flow", "stuck-probe"}
     assert found.standing["no-flow"].since_ms == START_MS + 4 * HOUR_MS - 60_000
@@ -61,7 +61,7 @@ def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store
     later = START_MS + 5 * HOUR_MS
     assert store.submit(Points(node="maize", time_ms=later, kind="twin", signals={"cause": 0.0}))
     assert store.flush()
-    assert told(store.url, "maize", story).upto_ms == later
+    assert told(store.reader, "maize", story).upto_ms == later
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_field import HOUR_MS, START_MS, fault, scenario
+from small_field import HOUR_MS, START_MS, fault, run, scenario
 
 from guest.host import WasmtimeNode
 from guest.node import Birth, Node, Readings, StepResult
@@ -40,14 +40,6 @@ class Guarded(WasmtimeNode):
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", clock_ms=lambda: START_MS) as opened:
         yield opened
-
-
-def run(twin: Twin) -> Twin:
-    try:
-        twin.run()
-    finally:
-        twin.close()
-    return twin
 
 
 def made(device: Callable[[NodeSettings], Node]) -> dict[str, Any]:
