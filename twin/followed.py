@@ -27,6 +27,7 @@ from sim.scenario import ZoneConfig
 from sim.trace import INDEX
 from twin import signals as values_of
 from twin.errors import TwinError
+from twin.sequence import unwrap
 from twin.twin import Twin
 from twin.watch import Seen
 
@@ -157,6 +158,8 @@ class Mirroring:
 
     boot: int | None = None
     seq: int = -1
+    past: set[int] = field(default_factory=set)
+    """Boots before this one."""
     joining: int = 0
     """Messages that the mirror may still need to catch up with a guest that ran before; 0: it
     has."""
@@ -235,9 +238,13 @@ class Followed(Twin):
 
     def _look_at(self, i: int, now_ms: int, predicted: Readings) -> int:
         """Take what the device of a zone has said; its valve."""
+        state = self._mirroring[i]
         for said in self._record_of(i).take(now_ms):
-            self._take(i, now_ms, said, predicted)
-        return self._mirroring[i].valve
+            if _is_history(said, state):
+                self._put_points(i, said.time_ms, "raw", self._of_device(i, said.values))
+            else:
+                self._take(i, now_ms, said, predicted)
+        return state.valve
 
     def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
         zone, state = self._zones[i], self._mirroring[i]
@@ -255,6 +262,8 @@ class Followed(Twin):
             # it booted as long ago as `init` wants to wait
             wake_ms = zone.mirror.boot(device_ms).wake_ms
             self._begin(i, device_ms - wake_ms)
+        if state.boot is not None and state.boot != said.boot:
+            state.past.add(state.boot)
         state.boot, state.seq = said.boot, said.seq
         state.valve = int(values.get("irrigar", state.valve))
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
@@ -292,7 +301,7 @@ class Followed(Twin):
         )
         zone.twin.append((now_ms, twin))
         zone.device.append((now_ms, device, shown))
-        self._store_device(i, said.time_ms, readings, values, predicted if fresh else None)
+        self._store_device(i, said.time_ms, values, predicted if fresh else None)
 
     def _agree(self, i: int, said: Mapping[str, float], mirrored: StepResult) -> bool:
         """Whether device and mirror tell alike what both tell, or cannot be held to it yet."""
@@ -313,30 +322,46 @@ class Followed(Twin):
         self,
         i: int,
         time_ms: int,
-        readings: Readings,
         values: Mapping[str, float],
         predicted: Readings | None,
     ) -> None:
         zone = self._zones[i]
-        signals = {"counts": float(readings[0]), "valve": float(self._mirroring[i].valve)}
-        water = values_of.theta(zone.curve, readings[0])
-        if water is not None:
-            signals["theta"] = water
-        if "temp_c" in values:
-            signals["temp_c"] = values["temp_c"]
-        if "battery_mv" in values:
-            signals["battery_mv"] = values["battery_mv"]
-        if values.get("flow", UNKNOWN) >= 0:
+        signals = self._of_device(i, values)
+        if "flow_l" in signals:
             zone.metered = True
-            signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
             zone.count_water(time_ms, signals["flow_l"])
         self._put_points(i, time_ms, "raw", signals)
+        water = signals.get("theta")
         other = values_of.theta(zone.curve, predicted[0]) if predicted is not None else None
         if other is not None:
             twins = {"theta": other}
             if water is not None:
                 twins["residual"] = water - other
             self._put_points(i, time_ms, "twin", twins)
+
+    def _of_device(self, i: int, values: Mapping[str, float]) -> dict[str, float]:
+        """Signals of a device's message."""
+        zone = self._zones[i]
+        counts = int(values["raw"])
+        valve = int(values.get("irrigar", self._mirroring[i].valve))
+        signals = {"counts": float(counts), "valve": float(valve)}
+        water = values_of.theta(zone.curve, counts)
+        if water is not None:
+            signals["theta"] = water
+        for name in ("temp_c", "battery_mv"):
+            if name in values:
+                signals[name] = values[name]
+        if values.get("flow", UNKNOWN) >= 0:
+            signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
+        return signals
+
+
+def _is_history(said: Said, state: Mirroring) -> bool:
+    """Whether a message repeats, or was overtaken by, one that was taken: nothing follows from it
+    any more."""
+    if said.boot != state.boot:
+        return said.boot in state.past
+    return unwrap(said.seq, state.seq) <= state.seq
 
 
 def _alike(said: Mapping[str, float], again: Mapping[str, float]) -> bool:

@@ -253,6 +253,45 @@ def test_what_a_device_says_is_judged_at_once(tmp_path: Path) -> None:
         assert twin.view.zones[0].verdict.cause is not Cause.VALVE
 
 
+def test_what_is_repeated_or_was_overtaken_is_not_judged_again(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        ExitStack() as stack,
+    ):
+        teller = Teller(broker)
+        stack.callback(teller.close)
+        begun_ms = START_MS + 60_000
+
+        def say(seq: int, boot: int = 1) -> None:
+            message = reading(begun_ms + 1_000 * seq, seq=seq, boot=boot, flow=10)
+            teller.say("ic/maize/data", message)
+
+        say(0)
+        devices.wait(60.0)
+        twin = Shadow(story, store, devices, speed=1.0)
+        in_background(twin, stack)
+        for seq in (1, 3):
+            say(seq)
+        until(lambda: twin.view.zones[0].steps == 3)
+        water_l = twin.view.zones[0].water_l
+        assert water_l
+        say(1)  # repeated
+        say(2)  # overtaken
+        say(4, boot=2)  # it has started again
+        until(lambda: twin.view.zones[0].steps == 4)
+        say(3)  # what it had kept in its flash
+        say(5, boot=2)
+        until(lambda: twin.view.zones[0].steps >= 5)
+        zone = twin.view.zones[0]
+        assert zone.steps == 5
+        assert zone.water_l == pytest.approx(water_l * 5 / 3)
+        # but what came late is on the curve
+        assert store.flush()
+        assert store.reader.window("maize", "counts").total == 6
+
+
 def test_other_nodes_of_the_broker_are_somebody_elses(tmp_path: Path) -> None:
     """They set no clock, are stored under no name of ours and lose nothing by our acknowledging."""
     story = scenario(tmp_path, zones='node = "mqtt://127.0.0.1/ic/esp32"')
@@ -315,10 +354,10 @@ class Teller:
         assert self._client.publish(topic, payload)
 
 
-def reading(time_ms: int, seq: int = 0) -> bytes:
+def reading(time_ms: int, *, seq: int = 0, boot: int = 1, flow: int | None = None) -> bytes:
     """Telemetry at this time of the scenario, by a clock that keeps UTC."""
     message = {
-        "boot": 1,
+        "boot": boot,
         "seq": seq,
         "oldest": 0,
         "t": time_ms - UTC_OFFSET_MS,
@@ -326,6 +365,8 @@ def reading(time_ms: int, seq: int = 0) -> bytes:
         "pct": 20,
         "irrigar": 1,
     }
+    if flow is not None:
+        message["flow"] = flow
     return json.dumps(message).encode()
 
 
