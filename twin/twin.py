@@ -517,6 +517,7 @@ class Twin:
             f"{title(decision)}. {said}",
             {
                 "who": who,
+                "step_ms": seen.time_ms,
                 "valve": decision.irrigar,
                 "why": decision.why,
                 "counts": decision.raw,

@@ -26,17 +26,56 @@ from twin.mqtt_devices import MqttDevices
 from twin.shadow import Shadow
 from twin.store import Store
 from twin.store_rows import StoreSettings
+from twin.watch import Seen
 
 NODE = 'node = "virtual:mqtt"'
 SPEED = 20_000.0
 """A step takes 30 ms, three days 13 s."""
 Broker = EmbeddedBroker | Mosquitto
+LISTENING = "listening\n"
+"""What a twin that runs as a program prints once it listens."""
+
+
+class Boards(FieldDevice):
+    """Boards whose time stands still while they are told to `rest`."""
+
+    _rest_ms = 1 << 62
+    _lived_ms = 0
+
+    def __init__(self, scenario: Scenario, broker: Broker, speed: float) -> None:
+        self._going = threading.Event()
+        super().__init__(scenario, broker.address, speed=speed)
+
+    def rest(self, after_ms: int) -> None:
+        """Live on for this time, then wait for `go_on`."""
+        self._going.clear()
+        self._rest_ms = self._lived_ms + after_ms
+
+    def go_on(self) -> None:
+        """Live on."""
+        self._rest_ms = 1 << 62
+        self._going.set()
+
+    def stop(self) -> None:
+        super().stop()
+        self.go_on()
+
+    def _ran(self, i: int, seen: Seen) -> None:
+        self._lived_ms = seen.time_ms
+        if seen.time_ms >= self._rest_ms:
+            self._going.wait()
+            self._clock.pace(self._speed)
+        super()._ran(i, seen)
 
 
 @contextmanager
-def field(scenario: Scenario, broker: Broker, speed: float = SPEED) -> Iterator[FieldDevice]:
-    """Boards that live and report meanwhile."""
-    with FieldDevice(scenario, broker.address, speed=speed) as boards:
+def field(
+    scenario: Scenario, broker: Broker, speed: float = SPEED, *, resting: bool = False
+) -> Iterator[Boards]:
+    """Boards that live and report meanwhile; `resting` until they are told to go on."""
+    with Boards(scenario, broker, speed) as boards:
+        if resting:
+            boards.rest(0)
         thread = threading.Thread(target=boards.run)
         thread.start()
         try:
@@ -71,5 +110,6 @@ if __name__ == "__main__":
     story = load(Path(sys.argv[1]))
     speed = float(sys.argv[3])
     with ears(story, address, Path(sys.argv[2]), speed) as (devices, store):
+        print(LISTENING, end="", flush=True)
         devices.wait(60.0)
         run(Shadow(story, store, devices, speed=speed))
