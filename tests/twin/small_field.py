@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -66,6 +68,14 @@ def run(twin: AnyTwin) -> AnyTwin:
     finally:
         twin.close()
     return twin
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what other threads bring about."""
+    end_s = time.monotonic() + 120.0
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
 
 
 def fault(kind: str, start: str, duration: str = "2 d", magnitude: str = "") -> str:

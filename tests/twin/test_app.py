@@ -22,10 +22,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
-from small_field import START_MS, fault, scenario
+from small_field import START_MS, fault, scenario, until
 from sqlalchemy.exc import OperationalError
 
-from twin.app import openapi, views
+from twin.app import figures, openapi, views
 from twin.app.server import Page, PageError
 from twin.store import Store
 from twin.store_rows import Event, Points
@@ -62,7 +62,9 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A field whose valve does not open when it first should."""
+    hour_ms = START_MS + HOUR_MS
     made = Live(tmp_path_factory.mktemp("live"), extra=fault("valve-stuck-closed", "0 h", "10 d"))
+    until(lambda: made.store.reader.window("maize", "theta").time_ms.max(initial=0) > hour_ms)
     yield made
     made.close()
 
@@ -539,6 +541,20 @@ def test_a_closed_page_leaves_no_port_open(tmp_path: Path) -> None:
     made.close()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_chart_without_data_says_so_and_draws_no_axes(store: Store) -> None:
+    whole = {"start_ms": None, "end_ms": None}
+    chart, last_ms = figures.zone_chart(store.reader, "maize", **whole, band=0.01, step_s=600.0)
+    assert last_ms is None
+    profile = figures.profile(store.reader, "maize", [0.1, 0.2], None, probe_m=0.2)
+    history = figures.history(store.reader, "maize", [("raw", "theta")], **whole)
+    for figure in (chart, profile, history):
+        assert figure["data"] == []
+        assert len(figure["layout"]["annotations"]) == 1
+        axes = [axis for name, axis in figure["layout"].items() if name[1:5] == "axis"]
+        assert len(axes) >= 2
+        assert not any(axis["visible"] for axis in axes)
 
 
 def test_long_series_are_thinned_before_they_leave(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from real_soil import NODE, SPEED, Broker, ears, field
-from small_field import START_MS, fault, run, scenario
+from small_field import START_MS, fault, run, scenario, until
 
 from guest.module import inspect
 from hil.broker import EmbeddedBroker
@@ -368,11 +368,3 @@ def reading(time_ms: int, *, seq: int = 0, boot: int = 1, flow: int | None = Non
     if flow is not None:
         message["flow"] = flow
     return json.dumps(message).encode()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what other threads bring about."""
-    end_s = time.monotonic() + 120.0
-    while not true():
-        assert time.monotonic() < end_s
-        time.sleep(0.01)

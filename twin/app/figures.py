@@ -257,7 +257,7 @@ def zone_chart(
     axes["yaxis4"] |= {"title": {"text": "mm/h"}, "rangemode": "tozero", "nticks": 4}
     axes["shapes"] = [_strip("y2", -band, band)]
     if upto_ms is None:
-        axes["annotations"] = [_note("Nothing is stored yet: curves come with the first steps.")]
+        return _empty(figure, "Nothing is stored yet: curves come with the first steps."), None
     return figure, upto_ms
 
 
@@ -277,10 +277,16 @@ def _strip(axis: str, low: float, high: float) -> Figure:
     }
 
 
-def _note(text: str) -> Figure:
-    """Words where a chart has no curve."""
-    place = {"xref": "paper", "x": 0.5, "yref": "paper", "y": 0.8}
-    return {"text": text, "showarrow": False, "font": {"size": 14}, **place}
+def _empty(figure: Figure, text: str) -> Figure:
+    """Words in place of curves, axes and all."""
+    axes = {
+        name: {**axis, "visible": False}
+        for name, axis in figure["layout"].items()
+        if name.startswith(("xaxis", "yaxis"))
+    }
+    place = {"xref": "paper", "x": 0.5, "yref": "paper", "y": 0.5}
+    note = {"text": text, "showarrow": False, "font": {"size": 14}, **place}
+    return {"data": [], "layout": figure["layout"] | axes | {"annotations": [note], "shapes": []}}
 
 
 def _trace(curve: Curve, times: list[int], values: list[float]) -> Figure:
@@ -388,8 +394,8 @@ def profile(
     layout["margin"] |= {"t": 10}
     layout["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
     if not times.size:
-        layout["annotations"] = [_note("The first profile is stored after an hour.")]
-    elif probe_m is not None:
+        return _empty(figure, "The first profile is stored after an hour.")
+    if probe_m is not None:
         line = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
         across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": probe_m, "y1": probe_m}
         layout["shapes"] = [across | {"line": line}]
@@ -477,7 +483,7 @@ def history(
         figure["layout"][_axis("yaxis", k + 1)] |= {"title": title}
     if not any(window.time_ms.size for _, _, window in windows):
         said = "Choose a signal." if not windows else "Nothing is stored of these days."
-        figure["layout"]["annotations"] = [_note(said)]
+        return _empty(figure, said)
     return figure
 
 
