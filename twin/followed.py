@@ -158,8 +158,8 @@ class Mirroring:
 
     boot: int | None = None
     seq: int = -1
-    past: set[int] = field(default_factory=set)
-    """Boots before this one."""
+    boots: set[int] = field(default_factory=set)
+    """This one and those before."""
     joining: int = 0
     """Messages that the mirror may still need to catch up with a guest that ran before; 0: it
     has."""
@@ -240,7 +240,7 @@ class Followed(Twin):
         """Take what the device of a zone has said; its valve."""
         state = self._mirroring[i]
         for said in self._record_of(i).take(now_ms):
-            if _is_history(said, state):
+            if _comes_behind(said, state):
                 self._put_points(i, said.time_ms, "raw", self._of_device(i, said.values))
             else:
                 self._take(i, now_ms, said, predicted)
@@ -262,9 +262,8 @@ class Followed(Twin):
             # it booted as long ago as `init` wants to wait
             wake_ms = zone.mirror.boot(device_ms).wake_ms
             self._begin(i, device_ms - wake_ms)
-        if state.boot is not None and state.boot != said.boot:
-            state.past.add(state.boot)
         state.boot, state.seq = said.boot, said.seq
+        state.boots.add(said.boot)
         state.valve = int(values.get("irrigar", state.valve))
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow))
@@ -356,11 +355,11 @@ class Followed(Twin):
         return signals
 
 
-def _is_history(said: Said, state: Mirroring) -> bool:
+def _comes_behind(said: Said, state: Mirroring) -> bool:
     """Whether a message repeats, or was overtaken by, one that was taken: nothing follows from it
     any more."""
     if said.boot != state.boot:
-        return said.boot in state.past
+        return said.boot in state.boots
     return unwrap(said.seq, state.seq) <= state.seq
 
 

@@ -22,6 +22,7 @@ from sim import runner
 from sim.scenario import load
 from sim.scenario_model import Scenario
 from twin.field_device import FieldDevice
+from twin.followed import FOREVER_MS
 from twin.mqtt_devices import MqttDevices
 from twin.shadow import Shadow
 from twin.store import Store
@@ -39,7 +40,7 @@ LISTENING = "listening\n"
 class Boards(FieldDevice):
     """Boards whose time stands still while they are told to `rest`."""
 
-    _rest_ms = 1 << 62
+    _rest_ms = FOREVER_MS
     _lived_ms = 0
 
     def __init__(self, scenario: Scenario, broker: Broker, speed: float) -> None:
@@ -53,7 +54,7 @@ class Boards(FieldDevice):
 
     def go_on(self) -> None:
         """Live on."""
-        self._rest_ms = 1 << 62
+        self._rest_ms = FOREVER_MS
         self._going.set()
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
-from small_field import START_MS, fault, scenario, until
+from small_field import HOUR_MS, START_MS, fault, scenario, until
 from sqlalchemy.exc import OperationalError
 
 from twin.app import figures, openapi, views
@@ -32,7 +32,6 @@ from twin.store_rows import Event, Points
 from twin.twin import Twin
 
 DOCS = Path(__file__).parents[2] / "docs"
-HOUR_MS = 3_600_000
 WAIT_S = 120.0
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -62,9 +61,9 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A field whose valve does not open when it first should."""
-    hour_ms = START_MS + HOUR_MS
+    first_hour_ms = START_MS + HOUR_MS
     made = Live(tmp_path_factory.mktemp("live"), extra=fault("valve-stuck-closed", "0 h", "10 d"))
-    until(lambda: made.store.reader.window("maize", "theta").time_ms.max(initial=0) > hour_ms)
+    until(lambda: made.store.reader.window("maize", "theta").time_ms.max(initial=0) > first_hour_ms)
     yield made
     made.close()
 

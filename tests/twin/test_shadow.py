@@ -6,8 +6,8 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from hil.broker import EmbeddedBroker
 from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
 from sim import runner
+from sim.scenario_model import Scenario
 from twin.cause import Cause
 from twin.errors import CalibrationError, TwinError, TwinMismatchError
 from twin.messages import Config, Status, node_topic
@@ -125,25 +126,21 @@ def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> No
 
 def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE)
-    with EmbeddedBroker() as broker, ears(story, broker.address, tmp_path) as (devices, store):
-        teller = Teller(broker)
+    with by_hand(story, tmp_path) as (teller, devices, store, _):
         teller.say("ic/maize/status", Status(state="birth", guest_sha256="ab" * 32).encode())
         teller.say("ic/maize/data", reading(START_MS))
         devices.wait(60.0)
         with pytest.raises(TwinMismatchError, match="ab" * 32):
             Shadow(story, store, devices, speed=SPEED)
-        teller.close()
 
 
 def test_a_device_that_lives_at_another_time_is_refused(tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE)
-    with EmbeddedBroker() as broker, ears(story, broker.address, tmp_path) as (devices, store):
-        teller = Teller(broker)
+    with by_hand(story, tmp_path) as (teller, devices, store, _):
         teller.say("ic/maize/data", reading(START_MS - 86_400_000))
         devices.wait(60.0)
         with pytest.raises(TwinError, match=r"2023-07-05.*outside the scenario's period"):
             Shadow(story, store, devices, speed=SPEED)
-        teller.close()
 
 
 def test_a_device_that_says_nothing_is_an_error_of_the_link(tmp_path: Path) -> None:
@@ -173,15 +170,9 @@ topic = "tele/+/SENSOR"
 field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
 """
     story = scenario(tmp_path, zones=NODE, days=20, extra=mapping if mapped else "")
-    with (
-        EmbeddedBroker() as broker,
-        ears(story, broker.address, tmp_path) as (devices, store),
-        ExitStack() as stack,
-    ):
+    with by_hand(story, tmp_path) as (teller, devices, store, stack):
         # such a device knows no time: the present is that of the first message
         devices.time.hear(START_MS)
-        teller = Teller(broker)
-        stack.callback(teller.close)
         old = {"umidade": 2300, "seco": 1, "pct": 18}
         topic, payload = ("ic/maize/data", old)
         if mapped:
@@ -226,13 +217,7 @@ def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
 def test_what_a_device_says_is_judged_at_once(tmp_path: Path) -> None:
     """At the pace of the world, where rows of the plant are minutes apart."""
     story = scenario(tmp_path, zones=NODE)
-    with (
-        EmbeddedBroker() as broker,
-        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
-        ExitStack() as stack,
-    ):
-        teller = Teller(broker)
-        stack.callback(teller.close)
+    with by_hand(story, tmp_path, 1.0) as (teller, devices, store, stack):
         begun_ms = START_MS + 60_000
         teller.say("ic/maize/data", reading(begun_ms))
         devices.wait(60.0)
@@ -255,13 +240,7 @@ def test_what_a_device_says_is_judged_at_once(tmp_path: Path) -> None:
 
 def test_what_is_repeated_or_was_overtaken_is_not_judged_again(tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE)
-    with (
-        EmbeddedBroker() as broker,
-        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
-        ExitStack() as stack,
-    ):
-        teller = Teller(broker)
-        stack.callback(teller.close)
+    with by_hand(story, tmp_path, 1.0) as (teller, devices, store, stack):
         begun_ms = START_MS + 60_000
 
         def say(seq: int, boot: int = 1) -> None:
@@ -352,6 +331,21 @@ class Teller:
 
     def say(self, topic: str, payload: bytes) -> None:
         assert self._client.publish(topic, payload)
+
+
+@contextmanager
+def by_hand(
+    scenario: Scenario, folder: Path, speed: float = SPEED
+) -> Iterator[tuple[Teller, MqttDevices, Store, ExitStack]]:
+    """What a test itself says in place of devices, who listens to it, and what ends with them."""
+    with (
+        EmbeddedBroker() as broker,
+        ears(scenario, broker.address, folder, speed) as (devices, store),
+        ExitStack() as stack,
+    ):
+        teller = Teller(broker)
+        stack.callback(teller.close)
+        yield teller, devices, store, stack
 
 
 def reading(time_ms: int, *, seq: int = 0, boot: int = 1, flow: int | None = None) -> bytes:

@@ -18,7 +18,7 @@ import pytest
 import real_soil
 from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
 from services import Mosquitto
-from small_field import START_MS, fault, run, scenario
+from small_field import HOUR_MS, START_MS, fault, run, scenario
 
 from twin.replay import Replay
 from twin.shadow import Shadow
@@ -27,7 +27,6 @@ from twin.store_reads import StoreReader
 from twin.store_rows import Event, Points
 from twin.told import NOTHING, told
 
-HOUR_MS = 3_600_000
 SLOWLY = SPEED / 4
 """A twin may need many seconds to start: the boards are not to be through by then."""
 UNHEARD_MS = 6 * HOUR_MS
