@@ -377,6 +377,260 @@ def _potential_evaporation(s: FloatArray) -> float:
 
 
 @njit
+def _begin(cells: FloatArray, s: FloatArray, w: FloatArray, dt: float) -> None:
+    """First iterate: where the last step was heading, if the forcing went on as it was."""
+    for i in range(cells.shape[1]):
+        guess = 0.0
+        if s[S_SMOOTH] > 0.0:
+            guess = min(max(cells[C_URATE, i] * dt, -0.2), 0.2)
+        w[W_U, i] = max(cells[C_U, i] + guess, U_MIN)
+
+
+@njit
+def _wilting_head(s: FloatArray, p: FloatArray) -> float:
+    """Feddes' h3 [m] at the demand of the last day, between its values for low and high."""
+    share = (s[S_DEMAND] - p[P_DEMAND_LOW]) / (p[P_DEMAND_HIGH] - p[P_DEMAND_LOW])
+    share = min(max(share, 0.0), 1.0)
+    return p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
+
+
+@njit
+def _within_soil(
+    gap: float,
+    dinv: float,
+    gravity: float,
+    above: tuple[float, float, float, float, float, float],
+    here: tuple[float, float, float, float, float, float],
+) -> tuple[float, float, float]:
+    """Flux [m s-1] between two cells of one soil, and its derivatives by u above and here.
+
+    `gap` is the difference of their heads [m], `dinv` one over their distance; each cell is given
+    by h, phi, k and their derivatives.  The conductivity is its mean over the heads between them.
+    """
+    h0, phi0, k0, dh0, dphi0, dk0 = above
+    _, phi, k, dh, dphi, dk = here
+    if gap > 1e-4 * abs(h0) + 1e-9:
+        per_gap = 1.0 / gap
+        mean = (phi - phi0) * per_gap
+        q = mean * (gravity - gap * dinv)
+        dq_above = dphi0 * dinv + gravity * (mean * dh0 - dphi0) * per_gap
+        dq_here = -dphi * dinv + gravity * (dphi - mean * dh) * per_gap
+    else:
+        q = (phi0 - phi) * dinv + 0.5 * gravity * (k0 + k)
+        dq_above = dphi0 * dinv + 0.5 * gravity * dk0
+        dq_here = -dphi * dinv + 0.5 * gravity * dk
+    return q, dq_above, dq_here
+
+
+@njit
+def _root_uptake(
+    most: float, h: float, dh: float, h3: float, p: FloatArray
+) -> tuple[float, float, float]:
+    """Uptake of a cell that roots ask `most` of, its derivative, and what lacks for want of air.
+
+    Feddes, Kowalik and Zaradny (1978): none above h1, all from h2 to h3, none below h4.
+    """
+    take = 0.0
+    dtake = 0.0
+    if most > 0.0 and h > p[P_H4] and h < p[P_H1]:
+        if h < h3:
+            take = most * (h - p[P_H4]) / (h3 - p[P_H4])
+            dtake = most * dh / (h3 - p[P_H4])
+        elif h > p[P_H2]:
+            # the derivative is left out: uptake falling with h would destabilise
+            take = most * (p[P_H1] - h) / (p[P_H1] - p[P_H2])
+        else:
+            take = most
+    return take, dtake, most - take if h > p[P_H2] else 0.0
+
+
+@njit
+def _bottom_face(
+    above: tuple[float, float, float, float, float, float], dinv: float, p: FloatArray
+) -> tuple[float, float]:
+    """Flux through the lower end [m s-1], down, and its derivative by the last cell's u."""
+    h0, phi0, k0, dh0, dphi0, dk0 = above
+    bottom = int(p[P_BOTTOM])
+    gravity = p[P_GRAVITY]
+    if bottom == FREE_DRAINAGE:
+        return gravity * k0, gravity * dk0
+    if bottom == ZERO_FLUX:
+        return 0.0, 0.0
+    gap = p[P_BOTTOM_HEAD] - h0
+    if gap > 1e-4 * abs(h0) + 1e-9:
+        mean = (p[P_BOTTOM_PHI] - phi0) / gap
+        q = mean * (gravity - gap * dinv)
+        dq = dphi0 * dinv + gravity * (mean * dh0 - dphi0) / gap
+    else:
+        q = (phi0 - p[P_BOTTOM_PHI]) * dinv + 0.5 * gravity * (k0 + p[P_BOTTOM_K])
+        dq = dphi0 * dinv + 0.5 * gravity * dk0
+    if bottom == SEEPAGE_FACE and q < 0.0:
+        return 0.0, 0.0
+    return q, dq
+
+
+@njit
+def _sweep(
+    cells: FloatArray,
+    s: FloatArray,
+    p: FloatArray,
+    tables: FloatArray,
+    w: FloatArray,
+    dt: float,
+    h3: float,
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Residuals of all cells at the iterate in `w`, and the forward half of the elimination.
+
+    Returns the largest residual in units of its cell's limit, the sum of all (NaN if any is), the
+    uptake [m s-1], flux through top and bottom with their derivatives, and the change of the last
+    cell's u.  S_ERROR_CELL and S_ERROR_SIZE say which cell is worst.
+    """
+    n = cells.shape[1]
+    last = n - 1
+    demand = s[S_FORCING + 3]
+    gravity = p[P_GRAVITY]
+    worst = 0.0
+    worst_cell = 0
+    total = 0.0
+    uptake = 0.0
+    airless = 0.0
+    q_top = 0.0
+    dq_top = 0.0
+    # values of the cell above, and derivatives of the flux from it by its u and by this one's
+    above = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    soil0 = -1
+    limit0 = 1.0
+    # row of the cell above, waiting for its lower face
+    diag0 = 0.0
+    rest0 = 0.0
+    lower0 = 0.0
+    gamma = 0.0
+    rhs = 0.0
+    for i in range(n):
+        u = w[W_U, i]
+        soil = int(cells[C_SOIL, i])
+        theta, dtheta, phi, dphi, k, dk, h, dh = _soil(tables, soil, u)
+        here = (h, phi, k, dh, dphi, dk)
+        # flux through the upper face and its derivatives by u above and here
+        if i == 0:
+            q, dq_here = _surface(h, phi, k, dphi, dk, dh, 2.0 / cells[C_DZ, 0], dt, s, p)
+            dq_above = 0.0
+            q_top = q
+            dq_top = min(dq_here, 0.0)
+        else:
+            dinv = cells[C_DINV, i - 1]
+            gap = h - above[0]
+            if soil != soil0:
+                part = cells[C_DZ, i - 1] / (cells[C_DZ, i - 1] + cells[C_DZ, i])
+                mean, dmean_above, dmean_here = _between_soils(
+                    tables, soil0, soil, w[W_U, i - 1], u, part
+                )
+                drop = gravity - gap * dinv
+                q = mean * drop
+                dq_above = dmean_above * drop + mean * above[3] * dinv
+                dq_here = dmean_here * drop - mean * dh * dinv
+            else:
+                q, dq_above, dq_here = _within_soil(gap, dinv, gravity, above, here)
+            # the row above is complete now
+            r = rest0 + q * dt
+            diag = diag0 + max(dq_above, 0.0) * dt
+            upper = min(dq_here, 0.0) * dt
+            total += r
+            if abs(r) > worst * limit0:
+                worst = abs(r) / limit0
+                worst_cell = i - 1
+            w[W_THETA, i - 1] -= r * cells[C_DZINV, i - 1]
+            pivot = 1.0 / (diag - lower0 * gamma)
+            rhs = (-r - lower0 * rhs) * pivot
+            gamma = upper * pivot
+            w[W_GAMMA, i - 1] = gamma
+            w[W_RHS, i - 1] = rhs
+        # this row so far: storage, uptake and the upper face
+        take = 0.0
+        dtake = 0.0
+        if demand > 0.0:
+            take, dtake, short = _root_uptake(demand * cells[C_ROOT, i], h, dh, h3, p)
+            airless += short
+        uptake += take
+        w[W_UPTAKE, i] = take
+        w[W_UPTAKE_SLOPE, i] = dtake
+        w[W_RAW, i] = theta
+        w[W_SLOPE, i] = dtheta
+        w[W_THETA, i] = theta
+        dz = cells[C_DZ, i]
+        rest0 = dz * (theta - cells[C_THETA, i]) + (take - q) * dt
+        diag0 = dz * dtheta + (dtake - min(dq_here, 0.0)) * dt
+        lower0 = -max(dq_above, 0.0) * dt
+        above = here
+        soil0 = soil
+        limit0 = dz * min(1.0, max(dtheta, FLAT) * PER_STEEP)
+    q_bottom, dq_bottom = _bottom_face(above, cells[C_DINV, last], p)
+    r = rest0 + q_bottom * dt
+    total += r
+    if abs(r) > worst * limit0:
+        worst = abs(r) / limit0
+        worst_cell = last
+    w[W_THETA, last] -= r * cells[C_DZINV, last]
+    s[S_AIRLESS] = airless / demand if demand > 0.0 else 0.0
+    s[S_ERROR_CELL] = worst_cell
+    s[S_ERROR_SIZE] = worst
+    change = (-r - lower0 * rhs) / (diag0 + dq_bottom * dt - lower0 * gamma)
+    return worst, total, uptake, q_top, dq_top, q_bottom, dq_bottom, change
+
+
+@njit
+def _substitute_back(w: FloatArray, n: int, change: float, iteration: int) -> bool:
+    """The other half: new u of all cells; false if any did not take Newton's full step."""
+    full = True
+    last = n - 1
+    for back in range(n):
+        i = last - back
+        if back > 0:
+            change = w[W_RHS, i] - w[W_GAMMA, i] * change
+        u = w[W_U, i]
+        step = change
+        if step * w[W_STEP, i] < 0.0 and iteration > 1:
+            # a cell that turns back may be trapped between two iterates: halve its swing
+            half = 0.5 * abs(w[W_STEP, i])
+            step = min(max(step, -half), half)
+        v = u + step
+        if u < 0.0:
+            # saturation is met gently, and no cell may leap across the retention curve
+            v = min(max(v, u - MAX_CHANGE_U), u + MAX_CHANGE_U)
+            v = max(min(v, 0.5), U_MIN)
+        elif v < -0.5:
+            v = -0.5
+        if v != u + change or (v < 0.0) != (u < 0.0):
+            full = False
+        w[W_STEP, i] = v - u
+        w[W_U, i] = v
+    return full
+
+
+@njit
+def _accept(cells: FloatArray, w: FloatArray, dt: float) -> None:
+    """The iterate becomes the end state."""
+    for i in range(cells.shape[1]):
+        cells[C_U_END, i] = w[W_U, i]
+        cells[C_THETA_END, i] = w[W_THETA, i]
+        cells[C_UPTAKE_STEP, i] = w[W_UPTAKE, i] * dt
+
+
+@njit
+def _accept_linear(cells: FloatArray, w: FloatArray, dt: float) -> float:
+    """The step just taken becomes the last, all that depends on u linear in it; the uptake."""
+    uptake = 0.0
+    for i in range(cells.shape[1]):
+        step = w[W_STEP, i]
+        take = w[W_UPTAKE, i] + w[W_UPTAKE_SLOPE, i] * step
+        uptake += take
+        cells[C_U_END, i] = w[W_U, i]
+        cells[C_THETA_END, i] = w[W_RAW, i] + w[W_SLOPE, i] * step
+        cells[C_UPTAKE_STEP, i] = take * dt
+    return uptake
+
+
+@njit
 def _solve(
     cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, w: FloatArray, dt: float
 ) -> bool:
@@ -385,197 +639,26 @@ def _solve(
     False if Newton's method does not converge; S_ERROR_CELL then says where.
     """
     n = cells.shape[1]
-    demand = s[S_FORCING + 3]
-    share = (s[S_DEMAND] - p[P_DEMAND_LOW]) / (p[P_DEMAND_HIGH] - p[P_DEMAND_LOW])
-    share = min(max(share, 0.0), 1.0)
-    h3 = p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
-    bottom = int(p[P_BOTTOM])
-    gravity = p[P_GRAVITY]
-    last = n - 1
-
-    for i in range(n):
-        guess = 0.0
-        if s[S_SMOOTH] > 0.0:
-            guess = min(max(cells[C_URATE, i] * dt, -0.2), 0.2)
-        w[W_U, i] = max(cells[C_U, i] + guess, U_MIN)
-
+    h3 = _wilting_head(s, p)
+    _begin(cells, s, w, dt)
     for iteration in range(MAX_ITERATIONS):
-        worst = 0.0
-        worst_cell = 0
-        total = 0.0  # NaN if any residual is
-        uptake = 0.0
-        airless = 0.0
-        q_top = 0.0
-        dq_top = 0.0
-        # values of the cell above, and derivatives of the flux from it by its u and by this one's
-        h0 = 0.0
-        phi0 = 0.0
-        k0 = 0.0
-        dphi0 = 0.0
-        dk0 = 0.0
-        dh0 = 0.0
-        soil0 = -1
-        limit0 = 1.0
-        # row of the cell above, waiting for its lower face
-        diag0 = 0.0
-        rest0 = 0.0
-        lower0 = 0.0
-        gamma = 0.0
-        rhs = 0.0
-        for i in range(n):
-            u = w[W_U, i]
-            soil = int(cells[C_SOIL, i])
-            theta, dtheta, phi, dphi, k, dk, h, dh = _soil(tables, soil, u)
-            # flux through the upper face and its derivatives by u above and here
-            if i == 0:
-                q, dq_here = _surface(h, phi, k, dphi, dk, dh, 2.0 / cells[C_DZ, 0], dt, s, p)
-                dq_above = 0.0
-                q_top = q
-                dq_top = min(dq_here, 0.0)
-            else:
-                dinv = cells[C_DINV, i - 1]
-                gap = h - h0
-                if soil != soil0:
-                    part = cells[C_DZ, i - 1] / (cells[C_DZ, i - 1] + cells[C_DZ, i])
-                    mean, dmean_above, dmean_here = _between_soils(
-                        tables, soil0, soil, w[W_U, i - 1], u, part
-                    )
-                    drop = gravity - gap * dinv
-                    q = mean * drop
-                    dq_above = dmean_above * drop + mean * dh0 * dinv
-                    dq_here = dmean_here * drop - mean * dh * dinv
-                elif gap > 1e-4 * abs(h0) + 1e-9:
-                    per_gap = 1.0 / gap
-                    mean = (phi - phi0) * per_gap
-                    q = mean * (gravity - gap * dinv)
-                    dq_above = dphi0 * dinv + gravity * (mean * dh0 - dphi0) * per_gap
-                    dq_here = -dphi * dinv + gravity * (dphi - mean * dh) * per_gap
-                else:
-                    q = (phi0 - phi) * dinv + 0.5 * gravity * (k0 + k)
-                    dq_above = dphi0 * dinv + 0.5 * gravity * dk0
-                    dq_here = -dphi * dinv + 0.5 * gravity * dk
-                # the row above is complete now
-                r = rest0 + q * dt
-                diag = diag0 + max(dq_above, 0.0) * dt
-                upper = min(dq_here, 0.0) * dt
-                total += r
-                if abs(r) > worst * limit0:
-                    worst = abs(r) / limit0
-                    worst_cell = i - 1
-                w[W_THETA, i - 1] -= r * cells[C_DZINV, i - 1]
-                pivot = 1.0 / (diag - lower0 * gamma)
-                rhs = (-r - lower0 * rhs) * pivot
-                gamma = upper * pivot
-                w[W_GAMMA, i - 1] = gamma
-                w[W_RHS, i - 1] = rhs
-            # this row so far: storage, uptake and the upper face
-            dz = cells[C_DZ, i]
-            take = 0.0
-            dtake = 0.0
-            if demand > 0.0:
-                most = demand * cells[C_ROOT, i]
-                if most > 0.0 and h > p[P_H4] and h < p[P_H1]:
-                    if h < h3:
-                        take = most * (h - p[P_H4]) / (h3 - p[P_H4])
-                        dtake = most * dh / (h3 - p[P_H4])
-                    elif h > p[P_H2]:
-                        # the derivative is left out: uptake falling with h would destabilise
-                        take = most * (p[P_H1] - h) / (p[P_H1] - p[P_H2])
-                    else:
-                        take = most
-                if h > p[P_H2]:
-                    airless += most - take
-            uptake += take
-            w[W_UPTAKE, i] = take
-            w[W_UPTAKE_SLOPE, i] = dtake
-            w[W_RAW, i] = theta
-            w[W_SLOPE, i] = dtheta
-            w[W_THETA, i] = theta
-            rest0 = dz * (theta - cells[C_THETA, i]) + (take - q) * dt
-            diag0 = dz * dtheta + (dtake - min(dq_here, 0.0)) * dt
-            lower0 = -max(dq_above, 0.0) * dt
-            h0 = h
-            phi0 = phi
-            k0 = k
-            dphi0 = dphi
-            dk0 = dk
-            dh0 = dh
-            soil0 = soil
-            limit0 = dz * min(1.0, max(dtheta, FLAT) * PER_STEEP)
-        # bottom face
-        q_bottom = 0.0
-        dq_bottom = 0.0
-        if bottom == FREE_DRAINAGE:
-            q_bottom = gravity * k0
-            dq_bottom = gravity * dk0
-        elif bottom != ZERO_FLUX:
-            dinv = cells[C_DINV, last]
-            gap = p[P_BOTTOM_HEAD] - h0
-            if gap > 1e-4 * abs(h0) + 1e-9:
-                mean = (p[P_BOTTOM_PHI] - phi0) / gap
-                q_bottom = mean * (gravity - gap * dinv)
-                dq_bottom = dphi0 * dinv + gravity * (mean * dh0 - dphi0) / gap
-            else:
-                q_bottom = (phi0 - p[P_BOTTOM_PHI]) * dinv + 0.5 * gravity * (k0 + p[P_BOTTOM_K])
-                dq_bottom = dphi0 * dinv + 0.5 * gravity * dk0
-            if bottom == SEEPAGE_FACE and q_bottom < 0.0:
-                q_bottom = 0.0
-                dq_bottom = 0.0
-        r = rest0 + q_bottom * dt
-        total += r
-        if abs(r) > worst * limit0:
-            worst = abs(r) / limit0
-            worst_cell = last
-        w[W_THETA, last] -= r * cells[C_DZINV, last]
+        worst, total, uptake, q_top, dq_top, q_bottom, dq_bottom, change = _sweep(
+            cells, s, p, tables, w, dt, h3
+        )
         s[S_ITERATIONS] += 1.0
-        s[S_AIRLESS] = airless / demand if demand > 0.0 else 0.0
-        if worst <= TOLERANCE and math.isfinite(total):
-            for i in range(n):
-                cells[C_U_END, i] = w[W_U, i]
-                cells[C_THETA_END, i] = w[W_THETA, i]
-                cells[C_UPTAKE_STEP, i] = w[W_UPTAKE, i] * dt
-            _close(s, p, dt, q_top, q_bottom, uptake)
-            return True
-        s[S_ERROR_CELL] = worst_cell
-        s[S_ERROR_SIZE] = worst
         if not math.isfinite(total):
             return False
-        change = (-r - lower0 * rhs) / (diag0 + dq_bottom * dt - lower0 * gamma)
+        if worst <= TOLERANCE:
+            _accept(cells, w, dt)
+            _close(s, p, dt, q_top, q_bottom, uptake)
+            return True
         # A Newton step from here leaves about twenty times the square of this residual: good
         # enough to be the last, with all fluxes linear in it, unless a cell meets a kink.
-        last_step = worst <= NEARLY
-        for back in range(n):
-            i = last - back
-            if back > 0:
-                change = w[W_RHS, i] - w[W_GAMMA, i] * change
-            u = w[W_U, i]
-            step = change
-            if step * w[W_STEP, i] < 0.0 and iteration > 1:
-                # a cell that turns back may be trapped between two iterates: halve its swing
-                half = 0.5 * abs(w[W_STEP, i])
-                step = min(max(step, -half), half)
-            v = u + step
-            if u < 0.0:
-                # saturation is met gently, and no cell may leap across the retention curve
-                v = min(max(v, u - MAX_CHANGE_U), u + MAX_CHANGE_U)
-                v = max(min(v, 0.5), U_MIN)
-            elif v < -0.5:
-                v = -0.5
-            if v != u + change or (v < 0.0) != (u < 0.0):
-                last_step = False
-            w[W_STEP, i] = v - u
-            w[W_U, i] = v
-        if last_step:
-            uptake = 0.0
-            for i in range(n):
-                step = w[W_STEP, i]
-                take = w[W_UPTAKE, i] + w[W_UPTAKE_SLOPE, i] * step
-                uptake += take
-                cells[C_U_END, i] = w[W_U, i]
-                cells[C_THETA_END, i] = w[W_RAW, i] + w[W_SLOPE, i] * step
-                cells[C_UPTAKE_STEP, i] = take * dt
+        full = _substitute_back(w, n, change, iteration)
+        if full and worst <= NEARLY:
+            uptake = _accept_linear(cells, w, dt)
             q_top += dq_top * w[W_STEP, 0]
-            q_bottom += dq_bottom * w[W_STEP, last]
+            q_bottom += dq_bottom * w[W_STEP, n - 1]
             _close(s, p, dt, q_top, q_bottom, uptake)
             return True
     return False
