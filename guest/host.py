@@ -50,7 +50,7 @@ class SimNodes(Closing):
     `wake_ms` [n] virtual time of the next run;
     `trap` [n] TrapKind of a stopped guest, 0 while it runs;
     `online` [n] 0: `mqtt_publish` answers OFFLINE (write);
-    `skew_ms` [n] what the node's clock is ahead of the true time, by which `uptime_s` counts (write);
+    `skew_ms` [n] what the node's clock is ahead of the true time, which `uptime_s` counts (write);
     `rows` [n, ROW] everything above, with the columns of `guest.hostcalls`;
     `config` [n, 3] dry, wet and limit counts for `get_config` (write);
     `kept` [n, KEEP_SLOTS] what the guest keeps over a boot (write).

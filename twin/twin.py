@@ -427,9 +427,7 @@ class Twin:
         mirrored = StepResult(outputs={})
         if not seen.lost:
             if seen.readings is None:
-                mirrored = zone.mirror.boot(
-                    seen.time_ms, skew_ms=seen.skew_ms, forget=seen.forget
-                )
+                mirrored = zone.mirror.boot(seen.time_ms, skew_ms=seen.skew_ms, forget=seen.forget)
             else:
                 restarts = [r for r in iter_records(seen.result.tape) if r.call == Call.BOOT]
                 before = b"".join(

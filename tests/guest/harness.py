@@ -39,8 +39,8 @@ def ids() -> dict[str, int]:
 class Bench:
     """One guest, started; `parameters` by name are set before `init`.
 
-    `now` is the clock, which may jump; `uptime` is not, and counts with it in `step`.  `kept` may be
-    that of a bench before: then this one is that bench's guest after a restart.
+    `now` is the clock, which may jump; `uptime` does not, and counts with it in `step`.  `kept` may
+    be that of a bench before: then this one is that bench's guest after a restart.
     """
 
     def __init__(

@@ -217,7 +217,8 @@ def test_columns_do_not_overlap() -> None:
         "TIME", "DELAYED", "WAKE", "TRAP", "TRAP_CALL", "ONLINE", "CALLS", "LOGGED", "PUBLISHED",
         "CALL_LIMIT", "LOG_LIMIT", "PUBLISH_LIMIT", "ALLOWED", "FUEL", "TICKS", "TAPING",
         "POSITION", "FLOW_READ", "READINGS", "CONFIG", "PIN_COUNT", "PINS", "OUTPUTS", "EVER_SET",
-        "RESULT", "SKEW", "BOOTED", "KEPT", "CONTEXT", "HAS_MEMORY", "MEMORY", "STEP", "TRAP_POINTER", "ERROR_POINTER",
+        "RESULT", "SKEW", "BOOTED", "KEPT", "CONTEXT", "HAS_MEMORY", "MEMORY", "STEP",
+        "TRAP_POINTER", "ERROR_POINTER",
         "TAPE_ADDRESS", "TAPE_CAPACITY", "TAPE_ROOM", "PREFIX_ADDRESS", "PREFIX_LENGTH", "USED",
     ]  # fmt: skip
     used = [getattr(hostcalls, name) + k for name in columns for k in range(widths.get(name, 1))]
