@@ -1,4 +1,4 @@
-"""The guest ABI, version 1, as constants: one table that every host reads.
+"""The guest ABI, version 1.1, as constants: one table that every host reads.
 
 `guest/include/levada.h` is the same table for guests and firmware, and `docs/abi.md` the same for
 people; a test compares the three.  Integers only: no guest needs float or 64-bit arithmetic, so
@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_PINS",
     "IMPORTS",
     "IMPORT_MODULE",
+    "KEEP_SLOTS",
     "REACTOR_EXPORTS",
     "WHY",
     "Call",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 ABI_VERSION: Final = 1
+"""Of the exports.  What 1.1 added are imports that a guest may do without."""
 IMPORT_MODULE: Final = "env"
 
 DEFAULT_PINS: Final = (23, 18, 19, 21)
@@ -39,8 +41,14 @@ IMPORTS: Final[dict[str, tuple[str, str]]] = {
     "log_int": ("i", ""),
     "delay_ms": ("i", ""),
     "now_s": ("", "i"),
+    "uptime_s": ("", "i"),
+    "keep_get": ("i", "i"),
+    "keep_set": ("ii", "i"),
 }
-"""Import name -> (parameter types, result types); `i` is i32."""
+"""Import name -> (parameter types, result types); `i` is i32.  The last three are of ABI 1.1."""
+
+KEEP_SLOTS: Final = 8
+"""Values that a node keeps for its guest over a restart."""
 
 REACTOR_EXPORTS: Final[dict[str, tuple[str, str]]] = {
     "abi_version": ("", "i"),
@@ -83,7 +91,7 @@ class ErrorCode(IntEnum):
 
     OK = 0
     INVALID = -1
-    """An argument outside its range: unknown kind, key, or pin."""
+    """An argument outside its range: unknown kind, key, pin, or slot."""
     UNAVAILABLE = -2
     """The sensor is missing or did not answer."""
     REFUSED = -3
@@ -93,7 +101,7 @@ class ErrorCode(IntEnum):
 
 
 class Call(IntEnum):
-    """Record types on the tape; 1 to 8 are the imports in the order of the header."""
+    """Record types on the tape; 1 to 11 are the imports in the order of the header."""
 
     STEP = 0
     READ_SENSOR = 1
@@ -104,6 +112,9 @@ class Call(IntEnum):
     LOG_INT = 6
     DELAY_MS = 7
     NOW_S = 8
+    UPTIME_S = 9
+    KEEP_GET = 10
+    KEEP_SET = 11
     RETURN = 16
     TRAP = 17
     PARAM_SET = 18
@@ -165,4 +176,6 @@ class WHY(IntEnum):
     STARTING = 11
     """The filter is not filled yet."""
     CLOCK = 12
-    """The clock was set back or stands still: an open valve closes, the pause starts over."""
+    """The time since the start went back or stands still: an open valve closes."""
+    LOCKED = 13
+    """Opened too often without flow: stays closed until somebody confirms."""

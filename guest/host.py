@@ -18,7 +18,7 @@ import numpy.typing as npt
 import wasmtime
 
 from guest import fastpath, hostcalls
-from guest.abi import ABI_VERSION, ErrorCode, TrapKind
+from guest.abi import ABI_VERSION, KEEP_SLOTS, ErrorCode, TrapKind
 from guest.closing import Closing
 from guest.command import CommandThread
 from guest.compiler import ENGINE_VERSION, compile_module
@@ -50,8 +50,10 @@ class SimNodes(Closing):
     `wake_ms` [n] virtual time of the next run;
     `trap` [n] TrapKind of a stopped guest, 0 while it runs;
     `online` [n] 0: `mqtt_publish` answers OFFLINE (write);
+    `skew_ms` [n] what the node's clock is ahead of the true time, which `uptime_s` counts (write);
     `rows` [n, ROW] everything above, with the columns of `guest.hostcalls`;
-    `config` [n, 3] dry, wet and limit counts for `get_config` (write).
+    `config` [n, 3] dry, wet and limit counts for `get_config` (write);
+    `kept` [n, KEEP_SLOTS] what the guest keeps over a boot (write).
     """
 
     def __init__(
@@ -107,6 +109,8 @@ class SimNodes(Closing):
         self.wake_ms = rows[:, hostcalls.WAKE]
         self.trap = rows[:, hostcalls.TRAP]
         self.online = rows[:, hostcalls.ONLINE]
+        self.skew_ms = rows[:, hostcalls.SKEW]
+        self.kept = rows[:, hostcalls.KEPT : hostcalls.KEPT + KEEP_SLOTS]
         self.config = rows[:, hostcalls.CONFIG : hostcalls.CONFIG + 3]
         self.config[:] = config
         rows[:, hostcalls.READINGS : hostcalls.READINGS + 4] = int(ErrorCode.UNAVAILABLE)
@@ -407,15 +411,21 @@ class WasmtimeNode:
             boot_id=self._boot_id,
         )
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh."""
         self._boot_id += 1
+        self.nodes.skew_ms[0] = skew_ms
+        if forget:
+            self.nodes.kept[0] = 0
         self.nodes.boot(time_ms)
         return self._result(time_ms)
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Inject readings and run the guest once."""
         nodes = self.nodes
+        nodes.skew_ms[0] = skew_ms
         if nodes.trap[0] == 0 and nodes.wake_ms[0] < hostcalls.NEVER_MS:
             nodes.wake_ms[0] = time_ms
         nodes.online[0] = online
@@ -443,6 +453,8 @@ class WasmtimeNode:
     def install(self, module: bytes) -> Birth:
         """Replace the guest, once the new module is known to load and link."""
         new = self._load(module, {})
+        if new.info.sha256 == self.nodes.info.sha256:
+            new.kept[:] = self.nodes.kept
         self.nodes.close()
         self.nodes = new
         return self.birth()

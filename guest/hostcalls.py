@@ -1,4 +1,4 @@
-"""The eight host calls, and a step, as functions over arrays: written once, for every path.
+"""The host calls, and a step, as functions over arrays: written once, for every path.
 
 A guest's host state is one row of `int64` (columns below), a tape buffer, and the guest's memory
 as bytes.  The ordinary path calls these functions from Python callbacks; for the fast path
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from guest.abi import Call, ErrorCode, Sensor, TrapKind
+from guest.abi import KEEP_SLOTS, Call, ErrorCode, Sensor, TrapKind
 from guest.jit import njit
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "finish",
     "get_config",
     "inject",
+    "keep_get",
+    "keep_set",
     "log_int",
     "mqtt_publish",
     "now_s",
@@ -44,6 +46,7 @@ __all__ = [
     "set_output",
     "stop",
     "topic_allowed",
+    "uptime_s",
     "utf8_valid",
     "wasm_log",
 ]
@@ -82,8 +85,11 @@ PINS: Final = 26
 OUTPUTS: Final = PINS + MAX_PINS
 EVER_SET: Final = OUTPUTS + MAX_PINS  # bit set of outputs
 RESULT: Final = EVER_SET + 1  # what init, step or main returned last
+SKEW: Final = RESULT + 1  # what TIME is ahead of the true time [ms]
+BOOTED: Final = SKEW + 1  # true time of the start [ms since 1970]
+KEPT: Final = BOOTED + 1  # KEEP_SLOTS columns; they survive a boot
 # What only `guest.native` uses.
-CONTEXT: Final = RESULT + 1  # wasmtime_context_t*
+CONTEXT: Final = KEPT + KEEP_SLOTS  # wasmtime_context_t*
 HAS_MEMORY: Final = CONTEXT + 1
 MEMORY: Final = HAS_MEMORY + 1  # wasmtime_memory_t, 24 bytes
 STEP: Final = MEMORY + 3  # wasmtime_func_t, 16 bytes
@@ -112,6 +118,9 @@ CALL_WASM_LOG: Final = int(Call.WASM_LOG)
 CALL_LOG_INT: Final = int(Call.LOG_INT)
 CALL_DELAY_MS: Final = int(Call.DELAY_MS)
 CALL_NOW_S: Final = int(Call.NOW_S)
+CALL_UPTIME_S: Final = int(Call.UPTIME_S)
+CALL_KEEP_GET: Final = int(Call.KEEP_GET)
+CALL_KEEP_SET: Final = int(Call.KEEP_SET)
 CALL_RETURN: Final = int(Call.RETURN)
 CALL_TRAP: Final = int(Call.TRAP)
 CALL_PARAM_SET: Final = int(Call.PARAM_SET)
@@ -189,8 +198,16 @@ def _put_call2(z: Row, tape: Bytes, call: int, a: int, b: int) -> None:
 
 
 @njit
+def _put_call3(z: Row, tape: Bytes, call: int, a: int, b: int, c: int) -> None:
+    if z[TAPING] != 0:
+        _put_call2(z, tape, call, a, b)
+        _put(z, tape, c, 4)
+
+
+@njit
 def put_boot(z: Row, tape: Bytes, time_ms: int) -> None:
-    """Record that the guest is instantiated at `time_ms`."""
+    """Record that the guest is instantiated at `time_ms`; `uptime_s` counts from then."""
+    z[BOOTED] = time_ms - z[SKEW]
     if z[TAPING] != 0:
         _put8(z, tape, CALL_BOOT)
         _put(z, tape, time_ms, 8)
@@ -206,9 +223,7 @@ def put_return(z: Row, tape: Bytes, result: int) -> None:
 @njit
 def put_param_set(z: Row, tape: Bytes, parameter: int, value: int, result: int) -> None:
     """Record that the host set a parameter."""
-    if z[TAPING] != 0:
-        _put_call2(z, tape, CALL_PARAM_SET, parameter, value)
-        _put(z, tape, result, 4)
+    _put_call3(z, tape, CALL_PARAM_SET, parameter, value, result)
 
 
 # One run of a guest.
@@ -422,9 +437,49 @@ def now_s(z: Row, tape: Bytes) -> int:
     """Virtual seconds since 1970, as i32."""
     if not _enter(z, CALL_NOW_S):
         return 0
-    result = int((z[TIME] + z[DELAYED]) // 1000)
-    result = ((result + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+    result = _seconds(z[TIME] + z[DELAYED])
     _put_call(z, tape, CALL_NOW_S, result)
+    return result
+
+
+@njit
+def uptime_s(z: Row, tape: Bytes) -> int:
+    """Seconds since the guest was started, as i32."""
+    if not _enter(z, CALL_UPTIME_S):
+        return 0
+    result = _seconds(z[TIME] + z[DELAYED] - z[SKEW] - z[BOOTED])
+    _put_call(z, tape, CALL_UPTIME_S, result)
+    return result
+
+
+@njit
+def _seconds(ms: int) -> int:
+    """Whole seconds as i32, which wraps."""
+    return ((int(ms // 1000) + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
+@njit
+def keep_get(z: Row, tape: Bytes, slot: int) -> int:
+    """What was kept in the slot, 0 if nothing was."""
+    if not _enter(z, CALL_KEEP_GET):
+        return 0
+    result = INVALID
+    if slot >= 0 and slot < KEEP_SLOTS:
+        result = z[KEPT + slot]
+    _put_call2(z, tape, CALL_KEEP_GET, slot, result)
+    return result
+
+
+@njit
+def keep_set(z: Row, tape: Bytes, slot: int, value: int) -> int:
+    """Keep a value over the next start of this guest."""
+    if not _enter(z, CALL_KEEP_SET):
+        return 0
+    result = INVALID
+    if slot >= 0 and slot < KEEP_SLOTS:
+        z[KEPT + slot] = value
+        result = OK
+    _put_call3(z, tape, CALL_KEEP_SET, slot, value, result)
     return result
 
 

@@ -50,6 +50,8 @@ class Profile:
 
 EDGE: Final = Profile(name="edge", imports=frozenset(IMPORTS))
 FOG: Final = Profile(
-    name="fog", imports=frozenset({"wasm_log", "log_int", "now_s", "mqtt_publish"}), pins=()
+    name="fog",
+    imports=frozenset({"wasm_log", "log_int", "now_s", "uptime_s", "mqtt_publish"}),
+    pins=(),
 )
 PROFILES: Final = {p.name: p for p in (EDGE, FOG)}

@@ -44,12 +44,15 @@ from guest.hostcalls import (
     finish,
     get_config,
     inject,
+    keep_get,
+    keep_set,
     log_int,
     mqtt_publish,
     now_s,
     read_sensor,
     set_output,
     stop,
+    uptime_s,
     wasm_log,
 )
 from guest.jit import njit
@@ -232,6 +235,33 @@ def native_callbacks() -> dict[str, int]:
         raw[0] = now_s(z, tape)
         return _native_trap(header, z)
 
+    @callback  # type: ignore[untyped-decorator]
+    def c_uptime_s(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = _carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = _carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        raw[0] = uptime_s(z, tape)
+        return _native_trap(header, z)
+
+    @callback  # type: ignore[untyped-decorator]
+    def c_keep_get(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = _carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = _carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        raw[0] = keep_get(z, tape, _argument(raw, 0))
+        return _native_trap(header, z)
+
+    @callback  # type: ignore[untyped-decorator]
+    def c_keep_set(env: Any, caller: Any, args: Any, count: Any) -> int:
+        header = _carray(env, (HEADER,), np.int64)
+        z = _ints(header[CURRENT], ROW)
+        raw = _carray(args, (8,), np.int32)
+        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        raw[0] = keep_set(z, tape, _argument(raw, 0), _argument(raw, 1))
+        return _native_trap(header, z)
+
     return {
         "read_sensor": c_read_sensor.address,
         "set_output": c_set_output.address,
@@ -241,6 +271,9 @@ def native_callbacks() -> dict[str, int]:
         "log_int": c_log_int.address,
         "delay_ms": c_delay_ms.address,
         "now_s": c_now_s.address,
+        "uptime_s": c_uptime_s.address,
+        "keep_get": c_keep_get.address,
+        "keep_set": c_keep_set.address,
     }
 
 

@@ -100,13 +100,18 @@ class Node(Protocol):
     def birth(self) -> Birth:
         """Who the node is; runs nothing."""
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh at `time_ms` (since 1970, virtual): instance, `init`, parameters.
 
-        The outputs are 0 before it, and stay so if the guest is stopped.
+        The outputs are 0 before it, and stay so if the guest is stopped.  `skew_ms` is what the
+        node's clock, and so `time_ms`, is ahead of the true time: `uptime_s` counts that.  With
+        `forget` the guest finds nothing of what it kept; so it does at the first boot, whatever
+        the device remembers, because a run begins alike on every node.
         """
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Inject readings and run the guest once; without `online` it cannot publish."""
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:

@@ -11,6 +11,9 @@ Little endian; a byte that says which call (`guest.abi.Call`), then:
     LOG_INT       i32 value
     DELAY_MS      i32 ms
     NOW_S         i32 result
+    UPTIME_S      i32 result
+    KEEP_GET      i32 slot, i32 result
+    KEEP_SET      i32 slot, i32 value, i32 result
     RETURN        i32 result                                         of init, step or main
     TRAP          u8 kind (`guest.abi.TrapKind`)
     PARAM_SET     i32 id, i32 value, i32 result                      by the host, between runs
@@ -81,6 +84,9 @@ _FIXED: Final[dict[int, struct.Struct]] = {
     Call.LOG_INT: _I32,
     Call.DELAY_MS: _I32,
     Call.NOW_S: _I32,
+    Call.UPTIME_S: _I32,
+    Call.KEEP_GET: _I32_2,
+    Call.KEEP_SET: _I32_3,
     Call.RETURN: _I32,
     Call.TRAP: _KIND,
     Call.PARAM_SET: _I32_3,
@@ -257,8 +263,12 @@ def record_text(record: Record) -> str:
             return f"trap: {_name(TrapKind, v[0]).replace('_', ' ')}"
         case Call.RETURN:
             return f"return {v[0]}"
-        case Call.NOW_S:
-            return f"now_s() -> {v[0]}"
+        case Call.NOW_S | Call.UPTIME_S:
+            return f"{call.name.lower()}() -> {v[0]}"
+        case Call.KEEP_GET:  # any number may have been kept, so none is a name
+            return f"keep_get({v[0]}) -> {v[1]}"
+        case Call.KEEP_SET:
+            return f"keep_set({v[0]}, {v[1]}) -> {_result(v[2])}"
         case _:
             return f"{call.name.lower()}({v[0]})"
 

@@ -150,6 +150,8 @@ class StartFlag(IntFlag):
 
     STORED_PARAMETERS = 1
     """First apply the parameters of the store, as the device does when alone in the field."""
+    FORGET = 2
+    """The guest finds nothing of what it kept: a run begins alike on every node."""
 
 
 class StepFlag(IntFlag):
@@ -421,6 +423,8 @@ class Step(Message):
     """StepFlag.ONLINE or 0."""
     readings: I32x4
     """Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses]; negative: error."""
+    uptime_ms: I64
+    """Since the guest was started; it does not jump with `time_ms`."""
 
 
 @_message(0x05)

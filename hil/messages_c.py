@@ -11,7 +11,7 @@ from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Final
 
-from guest.abi import ABI_VERSION, Call, ConfigKey, ErrorCode, Sensor, TrapKind
+from guest.abi import ABI_VERSION, KEEP_SLOTS, Call, ConfigKey, ErrorCode, Sensor, TrapKind
 from hil import messages
 from hil.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Form, Message
 
@@ -55,6 +55,7 @@ def c_header() -> str:
         "#ifndef LEVADA_MESSAGES_H\n#define LEVADA_MESSAGES_H\n\n"
         '#include <stddef.h>\n#include <string.h>\n\n#include "bytes.h"\n\n'
         f"#define LV_ABI_VERSION {ABI_VERSION}\n"
+        f"#define LV_KEEP_SLOTS {KEEP_SLOTS}\n"
         f"#define LV_WIRE_VERSION {WIRE_VERSION}\n"
         f"#define LV_MAX_BODY {MAX_BODY}\n"
     ]

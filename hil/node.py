@@ -82,6 +82,11 @@ class DeviceNode:
         self._boot_id: int | None = None
         self._taken = 0
         self._time_ms = 0
+        self._skew_ms = 0
+        self._booted_ms = 0
+        """True time at which the guest was started."""
+        self._forget = True
+        """The next start is the first, or one after a loss of what the guest kept."""
         self._started = False
         self._closed = False
         self._before = b""
@@ -111,9 +116,11 @@ class DeviceNode:
             boot_id=device.boot_id,
         )
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh."""
         self._time_ms = time_ms
+        self._skew_ms = skew_ms
+        self._forget |= forget
 
         def start() -> StepResult:
             return self._result(self._start())
@@ -123,16 +130,16 @@ class DeviceNode:
         except _Watchdog:
             return self._ran_for_ever(INIT)
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Inject readings and run the guest once."""
         self._time_ms = time_ms
-        try:
-            request = PACK_STEP(time_ms, ONLINE if online else OFFLINE, *readings)
-        except struct.error as error:
-            raise messages.MessageError(f"Step({time_ms}, {readings}): {error}") from None
+        self._skew_ms = skew_ms
+        flags = ONLINE if online else OFFLINE
         if self._started:  # as nearly always
             try:
-                return self._stepped(request)
+                return self._stepped(flags, readings)
             except DeviceRestarted:
                 self.device = None
                 self._started = False
@@ -141,7 +148,7 @@ class DeviceNode:
             stopped = self._start_again()
             if stopped is not None:
                 return stopped
-            return self._stepped(request)
+            return self._stepped(flags, readings)
 
         try:
             return self._surely(step)
@@ -302,7 +309,7 @@ class DeviceNode:
     def _start(self) -> messages.StepResult:
         request = messages.Start(
             time_ms=self._time_ms,
-            flags=StartFlag(0),
+            flags=StartFlag.FORGET if self._forget else StartFlag(0),
             parameters=tuple(self._parameters.items()),
         )
         try:
@@ -312,10 +319,17 @@ class DeviceNode:
                 raise
             raise self._refused(error.detail, self._parameters) from None
         self._started = True
+        self._forget = False
+        self._booted_ms = self._time_ms - self._skew_ms
         return answer
 
-    def _stepped(self, request: bytes) -> StepResult:
+    def _stepped(self, flags: int, readings: Readings) -> StepResult:
         """What a step did; by the ten thousand, so no message becomes an object here."""
+        uptime_ms = self._time_ms - self._skew_ms - self._booted_ms
+        try:
+            request = PACK_STEP(self._time_ms, flags, *readings, uptime_ms)
+        except struct.error as error:
+            raise messages.MessageError(f"Step({self._time_ms}, {readings}): {error}") from None
         body = self.link.exchange(messages.Step, request, messages.StepResult)
         tape = body[RESULT_BYTES:]
         try:

@@ -129,7 +129,7 @@ def tape_flaws(run: RunDir, tape: TapeReader, tapes: Sequence[bytes]) -> list[st
 
 def count_calls(records: bytes) -> int:
     """Number of host calls on a tape."""
-    return sum(Call.READ_SENSOR <= record.call <= Call.NOW_S for record in iter_records(records))
+    return sum(Call.READ_SENSOR <= record.call <= Call.KEEP_SET for record in iter_records(records))
 
 
 def _signals(

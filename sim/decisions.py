@@ -69,7 +69,15 @@ class Decision:
 
 
 ALARMS: Final = frozenset(
-    {WHY.PROBE_RANGE, WHY.PROBE_STUCK, WHY.PROBE_MISSING, WHY.NO_FLOW, WHY.LEAK, WHY.CLOCK}
+    {
+        WHY.PROBE_RANGE,
+        WHY.PROBE_STUCK,
+        WHY.PROBE_MISSING,
+        WHY.NO_FLOW,
+        WHY.LEAK,
+        WHY.CLOCK,
+        WHY.LOCKED,
+    }
 )
 """Reasons that tell of something broken."""
 
@@ -118,6 +126,11 @@ SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
         "Alarm: no flow",
         "{closed}: it was commanded open, but the flow meter saw no water.",
     ),
+    WHY.LOCKED: (
+        "Alarm: locked",
+        "{closed}: it was opened too often without any flow, and stays closed until somebody "
+        "sets the parameter `confirm`.",
+    ),
     WHY.LEAK: (
         "Alarm: leak",
         "{closed}: water flows although none was asked for, {flow} pulses since the step before.",
@@ -129,7 +142,8 @@ SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
     ),
     WHY.CLOCK: (
         "Alarm: clock",
-        "{closed}: the clock was set back or stands still, so no opening could be timed.",
+        "{closed}: the time since the start went back or stands still, so no opening could be "
+        "timed.",
     ),
 }
 """Reason -> (title, sentence); the names in braces are fields of `Decision`."""
@@ -283,11 +297,13 @@ def _walk(
             if at + 3 > size:
                 break
             need = 3 + _u16(data, at + 1)
-        elif call == 6 or call == 7 or call == 8 or call == 16:
+        elif call == 6 or call == 7 or call == 8 or call == 9 or call == 16:
             need = 5
+        elif call == 10:
+            need = 9
         elif call == 17:
             need = 2
-        elif call == 18:
+        elif call == 11 or call == 18:
             need = 13
         elif call == 19:
             need = 9
@@ -432,4 +448,5 @@ def read_decisions(
 # the walk reads these by number
 assert (Call.STEP, Call.READ_SENSOR, Call.SET_OUTPUT, Call.GET_CONFIG) == (0, 1, 2, 3)
 assert (Call.MQTT_PUBLISH, Call.WASM_LOG, Call.DELAY_MS, Call.RETURN) == (4, 5, 7, 16)
+assert (Call.UPTIME_S, Call.KEEP_GET, Call.KEEP_SET) == (9, 10, 11)
 assert (Call.TRAP, Call.PARAM_SET, Call.BOOT, Sensor.MOISTURE) == (17, 18, 19, 0)

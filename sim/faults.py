@@ -94,6 +94,11 @@ FAULTS: Final[dict[str, FaultKind]] = {
         effect="The open valve passes less by this share.", units=_SHARE, low=0, high=100
     ),
     "reboot": FaultKind(effect="The node starts again; its outputs fall to 0.", instant=True),
+    "keep-loss": FaultKind(
+        effect="The node starts again and finds nothing of what its guest kept (`keep_set`): worn "
+        "or erased flash.",
+        instant=True,
+    ),
     "brown-out": FaultKind(
         effect="The node is without power, outputs 0; it boots at the end of the fault."
     ),
@@ -120,6 +125,7 @@ Kind = Literal[
     "valve-leak",
     "valve-clog",
     "reboot",
+    "keep-loss",
     "brown-out",
     "clock-skew",
     "link-loss",

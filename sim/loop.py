@@ -95,6 +95,8 @@ class Z(IntEnum):
     """How often the guest was stopped since the start."""
     ROW_TRAP = 25
     """Class of the last trap since the last row: a restart may be quicker than the trace."""
+    FORGET = 26
+    """1: at its next boot the node finds nothing of what its guest kept."""
 
 
 class Stop(IntEnum):
@@ -383,6 +385,7 @@ def step_native(
     h = hosts[host]
     start = h[hostcalls.POSITION]
     h[hostcalls.ONLINE] = z[Z.ONLINE]
+    h[hostcalls.SKEW] = z[Z.SKEW_MS]
     h[hostcalls.WAKE] = z[Z.NOW_MS]
     work[i, W.WAKES] += 1.0
     native.step_zone(header + 8 * native.HEADER * host, h, z[Z.NOW_MS] + z[Z.SKEW_MS], readings[i])

@@ -367,17 +367,22 @@ class Plant:
         """Start the node of zone `i` afresh now; its outputs are 0."""
         z = self.zones[i]
         time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
+        skew_ms, forget = int(z[Z.SKEW_MS]), bool(z[Z.FORGET])
         z[Z.BOOT_MS] = NEVER_MS
+        z[Z.FORGET] = 0
         self._command(i, 0)
         self.probes.power_up(int(z[Z.NOW_MS]), [i])
         if z[Z.NATIVE] == 0:
-            self._take(i, self.nodes[i].boot(time_ms))
+            self._take(i, self.nodes[i].boot(time_ms, skew_ms=skew_ms, forget=forget))
             return
         if self._native is None:
             raise AssertionError("a native zone without its host")
         k = int(z[Z.HOST])
         row = self._native.rows[k]
         start = int(row[hostcalls.POSITION])
+        self._native.skew_ms[k] = skew_ms
+        if forget:
+            self._native.kept[k] = 0
         self._native.boot(time_ms, [k])
         records = native.tape_of(row)[start : row[hostcalls.POSITION]]
         self._take(
@@ -395,7 +400,9 @@ class Plant:
         z = self.zones[i]
         readings = self._sample(i)
         time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
-        result = self.nodes[i].step(time_ms, readings, online=bool(z[Z.ONLINE]))
+        result = self.nodes[i].step(
+            time_ms, readings, online=bool(z[Z.ONLINE]), skew_ms=int(z[Z.SKEW_MS])
+        )
         z[Z.STEPS] += 1
         self._take(i, result)
 
@@ -437,8 +444,9 @@ class Plant:
             self.probes.set_fault(now_ms, i, PROBE_FAULTS[event.kind], active, magnitude)
         elif event.kind in VALVE_FAULTS:
             self.valves.set_fault(now_ms, i, VALVE_FAULTS[event.kind], active, magnitude)
-        elif event.kind == "reboot":
+        elif event.kind in ("reboot", "keep-loss"):
             z[Z.BOOT_MS] = now_ms
+            z[Z.FORGET] |= int(event.kind == "keep-loss")
         elif event.kind == "brown-out":
             z[Z.POWERED] = int(not active)
             if active:

@@ -7,13 +7,14 @@ from then on what it reads is what the first guest read, whatever it would have 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from guest.abi import Call, ErrorCode
+from guest import hostcalls
+from guest.abi import KEEP_SLOTS, Call, ErrorCode
 from guest.host import SimNodes
 from guest.limits import PROFILES
 from guest.module import inspect
@@ -111,6 +112,7 @@ def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
     readings = np.full((1, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
     for run in _runs(records):
         head = run[0]
+        _remember(nodes, run)
         if head.call == Call.BOOT:
             nodes.boot(head.values[0])
             # what boot itself sets is on the tape right behind it
@@ -134,11 +136,31 @@ def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
                     seen.add(kind)
                     if 0 <= kind < 4:
                         readings[0, kind] = value
+            _tell_uptime(nodes, time_ms, run)
             if nodes.trap[0] == 0:
                 nodes.wake_ms[0] = time_ms
             nodes.step(time_ms, readings)
         parts.append(nodes.drain_tape(0))
     return b"".join(parts)
+
+
+def _remember(nodes: SimNodes, run: Sequence[Record]) -> None:
+    """Let the guest find what it found in the recording, as after a loss of what it kept."""
+    seen = set()
+    for record in run:
+        if record.call in (Call.KEEP_GET, Call.KEEP_SET) and 0 <= record.values[0] < KEEP_SLOTS:
+            slot, value = record.values[:2]
+            if record.call == Call.KEEP_GET and slot not in seen:
+                nodes.kept[0, slot] = value
+            seen.add(slot)
+
+
+def _tell_uptime(nodes: SimNodes, time_ms: int, run: Sequence[Record]) -> None:
+    """Set the clock wrong by as much as it was in the recording, if the guest asked for uptime."""
+    told = next((record.values[0] for record in run if record.call == Call.UPTIME_S), None)
+    if told is not None:
+        uptime_ms = time_ms - nodes.skew_ms[0] - nodes.rows[0, hostcalls.BOOTED]
+        nodes.skew_ms[0] += 1000 * (uptime_ms // 1000 - told)
 
 
 def _set(nodes: SimNodes, record: Record) -> None:

@@ -62,13 +62,17 @@ class _InUtc:
         self.quality = board.quality
         self.close = board.close
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh."""
-        return self._board.boot(time_ms - self._utc_offset_ms)
+        return self._board.boot(time_ms - self._utc_offset_ms, skew_ms=skew_ms, forget=forget)
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Inject readings and run the guest once."""
-        return self._board.step(time_ms - self._utc_offset_ms, readings, online=online)
+        return self._board.step(
+            time_ms - self._utc_offset_ms, readings, online=online, skew_ms=skew_ms
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,16 @@ class Elsewhere:
         """Who the device is."""
         return self._birth
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Not from here."""
+        del skew_ms, forget
         raise TwinError(f"a device that is followed is not started from here ({time_ms} ms)")
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Not from here."""
-        del readings, online
+        del readings, online, skew_ms
         raise TwinError(f"a device that is followed is not stepped from here ({time_ms} ms)")
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:
@@ -140,14 +143,17 @@ class _Follower(Elsewhere):
         self._look = look
         self._wait = wait
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Wait for the first message."""
+        del skew_ms, forget
         self._begin(time_ms)
         return StepResult(outputs={}, wake_ms=self._wait(time_ms))
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Look at what the device has said up to now; `readings` are the twin's prediction."""
-        del online
+        del online, skew_ms
         state = self._look(time_ms, readings)
         return StepResult(outputs={DEFAULT_PINS[0]: state}, wake_ms=self._wait(time_ms))
 

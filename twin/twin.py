@@ -427,11 +427,15 @@ class Twin:
         mirrored = StepResult(outputs={})
         if not seen.lost:
             if seen.readings is None:
-                mirrored = zone.mirror.boot(seen.time_ms)
+                mirrored = zone.mirror.boot(seen.time_ms, skew_ms=seen.skew_ms, forget=seen.forget)
             else:
                 restarts = [r for r in iter_records(seen.result.tape) if r.call == Call.BOOT]
-                before = b"".join(zone.mirror.boot(r.values[0]).tape for r in restarts)
-                mirrored = zone.mirror.step(seen.time_ms, seen.readings, online=seen.online)
+                before = b"".join(
+                    zone.mirror.boot(r.values[0], skew_ms=seen.skew_ms).tape for r in restarts
+                )
+                mirrored = zone.mirror.step(
+                    seen.time_ms, seen.readings, online=seen.online, skew_ms=seen.skew_ms
+                )
                 if before:
                     mirrored = StepResult(outputs=mirrored.outputs, tape=before + mirrored.tape)
         zone.device.append((now_ms, seen, mirrored))

@@ -32,6 +32,10 @@ class Seen:
     result: StepResult
     took_s: float
     """Wall-clock time from the request to the answer."""
+    skew_ms: int = 0
+    """What the node's clock was ahead of the true time."""
+    forget: bool = False
+    """It lost what its guest kept, and booted."""
     lost: str = ""
     """Why there was no answer; `result` is then empty."""
 
@@ -48,26 +52,35 @@ class Watched:
         """Who the node is."""
         return self.inner.birth()
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh."""
-        return self._run(time_ms, None, True)
+        return self._run(time_ms, None, True, skew_ms, forget)
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         """Inject readings and run the guest once."""
         if self._lost:
-            result = self._run(time_ms, None, online)
+            result = self._run(time_ms, None, online, skew_ms)
             if self._lost:
                 return result
-        return self._run(time_ms, readings, online)
+        return self._run(time_ms, readings, online, skew_ms)
 
-    def _run(self, time_ms: int, readings: Readings | None, online: bool) -> StepResult:
+    def _run(
+        self,
+        time_ms: int,
+        readings: Readings | None,
+        online: bool,
+        skew_ms: int,
+        forget: bool = False,
+    ) -> StepResult:
         began_s = monotonic()
         lost = ""
         try:
             if readings is None:
-                result = self.inner.boot(time_ms)
+                result = self.inner.boot(time_ms, skew_ms=skew_ms, forget=forget)
             else:
-                result = self.inner.step(time_ms, readings, online=online)
+                result = self.inner.step(time_ms, readings, online=online, skew_ms=skew_ms)
         except HilError as error:
             lost = str(error)
             result = StepResult(outputs={}, wake_ms=RETRY_MS)
@@ -77,6 +90,8 @@ class Watched:
                 time_ms=time_ms,
                 readings=readings,
                 online=online,
+                skew_ms=skew_ms,
+                forget=forget,
                 result=result,
                 took_s=monotonic() - began_s,
                 lost=lost,

@@ -38,8 +38,12 @@ typedef struct {
 
 enum {
     LV_SLOTS = 2,
-    LV_RECORDS = 2,
-    LV_RECORD_BYTES = 448,
+    LV_STORE_RECORDS = 2, /* of store.h, the first ones */
+    LV_KEPT_RECORDS = 2,  /* of kept.h, behind them */
+    LV_RECORDS = LV_STORE_RECORDS + LV_KEPT_RECORDS,
+    LV_RECORD_BYTES = 448, /* of the longest */
+    LV_KEPT_OWNER = 20,
+    LV_KEPT_BYTES = 4 + 4 + LV_KEPT_OWNER + 4 * LV_KEEP_SLOTS + 4,
     LV_PARAMETERS = 32, /* most that the store keeps */
     LV_PINS = 16,
 };
@@ -77,7 +81,7 @@ typedef struct {
 
     /* --- flash -------------------------------------------------------------------------------- */
 
-    /* Read or write one of LV_RECORDS records of LV_RECORD_BYTES.  0, or negative; a write that a
+    /* Read or write one of LV_RECORDS records of lv_record_bytes().  0, or negative; a write that a
      * power cut interrupts may leave anything in its own record, nothing elsewhere. */
     int (*record_read)(void *context, int record, uint8_t *bytes);
     int (*record_write)(void *context, int record, const uint8_t *bytes);
@@ -88,6 +92,10 @@ typedef struct {
     /* Address of a slot's bytes, valid until the slot is erased; never NULL. */
     const uint8_t *(*slot_map)(void *context, int slot);
     uint32_t slot_bytes; /* 1024..1048576 */
+
+    /* Least time between two writes of what a guest keeps while no output changes [ms], against
+     * wear.  A loss of power may cost as much; 0: every change is written at the end of its run. */
+    uint32_t keep_every_ms;
 
     /* --- the line ----------------------------------------------------------------------------- */
 
@@ -118,8 +126,14 @@ typedef struct {
 
     uint8_t *tape; /* records of one run */
     uint32_t tape_bytes; /* 1024..; bounds the budgets, see lv_host_tape_room */
+    uint8_t *kept; /* LV_KEPT_BYTES that outlive a restart without loss of power, or NULL */
     uint8_t *ring; /* telemetry that waits */
     uint32_t ring_bytes; /* 640.. */
 } lv_config;
+
+static inline uint32_t lv_record_bytes(int record)
+{
+    return record < LV_STORE_RECORDS ? LV_RECORD_BYTES : LV_KEPT_BYTES;
+}
 
 #endif

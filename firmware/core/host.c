@@ -28,8 +28,8 @@ void lv_host_configure(lv_host *host, const lv_msg_configure *m)
 
 uint64_t lv_host_tape_room(const lv_msg_configure *m)
 {
-    /* 9 bytes are the most that a call takes besides its text; BOOT, STEP, RETURN and TRAP 26 */
-    return 26 + 9 * (uint64_t)m->host_calls + m->log_bytes + m->publish_bytes;
+    /* 13 bytes are the most that a call takes besides its text; BOOT, STEP, RETURN and TRAP 26 */
+    return 26 + 13 * (uint64_t)m->host_calls + m->log_bytes + m->publish_bytes;
 }
 
 void lv_host_renew_budget(lv_host *host)
@@ -195,14 +195,50 @@ int lv_call_delay_ms(lv_host *host, int32_t ms)
     return host->pausing ? host->config->guest_pause(host->config->context) : 0;
 }
 
+/* Whole seconds as i32, which wraps. */
+static int32_t seconds(int64_t ms)
+{
+    int64_t floor = ms / 1000 - (ms % 1000 < 0);
+    return (int32_t)(uint32_t)(uint64_t)floor;
+}
+
 int32_t lv_call_now_s(lv_host *host)
 {
     if (!enter(host, LV_CALL_NOW_S))
         return 0;
-    int64_t ms = host->time_ms + host->delayed_ms;
-    int64_t seconds = ms / 1000 - (ms % 1000 < 0); /* floor */
-    int32_t result = (int32_t)(uint32_t)(uint64_t)seconds;
+    int32_t result = seconds(host->time_ms + host->delayed_ms);
     lv_tape_numbers(&host->tape, LV_CALL_NOW_S, 1, result, 0, 0);
+    return result;
+}
+
+int32_t lv_call_uptime_s(lv_host *host)
+{
+    if (!enter(host, LV_CALL_UPTIME_S))
+        return 0;
+    int32_t result = seconds(host->uptime_ms + host->delayed_ms);
+    lv_tape_numbers(&host->tape, LV_CALL_UPTIME_S, 1, result, 0, 0);
+    return result;
+}
+
+int32_t lv_call_keep_get(lv_host *host, int32_t slot)
+{
+    if (!enter(host, LV_CALL_KEEP_GET))
+        return 0;
+    int32_t result = slot >= 0 && slot < LV_KEEP_SLOTS ? host->kept->values[slot] : LV_RESULT_INVALID;
+    lv_tape_numbers(&host->tape, LV_CALL_KEEP_GET, 2, slot, result, 0);
+    return result;
+}
+
+int32_t lv_call_keep_set(lv_host *host, int32_t slot, int32_t value)
+{
+    int32_t result = LV_RESULT_INVALID;
+    if (!enter(host, LV_CALL_KEEP_SET))
+        return 0;
+    if (slot >= 0 && slot < LV_KEEP_SLOTS) {
+        lv_kept_set(host->kept, slot, value);
+        result = LV_RESULT_OK;
+    }
+    lv_tape_numbers(&host->tape, LV_CALL_KEEP_SET, 3, slot, value, result);
     return result;
 }
 

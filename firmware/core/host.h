@@ -1,5 +1,5 @@
 /*
- * The eight host calls with all their checks, independent of the engine.
+ * The host calls with all their checks, independent of the engine.
  *
  * Order of checks: allowed by the profile, number of calls, pointers, bytes; the first that fails
  * sets `trap`, and the engine must then stop the guest.  Only then are values checked, and a wrong
@@ -10,6 +10,7 @@
 #define LEVADA_HOST_H
 
 #include "config.h"
+#include "kept.h"
 #include "ring.h"
 #include "tape.h"
 
@@ -25,6 +26,7 @@ typedef struct {
 typedef struct lv_host {
     const lv_config *config;
     lv_ring *ring;
+    lv_kept *kept;
     lv_tape tape;
 
     /* of the node, by CONFIGURE */
@@ -40,6 +42,7 @@ typedef struct lv_host {
 
     /* of this run */
     int64_t time_ms;
+    int64_t uptime_ms; /* since the guest was started */
     int64_t delayed_ms;
     int32_t readings[4];
     bool flow_read;
@@ -77,6 +80,9 @@ void lv_call_log_int(lv_host *host, int32_t value);
 /* -1: main is to unwind (its thread ends), whatever `trap` says. */
 int lv_call_delay_ms(lv_host *host, int32_t ms);
 int32_t lv_call_now_s(lv_host *host);
+int32_t lv_call_uptime_s(lv_host *host);
+int32_t lv_call_keep_get(lv_host *host, int32_t slot);
+int32_t lv_call_keep_set(lv_host *host, int32_t slot, int32_t value);
 
 bool lv_utf8_valid(const uint8_t *text, uint32_t length);
 bool lv_topic_allowed(const lv_host *host, const uint8_t *topic, uint32_t length);

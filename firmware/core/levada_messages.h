@@ -9,6 +9,7 @@
 #include "bytes.h"
 
 #define LV_ABI_VERSION 1
+#define LV_KEEP_SLOTS 8
 #define LV_WIRE_VERSION 1
 #define LV_MAX_BODY 1024
 
@@ -22,6 +23,9 @@ enum lv_call {
     LV_CALL_LOG_INT = 6,
     LV_CALL_DELAY_MS = 7,
     LV_CALL_NOW_S = 8,
+    LV_CALL_UPTIME_S = 9,
+    LV_CALL_KEEP_GET = 10,
+    LV_CALL_KEEP_SET = 11,
     LV_CALL_RETURN = 16,
     LV_CALL_TRAP = 17,
     LV_CALL_PARAM_SET = 18,
@@ -95,6 +99,7 @@ enum lv_reset {
 
 enum lv_start {
     LV_START_STORED_PARAMETERS = 1,
+    LV_START_FORGET = 2,
 };
 
 enum lv_step {
@@ -278,16 +283,18 @@ typedef struct {
     int64_t time_ms;
     uint8_t flags;
     int32_t readings[4];
+    int64_t uptime_ms;
 } lv_msg_step;
 
 static inline int lv_msg_step_unpack(const uint8_t *body, size_t length, lv_msg_step *m)
 {
-    if (length != 25)
+    if (length != 33)
         return LV_NAK_LENGTH;
     m->time_ms = (int64_t)lv_get64(body + 0);
     m->flags = lv_get8(body + 8);
     for (int i = 0; i < 4; i++)
         m->readings[i] = (int32_t)lv_get32(body + 9 + 4 * i);
+    m->uptime_ms = (int64_t)lv_get64(body + 25);
     return 0;
 }
 
@@ -298,7 +305,8 @@ static inline size_t lv_msg_step_pack(const lv_msg_step *m, uint8_t *body)
     lv_put8(body + 8, m->flags);
     for (int i = 0; i < 4; i++)
         lv_put32(body + 9 + 4 * i, (uint32_t)m->readings[i]);
-    return 25;
+    lv_put64(body + 25, (uint64_t)m->uptime_ms);
+    return 33;
 }
 
 /* Records of the last Start, Step or Calibrate that did not fit its answer.  Answer: `Tape`. */

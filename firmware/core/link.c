@@ -286,7 +286,7 @@ static int get_statistics(lv_link *link, const lv_frame_decoder *f, reply *r)
         .publish_bytes = node->host.total_published,
         .active_us = node->total_active_us,
         .open_ms = node->open_ms,
-        .flash_writes = node->store.writes,
+        .flash_writes = node->store.writes + node->kept.writes,
         .stack_bytes = config->stack_bytes ? config->stack_bytes(config->context) : 0,
     };
     r->type = LV_MSG_STATISTICS;
@@ -355,6 +355,7 @@ static void request(lv_link *link, uint32_t now_ms)
     transmit(link);
     if (link->restart) {
         link->restart = false;
+        lv_node_close(link->node);
         link->node->config->restart(link->node->config->context);
     }
 }

@@ -10,7 +10,7 @@ static const lv_msg_configure standard = {
     .node = "esp32",
     .prefix = "ic/",
     .counts = {2500, 1000, 2000},
-    .imports = 0x1FE, /* all eight */
+    .imports = 0xFFE, /* all eleven */
     .pin_count = 4,
     .pins = {23, 18, 19, 21},
     .instructions = 1000000,
@@ -39,11 +39,13 @@ int lv_node_init(lv_node *node, const lv_config *config)
     node->config = config;
     node->host.config = config;
     node->host.ring = &node->ring;
+    node->host.kept = &node->kept;
     node->host.tape = (lv_tape){.bytes = config->tape, .capacity = config->tape_bytes};
     lv_ring_init(&node->ring, config->ring, config->ring_bytes);
     node->wake_ms = LV_NEVER_MS;
     (void)lv_node_configure(node, &standard);
     (void)lv_store_open(&node->store, config); /* without flash it runs, but forgets */
+    lv_kept_open(&node->kept, config);
     return 0;
 }
 
@@ -82,6 +84,7 @@ static void unload(lv_node *node)
 void lv_node_close(lv_node *node)
 {
     unload(node);
+    lv_kept_save(&node->kept, 0, true);
     lv_store_abandon(&node->store);
     lv_tape_clear(&node->host.tape);
 }
@@ -109,6 +112,7 @@ static void pass_time(lv_node *node, int64_t time_ms)
 static int run(lv_node *node, lv_export which, const int32_t *arguments, int32_t *result)
 {
     const lv_config *c = node->config;
+    uint16_t outputs = node->host.outputs;
     lv_host_renew_budget(&node->host);
     node->host.trap = LV_TRAP_NONE;
     node->host.trap_call = 0;
@@ -125,9 +129,11 @@ static int run(lv_node *node, lv_export which, const int32_t *arguments, int32_t
         rc = node->host.trap;
     else if (node->host.tape.full)
         rc = LV_TRAP_OTHER;
+    if (rc != 0 && rc != LV_GUEST_PAUSED)
+        stop(node, rc);
+    lv_kept_save(&node->kept, node->host.uptime_ms, outputs != node->host.outputs);
     if (rc == 0 || rc == LV_GUEST_PAUSED)
         return rc;
-    stop(node, rc);
     return refuse(node, LV_NAK_STOPPED, rc);
 }
 
@@ -187,7 +193,12 @@ int lv_node_start(lv_node *node, const lv_msg_start *m)
     host->trap = LV_TRAP_NONE;
     host->trap_call = 0;
     host->time_ms = m->time_ms;
+    host->uptime_ms = 0;
     host->delayed_ms = 0;
+    lv_kept_begin(&node->kept, node->store.sha256[node->store.active]);
+    if (m->flags & LV_START_FORGET)
+        lv_kept_forget(&node->kept);
+    lv_kept_save(&node->kept, 0, true);
     host->online = true;
     host->flow_read = false;
     for (int k = 0; k < 4; k++)
@@ -245,9 +256,12 @@ int lv_node_step(lv_node *node, const lv_msg_step *m)
         return refuse(node, LV_NAK_NO_GUEST, 0);
     if (!is_time(m->time_ms))
         return refuse(node, LV_NAK_VALUE, 0);
+    if (m->uptime_ms < 0 || !is_time(m->uptime_ms))
+        return refuse(node, LV_NAK_VALUE, 3);
     pass_time(node, m->time_ms);
     lv_tape_clear(&host->tape);
     node->active_us = 0;
+    host->uptime_ms = m->uptime_ms;
     if (node->command && node->finished)
         return 0;
     node->steps++;

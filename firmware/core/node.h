@@ -20,6 +20,7 @@ typedef enum { LV_NODE_IDLE, LV_NODE_RUNNING, LV_NODE_STOPPED } lv_node_state;
 typedef struct {
     const lv_config *config;
     lv_store store;
+    lv_kept kept;
     lv_ring ring;
     lv_host host;
 
@@ -58,7 +59,7 @@ int lv_node_install(lv_node *node); /* what the store has received */
 void lv_node_birth(const lv_node *node, lv_msg_birth *m);
 /* Without the tape. */
 void lv_node_result(lv_node *node, lv_msg_step_result *m);
-/* Safe state: outputs closed, guest unloaded. */
+/* Safe state: outputs closed, guest unloaded, what it keeps in flash; also before a restart. */
 void lv_node_close(lv_node *node);
 /* The host was heard, or not: `now_ms` is any clock that only goes forward. */
 void lv_node_heard(lv_node *node, uint32_t now_ms);

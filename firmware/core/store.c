@@ -56,7 +56,7 @@ static int save(lv_store *store, const lv_store *before)
     uint32_t generation = store->generation + 1;
     uint32_t writes = store->writes + 1;
     /* odd and even generations alternate, so the newest record is never the one overwritten */
-    int place = (int)(generation % LV_RECORDS);
+    int place = (int)(generation % LV_STORE_RECORDS);
     store->generation = generation;
     store->writes = writes;
     pack(store, record);
@@ -83,7 +83,7 @@ static bool slot_whole(const lv_store *store, int slot)
 int lv_store_open(lv_store *store, const lv_config *config)
 {
     *store = (lv_store){.config = config};
-    for (int place = 0; place < LV_RECORDS; place++) {
+    for (int place = 0; place < LV_STORE_RECORDS; place++) {
         uint8_t record[LV_RECORD_BYTES];
         lv_store found = {.config = config};
         if (config->record_read(config->context, place, record) == 0 && unpack(&found, record) &&

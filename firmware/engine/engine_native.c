@@ -31,6 +31,9 @@ void wasm_log(const char *message);
 void log_int(int value);
 void delay_ms(int ms);
 int now_s(void);
+int uptime_s(void);
+int keep_get(int slot);
+int keep_set(int slot, int value);
 
 extern uint8_t WEAK __start_guest_data[];
 extern uint8_t WEAK __stop_guest_data[];
@@ -178,6 +181,27 @@ void delay_ms(int ms) { leave_if_stopped(lv_call_delay_ms(host, ms)); }
 int now_s(void)
 {
     int32_t result = lv_call_now_s(host);
+    leave_if_stopped(0);
+    return result;
+}
+
+int uptime_s(void)
+{
+    int32_t result = lv_call_uptime_s(host);
+    leave_if_stopped(0);
+    return result;
+}
+
+int keep_get(int slot)
+{
+    int32_t result = lv_call_keep_get(host, slot);
+    leave_if_stopped(0);
+    return result;
+}
+
+int keep_set(int slot, int value)
+{
+    int32_t result = lv_call_keep_set(host, slot, value);
     leave_if_stopped(0);
     return result;
 }

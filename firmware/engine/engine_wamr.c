@@ -106,6 +106,30 @@ static int32_t now_s(wasm_exec_env_t of)
     return result;
 }
 
+static int32_t uptime_s(wasm_exec_env_t of)
+{
+    int32_t result = lv_call_uptime_s(host);
+    (void)of;
+    stop_if(host->trap);
+    return result;
+}
+
+static int32_t keep_get(wasm_exec_env_t of, int32_t slot)
+{
+    int32_t result = lv_call_keep_get(host, slot);
+    (void)of;
+    stop_if(host->trap);
+    return result;
+}
+
+static int32_t keep_set(wasm_exec_env_t of, int32_t slot, int32_t value)
+{
+    int32_t result = lv_call_keep_set(host, slot, value);
+    (void)of;
+    stop_if(host->trap);
+    return result;
+}
+
 /* Pointers are checked by lv_text_at, not by WAMR's own signatures, so that every engine refuses the
  * same ones with the same class of trap. */
 static NativeSymbol natives[] = {
@@ -117,6 +141,9 @@ static NativeSymbol natives[] = {
     {"log_int", (void *)log_int, "(i)", NULL},
     {"delay_ms", (void *)delay_ms, "(i)", NULL},
     {"now_s", (void *)now_s, "()i", NULL},
+    {"uptime_s", (void *)uptime_s, "()i", NULL},
+    {"keep_get", (void *)keep_get, "(i)i", NULL},
+    {"keep_set", (void *)keep_set, "(ii)i", NULL},
 };
 
 /* --- loading ------------------------------------------------------------------------------------ */

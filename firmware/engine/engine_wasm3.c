@@ -103,6 +103,27 @@ HOST_CALL(now_s)
     return after();
 }
 
+HOST_CALL(uptime_s)
+{
+    UNUSED;
+    sp[0] = (uint32_t)lv_call_uptime_s(host);
+    return after();
+}
+
+HOST_CALL(keep_get)
+{
+    UNUSED;
+    sp[0] = (uint32_t)lv_call_keep_get(host, (int32_t)sp[1]);
+    return after();
+}
+
+HOST_CALL(keep_set)
+{
+    UNUSED;
+    sp[0] = (uint32_t)lv_call_keep_set(host, (int32_t)sp[1], (int32_t)sp[2]);
+    return after();
+}
+
 static const struct {
     const char *name;
     const char *type;
@@ -112,6 +133,8 @@ static const struct {
     {"get_config", "i(i)", get_config},   {"mqtt_publish", "i(ii)", mqtt_publish},
     {"wasm_log", "v(i)", wasm_log},       {"log_int", "v(i)", log_int},
     {"delay_ms", "v(i)", delay_ms},       {"now_s", "i()", now_s},
+    {"uptime_s", "i()", uptime_s},        {"keep_get", "i(i)", keep_get},
+    {"keep_set", "i(ii)", keep_set},
 };
 enum { IMPORTS = sizeof imports / sizeof *imports };
 

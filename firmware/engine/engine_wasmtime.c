@@ -170,6 +170,9 @@ static wasm_trap *host_call(void *call, wasmtime_caller *caller, const wasmtime_
     case LV_CALL_LOG_INT: lv_call_log_int(host, a[0].of.i32); break;
     case LV_CALL_DELAY_MS: unwind = lv_call_delay_ms(host, a[0].of.i32); break;
     case LV_CALL_NOW_S: value = lv_call_now_s(host); break;
+    case LV_CALL_UPTIME_S: value = lv_call_uptime_s(host); break;
+    case LV_CALL_KEEP_GET: value = lv_call_keep_get(host, a[0].of.i32); break;
+    case LV_CALL_KEEP_SET: value = lv_call_keep_set(host, a[0].of.i32, a[1].of.i32); break;
     default: break;
     }
     if (results) {
@@ -188,6 +191,8 @@ static const struct {
     [LV_CALL_GET_CONFIG] = {"get_config", 1, 1},   [LV_CALL_MQTT_PUBLISH] = {"mqtt_publish", 2, 1},
     [LV_CALL_WASM_LOG] = {"wasm_log", 1, 0},       [LV_CALL_LOG_INT] = {"log_int", 1, 0},
     [LV_CALL_DELAY_MS] = {"delay_ms", 1, 0},       [LV_CALL_NOW_S] = {"now_s", 0, 1},
+    [LV_CALL_UPTIME_S] = {"uptime_s", 0, 1},       [LV_CALL_KEEP_GET] = {"keep_get", 1, 1},
+    [LV_CALL_KEEP_SET] = {"keep_set", 2, 1},
 };
 enum { FIRST_IMPORT = LV_CALL_READ_SENSOR, IMPORTS = sizeof imports / sizeof *imports };
 

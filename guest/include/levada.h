@@ -1,5 +1,5 @@
 /*
- * levada.h - the guest ABI, version 1.
+ * levada.h - the guest ABI, version 1.1.
  *
  * A guest is one WebAssembly module that runs unchanged in a simulated field, on an ESP32, on a fog
  * node and on a server.  It uses 32-bit integers only, so every engine and CPU gives the same bits.
@@ -26,7 +26,7 @@
 
 /* negative results of host calls, and what param_set() answers */
 #define LEVADA_OK 0
-#define LEVADA_INVALID -1     /* an argument outside its range: unknown kind, key, parameter */
+#define LEVADA_INVALID -1     /* an argument outside its range: unknown kind, key, slot, parameter */
 #define LEVADA_UNAVAILABLE -2 /* the sensor is missing or did not answer */
 #define LEVADA_REFUSED -3     /* topic or message not allowed */
 #define LEVADA_OFFLINE -4     /* no link at present */
@@ -36,6 +36,9 @@
 #define LEVADA_PIN_LED1 18
 #define LEVADA_PIN_LED2 19
 #define LEVADA_PIN_LED3 21
+
+/* slot of keep_get() and keep_set(): 0 .. LEVADA_KEEP_SLOTS - 1 */
+#define LEVADA_KEEP_SLOTS 8
 
 /* the longest strings a host takes, in bytes without the NUL */
 #define LEVADA_TOPIC_BYTES 64
@@ -54,7 +57,7 @@ extern "C" {
 #define LEVADA_EXPORT(name)
 #endif
 
-/* The eight imports.  A tier links all of them; one that it does not allow traps when called. */
+/* The imports.  A tier links all of them; one that it does not allow traps when called. */
 LEVADA_IMPORT(read_sensor) int read_sensor(int kind);
 LEVADA_IMPORT(set_output) void set_output(int pin, int state);
 LEVADA_IMPORT(get_config) int get_config(int key);
@@ -63,6 +66,16 @@ LEVADA_IMPORT(wasm_log) void wasm_log(const char *message);
 LEVADA_IMPORT(log_int) void log_int(int value);
 LEVADA_IMPORT(delay_ms) void delay_ms(int ms);
 LEVADA_IMPORT(now_s) int now_s(void);
+
+/*
+ * Since ABI 1.1; a host of 1.0 refuses a guest that asks for them.  uptime_s() counts from the start
+ * of the guest and never jumps, whatever the clock does: measure with it.  The values of keep_set()
+ * survive a restart and a loss of power; a slot never set holds 0, and so do all of them once
+ * another module has been installed.
+ */
+LEVADA_IMPORT(uptime_s) int uptime_s(void);
+LEVADA_IMPORT(keep_get) int keep_get(int slot);
+LEVADA_IMPORT(keep_set) int keep_set(int slot, int value);
 
 /*
  * What a reactor guest defines.  levada_init() runs once after the start, levada_step() at every

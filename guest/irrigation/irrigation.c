@@ -2,14 +2,17 @@
  * The irrigation guest: opens one valve when the soil is dry, closes it when it is wet, and closes
  * it whenever something is not as it should be.
  *
- * Every step: read the clock, the flow meter and the probe; filter; decide; set the valve; report.
+ * Every step: read the clocks, the flow meter and the probe; filter; decide; set the valve; report.
  * The valve is open only while a plausible, moving probe says the soil is not yet wet, water is
- * seen to flow, the opening is not too long and the volume of the day is not used up.  All that the
- * guest knows is lost at a restart, so a full pause has to pass after one.
+ * seen to flow, the opening is not too long and the volume of the day is not used up.
+ *
+ * Openings, pauses and days are measured by the time since the start, which no clock can change; the
+ * clock only says when a day begins.  What limits the volume and what locks the valve is kept over a
+ * restart; all else is lost there, so a full pause has to pass after one.
  */
 #include "levada.h"
 
-#define VERSION "1.0.0"
+#define VERSION "1.1.0"
 
 /*          id  name            unit      least    most  default */
 #define PARAMETERS(P, AND)                                        \
@@ -33,7 +36,9 @@
     P(17, limit_counts,   "counts",   0,    4095,      0) AND     \
     P(18, period_s,       "s",        1,   86400,    600) AND     \
     P(19, open_period_s,  "s",        0,   86400,      0) AND     \
-    P(20, refill,         "",         0,       1,      0)
+    P(20, refill,         "",         0,       1,      0) AND     \
+    P(21, no_flow_limit,  "",         0,     100,      3) AND     \
+    P(22, confirm,        "",         0, 1000000,      0)
 
 #define COMMA ,
 #define AS_NAME(id, name, unit, least, most, standard) name = id
@@ -55,16 +60,20 @@ LEVADA_GUEST({"name":"irrigation","version":VERSION,"abi":LEVADA_ABI_VERSION,
 /* Why the valve is as it is: `why` in the telemetry. */
 enum why {
     HOLD, OPENED, CLOSED_WET, CLOSED_MAX_OPEN, WAIT_PAUSE, WAIT_DAILY_CAP, PROBE_RANGE,
-    PROBE_STUCK, PROBE_MISSING, NO_FLOW, LEAK, STARTING, CLOCK
+    PROBE_STUCK, PROBE_MISSING, NO_FLOW, LEAK, STARTING, CLOCK, LOCKED
 };
 
 #define DAY_S 86400
+#define HOUR_S 3600
+#define SLACK_S HOUR_S        /* so much may a day be too short that begins at midnight */
+#define LATEST_S (6 * HOUR_S) /* one that is shorter by more begins at the midnight after */
+#define UNSET_DAYS 3653       /* a clock that nobody has set shows the first years from 1970 on */
 #define MOST_COUNTS 4095
 #define STANDARD_BAND_PCT 10 /* off_pct over on_pct if it is not set */
 #define STOPPED_CLOCK_STEPS 2
 #define STUCK_READINGS 3 /* fewer equal readings may be chance, however long a step takes */
 
-typedef unsigned int seconds; /* differences stay right where the 32-bit clock wraps, in 2038 */
+typedef unsigned int seconds; /* differences stay right where 32 bits wrap */
 
 static int valve;        /* 1 = commanded open */
 static seconds since;    /* when the valve last changed, or the start */
@@ -73,8 +82,13 @@ static int same_time;    /* steps in a row at which the clock had not moved */
 static seconds flow_at;  /* when water was last seen to flow, or the valve opened */
 static int no_flow;      /* the valve was closed because no water came */
 static int refilling;    /* it was opened, and off_pct has not been reached since */
-static seconds day;      /* days since 1970 that `used_l` belongs to */
+static int day;          /* days since 1970 that `used_l` belongs to, by the clock */
+static int elapsed_s;    /* of this day as measured, at most DAY_S; negative: it began too early */
+static int fresh;        /* nothing was kept, and the clock has not been set since */
 static unsigned used_l, rest_pulses; /* of this day: litres, and pulses short of one more */
+static unsigned rate_l_h; /* flow as last measured */
+static int unseen;       /* openings in a row in which no water was seen */
+static int confirmed;    /* `confirm` as it was last set */
 static int anchor;       /* the reading from which the probe has to move */
 static seconds unmoved_s; /* water flowed so long without that */
 
@@ -182,6 +196,10 @@ int levada_param_set(int id, int value)
     if ((unsigned)id >= PARAMETER_COUNT || value < least[id] || value > most[id])
         return LEVADA_INVALID;
     setting[id] = value;
+    if (id == confirm && value && value != confirmed) { /* the same again is only a restart */
+        confirmed = value;
+        unseen = 0;
+    }
     return LEVADA_OK;
 }
 
@@ -192,19 +210,70 @@ static int calibration(int parameter, int key)
     return counts < 0 || counts > MOST_COUNTS ? LEVADA_INVALID : counts;
 }
 
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+enum slot { LAYOUT, DAY, USED_L, REST_PULSES, ELAPSED_S, UNSEEN, CONFIRMED, RATE_L_H, SLOTS };
+#define THIS_LAYOUT 1
+#define GRAIN_S 900 /* elapsed time alone is kept no oftener, as flash wears */
+#define MOST_L 0x7fffffff
+#define MOST_L_H 100000000 /* nobody waters faster, and sums stay numbers */
+
+static int kept[SLOTS]; /* as the node has it */
+
+static void recall(void)
+{
+    for (int k = 0; k < SLOTS; k++)
+        kept[k] = keep_get(k);
+    fresh = kept[LAYOUT] != THIS_LAYOUT;
+    if (fresh) {
+        day = elapsed_s = unseen = confirmed = 0;
+        used_l = rest_pulses = rate_l_h = 0;
+        return;
+    }
+    day = kept[DAY];
+    used_l = (unsigned)clamp(kept[USED_L], 0, MOST_L);
+    rest_pulses = (unsigned)clamp(kept[REST_PULSES], 0, most[pulses_per_l]);
+    elapsed_s = clamp(kept[ELAPSED_S], -SLACK_S, DAY_S);
+    unseen = clamp(kept[UNSEEN], 0, most[no_flow_limit]);
+    confirmed = kept[CONFIRMED];
+    rate_l_h = (unsigned)clamp(kept[RATE_L_H], 0, MOST_L_H);
+}
+
+/* The volume is kept ahead by what flows until the next step: nobody counts that if the node starts
+ * again before. */
+static void keep(int wait_s)
+{
+    unsigned minutes = ((unsigned)wait_s + 59) / 60; /* at most 720, see max_open_s */
+    unsigned volume_l = used_l;
+    if (valve && rate_l_h)
+        volume_l += rate_l_h / 60 * minutes + rate_l_h % 60 * minutes / 60 + 1;
+    if (volume_l > MOST_L)
+        volume_l = MOST_L;
+    const int values[SLOTS] = {THIS_LAYOUT, day,    (int)volume_l, (int)rest_pulses,
+                               elapsed_s,   unseen, confirmed,     (int)rate_l_h};
+    int due = elapsed_s < kept[ELAPSED_S] || elapsed_s - kept[ELAPSED_S] >= GRAIN_S;
+    for (int k = 0; k < SLOTS; k++)
+        due |= k != ELAPSED_S && values[k] != kept[k];
+    for (int k = 0; due && k < SLOTS; k++) {
+        if (values[k] != kept[k])
+            keep_set(k, values[k]);
+        kept[k] = values[k];
+    }
+}
+
 /* --- the step --------------------------------------------------------------------------------- */
 
 int levada_init(void)
 {
-    last = since = flow_at = (seconds)now_s();
-    day = last / DAY_S;
+    last = since = flow_at = (seconds)uptime_s();
     valve = no_flow = refilling = same_time = filled = 0;
-    used_l = rest_pulses = unmoved_s = 0;
+    unmoved_s = 0;
+    recall();
     set_output(LEVADA_PIN_VALVE, 0);
     return setting[period_s] * 1000;
 }
 
-/* The seconds since the last step; a clock set back counts as none, and its pause starts over. */
+/* The seconds since the last step; a time that goes back counts as none, and its pause starts over. */
 static int tell_time(seconds now, seconds *passed)
 {
     int difference = (int)(now - last);
@@ -215,17 +284,50 @@ static int tell_time(seconds now, seconds *passed)
     return difference >= 0 && same_time < STOPPED_CLOCK_STEPS;
 }
 
-static void count_volume(seconds now, unsigned pulses)
+/*
+ * A new day, with a new allowance, begins when the clock says so and a day has been measured since
+ * the last one began.  What is short of that is waited for, and what was too early is missing from
+ * the next day, so that N days never have more than N + 1 allowances, whatever the clock does.  By a
+ * clock that is hours away from the day measured, the allowance stays what it is until midnight.
+ */
+static void tell_day(seconds clock, seconds passed)
 {
-    if (now / DAY_S != day) {
-        day = now / DAY_S;
+    int today = (int)(clock / DAY_S), second = (int)(clock % DAY_S);
+    int unused = !used_l && !rest_pulses;
+    elapsed_s += passed < DAY_S ? (int)passed : DAY_S;
+    if (elapsed_s > DAY_S)
+        elapsed_s = DAY_S;
+    if (fresh && today >= UNSET_DAYS) { /* a new node has its first day until midnight */
+        fresh = 0;
+        if (unused)
+            elapsed_s = clamp(second, 0, DAY_S - SLACK_S - 1);
+    }
+    if (today == day)
+        return;
+    if (unused || elapsed_s < DAY_S - LATEST_S) {
+        day = today;
+    } else if (elapsed_s >= (second < SLACK_S ? DAY_S - SLACK_S : DAY_S)) {
+        day = today;
+        elapsed_s -= DAY_S;
         used_l = rest_pulses = 0;
     }
+}
+
+static void count_volume(unsigned pulses, seconds passed)
+{
+    unsigned per_l = (unsigned)setting[pulses_per_l];
     rest_pulses += pulses;
-    used_l += rest_pulses / (unsigned)setting[pulses_per_l];
-    if (used_l > 0x7fffffff)
-        used_l = 0x7fffffff;
-    rest_pulses %= (unsigned)setting[pulses_per_l];
+    used_l += rest_pulses / per_l;
+    if (used_l > MOST_L)
+        used_l = MOST_L;
+    rest_pulses %= per_l;
+    if (valve && pulses && passed) {
+        unsigned litres = pulses / per_l;
+        unsigned in_an_hour = litres < 100 ? pulses * HOUR_S / per_l /* counts are below 10^6 */
+                              : litres < MOST_L_H / HOUR_S ? litres * HOUR_S
+                                                           : MOST_L_H;
+        rate_l_h = in_an_hour / passed;
+    }
 }
 
 /* What is wrong with the reading, or HOLD. */
@@ -263,7 +365,9 @@ static enum why check_open(seconds now, int pct, int off, int capped)
 static enum why check_closed(seconds now, int pct, int on, int capped, int leak)
 {
     enum why why = OPENED;
-    if (!filter_is_full())
+    if (setting[no_flow_limit] && unseen >= setting[no_flow_limit])
+        why = LOCKED;
+    else if (!filter_is_full())
         why = STARTING;
     else if (reaches(pct, on))
         why = HOLD;
@@ -276,15 +380,18 @@ static enum why check_closed(seconds now, int pct, int on, int capped, int leak)
 
 int levada_step(void)
 {
-    seconds now = (seconds)now_s(), passed;
-    int clock_is_right = tell_time(now, &passed);
+    seconds now = (seconds)uptime_s(), passed;
+    int time_goes_on = tell_time(now, &passed);
+    tell_day((seconds)now_s(), passed);
 
     int flow = read_sensor(LEVADA_SENSOR_FLOW);
     unsigned pulses = flow < 0 ? 0 : (unsigned)flow;
-    count_volume(now, pulses);
+    count_volume(pulses, passed);
     int capped = setting[daily_cap_l] && used_l >= (unsigned)setting[daily_cap_l];
-    if (valve && pulses)
+    if (valve && pulses) {
         flow_at = now;
+        unseen = 0;
+    }
     int watered = valve && (pulses || !setting[flow_confirm_s]);
     /* what still ran out while the valve was closing is no leak */
     int leak = !valve && pulses >= (unsigned)setting[leak_pulses] &&
@@ -307,7 +414,7 @@ int levada_step(void)
         refilling = refilling && setting[refill] && !reaches(pct, off);
         if (refilling)
             on = off;
-        if (!clock_is_right)
+        if (!time_goes_on)
             why = CLOCK;
         else if (valve)
             why = check_open(now, pct, off, capped);
@@ -323,6 +430,7 @@ int levada_step(void)
         since = flow_at = now;
         no_flow = why == NO_FLOW;
         refilling |= open;
+        unseen += open && setting[flow_confirm_s] && unseen < most[no_flow_limit];
     }
     set_output(LEVADA_PIN_VALVE, valve);
 
@@ -349,5 +457,6 @@ int levada_step(void)
         if (wait_s > left_s)
             wait_s = left_s;
     }
+    keep(wait_s);
     return wait_s * 1000;
 }

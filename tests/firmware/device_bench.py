@@ -37,7 +37,7 @@ CONFIGURE = Configure(
     node="esp32",
     prefix="ic/",
     counts=(2500, 1000, 2000),
-    imports=0x1FE,
+    imports=0xFFE,
     pin_count=4,
     pins=(23, 18, 19, 21, *(0,) * 12),
     instructions=1_000_000,
@@ -132,10 +132,11 @@ class Bench:
         module: bytes,
         parameters: tuple[tuple[int, int], ...] = (),
         configure: Configure = CONFIGURE,
+        flags: int = 0,
     ) -> StepResult:
         assert isinstance(self.install(module), Ack)
         assert isinstance(self.ask(configure), Ack)
-        result = self.ask(Start(time_ms=START_MS, flags=0, parameters=parameters))
+        result = self.ask(Start(time_ms=START_MS, flags=flags, parameters=parameters))
         assert isinstance(result, StepResult), result
         return result
 

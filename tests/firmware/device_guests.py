@@ -13,6 +13,9 @@ ABI = {
     "log_int": "(param i32)",
     "delay_ms": "(param i32)",
     "now_s": "(result i32)",
+    "uptime_s": "(result i32)",
+    "keep_get": "(param i32) (result i32)",
+    "keep_set": "(param i32 i32) (result i32)",
 }
 
 
@@ -50,7 +53,21 @@ def module(functions: str, memory: str = "1") -> bytes:
 SLEEP = "(i32.const 1000)"
 OPEN_VALVE = "(call $set_output (i32.const 23) (i32.const 1))"
 
+KEEPS = guest(
+    # adds one to what slot 7 holds at each step, and asks for slots that are none
+    "(drop (call $keep_set (i32.const 7) (i32.add (call $keep_get (i32.const 7)) (i32.const 1))))"
+    "(drop (call $keep_set (i32.const 0) (i32.const 0x80000000)))"
+    "(drop (call $keep_set (i32.const 8) (i32.const 5)))"
+    "(drop (call $keep_set (i32.const -1) (i32.const 5)))"
+    "(drop (call $keep_get (i32.const 8))) (drop (call $keep_get (i32.const 0x80000000)))"
+    "(drop (call $uptime_s)) (call $delay_ms (i32.const 1500)) (drop (call $uptime_s))"
+    f"{SLEEP}",
+    init="(drop (call $uptime_s)) (drop (call $keep_get (i32.const 7))) (i32.const 2000)",
+)
+"""Uses all that ABI 1.1 has added."""
+
 GUESTS: dict[str, bytes] = {
+    "what ABI 1.1 has added": KEEPS,
     "unreachable": guest(f"{OPEN_VALVE} unreachable"),
     "divide by zero": guest(f"{OPEN_VALVE} (i32.div_s (call $now_s) (i32.const 0))"),
     "divide overflow": guest(

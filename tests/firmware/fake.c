@@ -83,14 +83,14 @@ static void output(void *context, uint8_t pin, uint8_t state)
 static int record_read(void *context, int record, uint8_t *bytes)
 {
     F;
-    memcpy(bytes, f->records[record], LV_RECORD_BYTES);
+    memcpy(bytes, f->records[record], lv_record_bytes(record));
     return 0;
 }
 
 static int record_write(void *context, int record, const uint8_t *bytes)
 {
     F;
-    return write_flash(f, f->records[record], bytes, LV_RECORD_BYTES);
+    return write_flash(f, f->records[record], bytes, lv_record_bytes(record));
 }
 
 static int slot_erase(void *context, int slot)

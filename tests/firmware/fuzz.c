@@ -52,7 +52,7 @@ static int misbehave(fake *of, lv_export which, const int32_t *arguments, int32_
     if (which != LV_EXPORT_STEP)
         return 0;
     for (int k = 0; k < (r[0] & 7) && !of->host->trap; k++) {
-        switch ((r[0] >> (3 + 3 * k)) & 7) {
+        switch (((r[0] >> (3 + 3 * k)) & 7) + (r[1] & 3)) {
         case 0: lv_call_read_sensor(of->host, r[2]); break;
         case 1: lv_call_set_output(of->host, r[2], r[3]); break;
         case 2: lv_call_get_config(of->host, r[2]); break;
@@ -60,7 +60,10 @@ static int misbehave(fake *of, lv_export which, const int32_t *arguments, int32_
         case 4: lv_call_wasm_log(of->host, text); break;
         case 5: lv_call_log_int(of->host, r[2]); break;
         case 6: (void)lv_call_delay_ms(of->host, r[2]); break;
-        default: lv_call_now_s(of->host); break;
+        case 7: lv_call_now_s(of->host); break;
+        case 8: lv_call_uptime_s(of->host); break;
+        case 9: lv_call_keep_get(of->host, r[2]); break;
+        default: lv_call_keep_set(of->host, r[2], r[3]); break;
         }
     }
     *result = r[3];

@@ -83,7 +83,12 @@ READINGS = (2000, 1500, 3700, 0)
 
 
 def step(time_ms: int = START_MS) -> Step:
-    return Step(time_ms=time_ms, flags=StepFlag.ONLINE, readings=READINGS)
+    return Step(
+        time_ms=time_ms,
+        flags=StepFlag.ONLINE,
+        readings=READINGS,
+        uptime_ms=max(0, time_ms - START_MS),
+    )
 
 
 def lease(ms: int) -> Configure:

@@ -49,7 +49,7 @@ static lv_msg_configure limits(uint32_t calls, uint32_t log_bytes, uint32_t publ
 {
     lv_msg_configure m = {.node = "n",
                           .prefix = "ic/",
-                          .imports = 0x1FE,
+                          .imports = 0xFFE,
                           .pin_count = 2,
                           .pins = {23, 18},
                           .instructions = 1,

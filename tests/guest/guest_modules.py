@@ -22,6 +22,9 @@ IMPORTS = {
     "log_int": "(param i32)",
     "delay_ms": "(param i32)",
     "now_s": "(result i32)",
+    "uptime_s": "(result i32)",
+    "keep_get": "(param i32) (result i32)",
+    "keep_set": "(param i32 i32) (result i32)",
 }
 READINGS = (1800, 2150, 3700, 12)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import wasmtime
 
-from guest.abi import WHY
+from guest.abi import KEEP_SLOTS, WHY
 from guest.module import inspect
 
 MODULE = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
@@ -37,11 +37,20 @@ def ids() -> dict[str, int]:
 
 
 class Bench:
-    """One guest, started; `parameters` by name are set before `init`."""
+    """One guest, started; `parameters` by name are set before `init`.
 
-    def __init__(self, *, now: int = START_S, **parameters: int) -> None:
+    `now` is the clock, which may jump; `uptime` does not, and counts with it in `step`.  `kept` may
+    be that of a bench before: then this one is that bench's guest after a restart.
+    """
+
+    def __init__(
+        self, *, now: int = START_S, kept: list[int] | None = None, **parameters: int
+    ) -> None:
         engine, module = compiled()
         self.now = now
+        self.uptime = 0
+        self.kept = [0] * KEEP_SLOTS if kept is None else kept
+        self.writes = 0
         self.raw = 2000
         self.flow = 0
         self.config = [DRY, WET, 2000]
@@ -55,6 +64,9 @@ class Bench:
             "get_config": lambda key: self.config[key],
             "mqtt_publish": self._publish,
             "now_s": lambda: (self.now + 2**31) % 2**32 - 2**31,
+            "uptime_s": lambda: self.uptime,
+            "keep_get": lambda slot: self.kept[slot],
+            "keep_set": self._keep,
         }
         for item in module.imports:
             assert item.name is not None
@@ -78,7 +90,9 @@ class Bench:
         if raw is not None:
             self.raw = raw
         self.flow = flow
-        self.now += self.wait_ms // 1000 if after_s is None else after_s
+        passed_s = self.wait_ms // 1000 if after_s is None else after_s
+        self.now += passed_s
+        self.uptime += passed_s
         self.wait_ms = self.call("step")
         return WHY(self.telemetry["why"])
 
@@ -99,13 +113,18 @@ class Bench:
         self.published.append((self._text(topic), self._text(message)))
         return 0
 
+    def _keep(self, slot: int, value: int) -> int:
+        self.kept[slot] = value
+        self.writes += 1
+        return 0
+
     def _text(self, pointer: int) -> str:
         memory: Any = self._exports["memory"]
         raw = bytes(memory.read(self._store, pointer, pointer + 600))
         return raw[: raw.index(0)].decode()
 
 
-def quick(*, now: int = START_S, **parameters: int) -> Bench:
+def quick(*, now: int = START_S, kept: list[int] | None = None, **parameters: int) -> Bench:
     """A guest that opens below 40 %, closes from 60 % on, filters nothing, and needs no pause."""
     chosen = {"on_pct": 40, "off_pct": 60, "ema_shift": 0, "min_pause_s": 0} | parameters
-    return Bench(now=now, **chosen)
+    return Bench(now=now, kept=kept, **chosen)

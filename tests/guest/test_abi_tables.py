@@ -96,7 +96,7 @@ def test_the_header_has_version_and_pins() -> None:
 
 
 def test_the_imports_have_the_record_types_of_the_tape_in_order() -> None:
-    assert [Call[name.upper()].value for name in IMPORTS] == list(range(1, 9))
+    assert [Call[name.upper()].value for name in IMPORTS] == list(range(1, 12))
 
 
 def test_the_reasons_of_the_guest_have_their_numbers() -> None:

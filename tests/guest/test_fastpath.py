@@ -211,13 +211,14 @@ def test_without_numba_guests_run_on_the_ordinary_path() -> None:
 def test_columns_do_not_overlap() -> None:
     widths = {
         "READINGS": 4, "CONFIG": 3, "PINS": hostcalls.MAX_PINS, "OUTPUTS": hostcalls.MAX_PINS,
-        "MEMORY": 3, "STEP": 2,
+        "MEMORY": 3, "STEP": 2, "KEPT": 8,
     }  # fmt: skip
     columns = [
         "TIME", "DELAYED", "WAKE", "TRAP", "TRAP_CALL", "ONLINE", "CALLS", "LOGGED", "PUBLISHED",
         "CALL_LIMIT", "LOG_LIMIT", "PUBLISH_LIMIT", "ALLOWED", "FUEL", "TICKS", "TAPING",
         "POSITION", "FLOW_READ", "READINGS", "CONFIG", "PIN_COUNT", "PINS", "OUTPUTS", "EVER_SET",
-        "RESULT", "CONTEXT", "HAS_MEMORY", "MEMORY", "STEP", "TRAP_POINTER", "ERROR_POINTER",
+        "RESULT", "SKEW", "BOOTED", "KEPT", "CONTEXT", "HAS_MEMORY", "MEMORY", "STEP",
+        "TRAP_POINTER", "ERROR_POINTER",
         "TAPE_ADDRESS", "TAPE_CAPACITY", "TAPE_ROOM", "PREFIX_ADDRESS", "PREFIX_LENGTH", "USED",
     ]  # fmt: skip
     used = [getattr(hostcalls, name) + k for name in columns for k in range(widths.get(name, 1))]

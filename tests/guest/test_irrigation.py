@@ -504,10 +504,11 @@ def test_a_leak_counts_towards_the_volume_of_the_day() -> None:
     assert bench.telemetry["day_l"] == 100
 
 
-# --- the clock ------------------------------------------------------------------------------------
+# --- time ----------------------------------------------------------------------------------------
+# What jumps of the clock alone and restarts do is in test_irrigation_limits.py.
 
 
-def test_a_clock_set_back_closes_the_valve_and_the_pause_starts_over() -> None:
+def test_a_time_that_goes_back_closes_the_valve_and_the_pause_starts_over() -> None:
     bench = opened(min_pause_s=0)
     bench.set("min_pause_s", 1200)
     assert bench.step(DRY, flow=450, after_s=-7200) is WHY.CLOCK
@@ -515,7 +516,7 @@ def test_a_clock_set_back_closes_the_valve_and_the_pause_starts_over() -> None:
     assert [bench.step(DRY), bench.step(DRY)] == [WHY.WAIT_PAUSE, WHY.OPENED]
 
 
-def test_a_clock_set_back_while_the_valve_is_closed_does_not_shorten_the_pause() -> None:
+def test_a_time_that_goes_back_while_the_valve_is_closed_does_not_shorten_the_pause() -> None:
     bench = opened(min_pause_s=0)
     bench.set("min_pause_s", 1800)
     assert bench.step(WET, flow=450) is WHY.CLOSED_WET
@@ -524,7 +525,7 @@ def test_a_clock_set_back_while_the_valve_is_closed_does_not_shorten_the_pause()
     assert reasons == [WHY.WAIT_PAUSE, WHY.WAIT_PAUSE, WHY.OPENED]
 
 
-def test_a_clock_that_stands_still_closes_the_valve_at_the_second_step() -> None:
+def test_a_time_that_stands_still_closes_the_valve_at_the_second_step() -> None:
     bench = opened()
     assert bench.step(DRY, flow=450, after_s=0) is WHY.HOLD
     assert bench.step(DRY, flow=450, after_s=0) is WHY.CLOCK
@@ -613,17 +614,21 @@ def test_the_valve_is_never_open_longer_than_allowed_nor_open_too_soon_nor_over_
 @given(
     settings=st.lists(st.tuples(I32, I32), max_size=20),
     config=st.lists(I32, min_size=3, max_size=3),
-    steps=st.lists(st.tuples(I32, I32, I32), min_size=1, max_size=20),
+    kept=st.lists(I32, min_size=7, max_size=7),
+    steps=st.lists(st.tuples(I32, I32, I32, I32), min_size=1, max_size=20),
 )
 def test_survives_every_integer_from_the_host(
-    settings: list[tuple[int, int]], config: list[int], steps: list[tuple[int, int, int]]
+    settings: list[tuple[int, int]],
+    config: list[int],
+    kept: list[int],
+    steps: list[tuple[int, int, int, int]],
 ) -> None:
-    bench = Bench()
+    bench = Bench(kept=[1, *kept])
     bench.config = config
     for key, value in settings:
-        bench.call("param_set", key % 24 - 2, value)
-    for raw, flow, now in steps:
-        bench.now = now
+        bench.call("param_set", key % (len(ids()) + 3) - 2, value)
+    for raw, flow, now, uptime in steps:
+        bench.now, bench.uptime = now, uptime
         bench.step(raw, flow=flow, after_s=0)
         assert 1 <= bench.wait_ms <= 86_400_000
 
@@ -649,7 +654,7 @@ HISTORY = st.lists(
     ),
     stopped=st.booleans(),
 )
-def test_init_forgets_everything_but_the_parameters(
+def test_init_forgets_everything_but_the_parameters_and_what_is_kept(
     before: list[tuple[int, int]],
     after: list[tuple[int, int]],
     settings: dict[str, int],
@@ -664,6 +669,7 @@ def test_init_forgets_everything_but_the_parameters(
     fresh, used = quick(now=noon, **settings), quick(now=noon - 7200, **settings)
     run(used, before, 0 if stopped else 600)
     used.now = noon
+    used.kept[:] = [0] * len(used.kept)
     used.call("init")
     assert not used.open
     assert run(used, after, 600) == run(fresh, after, 600)

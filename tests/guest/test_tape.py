@@ -29,15 +29,17 @@ TEXT = st.binary(max_size=40)
 RECORDS = st.one_of(
     st.tuples(st.just(Call.STEP), st.tuples(I64, U8)),
     st.tuples(
-        st.sampled_from((Call.READ_SENSOR, Call.SET_OUTPUT, Call.GET_CONFIG)), st.tuples(I32, I32)
+        st.sampled_from((Call.READ_SENSOR, Call.SET_OUTPUT, Call.GET_CONFIG, Call.KEEP_GET)),
+        st.tuples(I32, I32),
     ),
     st.tuples(
-        st.sampled_from((Call.LOG_INT, Call.DELAY_MS, Call.NOW_S, Call.RETURN)), st.tuples(I32)
+        st.sampled_from((Call.LOG_INT, Call.DELAY_MS, Call.NOW_S, Call.UPTIME_S, Call.RETURN)),
+        st.tuples(I32),
     ),
     st.tuples(st.just(Call.MQTT_PUBLISH), st.tuples(TEXT, TEXT, I32)),
     st.tuples(st.just(Call.WASM_LOG), st.tuples(TEXT)),
     st.tuples(st.just(Call.TRAP), st.tuples(U8)),
-    st.tuples(st.just(Call.PARAM_SET), st.tuples(I32, I32, I32)),
+    st.tuples(st.sampled_from((Call.PARAM_SET, Call.KEEP_SET)), st.tuples(I32, I32, I32)),
     st.tuples(st.just(Call.BOOT), st.tuples(I64)),
 )
 

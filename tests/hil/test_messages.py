@@ -34,9 +34,11 @@ def test_a_message_comes_back_as_it_was(example: m.Message) -> None:
 
 
 def test_step_looks_as_the_table_says() -> None:
-    # i64, u8, 4 x i32, little endian, by hand
-    body = m.Step(time_ms=0x0102030405060708, flags=1, readings=(1, -1, 2, 256)).encode()
-    assert body.hex() == "08070605040302010101000000ffffffff0200000000010000"
+    # i64, u8, 4 x i32, i64, little endian, by hand
+    body = m.Step(
+        time_ms=0x0102030405060708, flags=1, readings=(1, -1, 2, 256), uptime_ms=7
+    ).encode()
+    assert body.hex() == "08070605040302010101000000ffffffff02000000000100000700000000000000"
 
 
 def test_fixed_parts_have_the_sizes_counted_by_hand() -> None:
@@ -63,8 +65,8 @@ def test_golden_vectors_are_what_we_send_and_understand() -> None:
     ("message", "complaint"),
     [
         (m.Hello(session=2**32), "Hello"),
-        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0, 2**31)), "Step"),
-        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0)), "4 values"),  # type: ignore[arg-type]
+        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0, 2**31), uptime_ms=0), "Step"),
+        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0), uptime_ms=0), "4 values"),  # type: ignore[arg-type]
         (m.Ping(data=bytes(1025)), "at most 1024"),
         (m.InstallBegin(size=1, sha256=b"short"), "32 wanted"),
         (m.Calibrate(flags=0, parameters=((0, 2**31),)), "Calibrate.parameters"),

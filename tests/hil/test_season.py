@@ -121,9 +121,9 @@ def test_diff_names_the_first_call_that_differs(
 
     original = nodes.DeviceNode.boot
 
-    def boot(self: Any, time_ms: int) -> Any:
+    def boot(self: Any, time_ms: int, **lost: Any) -> Any:
         self._config = (self._config[0] + 1, *self._config[1:])  # a board that misreads its flash
-        return original(self, time_ms)
+        return original(self, time_ms, **lost)
 
     monkeypatch.setattr(nodes.DeviceNode, "boot", boot)
     found = diff_nodes(QUICKSTART, ["sim", "virtual"], tmp_path, overrides=WEEK)

@@ -148,11 +148,13 @@ class ScriptedNode:
     def birth(self) -> Birth:
         raise NotImplementedError
 
-    def boot(self, time_ms: int) -> StepResult:
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         self.boots_ms.append(time_ms)
         return StepResult(outputs={}, wake_ms=self.boot_wake_ms)
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
         self.times_ms.append(time_ms)
         self.readings.append(readings)
         self.online.append(online)

@@ -216,7 +216,8 @@ def test_an_unknown_record_is_refused_with_its_place(tmp_path: Path) -> None:
         (WHY.NO_FLOW, "commanded open, but the flow meter saw no water"),
         (WHY.LEAK, "water flows although none was asked for, 7 pulses"),
         (WHY.STARTING, "until the filter is filled"),
-        (WHY.CLOCK, "the clock was set back or stands still"),
+        (WHY.CLOCK, "the time since the start went back or stands still"),
+        (WHY.LOCKED, "until somebody sets the parameter `confirm`"),
     ],
 )
 def test_every_reason_is_a_sentence_with_its_numbers(why: WHY, words: str) -> None:

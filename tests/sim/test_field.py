@@ -132,9 +132,9 @@ def test_nodes_are_called_when_their_time_has_come_and_the_clock_shows_it(
     clock = new_clock(None)
 
     class Watched(ScriptedNode):
-        def step(self, time_ms, readings, *, online=True):  # type: ignore[no-untyped-def]
+        def step(self, time_ms, readings, **given):  # type: ignore[no-untyped-def]
             seen.append((clock.now, time_ms))
-            return super().step(time_ms, readings, online=online)
+            return super().step(time_ms, readings, **given)
 
     plant, zones = new_plant(loaded, lambda i: Watched(alternating(1_234_567 + i, 7_654_321 + i)))
     field = Field(

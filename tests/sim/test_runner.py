@@ -115,6 +115,7 @@ class TestRun:
             ("probe-spike", "9 h", "30 min", "200 counts"),
             ("clock-skew", "11 h", "5 h", "90 s"),
             ("reboot", "13 h 3 min", "", ""),
+            ("keep-loss", "15 h 4 min", "", ""),
             ("brown-out", "20 h 7 min", "2 h", ""),
         ]
         extra = "".join(
@@ -276,6 +277,18 @@ class TestFaults:
         assert boots == [0, 12 * 3_600_000]
         assert hours("valve_commanded", 12, 13.9).sum() == 0, "a full pause after a start"
 
+    def test_keep_loss(self, directory: Path) -> None:
+        found = {}
+        for kind in ("reboot", "keep-loss"):
+            hours = self.run_with(directory, kind)
+            tape = list(iter_records(TapeReader(hours.run.tape_path).tapes()[0]))
+            boots = [at for at, record in enumerate(tape) if record.call == Call.BOOT]
+            assert len(boots) == 2
+            got = [r.values for r in tape[boots[1] :] if r.call == Call.KEEP_GET]
+            found[kind] = [value for slot, value in sorted(got)]
+        assert any(found["reboot"])
+        assert found["keep-loss"] == [0] * 8
+
     def test_brown_out(self, directory: Path) -> None:
         hours = self.run_with(directory, "brown-out")
         assert hours("steps", 12.1, 14).sum() == 0
@@ -311,7 +324,8 @@ class TestFaults:
 
     def test_every_kind_is_tested(self) -> None:
         tested = "probe-stuck probe-drift probe-spike probe-open valve-stuck-open "
-        tested += "valve-stuck-closed valve-leak valve-clog reboot brown-out clock-skew link-loss"
+        tested += "valve-stuck-closed valve-leak valve-clog reboot keep-loss brown-out "
+        tested += "clock-skew link-loss"
         assert set(tested.split()) == set(FAULTS)
 
 

@@ -44,8 +44,10 @@ class Witness:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
 
-    def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
-        result = self._node.step(time_ms, readings, online=online)
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
+        result = self._node.step(time_ms, readings, online=online, skew_ms=skew_ms)
         for _topic, message in result.publications:
             said = json.loads(message)
             self.diary.append(("did", said["on"], said["off"]))

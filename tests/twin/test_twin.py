@@ -109,9 +109,9 @@ def test_a_device_that_acts_differently_on_equal_readings_is_found_out(
     tmp_path: Path, store: Store
 ) -> None:
     class Wrong(Guarded):
-        def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+        def step(self, time_ms: int, readings: Readings, **given: Any) -> StepResult:
             dry = (readings[0] + 300, *readings[1:])
-            return super().step(time_ms, dry, online=online)
+            return super().step(time_ms, dry, **given)
 
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
     run(Twin(field, store, **made(Wrong)))
@@ -120,13 +120,13 @@ def test_a_device_that_acts_differently_on_equal_readings_is_found_out(
 
 def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, store: Store) -> None:
     class Silent(Guarded):
-        def boot(self, time_ms: int) -> StepResult:
+        def boot(self, time_ms: int, **given: Any) -> StepResult:
             self.listen(time_ms)
-            return super().boot(time_ms)
+            return super().boot(time_ms, **given)
 
-        def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
+        def step(self, time_ms: int, readings: Readings, **given: Any) -> StepResult:
             self.listen(time_ms)
-            return super().step(time_ms, readings, online=online)
+            return super().step(time_ms, readings, **given)
 
         def listen(self, time_ms: int) -> None:
             if 6 * HOUR_MS <= time_ms - START_MS < 9 * HOUR_MS:

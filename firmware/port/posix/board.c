@@ -116,13 +116,13 @@ static uint32_t slot_offset(int slot) { return FLASH_SLOTS + SLOT_BYTES * (uint3
 static int record_read(void *context, int record, uint8_t *bytes)
 {
     (void)context;
-    return lv_sys_read_at(LV_SYS_FLASH, record_offset(record), bytes, LV_RECORD_BYTES);
+    return lv_sys_read_at(LV_SYS_FLASH, record_offset(record), bytes, lv_record_bytes(record));
 }
 
 static int record_write(void *context, int record, const uint8_t *bytes)
 {
     (void)context;
-    return flash_write(record_offset(record), bytes, LV_RECORD_BYTES);
+    return flash_write(record_offset(record), bytes, lv_record_bytes(record));
 }
 
 static int slot_erase(void *context, int slot)

@@ -1,5 +1,6 @@
 #include "board.h"
 
+#include "esp_attr.h"
 #include "esp_system.h"
 #include "esp_random.h"
 #include "esp_timer.h"
@@ -14,6 +15,8 @@
 
 static uint8_t tape[CONFIG_LEVADA_TAPE_BYTES];
 static uint8_t ring[CONFIG_LEVADA_RING_BYTES];
+/* RTC memory outlives every restart but a loss of power; the core checks what it finds there. */
+static RTC_NOINIT_ATTR uint8_t kept[LV_KEPT_BYTES];
 
 static void output(void *context, uint8_t pin, uint8_t state)
 {
@@ -125,6 +128,8 @@ static lv_config config = {
     .firmware = "levada 0.1.0 " CONFIG_IDF_TARGET,
     .tape = tape,
     .tape_bytes = sizeof tape,
+    .kept = kept,
+    .keep_every_ms = CONFIG_LEVADA_KEEP_EVERY_S * 1000,
     .ring = ring,
     .ring_bytes = sizeof ring,
 };

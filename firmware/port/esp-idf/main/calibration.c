@@ -106,7 +106,7 @@ void calibration_configure(lv_node *node)
     const settings *s = settings_load();
     lv_msg_configure m = {
         .prefix = "ic/",
-        .imports = 0x1FE, /* all eight */
+        .imports = 0xFFE, /* all eleven */
         .pin_count = 4,
         .pins = {23, 18, 19, 21},
         .instructions = 1000000,

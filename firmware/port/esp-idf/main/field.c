@@ -28,9 +28,12 @@ static const settings *own;
 static bool radio;  /* Wi-Fi is on, and the client if there is a broker */
 static bool online; /* there is a network to use */
 static bool asked;  /* and whether there is one is known */
+static int64_t started_us;  /* by our own counter; negative if it has slept deep since */
 static int64_t interval_ms; /* between two steps, lately; 0: not known */
 
 static int64_t now_us(void) { return esp_timer_get_time(); }
+
+static int64_t uptime_ms(void) { return (now_us() - started_us) / 1000; }
 
 /* --- radio ------------------------------------------------------------------------------------ */
 
@@ -135,7 +138,7 @@ static void sleep_until(lv_node *node, int64_t until_us)
     ESP_ERROR_CHECK(esp_sleep_enable_timer_wakeup(
         (uint64_t)(left_us < LONGEST_SLEEP_US ? left_us : LONGEST_SLEEP_US)));
 #if CONFIG_LEVADA_SLEEP_DEEP
-    if (keep_save(node)) {
+    if (keep_save(node, uptime_ms())) {
         output_close_all();
         esp_deep_sleep_start(); /* goes on in app_main */
     }
@@ -170,21 +173,25 @@ static int64_t after_ms(int64_t ms) { return now_us() + ms * 1000; }
 static int64_t start(lv_node *node)
 {
     const lv_msg_start m = {.time_ms = clock_ms(), .flags = LV_START_STORED_PARAMETERS};
+    started_us = now_us();
     int error = lv_node_start(node, &m);
     if (error) {
         ESP_LOGE(tag, "no guest runs: refusal %d, detail %d", error, (int)node->detail);
         return after_ms(NO_GUEST_MS);
     }
 #if CONFIG_LEVADA_SLEEP_DEEP
-    if (node->config->reset_reason == LV_RESET_DEEP_SLEEP && keep_restore(node))
+    int64_t slept_ms;
+    if (node->config->reset_reason == LV_RESET_DEEP_SLEEP && keep_restore(node, &slept_ms)) {
+        started_us = now_us() - slept_ms * 1000;
         return now_us(); /* it has slept until it was due */
+    }
 #endif
     return after_ms(node->wake_ms - m.time_ms);
 }
 
 static int64_t step(lv_node *node)
 {
-    lv_msg_step m = {.time_ms = clock_ms()};
+    lv_msg_step m = {.time_ms = clock_ms(), .uptime_ms = uptime_ms()};
     m.flags = radio && mqtt_connected() ? LV_STEP_ONLINE : 0;
     sensors_read(m.readings);
     int error = lv_node_step(node, &m);

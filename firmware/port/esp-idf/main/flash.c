@@ -12,7 +12,7 @@
 enum { SECTOR = 4096, LABEL_BYTES = 44 };
 
 static const char tag[] = "flash";
-static const char *const record_keys[LV_RECORDS] = {"record0", "record1"};
+static const char *const record_keys[LV_RECORDS] = {"record0", "record1", "kept0", "kept1"};
 static const char *const slot_names[LV_SLOTS] = {"guest0", "guest1"};
 
 static nvs_handle_t nvs;
@@ -46,16 +46,16 @@ void flash_begin(void)
 
 int flash_record_read(int record, uint8_t *bytes)
 {
-    size_t size = LV_RECORD_BYTES;
+    size_t size = lv_record_bytes(record);
     return nvs_get_blob(nvs, record_keys[record], bytes, &size) == ESP_OK &&
-                   size == LV_RECORD_BYTES
+                   size == lv_record_bytes(record)
                ? 0
                : -1;
 }
 
 int flash_record_write(int record, const uint8_t *bytes)
 {
-    esp_err_t error = nvs_set_blob(nvs, record_keys[record], bytes, LV_RECORD_BYTES);
+    esp_err_t error = nvs_set_blob(nvs, record_keys[record], bytes, lv_record_bytes(record));
     if (error == ESP_OK)
         error = nvs_commit(nvs);
     return error == ESP_OK ? 0 : -1;

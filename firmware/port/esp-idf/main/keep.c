@@ -3,6 +3,7 @@
 #include "../../../core/frame.h"
 #include "../../../engine/engine.h"
 #include "esp_attr.h"
+#include "esp_rtc_time.h"
 #include "sdkconfig.h"
 
 typedef struct {
@@ -10,6 +11,10 @@ typedef struct {
     uint32_t boot_id;
     uint8_t guest_sha256[32];
     lv_ring ring; /* without its pointer */
+    int64_t uptime_ms;
+    uint64_t saved_us; /* by the clock that goes on in deep sleep */
+    int64_t kept_ms; /* of uptime, when what the guest keeps was last written to flash */
+    bool kept_written;
     uint64_t open_ms;
     uint64_t total_active_us;
     uint32_t steps;
@@ -25,7 +30,7 @@ static uint32_t crc_of(const kept *k)
     return lv_crc32(0, (const uint8_t *)k + sizeof k->crc, sizeof *k - sizeof k->crc);
 }
 
-bool keep_save(const lv_node *node)
+bool keep_save(const lv_node *node, int64_t uptime_ms)
 {
     uint32_t size;
     const uint8_t *memory = lv_engine_memory(&size);
@@ -42,6 +47,10 @@ bool keep_save(const lv_node *node)
     memcpy(rtc.guest_sha256, store->sha256[store->active], sizeof rtc.guest_sha256);
     rtc.ring = node->ring;
     rtc.ring.bytes = NULL;
+    rtc.uptime_ms = uptime_ms;
+    rtc.saved_us = esp_rtc_get_time_us();
+    rtc.kept_ms = node->kept.written_ms;
+    rtc.kept_written = node->kept.written;
     rtc.open_ms = node->open_ms;
     rtc.total_active_us = node->total_active_us;
     rtc.steps = node->steps;
@@ -52,7 +61,7 @@ bool keep_save(const lv_node *node)
     return true;
 }
 
-bool keep_restore(lv_node *node)
+bool keep_restore(lv_node *node, int64_t *uptime_ms)
 {
     uint32_t size;
     uint8_t *memory = lv_engine_memory(&size);
@@ -68,6 +77,9 @@ bool keep_restore(lv_node *node)
     node->ring = rtc.ring; /* what init has published is forgotten with it */
     /* a wake-up is no start; what it was numbered meanwhile has left no trace */
     store->boot_id = rtc.boot_id;
+    *uptime_ms = rtc.uptime_ms + (int64_t)(esp_rtc_get_time_us() - rtc.saved_us) / 1000;
+    node->kept.written_ms = rtc.kept_ms;
+    node->kept.written = rtc.kept_written;
     node->open_ms = rtc.open_ms;
     node->total_active_us = rtc.total_active_us;
     node->steps = rtc.steps;

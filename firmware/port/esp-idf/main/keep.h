@@ -11,8 +11,9 @@
 #include "../../../core/node.h"
 
 /* False if it does not fit, or the guest has a main. */
-bool keep_save(const lv_node *node);
-/* Put it back into a guest that was started; false if there is nothing, or of another guest. */
-bool keep_restore(lv_node *node);
+bool keep_save(const lv_node *node, int64_t uptime_ms);
+/* Put it back into a guest that was started; false if there is nothing, or of another guest.
+ * `*uptime_ms` is then that of the guest, with the time that it slept. */
+bool keep_restore(lv_node *node, int64_t *uptime_ms);
 
 #endif
