@@ -296,7 +296,7 @@ class _Surveyor:
                 self.note(EXCEPTIONS, "tag in the import section")
             if kind in (1, 3):
                 of = byte_at(payload, at)
-                going = kind == 1 and of == 0x70 or self.value_type(of, "the import section")
+                going = (kind == 1 and of == 0x70) or self.value_type(of, "the import section")
                 at += 1
                 if kind == 3 and going:
                     at += 1

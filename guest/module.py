@@ -58,6 +58,7 @@ ENTRIES: Final = frozenset({"main", "_start", "__main_void", "__original_main"})
 ENTRY_TYPE: Final = re.compile(r"\((i32(, i32)*)?\) -> (\(\)|i32)")
 FAR: Final = frozenset({"process", "filter"})
 """What fog and cloud call of a guest that also runs on a node."""
+FLOAT_TYPE: Final = re.compile(r"\bf(32|64)\b")
 REACTOR_NEEDED: Final = ("abi_version", "init", "step")
 PARAMETER_EXPORTS: Final = ("param_get", "param_set")
 
@@ -239,13 +240,7 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
         metadata=metadata,
         proposals=proposals(shape.contents),
         keeps_globals=state_in_globals(data),
-        problems=(
-            *import_problems(shape),
-            *export_problems(shape),
-            *memory_problems(shape, budget),
-            *other_problems(shape, parts),
-            *feature_problems(shape),
-        ),
+        problems=tuple(all_problems(shape, budget, parts)),
         notes=tuple(notes(data, shape)),
     )
 
@@ -265,6 +260,20 @@ def signature(parameters: Sequence[str], results: Sequence[str]) -> str:
 def abi_signature(types: tuple[str, str]) -> str:
     """The same for an entry of the tables in `guest.abi`."""
     return signature(["i32"] * len(types[0]), ["i32"] * len(types[1]))
+
+
+def all_problems(shape: Shape, budget: Budget, parts: Sequence[Section]) -> list[str]:
+    """Everything that keeps it from running; what a signature shows is said once."""
+    found = [
+        *import_problems(shape),
+        *export_problems(shape),
+        *memory_problems(shape, budget),
+        *other_problems(shape, parts),
+    ]
+    floats = shape.contents.floats
+    if floats and shape.kind != "pure" and not any(FLOAT_TYPE.search(text) for text in found):
+        found.append(f"{floats}; a node has integers only")
+    return found + [str(excess) for excess in shape.contents.excess]
 
 
 def import_problems(shape: Shape) -> Iterator[str]:
@@ -320,14 +329,6 @@ def proposals(contents: Survey) -> tuple[str, ...]:
     """Names of what a module uses beyond 1.0 and integers."""
     used = ("sign extension",) if contents.sign_extension else ()
     return (*used, "floating point") if contents.floats else used
-
-
-def feature_problems(shape: Shape) -> Iterator[str]:
-    """What the feature profile has not, and fog and cloud could run."""
-    if shape.contents.floats and shape.kind != "pure":
-        yield f"{shape.contents.floats}; a node has integers only"
-    for excess in shape.contents.excess:
-        yield str(excess)
 
 
 def notes(data: bytes, shape: Shape) -> Iterator[str]:

@@ -55,8 +55,7 @@ def module(functions: str, memory: str = "1", first: str = "", texts: str = TEXT
     imports = "".join(f'(import "env" "{name}" (func ${name} {ty}))' for name, ty in ABI.items())
     return bytes(
         wasmtime.wat2wasm(
-            f'(module {imports}{first} (memory (export "memory") {memory}){texts}'
-            f"{functions})"
+            f'(module {imports}{first} (memory (export "memory") {memory}){texts}{functions})'
         )
     )
 
