@@ -74,7 +74,8 @@ FLOATS: Final = "floating point"
 
 AVOID: Final = {
     BULK: "clang, zig: -mno-bulk-memory -mno-bulk-memory-opt; asc: --disable bulk-memory",
-    REFERENCES: "clang, zig: -mno-reference-types; asc: --disable reference-types",
+    REFERENCES: "clang, zig: -mno-reference-types -mno-call-indirect-overlong; "
+    "asc: --disable reference-types",
     MULTI_VALUE: "clang, zig: -mno-multivalue; asc: --disable multi-value",
     SATURATING: "clang, zig: -mno-nontrapping-fptoint; asc: --disable nontrapping-f2i",
     SIMD: "clang, zig: -mno-simd128; asc: --disable simd",
@@ -88,7 +89,7 @@ AVOID: Final = {
     PAGE_SIZES: "linker: no --page-size",
     FLOATS: "compute with scaled integers",
 }
-"""What keeps a compiler from it."""
+"""What keeps a compiler from it; flags that end in `-opt` and `-overlong` are of LLVM 20 and later."""
 
 ALL: Final = "-mcpu=mvp (clang, zig) and -C target-cpu=mvp (rustc) keep to the profile"
 
@@ -164,7 +165,7 @@ def require_profile(data: bytes) -> None:
     refused = survey(data).refused
     if refused:
         listed = "\n".join(f"  - {found}" for found in refused)
-        raise FeatureError(f"uses what not every engine has or charges alike:\n{listed}\n{ALL}")
+        raise FeatureError(f"the guest uses what not every engine has, or charges alike:\n{listed}\n{ALL}")
 
 
 @lru_cache(maxsize=32)

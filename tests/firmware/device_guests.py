@@ -234,8 +234,8 @@ GUESTS: dict[str, bytes] = {
         "(i32.const 60000)"
     ),
     "two pages without growth": guest(
-        "(i32.store (i32.const 131068) (i32.const 77)) (call $log_int (i32.load (i32.const 131068)))"
-        " (i32.load (i32.const 131069))",
+        "(i32.store (i32.const 131068) (i32.const 77))"
+        " (call $log_int (i32.load (i32.const 131068))) (i32.load (i32.const 131069))",
         memory="2",
     ),
     "memory without a page": guest(
