@@ -89,7 +89,7 @@ AVOID: Final = {
     PAGE_SIZES: "linker: no --page-size",
     FLOATS: "compute with scaled integers",
 }
-"""What keeps a compiler from it; flags that end in `-opt` and `-overlong` are of LLVM 20 and later."""
+"""What keeps a compiler from it; flags that end in `-opt` and `-overlong` came with LLVM 20."""
 
 ALL: Final = "-mcpu=mvp (clang, zig) and -C target-cpu=mvp (rustc) keep to the profile"
 
@@ -165,7 +165,9 @@ def require_profile(data: bytes) -> None:
     refused = survey(data).refused
     if refused:
         listed = "\n".join(f"  - {found}" for found in refused)
-        raise FeatureError(f"the guest uses what not every engine has, or charges alike:\n{listed}\n{ALL}")
+        raise FeatureError(
+            f"the guest uses what not every engine has, or charges alike:\n{listed}\n{ALL}"
+        )
 
 
 @lru_cache(maxsize=32)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from device_bench import BUILD, CONFIGURE, START_MS, Bench, build
+from device_bench import BUILD, CONFIGURE, FIRMWARE, START_MS, Bench, build
 from device_guests import GUESTS, guest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -301,6 +301,21 @@ def test_no_engine_links_what_somebody_else_has_registered(engine: str, name: st
     with Bench(engine) as bench:
         refused = bench.install(reactor(FOREIGN[name]))
         assert refused == Nak(error=NakError.LOAD, request=0x0A, detail=-2)
+
+
+def test_an_export_that_is_there_twice_is_refused(check: Callable[[bytes], int]) -> None:
+    wasm = reactor('(func (export "stop") (result i32) (i32.const 1))').replace(b"stop", b"step")
+    with pytest.raises(ModuleError, match="duplicate export"):
+        inspect(wasm)
+    assert check(wasm) == -5
+
+
+def test_the_esp32_builds_the_profile_and_nothing_of_wamr_beside_the_interpreter() -> None:
+    port = FIRMWARE / "port" / "esp-idf"
+    assert "${firmware}/engine/profile.c" in (port / "main" / "CMakeLists.txt").read_text()
+    lines = (port / "sdkconfig.defaults").read_text().splitlines()
+    off = ("APP_FRAMEWORK", "LIBC_BUILTIN", "LIBC_WASI", "LIB_PTHREAD", "AOT", "REF_TYPES")
+    assert {f"CONFIG_WAMR_ENABLE_{name}=n" for name in off} <= set(lines)
 
 
 @pytest.mark.usefixtures("boards")

@@ -1,7 +1,7 @@
 /*
  * What goes through deep sleep in RTC memory: the guest's memory, and telemetry that waits.
  *
- * A guest that may keep state in globals as well (AssemblyScript, Rust, text format) gets light sleep:
+ * A guest that may keep state in globals as well (AssemblyScript, text format) gets light sleep:
  * no engine gives access to them.  lv_module_keeps_globals decides by the module's code; clang's stack
  * pointer, which every function puts back, is no state.  RTC memory is read from flash again at every reset that is no
  * wake-up, so nothing survives a brown-out, a watchdog or a panic, and the guest then starts anew.
