@@ -158,6 +158,8 @@ class Survey:
     """More than the profile's limits; no node takes the module."""
     sign_extension: bool
     """The one proposal of instructions that the profile has."""
+    memory_pages: int
+    """Pages at the start, whether or not the memory is exported."""
 
 
 def require_profile(data: bytes) -> None:
@@ -183,6 +185,7 @@ class _Surveyor:
         self.found: dict[str, Found] = {}
         self.excess: dict[str, Found] = {}
         self.sign_extension = False
+        self.memory_pages = 0
         self.imported = 0
         """Functions; those of the module are numbered behind them."""
 
@@ -213,6 +216,7 @@ class _Surveyor:
             floats=floats,
             excess=tuple(self.excess.values()),
             sign_extension=self.sign_extension,
+            memory_pages=self.memory_pages,
         )
 
     def note(self, feature: str, what: str) -> None:
@@ -336,8 +340,9 @@ class _Surveyor:
         count, at = unsigned(payload, 0, "number of memories")
         if count > 1:
             self.note(MEMORIES, f"{count} memories in the memory section")
-        if count:
-            self.limits(payload, at, "memory")
+        found = self.limits(payload, at, "memory") if count else None
+        if found:
+            self.memory_pages = found[0]
 
     def global_section(self, payload: bytes, begin: int) -> None:
         count, at = unsigned(payload, 0, "number of globals")

@@ -219,7 +219,8 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     )
     exports = tuple(Export(name=e.name, type=type_text(e.type)) for e in compiled.exports)
     memory = next((e.type for e in compiled.exports if isinstance(e.type, MemoryType)), None)
-    pages, pages_max = (memory.limits.min, memory.limits.max) if memory else (0, None)
+    contents = survey(data)
+    pages, pages_max = contents.memory_pages, memory.limits.max if memory else None
     functions = {e.name: e.type for e in exports if ARROW in e.type}
     kind: Kind = (
         "reactor" if "step" in functions else "command" if ENTRIES & functions.keys() else "pure"
@@ -227,7 +228,7 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     parts = list(sections(data))
     metadata = read_metadata([p.payload for p in parts if p.name == METADATA_SECTION])
     shape = Shape(
-        kind, imports, functions, memory is not None, pages, pages_max, metadata, survey(data)
+        kind, imports, functions, memory is not None, pages, pages_max, metadata, contents
     )
     return ModuleInfo(
         sha256=hashlib.sha256(data).hexdigest(),
@@ -238,7 +239,7 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
         memory_pages=pages,
         memory_pages_max=pages_max,
         metadata=metadata,
-        proposals=proposals(shape.contents),
+        proposals=proposals(contents),
         keeps_globals=state_in_globals(data),
         problems=tuple(all_problems(shape, budget, parts)),
         notes=tuple(notes(data, shape)),

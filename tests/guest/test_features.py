@@ -123,6 +123,11 @@ def test_which_tiers_a_guest_is_fit_for() -> None:
     )
 
 
+def test_pages_count_whether_or_not_the_memory_is_exported() -> None:
+    info = inspect(reactor("i32.const 1", "(memory 5)", memory=""))
+    assert info.problems[-1] == "memory of 5 pages at the start: at most 4 allowed"
+
+
 @pytest.mark.parametrize(
     "text",
     [
