@@ -75,12 +75,12 @@ FLOATS: Final = "floating point"
 AVOID: Final = {
     BULK: "clang, zig: -mno-bulk-memory -mno-bulk-memory-opt; asc: --disable bulk-memory",
     REFERENCES: "clang, zig: -mno-reference-types -mno-call-indirect-overlong; "
-    "asc: --disable reference-types",
-    MULTI_VALUE: "clang, zig: -mno-multivalue; asc: --disable multi-value",
+    "asc: no --enable reference-types",
+    MULTI_VALUE: "clang, zig: -mno-multivalue",
     SATURATING: "clang, zig: -mno-nontrapping-fptoint; asc: --disable nontrapping-f2i",
-    SIMD: "clang, zig: -mno-simd128; asc: --disable simd",
+    SIMD: "clang, zig: -mno-simd128; asc: no --enable simd",
     TAIL_CALLS: "clang, zig: -mno-tail-call",
-    THREADS: "clang, zig: -mno-atomics, no --shared-memory; asc: --disable threads",
+    THREADS: "clang, zig: -mno-atomics, no --shared-memory; asc: no --enable threads",
     EXCEPTIONS: "clang, zig: -fno-exceptions -mno-exception-handling",
     MEMORY64: "clang, zig: --target=wasm32",
     MEMORIES: "clang, zig: -mno-multimemory",
