@@ -1,8 +1,8 @@
 """Which kinds of numbers the code of a module computes with.
 
-A guest of ABI 1 needs 32-bit integers only.  Whoever uses more may still run, but NaN bits and
-rounding libraries differ between engines and small CPUs.  Opcodes and their immediates: WebAssembly
-core specification 2.0, section 5.4, without vectors.
+A guest of ABI 1 needs 32-bit integers only.  64-bit ones cost more on a small CPU; floating point
+is outside the profile of a node (`guest.features`), since NaN bits and rounding libraries differ
+between engines and small CPUs.
 """
 
 from __future__ import annotations
@@ -10,18 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from guest.errors import ModuleError
+from guest.instructions import CODE, functions, instructions, spans
 from guest.sections import sections, unsigned
 
 __all__ = ["wide_arithmetic"]
-
-CODE: Final = 10
-
-
-def spans(*bounds: int | tuple[int, int]) -> frozenset[int]:
-    """Opcodes from single ones and inclusive ranges."""
-    pairs = (bound if isinstance(bound, tuple) else (bound, bound) for bound in bounds)
-    return frozenset(opcode for low, high in pairs for opcode in range(low, high + 1))
-
 
 OPCODES: Final = {
     "i64": spans(
@@ -40,27 +32,16 @@ OPCODES: Final = {
 """Instructions that take, hold or return such a number."""
 
 SATURATING: Final = {
-    0: ("f32",), 1: ("f32",), 2: ("f64",), 3: ("f64",),
-    4: ("i64", "f32"), 5: ("i64", "f32"), 6: ("i64", "f64"), 7: ("i64", "f64"),
+    0xFC00: ("f32",), 0xFC01: ("f32",), 0xFC02: ("f64",), 0xFC03: ("f64",),
+    0xFC04: ("i64", "f32"), 0xFC05: ("i64", "f32"), 0xFC06: ("i64", "f64"), 0xFC07: ("i64", "f64"),
 }  # fmt: skip
 """Truncations behind the prefix 0xFC."""
 
-PREFIXED_IMMEDIATES: Final = dict.fromkeys(range(8), 0) | {
-    8: 2, 9: 1, 10: 2, 11: 1, 12: 2, 13: 1, 14: 2, 15: 1, 16: 1, 17: 1,
-}  # fmt: skip
-"""How many LEB128 numbers follow the opcode behind the prefix 0xFC."""
-
-IMMEDIATES: Final = (
-    dict.fromkeys(spans((0x02, 0x04), 0x0C, 0x0D, 0x10, (0x20, 0x26), 0x3F, 0x40), 1)
-    | dict.fromkeys(spans(0x41, 0x42, 0xD0, 0xD2), 1)
-    | dict.fromkeys(spans(0x11, (0x28, 0x3E)), 2)
-    | dict.fromkeys(
-        spans(0x00, 0x01, 0x05, 0x0B, 0x0F, 0x1A, 0x1B, (0x45, 0xC4), 0xD1, 0x43, 0x44), 0
-    )
-)
-"""How many LEB128 numbers follow an opcode."""
-
-CONSTANT_BYTES: Final = {0x43: 4, 0x44: 8}
+KINDS: Final = {
+    opcode: tuple(kind for kind, opcodes in OPCODES.items() if opcode in opcodes)
+    for opcode in range(0x100)
+} | SATURATING
+"""Kinds of numbers of an opcode."""
 
 
 def wide_arithmetic(data: bytes) -> frozenset[str]:
@@ -72,47 +53,19 @@ def wide_arithmetic(data: bytes) -> frozenset[str]:
     for section in sections(data):
         if section.kind != CODE:
             continue
-        body = section.payload
-        count, at = unsigned(body, 0, "number of functions")
-        for _ in range(count):
-            size, at = unsigned(body, at, "size of a function")
-            found |= of_function(body[at : at + size])
-            at += size
+        code = section.payload
+        for function in functions(code):
+            for item in instructions(code, skip_locals(code, function.locals_at), function.end):
+                if not item.known:
+                    raise ModuleError(f"instruction 0x{item.opcode:02x}: not known to levada")
+                found.update(KINDS.get(item.opcode, ()))
     return frozenset(found)
 
 
-def of_function(body: bytes) -> set[str]:
-    """The same for one function: its locals, then its instructions."""
-    found: set[str] = set()
-    groups, at = unsigned(body, 0, "number of locals")
+def skip_locals(code: bytes, at: int) -> int:
+    """Offset of a function's first instruction."""
+    groups, at = unsigned(code, at, "number of locals")
     for _ in range(groups):
-        _, at = unsigned(body, at, "number of locals")
+        _, at = unsigned(code, at, "number of locals")
         at += 1
-    while at < len(body):
-        opcode, at = body[at], at + 1
-        found |= {kind for kind, opcodes in OPCODES.items() if opcode in opcodes}
-        if opcode == 0x0E:  # br_table: a vector of labels, and the default one
-            count, at = unsigned(body, at, "number of labels")
-            numbers = count + 1
-        elif opcode == 0x1C:  # select with types, one byte each
-            count, at = unsigned(body, at, "number of types")
-            numbers, at = 0, at + count
-        elif opcode == 0xFC:
-            second, at = unsigned(body, at, "opcode")
-            found |= set(SATURATING.get(second, ()))
-            numbers = PREFIXED_IMMEDIATES.get(second, -1)
-        else:
-            numbers = IMMEDIATES.get(opcode, -1)
-            at += CONSTANT_BYTES.get(opcode, 0)
-        if numbers < 0:
-            raise ModuleError(f"instruction 0x{opcode:02x}: not known to levada")
-        for _ in range(numbers):
-            at = skip_number(body, at)
-    return found
-
-
-def skip_number(body: bytes, at: int) -> int:
-    """Offset behind a LEB128 number of either sign and any width."""
-    while at < len(body) and body[at] & 0x80:
-        at += 1
-    return at + 1
+    return at

@@ -7,10 +7,9 @@ loops 4 s.  What stays below `PLAIN_BYTES` and `PLAIN_LOCALS` took 0.2 s at wors
 here; the shipped guest is of that kind.  Anything else is compiled by a child process with limits
 on time and memory (about 0.1 s more), and the machine code is read back.
 
-The features are those an ESP32 engine has (MVP, mutable globals, sign extension, bulk memory,
-non-trapping conversions, several results); what is switched off is named by the error.  Reference
-types stay on, because clang and zig emit their longer form of `call_indirect` by default; tables
-are bounded by the limits of the store instead.
+The features are those of the one profile, which `guest.features` checks first and by name.  What
+Wasmtime can switch off besides is off here; it cannot for saturating truncation and extended
+constant expressions.
 """
 
 from __future__ import annotations
@@ -24,8 +23,10 @@ from pathlib import Path
 from typing import Final
 
 import wasmtime
+from wasmtime import _ffi as ffi
 
-from guest.errors import LimitError, ModuleError
+from guest.errors import FeatureError, LimitError, ModuleError
+from guest.features import require_profile
 from guest.limits import Budget
 from guest.sections import sections, unsigned
 
@@ -73,6 +74,12 @@ def engine() -> wasmtime.Engine:
     config.wasm_wide_arithmetic = False
     config.wasm_custom_page_sizes = False
     config.wasm_stack_switching = False
+    config.wasm_multi_value = False
+    # components need reference types, and their asynchronous ones have no switch in Python
+    config.wasm_component_model = False
+    ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)
+    config.wasm_reference_types = False
+    config.wasm_bulk_memory = False
     return wasmtime.Engine(config)
 
 
@@ -81,8 +88,8 @@ def compile_module(data: bytes, budget: Budget) -> wasmtime.Module:
     """The compiled module.
 
     Raises LimitError if it is larger than `budget.module_bytes`, declares more memory than
-    `budget.memory_pages` or takes too long to compile; ModuleError if it is no module, or uses a
-    feature that is switched off (named in the message).
+    `budget.memory_pages` or takes too long to compile; FeatureError if it uses what the feature
+    profile has not, named in the message; ModuleError if it is no module.
     """
     if len(data) > budget.module_bytes:
         raise LimitError(
@@ -91,20 +98,28 @@ def compile_module(data: bytes, budget: Budget) -> wasmtime.Module:
     if data[:4] != b"\0asm":  # wasmtime would also take the text format
         raise ModuleError(f"not a WebAssembly module: begins with {data[:4]!r}")
     try:
+        require_profile(data)
         declared_locals, pages = _shape(data)
-    except ModuleError:  # broken: let the validator say how
-        declared_locals, pages = PLAIN_LOCALS + 1, 0
+    except FeatureError:
+        raise
+    except ModuleError as error:  # broken: let Wasmtime say how, if it can
+        _validate(data)
+        raise error
     if pages > budget.memory_pages:
         raise LimitError(
             f"module declares {pages} pages of memory: at most {budget.memory_pages} allowed"
         )
     if len(data) <= PLAIN_BYTES and declared_locals <= PLAIN_LOCALS:
         return _compile(data)
+    _validate(data)  # takes time in proportion, compiling may not
+    return _compile_in_child(data)
+
+
+def _validate(data: bytes) -> None:
     try:
-        wasmtime.Module.validate(engine(), data)  # takes time in proportion, compiling may not
+        wasmtime.Module.validate(engine(), data)
     except wasmtime.WasmtimeError as error:
         raise ModuleError(_plain_message(str(error))) from None
-    return _compile_in_child(data)
 
 
 def _compile(data: bytes) -> wasmtime.Module:

@@ -2,6 +2,7 @@
 
 GuestError
 ├── ModuleError      not a module, or not one that levada can run
+│   ├── FeatureError proposals of WebAssembly that not every engine has
 │   ├── LinkError    imports outside the ABI (all of them), or exports missing
 │   └── LimitError   larger than allowed
 ├── ParameterError   unknown parameter or value outside its range
@@ -15,6 +16,7 @@ from guest.abi import TrapKind
 
 __all__ = [
     "BuildError",
+    "FeatureError",
     "GuestError",
     "LimitError",
     "LinkError",
@@ -30,6 +32,10 @@ class GuestError(Exception):
 
 class ModuleError(GuestError):
     """Not a WebAssembly module, or not one that levada can run."""
+
+
+class FeatureError(ModuleError):
+    """The module uses proposals outside the feature profile; every one is listed."""
 
 
 class LinkError(ModuleError):

@@ -21,8 +21,10 @@ from guest.abi import ABI_VERSION, IMPORT_MODULE, IMPORTS, REACTOR_EXPORTS
 from guest.arithmetic import wide_arithmetic
 from guest.compiler import compile_module
 from guest.errors import LinkError, ModuleError, ParameterError
+from guest.features import Survey, survey
 from guest.limits import EDGE, Budget, Profile
 from guest.sections import Section, sections
+from guest.state import state_in_globals
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,6 +56,9 @@ ARROW: Final = "->"
 STRING_IMPORTS: Final = frozenset({"mqtt_publish", "wasm_log"})
 ENTRIES: Final = frozenset({"main", "_start", "__main_void", "__original_main"})
 ENTRY_TYPE: Final = re.compile(r"\((i32(, i32)*)?\) -> (\(\)|i32)")
+FAR: Final = frozenset({"process", "filter"})
+"""What fog and cloud call of a guest that also runs on a node."""
+FLOAT_TYPE: Final = re.compile(r"\bf(32|64)\b")
 REACTOR_NEEDED: Final = ("abi_version", "init", "step")
 PARAMETER_EXPORTS: Final = ("param_get", "param_set")
 
@@ -135,6 +140,10 @@ class ModuleInfo:
     memory_pages_max: int | None
     """None: it may grow without limit of its own."""
     metadata: Metadata | None
+    proposals: tuple[str, ...]
+    """What it uses beyond WebAssembly 1.0 with integers, within the profile of its tiers."""
+    keeps_globals: bool
+    """Globals may hold state between two steps, so a board sleeps lightly instead of deeply."""
     problems: tuple[str, ...]
     """Everything that keeps it from running as a guest."""
     notes: tuple[str, ...]
@@ -144,6 +153,14 @@ class ModuleInfo:
     def fits(self) -> bool:
         """Whether it fits the ABI and the budget."""
         return not self.problems
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Where it can run; none unless it fits."""
+        if not self.fits:
+            return ()
+        far = ("fog", "cloud") if self.kind == "pure" or FAR & self.functions.keys() else ()
+        return far if self.kind == "pure" else ("edge", *far)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -184,13 +201,15 @@ class Shape(NamedTuple):
     pages: int
     pages_max: int | None
     metadata: Metadata | None
+    contents: Survey
 
 
 def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     """Describe a module.
 
     Raises LimitError if it is larger than the budget allows (before it is parsed) or takes too long
-    to compile, ModuleError if it is not a valid module or its metadata are malformed.
+    to compile, FeatureError if it uses what the feature profile has not, ModuleError if it is not a
+    valid module or its metadata are malformed.
     """
     budget = budget or Budget()
     # memory over the budget is one of the problems, not an end of the inspection
@@ -200,14 +219,17 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     )
     exports = tuple(Export(name=e.name, type=type_text(e.type)) for e in compiled.exports)
     memory = next((e.type for e in compiled.exports if isinstance(e.type, MemoryType)), None)
-    pages, pages_max = (memory.limits.min, memory.limits.max) if memory else (0, None)
+    contents = survey(data)
+    pages, pages_max = contents.memory_pages, memory.limits.max if memory else None
     functions = {e.name: e.type for e in exports if ARROW in e.type}
     kind: Kind = (
         "reactor" if "step" in functions else "command" if ENTRIES & functions.keys() else "pure"
     )
     parts = list(sections(data))
     metadata = read_metadata([p.payload for p in parts if p.name == METADATA_SECTION])
-    shape = Shape(kind, imports, functions, memory is not None, pages, pages_max, metadata)
+    shape = Shape(
+        kind, imports, functions, memory is not None, pages, pages_max, metadata, contents
+    )
     return ModuleInfo(
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
@@ -217,12 +239,9 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
         memory_pages=pages,
         memory_pages_max=pages_max,
         metadata=metadata,
-        problems=(
-            *import_problems(shape),
-            *export_problems(shape),
-            *memory_problems(shape, budget),
-            *other_problems(shape, parts),
-        ),
+        proposals=proposals(contents),
+        keeps_globals=state_in_globals(data),
+        problems=tuple(all_problems(shape, budget, parts)),
         notes=tuple(notes(data, shape)),
     )
 
@@ -242,6 +261,20 @@ def signature(parameters: Sequence[str], results: Sequence[str]) -> str:
 def abi_signature(types: tuple[str, str]) -> str:
     """The same for an entry of the tables in `guest.abi`."""
     return signature(["i32"] * len(types[0]), ["i32"] * len(types[1]))
+
+
+def all_problems(shape: Shape, budget: Budget, parts: Sequence[Section]) -> list[str]:
+    """Everything that keeps it from running; what a signature shows is said once."""
+    found = [
+        *import_problems(shape),
+        *export_problems(shape),
+        *memory_problems(shape, budget),
+        *other_problems(shape, parts),
+    ]
+    floats = shape.contents.floats
+    if floats and shape.kind != "pure" and not any(FLOAT_TYPE.search(text) for text in found):
+        found.append(f"{floats}; a node has integers only")
+    return found + [str(excess) for excess in shape.contents.excess]
 
 
 def import_problems(shape: Shape) -> Iterator[str]:
@@ -291,6 +324,12 @@ def other_problems(shape: Shape, parts: Sequence[Section]) -> Iterator[str]:
         yield "start function: not allowed, an ESP32 could not stop it"
     if shape.metadata and shape.metadata.abi not in (None, ABI_VERSION):
         yield f"written for ABI {shape.metadata.abi}: this is ABI {ABI_VERSION}"
+
+
+def proposals(contents: Survey) -> tuple[str, ...]:
+    """Names of what a module uses beyond 1.0 and integers."""
+    used = ("sign extension",) if contents.sign_extension else ()
+    return (*used, "floating point") if contents.floats else used
 
 
 def notes(data: bytes, shape: Shape) -> Iterator[str]:

@@ -46,7 +46,7 @@ def verdict(info: ModuleInfo, name: str) -> RenderableType:
 
 
 def facts(info: ModuleInfo, budget: Budget) -> Table:
-    """Kind, size, memory, SHA-256."""
+    """Kind, size, memory, sleep, SHA-256."""
     meaning = {
         "reactor": "the host calls step",
         "command": "main loops and yields in delay_ms",
@@ -62,11 +62,24 @@ def facts(info: ModuleInfo, budget: Budget) -> Table:
     table.add_row("kind", Text.assemble(info.kind, (f"  {meaning[info.kind]}", "dim")))
     table.add_row("size", used(info.size, budget.module_bytes, "bytes"))
     table.add_row("memory", Text(pages + grown if info.memory_pages else "none"))
+    table.add_row("features", Text(", ".join(("WebAssembly 1.0", *info.proposals))))
+    table.add_row("tiers", Text(", ".join(info.tiers) or "none"))
+    if info.kind == "reactor":
+        table.add_row("deep sleep", Text(deep_sleep(info)))
+    elif info.kind == "command":
+        table.add_row("deep sleep", Text("never: main is in the middle of a call"))
     if info.metadata and info.metadata.outputs:
         pins = ", ".join(f"{output.name} {output.pin}" for output in info.metadata.outputs)
         table.add_row("outputs", Text(pins))
     table.add_row("SHA-256", Text(info.sha256))
     return table
+
+
+def deep_sleep(info: ModuleInfo) -> str:
+    """What a board in the field does with a guest that waits."""
+    if info.keeps_globals:
+        return "light sleep instead: its globals may hold state, and only memory is kept"
+    return "as far as its memory fits; its globals hold no state"
 
 
 def used(number: int, most: int, unit: str) -> Text:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
+from guest.features import refusal
 from hil.codec import Console, Decoder, Frame, encode_frame
 from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from hil.messages import Birth, Hello, Message, MessageError, Nak, NakError
@@ -372,4 +373,6 @@ def _reason(nak: Nak) -> str:
         name = NakError(nak.error).name.lower().replace("_", " ")
     except ValueError:
         name = f"error {nak.error}"
+    if nak.error == NakError.LOAD:
+        return f"{name} ({refusal(nak.detail)}; detail {nak.detail})"
     return f"{name} (detail {nak.detail})"

@@ -246,6 +246,8 @@ class DeviceNode:
             return self.device
         device = self._hello()
         if device.guest_sha256 != self._sha256:
+            # the device judges the module by the limits that it will run with
+            self.link.ask(self._configuration(), messages.Ack)
             self._install(device)
             device = self._hello()
             if device.guest_sha256 != self._sha256:

@@ -5,7 +5,7 @@
  *
  *   engine    instructions                             stack, memory, division, unreachable
  *   wasmtime  counted (fuel)                           trapped
- *   wasm3     loop rounds and calls counted            trapped
+ *   wasm3     counted (its own operations)             trapped
  *   wamr      counted; of main: the board's watchdog   trapped
  *   native    not counted: the board's watchdog        not trapped: the processor, or nothing
  *
@@ -16,7 +16,9 @@
 
 #include "../core/host.h"
 
-/* Why a module does not load. */
+/* Why a module does not load.  What is outside the feature profile is below -65536: minus the number
+ * of the section times 65536, minus the opcode, type or flags (profile.c; guest/features.py says it
+ * in words). */
 enum {
     LV_LOAD_MALFORMED = -1,   /* not a module, or one with features this engine lacks */
     LV_LOAD_IMPORT = -2,      /* an import outside the ABI, or of another type */
@@ -52,9 +54,18 @@ extern const struct lv_export_type {
     uint8_t parameters;
 } lv_exports[LV_EXPORTS];
 
-/* 0, or a reason for which no engine takes the module: what every engine would parse again is not
- * looked at. */
-int lv_module_check(const uint8_t *module, uint32_t length);
+enum { LV_IMPORTS = 11 };
+/* What a guest may import from `env`; all numbers are i32. */
+extern const struct lv_import_type {
+    const char *name;
+    uint8_t parameters;
+    uint8_t results;
+} lv_imports[LV_IMPORTS];
+
+/* profile.c: 0, or a reason for which no engine takes the module. */
+int lv_module_check(const uint8_t *module, uint32_t length, const lv_limits *limits);
+/* Whether its globals may hold state between two calls, which a copy of its memory does not have. */
+bool lv_module_keeps_globals(const uint8_t *module, uint32_t length);
 
 /* The text at `pointer` of a guest's memory. */
 lv_text lv_text_at(const uint8_t *memory, uint32_t size, uint32_t pointer);

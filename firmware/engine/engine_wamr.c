@@ -130,8 +130,9 @@ static int32_t keep_set(wasm_exec_env_t of, int32_t slot, int32_t value)
     return result;
 }
 
-/* Pointers are checked by lv_text_at, not by WAMR's own signatures, so that every engine refuses the
- * same ones with the same class of trap. */
+/* What a module imports is checked by lv_module_check: WAMR would link whatever native of that name
+ * anybody has registered.  Pointers are checked by lv_text_at, not by WAMR's own signatures, so that
+ * every engine refuses the same ones with the same class of trap. */
 static NativeSymbol natives[] = {
     {"read_sensor", (void *)read_sensor, "(i)i", NULL},
     {"set_output", (void *)set_output, "(ii)", NULL},
@@ -145,6 +146,7 @@ static NativeSymbol natives[] = {
     {"keep_get", (void *)keep_get, "(i)i", NULL},
     {"keep_set", (void *)keep_set, "(ii)i", NULL},
 };
+_Static_assert(sizeof natives / sizeof *natives == LV_IMPORTS, "not the imports of exports.c");
 
 /* --- loading ------------------------------------------------------------------------------------ */
 
@@ -157,22 +159,12 @@ static bool open_runtime(void)
     return open;
 }
 
-static bool imports_known(wasm_module_t of)
-{
-    for (int32_t k = 0; k < wasm_runtime_get_import_count(of); k++) {
-        wasm_import_t import;
-        wasm_runtime_get_import_type(of, k, &import);
-        if (import.kind != WASM_IMPORT_EXPORT_KIND_FUNC || !import.linked)
-            return false;
-    }
-    return true;
-}
-
 /* A module of a copy of its bytes, which the caller frees after it. */
-static int open_module(const uint8_t *from, uint32_t length, uint8_t **copy, wasm_module_t *opened)
+static int open_module(const uint8_t *from, uint32_t length, const lv_limits *limits, uint8_t **copy,
+                       wasm_module_t *opened)
 {
     char reason[64];
-    int rc = lv_module_check(from, length);
+    int rc = lv_module_check(from, length, limits);
     if (rc)
         return rc;
     if (!open_runtime())
@@ -182,23 +174,17 @@ static int open_module(const uint8_t *from, uint32_t length, uint8_t **copy, was
         return LV_LOAD_MEMORY;
     memcpy(*copy, from, length);
     *opened = wasm_runtime_load(*copy, length, reason, sizeof reason);
-    if (!*opened)
-        rc = LV_LOAD_MALFORMED;
-    else if (!imports_known(*opened)) {
-        wasm_runtime_unload(*opened);
-        rc = LV_LOAD_IMPORT;
-    }
-    if (rc)
-        free(*copy);
-    return rc;
+    if (*opened)
+        return 0;
+    free(*copy);
+    return LV_LOAD_MALFORMED;
 }
 
 int lv_engine_check(const uint8_t *from, uint32_t length, const lv_limits *limits)
 {
     uint8_t *copy;
     wasm_module_t trial;
-    int rc = open_module(from, length, &copy, &trial);
-    (void)limits; /* memory is known when it is instantiated */
+    int rc = open_module(from, length, limits, &copy, &trial);
     if (rc)
         return rc;
     wasm_runtime_unload(trial);
@@ -304,7 +290,7 @@ int lv_engine_load(const uint8_t *from, uint32_t length, lv_host *of, const lv_l
                                          .max_memory_pages = limits->memory_pages};
     host = of;
     instructions = limits->instructions;
-    int rc = open_module(from, length, &bytes, &module);
+    int rc = open_module(from, length, limits, &bytes, &module);
     if (rc) {
         bytes = NULL;
         module = NULL;
@@ -313,12 +299,7 @@ int lv_engine_load(const uint8_t *from, uint32_t length, lv_host *of, const lv_l
     instance = wasm_runtime_instantiate_ex(module, &arguments, reason, sizeof reason);
     if (instance)
         environment = wasm_runtime_create_exec_env(instance, STACK_BYTES);
-    wasm_memory_inst_t memory = instance ? wasm_runtime_get_default_memory(instance) : NULL;
-    if (!environment ||
-        (memory && wasm_memory_get_cur_page_count(memory) > limits->memory_pages))
-        rc = LV_LOAD_MEMORY;
-    else
-        rc = start_guest();
+    rc = environment ? start_guest() : LV_LOAD_MEMORY;
     if (rc < 0)
         lv_engine_unload();
     return rc;

@@ -1,9 +1,8 @@
 /*
  * wasm3 0.5.0, from the sdist of pywasm3.
  *
- * wasm3 counts nothing by itself; wasm3_budget.h makes it count rounds of loops and calls, of which
- * a guest with a budget of n instructions can make at most n.  What lies between two of them is
- * bounded by the size of the module, so every call ends, without a clock and on every CPU alike.
+ * wasm3 counts nothing by itself; wasm3_budget.h makes it count its operations, so every call ends,
+ * without a clock and on every CPU alike.
  */
 #include "engine.h"
 
@@ -11,12 +10,12 @@
 #include "wasm3.h"
 
 #if defined(__xtensa__)
-enum { STACK_BYTES = 8 * 1024 };
+enum { STACK_BYTES = 16 * 1024 };
 #else
 enum { STACK_BYTES = 64 * 1024 };
 #endif
 
-int32_t lv_wasm3_budget; /* rounds and calls that are left */
+int32_t lv_wasm3_budget; /* operations that are left */
 const char lv_wasm3_spent[] = "budget spent";
 static const char stopped[] = "stopped by a host call";
 
@@ -137,34 +136,14 @@ static const struct {
     {"keep_set", "i(ii)", keep_set},
 };
 enum { IMPORTS = sizeof imports / sizeof *imports };
+_Static_assert(IMPORTS == (int)LV_IMPORTS, "not the imports of exports.c");
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
-static bool known_import(const M3ImportInfo *import)
+static void limit_memory(IM3Module module, const lv_limits *limits)
 {
-    for (int k = 0; k < IMPORTS; k++)
-        if (strcmp(import->moduleUtf8, "env") == 0 && strcmp(import->fieldUtf8, imports[k].name) == 0)
-            return true;
-    return false;
-}
-
-static int check_module(IM3Module module, const lv_limits *limits)
-{
-    for (uint32_t k = 0; k < module->numFunctions; k++) {
-        const M3ImportInfo *import = &module->functions[k].import;
-        if (import->moduleUtf8 && !known_import(import))
-            return LV_LOAD_IMPORT;
-    }
-    for (uint32_t k = 0; k < module->numGlobals; k++)
-        if (module->globals[k].imported)
-            return LV_LOAD_IMPORT;
-    if (module->memoryImported)
-        return LV_LOAD_IMPORT;
-    if (module->memoryInfo.initPages > limits->memory_pages)
-        return LV_LOAD_MEMORY;
     if (module->memoryInfo.maxPages == 0 || module->memoryInfo.maxPages > limits->memory_pages)
         module->memoryInfo.maxPages = limits->memory_pages;
-    return 0;
 }
 
 static int link_module(IM3Module module)
@@ -182,20 +161,21 @@ static int link_module(IM3Module module)
 static int open_module(IM3Environment in, const uint8_t *bytes, uint32_t length,
                        const lv_limits *limits, IM3Runtime *opened, IM3Module *module)
 {
-    int rc = lv_module_check(bytes, length);
+    int rc = lv_module_check(bytes, length, limits);
+    lv_wasm3_budget = INT32_MAX; /* offsets of segments and first values of globals are computed */
     *opened = rc ? NULL : m3_NewRuntime(in, STACK_BYTES, NULL);
     if (!*opened)
         return rc ? rc : LV_LOAD_MEMORY;
     rc = m3_ParseModule(in, module, bytes, length) ? LV_LOAD_MALFORMED : 0;
     if (rc == 0) {
-        rc = check_module(*module, limits);
-        M3Result error = rc ? NULL : m3_LoadModule(*opened, *module);
-        if (rc || error)
+        limit_memory(*module, limits);
+        M3Result error = m3_LoadModule(*opened, *module);
+        if (error) {
             m3_FreeModule(*module);
-        if (error)
             rc = error == m3Err_mallocFailed || error == m3Err_wasmMemoryOverflow
                      ? LV_LOAD_MEMORY
                      : LV_LOAD_MALFORMED;
+        }
     }
     if (rc == 0)
         rc = link_module(*module);

@@ -3,7 +3,7 @@
  *
  * The package has no headers, so what is used is declared here, after the C API's documentation
  * (https://docs.wasmtime.dev/c-api/, version 50).  The features switched off are those of
- * guest/compiler.py: what an ESP32 engine has stays.
+ * guest/compiler.py: profile.c has refused them before.
  */
 #include "engine.h"
 
@@ -14,7 +14,6 @@ typedef struct wasm_engine wasm_engine;
 typedef struct wasm_trap wasm_trap;
 typedef struct wasm_functype wasm_functype;
 typedef struct wasm_valtype wasm_valtype;
-typedef struct wasm_importtype wasm_importtype;
 typedef struct wasmtime_error wasmtime_error;
 typedef struct wasmtime_store wasmtime_store;
 typedef struct wasmtime_context wasmtime_context;
@@ -22,14 +21,6 @@ typedef struct wasmtime_module wasmtime_module;
 typedef struct wasmtime_linker wasmtime_linker;
 typedef struct wasmtime_caller wasmtime_caller;
 
-typedef struct {
-    size_t size;
-    char *data;
-} wasm_byte_vec;
-typedef struct {
-    size_t size;
-    wasm_importtype **data;
-} wasm_importtype_vec;
 typedef struct {
     size_t size;
     wasm_valtype **data;
@@ -76,6 +67,15 @@ void wasmtime_config_wasm_threads_set(wasm_config *, bool);
 void wasmtime_config_wasm_memory64_set(wasm_config *, bool);
 void wasmtime_config_wasm_multi_memory_set(wasm_config *, bool);
 void wasmtime_config_wasm_tail_call_set(wasm_config *, bool);
+void wasmtime_config_wasm_multi_value_set(wasm_config *, bool);
+void wasmtime_config_wasm_gc_set(wasm_config *, bool);
+void wasmtime_config_wasm_function_references_set(wasm_config *, bool);
+void wasmtime_config_wasm_exceptions_set(wasm_config *, bool);
+void wasmtime_config_wasm_stack_switching_set(wasm_config *, bool);
+void wasmtime_config_wasm_component_model_set(wasm_config *, bool);
+void wasmtime_config_wasm_component_model_async_set(wasm_config *, bool);
+void wasmtime_config_wasm_reference_types_set(wasm_config *, bool);
+void wasmtime_config_wasm_bulk_memory_set(wasm_config *, bool);
 void wasmtime_engine_increment_epoch(wasm_engine *);
 wasmtime_store *wasmtime_store_new(wasm_engine *, void *, finalizer *);
 void wasmtime_store_delete(wasmtime_store *);
@@ -86,10 +86,6 @@ wasmtime_error *wasmtime_context_set_fuel(wasmtime_context *, uint64_t);
 void wasmtime_context_set_epoch_deadline(wasmtime_context *, uint64_t);
 wasmtime_error *wasmtime_module_new(wasm_engine *, const uint8_t *, size_t, wasmtime_module **);
 void wasmtime_module_delete(wasmtime_module *);
-void wasmtime_module_imports(const wasmtime_module *, wasm_importtype_vec *);
-void wasm_importtype_vec_delete(wasm_importtype_vec *);
-const wasm_byte_vec *wasm_importtype_module(const wasm_importtype *);
-const wasm_byte_vec *wasm_importtype_name(const wasm_importtype *);
 wasmtime_linker *wasmtime_linker_new(wasm_engine *);
 void wasmtime_linker_delete(wasmtime_linker *);
 wasmtime_error *wasmtime_linker_define_func(wasmtime_linker *, const char *, size_t, const char *,
@@ -224,6 +220,15 @@ static void open_engine(void)
     wasmtime_config_wasm_memory64_set(config, false);
     wasmtime_config_wasm_multi_memory_set(config, false);
     wasmtime_config_wasm_tail_call_set(config, false);
+    wasmtime_config_wasm_multi_value_set(config, false);
+    wasmtime_config_wasm_gc_set(config, false);
+    wasmtime_config_wasm_function_references_set(config, false);
+    wasmtime_config_wasm_exceptions_set(config, false);
+    wasmtime_config_wasm_stack_switching_set(config, false);
+    wasmtime_config_wasm_component_model_set(config, false); /* these need reference types */
+    wasmtime_config_wasm_component_model_async_set(config, false);
+    wasmtime_config_wasm_reference_types_set(config, false);
+    wasmtime_config_wasm_bulk_memory_set(config, false);
     engine = wasm_engine_new_with_config(config);
     linker = wasmtime_linker_new(engine);
     for (uintptr_t k = FIRST_IMPORT; k < IMPORTS; k++) {
@@ -241,29 +246,10 @@ static void open_engine(void)
     }
 }
 
-static bool is(const wasm_byte_vec *bytes, const char *text)
+static int open_module(const uint8_t *bytes, uint32_t length, const lv_limits *limits,
+                       wasmtime_module **opened)
 {
-    return bytes->size == strlen(text) && memcmp(bytes->data, text, bytes->size) == 0;
-}
-
-static bool imports_known(const wasmtime_module *of)
-{
-    wasm_importtype_vec wanted;
-    bool known = true;
-    wasmtime_module_imports(of, &wanted);
-    for (size_t k = 0; k < wanted.size && known; k++) {
-        known = false;
-        for (int i = FIRST_IMPORT; i < IMPORTS; i++)
-            known |= is(wasm_importtype_module(wanted.data[k]), "env") &&
-                     is(wasm_importtype_name(wanted.data[k]), imports[i].name);
-    }
-    wasm_importtype_vec_delete(&wanted);
-    return known;
-}
-
-static int open_module(const uint8_t *bytes, uint32_t length, wasmtime_module **opened)
-{
-    int rc = lv_module_check(bytes, length);
+    int rc = lv_module_check(bytes, length, limits);
     if (rc)
         return rc;
     open_engine();
@@ -272,18 +258,13 @@ static int open_module(const uint8_t *bytes, uint32_t length, wasmtime_module **
         wasmtime_error_delete(error);
         return LV_LOAD_MALFORMED;
     }
-    if (!imports_known(*opened)) {
-        wasmtime_module_delete(*opened);
-        return LV_LOAD_IMPORT;
-    }
     return 0;
 }
 
 int lv_engine_check(const uint8_t *bytes, uint32_t length, const lv_limits *limits)
 {
     wasmtime_module *trial;
-    (void)limits; /* memory is known when it is instantiated */
-    int rc = open_module(bytes, length, &trial);
+    int rc = open_module(bytes, length, limits, &trial);
     if (rc == 0)
         wasmtime_module_delete(trial);
     return rc;
@@ -399,7 +380,7 @@ int lv_engine_load(const uint8_t *bytes, uint32_t length, lv_host *of, const lv_
     wasm_trap *trap = NULL;
     host = of;
     instructions = limits->instructions;
-    int rc = open_module(bytes, length, &module);
+    int rc = open_module(bytes, length, limits, &module);
     if (rc) {
         module = NULL;
         return rc;

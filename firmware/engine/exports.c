@@ -11,32 +11,11 @@ const struct lv_export_type lv_exports[LV_EXPORTS] = {
     [LV_EXPORT_FILTER] = {"filter", 1},
 };
 
-/* WebAssembly core specification 1.0, 5.5: magic, version, then sections of kind, size, bytes */
-int lv_module_check(const uint8_t *module, uint32_t length)
-{
-    static const uint8_t head[8] = {0, 'a', 's', 'm', 1, 0, 0, 0};
-    enum { START_SECTION = 8 };
-    uint32_t at = sizeof head;
-    if (length < sizeof head || memcmp(module, head, sizeof head) != 0)
-        return LV_LOAD_MALFORMED;
-    while (at < length) {
-        uint8_t kind = module[at++];
-        uint64_t size = 0;
-        for (int shift = 0;; shift += 7) { /* LEB128 of 32 bits */
-            if (at == length || shift > 28)
-                return LV_LOAD_MALFORMED;
-            size |= (uint64_t)(module[at] & 0x7F) << shift;
-            if (module[at++] < 0x80)
-                break;
-        }
-        if (size > length - at)
-            return LV_LOAD_MALFORMED;
-        if (kind == START_SECTION)
-            return LV_LOAD_START;
-        at += (uint32_t)size;
-    }
-    return 0;
-}
+const struct lv_import_type lv_imports[LV_IMPORTS] = {
+    {"read_sensor", 1, 1}, {"set_output", 2, 0}, {"get_config", 1, 1}, {"mqtt_publish", 2, 1},
+    {"wasm_log", 1, 0},    {"log_int", 1, 0},    {"delay_ms", 1, 0},   {"now_s", 0, 1},
+    {"uptime_s", 0, 1},    {"keep_get", 1, 1},   {"keep_set", 2, 1},
+};
 
 lv_text lv_text_at(const uint8_t *memory, uint32_t size, uint32_t pointer)
 {

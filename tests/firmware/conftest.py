@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 import pytest
-from device_bench import BUILD, build
+from device_bench import BUILD, WAMR, build
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,5 @@ def library() -> ctypes.CDLL:
 def boards() -> None:
     """Every board that runs on this computer, emulated or not."""
     build("posix", "xtensa", "aarch64")
+    if WAMR:
+        build("build/levada-board-wamr")

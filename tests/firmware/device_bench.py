@@ -30,6 +30,8 @@ from hil.messages import (
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 BUILD = FIRMWARE / "build"
+WAMR = os.environ.get("LEVADA_WAMR_DIR")
+"""Where a `libiwasm` is, if there is one: no registry has it."""
 START_MS = 1_681_516_800_000
 """2023-04-15 00:00."""
 

@@ -19,13 +19,23 @@ ABI = {
 }
 
 
-def guest(step: str, init: str = "(i32.const 600000)", more: str = "", memory: str = "1") -> bytes:
-    """A reactor guest with that body of `step`, and all imports."""
+def guest(
+    step: str,
+    init: str = "(i32.const 600000)",
+    more: str = "",
+    memory: str = "1",
+    *,
+    first: str = "",
+    texts: bool = True,
+) -> bytes:
+    """A reactor guest with that body of `step`, and all imports; `first` are further ones."""
     return module(
         '(func (export "abi_version") (result i32) (i32.const 1))'
         f'(func (export "init") (result i32) {init})'
         f'(func (export "step") (result i32) {step})' + more,
         memory,
+        first,
+        TEXTS if texts else "",
     )
 
 
@@ -34,23 +44,31 @@ def command(body: str, parameters: str = "", result: str = "") -> bytes:
     return module(f'(func (export "main") {parameters} {result} {body})')
 
 
-def module(functions: str, memory: str = "1") -> bytes:
+TEXTS = (
+    '(data (i32.const 16) "data\\00hello\\00")'
+    '(data (i32.const 64) "ic/esp32/data\\00")'
+    '(data (i32.const 96) "ic/other/data\\00")'
+    '(data (i32.const 128) "bad\\ff\\00")'
+    '(data (i32.const 160) "a/#\\00")'
+)
+
+
+def module(functions: str, memory: str = "1", first: str = "", texts: str = TEXTS) -> bytes:
     """A module that imports all of the ABI."""
     imports = "".join(f'(import "env" "{name}" (func ${name} {ty}))' for name, ty in ABI.items())
     return bytes(
         wasmtime.wat2wasm(
-            f'(module {imports} (memory (export "memory") {memory})'
-            '(data (i32.const 16) "data\\00hello\\00")'
-            '(data (i32.const 64) "ic/esp32/data\\00")'
-            '(data (i32.const 96) "ic/other/data\\00")'
-            '(data (i32.const 128) "bad\\ff\\00")'
-            '(data (i32.const 160) "a/#\\00")'
-            f"{functions})"
+            f'(module {imports}{first} (memory (export "memory") {memory}){texts}{functions})'
         )
     )
 
 
 SLEEP = "(i32.const 1000)"
+FILL = (
+    "(func $fill (param i32 i32 i32) (loop (i32.store8 (local.get 0) (local.get 1))"
+    " (local.set 0 (i32.add (local.get 0) (i32.const 1)))"
+    " (br_if 0 (local.tee 2 (i32.sub (local.get 2) (i32.const 1))))))"
+)
 OPEN_VALVE = "(call $set_output (i32.const 23) (i32.const 1))"
 
 KEEPS = guest(
@@ -206,13 +224,69 @@ GUESTS: dict[str, bytes] = {
         " (i32.sub (local.get 0) (i32.const 1))))) (call $delay_ms (i32.const 1000)) (br $o))"
     ),
     "long texts": guest(
-        "(memory.fill (i32.const 1024) (i32.const 65) (i32.const 600))"
-        "(memory.fill (i32.const 2048) (i32.const 66) (i32.const 64))"
-        "(memory.fill (i32.const 3072) (i32.const 67) (i32.const 65))"
+        "(call $fill (i32.const 1024) (i32.const 65) (i32.const 600))"
+        "(call $fill (i32.const 2048) (i32.const 66) (i32.const 64))"
+        "(call $fill (i32.const 3072) (i32.const 67) (i32.const 65))"
         "(call $wasm_log (i32.const 1024))"
         "(call $log_int (call $mqtt_publish (i32.const 16) (i32.const 1024)))"
         "(call $log_int (call $mqtt_publish (i32.const 2048) (i32.const 21)))"
         "(call $log_int (call $mqtt_publish (i32.const 3072) (i32.const 21)))"
+        "(i32.const 60000)",
+        more=FILL,
+    ),
+    "sign extension": guest(
+        "(call $log_int (i32.extend8_s (i32.const 200)))"
+        "(call $log_int (i32.extend16_s (i32.const 40000)))"
+        "(call $log_int (i32.wrap_i64 (i64.shr_u (i64.extend8_s (i64.const 128)) (i64.const 32))))"
+        "(call $log_int (i32.wrap_i64 (i64.extend16_s (i64.const 0x8001))))"
+        "(call $log_int (i32.wrap_i64 (i64.shr_u (i64.extend32_s (i64.const 0x80000000))"
+        " (i64.const 31)))) (i32.const 60000)"
+    ),
+    "integers of 64 bits": guest(
+        "(i64.store (i32.const 1024) (i64.mul (i64.extend_i32_s (call $now_s))"
+        " (i64.const 1000000007)))"
+        "(call $log_int (i32.wrap_i64 (i64.rem_s (i64.load (i32.const 1024)) (i64.const 1000003))))"
+        "(call $log_int (i32.load (i32.const 1028)))"
+        "(call $log_int (i32.wrap_i64 (i64.rotl (i64.load (i32.const 1024)) (i64.const 13))))"
         "(i32.const 60000)"
+    ),
+    "two pages without growth": guest(
+        "(i32.store (i32.const 131068) (i32.const 77))"
+        " (call $log_int (i32.load (i32.const 131068))) (i32.load (i32.const 131069))",
+        memory="2",
+    ),
+    "memory without a page": guest(
+        "(call $log_int (memory.grow (i32.const 1))) (call $log_int (memory.size))"
+        " (call $log_int (i32.load (i32.const 65532))) (i32.const 60000)",
+        memory="0",
+        texts=False,
+    ),
+    "memory that may grow beyond the budget": guest(
+        "(call $log_int (memory.grow (i32.const 5))) (call $log_int (memory.grow (i32.const 3)))"
+        " (call $log_int (memory.size)) (i32.const 60000)",
+        memory="1 100",
+    ),
+    "memory that may not grow": guest(
+        "(call $log_int (memory.grow (i32.const 1))) (call $log_int (memory.grow (i32.const 0)))"
+        " (call $log_int (memory.size)) (i32.const 60000)",
+        memory="1 1",
+    ),
+    "an exported mutable global": guest(
+        "(global.set $n (i32.add (global.get $n) (i32.const 3))) (call $log_int (global.get $n))"
+        " (i32.const 60000)",
+        more='(global $n (export "n") (mut i32) (i32.const -5))',
+    ),
+    "as many locals as allowed": guest(
+        "(call $log_int (call $f)) (call $log_int (call $f)) (i32.const 60000)",
+        more=f"(func $f (result i32) (local {'i32 ' * 128}) (local.set 127 (i32.add (local.get 127)"
+        " (i32.const 4))) (i32.add (local.get 127) (local.get 0)))",
+    ),
+    "blocks as deep as allowed": guest(
+        f"{'(block ' * 128}(br_if 100 (call $now_s)) (call $log_int (i32.const 1)){')' * 128}"
+        "(call $log_int (i32.const 2)) (i32.const 60000)",
+    ),
+    "an import that is there twice": guest(
+        "(call $log_int (i32.const 1)) (call $again (i32.const 2)) (i32.const 60000)",
+        first='(import "env" "log_int" (func $again (param i32)))',
     ),
 }

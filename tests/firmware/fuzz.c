@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "../../firmware/engine/engine.h"
 #include "fake.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -104,11 +105,26 @@ static void talk(const uint8_t *data, size_t size)
     }
 }
 
+/* The input as what follows the head of a module. */
+static void survey(const uint8_t *data, size_t size)
+{
+    static const uint8_t head[8] = {0, 'a', 's', 'm', 1, 0, 0, 0};
+    const lv_limits limits = {.instructions = 1, .memory_pages = 1};
+    uint8_t *module = malloc(size + sizeof head);
+    memcpy(module, head, sizeof head);
+    memcpy(module + sizeof head, data, size);
+    int refused = lv_module_check(module, (uint32_t)(size + sizeof head), &limits);
+    REQUIRE(refused <= 0);
+    (void)lv_module_keeps_globals(module, (uint32_t)(size + sizeof head));
+    free(module);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
+    case 4: survey(data + 1, size - 1); break;
     case 0: decode(data + 1, size - 1); break;
     case 1: parse(data + 1, size - 1); break;
     case 2: talk(data + 1, size - 1); break;

@@ -57,6 +57,31 @@ static size_t frames(uint8_t *out, size_t longest)
     return used;
 }
 
+/* Sections as survey() of fuzz.c takes them: sizes that are right, code of likely instructions. */
+static size_t sections(uint8_t *out, size_t longest)
+{
+    static const uint8_t likely[] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F,
+                                     0x10, 0x11, 0x20, 0x21, 0x22, 0x23, 0x24, 0x23, 0x24, 0x28, 0x40,
+                                     0x40, 0x41, 0x41, 0x60, 0x6A, 0x6B, 0x7E, 0x7F, 0x80, 0xFC, 0xFF};
+    size_t used = 0;
+    while (used + 200 < longest && chance(6)) {
+        uint8_t kind = (uint8_t)(chance(3) ? 10 : chance(14));
+        uint8_t size = (uint8_t)(8 + chance(100));
+        size_t at = used;
+        out[at++] = kind;
+        out[at++] = size;
+        out[at++] = kind == 10 ? 1 : (uint8_t)chance(4); /* how many */
+        if (kind == 10) {
+            out[at++] = (uint8_t)(size - 2); /* bytes of the function */
+            out[at++] = 0;                   /* locals */
+        }
+        while (at < used + 2 + size)
+            out[at++] = chance(12) ? likely[chance(sizeof likely)] : (uint8_t)chance(256);
+        used = at;
+    }
+    return used;
+}
+
 int main(int count, char **arguments)
 {
     static uint8_t input[16384];
@@ -67,7 +92,11 @@ int main(int count, char **arguments)
     for (long run = 0; run < runs; run++) {
         size_t size = 1;
         input[0] = (uint8_t)chance(256);
-        switch (chance(3)) {
+        switch (chance(4)) {
+        case 3:
+            input[0] = 4;
+            size += sections(input + 1, sizeof input - 1);
+            break;
         case 0: size += random_bytes(input + 1, sizeof input - 1); break;
         case 1: size += requests(input + 1, sizeof input - 1); break;
         default: size += frames(input + 1, sizeof input - 1); break;

@@ -3,6 +3,7 @@
 #include "../../../core/frame.h"
 #include "../../../engine/engine.h"
 #include "esp_attr.h"
+#include "esp_log.h"
 #include "esp_rtc_time.h"
 #include "sdkconfig.h"
 
@@ -30,13 +31,29 @@ static uint32_t crc_of(const kept *k)
     return lv_crc32(0, (const uint8_t *)k + sizeof k->crc, sizeof *k - sizeof k->crc);
 }
 
+/* Said once a start: the answer is the same at every sleep. */
+static bool keeps_globals(const lv_node *node)
+{
+    static uint8_t said_of[32];
+    const lv_store *store = &node->store;
+    uint32_t length;
+    const uint8_t *module = lv_store_guest(store, &length);
+    if (module && !lv_module_keeps_globals(module, length))
+        return false;
+    if (memcmp(said_of, store->sha256[store->active], sizeof said_of) != 0)
+        ESP_LOGW("keep", "the guest may keep state in globals, which deep sleep would lose: "
+                         "light sleep instead");
+    memcpy(said_of, store->sha256[store->active], sizeof said_of);
+    return true;
+}
+
 bool keep_save(const lv_node *node, int64_t uptime_ms)
 {
     uint32_t size;
     const uint8_t *memory = lv_engine_memory(&size);
     const lv_store *store = &node->store;
     rtc.crc = 0;
-    if (node->state != LV_NODE_RUNNING || node->command || !memory)
+    if (node->state != LV_NODE_RUNNING || node->command || !memory || keeps_globals(node))
         return false;
     while (size && memory[size - 1] == 0)
         size--;
