@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
-from guest.abi import DEFAULT_PINS, Call
+from guest.abi import DEFAULT_PINS, Call, TrapKind
 from guest.node import Birth, Node, Readings, StepResult
 from guest.tape import encode, iter_records
 from sim.runner import NodeSettings
@@ -41,6 +41,8 @@ IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest"})
 """Members that a device adds to what its guest says."""
 AGREEING: Final = 6
 """Messages in a row after which the mirror has caught up with a guest that it joined later."""
+CLOCK_SET_MS: Final = 300_000
+"""A message so much before or behind its time says that the device's clock was set."""
 JOINING: Final = 144
 """Messages that a mirror may take to catch up; beyond, the device is said to act differently."""
 
@@ -171,6 +173,10 @@ class Mirroring:
     has."""
     agreeing: int = 0
     valve: int = 0
+    due_ms: int | None = None
+    """When the next message is due by the device's clock, if that is known."""
+    skew_ms: int = 0
+    """What the device's clock has been set ahead since its guest was started."""
 
 
 class Followed(Twin):
@@ -268,11 +274,18 @@ class Followed(Twin):
             # it booted as long ago as `init` wants to wait
             wake_ms = zone.mirror.boot(device_ms).wake_ms
             self._begin(i, device_ms - wake_ms)
+            state.skew_ms = 0
+        elif state.due_ms is not None and _follows(said, state):
+            # nobody steps so late or early: the clock was set, and the guest counts on without it
+            ahead_ms = device_ms - state.due_ms
+            state.skew_ms += ahead_ms if abs(ahead_ms) > CLOCK_SET_MS else 0
         state.boot, state.seq = said.boot, said.seq
         state.boots.add(said.boot)
         state.valve = int(values.get("irrigar", state.valve))
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
-        mirrored = zone.mirror.step(device_ms, (*readings[:3], flow))
+        mirrored = zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
+        known = mirrored.trap == TrapKind.NONE and not state.joining
+        state.due_ms = device_ms + mirrored.wake_ms if known else None
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
         # of the device's calls only the message is known, so only messages are compared
         of_mirror = b"".join(
@@ -367,6 +380,11 @@ def _comes_behind(said: Said, state: Mirroring) -> bool:
     if said.boot != state.boot:
         return said.boot in state.boots
     return unwrap(said.seq, state.seq) <= state.seq
+
+
+def _follows(said: Said, state: Mirroring) -> bool:
+    """Whether this is the message right behind the last one: no step was missed."""
+    return said.boot == state.boot and unwrap(said.seq, state.seq) == state.seq + 1
 
 
 def _alike(said: Mapping[str, float], again: Mapping[str, float]) -> bool:

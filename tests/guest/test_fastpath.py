@@ -124,7 +124,7 @@ def test_a_trap_on_the_fast_path_has_the_wasm_backtrace() -> None:
         nodes.step(0, readings())
         error = nodes.trap_error(0)
     assert error is not None
-    assert [frame.split("+")[0] for frame in error.backtrace] == ["inner", "func[11]"]
+    assert [frame.split("+")[0] for frame in error.backtrace] == ["inner", "func[14]"]
 
 
 @needs_compiler

@@ -4,8 +4,10 @@
 #include "../../../engine/engine.h"
 #include "esp_attr.h"
 #include "esp_log.h"
-#include "esp_rtc_time.h"
 #include "sdkconfig.h"
+
+/* Of IDF, which has it in a public header since 5.4 only: it goes on in deep sleep. */
+uint64_t esp_rtc_get_time_us(void);
 
 typedef struct {
     uint32_t crc; /* of all that follows */
