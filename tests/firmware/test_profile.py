@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_engines import WASM_ENGINES
 
-from guest.abi import TrapKind
+from guest.abi import IMPORTS, TrapKind
 from guest.errors import LinkError, ModuleError
 from guest.features import refusal
 from guest.host import SimNodes
@@ -270,6 +270,13 @@ def test_every_board_refuses_it_and_keeps_the_old_guest(engine: str, name: str) 
         assert bench.install(wasm) == Nak(error=NakError.LOAD, request=0x0A, detail=-code)
         step = bench.ask(Step(time_ms=START_MS, flags=1, readings=(2000, 1500, 3700, 0)))
         assert isinstance(step, StepResult)
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_the_firmware_has_the_imports_of_the_abi(name: str, check: Callable[[bytes], int]) -> None:
+    parameters, results = ("i32 " * len(kinds) for kinds in IMPORTS[name])
+    wasm = reactor(f'(import "env" "{name}" (func (param {parameters}) (result {results})))')
+    assert check(wasm) == 0
 
 
 FOREIGN = {
