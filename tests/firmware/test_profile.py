@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_engines import WASM_ENGINES
 
-from guest.abi import TrapKind
+from guest.abi import IMPORTS, TrapKind
 from guest.errors import LinkError, ModuleError
 from guest.features import refusal
 from guest.host import SimNodes
 from guest.module import inspect
 from guest.state import state_in_globals
+from hil.link import _reason
 from hil.messages import Ack, Configure, Nak, NakError, Start, Step, StepResult
 
 IRRIGATION = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
@@ -252,6 +253,13 @@ def keeps(core: ctypes.CDLL) -> Callable[[bytes], bool]:
     return lambda wasm: bool(core.lv_module_keeps_globals(wasm, len(wasm)))
 
 
+def test_a_refusal_is_told_in_words() -> None:
+    nak = Nak(error=NakError.LOAD, request=0x0A, detail=-(10 << 16 | 0xFC0B))
+    assert _reason(nak) == (
+        "load (section 10 (code): memory.fill (0xfc0b), bulk memory; detail -719883)"
+    )
+
+
 @pytest.mark.parametrize("name", ["memory.fill", "ref.null", "a padded table index"])
 @pytest.mark.usefixtures("boards")
 @pytest.mark.parametrize("engine", WASM_ENGINES)
@@ -262,6 +270,13 @@ def test_every_board_refuses_it_and_keeps_the_old_guest(engine: str, name: str) 
         assert bench.install(wasm) == Nak(error=NakError.LOAD, request=0x0A, detail=-code)
         step = bench.ask(Step(time_ms=START_MS, uptime_ms=0, flags=1, readings=(2000, 1500, 3700, 0)))
         assert isinstance(step, StepResult)
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_the_firmware_has_the_imports_of_the_abi(name: str, check: Callable[[bytes], int]) -> None:
+    parameters, results = ("i32 " * len(kinds) for kinds in IMPORTS[name])
+    wasm = reactor(f'(import "env" "{name}" (func (param {parameters}) (result {results})))')
+    assert check(wasm) == 0
 
 
 FOREIGN = {
@@ -366,7 +381,7 @@ def rounds(number: int, body: str, more: str = "") -> bytes:
 
 WORK: dict[str, tuple[int, str, str]] = {
     "a short body": (5, "", ""),
-    "a body of 2,000 stores": (14_005, MIX * 2_000, ""),
+    "a body of 400 stores": (2_405, MIX * 400, ""),
     "calls": (7, "(call $f)", "(func $f)"),
     "calls by table": (
         8,
@@ -439,7 +454,7 @@ def damaged(wasm: bytes, seed: int) -> bytes:
     return bytes(changed[: chance.choice((None, None, chance.randrange(len(changed)))) or None])
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(which=st.integers(0, len(MODULES) - 1), seed=st.integers(0, 2**32 - 1))
 def test_host_and_board_agree_on_any_module(
     which: int, seed: int, check: Callable[[bytes], int], keeps: Callable[[bytes], bool]
@@ -457,7 +472,7 @@ def test_host_and_board_agree_on_any_module(
     assert keeps(wasm) == info.keeps_globals
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(data=st.binary(max_size=300))
 @example(data=b"\x0a\x0a\x01\x08\x00\x0e\xff\xff\xff\xff\x0f\x0b")
 def test_any_bytes_are_refused_or_taken_and_harm_nobody(
