@@ -8,7 +8,6 @@ everything that keeps the module from fitting the ABI.  It does not refuse: host
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from guest.abi import ABI_VERSION, IMPORT_MODULE, IMPORTS, REACTOR_EXPORTS
 from guest.arithmetic import wide_arithmetic
 from guest.compiler import compile_module
 from guest.errors import LinkError, ModuleError, ParameterError
+from guest.json_text import DEPTH_ON_BOARDS, parse
 from guest.limits import EDGE, Budget, Profile
 from guest.rules import Rule, check_rules, parse_rule
 from guest.sections import Section, sections
@@ -326,8 +326,8 @@ def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
         raise ModuleError(f"custom section levada: there are {len(payloads)}, only one is allowed")
     text = payloads[0].rstrip(b"\0")
     try:
-        found = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        found = parse(text, DEPTH_ON_BOARDS)
+    except ValueError as error:
         raise ModuleError(f"custom section levada: not JSON: {error}") from error
     wrong: list[str] = []
     reader = Reader(found if isinstance(found, dict) else {}, "", wrong)

@@ -103,6 +103,7 @@ static int slot_write(void *context, int slot, uint32_t offset, const uint8_t *d
                       uint32_t length)
 {
     F;
+    f->odd_writes += offset % LV_FLASH_BLOCK != 0 || length % LV_FLASH_BLOCK != 0;
     return write_flash(f, f->slots[slot] + offset, data, length);
 }
 
@@ -119,6 +120,7 @@ static int send(void *context, const uint8_t *bytes, uint32_t length)
         f->sent_length = 0; /* nobody reads that far back */
     memcpy(f->sent + f->sent_length, bytes, length);
     f->sent_length += length;
+    f->valve_at_send = f->pins[23];
     return 0;
 }
 

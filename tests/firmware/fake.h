@@ -22,10 +22,12 @@ typedef struct fake {
     long power; /* bytes that may be written before the power goes; negative: any number */
     jmp_buf cut;
     bool flash_broken;
+    int odd_writes; /* of a slot, that flash which encrypts would refuse */
 
     /* pins and board */
     uint8_t pins[256];
     int pin_writes;
+    int valve_at_send; /* level of pin 23 when something was last sent */
     uint32_t watchdog_ms;
     bool watchdog_was_armed;
     int restarts;

@@ -39,6 +39,13 @@ void flash_begin(void)
                      CONFIG_LEVADA_SLOT_BYTES + SECTOR);
             ESP_ERROR_CHECK(ESP_ERR_INVALID_SIZE);
         }
+#if CONFIG_SECURE_FLASH_ENC_ENABLED
+        if (!slots[k]->encrypted) { /* mapped, it would be decrypted into nonsense */
+            ESP_LOGE(tag, "partition %s: needs the flag `encrypted` where flash is encrypted",
+                     slot_names[k]);
+            ESP_ERROR_CHECK(ESP_ERR_INVALID_STATE);
+        }
+#endif
         ESP_ERROR_CHECK(esp_partition_mmap(slots[k], 0, CONFIG_LEVADA_SLOT_BYTES + SECTOR,
                                            ESP_PARTITION_MMAP_DATA, &mapped[k], &handle));
     }
@@ -85,7 +92,6 @@ void flash_adopt(lv_store *store)
         const uint8_t *module = mapped[k];
         const uint8_t *label = module + CONFIG_LEVADA_SLOT_BYTES;
         uint32_t size = lv_get32(label + 4);
-        static const uint8_t used[4];
         uint8_t digest[32];
         lv_sha256 sha;
         if (memcmp(label, "lvsl", 4) != 0 ||
@@ -107,7 +113,7 @@ void flash_adopt(lv_store *store)
                  (unsigned long)size);
         /* the label last: cut before it, all this is done again to the same end */
         if (lv_store_keep(store, NULL, 0) != 0 ||
-            flash_slot_write(k, CONFIG_LEVADA_SLOT_BYTES, used, sizeof used) != 0)
+            esp_partition_erase_range(slots[k], CONFIG_LEVADA_SLOT_BYTES, SECTOR) != ESP_OK)
             ESP_LOGE(tag, "flash cannot be written");
     }
 }
