@@ -188,7 +188,7 @@ static void understand_all(wish *w, const lv_node *node, lv_json metadata, lv_js
     while (!w->reason[0] && lv_json_next(root, &name, &item))
         if (!lv_json_equals(name, "id"))
             understand(w, node, metadata, name, item);
-    if (!w->reason[0] && w->new_counts && w->counts[0] == w->counts[1])
+    if (!w->reason[0] && w->new_counts & 3 && w->counts[0] == w->counts[1])
         refuse(w, count_names[1].old, "the same as seco, which tells dry soil from wet by nothing");
 }
 
