@@ -55,6 +55,7 @@ static uint8_t on;        /* bit k: output k is commanded on */
 static bool expired;      /* the time of this opening is up */
 static int64_t closed_us; /* when it was commanded closed */
 static bool ever_opened;
+static bool begun; /* the pins are ours */
 static uint32_t timeouts;
 
 /* The timer's interrupt.  It may run while the cache is off: nothing here lies in flash. */
@@ -90,7 +91,8 @@ void __wrap_esp_restart(void);
  * that is called last first, and the radio, registered after us, takes its time. */
 void __wrap_esp_restart(void)
 {
-    output_close_all();
+    if (begun) /* IDF may restart before the application begins */
+        output_close_all();
     __real_esp_restart();
 }
 
@@ -111,6 +113,7 @@ static void begin_output(int gpio, uint32_t level)
 void valve_begin(void)
 {
     begin_output(CONFIG_LEVADA_GPIO_VALVE, !OPEN_LEVEL);
+    begun = true;
     for (int k = 1; k < OUTPUTS; k++)
         if (outputs[k].gpio >= 0)
             begin_output(outputs[k].gpio, 0);
