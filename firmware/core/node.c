@@ -30,7 +30,6 @@ int lv_node_init(lv_node *node, const lv_config *config)
     CHECK(config->record_read && config->record_write);
     CHECK(config->slot_erase && config->slot_write && config->slot_map);
     CHECK(config->slot_bytes >= 1024 && config->slot_bytes <= 1u << 20);
-    CHECK(config->slot_bytes % LV_FLASH_BLOCK == 0);
     CHECK(config->send && config->restart && config->watchdog);
     CHECK(config->firmware && strlen(config->firmware) < 24);
     CHECK(config->tape && config->tape_bytes >= lv_host_tape_room(&standard));

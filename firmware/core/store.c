@@ -123,48 +123,6 @@ int lv_store_begin(lv_store *store, uint32_t size, const uint8_t sha256[32])
     return 0;
 }
 
-static int write_slot(lv_store *store, uint32_t offset, const uint8_t *data, uint32_t length)
-{
-    const lv_config *c = store->config;
-    if (length && c->slot_write(c->context, !store->active, offset, data, length))
-        return LV_NAK_FLASH;
-    return 0;
-}
-
-/* Write what makes whole blocks with what came before, and keep the rest; the end is filled up. */
-static int write_blocks(lv_store *store, const uint8_t *data, uint32_t length)
-{
-    uint32_t at = store->received;
-    uint32_t end = at + length;
-    uint32_t held = at % LV_FLASH_BLOCK;
-    uint8_t block[LV_FLASH_BLOCK];
-    int error = 0;
-    memcpy(block, store->tail, sizeof block);
-    if (held) {
-        uint32_t room = LV_FLASH_BLOCK - held;
-        uint32_t part = length < room ? length : room;
-        memcpy(block + held, data, part);
-        data += part;
-        at += part;
-        if (part == room)
-            error = write_slot(store, at - LV_FLASH_BLOCK, block, LV_FLASH_BLOCK);
-    }
-    if (at % LV_FLASH_BLOCK == 0) {
-        uint32_t whole = (end - at) / LV_FLASH_BLOCK * LV_FLASH_BLOCK;
-        if (!error)
-            error = write_slot(store, at, data, whole);
-        memcpy(block, data + whole, end - at - whole);
-    }
-    held = end % LV_FLASH_BLOCK;
-    if (!error && end == store->wanted_size && held) {
-        memset(block + held, 0xFF, LV_FLASH_BLOCK - held);
-        error = write_slot(store, end - held, block, LV_FLASH_BLOCK);
-    }
-    if (!error)
-        memcpy(store->tail, block, sizeof block);
-    return error;
-}
-
 int lv_store_chunk(lv_store *store, uint32_t offset, const uint8_t *data, uint32_t length)
 {
     if (!store->receiving || offset != store->received)
@@ -172,9 +130,8 @@ int lv_store_chunk(lv_store *store, uint32_t offset, const uint8_t *data, uint32
     if (length > store->wanted_size - store->received)
         return LV_NAK_SIZE;
     store->writes++;
-    int error = write_blocks(store, data, length);
-    if (error)
-        return error;
+    if (store->config->slot_write(store->config->context, !store->active, offset, data, length))
+        return LV_NAK_FLASH;
     store->received += length;
     return 0;
 }

@@ -26,7 +26,6 @@ typedef struct {
     bool receiving;
     uint32_t wanted_size;
     uint32_t received;
-    uint8_t tail[LV_FLASH_BLOCK]; /* what was received behind the last whole block */
     uint8_t wanted[32];
     uint32_t writes; /* of flash, since the start */
 } lv_store;

@@ -103,7 +103,6 @@ static int slot_write(void *context, int slot, uint32_t offset, const uint8_t *d
                       uint32_t length)
 {
     F;
-    f->odd_writes += offset % LV_FLASH_BLOCK != 0 || length % LV_FLASH_BLOCK != 0;
     return write_flash(f, f->slots[slot] + offset, data, length);
 }
 

@@ -22,7 +22,6 @@ typedef struct fake {
     long power; /* bytes that may be written before the power goes; negative: any number */
     jmp_buf cut;
     bool flash_broken;
-    int odd_writes; /* of a slot, that flash which encrypts would refuse */
 
     /* pins and board */
     uint8_t pins[256];

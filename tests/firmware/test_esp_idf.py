@@ -631,7 +631,7 @@ def flash(tmp_path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-@pytest.mark.parametrize("piece", [1, 16, 33, 1000])
+@pytest.mark.parametrize("piece", [1, 3, 15, 16, 17, 33, 1000])
 def test_a_guest_is_installed_in_flash_that_encrypts(flash: ctypes.CDLL, piece: int) -> None:
     module = GUEST.read_bytes()[:5001]
     assert flash.paper_begin() == 0
