@@ -477,23 +477,36 @@ USABLE = {
 }
 
 
-def valve_pin(target: str) -> int:
-    """The default of the valve's pin, as Kconfig picks it: the first that holds."""
-    for pin, _, condition in re.findall(
-        r"default (-?\d+)( if (.*))?", kconfig()["LEVADA_GPIO_VALVE"]
-    ):
+ANALOG = {  # ADC1
+    "ESP32": {32, 33, 34, 35, 36, 39},
+    "ESP32S2": {*range(1, 11)},
+    "ESP32S3": {*range(1, 11)},
+    "ESP32C3": {*range(5)},
+    "ESP32C5": {*range(1, 7)},
+    "ESP32C6": {*range(7)},
+}
+
+
+def pin_of(symbol: str, target: str) -> int:
+    """The default of a pin, as Kconfig picks it: the first that holds."""
+    for pin, _, condition in re.findall(r"default (-?\d+)( if (.*))?", kconfig()[symbol]):
         if not condition or f"IDF_TARGET_{target}" in condition.split(" || "):
             return int(pin)
     raise AssertionError(target)
 
 
 @pytest.mark.parametrize("target", USABLE)
-def test_the_default_pin_of_the_valve_is_led_out_and_free(target: str) -> None:
-    assert valve_pin(target) in USABLE[target]
+def test_the_default_pins_are_led_out_and_free_and_each_has_one_use(target: str) -> None:
+    symbols = ("LEVADA_GPIO_VALVE", "LEVADA_GPIO_MOISTURE", "LEVADA_LINK_TX", "LEVADA_LINK_RX")
+    pins = [pin_of(symbol, target) for symbol in symbols]
+    assert set(pins) <= USABLE[target]
+    assert len(set(pins)) == len(pins)
+    assert pins[1] in ANALOG[target]
 
 
 def test_a_chip_without_a_known_pin_for_the_valve_is_not_built_by_mistake() -> None:
-    assert valve_pin("ESP32P4") == -1
+    assert pin_of("LEVADA_GPIO_VALVE", "ESP32P4") == -1
+    assert pin_of("LEVADA_GPIO_MOISTURE", "ESP32P4") == -1
     assert re.search(r"#if CONFIG_LEVADA_GPIO_VALVE < 0\n#error", text(MAIN / "valve.c"))
 
 
