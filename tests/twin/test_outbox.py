@@ -174,7 +174,8 @@ def test_a_node_that_nobody_acknowledges_holds_up_no_other_nor_is_forgotten_besi
                 node, seq = heard.get(timeout=30)
                 if (node, seq) == ("n", number):
                     break
-                told[seq] += node == "deaf"
+                if node == "deaf":
+                    told[seq] += 1
             assert (node, seq) == ("n", number)
             box.acknowledge("n", box.boot("n"), number)
             number += 1
