@@ -102,7 +102,7 @@ class SimNodes(Closing):
         if len(self._parameters) != n:
             raise ParameterError(f"parameters for {len(self._parameters)} nodes, {n} nodes")
         for values in self._parameters:
-            self._check_parameters(values)
+            self._check_parameters(values, {})
         rows = self._host.rows
         self.rows = rows
         self.outputs = rows[:, hostcalls.OUTPUTS : hostcalls.OUTPUTS + len(profile.pins)]
@@ -150,9 +150,8 @@ class SimNodes(Closing):
                 return
             hostcalls.begin(row, host.tape_for_run(zone), time_ms, INIT)
             self._finish(zone, "init", host.call(zone, "init"))
-            for parameter, value in self._parameters[zone].items():
-                if not row[hostcalls.TRAP] and self._set(zone, parameter, value) != 0:
-                    raise self._refused(parameter, value)
+            if not row[hostcalls.TRAP]:
+                self._set_all(zone, self._parameters[zone])
         except Trap:
             pass  # kept by the host, shown in `trap`
 
@@ -286,20 +285,19 @@ class SimNodes(Closing):
     def calibrate(self, zone: int, values: Mapping[int, int]) -> dict[int, int]:
         """Set parameters, all or none; the values the guest has afterwards.
 
-        ParameterError says name, value and range of the first that is refused.  What is in force
-        survives a later `boot`.
+        ParameterError says name, value and range of the first that is refused, or the rule that
+        would be broken.  What is in force survives a later `boot`.
         """
-        self._check_parameters(values)
+        self._check_parameters(values, self._parameters[zone])
         self._host.enter()
         try:
-            before: dict[int, int] = {}
-            for parameter, value in values.items():
-                old = self._get(zone, parameter)
-                if self._set(zone, parameter, value) != 0:
-                    for earlier, kept in reversed(before.items()):
-                        self._set(zone, earlier, kept)
-                    raise self._refused(parameter, value)
-                before[parameter] = old
+            before = {parameter: self._get(zone, parameter) for parameter in reversed(values)}
+            try:
+                self._set_all(zone, values)
+            except ParameterError:
+                changed = {p: v for p, v in before.items() if self._get(zone, p) != v}
+                self._set_all(zone, changed)
+                raise
             self._parameters[zone].update(values)
             return {parameter: self._get(zone, parameter) for parameter in values}
         finally:
@@ -319,12 +317,31 @@ class SimNodes(Closing):
         hostcalls.put_param_set(self.rows[zone], self._host.tapes[zone], parameter, value, result)
         return result
 
-    def _check_parameters(self, values: Mapping[int, int]) -> None:
+    def _set_all(self, zone: int, values: Mapping[int, int]) -> None:
+        """Set parameters in an order that the guest accepts, ParameterError if there is none.
+
+        A rule between two may hold only once the other is set, so what is refused is asked for
+        again after the rest; two that change places pass through 0 (docs/abi.md).
+        """
+        waiting = dict(values)
+        passed = False
+        while waiting:
+            refused = {p: v for p, v in waiting.items() if self._set(zone, p, v) != 0}
+            if len(refused) == len(waiting):
+                if passed or len(refused) < 2:
+                    raise self._refused(*next(iter(refused.items())))
+                passed = True
+                for parameter in refused:
+                    self._set(zone, parameter, 0)
+            waiting = refused
+
+    def _check_parameters(self, values: Mapping[int, int], present: Mapping[int, int]) -> None:
         for parameter, value in values.items():
             if self._declared:
                 self.info.parameter(parameter).check(value)
             elif not I32_MIN <= value <= I32_MAX:
                 raise ParameterError(f"parameter {parameter} = {value}: not an integer of 32 bits")
+        self.info.check_rules({**present, **values})
 
     def _refused(self, parameter: int, value: int) -> ParameterError:
         declared = self._declared.get(parameter)

@@ -8,10 +8,9 @@ everything that keeps the module from fitting the ABI.  It does not refuse: host
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -22,7 +21,9 @@ from guest.arithmetic import wide_arithmetic
 from guest.compiler import compile_module
 from guest.errors import LinkError, ModuleError, ParameterError
 from guest.features import Survey, survey
+from guest.json_text import DEPTH_ON_BOARDS, parse
 from guest.limits import EDGE, Budget, Profile
+from guest.rules import Rule, check_rules, parse_rule
 from guest.sections import Section, sections
 from guest.state import state_in_globals
 
@@ -121,6 +122,8 @@ class Metadata:
     version: str
     abi: int | None = None
     parameters: tuple[Parameter, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    """What pairs of parameters have to agree with."""
     outputs: tuple[Output, ...] = ()
 
 
@@ -168,6 +171,11 @@ class ModuleInfo:
         return self.metadata.parameters if self.metadata else ()
 
     @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Declared rules between parameters, none without metadata."""
+        return self.metadata.rules if self.metadata else ()
+
+    @property
     def functions(self) -> dict[str, str]:
         """Exported functions and their signatures."""
         return {export.name: export.type for export in self.exports if ARROW in export.type}
@@ -179,6 +187,10 @@ class ModuleInfo:
                 return parameter
         known = ", ".join(f"{p.name} ({p.id})" for p in self.parameters) or "none"
         raise ParameterError(f"parameter {key!r}: the guest has {known}")
+
+    def check_rules(self, values: Mapping[int, int]) -> None:
+        """Raise ParameterError if parameters by id, the rest at their defaults, break a rule."""
+        check_rules(self.rules, {p.name: values.get(p.id, p.default) for p in self.parameters})
 
     def require(self) -> ModuleInfo:
         """Itself, or LinkError that lists every problem."""
@@ -353,8 +365,8 @@ def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
         raise ModuleError(f"custom section levada: there are {len(payloads)}, only one is allowed")
     text = payloads[0].rstrip(b"\0")
     try:
-        found = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        found = parse(text, DEPTH_ON_BOARDS)
+    except ValueError as error:
         raise ModuleError(f"custom section levada: not JSON: {error}") from error
     wrong: list[str] = []
     reader = Reader(found if isinstance(found, dict) else {}, "", wrong)
@@ -365,6 +377,7 @@ def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
         version=reader.text("version", VERSION),
         abi=reader.integer("abi") if "abi" in reader.values else None,
         parameters=tuple(read_parameter(r) for r in reader.objects("parameters")),
+        rules=tuple(reader.rules()),
         outputs=tuple(
             Output(pin=r.integer("pin"), name=r.text("name", NAME))
             for r in reader.objects("outputs")
@@ -379,9 +392,31 @@ def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
             for value, number in Counter(values).items()
             if number > 1 and value not in (MISSING_INTEGER, MISSING_TEXT)
         ]
+    if not wrong:
+        wrong += rule_problems(metadata)
     if wrong:
         raise ModuleError("custom section levada: " + "; ".join(wrong))
     return metadata
+
+
+def rule_problems(metadata: Metadata) -> Iterator[str]:
+    """Rules about parameters that are not there, that the defaults break, or no host can keep."""
+    known = {p.name: p for p in metadata.parameters}
+    for rule in metadata.rules:
+        sides = [known.get(name) for name in (rule.left, rule.right)]
+        if None in sides:
+            missing = rule.left if sides[0] is None else rule.right
+            yield f"rule {str(rule)!r}: there is no parameter {missing!r}"
+            continue
+        if rule.left == rule.right:
+            yield f"rule {str(rule)!r}: must compare two parameters"
+            continue
+        if not rule.holds({name: p.default for name, p in known.items()}):
+            yield f"rule {str(rule)!r}: the defaults break it"
+        has_zero = all(p is not None and p.minimum <= 0 <= p.maximum for p in sides)
+        if rule.comparison == "!=" and not (rule.unless_zero and has_zero):
+            # values are set one after the other: two that change places pass through 0
+            yield f"rule {str(rule)!r}: != needs `unless 0`, and 0 in the range of both"
 
 
 def read_parameter(reader: Reader) -> Parameter:
@@ -441,6 +476,20 @@ class Reader:
         if key in self.values:
             self.complain(key, value, f"an integer within {I32_MIN} and {I32_MAX}")
         return MISSING_INTEGER
+
+    def rules(self) -> Iterator[Rule]:
+        """The rules between parameters; none if there is no such key."""
+        value = self.values.get("rules", [])
+        if not isinstance(value, list) or len(value) > LIST_MOST:
+            self.wrong.append(f"rules: must be a list of at most {LIST_MOST} texts")
+            return
+        for index, item in enumerate(value):
+            rule = parse_rule(item) if isinstance(item, str) else None
+            if rule is None:
+                allowed = "text like 'a < b', 'a <= b' or 'a != b', and ' unless 0' behind it"
+                self.wrong.append(f"rules[{index}] {item!r:.80}: must be {allowed}")
+            else:
+                yield rule
 
     def objects(self, key: str) -> Iterator[Reader]:
         """Readers for a list of objects; none if the key is absent."""

@@ -26,6 +26,8 @@ def view(info: ModuleInfo, name: str, budget: Budget, profile: Profile) -> Rende
         parts += [exports(info), ""]
     if info.parameters:
         parts += [parameters(info), ""]
+    if info.rules:
+        parts += [rules(info), ""]
     return Group(*parts)
 
 
@@ -145,4 +147,12 @@ def parameters(info: ModuleInfo) -> Table:
     for p in info.parameters:
         numbers = [f"{n:,}" for n in (p.default, p.minimum, p.maximum)]
         table.add_row(str(p.id), Text(p.name, "cyan"), *numbers, Text(p.unit))
+    return table
+
+
+def rules(info: ModuleInfo) -> Table:
+    """What pairs of parameters have to agree with."""
+    table = listing("Rules", "between parameters")
+    for rule in info.rules:
+        table.add_row(Text(str(rule), "cyan"))
     return table

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
-import json
 import struct
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from guest.json_text import parse
 from guest.module import inspect
 from hil.errors import HilError, UsageError
 from hil.virtual import FIRMWARE
@@ -55,7 +55,7 @@ def partition_offset(name: str, table: Path = PARTITIONS) -> int:
 def flash_arguments(build: Path) -> list[tuple[int, Path]]:
     """Offset and file of everything that an ESP-IDF build wants flashed."""
     try:
-        table = json.loads((build / FLASH_ARGUMENTS).read_text("utf-8"))["flash_files"]
+        table = parse((build / FLASH_ARGUMENTS).read_text("utf-8"))["flash_files"]
         return sorted((int(offset, 0), build / file) for offset, file in table.items())
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(

@@ -92,6 +92,7 @@ class DeviceNode:
         self._before = b""
         """Records that belong before those of the next result."""
         self._take_module(module)
+        self._info.check_rules(self._parameters)
 
     def _take_module(self, module: bytes) -> None:
         self._info = inspect(module, budget=self._budget).require()
@@ -160,6 +161,7 @@ class DeviceNode:
         for parameter, value in values.items():
             if self._info.parameters:
                 self._info.parameter(parameter).check(value)
+        self._info.check_rules(self._parameters | values)
         request = messages.Calibrate(flags=0, parameters=tuple(values.items()))
 
         def calibrate() -> dict[int, int]:

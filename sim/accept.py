@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from guest.json_text import parse
 from sim.compare import Comparison, compare_runs
 from sim.rundir import FILES, RunDir, RunDirError
 
@@ -76,4 +77,7 @@ def _tolerances(golden: Path) -> dict[str, float]:
         text = (golden / TOLERANCES).read_text("utf-8")
     except FileNotFoundError:
         return {}
-    return {str(name): float(value) for name, value in json.loads(text).items()}
+    try:
+        return {str(name): float(value) for name, value in parse(text).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RunDirError(f"{golden / TOLERANCES}: damaged: {error}") from None

@@ -12,7 +12,6 @@ output it set, and its message as it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from guest.abi import DEFAULT_PINS, WHY, Call, ErrorCode, Sensor, TrapKind
+from guest.json_text import parse
 from guest.tape import TapeError, TapeReader
 
 __all__ = [
@@ -381,7 +381,7 @@ def _decision(zone: int, row: npt.NDArray[np.int64], data: bytes) -> Decision:
     time_ms, clock_ms, valve, why, reading, trap, offset, length, changed = (int(v) for v in row)
     text = data[offset : offset + length].decode("utf-8", "replace") if length else ""
     try:
-        parsed = json.loads(text) if text else {}
+        parsed = parse(text) if text else {}
     except ValueError:  # foreign telemetry need not be JSON
         parsed = {}
     message: dict[str, Any] = parsed if isinstance(parsed, dict) else {}

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from guest.json_text import parse
 from sim.rundir import RunDir, RunDirError
 
 __all__ = [
@@ -177,11 +178,19 @@ def write_results(run: RunDir, path: Path) -> None:
     path.write_text(_text(results_of(run)) + "\n", encoding="utf-8")
 
 
+def _stored(path: Path) -> dict[str, Any]:
+    try:
+        stored: dict[str, Any] = parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunDirError(f"{path}: damaged: {error}") from None
+    return stored
+
+
 def compare_results(run: RunDir, path: Path) -> Comparison:
     """Hold a run against stored results; raises RunDirError if they are not of its scenario."""
     if not path.is_file():
         raise RunDirError(f"{path}: no stored results")
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = _stored(path)
     found = results_of(run)
     for key in ("format", "scenario", "start"):
         if stored[key] != found[key]:

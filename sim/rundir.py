@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from guest.json_text import parse
 from sim.trace import Trace, read_trace
 
 __all__ = ["FILES", "RunDir", "RunDirError"]
@@ -40,7 +40,7 @@ class RunDir:
         """The content of summary.json."""
         path = self.path / "summary.json"
         try:
-            summary: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            summary: dict[str, Any] = parse(path.read_text("utf-8"))
         except ValueError as error:
             raise RunDirError(f"{path}: damaged: {error}") from None
         return summary

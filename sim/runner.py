@@ -135,7 +135,7 @@ def check(document: Document) -> ModuleInfo:
     Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
     """
     info = inspect(read_guest(document.scenario), budget=document.scenario.guest.limits())
-    problems = document.check_parameters({p.name: p for p in info.parameters})
+    problems = document.check_parameters({p.name: p for p in info.parameters}, info.rules)
     if problems:
         raise ScenarioError(problems)
     read_weather(document.scenario)

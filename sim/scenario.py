@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from guest.rules import Rule
 from sim.expect import Expect
 from sim.faults import Fault
 from sim.node_url import NodeUrl
@@ -69,9 +70,11 @@ class Document:
         """Troubles with paths from the top of the file -> problems with line and column."""
         return [self.source.problem(trouble) for trouble in troubles]
 
-    def check_parameters(self, parameters: Mapping[str, Parameter]) -> list[Problem]:
+    def check_parameters(
+        self, parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
+    ) -> list[Problem]:
         """What the guest does not accept of `[zone.parameters]`: name -> what its module says."""
-        return self.problems(guest_parameters(self.scenario.zone, parameters))
+        return self.problems(guest_parameters(self.scenario.zone, parameters, rules))
 
 
 def load(path: Path, overrides: Overrides = (), seed: int | None = None) -> Scenario:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from guest.rules import Rule
 from sim.expect import Expect
 from sim.faults import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
 from sim.problems import Trouble, did_you_mean
@@ -44,6 +45,10 @@ class Parameter(Protocol):
     @property
     def maximum(self) -> int:
         """Greatest value."""
+
+    @property
+    def default(self) -> int:
+        """Value that the guest starts with."""
 
     @property
     def unit(self) -> str:
@@ -279,10 +284,18 @@ def _ms(duration: timedelta) -> int:
 
 
 def guest_parameters(
-    zones: Sequence[Zone], parameters: Mapping[str, Parameter]
+    zones: Sequence[Zone], parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
 ) -> Iterator[Trouble]:
-    """What the module does not accept: unknown names and values out of range, with the range."""
+    """What the module does not accept: unknown names, values out of range, with the range, and
+    pairs that break a rule.
+    """
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
     for i, zone in enumerate(zones):
+        in_force = defaults | zone.parameters
+        for rule in rules:
+            if not rule.holds(in_force):
+                at = rule.right if rule.right in zone.parameters else rule.left
+                yield Trouble(("zone", i, "parameters", at), rule.complaint(in_force))
         for name, value in zone.parameters.items():
             path = ("zone", i, "parameters", name)
             if name not in parameters:

@@ -189,6 +189,13 @@ class Calibration(Table):
     limit_counts: int | None = Field(default=None, ge=0, le=4095)
     """Counts above which the soil is too dry; default: where the crop's stress begins."""
 
+    def troubles(self) -> Iterator[Trouble]:
+        """Two ends that are apart."""
+        if self.dry_counts is not None and self.dry_counts == self.wet_counts:
+            yield Trouble(
+                ("wet_counts",), f"`wet_counts` = {self.wet_counts} counts: equals `dry_counts`"
+            )
+
 
 class Valve(Table):
     """The valve of a zone with its emitters and flow meter."""

@@ -233,6 +233,7 @@ def _agreed() -> bool:
 
 
 def _address(run: Path | None) -> dict[str, str]:
+    from guest.json_text import parse
     from twin.live import ADDRESS
 
     if run is not None:
@@ -240,7 +241,7 @@ def _address(run: Path | None) -> dict[str, str]:
     else:
         found = sorted(RUNS.glob(f"*/{ADDRESS}"), key=lambda path: path.stat().st_mtime)
     try:
-        data: dict[str, str] = json.loads(found[-1].read_text())
+        data: dict[str, str] = parse(found[-1].read_text())
     except (IndexError, OSError, ValueError):  # ValueError: it is just being written
         raise typer.BadParameter(
             f"no twin runs under {run or RUNS}: start one with `levada twin`", param_hint="--run"

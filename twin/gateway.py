@@ -229,8 +229,10 @@ class Gateway(Closing):
         values: Mapping[str, int] | None = None,
         error: str = "",
     ) -> None:
-        if request is None:
-            return  # who gives no name wants no answer
+        if request is None:  # who gives no name wants no answer, but a refusal is told
+            if error:
+                self._send(node, Ack(refused=error[:500]))
+            return
         served = self._served[node]
         answer = ConfigAck(id=request, ok=not error, values=dict(values or {}), error=error[:500])
         if served.request == request:

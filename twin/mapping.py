@@ -6,12 +6,12 @@ themselves are in `sim.scenario_mapping`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from guest.json_text import parse
 from guest.topic import is_node_name
 from hil.mqtt_client import MAX_PAYLOAD_BYTES
 from sim.scenario_mapping import CONVERSIONS, FieldMapping, PayloadMapping
@@ -84,8 +84,8 @@ class PayloadMap:
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise MappingError(f"payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES}")
         try:
-            document = json.loads(payload.decode())
-        except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+            document = parse(payload)
+        except ValueError:
             raise MappingError("payload is no JSON") from None
         found: dict[str, float] = {}
         for entry in self.table.field:

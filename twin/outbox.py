@@ -2,8 +2,9 @@
 
 Every node numbers its messages from 0 in a life of its own (`boot`).  A message is sent, and sent
 again, until an acknowledgement covers it; whatever the broker loses comes once more
-(docs/mqtt.md, "Exactly once").  A node that keeps too many drops its oldest and says so with
-`oldest`, which the store shows as a gap.
+(docs/mqtt.md, "Exactly once").  What nobody acknowledges holds up nothing that is newer, and no
+other node: everything leaves, and then once more from the oldest.  A node that keeps too many
+drops its oldest and says so with `oldest`, which the store shows as a gap.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from time import monotonic
 from typing import Final
 
 from guest.closing import Closing
+from guest.json_text import parse
 from twin.sequence import MODULUS
 
 __all__ = ["Outbox"]
 
 _PATIENCE_S: Final = 1.0
-"""Without an acknowledgement for so long, what is on its way counts as lost."""
+"""Without an acknowledgement for so long, what is on its way holds up nothing any more."""
 _WINDOW: Final = 400
 """Messages on their way at most, of all nodes; what the embedded broker handles in less than
 the patience."""
@@ -37,7 +39,18 @@ class _Held:
         self.pending: deque[tuple[int, str]] = deque()
         """Numbers, rising, with the members of each message as JSON text."""
         self.sent = 0
-        """How many of the pending are on their way."""
+        """How many of the pending have left since the last round began."""
+        self.on_the_way = 0
+        """How many of those hold up what comes after them."""
+        self.progress_s = monotonic()
+        """When one was acknowledged, or given up."""
+
+    def forget_oldest(self) -> None:
+        """It is stored, or has no room."""
+        self.pending.popleft()
+        if self.sent:
+            self.sent -= 1
+            self.on_the_way = max(0, self.on_the_way - 1)
 
 
 class Outbox(Closing):
@@ -52,8 +65,7 @@ class Outbox(Closing):
         self._held = {node: _Held() for node in nodes}
         self._publish = publish
         self._limit = limit
-        self._on_the_way = 0
-        self._progress_s = monotonic()
+        self._window = max(1, _WINDOW // max(1, len(self._held)))
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._closing = threading.Event()
@@ -77,6 +89,8 @@ class Outbox(Closing):
                 lambda: len(held.pending) < self._limit or self._closing.is_set(), wait_s
             ):
                 self._drop(held)
+            if not held.pending:
+                held.progress_s = monotonic()
             held.pending.append((held.next, f'{_members(message)}"t":{time_ms}'))
             held.next += 1
             self._send(node, held)
@@ -95,22 +109,17 @@ class Outbox(Closing):
             if not held.pending or (seq - held.pending[0][0]) % MODULUS >= len(held.pending):
                 return  # covers nothing, or numbers that were never given
             while held.pending and (seq - held.pending[0][0]) % MODULUS < MODULUS // 2:
-                held.pending.popleft()
-                if held.sent:
-                    held.sent -= 1
-                    self._on_the_way -= 1
-            self._progress_s = monotonic()
-            self._send_all()
+                held.forget_oldest()
+            held.progress_s = monotonic()
+            self._send(node, held)
             self._room.notify_all()
 
     def again(self) -> None:
         """Take everything that is on its way for lost, as after a new connection."""
         with self._lock:
-            for held in self._held.values():
+            for node, held in self._held.items():
                 held.sent = 0
-            self._on_the_way = 0
-            self._progress_s = monotonic()
-            self._send_all()
+                self._go_on(node, held)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is kept; False if that takes too long."""
@@ -127,18 +136,11 @@ class Outbox(Closing):
         self._thread.join()
 
     def _drop(self, held: _Held) -> None:
-        held.pending.popleft()
+        held.forget_oldest()
         self.dropped += 1
-        if held.sent:
-            held.sent -= 1
-            self._on_the_way -= 1
-
-    def _send_all(self) -> None:
-        for node, held in self._held.items():
-            self._send(node, held)
 
     def _send(self, node: str, held: _Held) -> None:
-        while held.sent < len(held.pending) and self._on_the_way < _WINDOW:
+        while held.sent < len(held.pending) and held.on_the_way < self._window:
             number, members = held.pending[held.sent]
             identity = {
                 "boot": held.boot,
@@ -150,21 +152,28 @@ class Outbox(Closing):
             if not self._publish(node, payload.encode()):
                 return
             held.sent += 1
-            self._on_the_way += 1
+            held.on_the_way += 1
 
     def _watch(self) -> None:
         while not self._closing.wait(_PATIENCE_S / 4):
-            if monotonic() - self._progress_s > _PATIENCE_S and self._waiting():
-                self.again()
+            with self._lock:
+                for node, held in self._held.items():
+                    if held.pending and monotonic() - held.progress_s > _PATIENCE_S:
+                        self._go_on(node, held)
 
-    def _waiting(self) -> bool:
-        return any(held.pending for held in self._held.values())
+    def _go_on(self, node: str, held: _Held) -> None:
+        """Send what has not been sent yet; if all has, all of it again."""
+        if held.sent == len(held.pending):
+            held.sent = 0
+        held.on_the_way = 0
+        held.progress_s = monotonic()
+        self._send(node, held)
 
 
 def _members(message: str) -> str:
     """The members of a JSON object as text that more may follow; other text becomes one member."""
     try:
-        is_object = isinstance(json.loads(message), dict)
+        is_object = isinstance(parse(message), dict)
     except ValueError:
         is_object = False
     if not is_object:

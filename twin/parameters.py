@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from guest.errors import ParameterError
 from guest.module import ModuleInfo, Parameter
 from guest.node import Birth
+from guest.rules import check_rules
 from twin.errors import CalibrationError, TwinMismatchError
 
-__all__ = ["checked", "parse", "same_guest"]
+__all__ = ["agree", "checked", "parse", "same_guest"]
 
 
 def parse(info: ModuleInfo, settings: list[str]) -> dict[str, int]:
@@ -43,6 +44,14 @@ def checked(info: ModuleInfo, values: Mapping[str, object]) -> dict[str, int]:
         except ParameterError as error:
             raise CalibrationError(str(error)) from None
     return found
+
+
+def agree(info: ModuleInfo, present: Mapping[str, int], values: Mapping[str, int]) -> None:
+    """CalibrationError if `values` over those at `present` break a rule between two of them."""
+    try:
+        check_rules(info.rules, {**present, **values})
+    except ParameterError as error:
+        raise CalibrationError(str(error)) from None
 
 
 def _find(info: ModuleInfo, name: str) -> Parameter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from guest.abi import DEFAULT_PINS
+from guest.json_text import parse
 from sim.decisions import Decision
 from sim.probe import Probe, calibration
 from sim.trace import INDEX
@@ -64,7 +64,7 @@ def signals(row: FloatArray, names: Sequence[str], known: Curve | None) -> dict[
 def numbers(message: str) -> dict[str, float]:
     """Numbers at the top level of a JSON object; none if the message is something else."""
     try:
-        data = json.loads(message)
+        data = parse(message)
     except ValueError:
         return {}
     return finite(data) if isinstance(data, Mapping) else {}

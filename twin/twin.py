@@ -55,7 +55,7 @@ from twin.calibrations import Calibrations, Wish
 from twin.cause import CODES, Cause, Comparison, Verdict, valve
 from twin.dry_run import DryRun, dry_run
 from twin.errors import CalibrationError, StoreError
-from twin.parameters import checked, same_guest
+from twin.parameters import agree, checked, same_guest
 from twin.store import Store
 from twin.store_rows import UNITS as SIGNAL_UNITS
 from twin.store_rows import Event as StoreEvent
@@ -388,11 +388,13 @@ class Twin:
         """What a calibration would have done over the last `days`; see `twin.dry_run`."""
         wanted = self.checked(zone, values)
         present = dict(self.parameters(zone))
+        agree(self.info, present, wanted)
         return dry_run(self.scenario, zone, present, wanted, now_ms=self.view.now_ms, days=days)
 
     def _calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
         """Change the parameters of device, mirror and twin; those read back from the device."""
         i = self.names.index(zone)
+        agree(self.info, self._zones[i].parameters, values)
         ids = {p.name: p.id for p in self.info.parameters}
         names = {number: name for name, number in ids.items()}
         by_id = {ids[name]: value for name, value in values.items()}

@@ -85,11 +85,13 @@ typedef struct {
      * power cut interrupts may leave anything in its own record, nothing elsewhere. */
     int (*record_read)(void *context, int record, uint8_t *bytes);
     int (*record_write)(void *context, int record, const uint8_t *bytes);
-    /* One of LV_SLOTS places for a module, of slot_bytes each.  0, or negative. */
+    /* One of LV_SLOTS places for a module, of slot_bytes each.  0, or negative.  Pieces of any
+     * length are written one behind the other, from the beginning of a slot that was erased. */
     int (*slot_erase)(void *context, int slot);
     int (*slot_write)(void *context, int slot, uint32_t offset, const uint8_t *data,
                       uint32_t length);
-    /* Address of a slot's bytes, valid until the slot is erased; never NULL. */
+    /* Address of a slot's bytes, all that was written among them, valid until the slot is erased;
+     * never NULL. */
     const uint8_t *(*slot_map)(void *context, int slot);
     uint32_t slot_bytes; /* 1024..1048576 */
 

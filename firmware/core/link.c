@@ -203,6 +203,8 @@ static int reset(lv_link *link, const lv_frame_decoder *f, reply *r)
     lv_msg_reset m;
     int error = lv_msg_reset_unpack(f->body, f->length, &m);
     link->restart = error == 0;
+    if (link->restart) /* before the answer, which may have to wait for its line */
+        lv_host_close_outputs(&link->node->host);
     return error ? error : acknowledge(link, r, 0);
 }
 

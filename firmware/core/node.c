@@ -171,10 +171,80 @@ static int get(lv_node *node, int32_t id, int32_t *value)
     return run(node, LV_EXPORT_PARAM_GET, &id, value);
 }
 
+/* Parameters as a message has them: each an id and a value. */
+enum { PAIR_BYTES = 8, MOST_PAIRS = LV_MAX_BODY / PAIR_BYTES };
+
+static int32_t id_at(const uint8_t *pairs, int k)
+{
+    return (int32_t)lv_get32(pairs + PAIR_BYTES * k);
+}
+
+static int32_t value_at(const uint8_t *pairs, int k)
+{
+    return (int32_t)lv_get32(pairs + PAIR_BYTES * k + 4);
+}
+
+static void put_pair(uint8_t *pairs, int k, int32_t id, int32_t value)
+{
+    lv_put32(pairs + PAIR_BYTES * k, (uint32_t)id);
+    lv_put32(pairs + PAIR_BYTES * k + 4, (uint32_t)value);
+}
+
+/* Set those that are not `done`, to what is wanted or to 0: how many the guest has accepted, or
+ * LV_NAK_STOPPED as a negative number.  With `zero` they are not done yet. */
+static int set_round(lv_node *node, const uint8_t *pairs, int count, bool *done, bool zero)
+{
+    int accepted = 0;
+    for (int k = 0; k < count; k++) {
+        if (done[k])
+            continue;
+        int error = set(node, id_at(pairs, k), zero ? 0 : value_at(pairs, k));
+        if (error && error != LV_NAK_PARAMETER)
+            return -error;
+        accepted += error == 0;
+        done[k] = error == 0 && !zero;
+    }
+    return accepted;
+}
+
+/* Set parameters in an order that the guest accepts.  A rule between two may hold only once the
+ * other is set, so what is refused is asked for again after the rest; two that change places pass
+ * through 0 (docs/abi.md). */
+static int set_all(lv_node *node, const uint8_t *pairs, int count)
+{
+    bool done[MOST_PAIRS] = {false};
+    bool passed = false;
+    for (int left = count; left > 0;) {
+        int accepted = set_round(node, pairs, count, done, false);
+        if (accepted == 0 && (passed || left == 1)) {
+            int first = 0;
+            while (done[first])
+                first++;
+            return refuse(node, LV_NAK_PARAMETER, id_at(pairs, first));
+        }
+        left -= accepted;
+        if (accepted == 0) {
+            passed = true;
+            accepted = set_round(node, pairs, count, done, true);
+        }
+        if (accepted < 0)
+            return -accepted;
+    }
+    return 0;
+}
+
+static int stored_pairs(const lv_store *store, uint8_t *pairs)
+{
+    for (int k = 0; k < store->parameter_count; k++)
+        put_pair(pairs, k, store->parameters[k][0], store->parameters[k][1]);
+    return store->parameter_count;
+}
+
 int lv_node_start(lv_node *node, const lv_msg_start *m)
 {
     const lv_config *c = node->config;
     lv_host *host = &node->host;
+    uint8_t stored[PAIR_BYTES * LV_PARAMETERS];
     uint32_t size;
     int32_t result = 0;
     int error = 0;
@@ -234,12 +304,10 @@ int lv_node_start(lv_node *node, const lv_msg_start *m)
     error = run(node, LV_EXPORT_INIT, NULL, &result);
     if (error == 0)
         finish(node, result, 0);
-    if (m->flags & LV_START_STORED_PARAMETERS)
-        for (int k = 0; k < node->store.parameter_count && node->state == LV_NODE_RUNNING; k++)
-            error = set(node, node->store.parameters[k][0], node->store.parameters[k][1]);
-    for (int k = 0; k < m->parameters_count && node->state == LV_NODE_RUNNING && !error; k++)
-        error = set(node, (int32_t)lv_get32(m->parameters + 8 * k),
-                    (int32_t)lv_get32(m->parameters + 8 * k + 4));
+    if (m->flags & LV_START_STORED_PARAMETERS && node->state == LV_NODE_RUNNING)
+        error = set_all(node, stored, stored_pairs(&node->store, stored));
+    if (node->state == LV_NODE_RUNNING && !error)
+        error = set_all(node, m->parameters, m->parameters_count);
     if (error == LV_NAK_PARAMETER)
         unload(node);
     return error == LV_NAK_STOPPED ? 0 : error; /* a trap is a result, not a refusal */
@@ -301,37 +369,49 @@ int lv_node_get(lv_node *node, int32_t id, int32_t *value)
     return get(node, id, value);
 }
 
+/* All or none: what was set goes back, last first. */
+static void put_back(lv_node *node, const uint8_t *before, int count)
+{
+    uint8_t changed[PAIR_BYTES * LV_PARAMETERS];
+    int changes = 0;
+    for (int k = count; k-- > 0 && node->state == LV_NODE_RUNNING;) {
+        int32_t value;
+        if (get(node, id_at(before, k), &value) == 0 && value != value_at(before, k))
+            put_pair(changed, changes++, id_at(before, k), value_at(before, k));
+    }
+    if (node->state == LV_NODE_RUNNING)
+        (void)set_all(node, changed, changes);
+}
+
 int lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
 {
-    int32_t before[LV_PARAMETERS];
+    uint8_t before[PAIR_BYTES * LV_PARAMETERS];
+    int count = m->parameters_count;
     int error = 0;
-    int done = 0;
 
     if (node->state == LV_NODE_STOPPED)
         return refuse(node, LV_NAK_STOPPED, node->trap);
     if (node->state != LV_NODE_RUNNING)
         return refuse(node, LV_NAK_NO_GUEST, 0);
-    if (m->parameters_count > LV_PARAMETERS)
+    if (count > LV_PARAMETERS)
         return refuse(node, LV_NAK_SIZE, LV_PARAMETERS);
     lv_tape_clear(&node->host.tape);
-    for (; done < m->parameters_count; done++) {
-        int32_t id = (int32_t)lv_get32(m->parameters + 8 * done);
-        if (node->command)
-            return refuse(node, LV_NAK_PARAMETER, id);
-        error = get(node, id, &before[done]);
-        if (error == 0)
-            error = set(node, id, (int32_t)lv_get32(m->parameters + 8 * done + 4));
-        if (error)
-            break;
+    if (node->command && count)
+        return refuse(node, LV_NAK_PARAMETER, id_at(m->parameters, 0));
+    for (int k = 0; k < count && !error; k++) {
+        int32_t value = 0;
+        error = get(node, id_at(m->parameters, k), &value);
+        put_pair(before, k, id_at(m->parameters, k), value);
     }
+    if (error)
+        return error;
+    error = set_all(node, m->parameters, count);
     if (error == 0 && (m->flags & 1))
         error = lv_store_keep(&node->store, m->parameters, m->parameters_count);
     if (error == 0)
         return 0;
-    /* all or none: what was set goes back, last first */
     int32_t detail = node->detail;
-    while (done-- > 0 && node->state == LV_NODE_RUNNING)
-        (void)set(node, (int32_t)lv_get32(m->parameters + 8 * done), before[done]);
+    put_back(node, before, count);
     return refuse(node, error, detail);
 }
 

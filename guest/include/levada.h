@@ -86,7 +86,7 @@ LEVADA_EXPORT(abi_version) int levada_abi_version(void);
 LEVADA_EXPORT(init) int levada_init(void);
 LEVADA_EXPORT(step) int levada_step(void);
 
-/* Parameters.  param_set() checks the range itself and answers LEVADA_OK or LEVADA_INVALID. */
+/* Parameters.  param_set() checks range and rules itself: LEVADA_OK or LEVADA_INVALID. */
 LEVADA_EXPORT(param_get) int levada_param_get(int id);
 LEVADA_EXPORT(param_set) int levada_param_set(int id, int value);
 

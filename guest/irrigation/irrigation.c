@@ -40,6 +40,12 @@
     P(21, no_flow_limit,  "",         0,     100,      3) AND     \
     P(22, confirm,        "",         0, 1000000,      0)
 
+/* Pairs that have to agree; `unless 0` where 0 stands for what is derived. */
+#define RULES(R, AND)                                             \
+    R(on_pct,     <,  off_pct,    unless 0) AND                   \
+    R(min_counts, <,  max_counts, )         AND                   \
+    R(dry_counts, !=, wet_counts, unless 0)
+
 #define COMMA ,
 #define AS_NAME(id, name, unit, least, most, standard) name = id
 #define AS_LEAST(id, name, unit, least, most, standard) least
@@ -47,6 +53,11 @@
 #define AS_STANDARD(id, name, unit, least, most, standard) standard
 #define AS_JSON(id, name, unit, least, most, standard)                                             \
     {"id":id,"name":#name,"unit":unit,"minimum":least,"maximum":most,"default":standard}
+#define TEXT(...) #__VA_ARGS__
+#define AS_RULE(left, comparison, right, exempt) TEXT(left comparison right exempt)
+#define HOLDS(left, comparison, right, exempt)                                                     \
+    ((sizeof #exempt > 1 && !(setting[left] && setting[right])) ||                                 \
+     setting[left] comparison setting[right])
 
 enum { PARAMETERS(AS_NAME, COMMA), PARAMETER_COUNT };
 static const int least[] = {PARAMETERS(AS_LEAST, COMMA)};
@@ -55,6 +66,7 @@ static int setting[] = {PARAMETERS(AS_STANDARD, COMMA)};
 
 LEVADA_GUEST({"name":"irrigation","version":VERSION,"abi":LEVADA_ABI_VERSION,
     "parameters":[PARAMETERS(AS_JSON, COMMA)],
+    "rules":[RULES(AS_RULE, COMMA)],
     "outputs":[{"pin":LEVADA_PIN_VALVE,"name":"valve"}]})
 
 /* Why the valve is as it is: `why` in the telemetry. */
@@ -195,7 +207,12 @@ int levada_param_set(int id, int value)
 {
     if ((unsigned)id >= PARAMETER_COUNT || value < least[id] || value > most[id])
         return LEVADA_INVALID;
+    int before = setting[id];
     setting[id] = value;
+    if (!(RULES(HOLDS, &&))) {
+        setting[id] = before;
+        return LEVADA_INVALID;
+    }
     if (id == confirm && value && value != confirmed) { /* the same again is only a restart */
         confirmed = value;
         unseen = 0;

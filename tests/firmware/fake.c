@@ -119,6 +119,7 @@ static int send(void *context, const uint8_t *bytes, uint32_t length)
         f->sent_length = 0; /* nobody reads that far back */
     memcpy(f->sent + f->sent_length, bytes, length);
     f->sent_length += length;
+    f->valve_at_send = f->pins[23];
     return 0;
 }
 

@@ -26,6 +26,7 @@ typedef struct fake {
     /* pins and board */
     uint8_t pins[256];
     int pin_writes;
+    int valve_at_send; /* level of pin 23 when something was last sent */
     uint32_t watchdog_ms;
     bool watchdog_was_armed;
     int restarts;

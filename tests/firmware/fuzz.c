@@ -8,6 +8,7 @@
 
 #include "../../firmware/engine/engine.h"
 #include "fake.h"
+#include "json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +42,32 @@ static void parse(const uint8_t *data, size_t size)
     memcpy(exact, data + 1, size - 1);
     int length = lv_message_copy(data[0], exact, size - 1, copy);
     REQUIRE(length < 0 || ((size_t)length == size - 1 && memcmp(copy, exact, size - 1) == 0));
+    free(exact);
+}
+
+static void walk(lv_json value, int level)
+{
+    char text[64];
+    int64_t number;
+    lv_json name;
+    lv_json item = {NULL, NULL};
+    REQUIRE(level <= LV_JSON_DEPTH);
+    (void)lv_json_integer(value, &number);
+    if (lv_json_copy(value, text, sizeof text))
+        REQUIRE(lv_json_equals(value, text));
+    while (lv_json_next(value, &name, &item)) {
+        REQUIRE(item.at < item.end && (!name.at || lv_json_is_text(name)));
+        walk(item, level + 1);
+    }
+}
+
+static void read_json(const uint8_t *data, size_t size)
+{
+    char *exact = malloc(size);
+    lv_json root;
+    memcpy(exact, data, size);
+    if (lv_json_read(exact, size, &root) == 0)
+        walk(root, 0);
     free(exact);
 }
 
@@ -123,11 +150,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    switch (data[0] % 5) {
-    case 4: survey(data + 1, size - 1); break;
+    switch (data[0] % 6) {
     case 0: decode(data + 1, size - 1); break;
     case 1: parse(data + 1, size - 1); break;
     case 2: talk(data + 1, size - 1); break;
+    case 3: read_json(data + 1, size - 1); break;
+    case 4: survey(data + 1, size - 1); break;
     default: /* raw bytes into a board that listens */
         fake_new(&f);
         fake_boot(&f);

@@ -9,8 +9,11 @@ made of paper.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import re
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,8 +103,20 @@ def test_every_component_is_pinned_to_one_version() -> None:
     for name, entry in entries.items():
         assert re.match(r'    version: "==\d+\.\d+\.\d+(~\d+)?"\n', entry), name
     assert '"==2.4.0~1"' in entries["espressif/wasm-micro-runtime"]
-    for moved in ("espressif/mqtt", "espressif/cjson"):  # inside IDF before version 6
-        assert entries[moved].endswith('    rules:\n      - if: "idf_version >=6.0"\n')
+    # inside IDF before version 6
+    assert entries["espressif/mqtt"].endswith('    rules:\n      - if: "idf_version >=6.0"\n')
+
+
+def test_every_header_of_a_component_that_moved_has_its_component_required() -> None:
+    lists = text(MAIN / "CMakeLists.txt")
+    required = set(re.search(r"set\(requires ([^)]*)\)", lists)[1].split())  # type: ignore[index]
+    owners = {"esp_sntp.h": "lwip", "esp_netif_sntp.h": "esp_netif", "esp_timer.h": "esp_timer"}
+    owners |= {"nvs.h": "nvs_flash", "esp_partition.h": "esp_partition", "esp_wifi.h": "esp_wifi"}
+    used = "".join(map(text, sources()))
+    for header, component in owners.items():
+        assert f'#include "{header}"' in used, header
+        assert component in required, header
+    assert "cJSON" not in used  # recurses as deep as a message is nested
 
 
 def test_every_source_is_in_the_build() -> None:
@@ -244,7 +259,6 @@ PAPER = {
     """,
     "esp_attr.h": "#define IRAM_ATTR",
     "esp_check.h": "#define ESP_ERROR_CHECK(x) do { if (x) __builtin_trap(); } while (0)",
-    "esp_system.h": "int esp_register_shutdown_handler(void (*handler)(void));",
     "esp_timer.h": "#include <stdint.h>\nint64_t esp_timer_get_time(void);",
     "freertos/FreeRTOS.h": """
         typedef int portMUX_TYPE;
@@ -287,6 +301,9 @@ PAPER = {
         int paper_level_at_panic = -1;
         void esp_panic_handler(void *info);
         void esp_panic_handler(void *info) { (void)info; paper_level_at_panic = paper_levels[23]; }
+        int paper_level_at_restart = -1;
+        void esp_restart(void);
+        void esp_restart(void) { paper_level_at_restart = paper_levels[23]; }
     """,
     "paper.c": """
         #include "driver/gpio.h"
@@ -298,9 +315,10 @@ PAPER = {
         static bool armed;
         int paper_levels[64];
         int64_t esp_timer_get_time(void) { return now_us; }
-        int esp_register_shutdown_handler(void (*handler)(void)) { (void)handler; return 0; }
         void esp_panic_handler(void *info);
         void paper_panic(void) { esp_panic_handler(0); }
+        void esp_restart(void);
+        void paper_restart(void) { esp_restart(); }
         int gpio_config(const gpio_config_t *config) { (void)config; return 0; }
         int gpio_set_level(int gpio, uint32_t level)
         { paper_levels[gpio] = (int)level; return 0; }
@@ -351,6 +369,11 @@ class PaperBoard:
         """Level of the valve's pin when the message of a panic begins."""
         self._code.paper_panic()
         return ctypes.c_int.in_dll(self._code, "paper_level_at_panic").value
+
+    def level_as_it_restarts(self) -> int:
+        """Level of the valve's pin when the first of those registered for a restart is called."""
+        self._code.paper_restart()
+        return ctypes.c_int.in_dll(self._code, "paper_level_at_restart").value
 
     def anything_on(self) -> bool:
         return bool(self._code.output_any())
@@ -422,3 +445,225 @@ def test_a_panic_closes_the_valve_before_it_prints(board: PaperBoard) -> None:
     assert board.at(1, 1) == 1
     assert board.level_as_it_panics() == 0
     assert board.at(1) == 0
+
+
+def test_a_restart_closes_the_valve_before_anything_that_is_registered_for_it(
+    board: PaperBoard,
+) -> None:
+    assert board.at(1, 1) == 1
+    assert board.level_as_it_restarts() == 0
+    assert not board.anything_on()
+
+
+# --- stacks, pins ---------------------------------------------------------------------------------
+
+
+def test_the_end_of_every_stack_is_watched() -> None:
+    set_to = dict(re.findall(r"^(CONFIG_\w+)=(\S+)$", text(PROJECT / "sdkconfig.defaults"), re.M))
+    assert set_to["CONFIG_FREERTOS_WATCHPOINT_END_OF_STACK"] == "y"
+    assert set_to["CONFIG_FREERTOS_CHECK_STACKOVERFLOW_CANARY"] == "y"
+    assert "#if !CONFIG_FREERTOS_WATCHPOINT_END_OF_STACK ||" in text(MAIN / "app.c")
+
+
+USABLE = {
+    # ESP-IDF's GPIO summaries: without strapping, flash and USB pins, and those that some package
+    # of the chip does not lead out (GPIO 10, 11 and 14 of the C6)
+    "ESP32": {4, 13, 14, 16, 17, 18, 19, 21, 22, 23, 25, 26, 27, 32, 33},
+    "ESP32S2": {*range(1, 19), 21} - {0},
+    "ESP32S3": {1, 2, *range(4, 19), 21},
+    "ESP32C3": {0, 1, 3, 4, 5, 6, 7, 10},
+    "ESP32C5": {0, 1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 23, 24, 26},
+    "ESP32C6": {0, 1, 2, 3, 6, 7, 18, 19, 20, 21, 22, 23},
+}
+
+
+ANALOG = {  # ADC1
+    "ESP32": {32, 33, 34, 35, 36, 39},
+    "ESP32S2": {*range(1, 11)},
+    "ESP32S3": {*range(1, 11)},
+    "ESP32C3": {*range(5)},
+    "ESP32C5": {*range(1, 7)},
+    "ESP32C6": {*range(7)},
+}
+
+
+def pin_of(symbol: str, target: str) -> int:
+    """The default of a pin, as Kconfig picks it: the first that holds."""
+    for pin, _, condition in re.findall(r"default (-?\d+)( if (.*))?", kconfig()[symbol]):
+        if not condition or f"IDF_TARGET_{target}" in condition.split(" || "):
+            return int(pin)
+    raise AssertionError(target)
+
+
+@pytest.mark.parametrize("target", USABLE)
+def test_the_default_pins_are_led_out_and_free_and_each_has_one_use(target: str) -> None:
+    symbols = ("LEVADA_GPIO_VALVE", "LEVADA_GPIO_MOISTURE", "LEVADA_LINK_TX", "LEVADA_LINK_RX")
+    pins = [pin_of(symbol, target) for symbol in symbols]
+    assert set(pins) <= USABLE[target]
+    assert len(set(pins)) == len(pins)
+    assert pins[1] in ANALOG[target]
+
+
+def test_a_chip_without_a_known_pin_for_the_valve_is_not_built_by_mistake() -> None:
+    assert pin_of("LEVADA_GPIO_VALVE", "ESP32P4") == -1
+    assert pin_of("LEVADA_GPIO_MOISTURE", "ESP32P4") == -1
+    assert re.search(r"#if CONFIG_LEVADA_GPIO_VALVE < 0\n#error", text(MAIN / "valve.c"))
+
+
+# --- flash that encrypts --------------------------------------------------------------------------
+
+
+def test_partitions_that_are_mapped_or_hold_keys_have_the_flag_of_encryption() -> None:
+    flags = {
+        parts[0].strip(): parts[5].strip()
+        for line in text(PROJECT / "partitions.csv").splitlines()
+        if len(parts := line.split(",")) == 6 and not line.startswith("#")
+    }
+    assert flags == {"guest0": "encrypted", "guest1": "encrypted", "nvs_keys": "encrypted"}
+    assert partitions()["nvs_keys"][:2] == ("data", "nvs_keys")
+
+
+PAPER_FLASH = {
+    "sdkconfig.h": """
+        #define CONFIG_LEVADA_SLOT_BYTES 8192
+        #define CONFIG_SECURE_FLASH_ENC_ENABLED 1
+    """,
+    "esp_check.h": "#define ESP_ERROR_CHECK(x) do { if (x) __builtin_trap(); } while (0)",
+    "esp_log.h": """
+        #define ESP_LOGI(tag, ...) (void)(tag)
+        #define ESP_LOGE(tag, ...) (void)(tag)
+    """,
+    "nvs_flash.h": "int nvs_flash_init(void);\nint nvs_flash_erase(void);",
+    "nvs.h": """
+        #include <stddef.h>
+        #include <stdint.h>
+        typedef uint32_t nvs_handle_t;
+        enum { NVS_READWRITE };
+        int nvs_open(const char *space, int mode, nvs_handle_t *handle);
+        int nvs_get_blob(nvs_handle_t handle, const char *key, void *out, size_t *size);
+        int nvs_set_blob(nvs_handle_t handle, const char *key, const void *bytes, size_t size);
+        int nvs_commit(nvs_handle_t handle);
+    """,
+    "esp_partition.h": """
+        #include <stdbool.h>
+        #include <stddef.h>
+        #include <stdint.h>
+        typedef int esp_err_t;
+        enum { ESP_OK, ESP_ERR_NVS_NO_FREE_PAGES, ESP_ERR_NVS_NEW_VERSION_FOUND,
+               ESP_ERR_INVALID_SIZE, ESP_ERR_INVALID_STATE };
+        enum { ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, ESP_PARTITION_MMAP_DATA };
+        typedef struct { uint32_t size; bool encrypted; int number; } esp_partition_t;
+        typedef int esp_partition_mmap_handle_t;
+        const esp_partition_t *esp_partition_find_first(int type, int subtype, const char *label);
+        int esp_partition_mmap(const esp_partition_t *p, size_t offset, size_t size, int memory,
+                               const void **out, esp_partition_mmap_handle_t *handle);
+        int esp_partition_erase_range(const esp_partition_t *p, size_t offset, size_t size);
+        int esp_partition_write(const esp_partition_t *p, size_t at, const void *from, size_t n);
+    """,
+    "paper_flash.c": """
+        #include <string.h>
+        #include "esp_partition.h"
+        #include "nvs.h"
+        #include "nvs_flash.h"
+        #include "../../../core/store.h"
+        #include "flash.h"
+        enum { SIZE = 8192 + 4096 };
+        static esp_partition_t parts[2] = {{SIZE, true, 0}, {SIZE, true, 1}};
+        uint8_t paper_flash[2][SIZE]; /* as it reads, decrypted */
+        static bool erased[2][SIZE / 16];
+        static uint8_t blob[448];
+        static size_t blob_bytes;
+        void watchdog_feed(void);
+        void watchdog_feed(void) {}
+        int nvs_flash_init(void) { return 0; }
+        int nvs_flash_erase(void) { return 0; }
+        int nvs_open(const char *s, int m, nvs_handle_t *h) { (void)s; (void)m; *h = 1; return 0; }
+        int nvs_commit(nvs_handle_t h) { (void)h; return 0; }
+        int nvs_get_blob(nvs_handle_t h, const char *key, void *out, size_t *size)
+        { (void)h; (void)key; if (*size < blob_bytes || !blob_bytes) return -1;
+          memcpy(out, blob, blob_bytes); *size = blob_bytes; return 0; }
+        int nvs_set_blob(nvs_handle_t h, const char *key, const void *bytes, size_t size)
+        { (void)h; (void)key; memcpy(blob, bytes, size); blob_bytes = size; return 0; }
+        const esp_partition_t *esp_partition_find_first(int t, int s, const char *label)
+        { (void)t; (void)s; return &parts[label[5] - '0']; }
+        int esp_partition_mmap(const esp_partition_t *p, size_t offset, size_t size, int memory,
+                               const void **out, esp_partition_mmap_handle_t *handle)
+        { (void)size; (void)memory; *handle = 0; *out = paper_flash[p->number] + offset; return 0; }
+        int esp_partition_erase_range(const esp_partition_t *p, size_t offset, size_t size)
+        { if (offset % 4096 || size % 4096) return -1;
+          /* what is erased decrypts into anything */
+          for (size_t k = 0; k < size; k++)
+              paper_flash[p->number][offset + k] = (uint8_t)(k * 31 + 7);
+          for (size_t k = 0; k < size / 16; k++) erased[p->number][offset / 16 + k] = true;
+          return 0; }
+        int esp_partition_write(const esp_partition_t *p, size_t at, const void *from, size_t n)
+        { if (at % 16 || n % 16) return -1;
+          for (size_t k = 0; k < n / 16; k++) {
+              if (!erased[p->number][at / 16 + k]) return -1; /* it would be nonsense */
+              erased[p->number][at / 16 + k] = false;
+          }
+          memcpy(paper_flash[p->number] + at, from, n); return 0; }
+        static lv_store store;
+        static int read_record(void *c, int k, uint8_t *b)
+        { (void)c; return flash_record_read(k, b); }
+        static int write_record(void *c, int k, const uint8_t *b)
+        { (void)c; return flash_record_write(k, b); }
+        static int erase(void *c, int k) { (void)c; return flash_slot_erase(k); }
+        static int write(void *c, int k, uint32_t at, const uint8_t *d, uint32_t n)
+        { (void)c; return flash_slot_write(k, at, d, n); }
+        static const uint8_t *map(void *c, int k) { (void)c; return flash_slot_map(k); }
+        static const lv_config config = {.record_read = read_record, .record_write = write_record,
+            .slot_erase = erase, .slot_write = write, .slot_map = map, .slot_bytes = 8192};
+        int paper_begin(void) { flash_begin(); return lv_store_open(&store, &config); }
+        int paper_install(const uint8_t *module, uint32_t size, const uint8_t *sha, uint32_t piece)
+        {
+            const uint8_t *found;
+            uint32_t length;
+            int error = lv_store_begin(&store, size, sha);
+            for (uint32_t at = 0; at < size && !error; at += piece)
+                error = lv_store_chunk(&store, at, module + at,
+                                       size - at < piece ? size - at : piece);
+            if (!error) error = lv_store_received(&store, &found, &length);
+            return error ? error : lv_store_commit(&store);
+        }
+        uint32_t paper_adopt(void) { flash_adopt(&store); return store.size[store.active]; }
+    """,
+}
+
+
+@pytest.fixture
+def flash(tmp_path: Path) -> ctypes.CDLL:
+    """The port's flash.c and the core's store on flash that encrypts, made of paper."""
+    for name, content in PAPER_FLASH.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    library = tmp_path / "flash.so"
+    core = [FIRMWARE / "core" / f"{name}.c" for name in ("store", "sha256", "frame")]
+    flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{tmp_path}"]
+    files = [MAIN / "flash.c", tmp_path / "paper_flash.c", *core]
+    subprocess.run(["cc", *flags, f"-I{MAIN}", "-o", library, *files], check=True)
+    return ctypes.CDLL(str(library))
+
+
+@pytest.mark.parametrize("piece", [1, 3, 15, 16, 17, 33, 1000])
+def test_a_guest_is_installed_in_flash_that_encrypts(flash: ctypes.CDLL, piece: int) -> None:
+    module = GUEST.read_bytes()[:5001]
+    assert flash.paper_begin() == 0
+    for _ in range(2):  # both slots
+        digest = hashlib.sha256(module).digest()
+        assert flash.paper_install(module, len(module), digest, piece) == 0
+
+
+def test_a_flashed_slot_is_adopted_once_in_flash_that_encrypts(flash: ctypes.CDLL) -> None:
+    assert flash.paper_begin() == 0
+    module = b"\0asm\1\0\0\0" * 100
+    label = b"lvsl" + struct.pack("<I", len(module)) + hashlib.sha256(module).digest()
+    label += struct.pack("<I", zlib.crc32(label))
+    slots = (ctypes.c_uint8 * (2 * 12_288)).in_dll(flash, "paper_flash")
+    slots[: len(module)] = module
+    slots[8192 : 8192 + len(label)] = label
+    assert flash.paper_adopt() == len(module)
+    assert bytes(slots[8192:8196]) != b"lvsl"
+    other = b"another"
+    digest = hashlib.sha256(other).digest()
+    assert flash.paper_install(other, len(other), digest, 5) == 0
+    assert flash.paper_adopt() == len(other)  # the label is struck out

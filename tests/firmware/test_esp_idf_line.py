@@ -51,7 +51,7 @@ PAPER = {
         typedef struct paper_client *esp_mqtt_client_handle_t;
         typedef enum {
             MQTT_EVENT_ERROR, MQTT_EVENT_CONNECTED, MQTT_EVENT_DISCONNECTED, MQTT_EVENT_DATA,
-            MQTT_EVENT_SUBSCRIBED,
+            MQTT_EVENT_SUBSCRIBED, MQTT_EVENT_PUBLISHED,
         } esp_mqtt_event_id_t;
         enum { MQTT_ERROR_TYPE_NONE, MQTT_ERROR_TYPE_SUBSCRIBE_FAILED };
         typedef struct { int error_type; } esp_mqtt_error_codes_t;
@@ -59,7 +59,7 @@ PAPER = {
             esp_mqtt_event_id_t event_id;
             esp_mqtt_client_handle_t client;
             char *data, *topic;
-            int data_len, total_data_len, current_data_offset, topic_len;
+            int data_len, total_data_len, current_data_offset, topic_len, msg_id;
             bool retain;
             esp_mqtt_error_codes_t *error_handle;
         } esp_mqtt_event_t;
@@ -84,6 +84,8 @@ PAPER = {
         int esp_mqtt_client_register_event(esp_mqtt_client_handle_t client, int32_t event,
                                            esp_event_handler_t handler, void *context);
         int esp_mqtt_client_start(esp_mqtt_client_handle_t client);
+        int esp_mqtt_client_disconnect(esp_mqtt_client_handle_t client);
+        int esp_mqtt_client_stop(esp_mqtt_client_handle_t client);
         int esp_mqtt_client_destroy(esp_mqtt_client_handle_t client);
         int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic,
                                              int qos);

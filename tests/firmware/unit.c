@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backoff.h"
 #include "fake.h"
+#include "json.h"
+#include "outbox.h"
 
 static int failed;
 static const char *running;
@@ -727,6 +730,211 @@ static void a_reset_restarts_after_the_answer(void)
     EXPECT(f.restarts == 1);
 }
 
+static void a_reset_closes_the_valve_before_it_answers(void)
+{
+    const uint8_t session[4] = {0};
+    ready();
+    start();
+    lv_call_set_output(&f.node.host, 23, 1);
+    EXPECT(f.pins[23] == 1);
+    EXPECT(fake_ask(&f, LV_MSG_HELLO, 5, session, 4, NULL, NULL) == LV_MSG_BIRTH);
+    lv_call_set_output(&f.node.host, 23, 1);
+    f.valve_at_send = -1;
+    EXPECT(fake_ask(&f, LV_MSG_RESET, 6, NULL, 0, NULL, NULL) == LV_MSG_ACK);
+    EXPECT(f.valve_at_send == 0 && f.restarts == 1);
+}
+
+/* --- outbox ----------------------------------------------------------------------------------- */
+
+static lv_outbox box;
+static lv_ring waiting;
+static uint8_t waiting_bytes[4096];
+
+static void put_records(int count)
+{
+    for (int k = 0; k < count; k++)
+        lv_ring_put(&waiting, 0, (const uint8_t *)"data", 4, (const uint8_t *)"{}", 2);
+}
+
+static void begin_records(int count)
+{
+    lv_ring_init(&waiting, waiting_bytes, sizeof waiting_bytes);
+    lv_outbox_begin(&box);
+    put_records(count);
+}
+
+/* Send all that is due; the numbers sent are first..last, or none if last is 0. */
+static uint32_t send_due(uint32_t now_ms, uint32_t *first)
+{
+    uint8_t out[LV_RING_PAYLOAD];
+    int64_t time_ms;
+    uint8_t topic;
+    uint16_t length;
+    uint16_t index;
+    uint32_t last = 0;
+    *first = 0;
+    while (lv_outbox_due(&box, &waiting, now_ms, &index)) {
+        uint32_t sequence = lv_ring_peek(&waiting, index, &time_ms, &topic, &length, out);
+        if (*first == 0)
+            *first = sequence;
+        else if (sequence != last + 1)
+            return 0;
+        last = sequence;
+        lv_outbox_sent(&box, now_ms);
+    }
+    return last;
+}
+
+static void what_is_newer_leaves_although_the_oldest_are_not_acknowledged(void)
+{
+    uint32_t first;
+    begin_records(20);
+    EXPECT(send_due(0, &first) == 8 && first == 1);
+    EXPECT(send_due(LV_OUTBOX_PATIENCE_MS, &first) == 0);
+    EXPECT(send_due(LV_OUTBOX_PATIENCE_MS + 1, &first) == 16 && first == 9);
+    EXPECT(send_due(2 * LV_OUTBOX_PATIENCE_MS + 2, &first) == 20 && first == 17);
+    put_records(1);
+    EXPECT(send_due(2 * LV_OUTBOX_PATIENCE_MS + 3, &first) == 21 && first == 21);
+    /* and then once more from the oldest */
+    EXPECT(send_due(LV_OUTBOX_AGAIN_MS, &first) == 0);
+    EXPECT(send_due(LV_OUTBOX_AGAIN_MS + 1, &first) == 8 && first == 1);
+}
+
+static void the_oldest_are_repeated_although_new_ones_keep_coming(void)
+{
+    uint32_t first = 0;
+    uint32_t now_ms = 0;
+    begin_records(1);
+    EXPECT(send_due(now_ms, &first) == 1);
+    for (first = 2; first != 1 && now_ms < 60000; now_ms += 1000) {
+        put_records(1);
+        (void)send_due(now_ms, &first);
+    }
+    EXPECT(first == 1);
+}
+
+static void an_acknowledgement_lets_as_many_more_leave(void)
+{
+    uint32_t first;
+    begin_records(30);
+    EXPECT(send_due(0, &first) == 8);
+    lv_ring_acknowledge(&waiting, 3);
+    lv_outbox_heard(&box, 10);
+    EXPECT(send_due(10, &first) == 11 && first == 9);
+    lv_ring_acknowledge(&waiting, 30);
+    EXPECT(send_due(20, &first) == 0);
+    put_records(1);
+    EXPECT(send_due(30, &first) == 31 && first == 31);
+}
+
+static void a_new_client_has_sent_nothing_and_confirms_nothing(void)
+{
+    uint32_t first;
+    begin_records(3);
+    EXPECT(send_due(0, &first) == 3);
+    lv_outbox_begin(&box);
+    lv_outbox_confirmed(&box, &waiting);
+    EXPECT(waiting.waiting == 3 && !lv_outbox_has_sent(&box, 1));
+    EXPECT(send_due(1, &first) == 3 && first == 1);
+    EXPECT(lv_outbox_has_sent(&box, 3) && !lv_outbox_has_sent(&box, 4));
+    lv_outbox_confirmed(&box, &waiting);
+    EXPECT(waiting.waiting == 0);
+}
+
+static void a_new_connection_begins_with_the_oldest_and_knows_what_has_left(void)
+{
+    uint32_t first;
+    begin_records(10);
+    EXPECT(send_due(0, &first) == 8);
+    lv_outbox_again(&box);
+    EXPECT(send_due(1, &first) == 8 && first == 1);
+    EXPECT(lv_outbox_has_sent(&box, 8) && !lv_outbox_has_sent(&box, 9));
+}
+
+static void records_that_gave_way_in_a_full_ring_are_not_looked_for(void)
+{
+    uint32_t first;
+    begin_records(4);
+    EXPECT(send_due(0, &first) == 4);
+    put_records(400);
+    EXPECT(waiting.dropped > 0);
+    uint32_t oldest = waiting.next - waiting.waiting;
+    EXPECT(send_due(1, &first) == oldest + 7 && first == oldest);
+}
+
+static void the_outbox_works_across_a_wrap_of_numbers_and_of_the_clock(void)
+{
+    uint32_t first;
+    begin_records(0);
+    waiting.next = UINT32_MAX - 3;
+    put_records(3);
+    EXPECT(send_due(UINT32_MAX - 5, &first) == UINT32_MAX - 1 && first == UINT32_MAX - 3);
+    EXPECT(send_due(LV_OUTBOX_AGAIN_MS - 7, &first) == 0);
+    EXPECT(send_due(LV_OUTBOX_AGAIN_MS, &first) == UINT32_MAX - 1);
+}
+
+/* --- back-off --------------------------------------------------------------------------------- */
+
+static void the_wait_doubles_up_to_its_limit_and_is_scattered_over_its_upper_half(void)
+{
+    lv_backoff b = {.first_ms = 500, .most_ms = 300000};
+    uint32_t longest = 500;
+    for (int k = 0; k < 40; k++) {
+        lv_backoff least = b;
+        EXPECT(lv_backoff_wait_ms(&least, longest / 2) == longest - longest / 2);
+        EXPECT(lv_backoff_wait_ms(&b, 0) == longest);
+        longest = longest * 2 > 300000 ? 300000 : longest * 2;
+    }
+    lv_backoff_reset(&b);
+    EXPECT(lv_backoff_wait_ms(&b, 0) == 500);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
+
+static int read_nested(int depth, char open, char close)
+{
+    static char bytes[4096];
+    lv_json root;
+    int length = 0;
+    for (int k = 0; k < depth; k++) {
+        bytes[length++] = open;
+        if (open == '{' && k < depth - 1)
+            for (const char *name = "\"a\":"; *name;)
+                bytes[length++] = *name++;
+    }
+    for (int k = 0; k < depth; k++)
+        bytes[length++] = close;
+    return lv_json_read(bytes, (size_t)length, &root);
+}
+
+static void json_nested_deeper_than_the_limit_is_refused_however_deep(void)
+{
+    EXPECT(read_nested(LV_JSON_DEPTH, '[', ']') == 0 && read_nested(LV_JSON_DEPTH, '{', '}') == 0);
+    EXPECT(read_nested(LV_JSON_DEPTH + 1, '[', ']') == LV_JSON_DEEP);
+    EXPECT(read_nested(LV_JSON_DEPTH + 1, '{', '}') == LV_JSON_DEEP);
+    EXPECT(read_nested(400, '{', '}') == LV_JSON_DEEP && read_nested(2000, '[', ']') == LV_JSON_DEEP);
+}
+
+static void json_that_has_no_room_is_not_written_in_part(void)
+{
+    static const char whole[] = "{\"name\":\"a\\\"\\u0001\",\"n\":[-9,true],\"o\":{}}";
+    char out[sizeof whole];
+    for (size_t size = 0; size <= sizeof whole; size++) {
+        lv_json_writer w;
+        lv_json_begin(&w, out, size);
+        lv_json_put_text(&w, "name", "a\"\1");
+        lv_json_open(&w, "n", '[');
+        lv_json_put_integer(&w, NULL, -9);
+        lv_json_put_bool(&w, NULL, true);
+        lv_json_close(&w, ']');
+        lv_json_open(&w, "o", '{');
+        lv_json_close(&w, '}');
+        const char *text = lv_json_end(&w);
+        EXPECT((text != NULL) == (size == sizeof whole));
+        EXPECT(!text || strcmp(text, whole) == 0);
+    }
+}
+
 static void a_board_refuses_faults(void)
 {
     const uint8_t session[4] = {0};
@@ -791,6 +999,17 @@ static const struct {
     TEST(time_with_the_valve_open_is_counted),
     TEST(a_changed_pin_map_closes_the_pins_of_the_old_one),
     TEST(a_reset_restarts_after_the_answer),
+    TEST(a_reset_closes_the_valve_before_it_answers),
+    TEST(what_is_newer_leaves_although_the_oldest_are_not_acknowledged),
+    TEST(the_oldest_are_repeated_although_new_ones_keep_coming),
+    TEST(an_acknowledgement_lets_as_many_more_leave),
+    TEST(a_new_client_has_sent_nothing_and_confirms_nothing),
+    TEST(a_new_connection_begins_with_the_oldest_and_knows_what_has_left),
+    TEST(records_that_gave_way_in_a_full_ring_are_not_looked_for),
+    TEST(the_outbox_works_across_a_wrap_of_numbers_and_of_the_clock),
+    TEST(the_wait_doubles_up_to_its_limit_and_is_scattered_over_its_upper_half),
+    TEST(json_nested_deeper_than_the_limit_is_refused_however_deep),
+    TEST(json_that_has_no_room_is_not_written_in_part),
     TEST(a_board_refuses_faults),
     TEST(answers_are_ignored_as_requests),
 };

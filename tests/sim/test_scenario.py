@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guest.limits import Budget
 from guest.module import Parameter, inspect
-from sim import crop, energy, probe, scenario_docs, valve
+from sim import crop, energy, probe, runner, scenario_docs, valve
 from sim.problems import Problem, ScenarioError
 from sim.scenario import dump, expand, load, pinned, read, sha256_of
 from sim.scenario_model import Scenario
@@ -715,6 +715,56 @@ class TestMalformedScenarios:
         assert [place(p) for p in document.check_parameters(guest_parameters())] == [
             (21, 12, "the guest has no parameter `max_open`", "did you mean `max_open_s`?"),
             (22, 15, "`min_pause_s` = -1 s: permitted 0 to 86400 s", ""),
+        ]
+
+    @pytest.mark.parametrize(
+        ("lines", "wanted"),
+        [
+            (
+                "on_pct = 90\noff_pct = 10\n",
+                (22, 11, "on_pct = 90 and off_pct = 10: {}on_pct < off_pct unless 0"),
+            ),
+            (
+                "off_pct = 10\non_pct = 90\n",
+                (21, 11, "on_pct = 90 and off_pct = 10: {}on_pct < off_pct unless 0"),
+            ),
+            (  # against a default
+                "min_counts = 4000\n",
+                (21, 14, "min_counts = 4000 and max_counts = 4000: {}min_counts < max_counts"),
+            ),
+            (
+                "wet_counts = 1500\ndry_counts = 1500\n",
+                (
+                    21,
+                    14,
+                    "dry_counts = 1500 and wet_counts = 1500: {}dry_counts != wet_counts unless 0",
+                ),
+            ),
+        ],
+    )
+    def test_a_pair_of_parameters_that_breaks_a_rule_of_the_guest_is_named_with_it(
+        self, directory: Path, lines: str, wanted: tuple[int, int, str]
+    ) -> None:
+        path = write(directory, f"{BASE}[zone.parameters]\n{lines}")
+        with pytest.raises(ScenarioError) as refused:
+            runner.check(read(path))
+        line, column, text = wanted
+        assert [place(p) for p in refused.value.problems] == [
+            (line, column, text.format("the guest asks for "), "")
+        ]
+
+    @pytest.mark.parametrize(
+        "lines", ["on_pct = 90\n", "off_pct = 10\n", "dry_counts = 9\n", "max_counts = 101\n"]
+    )
+    def test_a_parameter_alone_is_fine_where_the_other_is_derived(
+        self, directory: Path, lines: str
+    ) -> None:
+        runner.check(read(write(directory, f"{BASE}[zone.parameters]\n{lines}")))
+
+    def test_both_ends_of_a_calibration_may_not_be_the_same(self, directory: Path) -> None:
+        text = BASE + "[zone.calibration]\nwet_counts = 1500\ndry_counts = 1500\n"
+        assert [place(p) for p in problems(directory, text)] == [
+            (21, 14, "`wet_counts` = 1500 counts: equals `dry_counts`", "")
         ]
 
 

@@ -488,6 +488,32 @@ def test_a_wish_that_cannot_be_is_refused_and_nothing_changes(
     assert len(live.store.reader.calibrations("maize")) == noted
 
 
+def test_a_pair_that_breaks_a_rule_of_the_guest_is_refused_with_it(live: Live) -> None:
+    before = dict(live.twin.view.zones[0].parameters)
+    values = {"on_pct": 90, "off_pct": 10}
+    for more in ({}, {"dry_run_days": 1}):
+        status, text = ask(
+            live,
+            "/api/zones/maize/calibration",
+            body={"values": values} | more,
+            token=live.page.token,
+        )
+        says = "on_pct = 90 and off_pct = 10: the guest asks for on_pct < off_pct unless 0"
+        assert (status, json.loads(text)["error"]) == (422, says)
+    assert dict(live.twin.view.zones[0].parameters) == before
+
+
+@pytest.mark.parametrize("path", ["/api/zones/maize/calibration", "/_dash-update-component"])
+@pytest.mark.parametrize("depth", [65, 900, 100_000])
+def test_a_body_that_is_nested_too_deep_is_the_fault_of_who_sends_it(
+    live: Live, path: str, depth: int
+) -> None:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {live.page.token}"}
+    with closing(HTTPConnection("127.0.0.1", live.page.port, timeout=60)) as connection:
+        connection.request("POST", path, "[" * depth + "]" * depth, headers)
+        assert connection.getresponse().status == 400
+
+
 def test_a_name_that_is_no_text_is_kept_as_far_as_it_is(live: Live) -> None:
     body = {"values": {"window": 3}, "who": "A\ud800da\0"}
     path = "/api/zones/maize/calibration"

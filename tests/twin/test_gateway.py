@@ -143,6 +143,15 @@ def test_a_refused_calibration_says_why(
     assert board.values == {"on_pct": 70}
 
 
+def test_a_refusal_is_told_also_to_who_gives_no_name(
+    gateway: Gateway, heard: Heard, listener: MqttClient, board: Board
+) -> None:
+    """As Home Assistant does, and programs that know the old names."""
+    listener.publish("ic/n/config", b'{"set":{"on_pct":13}}')
+    assert of(heard, "ic/n/ack") == {"refused": "on_pct = 13: unlucky"}
+    assert board.values == {"on_pct": 70}
+
+
 @pytest.mark.parametrize("payload", [b"{", b'{"seet":1}', b'{"set":{"on_pct":"5"}}', b"\xff"])
 def test_a_malformed_calibration_is_refused(
     gateway: Gateway, heard: Heard, listener: MqttClient, board: Board, payload: bytes

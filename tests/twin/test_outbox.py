@@ -6,6 +6,7 @@ import json
 import queue
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,3 +133,64 @@ def test_whatever_a_guest_says_becomes_a_message_of_its_node(
         boot = box.boot("n")
     message = json.loads(sent[0])
     assert (message[member], message["boot"], message["oldest"]) == (value, boot, 0)
+
+
+def test_what_nobody_acknowledges_holds_up_nothing_that_is_newer(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is never acknowledged, so no number is; all leave, and then all once more."""
+    monkeypatch.setattr("twin.outbox._WINDOW", 8)
+    heard: queue.Queue[int] = queue.Queue()
+
+    def publish(_node: str, payload: bytes) -> bool:
+        heard.put(json.loads(payload)["raw"])
+        return True
+
+    with Outbox(["n"], publish) as box:
+        for number in range(50):
+            box.put("n", number, f'{{"raw":{number}}}')
+        seen = [heard.get(timeout=30) for _ in range(100)]
+    assert seen == [*range(50), *range(50)]
+
+
+def test_a_node_that_nobody_acknowledges_holds_up_no_other_nor_is_forgotten_beside_it(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin.outbox._WINDOW", 8)
+    heard: queue.Queue[tuple[str, int]] = queue.Queue()
+
+    def publish(node: str, payload: bytes) -> bool:
+        heard.put((node, json.loads(payload)["seq"]))
+        return True
+
+    with Outbox(["deaf", "n"], publish) as box:
+        for number in range(20):
+            box.put("deaf", number, "{}")
+        told: Counter[int] = Counter()  # how often each of the deaf node's has left
+        number = 0
+        while told[0] < 2:
+            box.put("n", number, "{}")
+            for _ in range(1_000):
+                node, seq = heard.get(timeout=30)
+                if (node, seq) == ("n", number):
+                    break
+                if node == "deaf":
+                    told[seq] += 1
+            assert (node, seq) == ("n", number)
+            box.acknowledge("n", box.boot("n"), number)
+            number += 1
+    assert set(told) == set(range(20))
+
+
+def test_text_that_is_nested_too_deep_is_a_text(quick: None) -> None:
+    payloads: queue.Queue[bytes] = queue.Queue()
+
+    def publish(_node: str, payload: bytes) -> bool:
+        payloads.put(payload)
+        return True
+
+    deep = '{"a":' * 2_000 + "1" + "}" * 2_000
+    with Outbox(["n"], publish) as box:
+        box.put("n", 0, deep)
+        payload = payloads.get(timeout=30)
+    assert json.loads(payload)["text"] == deep

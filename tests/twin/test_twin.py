@@ -246,6 +246,29 @@ def test_a_wrong_calibration_is_refused_and_nothing_is_changed(
     assert store.reader.calibrations() == []
 
 
+def test_a_pair_that_breaks_a_rule_of_the_guest_is_refused_as_a_whole(
+    tmp_path: Path, store: Store
+) -> None:
+    """The field has on_pct = 70 and off_pct = 90."""
+    twin = Twin(scenario(tmp_path, days=20), store, speed=2000.0)
+    thread = in_background(twin)
+    for values in ({"on_pct": 95}, {"off_pct": 70}, {"on_pct": 90, "off_pct": 10}):
+        with pytest.raises(CalibrationError, match="the guest asks for on_pct < off_pct unless 0"):
+            twin.calibrate("maize", values, who="Ada").result(30)
+        with pytest.raises(CalibrationError, match="the guest asks for on_pct < off_pct unless 0"):
+            twin.try_out("maize", values, 1)
+    found = dict(twin.parameters("maize"))
+    assert (found["on_pct"], found["off_pct"]) == (70, 90)
+    whole = {"on_pct": 10, "off_pct": 20}
+    assert twin.calibrate("maize", whole, who="Ada").result(30) == whole
+    back = {"on_pct": 70, "off_pct": 90}
+    assert twin.calibrate("maize", back, who="Ada").result(30) == back
+    twin.stop()
+    thread.join(30)
+    states = {c["state"] for c in store.reader.calibrations("maize")}
+    assert states == {"refused", "in force"}
+
+
 def test_a_calibration_of_a_zone_that_is_not_there_is_refused(tmp_path: Path, store: Store) -> None:
     twin = Twin(scenario(tmp_path, days=1), store, speed=None)
     with pytest.raises(CalibrationError, match="known are maize"):

@@ -166,10 +166,7 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
 
 def _body() -> dict[str, Any]:
     """What is wanted, `values` and `seen` by name."""
-    try:
-        data = request.get_json(silent=True)
-    except RecursionError:
-        data = None
+    data = request.get_json(silent=True)
     if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
         abort(400, 'send {"values": {name: number}}')
     seen = data.setdefault("seen", {})

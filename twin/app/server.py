@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dash import Dash
 from flask import Flask, Response, abort, request
+from flask.json.provider import DefaultJSONProvider
 from markupsafe import escape
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from guest.closing import Closing
+from guest.json_text import parse
 from guest.module import ModuleInfo
 from sim.scenario_model import Scenario
 from twin.app import views
@@ -161,8 +163,17 @@ class Page(Closing):
         self._server.server_close()
 
 
+class _Json(DefaultJSONProvider):
+    """Bodies of requests: what cannot be read is a ValueError, which Flask answers with 400."""
+
+    def loads(self, s: str | bytes, **_options: Any) -> Any:
+        """The value of a body."""
+        return parse(s)
+
+
 def _flask() -> Flask:
     server = Flask("levada", static_folder=None)
+    server.json = _Json(server)
     server.before_request(_only_us)
     server.after_request(_headers)
     return server

@@ -16,6 +16,11 @@
 #include "valve.h"
 #include "watchdog.h"
 
+/* A stack that overflows has to end in a panic, before it has overwritten what lies below it. */
+#if !CONFIG_FREERTOS_WATCHPOINT_END_OF_STACK || CONFIG_FREERTOS_CHECK_STACKOVERFLOW_NONE
+#error "the end of every stack has to be watched"
+#endif
+
 enum { POLL_MS = 50 }; /* of the lease; the core asks for 100 at most */
 
 static const char tag[] = "levada";

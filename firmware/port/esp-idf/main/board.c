@@ -64,6 +64,7 @@ static int send(void *context, const uint8_t *bytes, uint32_t length)
 static void restart(void *context)
 {
     (void)context;
+    output_close_all();
     line_drain(); /* the answer that says so */
     esp_restart();
 }

@@ -2,10 +2,9 @@
 
 #include <stdio.h>
 
-#include "cJSON.h"
+#include "../../../core/json.h"
 #include "esp_log.h"
 #include "metadata.h"
-#include "sdkconfig.h"
 #include "settings.h"
 
 static const char tag[] = "calibration";
@@ -20,6 +19,7 @@ static const struct {
     {"limiar", "limit_counts"},
 };
 enum { MOST_COUNTS = 4095, REASON_BYTES = 128 };
+enum { ID_BYTES = 4 * 64 + 1 }; /* 64 characters, as twin/messages.py has it */
 
 /* --- calibration ------------------------------------------------------------------------------ */
 
@@ -27,66 +27,81 @@ typedef struct {
     uint8_t pairs[8 * LV_PARAMETERS];
     uint16_t count;
     int32_t counts[3];
-    bool new_counts;
+    int new_counts; /* bit k: counts[k] was asked for */
     char reason[REASON_BYTES]; /* why not; empty: all understood */
 } wish;
 
-static bool is_integer(const cJSON *item)
+static void refuse(wish *w, const char *name, const char *why)
 {
-    return cJSON_IsNumber(item) && item->valuedouble == (double)item->valueint;
+    snprintf(w->reason, sizeof w->reason, "%.64s: %s", name, why);
 }
 
-static int count_index(const char *name)
+static bool is_integer(lv_json item, int64_t least, int64_t most, int32_t *value)
+{
+    int64_t number;
+    if (!lv_json_integer(item, &number) || number < least || number > most)
+        return false;
+    *value = (int32_t)number;
+    return true;
+}
+
+static int count_index(lv_json name)
 {
     for (int k = 0; k < 3; k++)
-        if (strcmp(name, count_names[k].old) == 0)
+        if (lv_json_equals(name, count_names[k].old))
             return k;
     return -1;
 }
 
-static void understand_count(wish *w, int k, const cJSON *item)
+static void understand_count(wish *w, int k, lv_json item)
 {
-    if (!is_integer(item) || item->valueint < 0 || item->valueint > MOST_COUNTS) {
-        snprintf(w->reason, sizeof w->reason, "%s: a whole number from 0 to %d is wanted",
-                 item->string, MOST_COUNTS);
-        return;
-    }
-    w->counts[k] = item->valueint;
-    w->new_counts = true;
+    if (is_integer(item, 0, MOST_COUNTS, &w->counts[k]))
+        w->new_counts |= 1 << k;
+    else
+        refuse(w, count_names[k].old, "a whole number from 0 to 4095 is wanted");
 }
 
-static void understand_parameter(wish *w, const cJSON *metadata, const char *name,
-                                 const cJSON *item)
+static void understand_parameter(wish *w, lv_json metadata, const char *name, lv_json item)
 {
     int32_t id;
+    int32_t value;
     if (!metadata_find(metadata, name, &id))
-        snprintf(w->reason, sizeof w->reason, "%.64s: the guest has no such parameter", name);
-    else if (!is_integer(item))
-        snprintf(w->reason, sizeof w->reason, "%.64s: a whole number of 32 bits is wanted", name);
+        refuse(w, name, "the guest has no such parameter");
+    else if (!is_integer(item, INT32_MIN, INT32_MAX, &value))
+        refuse(w, name, "a whole number of 32 bits is wanted");
     else if (w->count == LV_PARAMETERS)
-        snprintf(w->reason, sizeof w->reason, "at most %d parameters at once", LV_PARAMETERS);
+        refuse(w, name, "too many parameters at once");
     else {
         lv_put32(w->pairs + 8 * w->count, (uint32_t)id);
-        lv_put32(w->pairs + 8 * w->count + 4, (uint32_t)item->valueint);
+        lv_put32(w->pairs + 8 * w->count + 4, (uint32_t)value);
         w->count++;
     }
 }
 
-static void understand(wish *w, const lv_node *node, const cJSON *metadata, const cJSON *item)
+/* A name to look for and to complain of; cut, it fits no parameter. */
+static const char *text_of(lv_json name, char text[METADATA_NAME_BYTES + 1])
 {
+    return lv_json_copy(name, text, METADATA_NAME_BYTES + 1) ? text : "a name too long";
+}
+
+static void understand(wish *w, const lv_node *node, lv_json metadata, lv_json name, lv_json item)
+{
+    char text[METADATA_NAME_BYTES + 1];
     int32_t id;
-    int k = count_index(item->string);
+    int k = count_index(name);
     if (k >= 0) {
         understand_count(w, k, item);
         /* a guest that has a parameter for it looks there first */
         if (!w->reason[0] && !node->command &&
             metadata_find(metadata, count_names[k].parameter, &id))
             understand_parameter(w, metadata, count_names[k].parameter, item);
-    } else if (strcmp(item->string, "set") == 0 && cJSON_IsObject(item)) {
-        for (const cJSON *p = item->child; p && !w->reason[0]; p = p->next)
-            understand_parameter(w, metadata, p->string, p);
+    } else if (lv_json_equals(name, "set") && lv_json_is_object(item)) {
+        lv_json key;
+        lv_json value = {NULL, NULL};
+        while (!w->reason[0] && lv_json_next(item, &key, &value))
+            understand_parameter(w, metadata, text_of(key, text), value);
     } else
-        snprintf(w->reason, sizeof w->reason, "%.64s: not known here", item->string);
+        refuse(w, text_of(name, text), "not known here");
 }
 
 /* Whether the guest has these values already: a retained request must not wear flash. */
@@ -136,78 +151,95 @@ static int apply(lv_node *node, const wish *w)
 }
 
 /* What the guest has now, by the names that were asked for. */
-static cJSON *read_back(lv_node *node, const cJSON *metadata, const cJSON *root, const wish *w)
+static void put_values(lv_json_writer *to, lv_node *node, lv_json metadata, const wish *w)
 {
-    cJSON *values = cJSON_CreateObject();
-    for (const cJSON *item = root->child; item; item = item->next) {
-        int k = count_index(item->string);
-        if (k >= 0)
-            cJSON_AddNumberToObject(values, item->string, node->host.counts[k]);
-    }
+    lv_json_open(to, "values", '{');
+    for (int k = 0; k < 3; k++)
+        if (w->new_counts & 1 << k)
+            lv_json_put_integer(to, count_names[k].old, node->host.counts[k]);
     for (int k = 0; k < w->count; k++) {
+        char name[METADATA_NAME_BYTES];
         int32_t id = (int32_t)lv_get32(w->pairs + 8 * k);
         int32_t value;
+        metadata_name(metadata, id, name);
         if (lv_node_get(node, id, &value) == 0)
-            cJSON_AddNumberToObject(values, metadata_name(metadata, id), value);
+            lv_json_put_integer(to, name, value);
     }
-    return values;
+    lv_json_close(to, '}');
 }
 
-static void say_why(wish *w, const lv_node *node, const cJSON *metadata, int error)
+static void say_why(wish *w, const lv_node *node, lv_json metadata, int error)
 {
-    const char *name = error == LV_NAK_PARAMETER ? metadata_name(metadata, node->detail) : NULL;
-    if (name)
-        snprintf(w->reason, sizeof w->reason, "%.64s: the guest refuses this value", name);
+    char name[METADATA_NAME_BYTES] = "";
+    if (error == LV_NAK_PARAMETER)
+        metadata_name(metadata, node->detail, name);
+    if (name[0])
+        refuse(w, name, "the guest refuses this value, for its range or beside the others");
     else
         snprintf(w->reason, sizeof w->reason, "refused: NAK %d, detail %d", error,
                  (int)node->detail);
 }
 
-char *calibration_take(lv_node *node, const char *json, size_t length)
+/* All that is asked for, or the first reason why not. */
+static void understand_all(wish *w, const lv_node *node, lv_json metadata, lv_json root)
 {
-    cJSON *root = cJSON_ParseWithLength(json, length);
-    cJSON *metadata = metadata_read(node);
-    cJSON *answer = cJSON_CreateObject();
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(root, "id");
-    char *text = NULL;
+    lv_json name;
+    lv_json item = {NULL, NULL};
+    while (!w->reason[0] && lv_json_next(root, &name, &item))
+        if (!lv_json_equals(name, "id"))
+            understand(w, node, metadata, name, item);
+    if (!w->reason[0] && w->new_counts & 3 && w->counts[0] == w->counts[1])
+        refuse(w, count_names[1].old, "the same as seco, which tells dry soil from wet by nothing");
+}
+
+const char *calibration_take(lv_node *node, const char *json, size_t length,
+                             char answer[CALIBRATION_ANSWER_BYTES])
+{
+    char id_text[ID_BYTES] = "";
+    lv_json root;
+    lv_json metadata = metadata_read(node);
+    int wrong = lv_json_read(json, length, &root);
+    lv_json id = lv_json_member(root, "id");
     wish w = {.count = 0};
 
     memcpy(w.counts, node->host.counts, sizeof w.counts);
-    if (!cJSON_IsObject(root) || (id && !cJSON_IsString(id)))
-        snprintf(w.reason, sizeof w.reason, "a JSON object is wanted, its id a text");
-    for (const cJSON *item = w.reason[0] ? NULL : root->child; item && !w.reason[0];
-         item = item->next)
-        if (item != id)
-            understand(&w, node, metadata, item);
+    if (wrong == LV_JSON_DEEP)
+        snprintf(w.reason, sizeof w.reason, "nested deeper than %d levels", LV_JSON_DEPTH);
+    else if (!lv_json_is_object(root) || (id.at && !lv_json_copy(id, id_text, sizeof id_text)))
+        snprintf(w.reason, sizeof w.reason, "a JSON object is wanted, its id a text of %d bytes",
+                 ID_BYTES - 1);
+    else
+        understand_all(&w, node, metadata, root);
     int error = w.reason[0] ? 0 : apply(node, &w);
     if (error)
         say_why(&w, node, metadata, error);
     if (w.reason[0])
         ESP_LOGW(tag, "%s", w.reason);
+    if (!id_text[0])
+        return NULL;
 
-    if (cJSON_IsString(id)) {
-        cJSON_AddStringToObject(answer, "id", id->valuestring);
-        cJSON_AddBoolToObject(answer, "ok", !w.reason[0]);
-        if (w.reason[0])
-            cJSON_AddStringToObject(answer, "error", w.reason);
-        else
-            cJSON_AddItemToObject(answer, "values", read_back(node, metadata, root, &w));
-        text = cJSON_PrintUnformatted(answer);
-    }
-    cJSON_Delete(answer);
-    cJSON_Delete(metadata);
-    cJSON_Delete(root);
-    return text;
+    lv_json_writer to;
+    lv_json_begin(&to, answer, CALIBRATION_ANSWER_BYTES);
+    lv_json_put_text(&to, "id", id_text);
+    lv_json_put_bool(&to, "ok", !w.reason[0]);
+    if (w.reason[0])
+        lv_json_put_text(&to, "error", w.reason);
+    else
+        put_values(&to, node, metadata, &w);
+    return lv_json_end(&to);
 }
 
-void calibration_acknowledge(lv_node *node, const char *json, size_t length)
+bool calibration_acknowledge(lv_node *node, const char *json, size_t length)
 {
-    cJSON *root = cJSON_ParseWithLength(json, length);
-    const cJSON *boot = cJSON_GetObjectItemCaseSensitive(root, "boot");
-    const cJSON *sequence = cJSON_GetObjectItemCaseSensitive(root, "seq");
-    if (cJSON_IsNumber(boot) && cJSON_IsNumber(sequence) &&
-        boot->valuedouble == (double)node->store.boot_id && sequence->valuedouble >= 0 &&
-        sequence->valuedouble < (double)node->ring.next)
-        lv_ring_acknowledge(&node->ring, (uint32_t)sequence->valuedouble);
-    cJSON_Delete(root);
+    lv_json root;
+    int64_t boot;
+    int64_t sequence;
+    uint16_t waiting = node->ring.waiting;
+    (void)lv_json_read(json, length, &root);
+    if (lv_json_integer(lv_json_member(root, "boot"), &boot) &&
+        lv_json_integer(lv_json_member(root, "seq"), &sequence) &&
+        boot == (int64_t)node->store.boot_id && sequence >= 0 &&
+        sequence < (int64_t)node->ring.next)
+        lv_ring_acknowledge(&node->ring, (uint32_t)sequence);
+    return node->ring.waiting != waiting;
 }

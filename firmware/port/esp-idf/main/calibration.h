@@ -11,11 +11,15 @@
 
 #include "../../../core/node.h"
 
-/* The answer, to be freed: what is in force, read back from the guest, or why not.  NULL if the
- * request has no id, as those of older senders, who wait for none. */
-char *calibration_take(lv_node *node, const char *json, size_t length);
-/* {"boot": 5, "seq": 12}: everything of that start up to that number is stored. */
-void calibration_acknowledge(lv_node *node, const char *json, size_t length);
+enum { CALIBRATION_ANSWER_BYTES = 4096 };
+
+/* The answer: what is in force, read back from the guest, or why not.  NULL if the request has no
+ * id, as those of older senders, who wait for none. */
+const char *calibration_take(lv_node *node, const char *json, size_t length,
+                             char answer[CALIBRATION_ANSWER_BYTES]);
+/* {"boot": 5, "seq": 12}: everything of that start up to that number is stored.  True if that is
+ * news. */
+bool calibration_acknowledge(lv_node *node, const char *json, size_t length);
 /* Tell the core who the node is, with the counts that are in force. */
 void calibration_configure(lv_node *node);
 

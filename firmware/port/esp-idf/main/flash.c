@@ -1,5 +1,7 @@
 #include "flash.h"
 
+#include <string.h>
+
 #include "../../../core/frame.h"
 #include "esp_check.h"
 #include "esp_log.h"
@@ -9,7 +11,7 @@
 #include "sdkconfig.h"
 #include "watchdog.h"
 
-enum { SECTOR = 4096, LABEL_BYTES = 44 };
+enum { SECTOR = 4096, LABEL_BYTES = 44, BLOCK = 16 };
 
 static const char tag[] = "flash";
 static const char *const record_keys[LV_RECORDS] = {"record0", "record1", "kept0", "kept1"};
@@ -18,6 +20,14 @@ static const char *const slot_names[LV_SLOTS] = {"guest0", "guest1"};
 static nvs_handle_t nvs;
 static const esp_partition_t *slots[LV_SLOTS];
 static const void *mapped[LV_SLOTS];
+
+/* Flash that encrypts is written in whole blocks, each once: the end of what came last waits here
+ * until its block is full, or is read. */
+static struct {
+    uint32_t offset; /* of the block in the slot */
+    uint32_t used;
+    uint8_t bytes[BLOCK];
+} tails[LV_SLOTS];
 
 void flash_begin(void)
 {
@@ -39,6 +49,13 @@ void flash_begin(void)
                      CONFIG_LEVADA_SLOT_BYTES + SECTOR);
             ESP_ERROR_CHECK(ESP_ERR_INVALID_SIZE);
         }
+#if CONFIG_SECURE_FLASH_ENC_ENABLED
+        if (!slots[k]->encrypted) { /* mapped, it would be decrypted into nonsense */
+            ESP_LOGE(tag, "partition %s: needs the flag `encrypted` where flash is encrypted",
+                     slot_names[k]);
+            ESP_ERROR_CHECK(ESP_ERR_INVALID_STATE);
+        }
+#endif
         ESP_ERROR_CHECK(esp_partition_mmap(slots[k], 0, CONFIG_LEVADA_SLOT_BYTES + SECTOR,
                                            ESP_PARTITION_MMAP_DATA, &mapped[k], &handle));
     }
@@ -63,6 +80,7 @@ int flash_record_write(int record, const uint8_t *bytes)
 
 int flash_slot_erase(int slot)
 {
+    tails[slot].used = 0;
     /* a sector takes 45 ms as a rule, but may take 400 and more: too long for all at once */
     for (uint32_t at = 0; at < slots[slot]->size; at += SECTOR) {
         watchdog_feed();
@@ -72,12 +90,51 @@ int flash_slot_erase(int slot)
     return 0;
 }
 
-int flash_slot_write(int slot, uint32_t offset, const uint8_t *data, uint32_t length)
+static int write_blocks(int slot, uint32_t offset, const uint8_t *data, uint32_t length)
 {
-    return esp_partition_write(slots[slot], offset, data, length) == ESP_OK ? 0 : -1;
+    return length == 0 || esp_partition_write(slots[slot], offset, data, length) == ESP_OK ? 0 : -1;
 }
 
-const uint8_t *flash_slot_map(int slot) { return mapped[slot]; }
+/* Write the block that is not full as it is, filled up with what erased flash holds. */
+static int write_tail(int slot)
+{
+    uint8_t *bytes = tails[slot].bytes;
+    uint32_t used = tails[slot].used;
+    if (used == 0)
+        return 0;
+    memset(bytes + used, 0xFF, BLOCK - used);
+    tails[slot].used = 0;
+    return write_blocks(slot, tails[slot].offset, bytes, BLOCK);
+}
+
+int flash_slot_write(int slot, uint32_t offset, const uint8_t *data, uint32_t length)
+{
+    uint32_t used = tails[slot].used;
+    if (used) {
+        uint32_t part = length < BLOCK - used ? length : BLOCK - used;
+        memcpy(tails[slot].bytes + used, data, part);
+        tails[slot].used += part;
+        if (tails[slot].used == BLOCK && write_tail(slot) != 0)
+            return -1;
+        offset += part;
+        data += part;
+        length -= part;
+    }
+    if (length == 0)
+        return 0;
+    uint32_t whole = length / BLOCK * BLOCK;
+    tails[slot].offset = offset + whole;
+    tails[slot].used = length - whole;
+    memcpy(tails[slot].bytes, data + whole, length - whole);
+    return write_blocks(slot, offset, data, whole);
+}
+
+const uint8_t *flash_slot_map(int slot)
+{
+    if (write_tail(slot) != 0)
+        ESP_LOGE(tag, "flash cannot be written"); /* and the module's digest will not fit */
+    return mapped[slot];
+}
 
 void flash_adopt(lv_store *store)
 {
@@ -85,7 +142,6 @@ void flash_adopt(lv_store *store)
         const uint8_t *module = mapped[k];
         const uint8_t *label = module + CONFIG_LEVADA_SLOT_BYTES;
         uint32_t size = lv_get32(label + 4);
-        static const uint8_t used[4];
         uint8_t digest[32];
         lv_sha256 sha;
         if (memcmp(label, "lvsl", 4) != 0 ||
@@ -107,7 +163,7 @@ void flash_adopt(lv_store *store)
                  (unsigned long)size);
         /* the label last: cut before it, all this is done again to the same end */
         if (lv_store_keep(store, NULL, 0) != 0 ||
-            flash_slot_write(k, CONFIG_LEVADA_SLOT_BYTES, used, sizeof used) != 0)
+            esp_partition_erase_range(slots[k], CONFIG_LEVADA_SLOT_BYTES, SECTOR) != ESP_OK)
             ESP_LOGE(tag, "flash cannot be written");
     }
 }

@@ -9,7 +9,7 @@
  *                          + 8   SHA-256 of the module
  *                          + 40  u32 CRC-32 of the 40 bytes before
  *
- * little endian.  Once read, "lvsl" is overwritten with zeros, which needs no erasing.
+ * little endian.  Once read, the sector is erased: flash that encrypts can overwrite nothing.
  */
 #ifndef LEVADA_FLASH_H
 #define LEVADA_FLASH_H

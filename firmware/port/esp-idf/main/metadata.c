@@ -17,68 +17,84 @@ static uint32_t leb(const uint8_t *module, uint32_t size, uint32_t *at)
     return 0;
 }
 
-cJSON *metadata_read(const lv_node *node)
+lv_json metadata_read(const lv_node *node)
 {
     uint32_t size;
     uint32_t at = MAGIC_AND_VERSION;
+    lv_json none = {NULL, NULL};
     const uint8_t *module = lv_store_guest(&node->store, &size);
     while (module && at < size) {
         uint8_t id = module[at++];
         uint32_t length = leb(module, size, &at);
         uint32_t end = at + length;
         if (at > size || length > size - at)
-            return NULL;
+            return none;
         if (id == CUSTOM_SECTION) {
             uint32_t name = leb(module, end, &at);
             if (at <= end && name == SECTION_NAME_BYTES && name <= end - at &&
-                memcmp(module + at, section_name, name) == 0)
-                return cJSON_ParseWithLength((const char *)module + at + name, end - at - name);
+                memcmp(module + at, section_name, name) == 0) {
+                lv_json found;
+                at += name;
+                while (end > at && module[end - 1] == 0)
+                    end--; /* of a C string */
+                (void)lv_json_read((const char *)module + at, end - at, &found);
+                return found;
+            }
         }
         at = end;
     }
-    return NULL;
+    return none;
 }
 
-static const cJSON *first_parameter(const cJSON *metadata)
+/* The next parameter that has a name and an id. */
+static bool next_parameter(lv_json all, lv_json *parameter, lv_json *name, int32_t *id)
 {
-    const cJSON *all = cJSON_GetObjectItemCaseSensitive(metadata, "parameters");
-    return cJSON_IsArray(all) ? all->child : NULL;
-}
-
-bool metadata_find(const cJSON *metadata, const char *name, int32_t *id)
-{
-    for (const cJSON *p = first_parameter(metadata); p; p = p->next) {
-        const cJSON *own = cJSON_GetObjectItemCaseSensitive(p, "name");
-        const cJSON *number = cJSON_GetObjectItemCaseSensitive(p, "id");
-        if (cJSON_IsString(own) && cJSON_IsNumber(number) && strcmp(own->valuestring, name) == 0) {
-            *id = (int32_t)number->valueint;
+    while (lv_json_next(all, NULL, parameter)) {
+        int64_t number;
+        *name = lv_json_member(*parameter, "name");
+        if (lv_json_is_text(*name) && lv_json_integer(lv_json_member(*parameter, "id"), &number) &&
+            number >= INT32_MIN && number <= INT32_MAX) {
+            *id = (int32_t)number;
             return true;
         }
     }
     return false;
 }
 
-cJSON *metadata_values(const cJSON *metadata, lv_node *node)
+bool metadata_find(lv_json metadata, const char *name, int32_t *id)
 {
-    cJSON *values = cJSON_CreateObject();
-    for (const cJSON *p = first_parameter(metadata); p; p = p->next) {
-        const cJSON *own = cJSON_GetObjectItemCaseSensitive(p, "name");
-        const cJSON *number = cJSON_GetObjectItemCaseSensitive(p, "id");
-        int32_t value;
-        if (cJSON_IsString(own) && cJSON_IsNumber(number) &&
-            lv_node_get(node, (int32_t)number->valueint, &value) == 0)
-            cJSON_AddNumberToObject(values, own->valuestring, value);
-    }
-    return values;
+    lv_json all = lv_json_member(metadata, "parameters");
+    lv_json parameter = {NULL, NULL};
+    lv_json own;
+    while (next_parameter(all, &parameter, &own, id))
+        if (lv_json_equals(own, name))
+            return true;
+    return false;
 }
 
-const char *metadata_name(const cJSON *metadata, int32_t id)
+void metadata_name(lv_json metadata, int32_t id, char name[METADATA_NAME_BYTES])
 {
-    for (const cJSON *p = first_parameter(metadata); p; p = p->next) {
-        const cJSON *own = cJSON_GetObjectItemCaseSensitive(p, "name");
-        const cJSON *number = cJSON_GetObjectItemCaseSensitive(p, "id");
-        if (cJSON_IsString(own) && cJSON_IsNumber(number) && number->valueint == id)
-            return own->valuestring;
-    }
-    return NULL;
+    lv_json all = lv_json_member(metadata, "parameters");
+    lv_json parameter = {NULL, NULL};
+    lv_json own;
+    int32_t found;
+    while (next_parameter(all, &parameter, &own, &found))
+        if (found == id && lv_json_copy(own, name, METADATA_NAME_BYTES))
+            return;
+    name[0] = 0;
+}
+
+void metadata_put_values(lv_json_writer *w, const char *name, lv_json metadata, lv_node *node)
+{
+    lv_json all = lv_json_member(metadata, "parameters");
+    lv_json parameter = {NULL, NULL};
+    lv_json own;
+    int32_t id;
+    int32_t value;
+    char text[METADATA_NAME_BYTES];
+    lv_json_open(w, name, '{');
+    while (next_parameter(all, &parameter, &own, &id))
+        if (lv_json_copy(own, text, sizeof text) && lv_node_get(node, id, &value) == 0)
+            lv_json_put_integer(w, text, value);
+    lv_json_close(w, '}');
 }

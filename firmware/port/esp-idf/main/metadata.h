@@ -1,17 +1,19 @@
-/* What a guest says about itself: JSON in its custom section `levada` (docs/abi.md). */
+/* What the guest says of itself in its custom section `levada` (docs/abi.md), read where it lies. */
 #ifndef LEVADA_METADATA_H
 #define LEVADA_METADATA_H
 
+#include "../../../core/json.h"
 #include "../../../core/node.h"
-#include "cJSON.h"
 
-/* Of the guest in use, to be deleted; NULL if it says nothing. */
-cJSON *metadata_read(const lv_node *node);
-/* The id of a parameter by its name. */
-bool metadata_find(const cJSON *metadata, const char *name, int32_t *id);
-/* Values in force of all parameters, by name, to be deleted; none before the guest has started. */
-cJSON *metadata_values(const cJSON *metadata, lv_node *node);
-/* The name of a parameter by its id; NULL if there is none. */
-const char *metadata_name(const cJSON *metadata, int32_t id);
+enum { METADATA_NAME_BYTES = 33 }; /* longest name of anything, and a NUL */
+
+/* None if there is no guest, or it says nothing that can be read. */
+lv_json metadata_read(const lv_node *node);
+/* Id of a parameter. */
+bool metadata_find(lv_json metadata, const char *name, int32_t *id);
+/* Name of a parameter; empty if there is none of that id. */
+void metadata_name(lv_json metadata, int32_t id, char name[METADATA_NAME_BYTES]);
+/* Writes an object: every parameter that the guest has, by name, with its value. */
+void metadata_put_values(lv_json_writer *w, const char *name, lv_json metadata, lv_node *node);
 
 #endif

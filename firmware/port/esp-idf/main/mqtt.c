@@ -4,11 +4,14 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "../../../core/json.h"
+#include "../../../core/outbox.h"
 #include "broker.h"
-#include "cJSON.h"
 #include "calibration.h"
 #include "esp_log.h"
+#include "esp_random.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
 #include "freertos/task.h"
@@ -18,10 +21,10 @@
 
 enum {
     LONGEST_REQUEST = 2048,
-    WINDOW = 8, /* records on their way at once: each may be acknowledged, */
-    WAITING_REQUESTS = WINDOW + 4, /* so that these leave room for what else is asked */
+    /* each record on its way may be acknowledged; that leaves room for what else is asked */
+    WAITING_REQUESTS = LV_OUTBOX_WINDOW + 4,
     HEAD_BYTES = 96,
-    RESEND_MS = 30000,
+    RECONNECT_MS = 5000, /* at least */
     AT_LEAST_ONCE = 1,
 };
 
@@ -40,9 +43,8 @@ static QueueHandle_t requests;
 static atomic_bool connected;
 static atomic_bool fresh; /* connected anew, and the birth not sent yet */
 static atomic_int confirmed_id; /* last message that the broker has confirmed */
-static uint32_t sent; /* highest sequence number sent on this connection */
-static int sent_id; /* the last message of ours */
-static uint32_t sent_ms;
+static lv_outbox outbox; /* of telemetry */
+static int sent_id;      /* the last message of ours */
 static uint32_t beat_ms; /* 0: no heartbeat */
 static uint32_t heard_ms;
 static const char birth_state[] = "birth";
@@ -99,9 +101,12 @@ bool mqtt_begin(const settings *s, uint32_t every_ms)
         .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
         .session.keepalive = 60,
         .buffer.size = LONGEST_REQUEST + BROKER_TOPIC_BYTES,
+        /* not all boards at once, when a broker comes back */
+        .network.reconnect_timeout_ms = RECONNECT_MS + (int)(esp_random() % RECONNECT_MS),
     };
     beat_ms = every_ms;
-    sent_id = confirmed_id = 0; /* another client counts anew */
+    sent_id = confirmed_id = 0; /* another client counts anew, */
+    lv_outbox_begin(&outbox);   /* and what the one before it was given is gone with it */
     if (!requests)
         requests = xQueueCreate(WAITING_REQUESTS, sizeof(request *));
     client = requests ? broker_open(s, &config, on_event) : NULL;
@@ -129,56 +134,62 @@ static void publish_own(const char *last, const char *text)
         ESP_LOGW(tag, "%s was not sent", topic);
 }
 
-static void add_text(cJSON *to, const char *name, const cJSON *from, const char *key)
+static char room[CALIBRATION_ANSWER_BYTES]; /* for what is said next */
+
+static void put_name(lv_json_writer *w, const char *name, lv_json metadata, const char *key)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(from, key);
-    if (cJSON_IsString(item))
-        cJSON_AddStringToObject(to, name, item->valuestring);
+    char value[METADATA_NAME_BYTES];
+    if (lv_json_copy(lv_json_member(metadata, key), value, sizeof value))
+        lv_json_put_text(w, name, value);
 }
 
 /* What calibration has set: who follows this node needs it to foretell what the guest does. */
-static void add_calibration(cJSON *to, const cJSON *metadata, lv_node *node)
+static void put_calibration(lv_json_writer *w, lv_json metadata, lv_node *node)
 {
-    cJSON *counts = cJSON_AddArrayToObject(to, "counts");
+    lv_json_open(w, "counts", '[');
     for (int k = 0; k < 3; k++)
-        cJSON_AddItemToArray(counts, cJSON_CreateNumber(node->host.counts[k]));
-    cJSON_AddItemToObject(to, "parameters", metadata_values(metadata, node));
+        lv_json_put_integer(w, NULL, node->host.counts[k]);
+    lv_json_close(w, ']');
+    metadata_put_values(w, "parameters", metadata, node);
+}
+
+static void put_digest(lv_json_writer *w, const uint8_t sha256[32])
+{
+    static const char digits[] = "0123456789abcdef";
+    char hex[65] = "";
+    for (int k = 0; k < 32; k++) {
+        hex[2 * k] = digits[sha256[k] >> 4];
+        hex[2 * k + 1] = digits[sha256[k] & 15];
+    }
+    lv_json_put_text(w, "guest_sha256", hex);
 }
 
 static void publish_status(lv_node *node, const char *state)
 {
-    static const char digits[] = "0123456789abcdef";
-    char sha256[65] = "";
     lv_msg_birth birth;
-    cJSON *status = cJSON_CreateObject();
-    cJSON *metadata = metadata_read(node);
+    lv_json_writer w;
+    lv_json metadata = metadata_read(node);
     lv_node_birth(node, &birth);
-    cJSON_AddStringToObject(status, "state", state);
-    cJSON_AddNumberToObject(status, "boot", birth.boot_id);
+    lv_json_begin(&w, room, sizeof room);
+    lv_json_put_text(&w, "state", state);
+    lv_json_put_integer(&w, "boot", birth.boot_id);
     if (beat_ms)
-        cJSON_AddNumberToObject(status, "every_ms", beat_ms);
-    if (birth.flags & LV_BIRTH_INSTALLED) {
-        for (int k = 0; k < 32; k++) {
-            sha256[2 * k] = digits[birth.guest_sha256[k] >> 4];
-            sha256[2 * k + 1] = digits[birth.guest_sha256[k] & 15];
-        }
-        cJSON_AddStringToObject(status, "guest_sha256", sha256);
-    }
-    add_text(status, "guest_name", metadata, "name");
-    add_text(status, "guest_version", metadata, "version");
-    cJSON_AddNumberToObject(status, "abi_version", birth.abi_version);
-    cJSON_AddNumberToObject(status, "reset_reason", birth.reset_reason);
-    cJSON_AddStringToObject(status, "engine", birth.engine);
-    cJSON_AddStringToObject(status, "firmware", birth.firmware);
+        lv_json_put_integer(&w, "every_ms", beat_ms);
+    if (birth.flags & LV_BIRTH_INSTALLED)
+        put_digest(&w, birth.guest_sha256);
+    put_name(&w, "guest_name", metadata, "name");
+    put_name(&w, "guest_version", metadata, "version");
+    lv_json_put_integer(&w, "abi_version", birth.abi_version);
+    lv_json_put_integer(&w, "reset_reason", birth.reset_reason);
+    lv_json_put_text(&w, "engine", birth.engine);
+    lv_json_put_text(&w, "firmware", birth.firmware);
     if (strcmp(state, birth_state) == 0)
-        add_calibration(status, metadata, node);
-    char *text = cJSON_PrintUnformatted(status);
-    if (text)
-        publish_own("/status", text);
+        put_calibration(&w, metadata, node);
+    if (lv_json_end(&w))
+        publish_own("/status", room);
+    else
+        ESP_LOGE(tag, "the status has no room in %d bytes", (int)sizeof room);
     heard_ms = board_now_ms();
-    cJSON_free(text);
-    cJSON_Delete(metadata);
-    cJSON_Delete(status);
 }
 
 /* The topic that a guest's topic stands for (guest/topic.py): a bare level, the node's own, or that
@@ -215,66 +226,72 @@ static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_m
     return publish(topic, text, (size_t)n);
 }
 
-/* What is no telemetry is stored by nobody, so nobody will acknowledge it: once sent it is done
- * with, or it would hold up all that comes after it. */
+/* Whether whoever stores telemetry will store, and acknowledge, this one. */
+static bool is_telemetry(const lv_node *node, const uint8_t *payload, uint8_t topic_length,
+                         uint16_t length)
+{
+    char topic[BROKER_TOPIC_BYTES];
+    char telemetry[BROKER_TOPIC_BYTES];
+    broker_topic(telemetry, "/data");
+    resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
+    return length > topic_length && payload[topic_length] == '{' && strcmp(topic, telemetry) == 0;
+}
+
+/* What is no telemetry nobody will acknowledge: it leaves once, and is then done with. */
 static void forget_foreign(lv_node *node)
 {
     uint8_t payload[LV_RING_PAYLOAD];
-    char telemetry[BROKER_TOPIC_BYTES];
-    broker_topic(telemetry, "/data");
-    for (;;) {
-        char topic[BROKER_TOPIC_BYTES];
-        int64_t time_ms;
-        uint8_t topic_length;
-        uint16_t length;
-        uint32_t sequence = lv_ring_peek(&node->ring, 0, &time_ms, &topic_length, &length, payload);
-        if (sequence == 0 || sequence > sent)
-            return;
-        resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
-        if (length > topic_length && payload[topic_length] == '{' &&
-            strcmp(topic, telemetry) == 0)
-            return;
+    int64_t time_ms;
+    uint8_t topic_length;
+    uint16_t length;
+    uint32_t sequence;
+    while ((sequence = lv_ring_peek(&node->ring, 0, &time_ms, &topic_length, &length, payload)) &&
+           lv_outbox_has_sent(&outbox, sequence) &&
+           !is_telemetry(node, payload, topic_length, length))
         lv_ring_acknowledge(&node->ring, sequence);
-    }
 }
 
 static void publish_waiting(lv_node *node)
 {
     uint8_t payload[LV_RING_PAYLOAD];
-    if (board_now_ms() - sent_ms > RESEND_MS)
-        sent = 0; /* whoever is to acknowledge may have missed it */
-    for (uint16_t k = 0; connected && k < node->ring.waiting && k < WINDOW; k++) {
+    uint16_t index;
+    while (connected && lv_outbox_due(&outbox, &node->ring, board_now_ms(), &index)) {
         int64_t time_ms;
         uint8_t topic_length;
         uint16_t length;
-        uint32_t sequence = lv_ring_peek(&node->ring, k, &time_ms, &topic_length, &length, payload);
-        if (sequence <= sent)
-            continue;
+        uint32_t sequence =
+            lv_ring_peek(&node->ring, index, &time_ms, &topic_length, &length, payload);
         watchdog_feed(); /* each may block as long as the network's timeout */
-        if (publish_record(node, sequence, time_ms, payload, topic_length, length) < 0)
+        bool again = lv_outbox_has_sent(&outbox, sequence);
+        if ((!again || is_telemetry(node, payload, topic_length, length)) &&
+            publish_record(node, sequence, time_ms, payload, topic_length, length) < 0)
             return;
-        sent = sequence;
-        sent_ms = board_now_ms();
+        lv_outbox_sent(&outbox, board_now_ms());
     }
     forget_foreign(node);
 #if !CONFIG_LEVADA_MQTT_ACKNOWLEDGED
     if (confirmed_id == sent_id) /* and all before it: a broker confirms in the order of arrival */
-        lv_ring_acknowledge(&node->ring, sent);
+        lv_outbox_confirmed(&outbox, &node->ring);
 #endif
 }
 
 static void answer(lv_node *node, const request *r)
 {
-    char *text;
+    const char *said;
     switch (r->kind) {
     case CONFIG:
-        text = calibration_take(node, r->text, r->length);
-        if (text)
-            publish_own("/config/ack", text);
-        free(text);
+        said = calibration_take(node, r->text, r->length, room);
+        if (said)
+            publish_own("/config/ack", said);
         break;
-    case ACKNOWLEDGEMENT: calibration_acknowledge(node, r->text, r->length); break;
-    default: publish_status(node, birth_state); break; /* there is nothing else to ask */
+    case ACKNOWLEDGEMENT:
+        if (calibration_acknowledge(node, r->text, r->length))
+            lv_outbox_heard(&outbox, board_now_ms());
+        break;
+    default: /* there is nothing to ask but the birth; who asks may have missed what was sent */
+        publish_status(node, birth_state);
+        lv_outbox_again(&outbox);
+        break;
     }
 }
 
@@ -287,7 +304,7 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
     }
     if (connected && fresh) {
         fresh = false;
-        sent = 0;
+        lv_outbox_again(&outbox);
         publish_status(node, birth_state);
     }
     if (connected && beat_ms && board_now_ms() - heard_ms >= beat_ms)

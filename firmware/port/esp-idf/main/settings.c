@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "cJSON.h"
+#include "../../../core/json.h"
 #include "esp_check.h"
 #include "nvs.h"
 #include "sdkconfig.h"
@@ -44,24 +44,39 @@ const settings *settings_load(void)
     return &current;
 }
 
+/* Which of the texts it is, TEXTS: none. */
+static int find_text(lv_json name)
+{
+    int k = 0;
+    while (k < TEXTS && !lv_json_equals(name, texts[k].key))
+        k++;
+    return k;
+}
+
+/* Whether a text may become the setting, which it then is in `room`. */
+static bool understand(int k, lv_json item, char *room)
+{
+    if (k == TEXTS || !lv_json_copy(item, room, texts[k].size))
+        return false;
+    return k != 0 || (room[0] && !strpbrk(room, "/+#$")); /* the node is a level of a topic */
+}
+
 bool settings_take(const char *json, size_t length)
 {
-    cJSON *root = cJSON_ParseWithLength(json, length);
-    const cJSON *item;
-    bool good = cJSON_IsObject(root);
-    for (item = good ? root->child : NULL; item; item = item->next) {
-        int k = 0;
-        while (k < TEXTS && strcmp(item->string, texts[k].key) != 0)
-            k++;
-        good = good && k < TEXTS && cJSON_IsString(item) &&
-               strlen(item->valuestring) < texts[k].size;
-        if (good && k == 0) /* a level of a topic */
-            good = item->valuestring[0] && !strpbrk(item->valuestring, "/+#$");
+    static char room[SETTINGS_CA_BYTES]; /* the longest */
+    lv_json root;
+    lv_json name;
+    lv_json item = {NULL, NULL};
+    (void)lv_json_read(json, length, &root);
+    bool good = lv_json_is_object(root);
+    while (good && lv_json_next(root, &name, &item))
+        good = understand(find_text(name), item, room);
+    item = (lv_json){NULL, NULL};
+    while (good && lv_json_next(root, &name, &item)) {
+        int k = find_text(name);
+        good = understand(k, item, room) && nvs_set_str(store(), texts[k].key, room) == ESP_OK;
     }
-    for (item = good ? root->child : NULL; item; item = item->next)
-        good = good && nvs_set_str(store(), item->string, item->valuestring) == ESP_OK;
     good = good && nvs_commit(store()) == ESP_OK;
-    cJSON_Delete(root);
     (void)settings_load();
     return good;
 }

@@ -6,7 +6,6 @@
 #include "driver/gptimer.h"
 #include "esp_attr.h"
 #include "esp_check.h"
-#include "esp_system.h"
 #include "esp_timer.h"
 #include "freertos/FreeRTOS.h"
 #include "sdkconfig.h"
@@ -27,6 +26,10 @@
 #endif
 #if !CONFIG_GPIO_CTRL_FUNC_IN_IRAM
 #error "the timer of the valve needs gpio_set_level in IRAM"
+#endif
+
+#if CONFIG_LEVADA_GPIO_VALVE < 0
+#error "choose the pin of the valve in menuconfig: for this chip there is no default"
 #endif
 
 enum { TIMER_HZ = 1000000, GUEST_VALVE = 23, OUTPUTS = 4 };
@@ -52,6 +55,7 @@ static uint8_t on;        /* bit k: output k is commanded on */
 static bool expired;      /* the time of this opening is up */
 static int64_t closed_us; /* when it was commanded closed */
 static bool ever_opened;
+static bool begun; /* the pins are ours */
 static uint32_t timeouts;
 
 /* The timer's interrupt.  It may run while the cache is off: nothing here lies in flash. */
@@ -80,6 +84,18 @@ void IRAM_ATTR __wrap_esp_panic_handler(void *info)
     __real_esp_panic_handler(info);
 }
 
+void __real_esp_restart(void);
+void __wrap_esp_restart(void);
+
+/* Whoever restarts by software comes by here, before what was registered to be called at a restart:
+ * that is called last first, and the radio, registered after us, takes its time. */
+void __wrap_esp_restart(void)
+{
+    if (begun) /* IDF may restart before the application begins */
+        output_close_all();
+    __real_esp_restart();
+}
+
 static void begin_output(int gpio, uint32_t level)
 {
     const gpio_config_t config = {
@@ -97,6 +113,7 @@ static void begin_output(int gpio, uint32_t level)
 void valve_begin(void)
 {
     begin_output(CONFIG_LEVADA_GPIO_VALVE, !OPEN_LEVEL);
+    begun = true;
     for (int k = 1; k < OUTPUTS; k++)
         if (outputs[k].gpio >= 0)
             begin_output(outputs[k].gpio, 0);
@@ -116,7 +133,6 @@ void valve_begin(void)
     ESP_ERROR_CHECK(gptimer_enable(timer));
     ESP_ERROR_CHECK(gptimer_set_alarm_action(timer, &alarm));
     ESP_ERROR_CHECK(gptimer_start(timer)); /* runs on; an opening sets it to 0 */
-    ESP_ERROR_CHECK(esp_register_shutdown_handler(output_close_all));
 }
 
 static void open_valve(int64_t now_us)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../core/backoff.h"
 #include "esp_check.h"
 #include "esp_event.h"
 #include "esp_log.h"
@@ -12,6 +13,7 @@
 #include "esp_netif.h"
 #include "esp_random.h"
 #include "esp_srp.h"
+#include "esp_timer.h"
 #include "esp_wifi.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/event_groups.h"
@@ -28,7 +30,16 @@ static const char tag[] = "wifi";
 static const char prov_user[] = "levada";
 static const char endpoint[] = "custom-data"; /* what `esp_prov --custom_data` writes to */
 static EventGroupHandle_t events;
-static atomic_bool wanted; /* and then the events' task connects again and again */
+static atomic_bool wanted; /* and then it connects again and again, */
+static lv_backoff backoff = {.first_ms = 500, .most_ms = 300000}; /* ever more slowly */
+static esp_timer_handle_t retry;
+
+static void connect_again(void *unused)
+{
+    (void)unused;
+    if (wanted)
+        (void)esp_wifi_connect();
+}
 
 static void on_event(void *context, esp_event_base_t base, int32_t id, void *data)
 {
@@ -38,11 +49,13 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
         (void)esp_wifi_connect();
     else if (base == WIFI_EVENT && id == WIFI_EVENT_STA_DISCONNECTED) {
         xEventGroupClearBits(events, CONNECTED);
-        if (wanted)
-            (void)esp_wifi_connect();
-    } else if (base == IP_EVENT && id == IP_EVENT_STA_GOT_IP)
+        if (wanted) /* already under way: then this one is too much */
+            (void)esp_timer_start_once(retry,
+                                       1000ULL * lv_backoff_wait_ms(&backoff, esp_random()));
+    } else if (base == IP_EVENT && id == IP_EVENT_STA_GOT_IP) {
+        lv_backoff_reset(&backoff);
         xEventGroupSetBits(events, CONNECTED);
-    else if (base == NETWORK_PROV_EVENT && id == NETWORK_PROV_WIFI_CRED_FAIL) {
+    } else if (base == NETWORK_PROV_EVENT && id == NETWORK_PROV_WIFI_CRED_FAIL) {
         /* a password mistyped: it would be kept, and be a known network after the next start */
         ESP_LOGE(tag, "no connection to that network: forgotten, provision again");
         (void)network_prov_mgr_reset_wifi_sm_state_on_failure();
@@ -53,6 +66,8 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
 void wifi_begin(void)
 {
     const wifi_init_config_t config = WIFI_INIT_CONFIG_DEFAULT();
+    const esp_timer_create_args_t timer = {.callback = connect_again, .name = "wifi"};
+    ESP_ERROR_CHECK(esp_timer_create(&timer, &retry));
     events = xEventGroupCreate();
     if (!events)
         ESP_ERROR_CHECK(ESP_ERR_NO_MEM);
@@ -171,6 +186,8 @@ bool wifi_connected(void) { return xEventGroupGetBits(events) & CONNECTED; }
 void wifi_down(void)
 {
     wanted = false;
+    (void)esp_timer_stop(retry);
+    lv_backoff_reset(&backoff);
     (void)esp_wifi_stop();
     xEventGroupClearBits(events, CONNECTED);
 }

@@ -1,0 +1,11 @@
+#include "backoff.h"
+
+uint32_t lv_backoff_wait_ms(lv_backoff *backoff, uint32_t random)
+{
+    uint32_t longest = backoff->next_ms ? backoff->next_ms : backoff->first_ms;
+    uint32_t half = longest / 2;
+    backoff->next_ms = longest < backoff->most_ms / 2 ? 2 * longest : backoff->most_ms;
+    return longest - random % (half + 1);
+}
+
+void lv_backoff_reset(lv_backoff *backoff) { backoff->next_ms = 0; }

@@ -1,0 +1,307 @@
+"""JSON that reaches an ESP32: its own sources, compiled for this computer, against hostile texts.
+
+The port's files and the core run on a board made of memory (`requests.c`), with ESP-IDF's headers
+made of paper; whether a text is JSON, and what it says, is judged by Python's own reader.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import random
+import struct
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+FIRMWARE = HERE.parents[1] / "firmware"
+MAIN = FIRMWARE / "port" / "esp-idf" / "main"
+DEPTH = 16
+PAPER = {
+    "sdkconfig.h": '#define CONFIG_LEVADA_NODE "esp32"\n#define CONFIG_LEVADA_MQTT_URI ""\n',
+    "esp_check.h": "#define ESP_OK 0\n"
+    "#define ESP_ERROR_CHECK(x) do { if (x) __builtin_trap(); } while (0)\n",
+    "esp_log.h": "#define ESP_LOGW(tag, ...) (void)(tag)\n#define ESP_LOGE(tag, ...) (void)(tag)\n",
+    "nvs.h": "#include <stddef.h>\n#include <stdint.h>\n"
+    "typedef uint32_t nvs_handle_t;\nenum { NVS_READWRITE };\n"
+    "int nvs_open(const char *space, int mode, nvs_handle_t *handle);\n"
+    "int nvs_get_str(nvs_handle_t handle, const char *key, char *out, size_t *size);\n"
+    "int nvs_get_blob(nvs_handle_t handle, const char *key, void *out, size_t *size);\n"
+    "int nvs_set_str(nvs_handle_t handle, const char *key, const char *text);\n"
+    "int nvs_set_blob(nvs_handle_t handle, const char *key, const void *bytes, size_t size);\n"
+    "int nvs_commit(nvs_handle_t handle);\n",
+}
+SMALL_STACK = 16_384
+"""Bytes, as the node's thread of an ESP32 has (LEVADA_STACK_BYTES)."""
+
+Ask = Callable[[Sequence[tuple[str, bytes]]], list[str]]
+
+
+def compiled(folder: Path, *flags: str) -> Path:
+    for name, content in PAPER.items():
+        (folder / name).write_text(content, "utf-8")
+    program = folder / "requests"
+    core = ("frame", "tape", "ring", "host", "store", "node", "link", "sha256", "json")
+    sources = [FIRMWARE / "core" / f"{name}.c" for name in core]
+    sources += [MAIN / f"{name}.c" for name in ("calibration", "metadata", "settings")]
+    sources += [HERE / "fake.c", HERE / "requests.c"]
+    include = [f"-I{path}" for path in (folder, MAIN, FIRMWARE / "core", HERE)]
+    command = ["cc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-O1", "-g", *flags, *include]
+    subprocess.run([*command, "-o", program, *sources, "-lpthread"], check=True)
+    return program
+
+
+def asker(program: Path, *arguments: str) -> Ask:
+    def ask(requests: Sequence[tuple[str, bytes]]) -> list[str]:
+        said = b"".join(
+            struct.pack("<I", len(text)) + kind.encode() + text for kind, text in requests
+        )
+        done = subprocess.run([program, *arguments], input=said, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+        answers = done.stdout.decode().splitlines()
+        assert len(answers) == len(requests)
+        return answers
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """The program under address and undefined-behaviour sanitizers."""
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    return asker(compiled(tmp_path_factory.mktemp("requests"), *flags))
+
+
+@pytest.fixture(scope="module")
+def on_a_small_stack(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """The same in a thread with as much stack as on the board."""
+    return asker(compiled(tmp_path_factory.mktemp("small")), str(SMALL_STACK))
+
+
+def nested(depth: int) -> bytes:
+    """A request whose `set` is nested so deep, itself included."""
+    inner = depth - 2
+    return b'{"id":"7","set":{"on_pct":' + b"[" * inner + b"1" + b"]" * inner + b"}}"
+
+
+# --- what is asked and answered -------------------------------------------------------------------
+
+
+def test_a_calibration_is_answered_with_what_is_in_force(ask: Ask) -> None:
+    answers = ask(
+        [
+            ("c", b'{"id":"7","set":{"on_pct":35}}'),
+            ("c", b'{"id":"\\u00e9\\ud83d\\ude00\\"","set":{"on_pct":101}}'),
+            ("c", b'{"set":{"on_pct":36}}'),
+            ("c", b' {\n"id" : "8" , "seco":2600, "molhado":1100,"limiar":1900}'),
+            ("c", b'{"id":"9"}'),
+        ]
+    )
+    assert json.loads(answers[0]) == {"id": "7", "ok": True, "values": {"on_pct": 35}}
+    refused = json.loads(answers[1])
+    assert (refused["id"], refused["ok"]) == ('é😀"', False)
+    assert refused["error"].startswith("on_pct: the guest refuses this value")
+    assert answers[2] == "-"
+    counts = {"seco": 2600, "molhado": 1100, "limiar": 1900}
+    assert json.loads(answers[3]) == {"id": "8", "ok": True, "values": counts}
+    assert json.loads(answers[4]) == {"id": "9", "ok": True, "values": {}}
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        (b'"set":{"on_pct":1.5}', "on_pct: a whole number"),
+        (b'"set":{"on_pct":1e1}', "on_pct: a whole number"),
+        (b'"set":{"on_pct":4294967296}', "on_pct: a whole number"),
+        (b'"set":{"on_pct":' + b"9" * 400 + b"}", "on_pct: a whole number"),
+        (b'"set":{"on_pct":"5"}', "on_pct: a whole number"),
+        (b'"set":{"on_pct":null}', "on_pct: a whole number"),
+        (b'"set":{"on":1}', "on: the guest has no such parameter"),
+        (b'"set":{"' + b"x" * 300 + b'":1}', "a name too long: the guest has no such parameter"),
+        (b'"set":{"on_pct\\u0000":1}', "the guest has no such parameter"),
+        (b'"set":[]', "set: not known here"),
+        (b'"seet":{}', "seet: not known here"),
+        (b'"seco":4096', "seco: a whole number from 0 to 4095"),
+        (b'"seco":-1', "seco: a whole number from 0 to 4095"),
+        (b'"seco":1500,"molhado":1500', "molhado: the same as seco"),
+        (b'"seco":1000', "molhado: the same as seco"),
+        (b'"set":{' + b",".join(b'"on_pct":1' for _ in range(33)) + b"}", "too many parameters"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_the_reason_and_changes_nothing(
+    ask: Ask, members: bytes, says: str
+) -> None:
+    answers = ask(
+        [
+            ("c", b'{"id":"1","set":{"on_pct":35}}'),
+            ("c", b'{"id":"2","set":{"on_pct":36},' + members + b"}"),
+            ("c", b'{"id":"3","set":{"on_pct":35},"limiar":2000}'),
+        ]
+    )
+    refused = json.loads(answers[1])
+    assert refused["ok"] is False and says in refused["error"]
+    assert json.loads(answers[2])["values"] == {"on_pct": 35, "limiar": 2000}
+
+
+def test_an_acknowledgement_counts_for_this_start_only(ask: Ask) -> None:
+    assert ask(
+        [
+            ("a", b'{"boot":1,"seq":2}'),
+            ("a", b'{"boot":2,"seq":5}'),
+            ("a", b'{"boot":1,"seq":1e1}'),
+            ("a", b'{"boot":1,"seq":4294967297}'),
+            ("a", b'{"boot":1,"seq":-1}'),
+            ("a", b'{"refused":"no"}'),
+            ("a", b"[" * 1000),
+        ]
+    ) == ["1", "0", "0", "0", "0", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        (b'{"uri":"mqtts://broker","user":"me","password":"word","node":"field7"}', "1 4"),
+        (b'{"uri":"mqtts://broker","colour":"red"}', "0 0"),
+        (b'{"node":"a/b"}', "0 0"),
+        (b'{"node":""}', "0 0"),
+        (b'{"user":7}', "0 0"),
+        (b'{"user":"' + b"u" * 64 + b'"}', "0 0"),
+        (b'{"user":"a\\u0000b"}', "0 0"),
+        (b'{"ca":' + b"[" * 990 + b"]" * 990 + b"}", "0 0"),
+        (b"", "0 0"),
+    ],
+)
+def test_settings_are_stored_as_a_whole_or_not_at_all(ask: Ask, text: bytes, stored: str) -> None:
+    assert ask([("s", text)]) == [stored]
+
+
+# --- depth ----------------------------------------------------------------------------------------
+
+
+def test_nesting_takes_no_stack_however_deep(on_a_small_stack: Ask) -> None:
+    """A message of 2 KB, nested 990 deep, was the end of a board, and retained, of every start."""
+    deep = [nested(depth) for depth in (17, 100, 990, 30_000)]
+    deep += [b"[" * 2048, b'{"a":' * 400, b'{"id":"1","x":' + b"[" * 990 + b"]" * 990 + b"}"]
+    requests = [(kind, text) for text in deep for kind in "cas"]
+    answers = on_a_small_stack([*requests, ("c", b'{"id":"7","set":{"on_pct":35}}')])
+    assert answers[:-1] == ["-", "0", "0 0"] * len(deep)
+    assert json.loads(answers[-1])["ok"] is True
+
+
+def test_the_deepest_that_is_read_is_answered(ask: Ask) -> None:
+    found, none = ask([("c", nested(DEPTH)), ("c", nested(DEPTH + 1))])
+    assert json.loads(found)["error"].startswith("on_pct: a whole number")
+    assert none == "-"
+
+
+# --- any bytes ------------------------------------------------------------------------------------
+
+SEEDS = [
+    b'{"id":"7","set":{"on_pct":35,"absent":-0}}',
+    b'{"id":"\\u00e9\\ud83d\\ude00","seco":2600,"molhado":1100,"limiar":1900}',
+    b'{"boot":1,"seq":2,"refused":null,"x":[true,false,[],{},-1.5e+3,"\xc3\xa9\\n"]}',
+    b'{"uri":"mqtts://broker","user":"me","password":"word","node":"field7","ca":"-----"}',
+    b'[1,[2,[3,{"a":[{}]}]],"",0.5,1E9,-0,{"":""}]',
+]
+PIECES = [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u", b"\\ud800", b"null", b"1e", b"-",
+          b"\0", b"\xff", b"\xed\xa0\x80", b" ", b"\t", b"0", b"\x1f"]  # fmt: skip
+
+
+def mutants(seed: int, count: int) -> list[bytes]:
+    """Texts that are nearly JSON, and some that are."""
+    source = random.Random(seed)
+    found = []
+    for _ in range(count):
+        text = bytearray(source.choice(SEEDS))
+        for _ in range(source.randrange(5)):
+            at = source.randrange(len(text) + 1)
+            if source.random() < 0.4:
+                del text[at : at + source.randrange(1, 6)]
+            elif source.random() < 0.7:
+                text[at:at] = source.choice(PIECES) * source.choice((1, 1, 1, 2, 30))
+            elif at < len(text):
+                text[at] = source.randrange(256)
+        found.append(bytes(text))
+    return found
+
+
+def test_no_text_breaks_the_port(ask: Ask) -> None:
+    requests = [(kind, text) for text in mutants(1, 3_000) for kind in "cas"]
+    for (kind, text), answer in zip(requests, ask(requests), strict=True):
+        if kind == "c" and answer != "-":
+            said = json.loads(answer)
+            assert isinstance(said["ok"], bool), text
+
+
+def reference(text: bytes) -> Any:
+    """What Python reads, as pairs; `...` if it is no JSON, or nested too deep, or half a pair."""
+
+    def refuse(word: str) -> Any:
+        raise ValueError(word)
+
+    try:
+        # the bytes decide: Python would take a byte order mark, and UTF-16
+        found = json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=lambda pairs: ("object", pairs),
+            parse_constant=refuse,
+        )
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        return ...
+    return ... if depth_of(found) > DEPTH else found
+
+
+def depth_of(value: Any) -> int:
+    if isinstance(value, tuple):
+        return 1 + max((depth_of(v) for _, v in value[1]), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth_of, value), default=0)
+    return 0
+
+
+def shown(value: Any) -> Any:
+    """As `lv_test_json` writes it: numbers that are no whole ones of 18 digits are null."""
+    if isinstance(value, tuple):
+        return [[shown(name), shown(v)] for name, v in value[1]] + ["object"]
+    if isinstance(value, list):
+        return [shown(v) for v in value] + ["array"]
+    if isinstance(value, float) or (type(value) is int and abs(value) >= 10**18):
+        return "null"
+    if isinstance(value, bool) or value is None:
+        return "null"
+    if isinstance(value, str) and "\0" in value:
+        return "null"
+    return value
+
+
+def test_the_reader_accepts_what_python_does_and_reads_the_same(library: ctypes.CDLL) -> None:
+    library.lv_test_json.restype = ctypes.c_int
+    library.lv_test_json.argtypes = [
+        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t
+    ]  # fmt: skip
+    accepted = 0
+    texts = [
+        *SEEDS,
+        *mutants(2, 20_000),
+        b"\xef\xbb\xbf{}",
+        b"",
+        b" ",
+        b"00",
+        b"-",
+        b"1.",
+        b'"\x7f"',
+    ]
+    for text in texts:
+        out = ctypes.create_string_buffer(16_384)
+        result = library.lv_test_json(text, len(text), out, len(out))
+        expected = reference(text)
+        assert (result == 0) == (expected is not ...), text
+        if expected is not ...:
+            accepted += 1
+            assert json.loads(out.value) == {"value": shown(expected)}, text
+    assert accepted > 2_000
