@@ -29,7 +29,7 @@ from guest.module import ModuleInfo, inspect
 from guest.node import Node
 from guest.tape import TapeWriter
 from sim import scenario as scenarios
-from sim import soils, weather_formats
+from sim import soils
 from sim import weather as weathers
 from sim.clock import WallClock, new_clock
 from sim.energy import EnergyProfile
@@ -105,7 +105,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
         wind_height_m=site.wind_height_m,
     )
     if source.generator is None:
-        return weather_formats.read(
+        return weathers.read(
             source.source,
             where,
             start=period.start,
@@ -114,10 +114,10 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
             time_zone=source.time_zone,
             seed=scenario.seed,
         )
-    from sim import generator
+    from sim.weather import generator
 
     climate = generator.fit(
-        weather_formats.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
+        weathers.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
     )
     return generator.generate(
         climate,

@@ -70,7 +70,10 @@ def test_the_shipped_hourly_file_says_where_its_holes_are_and_fills_them_by_name
     with pytest.raises(WeatherError, match="2 hours absent, first 2015-04-22T09:00"):
         read(path, FALLON, time_zone="America/Los_Angeles")
     weather = read(path, FALLON, time_zone="America/Los_Angeles", fill="linear")
-    assert weather.filled == ("2015-04-22T09:00 linear", "2015-11-01T01:00 linear")
+    assert weather.filled == (
+        "all columns absent in 2 of 8760 hours, filled by linear: "
+        "2015-04-22T09:00, 2015-11-01T01:00",
+    )
     assert "clock time of America/Los_Angeles brought to standard time" in weather.notes
     assert "no rain column: no rain" in weather.notes
     assert len(weather.days) == 365
@@ -116,8 +119,10 @@ def test_previous_day_fills_with_the_same_hour_of_the_day_before(tmp_path: Path)
     path = daily(tmp_path, *hours(*range(30, 40)), header=HOURLY)
     weather = read(path, GREELEY, fill="previous-day")
     np.testing.assert_allclose(weather.temp_c[30:40], weather.temp_c[6:16])
-    assert len(weather.filled) == 10
-    assert weather.filled[0] == "2023-05-02T06:00 previous-day"
+    assert weather.filled == (
+        "all columns absent in 10 of 72 hours, filled by previous-day: "
+        "2023-05-02T06:00 to 2023-05-02T15:00",
+    )
     with pytest.raises(WeatherError, match=r"hole of 10 steps .* linear fills at most 3"):
         read(path, GREELEY, fill="linear")
     early = daily(tmp_path, *hours(5), header=HOURLY)
@@ -140,8 +145,8 @@ ROW = ["2023-05-01,20,25,10,5,2,0", "2023-05-02,20,25,10,5,2,0", "2023-05-03,20,
         ([ROW[0], ROW[1], ROW[1]], 4, "2023-05-02T00:00 again; each time once, first on line 3"),
         ([ROW[0], ROW[2], ROW[1]], 4, "after 2023-05-03T00:00; times must ascend"),
         ([ROW[0], ROW[2]], 3, "1 day absent, first 2023-05-02; none may be, or name a method"),
-        ([ROW[0], "2023-05-02,20,nan,10,5,2,0"], 3, "`nan` in column `tmax_c`; a finite number"),
-        ([ROW[0], "2023-05-02,20,,10,5,2,0"], 3, "empty `tmax_c`; a number is needed"),
+        ([ROW[0], "2023-05-02,20,inf,10,5,2,0"], 3, "`inf` in column `tmax_c`; a finite number"),
+        ([ROW[0], "2023-05-02,20,1_0,10,5,2,0"], 3, "`1_0` in column `tmax_c`; a number is needed"),
         ([ROW[0], "2023-05-02,20,25,x,5,2,0"], 3, "`x` in column `tmin_c`; a number is needed"),
         ([ROW[0], "2023-05-02,20,25,10,5,2"], 3, "6 cells; 7 are needed"),
         ([ROW[0], "2023-05-32,20,25,10,5,2,0"], 3, "time `2023-05-32`; write it like 2023-04-15"),
@@ -331,7 +336,9 @@ def test_an_empty_file_and_an_unknown_zone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeatherError, match="no rows"):
         read(daily(tmp_path), GREELEY)
     with pytest.raises(WeatherError, match="unknown time zone `Mars/Base`"):
-        read(daily(tmp_path, *ROW), GREELEY, time_zone="Mars/Base")
+        read(daily(tmp_path, *hours(), header=HOURLY), GREELEY, time_zone="Mars/Base")
+    with pytest.raises(WeatherError, match="time_zone = America/Denver for a daily CSV file; only"):
+        read(daily(tmp_path, *ROW), GREELEY, time_zone="America/Denver")
     path = tmp_path / "latin.csv"
     path.write_bytes(b"date,tmax_\xb0C\n1,2\n")
     with pytest.raises(WeatherError, match="not UTF-8"):

@@ -1,4 +1,4 @@
-"""Files written here after the published descriptions of the formats; see sim.weather_formats."""
+"""Files written here after the published descriptions of the formats; see sim.weather."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.weather import Site, WeatherError
-from sim.weather_formats import read, read_epw
+from sim.weather import Site, WeatherError, read
+from sim.weather.epw import read_epw
 
 LYON = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=1.0)
 TO_2M = 4.87 / np.log(67.8 * 10.0 - 5.42)  # FAO-56 Eq. 47, from 10 m
@@ -66,7 +66,7 @@ def test_epw_without_rain_says_so_and_missing_values_are_holes(tmp_path: Path) -
     path = epw(tmp_path)
     text = path.read_text().replace("2005,1,2,7,60,flags,6.0", "2005,1,2,7,60,flags,99.9")
     path.write_text(text)
-    with pytest.raises(WeatherError, match="1 hour absent, first 2005-01-02T06:00"):
+    with pytest.raises(WeatherError, match="temp_c absent in 1 of 48 hours: 2005-01-02T06:00"):
         read(path)
     assert read(path, fill="linear").temp_c[30] == pytest.approx(6.0)
 
@@ -109,11 +109,11 @@ def test_nasa_power_days_in_their_units(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("2023,1,2,2.0", "2023,1,2,-999", "period 2023-01-01 to 2023-01-02; the file has"),
+        ("2023,1,2,2.0", "2023,1,2,-999", "solar_mj_m2 absent in 1 of 2 days: 2023-01-02"),
         ("(kW-hr/m^2/day)", "(langley)", "ALLSKY_SFC_SW_DWN in `langley`; known units are"),
         (",T2MDEW", ",T2M", "no humidity"),
         ("-END HEADER-", "", "no -END HEADER-"),
-        ("2023,1,2,2.0,", "2023,1,2,x,", r"power.csv:17: ALLSKY_SFC_SW_DWN `x`; a number"),
+        ("2023,1,2,2.0,", "2023,1,2,x,", r"power.csv:17: `x` in column `ALLSKY_SFC_SW_DWN`; a"),
         ("2023,1,2,2.0,", "2023,1,2,", r"power.csv:17: 8 cells; 9 are needed"),
         ("2023,1,2,", "2023,2,30,", "day is out of range"),
     ],
@@ -194,11 +194,11 @@ shortwave_radiation_sum (MJ/mÂ²),wind_speed_10m_mean (mp/h),dew_point_2m_mean (Â
 def test_open_meteo_days_in_other_units_and_empty_cells(tmp_path: Path) -> None:
     path = tmp_path / "meteo.csv"
     path.write_text(OPEN_METEO_DAILY, encoding="utf-8")
-    with pytest.raises(WeatherError, match=r"meteo.csv:7: 1 day absent, first 2023-06-02"):
+    with pytest.raises(WeatherError, match=r"meteo.csv:6: rain_mm absent in 1 of 3 days: 2023"):
         read(path, LYON)
     weather = read(path, LYON, fill="previous-day")
-    assert weather.filled == ("2023-06-02 previous-day",)
-    assert weather.days.tmax_c == pytest.approx([25.0, 25.0, 30.0])
+    assert weather.filled == ("rain_mm absent in 1 of 3 days, filled by previous-day: 2023-06-02",)
+    assert weather.days.tmax_c == pytest.approx([25.0, 30.0, 30.0])
     assert weather.days.rain_mm == pytest.approx([2.54, 2.54, 0.0])
     assert weather.days.wind_m_s[0] == pytest.approx(4.4704 * TO_2M)
 
