@@ -43,6 +43,7 @@ from sim.problems import ScenarioError
 from sim.rundir import RunDirError
 from sim.scenario import Document, ZoneConfig, expand
 from sim.scenario_model import Scenario
+from sim.scenario_models import refused
 from sim.soil import FloatArray, Observed
 from sim.trace import TraceWriter, read_trace
 from sim.valve import V
@@ -130,7 +131,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
 
 
 def check(document: Document) -> ModuleInfo:
-    """Everything that can be said against a scenario beyond its file: guest, parameters, weather.
+    """Everything to be said against a scenario beyond its file: guest, parameters, weather, models.
 
     Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
     """
@@ -138,7 +139,11 @@ def check(document: Document) -> ModuleInfo:
     problems = document.check_parameters({p.name: p for p in info.parameters})
     if problems:
         raise ScenarioError(problems)
-    read_weather(document.scenario)
+    zones = expand(document.scenario)
+    weather = read_weather(document.scenario)
+    problems = document.problems(list(refused(document.scenario, zones, weather)))
+    if problems:
+        raise ScenarioError(problems)
     return info
 
 
@@ -384,7 +389,7 @@ class _Run:
             "wall_s": self._wall_s,
             "field_days_per_s": days * plant.n / self._wall_s,
             **self._lateness(),
-            "notes": soils.notes(self.zones),
+            "notes": [*soils.notes(self.zones), *scenario.notes()],
             **self._rain_gauge(mean("rain_mm")),
             "zones": zones,
             "faults": self._faults(),

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from sim.crop_table import TABLE
 from sim.node_url import NodeUrl, parse_node
 from sim.problems import Trouble, did_you_mean
+from sim.scenario_idle import idle_keys
 from sim.scenario_soil import Soil, as_tuple
 from sim.table import Table
 
@@ -189,6 +190,14 @@ class Calibration(Table):
     limit_counts: int | None = Field(default=None, ge=0, le=4095)
     """Counts above which the soil is too dry; default: where the crop's stress begins."""
 
+    def troubles(self) -> Iterator[Trouble]:
+        """Two ends."""
+        if self.dry_counts is not None and self.dry_counts == self.wet_counts:
+            yield Trouble(
+                ("wet_counts",),
+                f"`wet_counts` = {self.wet_counts} counts: equals `dry_counts`",
+            )
+
 
 class Valve(Table):
     """The valve of a zone with its emitters and flow meter."""
@@ -346,6 +355,7 @@ class Zone(Table):
                 '`kind` = "tensiometer": the bucket has no suction',
                 'set model = "richards" in [zone.soil]',
             )
+        yield from idle_keys(self)
         numbers = spreadable(self)
         for key, deviation in self.spread.items():
             if key not in numbers:

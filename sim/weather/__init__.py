@@ -24,11 +24,10 @@ from sim.weather.files import Form, form_of, read
 from sim.weather.from_table import build, from_days
 from sim.weather.gaps import FILL_METHODS, Fill
 from sim.weather.series import DAY_MS, HOUR_MS, Days, Step, Table, Weather, write
-from sim.weather.site import FARTHEST_CLOCK_H, Site, clock_ahead_h, wind_at_2m
+from sim.weather.site import Site, wind_at_2m
 
 __all__ = [
     "DAY_MS",
-    "FARTHEST_CLOCK_H",
     "FILL_METHODS",
     "HOUR_MS",
     "Days",
@@ -40,7 +39,6 @@ __all__ = [
     "Weather",
     "WeatherError",
     "build",
-    "clock_ahead_h",
     "form_of",
     "from_days",
     "read",

@@ -9,7 +9,6 @@ typical year come from different years, and are put into one; 29 February is lef
 
 from __future__ import annotations
 
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise

@@ -7,12 +7,10 @@ before the label, so the last day is whole only if the next midnight is in the f
 
 from __future__ import annotations
 
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 

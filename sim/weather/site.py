@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FARTHEST_CLOCK_H", "Site", "clock_ahead_h", "wind_at_2m"]
+__all__ = ["Site", "wind_at_2m"]
 
 FloatArray = npt.NDArray[np.float64]
-
-FARTHEST_CLOCK_H: Final = 3.5
-"""Of standard time from the sun: the west of China has 3.1 h, no place more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +40,6 @@ class Site:
             value = getattr(self, field)
             if not low <= value <= high:
                 raise ValueError(f"{field} = {value}: allowed is {low:g} to {high:g}")
-
-
-def clock_ahead_h(utc_offset_h: float, longitude_deg: float) -> float:
-    """How far standard time is ahead of the mean sun [h], -12 to 12.
-
-    The date line does not matter: Kiribati, at UTC+14 and 157 degrees west, is half an hour ahead.
-    """
-    return (utc_offset_h - longitude_deg / 15.0 + 12.0) % 24.0 - 12.0
 
 
 def wind_at_2m(wind_m_s: FloatArray, height_m: float) -> FloatArray:
