@@ -324,7 +324,5 @@ class Scenario(Table):
         if self.alert:
             notes.append("[[alert]] has no effect in a run: `levada twin` raises alerts")
         if self.mapping:
-            notes.append(
-                "[[mapping]] has no effect in a run: `levada twin --shadow` reads payloads"
-            )
+            notes.append("[[mapping]] has no effect in a run: `levada twin --shadow` reads it")
         return notes

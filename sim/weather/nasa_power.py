@@ -167,9 +167,7 @@ def _check_one_place(
     path: str, head: int, at: Mapping[str, int], cells: Mapping[int, list[str]]
 ) -> None:
     if "PARAMETER" in at or ("YEAR" not in at and "YYYYMMDD" not in at):
-        raise WeatherError(
-            path, head, "no column YEAR, with a row a day or hour", "daily or hourly"
-        )
+        raise WeatherError(path, head, "no row for each day or hour", "daily or hourly")
     for name in ("LAT", "LON"):
         if name not in at:
             continue

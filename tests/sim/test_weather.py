@@ -354,3 +354,70 @@ def test_an_empty_file_and_an_unknown_zone_are_refused(tmp_path: Path) -> None:
 def test_a_site_outside_the_earth_is_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field} = {value}: allowed is"):
         Site(**{**vars(GREELEY), field: value})
+
+
+# Forms of our own files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: "\ufeff" + t,
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: t.replace("\n", "\r"),
+        lambda t: t.replace(",", ";").replace(".", ","),
+        lambda t: t.replace(",", "\t"),
+        lambda t: "".join(",".join(f'"{c}"' for c in r.split(",")) + "\n" for r in t.splitlines()),
+        lambda t: t.replace(",", " , "),
+        lambda t: t + ",,,,,,\n",
+    ],
+    ids=["BOM", "CRLF", "CR", "semicolon, comma", "tab", "quoted", "blanks", "empty row"],
+)
+def test_our_own_files_however_a_program_writes_them(
+    tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    path = daily(tmp_path, *[row.replace(",20,", ",20.25,") for row in ROW])
+    whole = read(path, GREELEY)
+    path.write_bytes(change(path.read_text()).encode())
+    weather = read(path, GREELEY)
+    np.testing.assert_array_equal(weather.days.solar_mj_m2, whole.days.solar_mj_m2)
+    np.testing.assert_array_equal(weather.days.tmax_c, whole.days.tmax_c)
+
+
+def test_an_empty_cell_is_absent_in_its_column_only(tmp_path: Path) -> None:
+    rows = [ROW[0], "2023-05-02,20,,10,5,2,NA", ROW[2].replace("25", "27")]
+    path = daily(tmp_path, *rows)
+    message = r"w.csv:3: tmax_c, rain_mm absent in 1 of 3 days: 2023-05-02; none may be"
+    with pytest.raises(WeatherError, match=message):
+        read(path, GREELEY)
+    weather = read(path, GREELEY, fill="linear")
+    assert weather.days.tmax_c.tolist() == [25.0, 26.0, 27.0]
+    assert weather.filled == (
+        "tmax_c, rain_mm absent in 1 of 3 days, filled by linear: 2023-05-02",
+    )
+    # outside the period it does not matter
+    assert read(path, GREELEY, end=date(2023, 5, 1)).filled == ()
+
+
+def test_relative_humidity_a_little_above_saturation_is_cut_and_counted(tmp_path: Path) -> None:
+    header = "date,solar_mj_m2,tmax_c,tmin_c,rh_pct,wind_m_s,rain_mm\n"
+    rows = [
+        row.replace(",10,5,", f",24.9,{rh},") for row, rh in zip(ROW, (90, 101, 104.9), strict=True)
+    ]
+    notes = read(daily(tmp_path, *rows, header=header), GREELEY).notes
+    assert "rh_pct above 100 % in 2 of 3 rows, first on line 3, at most 104.9: cut" in notes
+    rows[1] = rows[1].replace(",101,", ",106,")
+    message = r"w.csv:3: rh_pct = 106; allowed for mean relative humidity is 0 to 105 %"
+    with pytest.raises(WeatherError, match=message):
+        read(daily(tmp_path, *rows, header=header), GREELEY)
+
+
+def test_a_clock_that_is_not_whole_hours_from_the_sites_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeatherError, match="clock of Asia/Kolkata is not whole hours from UTC-7"):
+        read(daily(tmp_path, *hours(), header=HOURLY), GREELEY, time_zone="Asia/Kolkata")
+
+
+def test_a_table_of_nasa_power_without_its_header_is_said_to_be_one(tmp_path: Path) -> None:
+    path = daily(tmp_path, "2023,1,1,5", header="YEAR,MO,DY,T2M\n")
+    with pytest.raises(WeatherError, match="but `YEAR`: of NASA POWER without the header"):
+        read(path, GREELEY)
