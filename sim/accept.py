@@ -73,7 +73,7 @@ def differences(found: Comparison) -> str:
 
 def _tolerances(golden: Path) -> dict[str, float]:
     try:
-        text = (golden / TOLERANCES).read_text("utf-8")
+        text = (golden / TOLERANCES).read_text("utf-8-sig")
     except FileNotFoundError:
         return {}
     return {str(name): float(value) for name, value in json.loads(text).items()}

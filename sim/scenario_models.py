@@ -66,45 +66,64 @@ def node_power(zone: ZoneConfig, profile: EnergyProfile | None = None) -> NodePo
 def refused(scenario: Scenario, zones: list[ZoneConfig], weather: Weather) -> Iterator[Trouble]:
     """The first thing that a model refuses in each `[[zone]]`; paths from the top of the file."""
     tables = [table.name for table in scenario.zone]
-    done: set[str] = set()
+    refusing: set[str] = set()
+    taken: set[object] = set()
+    seasons: dict[object, crops.Season] = {}
     for zone in zones:
-        i = tables.index(zone.group)
-        if zone.group in done:
+        if zone.group in refusing:
             continue
-        for part, make in _models(zone, weather).items():
+        i = tables.index(zone.group)
+        for part, (of, make) in _models(zone, weather, seasons).items():
+            if (part, of) in taken:
+                continue
             try:
                 make()
             except ValueError as error:
                 path = _path(part, str(error), scenario.zone[i])
                 yield Trouble(("zone", i, *path), f"zone {zone.name}: {error}")
-                done.add(zone.group)
+                refusing.add(zone.group)
                 break
-        if not scenario.zone[i].spread:
-            done.add(zone.group)
+            taken.add((part, of))
 
 
-def _models(zone: ZoneConfig, weather: Weather) -> dict[str, Callable[[], object]]:
+def _models(
+    zone: ZoneConfig, weather: Weather, seasons: dict[object, crops.Season]
+) -> dict[str, tuple[object, Callable[[], object]]]:
+    """Part of the zone -> what its model depends on, and how it is made."""
+    probe_m = (zone.probe.depth_m, zone.probe.half_height_m)
+    soil = (zone.soil, zone.crop, probe_m, zone.valve.wetted_fraction)
+
+    def season() -> crops.Season:
+        if zone.crop not in seasons:
+            seasons[zone.crop] = crops.season(
+                soils.crop(zone.crop),
+                weather,
+                planting=zone.crop.planting,
+                harvest=zone.crop.harvest,
+            )
+        return seasons[zone.crop]
+
     return {
-        "soil": lambda: _initial_water(zone),
-        "crop": lambda: _season(zone, weather),
-        "soil.model": lambda: _soil(zone, weather),
-        "probe": lambda: probe(zone),
-        "valve": lambda: valve(zone),
-        "energy": lambda: node_power(zone),
+        "soil": (zone.soil, lambda: _initial_water(zone)),
+        "crop": (zone.crop, season),
+        "soil.model": (soil, lambda: _soil(zone, float(season().zr_m[0]))),
+        "probe": (zone.probe, lambda: probe(zone)),
+        "valve": (zone.valve, lambda: valve(zone)),
+        "energy": (zone.energy, lambda: node_power(zone)),
     }
 
 
-def _season(zone: ZoneConfig, weather: Weather) -> crops.Season:
-    crop = zone.crop
-    return crops.season(soils.crop(crop), weather, planting=crop.planting, harvest=crop.harvest)
-
-
-def _soil(zone: ZoneConfig, weather: Weather) -> object:
+def _soil(zone: ZoneConfig, zr_m: float) -> object:
     if zone.soil.model == "bucket":
-        return soils.bucket([zone], [float(_season(zone, weather).zr_m[0])])
-    from sim.richards import Richards
+        if zr_m > zone.soil.depth_m:
+            raise ValueError(
+                f"zr_m = {zr_m:g}: the roots at the start reach below the soil of "
+                f"{zone.soil.depth_m:g} m"
+            )
+        return soils.bucket([zone], [zr_m])
+    from sim.richards import graded_cells
 
-    return Richards([soils.richards_profile(zone)], threads=1)
+    return graded_cells(soils.richards_profile(zone).layers)
 
 
 def _initial_water(zone: ZoneConfig) -> None:
