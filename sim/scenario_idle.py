@@ -30,6 +30,11 @@ def _bucket(zone: Zone) -> bool:
     return zone.soil.model == "bucket"
 
 
+def _pores_unasked(zone: Zone) -> bool:
+    """Contents above 0.5 are believed only of a soil whose pores are given, the bucket's too."""
+    return _bucket(zone) and zone.soil.theta_fc is not None and zone.soil.theta_fc <= 0.5
+
+
 def _richards(zone: Zone) -> bool:
     return zone.soil.model == "richards"
 
@@ -58,7 +63,7 @@ def _compensating(zone: Zone) -> bool:
 
 IDLE: Final = (
     Idle("soil", ("ponding_max_mm",), _bucket, "no water stands on the bucket; see `intake_mm_h`"),
-    Idle("soil", ("theta_s",), _bucket, "the bucket ends at field capacity"),
+    Idle("soil", ("theta_s",), _pores_unasked, "the bucket ends at field capacity"),
     Idle(
         "soil",
         ("intake_mm_h",),

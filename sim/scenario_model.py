@@ -64,9 +64,11 @@ class Site(Table):
     elevation_m: float = Field(ge=-430, le=6000)
     """Above sea level."""
     utc_offset_h: float = Field(ge=-12, le=14)
-    """Local standard time minus UTC; the files and every time here are in local standard time."""
+    """Local standard time minus UTC, east positive; the files and every time here are in local
+    standard time. At most 3.5 h from the sun at `longitude_deg`."""
     wind_height_m: float = Field(default=2.0, ge=0.5, le=100)
-    """Height at which the wind of the weather file was measured."""
+    """Height at which the wind of a CSV file of levada's own was measured; files of others tell
+    theirs."""
     rain_gauge_mm_per_tip: float | None = Field(default=None, ge=0.01, le=10)
     """A tipping bucket beside the field; the summary then has its `rain_gauge_tips` and
     `rain_gauge_mm`."""
@@ -183,10 +185,11 @@ class Weather(Table):
     file: str | None = Field(default=None, min_length=1)
     """Daily or hourly file, relative to the scenario."""
     fill: Literal["none", "linear", "previous-day"] = "none"
-    """How holes of the file are filled; `none` refuses a file with holes in the period."""
+    """How values that the file lacks are filled, each in its column; `none` refuses a file that
+    lacks any in the period."""
     time_zone: str | None = Field(default=None, min_length=1)
-    """IANA zone of a file kept on clock time, such as `America/Denver`; default: the file is in
-    local standard time."""
+    """IANA zone of an hourly CSV file of levada's own that is kept on clock time, such as
+    `America/Denver`; default: the file is in local standard time."""
     generator: Generator | None = None
     """Instead of `file`."""
     sha256: Sha256 | None = None

@@ -115,17 +115,21 @@ def read_nasa_power(path: str | Path, site: Site | None = None) -> tuple[Table, 
     code = _MISSING.search(header)
     absent = {_ABSENT} | ({float(code[1])} if code else set())
     units = {parameter.upper(): unit for parameter, unit in _UNIT.findall(header)}
+    notes = [note]
     columns: dict[str, list[float]] = {}
     for parameter, column in _PARAMETERS[step]:
         if parameter not in at or column in columns:
             continue
-        factor = _factor(name, parameter, units.get(parameter, ""), step)
+        unit = units.get(parameter, "")
+        factor = _factor(name, parameter, unit, step)
+        if step == "hourly" and "day" in unit:
+            notes.append(f"NASA POWER: {parameter} in {unit}: a rate, 1/24 of it in each hour")
         values = [number(name, n, parameter, cells[n][at[parameter]]) for n in lines]
         columns[column] = [float("nan") if v in absent else v * factor for v in values]
         if column == "wind_m_s":
             height = float(parameter.removeprefix("WS").removesuffix("M"))
             where = replace(where, wind_height_m=height)
-    return table(text, step, times, lines, columns, where, [note]), where
+    return table(text, step, times, lines, columns, where, notes), where
 
 
 def _where(path: str, header: str, site: Site | None, step: Step) -> tuple[Site, int, str]:

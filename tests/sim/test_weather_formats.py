@@ -513,7 +513,9 @@ def nasa_hours(tmp_path: Path, rain: str, solar: str = "Wh/m^2", utc: bool = Fal
 
 def test_a_rate_of_rain_is_held_against_the_step(tmp_path: Path) -> None:
     # 24 mm a day is 1 mm an hour; 24 mm an hour is 24 mm in each
-    assert read(nasa_hours(tmp_path, "mm/day")).days.rain_mm[0] == pytest.approx(24.0)
+    weather = read(nasa_hours(tmp_path, "mm/day"))
+    assert weather.days.rain_mm[0] == pytest.approx(24.0)
+    assert "NASA POWER: PRECTOTCORR in mm/day: a rate, 1/24 of it in each hour" in weather.notes
     assert read(nasa_hours(tmp_path, "mm/hour")).days.rain_mm[0] == pytest.approx(576.0)
     # 100 MJ m-2 a day is 1157.4 W m-2, 4.1667 MJ in an hour
     rate = read(nasa_hours(tmp_path, "mm/day", "MJ/m^2/day"))
