@@ -44,7 +44,7 @@ class _Row(NamedTuple):
     month: int
     day: int
     hour: int
-    """1 to 24."""
+    """1 to 24, or 0 for the 24 of the day before."""
     cells: list[str]
 
     @property
@@ -84,7 +84,9 @@ def read_epw(
     if not rows:
         raise WeatherError(name, 0, "an EPW file cut short", "header lines and data are needed")
     _check_hourly(name, rows)
+    rows, from_zero = _from_one(rows)
     dated, notes = _dated(rows, year)
+    notes += from_zero
     columns = {
         field: [_value(name, row, field, at, absent) for row, _ in dated]
         for field, (at, absent) in _FIELDS.items()
@@ -110,7 +112,17 @@ def _row(text: Text, line: int) -> _Row:
     year, month, day, hour = (
         whole_number(text.path, line, "date and hour", cell) for cell in cells[:4]
     )
+    if not 0 <= hour <= 24:
+        raise WeatherError(text.path, line, f"hour {hour}", "allowed are 1 to 24")
     return _Row(line, year, month, day, hour, cells)
+
+
+def _from_one(rows: list[_Row]) -> tuple[list[_Row], list[str]]:
+    """Rows whose hours begin with 1; a file that begins with 0 names each hour's beginning."""
+    if rows[0].hour != 0 or any(row.hour == 24 for row in rows):
+        return rows, []
+    note = "hours 0 to 23 instead of 1 to 24: taken as the beginning of each hour"
+    return [row._replace(hour=row.hour + 1) for row in rows], [note]
 
 
 def _value(path: str, row: _Row, field: str, at: int, absent: float) -> float:

@@ -401,6 +401,7 @@ def test_an_epw_however_it_is_written(tmp_path: Path, change: Callable[[bytes], 
         (",1.0,240.0", ",-7.0,240.0", r"file is in UTC-7, the site's utc_offset_h is 1; .* = -7"),
         ("2005,1,1,2,60", "2005,1,1,1,30", "lyon.epw:10: several rows an hour; one is needed"),
         ("2005,1,1,2,60", "2005,13,1,2,60", "lyon.epw:10: 2005-13-1, hour 1; month must be in"),
+        ("2005,1,1,2,60", "2005,1,1,25,60", "lyon.epw:10: hour 25; allowed are 1 to 24"),
         ("2005,1,1,2,60", "2005,1,1,x,60", "lyon.epw:10: `x` in column `date and hour`"),
         ("2005,1,1,2,60,flags,1.0", "2005,1,1,2,60,flags,1e9", "temp_c absent in 1 of 48"),
         ("2005,1,1,2,60,flags,1.0", "2005,1,1,2,60,flags,-99", "lyon.epw:10: temp_c = -99"),
@@ -412,6 +413,30 @@ def test_an_epw_that_cannot_be_used(tmp_path: Path, old: str, new: str, message:
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(WeatherError, match=message):
         read(path, LYON)
+
+
+def test_an_epw_that_counts_hours_from_zero(tmp_path: Path) -> None:
+    path = epw(tmp_path)
+    whole = read(path)
+    lines = path.read_text().splitlines()
+
+    def renumbered(date_and_hour: Callable[[int, int], str]) -> Path:
+        rows = [
+            f"2005,1,{date_and_hour(1 + i // 24, i % 24)},{row.split(',', 4)[4]}"
+            for i, row in enumerate(lines[8:])
+        ]
+        path.write_text("\n".join([*lines[:8], *rows]) + "\n")
+        return path
+
+    begins = read(renumbered(lambda day, hour: f"{day},{hour}"))
+    np.testing.assert_array_equal(begins.temp_c, whole.temp_c)
+    assert begins.notes == (
+        "hours 0 to 23 instead of 1 to 24: taken as the beginning of each hour",
+    )
+    # midnight as hour 0 of the next day
+    ends = read(renumbered(lambda day, hour: f"{day + (hour == 23)},{(hour + 1) % 24}"))
+    np.testing.assert_array_equal(ends.temp_c, whole.temp_c)
+    assert ends.notes == ()
 
 
 # Forms of NASA POWER
