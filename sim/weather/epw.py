@@ -91,6 +91,8 @@ def read_epw(
         field: [_value(name, row, field, at, absent) for row, _ in dated]
         for field, (at, absent) in _FIELDS.items()
     }
+    if not any(value != value for value in columns["dewpoint_c"]):
+        del columns["rh_pct"]  # of use where there is no dew point; the dictionary permits 110 %
     times = [moment_ms(name, r.line, y, r.month, r.day, r.hour - 1) for r, y in dated]
     lines = [row.line for row, _ in dated]
     return table(text, "hourly", times, lines, columns, where, notes), where

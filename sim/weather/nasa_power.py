@@ -26,8 +26,8 @@ __all__ = ["read_nasa_power"]
 _NUMBER: Final = r"(-?\d+(?:\.\d+)?)"
 _PLACE: Final = re.compile(rf"latitude\s*:?\s*{_NUMBER}\s+longitude\s*:?\s*{_NUMBER}", re.I)
 _ELEVATION: Final = re.compile(r"elevation.*=\s*(\S+)\s*meters", re.I)
-_MISSING: Final = re.compile(rf"value for missing.*:\s*{_NUMBER}\s*$", re.I | re.M)
-_UNIT: Final = re.compile(r"^\W*(\w+)\s.*\(([^()]*)\)[\s;]*$", re.M)
+_MISSING: Final = re.compile(rf"value for missing.*:\s*{_NUMBER}[\s;,\"]*$", re.I | re.M)
+_UNIT: Final = re.compile(r"^\W*(\w+)\s.*\(([^()]*)\)[\s;,\"]*$", re.M)
 _ABSENT: Final = -999.0
 
 # Parameters in the order of preference, with our column.
@@ -98,13 +98,14 @@ def read_nasa_power(path: str | Path, site: Site | None = None) -> tuple[Table, 
     text = read_text(path)
     name = text.path
     end = next((n for n, t in enumerate(text.lines, 1) if "-END HEADER-" in t.upper()), 0)
-    rows = [n for n, t in enumerate(text.lines, 1) if n > end and t.strip(' ,"\t')]
+    rows = [n for n, t in enumerate(text.lines, 1) if n > end and t.strip(' ,;"\t')]
     if not end or len(rows) < 2:
         raise WeatherError(name, 0, "no -END HEADER- with rows after it", "a whole file is needed")
     header = "\n".join(text.lines[:end])
-    at = {title.upper(): i for i, title in enumerate(text.cells(rows[0]))}
+    separator = max(",;\t", key=text.lines[rows[0] - 1].count)
+    at = {title.upper(): i for i, title in enumerate(text.cells(rows[0], separator))}
     lines = rows[1:]
-    cells = {line: text.cells(line) for line in lines}
+    cells = {line: text.cells(line, separator) for line in lines}
     for line, row in cells.items():
         if len(row) != len(at):
             raise WeatherError(name, line, f"{len(row)} cells", f"{len(at)} are needed")

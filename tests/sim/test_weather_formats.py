@@ -270,6 +270,9 @@ def test_hours_without_dew_point_have_their_relative_humidity(tmp_path: Path) ->
     assert weather.ea_kpa[14] == pytest.approx(0.6 * 1.60, abs=0.005)
     path = with_cells(path, 7, "99.9", range(48))
     assert read(path).ea_kpa[14] == pytest.approx(0.6 * 1.60, abs=0.005)
+    wet = with_cells(epw(tmp_path), 8, "110", range(6, 7))
+    assert "dewpoint_c" not in "".join(read(wet).notes)
+    path = with_cells(epw(tmp_path), 7, "99.9", range(48))
     both = with_cells(path, 8, "999", range(3, 4))
     with pytest.raises(WeatherError, match="rh_pct absent in 1 of 48 hours: 2005-01-01T03:00"):
         read(both)
@@ -485,6 +488,19 @@ def test_nasa_power_without_elevation_takes_the_sites(tmp_path: Path) -> None:
     assert read(path, LYON).site.elevation_m == 200.0
     with pytest.raises(WeatherError, match="no elevation in the file; a site is needed"):
         read(path)
+
+
+def test_nasa_power_saved_by_a_spreadsheet(tmp_path: Path) -> None:
+    path = tmp_path / "power.csv"
+    path.write_text(NASA_DAILY)
+    now = read(path)
+    head, rows = NASA_DAILY.split("-END HEADER-\n")
+    padded = "".join(f"{line},,,,,,,,\n" for line in f"{head}-END HEADER-".splitlines())
+    for text in (padded + rows, padded.replace(",,", ";;") + rows.replace(",", ";")):
+        path.write_text(text.replace("\n", "\r\n"))
+        then = read(path)
+        np.testing.assert_array_equal(then.days.solar_mj_m2, now.days.solar_mj_m2)
+        np.testing.assert_array_equal(then.days.rain_mm, now.days.rain_mm)
 
 
 @pytest.mark.parametrize(
