@@ -347,7 +347,7 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
     "expect.per": ((), [("expect.1.per", "run")]),
     "expect.zones": ((), [("expect.1.zones", "b")]),
     "expect.start": ((), [("expect.0.start", "1 d")]),
-    "expect.end": ((), [("expect.1.end", "1 d")]),
+    "expect.end": ((("expect.1.per", "run"),), [("expect.1.end", "1 d")]),
     "alert.kind": ((), [("alert.0.kind", "offline")]),
     "alert.zones": ((), [("alert.0.zones", "b")]),
     "alert.raise_at": ((), [("alert.0.raise_at", "20")]),
