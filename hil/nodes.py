@@ -118,8 +118,8 @@ def _chosen(choices: Sequence[str]) -> dict[str, str]:
 
 def _zone_tables(scenario: Path) -> list[dict[str, object]]:
     zones: object = ()
-    with suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        zones = tomllib.loads(scenario.read_text("utf-8")).get("zone")
+    with suppress(OSError, ValueError, RecursionError):
+        zones = tomllib.loads(scenario.read_text("utf-8-sig")).get("zone")
     return [z if isinstance(z, dict) else {} for z in zones] if isinstance(zones, list) else []
 
 

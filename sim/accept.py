@@ -74,7 +74,7 @@ def differences(found: Comparison) -> str:
 
 def _tolerances(golden: Path) -> dict[str, float]:
     try:
-        text = (golden / TOLERANCES).read_text("utf-8")
+        text = (golden / TOLERANCES).read_text("utf-8-sig")
     except FileNotFoundError:
         return {}
     try:

@@ -198,6 +198,10 @@ class Fault(Table):
             return
         if not kind.low <= value <= kind.high:
             yield Trouble(("magnitude",), f"{says}: permitted {kind.permitted}")
+        elif value == 0.0:
+            yield Trouble(("magnitude",), f"{says}: changes nothing, leave the fault out")
+        elif kind.unit == "code" and not value.is_integer():
+            yield Trouble(("magnitude",), f"{says}: a code is a whole number")
 
     @property
     def label(self) -> str:

@@ -26,16 +26,17 @@ from sim import crop as crops
 from sim import loop, soils
 from sim.bucket import Bucket
 from sim.device_kernels import command_valve
-from sim.energy import EnergyProfile, NodePower, NodePowers, Range, W, esp32
+from sim.energy import EnergyProfile, NodePowers, W
 from sim.errors import SoilError
 from sim.faults import FaultEvent
 from sim.loop import Stop, T, Z
-from sim.probe import Probe, ProbeFault, Probes
+from sim.probe import ProbeFault, Probes
 from sim.richards import Richards
+from sim.scenario_models import node_power, probe, valve
 from sim.seeds import zone_keys
 from sim.soil import F, Observed, new_fluxes, new_forcing, new_observed
 from sim.trace import COLUMNS
-from sim.valve import Valve, ValveFault, Valves
+from sim.valve import ValveFault, Valves
 
 if TYPE_CHECKING:
     from guest.host import SimNodes
@@ -126,13 +127,13 @@ class Plant:
 
         names = self.names
         self.probes = Probes(
-            [_probe(zone) for zone in zones],
+            [probe(zone) for zone in zones],
             keys=zone_keys(scenario.seed, "probe", names),
             start_ms=self.start_ms,
             temp_c=float(weather.temp_c[:24].mean()),
         )
-        self.valves = Valves([_valve(zone) for zone in zones])
-        self.powers = NodePowers([_power(zone, energy_profile) for zone in zones])
+        self.valves = Valves([valve(zone) for zone in zones])
+        self.powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
         self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
@@ -517,21 +518,3 @@ def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray,
             tables.append(crops.forcing_by_hour(grown))
         indices.append(known[key])
     return np.array(tables), indices
-
-
-def _probe(zone: ZoneConfig) -> Probe:
-    return Probe(**dict(zone.probe))
-
-
-def _valve(zone: ZoneConfig) -> Valve:
-    values = dict(zone.valve)
-    del values["method"], values["wetted_fraction"]
-    return Valve(area_m2=zone.area_m2, **values)
-
-
-def _power(zone: ZoneConfig, profile: EnergyProfile | None) -> NodePower:
-    values = dict(zone.energy)
-    board = {key: values.pop(key) for key in ("sleep", "cpu_mhz", "address", "board_ma")}
-    if board["board_ma"] is not None:
-        board["board_ma"] = Range(*[board["board_ma"]] * 3)
-    return NodePower(profile=profile or esp32(**board), **values)

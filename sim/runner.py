@@ -29,7 +29,7 @@ from guest.module import ModuleInfo, inspect
 from guest.node import Node
 from guest.tape import TapeWriter
 from sim import scenario as scenarios
-from sim import soils, weather_formats
+from sim import soils
 from sim import weather as weathers
 from sim.clock import WallClock, new_clock
 from sim.energy import EnergyProfile
@@ -43,6 +43,7 @@ from sim.problems import ScenarioError
 from sim.rundir import RunDirError
 from sim.scenario import Document, ZoneConfig, expand
 from sim.scenario_model import Scenario
+from sim.scenario_models import refused
 from sim.soil import FloatArray, Observed
 from sim.trace import TraceWriter, read_trace
 from sim.valve import V
@@ -105,7 +106,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
         wind_height_m=site.wind_height_m,
     )
     if source.generator is None:
-        return weather_formats.read(
+        return weathers.read(
             source.source,
             where,
             start=period.start,
@@ -114,10 +115,10 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
             time_zone=source.time_zone,
             seed=scenario.seed,
         )
-    from sim import generator
+    from sim.weather import generator
 
     climate = generator.fit(
-        weather_formats.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
+        weathers.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
     )
     return generator.generate(
         climate,
@@ -130,7 +131,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
 
 
 def check(document: Document) -> ModuleInfo:
-    """Everything that can be said against a scenario beyond its file: guest, parameters, weather.
+    """Everything to be said against a scenario beyond its file: guest, parameters, weather, models.
 
     Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
     """
@@ -138,7 +139,11 @@ def check(document: Document) -> ModuleInfo:
     problems = document.check_parameters({p.name: p for p in info.parameters}, info.rules)
     if problems:
         raise ScenarioError(problems)
-    read_weather(document.scenario)
+    zones = expand(document.scenario)
+    weather = read_weather(document.scenario)
+    problems = document.problems(list(refused(document.scenario, zones, weather)))
+    if problems:
+        raise ScenarioError(problems)
     return info
 
 
@@ -384,7 +389,7 @@ class _Run:
             "wall_s": self._wall_s,
             "field_days_per_s": days * plant.n / self._wall_s,
             **self._lateness(),
-            "notes": soils.notes(self.zones),
+            "notes": [*soils.notes(self.zones), *scenario.notes()],
             **self._rain_gauge(mean("rain_mm")),
             "zones": zones,
             "faults": self._faults(),

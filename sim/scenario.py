@@ -23,13 +23,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from guest.rules import Rule
+from sim.errors import WeatherError
 from sim.expect import Expect
 from sim.faults import Fault
 from sim.node_url import NodeUrl
 from sim.problems import Problem, ScenarioError, Trouble, did_you_mean
+from sim.scenario_alert import Alert
 from sim.scenario_checks import Parameter, between_tables, guest_parameters
 from sim.scenario_explain import explain
-from sim.scenario_model import SCENARIO_VERSION, Period, Scenario
+from sim.scenario_model import SCENARIO_VERSION, Period, Scenario, Site
 from sim.scenario_soil import Soil
 from sim.scenario_zone import Calibration, Crop, Energy, Probe, Valve, Zone, spreadable
 from sim.seeds import generator
@@ -56,7 +58,9 @@ _SYNTAX: Final = re.compile(
     r"(?P<what>.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL
 )
 _MAX_BYTES: Final = 4_000_000
-_T = TypeVar("_T", Period, Zone, Fault, Expect)
+_MANY_DIGITS: Final = re.compile(r"[0-9_]{4301}")
+_LARGE: Final = "a whole number is permitted from -2^63 to 2^63 - 1"
+_T = TypeVar("_T", Period, Zone, Fault, Expect, Alert)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +93,8 @@ def read(path: Path, overrides: Overrides = (), seed: int | None = None) -> Docu
     if seed is not None:
         source.data["seed"] = seed
         source.given["seed",] = f"--seed {seed}"
-    scenario, found = _check(source.data)
+    large = list(_large_numbers(source.data))
+    scenario, found = (None, large) if large else _check(source.data)
     troubles += found
     if scenario is not None and not troubles:
         scenario, found = _locate(scenario, path.parent.absolute())
@@ -206,7 +211,7 @@ def _value(value: object) -> object:
         return value
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -231,7 +236,7 @@ def _open(path: Path) -> _Source:
     if len(content) > _MAX_BYTES:
         raise fail(f"larger than {_MAX_BYTES} bytes")
     try:
-        text = content.decode("utf-8").replace("\r\n", "\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise fail(f"not UTF-8: byte {content[error.start]:#04x} in line {line}") from None
@@ -251,8 +256,20 @@ def _open(path: Path) -> _Source:
         ) from None
     except RecursionError:
         raise fail("not TOML: nested too deeply") from None
+    except ValueError:  # of Python, which converts no whole number of over 4300 digits
+        line = next((n for n, t in enumerate(source.lines, 1) if _MANY_DIGITS.search(t)), 0)
+        raise fail(f"not TOML: {_LARGE}", line, 1) from None
     source.places = index(text)
     return source
+
+
+def _large_numbers(data: object, path: KeyPath = ()) -> Iterator[Trouble]:
+    """Whole numbers that TOML does not have."""
+    if isinstance(data, dict | list):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _large_numbers(value, (*path, key))
+    elif isinstance(data, int) and not -(2**63) <= data < 2**63:
+        yield Trouble(path, f"`{path[-1]}`: {_LARGE}")
 
 
 def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Trouble]]:
@@ -276,6 +293,7 @@ def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Trouble]]:
         [_part(Zone, item) for item in _items(data.get("zone"))],
         [_part(Fault, item) for item in _items(data.get("fault"))],
         [_part(Expect, item) for item in _items(data.get("expect"))],
+        [_part(Alert, item) for item in _items(data.get("alert"))],
     )
     seen = {(t.path, t.message) for t in troubles}
     return None, troubles + [t for t in between if (t.path, t.message) not in seen]
@@ -310,6 +328,7 @@ def _locate(scenario: Scenario, directory: Path) -> tuple[Scenario, list[Trouble
         return str(file)
 
     weather, guest = scenario.weather, scenario.guest
+    troubles += _unread(scenario, directory)
     if weather.file is not None:
         file = find(("weather", "file"), weather.file, weather.sha256)
         weather = weather.model_copy(update={"file": file})
@@ -321,6 +340,32 @@ def _locate(scenario: Scenario, directory: Path) -> tuple[Scenario, list[Trouble
         file = find(("guest", "file"), guest.file, guest.sha256)
         guest = guest.model_copy(update={"file": file})
     return scenario.model_copy(update={"weather": weather, "guest": guest}), troubles
+
+
+def _unread(scenario: Scenario, directory: Path) -> Iterator[Trouble]:
+    """Keys that say something of a weather file which its form says already."""
+    from sim.weather.files import form_of, said  # loads numpy
+
+    file = Path(os.path.normpath(directory / scenario.weather.source))
+    try:
+        form = form_of(file)
+    except (OSError, WeatherError):
+        return  # whoever reads the file says so
+    zone, height_m = scenario.weather.time_zone, scenario.site.wind_height_m
+    if form is None or form == "hourly":
+        return
+    if zone is not None:
+        yield Trouble(
+            ("weather", "time_zone"),
+            f'`time_zone` = "{zone}" has no effect: {file.name} is {said(form)}',
+            "it goes with an hourly CSV file of levada's own that is kept on clock time",
+        )
+    if form != "daily" and height_m != Site.model_fields["wind_height_m"].default:
+        yield Trouble(
+            ("site", "wind_height_m"),
+            f"`wind_height_m` = {height_m:g} m has no effect: {file.name} is {said(form)}, whose "
+            "wind has its own height",
+        )
 
 
 def sha256_of(path: Path) -> str:

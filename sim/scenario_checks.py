@@ -17,6 +17,7 @@ from sim.expect import Expect
 from sim.faults import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
 from sim.problems import Trouble, did_you_mean
 from sim.quantities import Moment, format_duration
+from sim.scenario_alert import Alert
 
 if TYPE_CHECKING:
     from sim.scenario_model import Period
@@ -60,6 +61,7 @@ def between_tables(
     zones: Sequence[Zone | None],
     faults: Sequence[Fault | None],
     expects: Sequence[Expect | None],
+    alerts: Sequence[Alert | None],
 ) -> Iterator[Trouble]:
     """Everything wrong between tables; paths start at the top of the file."""
     names = [ZoneName(n, z.name) for z in zones if z is not None for n in z.names()]
@@ -67,6 +69,23 @@ def between_tables(
     yield from _zones(period, zones, names)
     yield from _faults(period, faults, known)
     yield from _expectations(period, zones, faults, expects, known)
+    yield from _alerts(alerts, known)
+
+
+def _alerts(alerts: Sequence[Alert | None], known: Sequence[ZoneName] | None) -> Iterator[Trouble]:
+    seen: dict[tuple[str, int], int] = {}
+    for i, alert in enumerate(alerts):
+        if alert is None or known is None:
+            continue
+        yield from _unknown_zones(("alert", i, "zones"), alert.zones, known)
+        for zone in matching(alert.zones, known):
+            if seen.setdefault((alert.kind, zone), i) != i:
+                yield Trouble(
+                    ("alert", i, "kind"),
+                    f"a second rule of {alert.kind} in zone {known[zone].name}: one would have no "
+                    "effect",
+                )
+                break
 
 
 def _zones(
@@ -96,6 +115,13 @@ def _zones(
         elif period.start - planting > _LONGEST_GROWTH:
             yield Trouble(
                 path, f"`planting` = {planting}: more than a year before the period, {period.start}"
+            )
+        elif zone.crop.growth == "degree-days" and planting < period.start:
+            yield Trouble(
+                path,
+                f"`planting` = {planting}: before the period, {period.start}, and degree-days are "
+                "counted from its weather",
+                "begin the period with the planting, or count in days",
             )
 
 

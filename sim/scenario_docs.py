@@ -52,7 +52,10 @@ shipped ones in `scenarios/` are the best start; copy the nearest.
   period (`"12 d 6 h"`).
 - **Paths** are relative to the scenario file.
 - **Everything wrong is reported at once**, with line, column, what is permitted, and a guess at
-  what was meant. Nothing is converted or ignored silently: an unknown key is an error.
+  what was meant. Nothing is converted or ignored silently: an unknown key is an
+  error, and so is one that changes nothing beside the others, such as `range_kpa` of a capacitive
+  probe, unless it has its default value. `levada lint` makes every model as a run does, so that
+  what it lets pass runs.
 - **Change a value for one run** with `--set`: `--set zone.0.crop.name=wheat`,
   `--set zone.maize.valve.flow_l_min=3`, `--set period.end=2023-06-30`. Zones and expectations are
   addressed by position or name; the value is TOML, and a text that is not TOML is taken as it is.

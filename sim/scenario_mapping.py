@@ -91,7 +91,9 @@ class FieldMapping(Table):
     """Whether a payload without it is refused; else the signal is left out."""
 
     def troubles(self) -> Iterator[Trouble]:
-        """A pointer as RFC 6901 has it."""
+        """A pointer as RFC 6901 has it, and a value that tells something."""
+        if self.scale == 0.0:
+            yield Trouble(("scale",), "`scale` = 0: the payload's value would have no effect")
         if (self.pointer and not self.pointer.startswith("/")) or _ESCAPE.search(self.pointer):
             yield Trouble(
                 ("pointer",), f"`pointer` = {self.pointer!r}: must be a JSON pointer such as /a/0/b"

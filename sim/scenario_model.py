@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from guest.limits import PROFILES, Budget
 from sim.expect import Expect
 from sim.faults import Fault
-from sim.problems import Trouble, refusal
+from sim.problems import Trouble, did_you_mean, refusal
 from sim.quantities import format_duration, parse_duration
 from sim.scenario_alert import Alert
 from sim.scenario_checks import between_tables
@@ -41,6 +42,10 @@ SCENARIO_VERSION: Final = 1
 
 _BUDGET: Final = Budget()
 _DAY_MS: Final = 86_400_000
+_FARTHEST_CLOCK_H: Final = 3.5
+"""Of standard time from the sun: the west of China has 3.1 h, no place more."""
+_FAR_CLOCK_H: Final = 2.0
+"""Few places have more; most of them are in China."""
 _MAX_DAYS: Final = 36_600
 _EPOCH: Final = datetime(1970, 1, 1)
 
@@ -59,12 +64,36 @@ class Site(Table):
     elevation_m: float = Field(ge=-430, le=6000)
     """Above sea level."""
     utc_offset_h: float = Field(ge=-12, le=14)
-    """Local standard time minus UTC; the files and every time here are in local standard time."""
+    """Local standard time minus UTC, east positive; the files and every time here are in local
+    standard time. At most 3.5 h from the sun at `longitude_deg`."""
     wind_height_m: float = Field(default=2.0, ge=0.5, le=100)
-    """Height at which the wind of the weather file was measured."""
+    """Height at which the wind of a CSV file of levada's own was measured; files of others tell
+    theirs."""
     rain_gauge_mm_per_tip: float | None = Field(default=None, ge=0.01, le=10)
     """A tipping bucket beside the field; the summary then has its `rain_gauge_tips` and
     `rain_gauge_mm`."""
+
+    def troubles(self) -> Iterator[Trouble]:
+        """A clock that goes with the sun."""
+        ahead_h = self.clock_ahead_h
+        if abs(ahead_h) > _FARTHEST_CLOCK_H:
+            near = round(self.longitude_deg / 15.0)
+            yield Trouble(
+                ("utc_offset_h",),
+                f"`utc_offset_h` = {self.utc_offset_h:g} h: {abs(ahead_h):.1f} h "
+                f"{'ahead of' if ahead_h > 0.0 else 'behind'} the sun at `longitude_deg` = "
+                f"{self.longitude_deg:g} deg, permitted at most {_FARTHEST_CLOCK_H:g} h",
+                f"about {near} here: east of Greenwich is positive, for both",
+            )
+
+    @property
+    def clock_ahead_h(self) -> float:
+        """How far standard time is ahead of the mean sun [h], -12 to 12.
+
+        The date line does not matter: Kiribati, at UTC+14 and 157 degrees west, is half an hour
+        ahead.
+        """
+        return (self.utc_offset_h - self.longitude_deg / 15.0 + 12.0) % 24.0 - 12.0
 
     @property
     def utc_offset_ms(self) -> int:
@@ -156,10 +185,11 @@ class Weather(Table):
     file: str | None = Field(default=None, min_length=1)
     """Daily or hourly file, relative to the scenario."""
     fill: Literal["none", "linear", "previous-day"] = "none"
-    """How holes of the file are filled; `none` refuses a file with holes in the period."""
+    """How values that the file lacks are filled, each in its column; `none` refuses a file that
+    lacks any in the period."""
     time_zone: str | None = Field(default=None, min_length=1)
-    """IANA zone of a file kept on clock time, such as `America/Denver`; default: the file is in
-    local standard time."""
+    """IANA zone of an hourly CSV file of levada's own that is kept on clock time, such as
+    `America/Denver`; default: the file is in local standard time."""
     generator: Generator | None = None
     """Instead of `file`."""
     sha256: Sha256 | None = None
@@ -170,6 +200,8 @@ class Weather(Table):
         if (self.file is None) == (self.generator is None):
             found = "none" if self.file is None else "both"
             yield Trouble((), f"exactly one of `file` and `generator` is needed: found {found}")
+        if self.time_zone is not None:
+            yield from _zone(self.time_zone)
         if self.generator is not None and self.fill != "none":
             yield Trouble(("fill",), "`fill` goes with `file`: random weather has no holes")
 
@@ -177,6 +209,14 @@ class Weather(Table):
     def source(self) -> str:
         """The file that is read."""
         return self.file if self.file is not None else self.generator.like  # type: ignore[union-attr]
+
+
+def _zone(name: str) -> Iterator[Trouble]:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        hint = did_you_mean(name, sorted(available_timezones()), "")
+        yield Trouble(("time_zone",), f'`time_zone` = "{name}": no such zone', hint)
 
 
 class GuestBudget(Table):
@@ -272,4 +312,20 @@ class Scenario(Table):
 
     def troubles(self) -> Iterator[Trouble]:
         """What contradicts itself between tables."""
-        yield from between_tables(self.period, self.zone, self.fault, self.expect)
+        yield from between_tables(self.period, self.zone, self.fault, self.expect, self.alert)
+
+    def notes(self) -> list[str]:
+        """What is permitted and may still not be meant."""
+        notes = []
+        ahead_h = self.site.clock_ahead_h
+        if abs(ahead_h) > _FAR_CLOCK_H:
+            side = "ahead of" if ahead_h > 0.0 else "behind"
+            notes.append(
+                f"`utc_offset_h` = {self.site.utc_offset_h:g} h: standard time is "
+                f"{abs(ahead_h):.1f} h {side} the sun here"
+            )
+        if self.alert:
+            notes.append("[[alert]] has no effect in a run: `levada twin` raises alerts")
+        if self.mapping:
+            notes.append("[[mapping]] has no effect in a run: `levada twin --shadow` reads it")
+        return notes

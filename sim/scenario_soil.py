@@ -33,6 +33,8 @@ Texture = Literal[
 """Classes of the US Department of Agriculture, as in Carsel and Parrish (1988), Water Resour. Res.
 24(5), 755-769."""
 
+_MOST_LAYERS: Final = 25
+"""Each is cut into two cells at least, of 50."""
 _FRACTIONS: Final = ("sand_pct", "silt_pct", "clay_pct")
 _CONTENTS: Final = ("theta_fc", "theta_wp")
 
@@ -82,7 +84,15 @@ class SoilLayer(Table):
     """Water content at the wilting point; without it, that at a suction of 150 m."""
 
     def troubles(self) -> Iterator[Trouble]:
-        """Water contents in order."""
+        """Water contents in order, and a conductivity that falls as the soil dries."""
+        # of dry soil, K goes with Se^(l + 2/m), m = 1 - 1/n (van Genuchten 1980, Eq. 8)
+        least = -2.0 * self.n / (self.n - 1.0)
+        if self.pore_connectivity <= least:
+            yield Trouble(
+                ("pore_connectivity",),
+                f"`pore_connectivity` = {self.pore_connectivity:g}: permitted above {least:.2f} "
+                f"with `n` = {self.n:g}, or conductivity would rise as the soil dries",
+            )
         order = ("theta_r", "theta_wp", "theta_fc", "theta_s")
         known = [(key, getattr(self, key)) for key in order if getattr(self, key) is not None]
         for (small, low), (large, high) in pairwise(known):
@@ -213,6 +223,8 @@ class Soil(Table):
         if (self.bottom == "head") != (self.bottom_head_m is not None):
             key = "bottom" if self.bottom_head_m is None else "bottom_head_m"
             yield Trouble((key,), '`bottom = "head"` and `bottom_head_m` go together')
+        if len(self.layer) > _MOST_LAYERS:
+            yield Trouble(("layer",), f"{len(self.layer)} layers: permitted at most {_MOST_LAYERS}")
         if self.model == "bucket":
             yield from self._bucket()
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from sim.crop_table import TABLE
 from sim.node_url import NodeUrl, parse_node
 from sim.problems import Trouble, did_you_mean
+from sim.scenario_idle import idle_keys
 from sim.scenario_soil import Soil, as_tuple
 from sim.table import Table
 
@@ -353,6 +354,7 @@ class Zone(Table):
                 '`kind` = "tensiometer": the bucket has no suction',
                 'set model = "richards" in [zone.soil]',
             )
+        yield from idle_keys(self)
         numbers = spreadable(self)
         for key, deviation in self.spread.items():
             if key not in numbers:

@@ -273,9 +273,14 @@ def summary(soil: Soil) -> list[dict[str, float]]:
 
 
 def notes(zones: Sequence[ZoneConfig]) -> list[str]:
-    """What a scenario leaves open and is taken to be so, one sentence each."""
+    """What a scenario leaves open and is taken to be so, or is left out; one sentence each."""
     said = {}
     for zone in zones:
+        for number in range(len(horizons(zone.soil)), len(zone.soil.layer)):
+            said[f"{zone.group} {number}"] = (
+                f"layer {number + 1} of zone {zone.group} has no effect: it lies below the soil, "
+                f"{zone.soil.depth_m:g} m deep"
+            )
         wanted = zone.crop
         if zone.soil.model != "richards" or wanted.feddes_m or wanted.feddes_like:
             continue

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from sim import et0, generator, weather
-from sim.disaggregate import saturation_kpa
+from sim import et0, weather
 from sim.disaggregation_error import disaggregation_error
 from sim.validation import DATA, ROOT, Comparison, figure
-from sim.weather import Site
+from sim.weather import Site, generator
+from sim.weather.disaggregate import saturation_kpa
 
 FloatArray = npt.NDArray[np.float64]
 

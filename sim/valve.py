@@ -135,7 +135,7 @@ class Valve:
         _check("clog", self.clog, 0.0, 1.0, "")
         _check("pulses_per_l", self.pulses_per_l, 1e-3, 1e5, "1/L")
         if self.max_open_s is not None:
-            _check("max_open_s", self.max_open_s, 1.0, 7 * 86_400.0, "s")
+            _check("max_open_s", self.max_open_s, 1.0, 366 * 86_400.0, "s")
 
 
 def flow_l_min(

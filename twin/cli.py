@@ -201,7 +201,8 @@ def lint(
             zones = scenarios.expand(document.scenario)
             typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
             weather = runner.read_weather(document.scenario)
-            for note in (*soils.notes(zones), *weather.notes, *weather.filled):
+            said = (*soils.notes(zones), *document.scenario.notes())
+            for note in (*said, *weather.notes, *weather.filled):
                 typer.echo(f"    {note}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
 

@@ -8,8 +8,8 @@ import pytest
 import refet
 
 from sim import et0
-from sim.disaggregate import saturation_kpa
 from sim.weather import Days, Site, Weather, from_days
+from sim.weather.disaggregate import saturation_kpa
 
 N_DIAYE = Site(latitude_deg=16 + 13 / 60, longitude_deg=-16.25, elevation_m=8.0, utc_offset_h=-1.0)
 

@@ -13,8 +13,8 @@ import pytest
 from small import text
 from typer.testing import CliRunner
 
-from sim.generator import Climate, fit, generate
 from sim.weather import Days, Site, Weather, from_days, read
+from sim.weather.generator import Climate, fit, generate
 from twin.cli import app
 
 FILE = Path(__file__).parents[2] / "scenarios" / "weather" / "greeley_co_2023_daily.csv"

@@ -933,6 +933,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             ]
         )
     )
+    longitude_deg = number(-180, 180)
     faults: list[dict[str, Any]] = [
         {"kind": "probe-stuck", "start": draw(DURATIONS)},
         {"kind": "clock-skew", "start": draw(DURATIONS), "magnitude": "-90 min"},
@@ -947,9 +948,9 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "seed": draw(st.integers(0, 2**63 - 1)),
             "site": {
                 "latitude_deg": number(-66, 66),
-                "longitude_deg": number(-180, 180),
+                "longitude_deg": longitude_deg,
                 "elevation_m": number(-400, 5000),
-                "utc_offset_h": number(-12, 14),
+                "utc_offset_h": min(max(longitude_deg / 15 + number(-3, 3), -12), 14),
             },
             "period": {
                 "start": datetime.date(2023, 5, 1),

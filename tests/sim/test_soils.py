@@ -140,7 +140,7 @@ class TestDescription:
         assert float(curve.theta(-153.0)) == pytest.approx(0.2, abs=1e-6)
 
     def test_evaporable_water_can_be_given(self, tmp_path: Path) -> None:
-        given = zone(tmp_path, MEASURED + "rew_mm = 7.5\n")
+        given = zone(tmp_path, MEASURED + "rew_mm = 7.5\n", model="bucket")
         assert soils.rew_mm(given.soil) == 7.5
         assert soils.rew_mm(zone(tmp_path).soil) == by_class("sandy loam").rew_mm, (
             "the nearest class"

@@ -70,7 +70,10 @@ def test_the_shipped_hourly_file_says_where_its_holes_are_and_fills_them_by_name
     with pytest.raises(WeatherError, match="2 hours absent, first 2015-04-22T09:00"):
         read(path, FALLON, time_zone="America/Los_Angeles")
     weather = read(path, FALLON, time_zone="America/Los_Angeles", fill="linear")
-    assert weather.filled == ("2015-04-22T09:00 linear", "2015-11-01T01:00 linear")
+    assert weather.filled == (
+        "all columns absent in 2 of 8760 hours, filled by linear: "
+        "2015-04-22T09:00, 2015-11-01T01:00",
+    )
     assert "clock time of America/Los_Angeles brought to standard time" in weather.notes
     assert "no rain column: no rain" in weather.notes
     assert len(weather.days) == 365
@@ -116,8 +119,10 @@ def test_previous_day_fills_with_the_same_hour_of_the_day_before(tmp_path: Path)
     path = daily(tmp_path, *hours(*range(30, 40)), header=HOURLY)
     weather = read(path, GREELEY, fill="previous-day")
     np.testing.assert_allclose(weather.temp_c[30:40], weather.temp_c[6:16])
-    assert len(weather.filled) == 10
-    assert weather.filled[0] == "2023-05-02T06:00 previous-day"
+    assert weather.filled == (
+        "all columns absent in 10 of 72 hours, filled by previous-day: "
+        "2023-05-02T06:00 to 2023-05-02T15:00",
+    )
     with pytest.raises(WeatherError, match=r"hole of 10 steps .* linear fills at most 3"):
         read(path, GREELEY, fill="linear")
     early = daily(tmp_path, *hours(5), header=HOURLY)
@@ -140,8 +145,8 @@ ROW = ["2023-05-01,20,25,10,5,2,0", "2023-05-02,20,25,10,5,2,0", "2023-05-03,20,
         ([ROW[0], ROW[1], ROW[1]], 4, "2023-05-02T00:00 again; each time once, first on line 3"),
         ([ROW[0], ROW[2], ROW[1]], 4, "after 2023-05-03T00:00; times must ascend"),
         ([ROW[0], ROW[2]], 3, "1 day absent, first 2023-05-02; none may be, or name a method"),
-        ([ROW[0], "2023-05-02,20,nan,10,5,2,0"], 3, "`nan` in column `tmax_c`; a finite number"),
-        ([ROW[0], "2023-05-02,20,,10,5,2,0"], 3, "empty `tmax_c`; a number is needed"),
+        ([ROW[0], "2023-05-02,20,inf,10,5,2,0"], 3, "`inf` in column `tmax_c`; a finite number"),
+        ([ROW[0], "2023-05-02,20,1_0,10,5,2,0"], 3, "`1_0` in column `tmax_c`; a number is needed"),
         ([ROW[0], "2023-05-02,20,25,x,5,2,0"], 3, "`x` in column `tmin_c`; a number is needed"),
         ([ROW[0], "2023-05-02,20,25,10,5,2"], 3, "6 cells; 7 are needed"),
         ([ROW[0], "2023-05-32,20,25,10,5,2,0"], 3, "time `2023-05-32`; write it like 2023-04-15"),
@@ -331,7 +336,9 @@ def test_an_empty_file_and_an_unknown_zone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeatherError, match="no rows"):
         read(daily(tmp_path), GREELEY)
     with pytest.raises(WeatherError, match="unknown time zone `Mars/Base`"):
-        read(daily(tmp_path, *ROW), GREELEY, time_zone="Mars/Base")
+        read(daily(tmp_path, *hours(), header=HOURLY), GREELEY, time_zone="Mars/Base")
+    with pytest.raises(WeatherError, match="time_zone = America/Denver for a daily CSV file; only"):
+        read(daily(tmp_path, *ROW), GREELEY, time_zone="America/Denver")
     path = tmp_path / "latin.csv"
     path.write_bytes(b"date,tmax_\xb0C\n1,2\n")
     with pytest.raises(WeatherError, match="not UTF-8"):
@@ -347,3 +354,70 @@ def test_an_empty_file_and_an_unknown_zone_are_refused(tmp_path: Path) -> None:
 def test_a_site_outside_the_earth_is_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field} = {value}: allowed is"):
         Site(**{**vars(GREELEY), field: value})
+
+
+# Forms of our own files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: "\ufeff" + t,
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: t.replace("\n", "\r"),
+        lambda t: t.replace(",", ";").replace(".", ","),
+        lambda t: t.replace(",", "\t"),
+        lambda t: "".join(",".join(f'"{c}"' for c in r.split(",")) + "\n" for r in t.splitlines()),
+        lambda t: t.replace(",", " , "),
+        lambda t: t + ",,,,,,\n",
+    ],
+    ids=["BOM", "CRLF", "CR", "semicolon, comma", "tab", "quoted", "blanks", "empty row"],
+)
+def test_our_own_files_however_a_program_writes_them(
+    tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    path = daily(tmp_path, *[row.replace(",20,", ",20.25,") for row in ROW])
+    whole = read(path, GREELEY)
+    path.write_bytes(change(path.read_text()).encode())
+    weather = read(path, GREELEY)
+    np.testing.assert_array_equal(weather.days.solar_mj_m2, whole.days.solar_mj_m2)
+    np.testing.assert_array_equal(weather.days.tmax_c, whole.days.tmax_c)
+
+
+def test_an_empty_cell_is_absent_in_its_column_only(tmp_path: Path) -> None:
+    rows = [ROW[0], "2023-05-02,20,,10,5,2,NA", ROW[2].replace("25", "27")]
+    path = daily(tmp_path, *rows)
+    message = r"w.csv:3: tmax_c, rain_mm absent in 1 of 3 days: 2023-05-02; none may be"
+    with pytest.raises(WeatherError, match=message):
+        read(path, GREELEY)
+    weather = read(path, GREELEY, fill="linear")
+    assert weather.days.tmax_c.tolist() == [25.0, 26.0, 27.0]
+    assert weather.filled == (
+        "tmax_c, rain_mm absent in 1 of 3 days, filled by linear: 2023-05-02",
+    )
+    # outside the period it does not matter
+    assert read(path, GREELEY, end=date(2023, 5, 1)).filled == ()
+
+
+def test_relative_humidity_a_little_above_saturation_is_cut_and_counted(tmp_path: Path) -> None:
+    header = "date,solar_mj_m2,tmax_c,tmin_c,rh_pct,wind_m_s,rain_mm\n"
+    rows = [
+        row.replace(",10,5,", f",24.9,{rh},") for row, rh in zip(ROW, (90, 101, 104.9), strict=True)
+    ]
+    notes = read(daily(tmp_path, *rows, header=header), GREELEY).notes
+    assert "rh_pct above 100 % in 2 of 3 rows, first on line 3, at most 104.9: cut" in notes
+    rows[1] = rows[1].replace(",101,", ",106,")
+    message = r"w.csv:3: rh_pct = 106; allowed for mean relative humidity is 0 to 105 %"
+    with pytest.raises(WeatherError, match=message):
+        read(daily(tmp_path, *rows, header=header), GREELEY)
+
+
+def test_a_clock_that_is_not_whole_hours_from_the_sites_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeatherError, match="clock of Asia/Kolkata is not whole hours from UTC-7"):
+        read(daily(tmp_path, *hours(), header=HOURLY), GREELEY, time_zone="Asia/Kolkata")
+
+
+def test_a_table_of_nasa_power_without_its_header_is_said_to_be_one(tmp_path: Path) -> None:
+    path = daily(tmp_path, "2023,1,1,5", header="YEAR,MO,DY,T2M\n")
+    with pytest.raises(WeatherError, match="but `YEAR`: of NASA POWER without the header"):
+        read(path, GREELEY)

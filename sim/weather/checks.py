@@ -1,23 +1,30 @@
-"""Wrong units and bad sensors, as far as the numbers of a whole period show them.
+"""Wrong units and bad sensors, as far as the numbers of a file show them.
 
-`sim.weather` refuses single values that cannot be.  A file in another unit can pass that: wind in
-km/h is a gale, rain in inches a drought, and both have happened somewhere.  Over a month they stand
-out, and are refused where no cropland has such weather, else named in a note.  Whatever is cut is
-counted in a note as well.
+Single values that cannot be are refused.  A file in another unit can pass that: wind in km/h is a
+gale, rain in inches a drought, and both have happened somewhere.  Over a month they stand out, and
+are refused where no cropland has such weather, else named in a note.  Whatever is cut is counted in
+a note as well.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.errors import WeatherError
+from sim.weather.series import COLUMNS, FloatArray, Table, to_text
 
-__all__ = ["check_rain", "check_solar", "check_wind", "cut_negative", "cut_vapour"]
-
-FloatArray = npt.NDArray[np.float64]
+__all__ = [
+    "check_order",
+    "check_rain",
+    "check_solar",
+    "check_values",
+    "check_wind",
+    "cut_negative",
+    "cut_vapour",
+]
 
 _MONTH_DAYS: Final = 30
 _STRONG_WIND_M_S: Final = 5.0
@@ -40,10 +47,67 @@ _WRONG_RATIO: Final = 1.25  # over saturation; a dew point 3 to 4 K above the ai
 _WRONG_KPA: Final = 0.1  # in frost a small error of either is a large ratio
 
 
+def check_order(table: Table) -> None:
+    """Every time once, and ascending."""
+    step = np.diff(table.time_ms)
+    for row in np.flatnonzero(step <= 0)[:1]:
+        line, time = int(table.line[row + 1]), int(table.time_ms[row + 1])
+        if step[row] == 0 or time in table.time_ms[: row + 1]:
+            first = int(table.line[np.flatnonzero(table.time_ms == time)[0]])
+            found, allowed = f"{to_text(time)} again", f"each time once, first on line {first}"
+        else:
+            found = f"{to_text(time)} after {to_text(int(table.time_ms[row]))}"
+            allowed = "times must ascend"
+        raise WeatherError(table.path, line, found, allowed)
+
+
+def check_values(table: Table) -> Table:
+    """Every value within the bounds of its column, daily extremes in their order.
+
+    Relative humidity a little above 100 % is a sensor's error, and cut.
+    """
+    columns, notes = dict(table.columns), list(table.notes)
+    for name, values in table.columns.items():
+        meaning, unit, low, high = COLUMNS[table.step][name]
+        most = high * _HUMIDITY_ERROR if name.startswith("rh") else high
+        for row in np.flatnonzero((values < low) | (values > most))[:1]:
+            raise WeatherError(
+                table.path,
+                int(table.line[row]),
+                f"{name} = {values[row]:g}",
+                f"allowed for {meaning} is {low:g} to {most:g} {unit}",
+            )
+        if (values > high).any():
+            above = int((values > high).sum())
+            found = f"{name} above {high:g} {unit} in {above} of {values.size} rows"
+            first = int(table.line[np.argmax(values > high)])
+            notes.append(f"{found}, first on line {first}, at most {np.nanmax(values):g}: cut")
+            columns[name] = np.minimum(values, high)
+    rh = [np.nanmax(v) for n, v in columns.items() if n.startswith("rh")]
+    if rh and len(table.line) > 2 and max(rh) <= 1.0:
+        raise WeatherError(
+            table.path,
+            int(table.line[0]),
+            f"no relative humidity above {max(rh):g}",
+            "a fraction? percent is needed, 0 to 100",
+        )
+    for low_name, high_name in (("tmin_c", "tmax_c"), ("rhmin_pct", "rhmax_pct")):
+        if low_name in table.columns and high_name in columns:
+            wrong = columns[low_name] > columns[high_name]
+            for row in np.flatnonzero(wrong)[:1]:
+                raise WeatherError(
+                    table.path,
+                    int(table.line[row]),
+                    f"{low_name} = {columns[low_name][row]:g}",
+                    f"at most {high_name} = {columns[high_name][row]:g}",
+                )
+    return replace(table, columns=columns, notes=tuple(notes))
+
+
 def cut_vapour(
-    path: str, ea_kpa: FloatArray, saturation_kpa: FloatArray, what: str
+    table: Table, ea_kpa: FloatArray, saturation_kpa: FloatArray
 ) -> tuple[FloatArray, list[str]]:
-    """Vapour pressure [kPa] cut at saturation; `what` is one row, `hour` or `day`.
+    """Vapour pressure [kPa] of each row of the table, cut at saturation.
 
     Raises WeatherError if that is more than a sensor's error.
     """
@@ -55,14 +119,15 @@ def cut_vapour(
     far = (ratio > _WRONG_RATIO) & (excess > _WRONG_KPA)
     share = np.mean((ratio > _HUMIDITY_ERROR) & (excess > _WRONG_KPA / 10.0))
     worst = int(np.argmax(excess))
+    what = "day" if table.step == "daily" else "hour"
     found = (
         f"vapour pressure above saturation in {above.sum()} of {above.size} {what}s, "
         f"at most {excess[worst]:.3f} kPa ({100.0 * (ratio[worst] - 1.0):.0f} %)"
     )
     if far.any() or share > _WRONG_HOURS:
         raise WeatherError(
-            path,
-            0,
+            table.path,
+            int(table.line[worst]),
             found,
             "a sensor's error is 5 %: is humidity or temperature in another unit?",
         )

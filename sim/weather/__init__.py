@@ -1,0 +1,47 @@
+"""Weather of a site: read, checked, and brought to hours.
+
+Files of our own (`csv_file`) carry units in the names of their columns; EPW, NASA POWER and
+Open-Meteo files are recognised by their first line and become the same table, with the same checks
+afterwards.  Times are local standard time; a file kept on a clock that changes to daylight saving
+time names its zone, and is brought to standard time.
+
+Nothing is repaired silently: an unknown column, a value that is not a number or implausible for its
+unit, a time twice or back in time is refused with file and line.  A period whose values fit another
+unit better is refused, or doubted in `Weather.notes`, which also counts what was cut (`checks`).
+Absent values are named by column, and filled only by a method that the caller names (`gaps`);
+`Weather.filled` says which.
+
+Humidity becomes actual vapour pressure: dew point (FAO-56 Eq. 14) before extremes of relative
+humidity (Eq. 17) before their mean (Eq. 19).  Wind is brought to 2 m (Eq. 47).  Left out: NetCDF
+and JSON, fetching (a run must not depend on the network), corrections of rain gauges for wind, of
+radiation for dirty or shaded sensors.
+"""
+
+from __future__ import annotations
+
+from sim.errors import WeatherError
+from sim.weather.files import Form, form_of, read
+from sim.weather.from_table import build, from_days
+from sim.weather.gaps import FILL_METHODS, Fill
+from sim.weather.series import DAY_MS, HOUR_MS, Days, Step, Table, Weather, write
+from sim.weather.site import Site, wind_at_2m
+
+__all__ = [
+    "DAY_MS",
+    "FILL_METHODS",
+    "HOUR_MS",
+    "Days",
+    "Fill",
+    "Form",
+    "Site",
+    "Step",
+    "Table",
+    "Weather",
+    "WeatherError",
+    "build",
+    "form_of",
+    "from_days",
+    "read",
+    "wind_at_2m",
+    "write",
+]

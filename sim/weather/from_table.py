@@ -1,0 +1,193 @@
+"""Weather from the rows of a file, after all checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from sim.weather import checks, disaggregate, gaps
+from sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
+from sim.weather.gaps import FILL_METHODS, Fill
+from sim.weather.series import (
+    HOUR_MS,
+    HUMIDITY,
+    Days,
+    FloatArray,
+    Step,
+    Table,
+    Weather,
+    check_columns,
+)
+from sim.weather.site import Site, wind_at_2m
+
+__all__ = ["build", "from_days"]
+
+
+def build(
+    table: Table,
+    site: Site,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+    fill: Fill = "none",
+    seed: int = 0,
+) -> Weather:
+    """Weather of the days `start` to `end` (default: all whole days) from the rows of a file.
+
+    `fill` names the method for absent values, `seed` chooses the hours of rain of a daily file.
+    Raises WeatherError.
+    """
+    if fill not in FILL_METHODS:
+        raise ValueError(f"fill = {fill!r}: allowed is one of {', '.join(FILL_METHODS)}")
+    columns = {name: v for name, v in table.columns.items() if not np.isnan(v).all()}
+    check_columns(table.path, table.step, columns)
+    table = replace(table, columns=columns)
+    checks.check_order(table)
+    table = gaps.without_gauge(checks.check_values(table))
+    table, filled = gaps.complete(table, start, end, fill)
+    notes = list(table.notes)
+    columns = dict(table.columns)
+    if "rain_mm" not in columns:
+        columns["rain_mm"] = np.zeros(table.time_ms.size)
+        if "rain_mm absent" not in "".join(notes):
+            notes.append("no rain column: no rain")
+    make = _from_daily if table.step == "daily" else _from_hourly
+    weather = make(replace(table, columns=columns), site, seed)
+    days = weather.days
+    notes += checks.check_wind(table.path, days.wind_m_s)
+    notes += checks.check_rain(days.rain_mm)
+    outside = extraterrestrial_mj_m2(days.day_of_year, site.latitude_deg)
+    checks.check_solar(table.path, days.solar_mj_m2, outside)
+    return replace(
+        weather,
+        source=table.path,
+        sha256=table.sha256,
+        filled=filled,
+        notes=(*notes, *weather.notes),
+    )
+
+
+def _vapour(step: Step, columns: Mapping[str, FloatArray]) -> tuple[FloatArray, list[str]]:
+    """Actual vapour pressure [kPa] by the best humidity that every row has, and notes."""
+    kinds = [kind for kind in HUMIDITY[step] if all(name in columns for name in kind)]
+    vapour = _by(kinds[0], step, columns)
+    notes = []
+    for kind in kinds[1:]:
+        absent = np.isnan(vapour)
+        if not absent.any():
+            break
+        other = _by(kind, step, columns)
+        helped = absent & ~np.isnan(other)
+        if helped.any():
+            vapour = np.where(helped, other, vapour)
+            what = " and ".join(kinds[0])
+            with_ = " and ".join(kind)
+            notes.append(f"{what} absent in {helped.sum()} of {helped.size} rows: by {with_} there")
+    return vapour, notes
+
+
+def _by(kind: tuple[str, ...], step: Step, columns: Mapping[str, FloatArray]) -> FloatArray:
+    """Vapour pressure [kPa] by one kind of humidity (`sim.weather.series.HUMIDITY`)."""
+    match kind:
+        case ("ea_kpa",):
+            return columns["ea_kpa"]
+        case ("tdew_c",) | ("dewpoint_c",):
+            return saturation_kpa(columns[kind[0]])
+    if step == "hourly":
+        return saturation_kpa(columns["temp_c"]) * columns["rh_pct"] / 100.0
+    low, high = saturation_kpa(columns["tmin_c"]), saturation_kpa(columns["tmax_c"])
+    if kind == ("rhmax_pct", "rhmin_pct"):
+        return (low * columns["rhmax_pct"] + high * columns["rhmin_pct"]) / 200.0
+    return (low + high) / 2.0 * columns["rh_pct"] / 100.0
+
+
+def _from_daily(table: Table, site: Site, seed: int) -> Weather:
+    columns = table.columns
+    saturated = saturation_kpa(columns["tmax_c"])
+    vapour, notes = _vapour("daily", columns)
+    ea, cut = checks.cut_vapour(table, vapour, saturated)
+    rhmin = 100.0 * ea / saturated
+    if "rhmin_pct" in columns:
+        rhmin = np.where(np.isnan(columns["rhmin_pct"]), rhmin, columns["rhmin_pct"])
+    days = Days(
+        time_ms=table.time_ms,
+        tmax_c=columns["tmax_c"],
+        tmin_c=columns["tmin_c"],
+        ea_kpa=ea,
+        rhmin_pct=rhmin,
+        wind_m_s=wind_at_2m(columns["wind_m_s"], site.wind_height_m),
+        solar_mj_m2=columns["solar_mj_m2"],
+        rain_mm=columns["rain_mm"],
+    )
+    return replace(from_days(days, site, seed=seed), notes=(*notes, *cut))
+
+
+def from_days(days: Days, site: Site, *, seed: int = 0) -> Weather:
+    """Weather whose hours follow from its days (`sim.disaggregate`)."""
+    hours = disaggregate.hours(
+        day_ms=days.time_ms,
+        day_of_year=days.day_of_year,
+        tmax_c=days.tmax_c,
+        tmin_c=days.tmin_c,
+        ea_kpa=days.ea_kpa,
+        wind_m_s=days.wind_m_s,
+        solar_mj_m2=days.solar_mj_m2,
+        rain_mm=days.rain_mm,
+        latitude_deg=site.latitude_deg,
+        longitude_deg=site.longitude_deg,
+        utc_offset_h=site.utc_offset_h,
+        seed=seed,
+    )
+    time_ms = (days.time_ms[:, None] + np.arange(24) * HOUR_MS).reshape(-1)
+    return Weather(
+        site=site,
+        step="daily",
+        time_ms=time_ms,
+        temp_c=hours.temp_c.reshape(-1),
+        ea_kpa=hours.ea_kpa.reshape(-1),
+        wind_m_s=hours.wind_m_s.reshape(-1),
+        solar_mj_m2=hours.solar_mj_m2.reshape(-1),
+        rain_mm=hours.rain_mm.reshape(-1),
+        days=days,
+    )
+
+
+def _from_hourly(table: Table, site: Site, seed: int) -> Weather:
+    del seed  # only the hours of rain of a daily file are drawn
+    columns, time_ms = table.columns, table.time_ms
+    temp = columns["temp_c"]
+    vapour, notes = _vapour("hourly", columns)
+    ea, cut = checks.cut_vapour(table, vapour, saturation_kpa(temp))
+    wind = wind_at_2m(columns["wind_m_s"], site.wind_height_m)
+    solar_w_m2, set_to_zero = checks.cut_negative(columns["solar_w_m2"])
+    solar = solar_w_m2 * 0.0036
+    rain = columns["rain_mm"]
+    days = Days(
+        time_ms=time_ms[::24],
+        tmax_c=_by_day(temp).max(axis=1),
+        tmin_c=_by_day(temp).min(axis=1),
+        ea_kpa=_by_day(ea).mean(axis=1),
+        rhmin_pct=_by_day(100.0 * ea / saturation_kpa(temp)).min(axis=1),
+        wind_m_s=_by_day(wind).mean(axis=1),
+        solar_mj_m2=_by_day(solar).sum(axis=1),
+        rain_mm=_by_day(rain).sum(axis=1),
+    )
+    return Weather(
+        site=site,
+        step="hourly",
+        time_ms=time_ms,
+        temp_c=temp,
+        ea_kpa=ea,
+        wind_m_s=wind,
+        solar_mj_m2=solar,
+        rain_mm=rain,
+        days=days,
+        notes=(*notes, *cut, *set_to_zero),
+    )
+
+
+def _by_day(hourly: FloatArray) -> FloatArray:
+    return hourly.reshape(-1, 24)

@@ -1,0 +1,794 @@
+"""Every key of a scenario changes something of a run, or is refused: one entry a key.
+
+A key that is added to the models without an entry here fails the first test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from guest.errors import GuestError
+from guest.module import inspect
+from hil.nodes import node_overrides
+from sim import runner
+from sim.errors import WeatherError
+from sim.expect import evaluate
+from sim.faults import timeline
+from sim.loop import Z
+from sim.plant import Plant
+from sim.problems import ScenarioError
+from sim.scenario import dump, expand, load, read, sha256_of
+from sim.scenario_explain import table_of
+from sim.scenario_idle import IDLE
+from sim.scenario_model import Scenario
+from sim.table import Table
+from sim.trace import COLUMNS
+from twin.cli import app
+from twin.errors import MappingError
+from twin.mapping import PayloadMap
+
+ROOT = Path(__file__).resolve().parents[2]
+GREELEY = ROOT / "scenarios/weather/greeley_co_2023_daily.csv"
+GUEST = ROOT / "guest/irrigation/irrigation.wasm"
+
+BASE = """\
+version = 1
+name = "keys"
+[site]
+latitude_deg = 40.4
+longitude_deg = -104.6
+elevation_m = 1400
+utc_offset_h = -7
+rain_gauge_mm_per_tip = 0.2
+[period]
+start = 2023-07-06
+end = 2023-07-09
+[weather]
+file = "days.csv"
+[guest]
+file = "guest.wasm"
+[[zone]]
+name = "a"
+count = 2
+[zone.soil]
+model = "richards"
+texture = "loam"
+initial.available_pct = 60
+[zone.crop]
+name = "maize"
+planting = 2023-05-02
+[zone.valve]
+pressure_kpa = 150
+[zone.parameters]
+on_pct = 70
+[[zone]]
+name = "b"
+[zone.soil]
+model = "bucket"
+texture = "sandy loam"
+[zone.crop]
+name = "wheat"
+planting = 2023-05-02
+[[fault]]
+kind = "probe-drift"
+start = "1 d"
+duration = "1 d"
+magnitude = "30 counts/d"
+[[expect]]
+name = "never"
+kind = "never"
+that = "dr_mm > 50"
+longer_than = "1 h"
+[[expect]]
+name = "total"
+kind = "total"
+of = "rain_mm"
+above = 0
+below = 1000
+per = "day"
+[[expect]]
+name = "happens"
+kind = "happens"
+that = "dr_mm > 5"
+within = "2 h"
+[[expect]]
+name = "duration"
+kind = "duration"
+that = "dr_mm > 50"
+at_most = "10 h"
+[[alert]]
+kind = "no-flow"
+raise_at = 10
+[[mapping]]
+topic = "tele/x/SENSOR"
+node = "x"
+[[mapping.field]]
+signal = "raw"
+pointer = "/a"
+unit = "counts"
+"""
+LAYER = (
+    "{{thickness_m = {}, theta_r = 0.07, theta_s = 0.42, alpha_per_m = 5.0, n = 1.7, ks_m_d = 1}}"
+)
+Setting = tuple[str, str]
+
+LAYERS: tuple[Setting, ...] = (
+    (
+        "zone.a.soil",
+        f'{{model = "richards", layer = [{LAYER.format(0.4)}, {LAYER.format(0.5)}]}}',
+    ),
+)
+MEASURED: tuple[Setting, ...] = (
+    ("zone.a.soil", '{model = "richards", theta_fc = 0.25, theta_wp = 0.1}'),
+)
+FRACTIONS: tuple[Setting, ...] = (
+    ("zone.a.soil", '{model = "richards", sand_pct = 40, silt_pct = 40, clay_pct = 20}'),
+)
+TENSIOMETER: tuple[Setting, ...] = (("zone.a.probe.kind", "tensiometer"),)
+HOURS: tuple[Setting, ...] = (("weather.file", "hours.csv"),)
+RANDOM: tuple[Setting, ...] = (("weather", '{generator = {like = "days.csv"}}'),)
+DEGREE_DAYS: tuple[Setting, ...] = (
+    (
+        "zone.a.crop",
+        '{name = "maize", planting = 2023-07-06, growth = "degree-days", '
+        "stages = [10, 10, 10, 10]}",
+    ),
+)
+
+# key -> what is set before, and then, one after the other, to another value
+CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
+    "seed": ((), [("seed", "2")]),
+    "site.latitude_deg": ((), [("site.latitude_deg", "41")]),
+    "site.longitude_deg": ((), [("site.longitude_deg", "-105")]),
+    "site.elevation_m": ((), [("site.elevation_m", "500")]),
+    "site.utc_offset_h": ((), [("site.utc_offset_h", "-6")]),
+    "site.wind_height_m": ((), [("site.wind_height_m", "3")]),
+    "site.rain_gauge_mm_per_tip": ((), [("site.rain_gauge_mm_per_tip", "0.5")]),
+    "period.start": ((), [("period.start", "2023-07-05")]),
+    "period.end": ((), [("period.end", "2023-07-10")]),
+    "period.step_s": ((), [("period.step_s", "300")]),
+    "period.record_s": ((), [("period.record_s", "3600")]),
+    "weather.file": ((), [("weather.file", "other.csv")]),
+    "weather.fill": (
+        (("weather.file", "holes.csv"), ("weather.fill", "linear")),
+        [("weather.fill", "previous-day")],
+    ),
+    "weather.time_zone": (HOURS, [("weather.time_zone", "America/Denver")]),
+    "weather.generator.like": (RANDOM, [("weather.generator.like", "other.csv")]),
+    "weather.generator.rain_factor": (
+        (*RANDOM, ("period.end", "2023-07-30")),
+        [("weather.generator.rain_factor", "3")],
+    ),
+    "weather.generator.warming_c": (RANDOM, [("weather.generator.warming_c", "2")]),
+    "guest.file": ((), [("guest.file", "other.wasm")]),
+    "guest.profile": ((), [("guest.profile", "fog")]),
+    "guest.restart": ((), [("guest.restart", "10 min")]),
+    **{
+        f"guest.budget.{key}": ((), [(f"guest.budget.{key}", value)])
+        for key, value in {
+            "instructions": "2000",
+            "deadline_ms": "700",
+            "memory_pages": "3",
+            "host_calls": "100",
+            "log_bytes": "100",
+            "publish_bytes": "100",
+            "module_bytes": "60000",
+        }.items()
+    },
+    "zone.count": ((), [("zone.a.count", "3")]),
+    "zone.area_m2": ((), [("zone.a.area_m2", "50")]),
+    "zone.node": ((), [("zone.a.node", "virtual")]),
+    "zone.nodes": ((), [("zone.a.nodes", '{a-001 = "virtual"}')]),
+    "zone.soil.model": ((), [("zone.b.soil.model", "richards")]),
+    "zone.soil.texture": ((), [("zone.a.soil.texture", "silt"), ("zone.b.soil.texture", "clay")]),
+    "zone.soil.sand_pct": (FRACTIONS, [("zone.a.soil.sand_pct", "40.9")]),
+    "zone.soil.silt_pct": (
+        FRACTIONS,
+        [("zone.a.soil", '{model = "richards", sand_pct = 40, silt_pct = 30, clay_pct = 30}')],
+    ),
+    "zone.soil.clay_pct": (FRACTIONS, [("zone.a.soil.clay_pct", "20.9")]),
+    "zone.soil.theta_fc": (MEASURED, [("zone.a.soil.theta_fc", "0.26")]),
+    "zone.soil.theta_wp": (MEASURED, [("zone.a.soil.theta_wp", "0.11")]),
+    "zone.soil.theta_s": (MEASURED, [("zone.a.soil.theta_s", "0.5")]),
+    **{
+        f"zone.soil.layer.{key}": (LAYERS, [(f"zone.a.soil.layer.0.{key}", value)])
+        for key, value in {
+            "thickness_m": "0.3",
+            "theta_r": "0.06",
+            "theta_s": "0.4",
+            "alpha_per_m": "4",
+            "n": "1.6",
+            "ks_m_d": "2",
+            "pore_connectivity": "1",
+            "theta_fc": "0.25",
+            "theta_wp": "0.1",
+        }.items()
+    },
+    "zone.soil.depth_m": ((), [("zone.a.soil.depth_m", "3"), ("zone.b.soil.depth_m", "3")]),
+    "zone.soil.bottom": ((), [("zone.a.soil.bottom", "zero-flux")]),
+    "zone.soil.bottom_head_m": (
+        (("zone.a.soil.bottom", "head"), ("zone.a.soil.bottom_head_m", "-1")),
+        [("zone.a.soil.bottom_head_m", "-2")],
+    ),
+    "zone.soil.intake_mm_h": ((), [("zone.b.soil.intake_mm_h", "5")]),
+    "zone.soil.ponding_max_mm": ((), [("zone.a.soil.ponding_max_mm", "9")]),
+    "zone.soil.rew_mm": ((), [("zone.b.soil.rew_mm", "3")]),
+    "zone.soil.initial.available_pct": (
+        (),
+        [
+            ("zone.a.soil.initial", "{available_pct = 50}"),
+            ("zone.b.soil.initial.available_pct", "5"),
+        ],
+    ),
+    "zone.soil.initial.theta": (
+        (),
+        [("zone.a.soil.initial", "{theta = 0.2}"), ("zone.b.soil.initial", "{theta = 0.1}")],
+    ),
+    "zone.soil.initial.head_m": ((), [("zone.a.soil.initial", "{head_m = -2.0}")]),
+    "zone.soil.initial.water_table_m": ((), [("zone.a.soil.initial", "{water_table_m = 3.0}")]),
+    "zone.soil.initial.depth_m": (
+        (("zone.a.soil.initial", "{theta = [0.2, 0.3], depth_m = [0.2, 1.0]}"),),
+        [("zone.a.soil.initial.depth_m", "[0.3, 1.0]")],
+    ),
+    **{
+        f"zone.crop.{key}": ((), [(f"zone.a.crop.{key}", value)])
+        for key, value in {
+            "name": "soybean",
+            "planting": "2023-05-12",
+            "harvest": "2023-07-08",
+            "stages": "[20, 20, 20, 20]",
+            "kcb_ini": "0.9",
+            "kcb_mid": "1.0",
+            "height_max_m": "1",
+            "zr_min_m": "0.4",
+            "zr_max_m": "0.8",
+            "depletion_fraction": "0.4",
+            "feddes_like": "potato",
+            "feddes_m": "[-0.1, -0.25, -4, -8, -80]",
+        }.items()
+    },
+    "zone.crop.kcb_end": (
+        (("zone.a.crop.stages", "[20, 20, 20, 40]"),),
+        [("zone.a.crop.kcb_end", "0.5")],
+    ),
+    "zone.crop.growth": ((), DEGREE_DAYS),
+    "zone.crop.base_c": (DEGREE_DAYS, [("zone.a.crop.base_c", "8")]),
+    "zone.crop.upper_c": (DEGREE_DAYS, [("zone.a.crop.upper_c", "20")]),
+    **{
+        f"zone.probe.{key}": ((), [(f"zone.a.probe.{key}", value)])
+        for key, value in {
+            "kind": "tensiometer",
+            "depth_m": "0.3",
+            "half_height_m": "0.1",
+            "dry_counts": "3100",
+            "wet_counts": "1200",
+            "theta_dry": "0.05",
+            "theta_wet": "0.5",
+            "curve": "topp",
+            "temperature_counts_per_c": "2",
+            "noise_counts": "9",
+            "drift_counts_per_day": "3",
+            "ageing_per_year": "0.1",
+            "warmup_counts": "30",
+            "adc_bits": "10",
+        }.items()
+    },
+    "zone.probe.range_kpa": (TENSIOMETER, [("zone.a.probe.range_kpa", "60")]),
+    "zone.probe.reference_c": (
+        (("zone.a.probe.temperature_counts_per_c", "2"),),
+        [("zone.a.probe.reference_c", "15")],
+    ),
+    "zone.probe.warmup_s": (
+        (("zone.a.probe.warmup_counts", "30"),),
+        [("zone.a.probe.warmup_s", "5")],
+    ),
+    **{
+        f"zone.calibration.{key}_counts": ((), [(f"zone.a.calibration.{key}_counts", "2222")])
+        for key in ("dry", "wet", "limit")
+    },
+    **{
+        f"zone.valve.{key}": ((), [(f"zone.a.valve.{key}", value)])
+        for key, value in {
+            "flow_l_min": "20",
+            "method": "sprinkler",
+            "wetted_fraction": "0.5",
+            "opening_delay_s": "9",
+            "closing_delay_s": "9",
+            "pressure_kpa": "200",
+            "nominal_pressure_kpa": "120",
+            "emitter_exponent": "0.7",
+            "leak": "0.1",
+            "clog": "0.1",
+            "pulses_per_l": "10",
+            "max_open_s": "900",
+        }.items()
+    },
+    **{
+        f"zone.energy.{key}": ((), [(f"zone.a.energy.{key}", value)])
+        for key, value in {
+            "sleep": "light",
+            "cpu_mhz": "80",
+            "address": "dhcp",
+            "board_ma": "3",
+            "battery": "none",
+            "capacity_mah": "1000",
+            "initial_charge": "0.5",
+            "self_discharge_per_month": "0.1",
+            "solar_w": "1",
+            "valve_ma": "10",
+            "cutoff_mv": "3100",
+            "restart_mv": "3500",
+        }.items()
+    },
+    "zone.parameters": ((), [("zone.a.parameters.on_pct", "60")]),
+    "zone.spread": ((), [("zone.a.spread", "{valve.flow_l_min = 0.1}")]),
+    "fault.kind": ((), [("fault.0", '{kind = "probe-stuck", start = "1 d", duration = "1 d"}')]),
+    "fault.zones": ((), [("fault.0.zones", "b")]),
+    "fault.start": ((), [("fault.0.start", "2 d")]),
+    "fault.duration": ((), [("fault.0.duration", "2 d")]),
+    "fault.magnitude": ((), [("fault.0.magnitude", "40 counts/d")]),
+    "expect.kind": ((), [("expect.0.kind", "always")]),
+    "expect.that": ((), [("expect.0.that", "dr_mm > 60")]),
+    "expect.of": ((), [("expect.1.of", "irrigation_mm")]),
+    "expect.longer_than": ((), [("expect.0.longer_than", "2 h")]),
+    "expect.within": ((), [("expect.2.within", "3 h")]),
+    "expect.at_most": ((), [("expect.3.at_most", "12 h")]),
+    "expect.after": ((), [("expect.2.after", "probe-drift")]),
+    "expect.above": ((), [("expect.1.above", "-1")]),
+    "expect.below": ((), [("expect.1.below", "999")]),
+    "expect.per": ((), [("expect.1.per", "run")]),
+    "expect.zones": ((), [("expect.1.zones", "b")]),
+    "expect.start": ((), [("expect.0.start", "1 d")]),
+    "expect.end": ((("expect.1.per", "run"),), [("expect.1.end", "1 d")]),
+    "alert.kind": ((), [("alert.0.kind", "offline")]),
+    "alert.zones": ((), [("alert.0.zones", "b")]),
+    "alert.raise_at": ((), [("alert.0.raise_at", "20")]),
+    "alert.clear_at": ((), [("alert.0.clear_at", "1")]),
+    "alert.hold": ((), [("alert.0.hold", "1 h")]),
+    "alert.severity": ((), [("alert.0.severity", "error")]),
+    "mapping.topic": ((), [("mapping.0.topic", "tele/y/SENSOR")]),
+    "mapping.node": ((), [("mapping.0.node", "y")]),
+    **{
+        f"mapping.field.{key}": ((), [(f"mapping.0.field.0.{key}", value)])
+        for key, value in {
+            "signal": "pct",
+            "pointer": "/b",
+            "unit": "ratio",
+            "scale": "2",
+            "offset": "1",
+            "required": "true",
+        }.items()
+    },
+}
+
+FOR_PEOPLE = {"name", "title", "description", "site.name", "zone.name", "fault.name", "expect.name"}
+"""Keys that people read: they have to be in what a run keeps."""
+PINS = {"version", "weather.sha256", "guest.sha256"}
+"""Keys that refuse what is not meant; tested by `test_scenario`."""
+
+
+def keys(model: type[Table] = Scenario, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every key that holds no table."""
+    for key, field in model.model_fields.items():
+        table = table_of(field)
+        if table is None:
+            yield ".".join((*path, key))
+        else:
+            yield from keys(table, (*path, key))
+
+
+def bounds(name: str) -> Iterator[float]:
+    """Least and greatest value of a key, by what `--set` calls it; next to them if open."""
+    table: type[Table] | None = Scenario
+    *path, key = [
+        step for step in name.split(".") if step not in ("a", "b") and not step.isdecimal()
+    ]
+    for step in path:
+        table = table_of(table.model_fields[step]) if table else None
+    if table is None:
+        return
+    field = table.model_fields[key]
+    whole = field.annotation in (int, int | None)
+    for bound in field.metadata:
+        for side, at in (("ge", 0.0), ("le", 0.0), ("gt", 1e-9), ("lt", -1e-9)):
+            value = getattr(bound, side, None)
+            if value is not None:
+                yield int(value) if whole else float(value) + at
+
+
+def test_every_key_has_an_entry() -> None:
+    assert sorted(keys()) == sorted({*CASES, *FOR_PEOPLE, *PINS})
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("keys")
+    days = GREELEY.read_text()
+    (made / "days.csv").write_text(days)
+    (made / "other.csv").write_text(days.replace("2023-07-07,2", "2023-07-07,1"))
+    lines = days.splitlines(keepends=True)
+    (made / "holes.csv").write_text("".join(r for r in lines if not r.startswith("2023-07-08")))
+    hours = ["time,solar_w_m2,temp_c,dewpoint_c,wind_m_s,rain_mm"]
+    hours += [
+        f"2023-07-{5 + h // 24:02d}T{h % 24:02d}:00,{h % 24 * 20},{15 + h % 24 / 3:.1f},5,2,0"
+        for h in range(24 * 7)
+    ]
+    (made / "hours.csv").write_text("\n".join(hours) + "\n")
+    module = GUEST.read_bytes()
+    (made / "guest.wasm").write_bytes(module)
+    (made / "other.wasm").write_bytes(module + b"\x00\x03\x01ax")  # a custom section more
+    (made / "s.toml").write_text(BASE)
+    return made
+
+
+def effect(path: Path, settings: Sequence[Setting]) -> str:
+    """A digest of all that a run or a twin takes from a scenario."""
+    scenario = load(path, settings)
+    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+    zones = expand(scenario)
+    plant = Plant(scenario, zones, runner.read_weather(scenario), None, [])
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+
+    for value in plant._arguments(0)[1:]:
+        add(value)
+    add((plant.start_ms, plant.end_ms, plant.zones[:, Z.RESTART_MS], info.sha256))
+    for zone in zones:
+        given = runner.node_settings(zone, b"", info, scenario)
+        add((zone.name, str(zone.node), given.config, given.parameters))
+    add((scenario.guest.profile, scenario.guest.limits(), scenario.site.rain_gauge_mm_per_tip))
+    add(timeline(scenario, zones))
+    outcomes = evaluate(scenario, some_trace(scenario, len(zones)), zones)
+    add([(o.name, o.passed, o.detail, o.time_ms, o.zone) for o in outcomes])
+    for alert in scenario.alert:
+        add((alert.kind, alert.zones, alert.thresholds, alert.hold_ms, alert.severity))
+    for table in scenario.mapping:
+        payloads = PayloadMap(table)
+        add([payloads.node_of(topic) for topic in ("tele/x/SENSOR", "tele/y/SENSOR")])
+        add(payloads.units())
+        for payload in ({"a": 10.0, "b": 20.0}, {}):
+            try:
+                add(payloads.apply(json.dumps(payload).encode()))
+            except MappingError as error:
+                add(str(error))
+    return digest.hexdigest()
+
+
+def some_trace(scenario: Scenario, zones: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Rows of an hour whose signals differ from row to row and zone to zone."""
+    period = scenario.period
+    times = np.arange(period.start_ms, period.end_ms, period.trace_s * 1000) + period.trace_s * 1000
+    trace = {name: np.zeros(zones * times.size) for name in COLUMNS}
+    trace["zone"] = np.repeat(np.arange(zones), times.size)
+    trace["time_ms"] = np.tile(times, zones)
+    hour = trace["time_ms"] / 3.6e6
+    # depletion is a saw from 0 to 100 mm in a day and a half
+    trace["dr_mm"] = (hour * 100.0 / 36.0 + 17.0 * trace["zone"]) % 100.0
+    trace["rain_mm"] = 0.01 * (trace["zone"] + 1) * (hour % 7)
+    trace["irrigation_mm"] = 0.02 * (hour % 5)
+    return trace
+
+
+@pytest.fixture(scope="module")
+def digests(directory: Path) -> dict[tuple[Setting, ...], str]:
+    """Of what is set before, each once."""
+    different = {before for before, _ in CASES.values()}
+    return {before: effect(directory / "s.toml", before) for before in different}
+
+
+@pytest.mark.parametrize("key", CASES)
+def test_every_key_changes_something(
+    key: str, directory: Path, digests: dict[tuple[Setting, ...], str]
+) -> None:
+    before, after = CASES[key]
+    for setting in after:
+        assert effect(directory / "s.toml", [*before, setting]) != digests[before], setting
+
+
+def test_what_people_read_is_kept(directory: Path) -> None:
+    names = {
+        "name": ("name", "other"),
+        "title": ("title", "A title"),
+        "description": ("description", "A story"),
+        "site.name": ("site.name", "A field"),
+        "zone.name": ("zone.1.name", "c"),
+        "fault.name": ("fault.0.name", "A fault"),
+        "expect.name": ("expect.0.name", "A promise"),
+    }
+    assert names.keys() == FOR_PEOPLE
+    text = dump(load(directory / "s.toml", list(names.values())))
+    for _, value in names.values():
+        assert f'"{value}"' in text
+
+
+# Keys that change nothing beside others: rule of `sim.scenario_idle`, what makes it so, and a value
+
+BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
+    "soil.ponding_max_mm": ((), "zone.b.soil.ponding_max_mm", "9"),
+    "soil.theta_s": (
+        (("zone.b.soil", '{model = "bucket", theta_fc = 0.25, theta_wp = 0.1}'),),
+        "zone.b.soil.theta_s",
+        "0.5",
+    ),
+    "soil.intake_mm_h": ((), "zone.a.soil.intake_mm_h", "9"),
+    "soil.rew_mm": ((), "zone.a.soil.rew_mm", "9"),
+    "crop.feddes_m": ((), "zone.b.crop.feddes_m", "[-0.1, -0.25, -4, -8, -80]"),
+    "crop.feddes_like": ((), "zone.b.crop.feddes_like", "maize"),
+    "crop.base_c": ((), "zone.a.crop.base_c", "8"),
+    "crop.upper_c": ((), "zone.a.crop.upper_c", "33"),
+    "probe.half_height_m": ((), "zone.b.probe.half_height_m", "0.1"),
+    "probe.range_kpa": ((), "zone.a.probe.range_kpa", "60"),
+    "probe.theta_dry": (TENSIOMETER, "zone.a.probe.theta_dry", "0.05"),
+    "probe.theta_wet": (TENSIOMETER, "zone.a.probe.theta_wet", "0.5"),
+    "probe.curve": (TENSIOMETER, "zone.a.probe.curve", "topp"),
+    "probe.reference_c": ((), "zone.a.probe.reference_c", "15"),
+    "probe.warmup_s": ((), "zone.a.probe.warmup_s", "5"),
+    "valve.emitter_exponent": ((), "zone.b.valve.emitter_exponent", "0.7"),
+    "valve.pressure_kpa": (
+        (("zone.b.valve.emitter_exponent", "0"),),
+        "zone.b.valve.pressure_kpa",
+        "150",
+    ),
+    "valve.nominal_pressure_kpa": (
+        (("zone.b.valve.emitter_exponent", "0"),),
+        "zone.b.valve.nominal_pressure_kpa",
+        "150",
+    ),
+    **{
+        f"energy.{key}": ((("zone.a.energy.battery", "none"),), f"zone.a.energy.{key}", value)
+        for key, value in {
+            "capacity_mah": "1000",
+            "initial_charge": "0.5",
+            "self_discharge_per_month": "0.1",
+            "solar_w": "1",
+            "cutoff_mv": "3100",
+            "restart_mv": "3500",
+        }.items()
+    },
+    "energy.address": (
+        (("zone.a.energy.sleep", "connected-modem"),),
+        "zone.a.energy.address",
+        "dhcp",
+    ),
+}
+
+
+def test_every_rule_of_idle_keys_has_a_case() -> None:
+    assert {f"{rule.part}.{key}" for rule in IDLE for key in rule.keys} == set(BESIDE)
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_key_without_effect_is_refused(name: str, directory: Path) -> None:
+    before, key, value = BESIDE[name]
+    with pytest.raises(ScenarioError, match=f"`{name.split('.')[1]}` has no effect: "):
+        load(directory / "s.toml", [*before, (key, value)])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('time_zone = "America/Denver"', '`time_zone` = "America/Denver" has no effect: days.csv'),
+        ('time_zone = "Europe/Nowhere"', '`time_zone` = "Europe/Nowhere": no such zone'),
+    ],
+)
+def test_lint_and_run_say_where_it_stands(directory: Path, lines: str, message: str) -> None:
+    path = directory / "zone.toml"
+    path.write_text(BASE.replace('file = "days.csv"\n', f'file = "days.csv"\n{lines}\n'))
+    printed = CliRunner().invoke(app, ["lint", str(path)])
+    assert printed.exit_code != 0
+    assert f"zone.toml:14:13: {message}" in printed.output
+    ran = CliRunner().invoke(app, ["run", str(path)])
+    assert isinstance(ran.exception, ScenarioError)
+    assert str(ran.exception) in printed.output
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            ("site.wind_height_m", "3"),
+            "`wind_height_m` = 3 m has no effect: power.csv is a file of",
+        ),
+        (
+            ("weather.time_zone", "America/Denver"),
+            "has no effect: power.csv is a file of NASA POWER",
+        ),
+    ],
+)
+def test_keys_beside_a_file_of_others(directory: Path, setting: Setting, message: str) -> None:
+    (directory / "power.csv").write_text("-BEGIN HEADER-\n")
+    with pytest.raises(ScenarioError, match=message):
+        load(directory / "s.toml", [("weather.file", "power.csv"), setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (("fault.0.magnitude", "0 counts/d"), "changes nothing, leave the fault out"),
+        (
+            ("fault.0", '{kind = "probe-open", start = "1 d", magnitude = "-1.5 code"}'),
+            "a code is a whole number",
+        ),
+        (("alert.0.zones", "c"), "no zone fits `c`"),
+        (
+            ("alert", '[{kind = "offline"}, {kind = "offline", zones = "b"}]'),
+            "a second rule of o",
+        ),
+        (("mapping.0.field.0.scale", "0"), "`scale` = 0: the payload's value would have no effect"),
+        (("zone.a.calibration", "{dry_counts = 9, wet_counts = 9}"), "equals `dry_counts`"),
+        (("zone.a.spread", "{probe.range_kpa = 0.1}"), "`probe.range_kpa` has no effect"),
+        (("zone.a.soil.initial.depth_m", "0.5"), "one value holds at every depth"),
+        (("site.utc_offset_h", "7"), "10.0 h behind the sun at `longitude_deg` = -104.6 deg"),
+    ],
+)
+def test_what_changes_nothing_or_contradicts_itself(
+    directory: Path, setting: Setting, message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        load(directory / "s.toml", [setting])
+
+
+@pytest.mark.parametrize(
+    ("place", "longitude_deg", "offset_h"),
+    [
+        ("Kiritimati", -157.4, 14),
+        ("Apia", -171.8, 13),
+        ("Nuku'alofa", -175.2, 13),
+        ("Chatham", -176.5, 12.75),
+        ("Attu", 172.9, -10),
+        ("Kashgar", 75.9, 8),
+        ("Vigo", -8.7, 1),
+        ("Mendoza", -68.8, -3),
+        ("Kathmandu", 85.3, 5.75),
+        ("Reykjavik", -21.9, 0),
+    ],
+)
+def test_the_clocks_of_the_world_are_permitted(
+    directory: Path, place: str, longitude_deg: float, offset_h: float
+) -> None:
+    settings = [("site.longitude_deg", longitude_deg), ("site.utc_offset_h", offset_h)]
+    notes = load(directory / "s.toml", settings).notes()
+    far = any("the sun here" in note for note in notes)
+    assert far == (place in ("Kashgar", "Attu"))
+
+
+@pytest.mark.parametrize(
+    ("longitude_deg", "offset_h"),
+    [(28.2, -2), (145.0, -10), (-58.4, 3), (77.2, -5.5), (-122.6, 8), (174.8, -12 + 6)],
+)
+def test_a_sign_turned_round_is_refused(
+    directory: Path, longitude_deg: float, offset_h: float
+) -> None:
+    settings = [("site.longitude_deg", longitude_deg), ("site.utc_offset_h", offset_h)]
+    with pytest.raises(ScenarioError, match=f"`utc_offset_h` = {offset_h:g} h: .* the sun at"):
+        load(directory / "s.toml", settings)
+
+
+def test_tables_that_only_a_twin_reads_are_noted(directory: Path) -> None:
+    result = CliRunner().invoke(app, ["lint", str(directory / "s.toml")])
+    assert result.exit_code == 0, result.output
+    assert "[[alert]] has no effect in a run" in result.output
+    assert "[[mapping]] has no effect in a run" in result.output
+
+
+def test_a_pin_refuses_another_file(directory: Path) -> None:
+    for key, file in (("weather.sha256", "days.csv"), ("guest.sha256", "guest.wasm")):
+        right = sha256_of(directory / file)
+        load(directory / "s.toml", [(key, right)])
+        with pytest.raises(ScenarioError, match="is not the file that is pinned"):
+            load(directory / "s.toml", [(key, "0" * 64)])
+
+
+# What a scenario permits, its models take, or lint says what they do not
+
+BOUNDS = [
+    (before, name, bound)
+    for before, after in CASES.values()
+    for name, _ in after[:1]
+    for bound in bounds(name)
+    if name != "zone.a.count"  # as many zones as that take long, and differ in their names only
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "message"),
+    [
+        (
+            [("zone.a.soil", '{texture = "sand", initial = {theta = 0.5}}')],
+            "zone.0.soil.initial.theta",
+            r"`theta` = 0.5: permitted above 0.045 and at most 0.43 in the pores",
+        ),
+        (
+            [("zone.a.soil", '{texture = "sand", initial = {theta = 0.03}}')],
+            "zone.0.soil.initial.theta",
+            r"`theta` = 0.03: permitted above 0.045 and at most 0.43 in the pores",
+        ),
+        (
+            [("zone.a.soil", f"{{layer = [{LAYER.format(0.4)}], initial = {{theta = 0.43}}}}")],
+            "zone.0.soil.initial.theta",
+            r"`theta` = 0.43: permitted above 0.07 and at most 0.42 in the pores",
+        ),
+        (
+            [("zone.a.soil", "{theta_fc = 0.4, theta_wp = 0.1, initial = {available_pct = 200}}")],
+            "zone.0.soil.initial.available_pct",
+            r"`available_pct` = 200, a water content of 0.700: permitted above",
+        ),
+        ([("zone.a.crop.zr_max_m", "0.1")], "zone.0.crop.zr_min_m", "zr_min_m = 0.2: at most zr"),
+        (
+            [("zone.b.crop.zr_min_m", "4.9"), ("zone.b.crop.zr_max_m", "5")],
+            "zone.1.crop.zr_min_m",
+            "zr_m = 5: the roots at the start reach below the soil of 2 m",
+        ),
+        (
+            [
+                (
+                    "zone.b.soil",
+                    '{model = "bucket", theta_fc = 0.65, theta_wp = 0.51, theta_s = 0.9}',
+                )
+            ],
+            "zone.1.soil.theta_wp",
+            "theta_wp = 0.51: allowed is 0 to 0.5",
+        ),
+    ],
+)
+def test_lint_says_what_a_model_refuses(
+    settings: list[Setting], key: str, message: str, directory: Path
+) -> None:
+    with pytest.raises(ScenarioError, match=message) as caught:
+        runner.check(read(directory / "s.toml", settings))
+    (problem,) = caught.value.problems
+    assert problem.key == key
+
+
+def test_a_year_without_a_timer_is_a_valve(directory: Path) -> None:
+    settings = [("zone.a.valve.max_open_s", "31622400")]
+    runner.check(read(directory / "s.toml", settings))
+
+
+@pytest.mark.parametrize("number", ["9" * 4301, "-" + "9" * 5000, "0x" + "f" * 4000, "9" * 20])
+def test_a_number_that_toml_does_not_have_is_refused(directory: Path, number: str) -> None:
+    path = directory / "large.toml"
+    path.write_text(BASE.replace('name = "keys"', f'name = "keys"\nseed = {number}'))
+    with pytest.raises(ScenarioError, match=r"whole number is permitted from -2\^63") as caught:
+        load(path)
+    assert caught.value.problems[0].line == 3
+    with pytest.raises(ScenarioError, match=r"s.toml|--set seed"):
+        load(directory / "s.toml", [("seed", number)])
+
+
+def test_a_byte_order_mark_is_none_of_the_scenario(directory: Path) -> None:
+    path = directory / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + BASE.replace("maize", "maiz").encode())
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (24, 8)
+    path.write_bytes(b"\xef\xbb\xbf" + BASE.encode())
+    assert load(path) == load(directory / "s.toml")
+    chosen = ["a-001=virtual"]
+    assert node_overrides(path, chosen) == node_overrides(directory / "s.toml", chosen) != []
+
+
+@pytest.mark.parametrize(("before", "name", "bound"), BOUNDS)
+def test_a_bound_is_taken_or_refused_by_lint(
+    before: tuple[Setting, ...], name: str, bound: float, directory: Path
+) -> None:
+    settings = [*before, (name, bound)]
+    try:
+        document = read(directory / "s.toml", settings)
+        runner.check(document)
+    except (ScenarioError, WeatherError, GuestError) as error:
+        assert str(error)
+        return
+    scenario = document.scenario
+    Plant(scenario, expand(scenario), runner.read_weather(scenario), None, []).close()
