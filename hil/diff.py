@@ -17,6 +17,7 @@ from guest.tape import Difference, TapeReader, first_difference, time_text
 from hil.nodes import NodeMaker, node_overrides
 from sim import runner, scenario
 from sim.compare import count_calls
+from sim.rundir import claimed
 
 __all__ = ["Diff", "NodeRun", "diff_nodes"]
 
@@ -76,6 +77,18 @@ def diff_nodes(
 
     Raises what reading and running a scenario raises, HilError if a node cannot be had.
     """
+    with claimed(out):
+        return _diff_nodes(path, nodes, out, overrides, seed, progress)
+
+
+def _diff_nodes(
+    path: Path,
+    nodes: Sequence[str],
+    out: Path,
+    overrides: Sequence[tuple[str, str]],
+    seed: int | None,
+    progress: Callable[[str], runner.Progress] | None,
+) -> Diff:
     runs: list[NodeRun] = []
     reference: list[bytes] = []
     zones: tuple[str, ...] = ()

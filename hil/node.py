@@ -18,7 +18,7 @@ from guest.errors import ParameterError
 from guest.limits import EDGE, Budget, Profile
 from guest.module import inspect
 from guest.node import Birth, Readings, StepResult
-from guest.tape import encode, time_text
+from guest.tape import encode, stop_text, time_text
 from hil import messages
 from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from hil.link import Link, Patience
@@ -366,7 +366,7 @@ class DeviceNode:
             outputs={},
             tape=tape,
             trap=trap,
-            trap_detail=f"{trap.name.lower().replace('_', ' ')} on {self.link.url}",
+            trap_detail=f"{stop_text(tape, trap)} on {self.link.url}",
         )
 
     def _ran_for_ever(self, entry: int) -> StepResult:

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from sim import stops
 from sim.compare import Comparison, compare_runs
-from sim.rundir import FILES, RunDir, RunDirError
+from sim.rundir import FILES, RunDir, RunDirError, replaced
 
 __all__ = ["TOLERANCES", "accept", "differences", "golden_comparison"]
 
@@ -25,11 +26,16 @@ def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Compar
     """Make a run the golden one; what had changed since the golden run before, if there was one.
 
     `tolerances` are absolute, by signal of the trace; those accepted earlier stay unless they are
-    given again.  Raises RunDirError for a partial run, for the run itself as its golden one, and
-    for a signal that does not exist.
+    given again.  Raises RunDirError for a partial run, for one that has failed because its guest
+    was stopped, for the run itself as its golden one, and for a signal that does not exist.
     """
     if run.summary["partial"]:
         raise RunDirError(f"{run.path}: an interrupted run cannot be accepted")
+    if stops.fails(run.summary):
+        raise RunDirError(
+            f"{run.path}: its guest was stopped: such a run can be accepted only if its scenario "
+            "says `guest.may_stop = true`"
+        )
     if golden.exists() and golden.samefile(run.path):
         raise RunDirError(
             f"{golden}: this is the run itself; a golden run needs a folder of its own"
@@ -39,10 +45,10 @@ def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Compar
     before = None
     if golden.is_dir():
         before = compare_runs(RunDir(golden), run, kept)
-    golden.mkdir(parents=True, exist_ok=True)
-    for name in FILES[:4]:
-        shutil.copyfile(run.path / name, golden / name)
-    (golden / TOLERANCES).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    with replaced(golden) as part:
+        for name in FILES[:4]:
+            shutil.copyfile(run.path / name, part / name)
+        (part / TOLERANCES).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     return before
 
 

@@ -95,6 +95,8 @@ class Z(IntEnum):
     """How often the guest was stopped since the start."""
     ROW_TRAP = 25
     """Class of the last trap since the last row: a restart may be quicker than the trace."""
+    STOPPED_MS = 26
+    """When the guest was stopped first, if it was."""
 
 
 class Stop(IntEnum):
@@ -354,6 +356,8 @@ def write_row(
 @njit
 def note_trap(z: IntArray) -> None:
     """The guest of a zone is stopped: count it, and plan the restart."""
+    if z[Z.TRAPS] == 0:
+        z[Z.STOPPED_MS] = z[Z.NOW_MS]
     z[Z.TRAPS] += 1
     z[Z.ROW_TRAP] = z[Z.TRAP]
     z[Z.WAKE_MS] = NEVER_MS

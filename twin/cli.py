@@ -2,7 +2,8 @@
 
 Results go to standard output, progress and errors to standard error.  Exit codes: 0 pass,
 1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran.
-Modules that take long to import are imported by the commands that need them.
+What the streams cannot take changes none of them.  Modules that take long to import are imported by
+the commands that need them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from twin import streams
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
@@ -172,7 +174,7 @@ def run(
     show.outcome(result.summary, target, quiet=quiet)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if result.summary["steps"] == 0:
+    if result.summary["steps"] == 0 and not result.summary["traps"]:
         raise typer.Exit(Exit.NOTHING_RAN)
     if show.void(result.summary):
         raise typer.Exit(Exit.NODE_OR_LINK)
@@ -222,9 +224,12 @@ def compare(
     from sim.rundir import RunDir
     from twin import show
 
-    comparison = compare_runs(RunDir(run_a), RunDir(run_b), dict(_tolerances(tolerance or [])))
+    runs = RunDir(run_a), RunDir(run_b)
+    comparison = compare_runs(*runs, dict(_tolerances(tolerance or [])))
+    stopped = [show.stopped(run.summary, str(run.path)) for run in runs]
     show.comparison(comparison)
-    raise typer.Exit(Exit.PASS if comparison.equal else Exit.EXPECTATION_FAILED)
+    passed = comparison.equal and not any(stopped)
+    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
 
 def _tolerances(settings: list[str]) -> list[tuple[str, float]]:
@@ -329,15 +334,10 @@ def _input_errors() -> tuple[type[BaseException], ...]:
     return (*found, UsageError)
 
 
-def _path_errors() -> tuple[type[OSError], ...]:
-    """What the system says of a path that was given; such an error names it."""
-    return (
-        FileNotFoundError,
-        FileExistsError,
-        IsADirectoryError,
-        NotADirectoryError,
-        PermissionError,
-    )
+def _system_said(error: OSError) -> str:
+    """What the system says of a path or of the disk, such as `x: Permission denied`."""
+    said = error.strerror or str(error)
+    return said if error.filename is None else f"{os.fsdecode(error.filename)}: {said}"
 
 
 def _link_errors() -> tuple[type[BaseException], ...]:
@@ -349,12 +349,27 @@ def _link_errors() -> tuple[type[BaseException], ...]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     code: object = INTERRUPTED
+    streams.forgive()
     try:
         code = _run(arguments)
+        _afterwards()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
+
+
+def _afterwards() -> None:
+    """What does not change the exit code, said once."""
+    from twin import show
+
+    jit = sys.modules.get("guest.jit")
+    if jit is not None and (why := jit.not_kept()):
+        show.warning(why)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    if lost := streams.trouble():
+        show.warning(lost)
 
 
 def _run(arguments: list[str] | None) -> object:
@@ -362,20 +377,24 @@ def _run(arguments: list[str] | None) -> object:
         app(args=arguments)
     except SystemExit as ended:
         return ended.code
-    except BrokenPipeError:  # `levada ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
         from twin import show
 
         if isinstance(error, _input_errors()):
             show.error(error)
             return Exit.BAD_INPUT
-        if isinstance(error, _path_errors()) and error.filename is not None:
-            show.error(ValueError(f"{error.filename}: {error.strerror}"))
-            return Exit.BAD_INPUT
         if isinstance(error, _link_errors()):
             show.error(error)
             return Exit.NODE_OR_LINK
+        if isinstance(error, OSError):
+            show.error(ValueError(_system_said(error)))
+            return Exit.BAD_INPUT
+        if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+            show.error(ValueError(f"{error.object!r}: a name that is not UTF-8"))
+            return Exit.BAD_INPUT
+        if isinstance(error, MemoryError):
+            show.error(ValueError("not enough memory for this"))
+            return Exit.BAD_INPUT
         show.internal(error)
         return Exit.INTERNAL
     return Exit.PASS

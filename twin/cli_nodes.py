@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twin import streams
 from twin.exit_codes import Exit
 from twin.output_file import check_output
 
@@ -52,10 +53,12 @@ def diff(
         raise typer.BadParameter("give at least two nodes", param_hint="--node")
     overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
     found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
+    stopped = [show.stopped(run.summary, run.node) for run in found.runs]
     show.diff(found)
     if any(show.void(run.summary) for run in found.runs):
         raise typer.Exit(Exit.NODE_OR_LINK)
-    raise typer.Exit(Exit.PASS if found.equal else Exit.EXPECTATION_FAILED)
+    passed = found.equal and not any(stopped)
+    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
 
 @nodes_app.command()
@@ -196,6 +199,8 @@ def monitor(
     try:
         for text in watch(line, seconds=seconds):
             typer.echo(text)
+            if streams.gone():
+                break
     except KeyboardInterrupt:
         pass  # how a monitor is ended
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from guest.plain import plain
 
 if TYPE_CHECKING:
     from guest.module import ModuleInfo
@@ -37,7 +40,9 @@ __all__ = [
     "outcome",
     "progress",
     "replay",
+    "stopped",
     "void",
+    "warning",
 ]
 
 MARKS = {
@@ -48,6 +53,9 @@ MARKS = {
 """Of an expectation: passed, failed, not judged."""
 LINKS = 8
 """So many are shown of a field of boards."""
+ENDLESS = re.compile(r"\S{1000,}")
+SHOWN = 80
+"""So much is repeated of a word without end, such as a number of five thousand digits."""
 RESTARTS = 3
 """So many are told of one device."""
 
@@ -100,6 +108,11 @@ def _date(time_ms: int) -> str:
 
 def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     """The figures of a run, its expectations, and where everything is."""
+    from sim import stops
+
+    colour = "bold red" if stops.fails(summary) else "yellow"
+    for line in stops.lines(summary):
+        out.print(Text(line, colour), soft_wrap=True)
     expectations = summary["expectations"]
     failed = [e for e in expectations if e["passed"] is False]
     passed = [e for e in expectations if e["passed"]]
@@ -120,13 +133,6 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print(f"[dim]report[/] {path / 'report.html'}", soft_wrap=True)
         for note in [*summary.get("notes", ()), *summary["weather"]["notes"]]:
             out.print(f"[yellow]note[/]   {note}", soft_wrap=True)
-        for zone in summary["zones"]:
-            if zone["traps"]:
-                out.print(
-                    f"[bold red]zone {zone['name']}: guest stopped {zone['traps']} time(s)[/]"
-                    f" {zone['trap'] or ''}",
-                    soft_wrap=True,
-                )
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(passed)} passed, {len(failed)} failed")
@@ -136,6 +142,17 @@ def node_progress(node: str) -> Progress:
     """Says once that a node has begun, and notes."""
     err.print(f"{node} ...")
     return lambda _time_ms, _fraction, _speed, note: err.print(note) if note else None
+
+
+def stopped(summary: dict[str, Any], whose: str) -> bool:
+    """Whether a run has failed because its guest was stopped; says how."""
+    from sim import stops
+
+    if not stops.fails(summary):
+        return False
+    for line in stops.lines(summary):
+        out.print(Text(f"{whose}: {line}", "bold red"), soft_wrap=True)
+    return True
 
 
 def diff(found: Diff) -> None:
@@ -321,7 +338,13 @@ def fit(result: EnergyFit, path: Path) -> None:
 
 def error(problem: BaseException) -> None:
     """One clear message."""
-    err.print(Text("error: ", "bold red") + Text(str(problem)), soft_wrap=True)
+    text = ENDLESS.sub(lambda match: f"{match.group()[:SHOWN]}...", plain(str(problem)))
+    err.print(Text("error: ", "bold red") + Text(text), soft_wrap=True)
+
+
+def warning(text: str) -> None:
+    """What does not change what a command has found."""
+    err.print(Text("warning: ", "yellow") + Text(plain(text)), soft_wrap=True)
 
 
 def internal(problem: BaseException) -> None:
