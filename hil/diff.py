@@ -1,7 +1,8 @@
 """The same scenario on several nodes, compared call by call.
 
-Weather, soil and probe are the same to the last bit, so the readings of two nodes are equal as long
-as their guests have done the same.  The first call that differs accuses an engine, a processor or
+Weather, soil and probe are the same to the last bit, and so is the battery, since instructions,
+which not every node counts, take no charge here: the readings of two nodes are equal as long as
+their guests have done the same.  The first call that differs accuses an engine, a processor or
 the firmware; what comes after it follows from it.  If a device has started again by then, it
 accuses that.
 """
@@ -102,6 +103,7 @@ def _diff_nodes(
                 document.scenario,
                 target,
                 make_node=make_node,
+                count_instructions=False,
                 progress=progress(node) if progress else None,
                 report=False,
             )

@@ -82,6 +82,8 @@ class DeviceNode:
         self._boot_id: int | None = None
         self._taken = 0
         self._time_ms = 0
+        self._retries = 0
+        """Of the link, when the present request began."""
         self._started = False
         self._closed = False
         self._before = b""
@@ -114,6 +116,7 @@ class DeviceNode:
     def boot(self, time_ms: int) -> StepResult:
         """Start the guest afresh."""
         self._time_ms = time_ms
+        self._retries = self.link.quality.retries
 
         def start() -> StepResult:
             return self._result(self._start())
@@ -126,6 +129,7 @@ class DeviceNode:
     def step(self, time_ms: int, readings: Readings, *, online: bool = True) -> StepResult:
         """Inject readings and run the guest once."""
         self._time_ms = time_ms
+        self._retries = self.link.quality.retries
         try:
             request = PACK_STEP(time_ms, ONLINE if online else OFFLINE, *readings)
         except struct.error as error:
@@ -371,6 +375,8 @@ class DeviceNode:
 
     def _ran_for_ever(self, entry: int) -> StepResult:
         """The watchdog has bitten twice: what is left is that the guest was stopped."""
+        quality = self.link.quality
+        quality.excused += quality.retries - self._retries
         tape = self._before
         self._before = b""
         bite = f"{time_text(self._time_ms)}: watchdog"

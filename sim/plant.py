@@ -26,7 +26,7 @@ from sim import crop as crops
 from sim import loop, soils
 from sim.bucket import Bucket
 from sim.device_kernels import command_valve
-from sim.energy import EnergyProfile, NodePower, NodePowers, Range, W, esp32
+from sim.energy import EP, EnergyProfile, NodePower, NodePowers, Range, W, esp32
 from sim.errors import SoilError
 from sim.faults import FaultEvent
 from sim.loop import Stop, T, Z
@@ -93,6 +93,7 @@ class Plant:
         *,
         threads: int | None = None,
         energy_profile: EnergyProfile | None = None,
+        count_instructions: bool = True,
     ) -> None:
         n = len(zones)
         period = scenario.period
@@ -134,6 +135,8 @@ class Plant:
         )
         self.valves = Valves([_valve(zone) for zone in zones])
         self.powers = NodePowers([_power(zone, energy_profile) for zone in zones])
+        if not count_instructions:
+            self.powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
         self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)

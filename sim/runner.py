@@ -151,11 +151,14 @@ def run_scenario(
     progress: Progress | None = None,
     make_node: NodeMaker | None = None,
     energy_profile: EnergyProfile | None = None,
+    count_instructions: bool = True,
     report: bool = True,
 ) -> Result:
     """Run a scenario into the directory `path`, which is made, or whose run is replaced.
 
-    `energy_profile`, such as one fitted to a recording, replaces that of every node.
+    `energy_profile`, such as one fitted to a recording, replaces that of every node.  Without
+    `count_instructions` a guest's instructions take no charge from the battery: not every node
+    counts them, and nodes that are compared must see the same battery.
 
     Ctrl-C ends the run early and leaves what there is, marked partial.  Raises what `check` raises,
     SoilError, and what the nodes raise.
@@ -171,7 +174,17 @@ def run_scenario(
         text = scenarios.dump(scenarios.pinned(scenario, info.sha256), path)
         (part / "scenario.toml").write_text(text, encoding="utf-8")
         run = _Run(
-            scenario, zones, module, info, weather, part, make_node, tell, speed, energy_profile
+            scenario,
+            zones,
+            module,
+            info,
+            weather,
+            part,
+            make_node,
+            tell,
+            speed,
+            energy_profile=energy_profile,
+            count_instructions=count_instructions,
         )
         try:
             interrupted = run.go()
@@ -226,7 +239,9 @@ class _Run:
         make_node: NodeMaker | None,
         progress: Progress,
         speed: float | None,
+        *,
         energy_profile: EnergyProfile | None,
+        count_instructions: bool,
     ) -> None:
         self.scenario = scenario
         self.zones = zones
@@ -248,6 +263,7 @@ class _Run:
             outside,
             lambda zone, tape: self._outside_tapes[zone].append(tape),
             energy_profile=energy_profile,
+            count_instructions=count_instructions,
         )
         self._clock = new_clock(speed)
         self._trace = TraceWriter(path / "trace.parquet")

@@ -56,6 +56,9 @@ _SYNTAX: Final = re.compile(
     r"(?P<what>.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL
 )
 _MAX_BYTES: Final = 4_000_000
+_MOST_NESTED: Final = 32
+"""Tables and arrays in each other; a scenario has four."""
+_LONG_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]+\.){{{_MOST_NESTED},}}")
 _MOST_DIGITS: Final = 9
 """Of the number of an item."""
 _SHOWN: Final = 60
@@ -165,6 +168,10 @@ class _Source:
         option = f"--set {_short(key)}={_short(str(value))}"
         path: KeyPath = ()
         here: Any = self.data
+        if key.count(".") >= _MOST_NESTED:
+            self.given[key,] = option
+            yield Trouble((key,), f"nested more than {_MOST_NESTED} deep")
+            return
         steps = key.split(".")
         for depth, step in enumerate(steps):
             last = depth == len(steps) - 1
@@ -219,8 +226,6 @@ def _value(value: object) -> object:
         return value
 
 
-_MOST_NESTED: Final = 32
-"""Tables and arrays in each other; a scenario has four."""
 _NAMES: Final = ("name", "title")
 """Keys of texts of one line."""
 _NO_NAME: Final = re.compile(f"[\t\n]|{UNPRINTABLE.pattern}")
@@ -284,6 +289,8 @@ def _open(path: Path) -> _Source:
         line = content.count(b"\n", 0, error.start) + 1
         raise fail(f"not UTF-8: byte {content[error.start]:#04x} in line {line}") from None
     source.lines = text.split("\n")
+    if _LONG_KEY.search(text):  # which takes a parser the square of its length
+        raise fail("not TOML: nested too deeply")
     try:
         source.data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
