@@ -121,8 +121,7 @@ class LinkQuality:
         if blamed <= allowed:
             return None
         return (
-            f"{blamed} of {self.requests} requests had to be repeated: "
-            f"{RETRY_LIMIT:.0%} permitted"
+            f"{blamed} of {self.requests} requests had to be repeated: {RETRY_LIMIT:.0%} permitted"
         )
 
 

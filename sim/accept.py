@@ -82,4 +82,9 @@ def _tolerances(golden: Path) -> dict[str, float]:
         text = (golden / TOLERANCES).read_text("utf-8")
     except FileNotFoundError:
         return {}
-    return {str(name): float(value) for name, value in json.loads(text).items()}
+    except ValueError as error:  # not UTF-8
+        raise RunDirError(f"{golden / TOLERANCES}: damaged: {error}") from None
+    try:
+        return {str(name): float(value) for name, value in json.loads(text).items()}
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise RunDirError(f"{golden / TOLERANCES}: damaged: {error}") from None

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from sim.trace import Trace, read_trace
 
-__all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced"]
+__all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced", "trusted"]
 
 FILES: Final = ("scenario.toml", "summary.json", "trace.parquet", "tape.cbor", "report.html")
 _SUMMARY: Final = "summary.json"
@@ -67,6 +67,33 @@ def replaced(path: Path) -> Iterator[Path]:
             _publish(part, path)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def trusted(*runs: RunDir) -> Iterator[None]:
+    """Whatever does not fit in the files of runs is said of them: a file may be whole and wrong."""
+    from pyarrow import ArrowException
+
+    from sim.problems import ScenarioError
+    from sim.weather import WeatherError
+
+    try:
+        yield
+    except (RunDirError, ScenarioError, WeatherError):
+        raise
+    except (
+        ArithmeticError,
+        ArrowException,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        which = " or ".join(str(run.path) for run in runs)
+        raise RunDirError(
+            f"{which}: damaged: files that do not fit together ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _publish(part: Path, path: Path) -> None:

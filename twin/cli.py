@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from twin import streams
+from twin import pairs, streams
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
@@ -53,16 +53,6 @@ GuestFile = Annotated[
         help="Guest module instead of the scenario's.",
     ),
 ]
-
-
-def _overrides(settings: list[str]) -> list[tuple[str, str]]:
-    pairs = []
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"{setting!r}: must be key=value", param_hint="--set")
-        pairs.append((key, value))
-    return pairs
 
 
 def _version(show: bool) -> None:
@@ -134,7 +124,7 @@ def run(
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
-    overrides = _overrides(settings or [])
+    overrides = pairs.overrides(settings)
     if guest is not None:
         overrides.append(("guest.file", str(guest.absolute())))
     overrides += node_overrides(scenario, node or [])
@@ -221,37 +211,29 @@ def compare(
 ) -> None:
     """Compare two runs: first divergent host call, then signals beyond their tolerance."""
     from sim.compare import compare_runs
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
     from twin import show
 
+    allowed = pairs.tolerances(tolerance)
     runs = RunDir(run_a), RunDir(run_b)
-    comparison = compare_runs(*runs, dict(_tolerances(tolerance or [])))
-    stopped = [show.stopped(run.summary, str(run.path)) for run in runs]
+    with trusted(*runs):
+        comparison = compare_runs(*runs, allowed)
+        stopped = [show.stopped(run.summary, str(run.path)) for run in runs]
     show.comparison(comparison)
     passed = comparison.equal and not any(stopped)
     raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
-
-
-def _tolerances(settings: list[str]) -> list[tuple[str, float]]:
-    pairs = []
-    for name, value in _overrides(settings):
-        try:
-            pairs.append((name, float(value)))
-        except ValueError:
-            raise typer.BadParameter(
-                f"{name}={value}: must be a number", param_hint="--tolerance"
-            ) from None
-    return pairs
 
 
 @app.command()
 def replay(run: RunPath, guest: GuestFile = None) -> None:
     """Feed a tape's readings to a guest again: exact, or where it differs."""
     from sim.replay import replay_run
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
     from twin import show
 
-    outcome = replay_run(RunDir(run), guest)
+    recorded = RunDir(run)
+    with trusted(recorded):
+        outcome = replay_run(recorded, guest)
     show.replay(outcome)
     raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
 
@@ -260,9 +242,12 @@ def replay(run: RunPath, guest: GuestFile = None) -> None:
 def report(run: RunPath) -> None:
     """Write the report of a run again."""
     from sim.report import write
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
 
-    typer.echo(write(RunDir(run).path))
+    found = RunDir(run)
+    with trusted(found):
+        page = write(found.path)
+    typer.echo(page)
 
 
 @app.command()

@@ -59,8 +59,8 @@ SHOWN = 80
 RESTARTS = 3
 """So many are told of one device."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
@@ -128,11 +128,14 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print(table)
         out.print()
         marks = ("guest_sha256", "tape_digest", "trace_digest")
-        short = "  ".join(f"[dim]{m.partition('_')[0]}[/] {summary[m][:16]}" for m in marks)
-        out.print(f"{short}  [dim]seed[/] {summary['seed']}")
-        out.print(f"[dim]report[/] {path / 'report.html'}", soft_wrap=True)
+        parts: list[tuple[str, str]] = []
+        for mark in marks:
+            parts += [(mark.partition("_")[0], "dim"), (f" {summary[mark][:16]}  ", "")]
+        out.print(Text.assemble(*parts, ("seed", "dim"), f" {summary['seed']}"))
+        report = plain(str(path / "report.html"))
+        out.print(Text.assemble(("report", "dim"), f" {report}"), soft_wrap=True)
         for note in [*summary.get("notes", ()), *summary["weather"]["notes"]]:
-            out.print(f"[yellow]note[/]   {note}", soft_wrap=True)
+            out.print(Text.assemble(("note", "yellow"), f"   {plain(note)}"), soft_wrap=True)
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(passed)} passed, {len(failed)} failed")
@@ -276,7 +279,7 @@ def comparison(result: Comparison) -> None:
         out.print(f"host calls: identical over {result.calls:,} calls")
     else:
         out.print(f"host calls of zone {result.zone} differ", style="bold red")
-        out.print(str(result.tape), markup=False)
+        out.print(str(result.tape))
     for note in result.notes:
         out.print(note, style="yellow")
     if not result.signals:
@@ -299,14 +302,14 @@ def comparison(result: Comparison) -> None:
 def replay(result: Replay) -> None:
     """Whether the guest did the same again."""
     for note in result.notes:
-        out.print(note, style="yellow", markup=False)
+        out.print(note, style="yellow")
     if result.exact:
         out.print(f"exact: {result.steps:,} steps, {result.calls:,} calls, {result.zones} zone(s)")
     elif result.difference is None:
         out.print(f"the same over {result.calls:,} calls, but the recording is not whole")
     else:
         out.print(f"zone {result.zone} differs", style="bold red")
-        out.print(str(result.difference), markup=False)
+        out.print(str(result.difference))
 
 
 def module(info: ModuleInfo, path: Path) -> None:
@@ -320,7 +323,7 @@ def examination(findings: Sequence[Finding]) -> None:
     """The findings of the doctor."""
     table = Table.grid(padding=(0, 2))
     for f in findings:
-        mark = "[green]✓[/]" if f.ok else "[yellow]–[/]" if f.optional else "[bold red]✗[/]"
+        mark, _ = MARKS[True if f.ok else None if f.optional else False]
         table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))
     out.print(table)
 
@@ -350,6 +353,6 @@ def warning(text: str) -> None:
 def internal(problem: BaseException) -> None:
     """A fault of ours: everything that helps to report it."""
     err.print(Text("internal error: ", "bold red") + Text(f"{type(problem).__name__}: {problem}"))
-    err.print("".join(traceback.format_exception(problem)), markup=False, style="dim")
+    err.print("".join(traceback.format_exception(problem)), style="dim")
     err.print("This is a fault of levada; please report it with the lines above.")
     sys.stderr.flush()
