@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from guest.errors import ModuleError
 from guest.host import SimNodes, WasmtimeNode
 from guest.jit import compiled, mark_compiled
 from guest.limits import PROFILES
@@ -94,6 +95,15 @@ def read_guest(scenario: Scenario) -> bytes:
     return Path(scenario.guest.file or DEFAULT_GUEST).read_bytes()
 
 
+def inspect_guest(scenario: Scenario, module: bytes, file: Path | None = None) -> ModuleInfo:
+    """What a module is; raises ModuleError, which names its file, if it is none."""
+    try:
+        return inspect(module, budget=scenario.guest.limits())
+    except ModuleError as error:
+        where = file or scenario.guest.file or DEFAULT_GUEST
+        raise type(error)(f"{where}: {error}") from None
+
+
 def read_weather(scenario: Scenario) -> weathers.Weather:
     """The weather of a scenario over its period; raises WeatherError."""
     site, period, source = scenario.site, scenario.period, scenario.weather
@@ -135,7 +145,7 @@ def check(document: Document) -> ModuleInfo:
 
     Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
     """
-    info = inspect(read_guest(document.scenario), budget=document.scenario.guest.limits())
+    info = inspect_guest(document.scenario, read_guest(document.scenario))
     problems = document.check_parameters({p.name: p for p in info.parameters})
     if problems:
         raise ScenarioError(problems)
@@ -168,7 +178,7 @@ def run_scenario(
         tell(scenario.period.start_ms, 0.0, 0.0, "compiling the plant (once, about half a minute)")
     zones = expand(scenario)
     module = read_guest(scenario)
-    info = inspect(module, budget=scenario.guest.limits())
+    info = inspect_guest(scenario, module)
     weather = read_weather(scenario)
     with replaced(path) as part:
         text = scenarios.dump(scenarios.pinned(scenario, info.sha256), path)

@@ -129,8 +129,8 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print()
         marks = ("guest_sha256", "tape_digest", "trace_digest")
         parts: list[tuple[str, str]] = []
-        for mark in marks:
-            parts += [(mark.partition("_")[0], "dim"), (f" {summary[mark][:16]}  ", "")]
+        for key in marks:
+            parts += [(key.partition("_")[0], "dim"), (f" {summary[key][:16]}  ", "")]
         out.print(Text.assemble(*parts, ("seed", "dim"), f" {summary['seed']}"))
         report = plain(str(path / "report.html"))
         out.print(Text.assemble(("report", "dim"), f" {report}"), soft_wrap=True)
