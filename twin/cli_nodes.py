@@ -189,7 +189,7 @@ def _field(scenario: Path, broker: str, speed: str) -> None:
 def monitor(
     port: PortArgument,
     baud: BaudOption = BAUD,
-    seconds: Annotated[float | None, typer.Option(help="End after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so long.", min=0)] = None,
 ) -> None:
     """Show what a device says: its console, its frames, and what is damaged."""
     from hil.monitor import watch
