@@ -73,6 +73,11 @@ class Mutant:
     after: str
     text: str
 
+    @property
+    def known(self) -> tuple[str, str, str]:
+        """Its key in `EQUIVALENT`."""
+        return self.file, self.before.strip(), self.after.strip()
+
     def __str__(self) -> str:
         return f"{self.file}:{self.number}: {self.before.strip()}  ->  {self.after.strip()}"
 
@@ -154,17 +159,17 @@ def main() -> int:
         def survives(mutant: Mutant) -> bool:
             workshop = free.get()
             try:
-                return workshop.survives(mutant)
+                alive = workshop.survives(mutant)
             finally:
                 free.put(workshop)
+            if alive and mutant.known not in EQUIVALENT:
+                print(f"survived  {mutant}", flush=True)
+            return alive
 
         with ThreadPoolExecutor(workers) as pool:
             lives = list(pool.map(survives, found))
     survivors = [mutant for mutant, alive in zip(found, lives, strict=True) if alive]
-    known = [m for m in survivors if (m.file, m.before.strip(), m.after.strip()) in EQUIVALENT]
-    for mutant in survivors:
-        if mutant not in known:
-            print(f"survived  {mutant}")
+    known = [mutant for mutant in survivors if mutant.known in EQUIVALENT]
     killed = len(found) - len(survivors)
     print(f"{killed} of {len(found)} mutants noticed, {len(known)} cannot be")
     return 1 if len(survivors) > len(known) else 0
