@@ -334,7 +334,8 @@ def _link_errors() -> tuple[type[BaseException], ...]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     code: object = INTERRUPTED
-    streams.forgive()
+    if arguments is None:  # a program of its own
+        streams.forgive()
     try:
         code = _run(arguments)
         _afterwards()
