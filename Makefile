@@ -27,8 +27,9 @@ firmware: $(DEV)  ## build and test the firmware's core
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks
 
-nightly: $(DEV) tools  ## the slow suites, and two minutes of libFuzzer where clang is there
+nightly: $(DEV) tools  ## the slow suites, mutants, and two minutes of libFuzzer where clang is there
 	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python tests/mutate.py
 	@if $(BIN)/python tests/tools.py --fuzz; then \
 	    $(MAKE) --no-print-directory -C firmware fuzz SECONDS=120; \
 	elif [ "$$CI" = true ]; then exit 1; \

@@ -460,6 +460,7 @@ class WasmtimeNode:
             wake_ms=0 if trap else int(nodes.wake_ms[0]) - time_ms,
             trap=trap.kind if trap else TrapKind.NONE,
             trap_detail=str(trap) if trap else "",
+            trap_backtrace=trap.backtrace if trap else (),
             instructions=instructions,
         )
 

@@ -8,6 +8,7 @@ fast path (native callbacks) and the ordinary one (Python callbacks); both end i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,7 @@ TABLE_ELEMENTS: Final = 1024
 _TYPES: Final = {"i": wasmtime.ValType.i32}
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
 _WITH_MEMORY: Final = ("mqtt_publish", "wasm_log")
+_FRAME: Final = re.compile(r"^ *\d+: +0x[0-9a-f]+ - [^!\n]*!(.*)$", re.MULTILINE)
 _NO_MEMORY: Final = np.zeros(0, dtype=np.uint8)
 
 
@@ -397,6 +399,8 @@ def _memory(caller: wasmtime.Caller) -> npt.NDArray[np.uint8]:
 
 
 def _backtrace(error: BaseException | None) -> tuple[str, ...]:
+    if isinstance(error, wasmtime.WasmtimeError):  # of a host call: frames are only in its text
+        return tuple(_FRAME.findall(str(error)))
     if not isinstance(error, wasmtime.Trap):
         return ()
     return tuple(

@@ -10,6 +10,7 @@ from rich.text import Text
 from guest.abi import ABI_VERSION, REACTOR_EXPORTS
 from guest.limits import Budget, Profile
 from guest.module import ModuleInfo
+from guest.plain import plain
 
 __all__ = ["view"]
 
@@ -33,7 +34,7 @@ def view(info: ModuleInfo, name: str, budget: Budget, profile: Profile) -> Rende
 
 def verdict(info: ModuleInfo, name: str) -> RenderableType:
     """Whether it fits, and everything that is to be said about that."""
-    title = Text(name or "guest", "bold")
+    title = Text(plain(name or "guest"), "bold")
     if info.metadata:
         title = Text.assemble((info.metadata.name, "bold"), f" {info.metadata.version}")
         title.append(f"  {name}" if name else "", "dim")
@@ -42,8 +43,8 @@ def verdict(info: ModuleInfo, name: str) -> RenderableType:
         lines.append(Text(f"✓ fits ABI {ABI_VERSION}", "bold green"))
     else:
         lines.append(Text(f"✗ does not fit ABI {ABI_VERSION}", "bold red"))
-    lines += [Text(f"  ✗ {problem}", "red") for problem in info.problems]
-    lines += [Text(f"  – {note}", "yellow") for note in info.notes]
+    lines += [Text(plain(f"  ✗ {problem}"), "red") for problem in info.problems]
+    lines += [Text(plain(f"  – {note}"), "yellow") for note in info.notes]
     return Group(*lines)
 
 
@@ -72,7 +73,7 @@ def facts(info: ModuleInfo, budget: Budget) -> Table:
         table.add_row("deep sleep", Text("never: main is in the middle of a call"))
     if info.metadata and info.metadata.outputs:
         pins = ", ".join(f"{output.name} {output.pin}" for output in info.metadata.outputs)
-        table.add_row("outputs", Text(pins))
+        table.add_row("outputs", Text(plain(pins)))
     table.add_row("SHA-256", Text(info.sha256))
     return table
 
@@ -124,7 +125,7 @@ def imports(info: ModuleInfo, profile: Profile) -> Table:
             state = Text("✓", "green")
         else:
             state = Text("traps when called", "yellow")
-        table.add_row(Text(full), Text(item.type), state)
+        table.add_row(Text(plain(full)), Text(item.type), state)
     return table
 
 
@@ -135,7 +136,7 @@ def exports(info: ModuleInfo) -> Table:
     others = [name for name in info.functions if name not in REACTOR_EXPORTS]
     for name in known + others:
         style = "" if name in known else "dim"
-        table.add_row(Text(name, style), Text(info.functions[name], style))
+        table.add_row(Text(plain(name), style), Text(info.functions[name], style))
     return table
 
 
@@ -146,7 +147,7 @@ def parameters(info: ModuleInfo) -> Table:
         table.columns[column].justify = "right"
     for p in info.parameters:
         numbers = [f"{n:,}" for n in (p.default, p.minimum, p.maximum)]
-        table.add_row(str(p.id), Text(p.name, "cyan"), *numbers, Text(p.unit))
+        table.add_row(str(p.id), Text(plain(p.name), "cyan"), *numbers, Text(plain(p.unit)))
     return table
 
 

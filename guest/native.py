@@ -55,7 +55,7 @@ from guest.hostcalls import (
     uptime_s,
     wasm_log,
 )
-from guest.jit import njit
+from guest.jit import KEEPING, njit
 
 __all__ = ["C_FUNCTIONS", "native_callbacks", "native_step", "step_zone", "tape_of"]
 
@@ -159,7 +159,7 @@ def _argument(raw: Any, k: int) -> int:
 
 def native_callbacks() -> dict[str, int]:
     """Addresses of the host calls as `wasmtime_func_unchecked_callback_t`, by import name."""
-    callback = _numba.cfunc(_I64(_PTR, _PTR, _PTR, _numba.types.uint64), cache=True)
+    callback = _numba.cfunc(_I64(_PTR, _PTR, _PTR, _numba.types.uint64), cache=KEEPING)
 
     @callback  # type: ignore[untyped-decorator]
     def c_read_sensor(env: Any, caller: Any, args: Any, count: Any) -> int:
@@ -334,7 +334,7 @@ def native_step() -> Callable[[int, npt.NDArray[np.int64], int, npt.NDArray[np.i
             _I64,
             _numba.types.Array(_numba.types.int32, 2, "C"),
         ),
-        cache=True,
+        cache=KEEPING,
         nogil=True,
     )
     def step_zones(

@@ -50,6 +50,7 @@ class StepResult:
         "outputs",
         "tape",
         "trap",
+        "trap_backtrace",
         "trap_detail",
         "wake_ms",
     )
@@ -62,6 +63,7 @@ class StepResult:
         wake_ms: int = 0,
         trap: TrapKind = TrapKind.NONE,
         trap_detail: str = "",
+        trap_backtrace: tuple[str, ...] = (),
         instructions: int = 0,
         publications: list[tuple[str, str]] | None = None,
         logs: list[str] | None = None,
@@ -74,6 +76,9 @@ class StepResult:
         """Time until the guest wants to run again [ms]."""
         self.trap = trap
         self.trap_detail = trap_detail
+        """Which function was stopped, and why."""
+        self.trap_backtrace = trap_backtrace
+        """Wasm frames, innermost first; empty if the node gives none."""
         self.instructions = instructions
         """Wasm instructions of this step, 0 if the node does not count them."""
         self._publications = publications

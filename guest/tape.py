@@ -58,6 +58,7 @@ __all__ = [
     "outcome",
     "publications",
     "record_text",
+    "stop_text",
     "tape_digest",
 ]
 
@@ -271,6 +272,17 @@ def record_text(record: Record) -> str:
             return f"keep_set({v[0]}, {v[1]}) -> {_result(v[2])}"
         case _:
             return f"{call.name.lower()}({v[0]})"
+
+
+def stop_text(tape: bytes, trap: TrapKind) -> str:
+    """Which function of the guest a trap has stopped, as the tape of that run tells it, and why."""
+    function, returned = "step", ""
+    for record in iter_records(tape):
+        if record.call == Call.STEP and record.values[1] < len(ENTRIES):
+            function = ENTRIES[record.values[1]]
+        elif record.call == Call.RETURN and trap == TrapKind.GUEST_FAULT:
+            returned = f" ({function} returned {record.values[0]})"
+    return f"guest stopped in {function}: {_name(TrapKind, trap).replace('_', ' ')}{returned}"
 
 
 def time_text(time_ms: int) -> str:

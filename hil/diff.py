@@ -1,7 +1,8 @@
 """The same scenario on several nodes, compared call by call.
 
-Weather, soil and probe are the same to the last bit, so the readings of two nodes are equal as long
-as their guests have done the same.  The first call that differs accuses an engine, a processor or
+Weather, soil and probe are the same to the last bit, and so is the battery, since instructions,
+which not every node counts, take no charge here: the readings of two nodes are equal as long as
+their guests have done the same.  The first call that differs accuses an engine, a processor or
 the firmware; what comes after it follows from it.  If a device has started again by then, it
 accuses that.
 """
@@ -17,6 +18,7 @@ from guest.tape import Difference, TapeReader, first_difference, time_text
 from hil.nodes import NodeMaker, node_overrides
 from sim import runner, scenario
 from sim.compare import count_calls
+from sim.rundir import claimed
 
 __all__ = ["Diff", "NodeRun", "diff_nodes"]
 
@@ -76,6 +78,18 @@ def diff_nodes(
 
     Raises what reading and running a scenario raises, HilError if a node cannot be had.
     """
+    with claimed(out):
+        return _diff_nodes(path, nodes, out, overrides, seed, progress)
+
+
+def _diff_nodes(
+    path: Path,
+    nodes: Sequence[str],
+    out: Path,
+    overrides: Sequence[tuple[str, str]],
+    seed: int | None,
+    progress: Callable[[str], runner.Progress] | None,
+) -> Diff:
     runs: list[NodeRun] = []
     reference: list[bytes] = []
     zones: tuple[str, ...] = ()
@@ -89,6 +103,7 @@ def diff_nodes(
                 document.scenario,
                 target,
                 make_node=make_node,
+                count_instructions=False,
                 progress=progress(node) if progress else None,
                 report=False,
             )

@@ -18,7 +18,7 @@ from guest.errors import ParameterError
 from guest.limits import EDGE, Budget, Profile
 from guest.module import inspect
 from guest.node import Birth, Readings, StepResult
-from guest.tape import encode, time_text
+from guest.tape import encode, stop_text, time_text
 from hil import messages
 from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from hil.link import Link, Patience
@@ -87,6 +87,8 @@ class DeviceNode:
         """True time at which the guest was started."""
         self._forget = True
         """The next start is the first, or one after a loss of what the guest kept."""
+        self._retries = 0
+        """Of the link, when the present request began."""
         self._started = False
         self._closed = False
         self._before = b""
@@ -122,6 +124,7 @@ class DeviceNode:
         self._time_ms = time_ms
         self._skew_ms = skew_ms
         self._forget |= forget
+        self._retries = self.link.quality.retries
 
         def start() -> StepResult:
             return self._result(self._start())
@@ -137,6 +140,7 @@ class DeviceNode:
         """Inject readings and run the guest once."""
         self._time_ms = time_ms
         self._skew_ms = skew_ms
+        self._retries = self.link.quality.retries
         flags = ONLINE if online else OFFLINE
         if self._started:  # as nearly always
             try:
@@ -384,11 +388,13 @@ class DeviceNode:
             outputs={},
             tape=tape,
             trap=trap,
-            trap_detail=f"{trap.name.lower().replace('_', ' ')} on {self.link.url}",
+            trap_detail=f"{stop_text(tape, trap)} on {self.link.url}",
         )
 
     def _ran_for_ever(self, entry: int) -> StepResult:
         """The watchdog has bitten twice: what is left is that the guest was stopped."""
+        quality = self.link.quality
+        quality.excused += quality.retries - self._retries
         tape = self._before
         self._before = b""
         bite = f"{time_text(self._time_ms)}: watchdog"

@@ -118,7 +118,7 @@ def _chosen(choices: Sequence[str]) -> dict[str, str]:
 
 def _zone_tables(scenario: Path) -> list[dict[str, object]]:
     zones: object = ()
-    with suppress(OSError, ValueError, RecursionError):
+    with suppress(OSError, ValueError, RecursionError):  # which reading the scenario will tell
         zones = tomllib.loads(scenario.read_text("utf-8-sig")).get("zone")
     return [z if isinstance(z, dict) else {} for z in zones] if isinstance(zones, list) else []
 

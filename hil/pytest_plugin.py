@@ -89,6 +89,10 @@ class LevadaNode:
         self._request = request
         self._stack = stack
         self._number = 0
+        self._links = 0
+        # an item that is run again keeps what its last attempt has told
+        kept = [p for p in request.node.user_properties if not p[0].startswith("levada_")]
+        request.node.user_properties[:] = [*kept, ("levada_node", url)]
 
     @property
     def physical(self) -> bool:
@@ -171,7 +175,9 @@ class LevadaNode:
             pytest.fail(f"lost in the middle of the run: {lost}", pytrace=False)
         for quality in qualities:
             self._judge(quality)
-        return LevadaRun(out, self._request.node)
+        done = LevadaRun(out, self._request.node)
+        self._judge_guest(done.summary)
+        return done
 
     def _missing(self, error: Exception) -> None:
         """Skip a test before its device has ever answered, or fail if that is not wanted.
@@ -183,14 +189,17 @@ class LevadaNode:
         pytest.fail(str(error), pytrace=False)
 
     def _tell(self, quality: dict[str, Any] | None) -> None:
-        """Figures of the link as properties of the test, for JUnit."""
-        properties = self._request.node.user_properties
-        properties.append(("levada_node", self.url))
-        if quality is not None:
-            from sim.junit import link_properties
+        """Figures of a link as properties of the test, for JUnit; a second one has a number."""
+        if quality is None:
+            return
+        from sim.junit import link_properties
 
-            told = link_properties(quality)
-            properties += [(f"levada_link_{name}", told[name]) for name in LINK_FIGURES]
+        self._links += 1
+        link = "link" if self._links == 1 else f"link{self._links}"
+        told = link_properties(quality)
+        self._request.node.user_properties += [
+            (f"levada_{link}_{name}", told[name]) for name in LINK_FIGURES
+        ]
 
     def _judge(self, quality: dict[str, Any] | None) -> None:
         """Fail a test whose device crashed, or whose link was too bad, unless it meant to do so."""
@@ -201,6 +210,13 @@ class LevadaNode:
             found.append(f"the run is void: {quality['void']}")
         if found:
             pytest.fail("\n".join(f"{self.url}: {text}" for text in found), pytrace=False)
+
+    def _judge_guest(self, summary: dict[str, Any]) -> None:
+        """Fail a test whose guest was stopped, unless its scenario or the test means to do so."""
+        from sim import stops
+
+        if stops.fails(summary) and not self._request.node.get_closest_marker("disturbed"):
+            pytest.fail("\n".join(stops.lines(summary)), pytrace=False)
 
 
 class LevadaRun:

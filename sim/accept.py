@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from guest.json_text import parse
+from sim import stops
 from sim.compare import Comparison, compare_runs
-from sim.rundir import FILES, RunDir, RunDirError
+from sim.rundir import FILES, RunDir, RunDirError, replaced
 
 __all__ = ["TOLERANCES", "accept", "differences", "golden_comparison"]
 
@@ -26,11 +27,16 @@ def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Compar
     """Make a run the golden one; what had changed since the golden run before, if there was one.
 
     `tolerances` are absolute, by signal of the trace; those accepted earlier stay unless they are
-    given again.  Raises RunDirError for a partial run, for the run itself as its golden one, and
-    for a signal that does not exist.
+    given again.  Raises RunDirError for a partial run, for one that has failed because its guest
+    was stopped, for the run itself as its golden one, and for a signal that does not exist.
     """
     if run.summary["partial"]:
         raise RunDirError(f"{run.path}: an interrupted run cannot be accepted")
+    if stops.fails(run.summary):
+        raise RunDirError(
+            f"{run.path}: its guest was stopped: such a run can be accepted only if its scenario "
+            "says `guest.may_stop = true`"
+        )
     if golden.exists() and golden.samefile(run.path):
         raise RunDirError(
             f"{golden}: this is the run itself; a golden run needs a folder of its own"
@@ -40,10 +46,10 @@ def accept(run: RunDir, golden: Path, tolerances: Mapping[str, float]) -> Compar
     before = None
     if golden.is_dir():
         before = compare_runs(RunDir(golden), run, kept)
-    golden.mkdir(parents=True, exist_ok=True)
-    for name in FILES[:4]:
-        shutil.copyfile(run.path / name, golden / name)
-    (golden / TOLERANCES).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    with replaced(golden) as part:
+        for name in FILES[:4]:
+            shutil.copyfile(run.path / name, part / name)
+        (part / TOLERANCES).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     return before
 
 
@@ -77,6 +83,8 @@ def _tolerances(golden: Path) -> dict[str, float]:
         text = (golden / TOLERANCES).read_text("utf-8-sig")
     except FileNotFoundError:
         return {}
+    except ValueError as error:  # not UTF-8
+        raise RunDirError(f"{golden / TOLERANCES}: damaged: {error}") from None
     try:
         return {str(name): float(value) for name, value in parse(text).items()}
     except (AttributeError, TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ and is an error only where the caller sets a bound.
 from __future__ import annotations
 
 import re
+from math import inf
 from time import monotonic, sleep
 
 from simpy import Environment
@@ -83,7 +84,7 @@ def parse_speed(text: str) -> float | None:
     if text == "max":
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)x", text)
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) < inf:
         raise ValueError(f"speed {text!r}: must be `max` or a factor such as `1x` or `60x`")
     return float(match[1])
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from guest.abi import DEFAULT_PINS, WHY, Call, ErrorCode, Sensor, TrapKind
+from guest.jit import njit
 from guest.json_text import parse
 from guest.tape import TapeError, TapeReader
 
@@ -194,7 +194,7 @@ def sentence(decision: Decision) -> str:
     return template.format(**known)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _i32(data: npt.NDArray[np.uint8], at: int) -> int:
     value = 0
     for j in range(4):
@@ -202,12 +202,12 @@ def _i32(data: npt.NDArray[np.uint8], at: int) -> int:
     return value - (1 << 32) if value >= (1 << 31) else value
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _u16(data: npt.NDArray[np.uint8], at: int) -> int:
     return int(data[at]) | int(data[at + 1]) << 8
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _why(data: npt.NDArray[np.uint8], start: int, end: int) -> int:
     """The number after `"why":` in data[start:end], or -1."""
     for at in range(start, end - 6):
@@ -234,7 +234,7 @@ def _why(data: npt.NDArray[np.uint8], start: int, end: int) -> int:
     return -1
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _virtual(clock: int, before: int, skews: npt.NDArray[np.int64]) -> int:
     """The virtual time at which a clock showed `clock`, not before `before`.
 
@@ -255,7 +255,7 @@ def _virtual(clock: int, before: int, skews: npt.NDArray[np.int64]) -> int:
     return best
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _walk(
     data: npt.NDArray[np.uint8],
     pin: int,

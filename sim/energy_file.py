@@ -98,6 +98,13 @@ def read_recording(path: str | Path) -> Recording:
     time does not increase, or samples are missing.
     """
     path = Path(path)
+    try:
+        return _read(path)
+    except UnicodeDecodeError:
+        raise EnergyFileError(f"{path.name}: not UTF-8, so no CSV of a power meter") from None
+
+
+def _read(path: Path) -> Recording:
     with path.open(encoding="utf-8-sig", newline=None) as file:
         header = file.readline().rstrip("\n")
         delimiter = max(",;\t", key=header.count)

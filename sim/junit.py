@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from guest.plain import plain_values
+
 __all__ = ["link_properties", "write_junit"]
 
 PROPERTIES: Final = (
@@ -36,7 +38,7 @@ def write_junit(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
     A link that makes the run void is a case with an error.
     """
     xml = JUnitXml("levada")
-    for summary in summaries:
+    for summary in map(plain_values, summaries):  # XML has no place for controls
         suite = TestSuite(summary["scenario"])
         for name in PROPERTIES:
             suite.add_property(name, str(summary[name]))

@@ -97,6 +97,8 @@ class Z(IntEnum):
     """Class of the last trap since the last row: a restart may be quicker than the trace."""
     FORGET = 26
     """1: at its next boot the node finds nothing of what its guest kept."""
+    STOPPED_MS = 27
+    """When the guest was stopped first, if it was."""
 
 
 class Stop(IntEnum):
@@ -356,6 +358,8 @@ def write_row(
 @njit
 def note_trap(z: IntArray) -> None:
     """The guest of a zone is stopped: count it, and plan the restart."""
+    if z[Z.TRAPS] == 0:
+        z[Z.STOPPED_MS] = z[Z.NOW_MS]
     z[Z.TRAPS] += 1
     z[Z.ROW_TRAP] = z[Z.TRAP]
     z[Z.WAKE_MS] = NEVER_MS

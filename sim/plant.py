@@ -26,7 +26,7 @@ from sim import crop as crops
 from sim import loop, soils
 from sim.bucket import Bucket
 from sim.device_kernels import command_valve
-from sim.energy import EnergyProfile, NodePowers, W
+from sim.energy import EP, EnergyProfile, NodePowers, W
 from sim.errors import SoilError
 from sim.faults import FaultEvent
 from sim.loop import Stop, T, Z
@@ -35,6 +35,7 @@ from sim.richards import Richards
 from sim.scenario_models import node_power, probe, valve
 from sim.seeds import zone_keys
 from sim.soil import F, Observed, new_fluxes, new_forcing, new_observed
+from sim.stops import GuestStop
 from sim.trace import COLUMNS
 from sim.valve import ValveFault, Valves
 
@@ -93,6 +94,7 @@ class Plant:
         *,
         threads: int | None = None,
         energy_profile: EnergyProfile | None = None,
+        count_instructions: bool = True,
     ) -> None:
         n = len(zones)
         period = scenario.period
@@ -134,6 +136,8 @@ class Plant:
         )
         self.valves = Valves([valve(zone) for zone in zones])
         self.powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
+        if not count_instructions:
+            self.powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
         self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
@@ -169,6 +173,8 @@ class Plant:
         self._bounds = np.linspace(0, n, parts + 1).astype(int).tolist()
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.storage_start_mm: FloatArray = self.observed[:, Observed.STORAGE_MM].copy()
+        self.stops: dict[int, GuestStop] = {}
+        """By zone, how its guest was stopped first."""
 
     def _first_observation(self, zr_m: Sequence[float]) -> None:
         """What is to be seen before anything happened.
@@ -223,8 +229,7 @@ class Plant:
                         self._raise_soil(i)
                     case Stop.ROWS:
                         raise AssertionError(f"zone {self.names[i]}: no room for its rows")
-        if self._native is not None:
-            self._native.collect_traps()
+        self._note_stops()
 
     def due_ms(self) -> int:
         """When the next node outside has something to do, if nothing happens before; or NEVER."""
@@ -369,6 +374,7 @@ class Plant:
         z = self.zones[i]
         time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
         skew_ms, forget = int(z[Z.SKEW_MS]), bool(z[Z.FORGET])
+        self._note_stops()  # the boot forgets why
         z[Z.BOOT_MS] = NEVER_MS
         z[Z.FORGET] = 0
         self._command(i, 0)
@@ -429,9 +435,29 @@ class Plant:
         if result.trap != TrapKind.NONE:
             self._command(i, 0)
             loop.note_trap(z)
+            if z[Z.NATIVE] == 0:
+                self._note_stop(i, result.trap_detail, result.trap_backtrace)
             return
         z[Z.WAKE_MS] = min(int(z[Z.NOW_MS]) + result.wake_ms, NEVER_MS)
         self._command(i, result.outputs.get(DEFAULT_PINS[0], 0))
+
+    def _note_stops(self) -> None:
+        """Keep why guests here were stopped."""
+        if self._native is None:
+            return
+        self._native.collect_traps()
+        for i in np.flatnonzero(self.zones[:, Z.TRAP]).tolist():
+            if self.zones[i, Z.NATIVE] and i not in self.stops:
+                trap = self._native.trap_error(int(self.zones[i, Z.HOST]))
+                if trap is not None:
+                    self._note_stop(i, str(trap), trap.backtrace)
+
+    def _note_stop(self, i: int, reason: str, backtrace: tuple[str, ...]) -> None:
+        time_ms = int(self.zones[i, Z.STOPPED_MS])
+        self.stops.setdefault(
+            i,
+            GuestStop(time_ms=time_ms, reason=reason or "guest stopped", backtrace=backtrace),
+        )
 
     # Faults
 

@@ -17,7 +17,6 @@ from guest import hostcalls
 from guest.abi import KEEP_SLOTS, Call, ErrorCode
 from guest.host import SimNodes
 from guest.limits import PROFILES
-from guest.module import inspect
 from guest.tape import Difference, Record, TapeReader, first_difference, iter_records
 from sim import runner, scenario
 from sim.compare import count_calls, tape_flaws
@@ -55,7 +54,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
     """
     loaded = scenario.load(run.scenario_path)
     module = guest.read_bytes() if guest is not None else runner.read_guest(loaded)
-    info = inspect(module, budget=loaded.guest.limits())
+    info = runner.inspect_guest(loaded, module, guest)
     tape = TapeReader(run.tape_path)
     if guest is None and info.sha256 != tape.guest_sha256:
         raise RunDirError(

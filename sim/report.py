@@ -21,6 +21,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from sim import stops
 from sim.season import BALANCE, Season, read_season
 
 __all__ = ["write"]
@@ -48,7 +49,9 @@ def write(run_dir: Path) -> Path:
     """
     season = read_season(run_dir)
     path = run_dir / "report.html"
-    path.write_text(_render(season), encoding="utf-8")
+    part = run_dir / "report.html.part"
+    part.write_text(_render(season), encoding="utf-8")
+    part.replace(path)
     return path
 
 
@@ -71,6 +74,8 @@ def _render(season: Season) -> str:
         summary=summary,
         facts=_facts(season),
         verdict=_verdict(summary),
+        stops=stops.lines(summary),
+        stop_fails=stops.fails(summary),
         glance=_glance(season),
         tiles=_tiles(season),
         expectations=_expectations(season),

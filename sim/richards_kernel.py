@@ -391,7 +391,8 @@ def _wilting_head(s: FloatArray, p: FloatArray) -> float:
     """Feddes' h3 [m] at the demand of the last day, between its values for low and high."""
     share = (s[S_DEMAND] - p[P_DEMAND_LOW]) / (p[P_DEMAND_HIGH] - p[P_DEMAND_LOW])
     share = min(max(share, 0.0), 1.0)
-    return p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
+    h3: float = p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
+    return h3
 
 
 @njit

@@ -22,14 +22,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from guest.errors import ModuleError
 from guest.host import SimNodes, WasmtimeNode
 from guest.jit import compiled, mark_compiled
 from guest.limits import PROFILES
 from guest.module import ModuleInfo, inspect
 from guest.node import Node
+from guest.plain import plain_values
 from guest.tape import TapeWriter
 from sim import scenario as scenarios
-from sim import soils
+from sim import soils, stops
 from sim import weather as weathers
 from sim.clock import WallClock, new_clock
 from sim.energy import EnergyProfile
@@ -40,12 +42,12 @@ from sim.loop import T, Z
 from sim.plant import Plant
 from sim.probe import Probe, RainGauge, calibration
 from sim.problems import ScenarioError
-from sim.rundir import RunDirError
+from sim.rundir import replaced
 from sim.scenario import Document, ZoneConfig, expand
 from sim.scenario_model import Scenario
 from sim.scenario_models import refused
 from sim.soil import FloatArray, Observed
-from sim.trace import TraceWriter, read_trace
+from sim.trace import Trace, TraceWriter, read_trace
 from sim.valve import V
 
 __all__ = [
@@ -94,6 +96,15 @@ def read_guest(scenario: Scenario) -> bytes:
     return Path(scenario.guest.file or DEFAULT_GUEST).read_bytes()
 
 
+def inspect_guest(scenario: Scenario, module: bytes, file: Path | None = None) -> ModuleInfo:
+    """What a module is; raises ModuleError, which names its file, if it is none."""
+    try:
+        return inspect(module, budget=scenario.guest.limits())
+    except ModuleError as error:
+        where = file or scenario.guest.file or DEFAULT_GUEST
+        raise type(error)(f"{where}: {error}") from None
+
+
 def read_weather(scenario: Scenario) -> weathers.Weather:
     """The weather of a scenario over its period; raises WeatherError."""
     site, period, source = scenario.site, scenario.period, scenario.weather
@@ -135,7 +146,7 @@ def check(document: Document) -> ModuleInfo:
 
     Raises ScenarioError, GuestError or WeatherError; returns what the guest is.
     """
-    info = inspect(read_guest(document.scenario), budget=document.scenario.guest.limits())
+    info = inspect_guest(document.scenario, read_guest(document.scenario))
     problems = document.check_parameters({p.name: p for p in info.parameters}, info.rules)
     if problems:
         raise ScenarioError(problems)
@@ -155,11 +166,14 @@ def run_scenario(
     progress: Progress | None = None,
     make_node: NodeMaker | None = None,
     energy_profile: EnergyProfile | None = None,
+    count_instructions: bool = True,
     report: bool = True,
 ) -> Result:
     """Run a scenario into the directory `path`, which is made, or whose run is replaced.
 
-    `energy_profile`, such as one fitted to a recording, replaces that of every node.
+    `energy_profile`, such as one fitted to a recording, replaces that of every node.  Without
+    `count_instructions` a guest's instructions take no charge from the battery: not every node
+    counts them, and nodes that are compared must see the same battery.
 
     Ctrl-C ends the run early and leaves what there is, marked partial.  Raises what `check` raises,
     SoilError, and what the nodes raise.
@@ -169,25 +183,49 @@ def run_scenario(
         tell(scenario.period.start_ms, 0.0, 0.0, "compiling the plant (once, about half a minute)")
     zones = expand(scenario)
     module = read_guest(scenario)
-    info = inspect(module, budget=scenario.guest.limits())
+    info = inspect_guest(scenario, module)
     weather = read_weather(scenario)
-    if path.exists() and not path.is_dir():
-        raise RunDirError(f"{path}: not a directory; a run needs one of its own")
-    path.mkdir(parents=True, exist_ok=True)
-    for old in ("summary.json", "report.html", "profile.parquet"):
-        (path / old).unlink(missing_ok=True)
-    (path / "scenario.toml").write_text(
-        scenarios.dump(scenarios.pinned(scenario, info.sha256), path), encoding="utf-8"
-    )
-    run = _Run(scenario, zones, module, info, weather, path, make_node, tell, speed, energy_profile)
-    try:
-        interrupted = run.go()
-    finally:
-        run.close()
-    mark_compiled()
-    summary = run.summary(interrupted)
-    trace = read_trace(path / "trace.parquet")
-    summary["expectations"] = [
+    with replaced(path) as part:
+        text = scenarios.dump(scenarios.pinned(scenario, info.sha256), path)
+        (part / "scenario.toml").write_text(text, encoding="utf-8")
+        run = _Run(
+            scenario,
+            zones,
+            module,
+            info,
+            weather,
+            part,
+            make_node,
+            tell,
+            speed,
+            energy_profile=energy_profile,
+            count_instructions=count_instructions,
+        )
+        try:
+            interrupted = run.go()
+        finally:
+            run.close()
+        mark_compiled()
+        summary = plain_values(run.summary(interrupted))
+        trace = read_trace(part / "trace.parquet")
+        summary["expectations"] = _judge(scenario, trace, zones, summary)
+        (part / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        if report:
+            from sim.report import write
+
+            if len(zones) > 20:
+                tell(scenario.period.end_ms, 1.0, 0.0, f"writing the report of {len(zones)} zones")
+
+            write(part)
+    return Result(path=path, summary=summary, interrupted=interrupted)
+
+
+def _judge(
+    scenario: Scenario, trace: Trace, zones: list[ZoneConfig], summary: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The expectations of a run, and what came out of each."""
+    interrupted = summary["partial"]
+    judged = [
         {
             "name": o.name,
             # of a run that ended early nothing can be said: what has not happened may have come
@@ -198,15 +236,8 @@ def run_scenario(
         }
         for o in evaluate(scenario, trace, zones, summary)
     ]
-    (path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    if report:
-        from sim.report import write
-
-        if len(zones) > 20:
-            tell(scenario.period.end_ms, 1.0, 0.0, f"writing the report of {len(zones)} zones")
-
-        write(path)
-    return Result(path=path, summary=summary, interrupted=interrupted)
+    found: list[dict[str, Any]] = plain_values([*judged, *stops.judgement(summary)])
+    return found
 
 
 class _Run:
@@ -223,7 +254,9 @@ class _Run:
         make_node: NodeMaker | None,
         progress: Progress,
         speed: float | None,
+        *,
         energy_profile: EnergyProfile | None,
+        count_instructions: bool,
     ) -> None:
         self.scenario = scenario
         self.zones = zones
@@ -245,6 +278,7 @@ class _Run:
             outside,
             lambda zone, tape: self._outside_tapes[zone].append(tape),
             energy_profile=energy_profile,
+            count_instructions=count_instructions,
         )
         self._clock = new_clock(speed)
         self._trace = TraceWriter(path / "trace.parquet")
@@ -373,6 +407,7 @@ class _Run:
             "longest_opening_s": max(zone["longest_opening_s"] for zone in zones),
             "water_l": sum(zone["water_l"] for zone in zones),
             "traps": sum(zone["traps"] for zone in zones),
+            "may_stop": scenario.guest.may_stop,
             "energy_j": energy.total.nominal,
             "energy": {
                 "label": energy.label,
@@ -439,9 +474,7 @@ class _Run:
         )
         change = float(plant.observed[i, Observed.STORAGE_MM] - plant.storage_start_mm[i])
         et = sums["evaporation_mm"] + sums["transpiration_mm"]
-        trap = None
-        if plant.zones[i, Z.TRAP]:
-            trap = self._trap(i)
+        stop = plant.stops.get(i)
         return {
             "name": plant.names[i],
             "node": str(self.scenario_node(i)),
@@ -463,7 +496,9 @@ class _Run:
             "energy_j": float(plant.powers.energy_j[i]),
             "steps": int(plant.zones[i, Z.STEPS]),
             "traps": int(plant.zones[i, Z.TRAPS]),
-            "trap": trap,
+            "trap": stop.reason if stop is not None else None,
+            "trap_ms": stop.time_ms if stop is not None else None,
+            "trap_backtrace": list(stop.backtrace) if stop is not None else [],
             "soil": soils.summary(self.zones[i].soil),
             "feddes_m": list(soils.heads(self.zones[i])),
         }
@@ -471,15 +506,6 @@ class _Run:
     def scenario_node(self, i: int) -> str:
         """Where the guest of a zone ran."""
         return self.zones[i].node.kind
-
-    def _trap(self, i: int) -> str:
-        if self._native is not None and i in self._native_zones:
-            error = self._native.trap_error(self._native_zones.index(i))
-            if error is not None:
-                return str(error)
-        from guest.abi import TrapKind
-
-        return TrapKind(int(self.plant.zones[i, Z.TRAP])).name.lower().replace("_", " ")
 
     def _faults(self) -> list[dict[str, Any]]:
         scenario = self.scenario

@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from guest.plain import UNPRINTABLE, plain
 from guest.rules import Rule
 from sim.errors import WeatherError
 from sim.expect import Expect
@@ -58,8 +59,14 @@ _SYNTAX: Final = re.compile(
     r"(?P<what>.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL
 )
 _MAX_BYTES: Final = 4_000_000
-_MANY_DIGITS: Final = re.compile(r"[0-9_]{4301}")
-_LARGE: Final = "a whole number is permitted from -2^63 to 2^63 - 1"
+_MOST_NESTED: Final = 32
+"""Tables and arrays in each other; a scenario has four."""
+_LONG_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]+\.){{{_MOST_NESTED},}}")
+_MOST_DIGITS: Final = 9
+"""Of the number of an item."""
+_SHOWN: Final = 60
+"""Characters of an override that a message repeats."""
+_LARGE: Final = "a number beyond 64 bits: a whole number is permitted from -2^63 to 2^63 - 1"
 _T = TypeVar("_T", Period, Zone, Fault, Expect, Alert)
 
 
@@ -90,12 +97,14 @@ def read(path: Path, overrides: Overrides = (), seed: int | None = None) -> Docu
     """As `load`, keeping the positions."""
     source = _open(path)
     troubles = [t for key, value in overrides for t in source.override(key, value)]
+    troubles += _unstorable(source.data)
     if seed is not None:
         source.data["seed"] = seed
         source.given["seed",] = f"--seed {seed}"
-    large = list(_large_numbers(source.data))
-    scenario, found = (None, large) if large else _check(source.data)
-    troubles += found
+    scenario = None
+    if not troubles:
+        scenario, found = _check(source.data)
+        troubles += found
     if scenario is not None and not troubles:
         scenario, found = _locate(scenario, path.parent.absolute())
         troubles += found
@@ -162,9 +171,13 @@ class _Source:
 
     def override(self, key: str, value: object) -> Iterator[Trouble]:
         """Set one dotted key in the data."""
-        option = f"--set {key}={value}"
+        option = f"--set {_short(key)}={_short(str(value))}"
         path: KeyPath = ()
         here: Any = self.data
+        if key.count(".") >= _MOST_NESTED:
+            self.given[key,] = option
+            yield Trouble((key,), f"nested more than {_MOST_NESTED} deep")
+            return
         steps = key.split(".")
         for depth, step in enumerate(steps):
             last = depth == len(steps) - 1
@@ -197,8 +210,12 @@ class _Source:
         self.given[path] = option
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _item(items: list[Any], step: str) -> int | None:
-    if step.isdecimal():
+    if step.isdecimal() and len(step) <= _MOST_DIGITS:
         return int(step) if int(step) < len(items) else None
     for number, item in enumerate(items):
         if isinstance(item, dict) and item.get("name") == step:
@@ -211,8 +228,45 @@ def _value(value: object) -> object:
         return value
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError: no TOML, or a number beyond all bounds
         return value
+
+
+_NAMES: Final = ("name", "title")
+"""Keys of texts of one line."""
+_NO_NAME: Final = re.compile(f"[\t\n]|{UNPRINTABLE.pattern}")
+
+
+def _unstorable(data: dict[str, Any]) -> list[Trouble]:
+    """Values that no report, terminal or other TOML file could take."""
+    found: list[Trouble] = []
+    waiting: list[tuple[KeyPath, object]] = [((), data)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > _MOST_NESTED:
+            return [Trouble(path[:2], f"nested more than {_MOST_NESTED} deep")]
+        items: Iterator[tuple[str | int, object]] = iter(())
+        if isinstance(value, dict):
+            items = iter(value.items())
+            bad = [str(key) for key in value if UNPRINTABLE.search(str(key))]
+            found += [Trouble(path, f"{plain(key)!r}: a control character in a key") for key in bad]
+        elif isinstance(value, list):
+            items = iter(enumerate(value))
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            found.append(Trouble(path, _LARGE))
+        elif isinstance(value, str):
+            no = _NO_NAME if path[-1] in _NAMES else UNPRINTABLE
+            if match := no.search(value):
+                found.append(
+                    Trouble(
+                        path,
+                        f"a control character, U+{ord(match.group()):04X}, as character "
+                        f"{match.start() + 1}",
+                        "write text that can be shown and stored anywhere",
+                    )
+                )
+        waiting += [((*path, key), item) for key, item in items]
+    return found
 
 
 def _open(path: Path) -> _Source:
@@ -241,6 +295,8 @@ def _open(path: Path) -> _Source:
         line = content.count(b"\n", 0, error.start) + 1
         raise fail(f"not UTF-8: byte {content[error.start]:#04x} in line {line}") from None
     source.lines = text.split("\n")
+    if _LONG_KEY.search(text):  # which takes a parser the square of its length
+        raise fail("not TOML: nested too deeply")
     try:
         source.data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -256,20 +312,21 @@ def _open(path: Path) -> _Source:
         ) from None
     except RecursionError:
         raise fail("not TOML: nested too deeply") from None
-    except ValueError:  # of Python, which converts no whole number of over 4300 digits
-        line = next((n for n, t in enumerate(source.lines, 1) if _MANY_DIGITS.search(t)), 0)
-        raise fail(f"not TOML: {_LARGE}", line, 1) from None
-    source.places = index(text)
+    except ValueError:  # Python reads no more digits
+        line, column = _longest_number(text)
+        raise fail(f"not TOML: {_LARGE}", line, column) from None
+    try:
+        source.places = index(text)
+    except RecursionError:
+        raise fail("not TOML: nested too deeply") from None
     return source
 
 
-def _large_numbers(data: object, path: KeyPath = ()) -> Iterator[Trouble]:
-    """Whole numbers that TOML does not have."""
-    if isinstance(data, dict | list):
-        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
-            yield from _large_numbers(value, (*path, key))
-    elif isinstance(data, int) and not -(2**63) <= data < 2**63:
-        yield Trouble(path, f"`{path[-1]}`: {_LARGE}")
+def _longest_number(text: str) -> tuple[int, int]:
+    """Line and column of the longest run of digits."""
+    found = max(re.finditer(r"[+-]?\d[\d_]*", text), key=lambda match: len(match.group()))
+    before = text[: found.start()]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Trouble]]:

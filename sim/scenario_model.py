@@ -265,6 +265,9 @@ class Guest(Table):
         WithJsonSchema({"type": "string", "examples": ["never", "0 s", "10 min"]}),
     ] = None
     """`"never"`, the default, or how long after a trap the guest boots again, such as `"30 s"`."""
+    may_stop: bool = False
+    """Whether a run can pass although a guest was stopped by a trap; say so where that is the
+    story, and let an expectation on `trap` judge it."""
     budget: GuestBudget = GuestBudget()
     """Limits of one step."""
     sha256: Sha256 | None = None

@@ -2,7 +2,8 @@
 
 Results go to standard output, progress and errors to standard error.  Exit codes: 0 pass,
 1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran.
-Modules that take long to import are imported by the commands that need them.
+What the streams cannot take changes none of them.  Modules that take long to import are imported by
+the commands that need them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from twin import pairs, streams
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
@@ -51,16 +53,6 @@ GuestFile = Annotated[
         help="Guest module instead of the scenario's.",
     ),
 ]
-
-
-def _overrides(settings: list[str]) -> list[tuple[str, str]]:
-    pairs = []
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"{setting!r}: must be key=value", param_hint="--set")
-        pairs.append((key, value))
-    return pairs
 
 
 def _version(show: bool) -> None:
@@ -132,7 +124,7 @@ def run(
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
-    overrides = _overrides(settings or [])
+    overrides = pairs.overrides(settings)
     if guest is not None:
         overrides.append(("guest.file", str(guest.absolute())))
     overrides += node_overrides(scenario, node or [])
@@ -172,7 +164,7 @@ def run(
     show.outcome(result.summary, target, quiet=quiet)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if result.summary["steps"] == 0:
+    if result.summary["steps"] == 0 and not result.summary["traps"]:
         raise typer.Exit(Exit.NOTHING_RAN)
     if show.void(result.summary):
         raise typer.Exit(Exit.NODE_OR_LINK)
@@ -220,34 +212,29 @@ def compare(
 ) -> None:
     """Compare two runs: first divergent host call, then signals beyond their tolerance."""
     from sim.compare import compare_runs
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
     from twin import show
 
-    comparison = compare_runs(RunDir(run_a), RunDir(run_b), dict(_tolerances(tolerance or [])))
+    allowed = pairs.tolerances(tolerance)
+    runs = RunDir(run_a), RunDir(run_b)
+    with trusted(*runs):
+        comparison = compare_runs(*runs, allowed)
+        stopped = [show.stopped(run.summary, str(run.path)) for run in runs]
     show.comparison(comparison)
-    raise typer.Exit(Exit.PASS if comparison.equal else Exit.EXPECTATION_FAILED)
-
-
-def _tolerances(settings: list[str]) -> list[tuple[str, float]]:
-    pairs = []
-    for name, value in _overrides(settings):
-        try:
-            pairs.append((name, float(value)))
-        except ValueError:
-            raise typer.BadParameter(
-                f"{name}={value}: must be a number", param_hint="--tolerance"
-            ) from None
-    return pairs
+    passed = comparison.equal and not any(stopped)
+    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
 
 @app.command()
 def replay(run: RunPath, guest: GuestFile = None) -> None:
     """Feed a tape's readings to a guest again: exact, or where it differs."""
     from sim.replay import replay_run
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
     from twin import show
 
-    outcome = replay_run(RunDir(run), guest)
+    recorded = RunDir(run)
+    with trusted(recorded):
+        outcome = replay_run(recorded, guest)
     show.replay(outcome)
     raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
 
@@ -256,9 +243,12 @@ def replay(run: RunPath, guest: GuestFile = None) -> None:
 def report(run: RunPath) -> None:
     """Write the report of a run again."""
     from sim.report import write
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
 
-    typer.echo(write(RunDir(run).path))
+    found = RunDir(run)
+    with trusted(found):
+        page = write(found.path)
+    typer.echo(page)
 
 
 @app.command()
@@ -330,15 +320,10 @@ def _input_errors() -> tuple[type[BaseException], ...]:
     return (*found, UsageError)
 
 
-def _path_errors() -> tuple[type[OSError], ...]:
-    """What the system says of a path that was given; such an error names it."""
-    return (
-        FileNotFoundError,
-        FileExistsError,
-        IsADirectoryError,
-        NotADirectoryError,
-        PermissionError,
-    )
+def _system_said(error: OSError) -> str:
+    """What the system says of a path or of the disk, such as `x: Permission denied`."""
+    said = error.strerror or str(error)
+    return said if error.filename is None else f"{os.fsdecode(error.filename)}: {said}"
 
 
 def _link_errors() -> tuple[type[BaseException], ...]:
@@ -350,12 +335,28 @@ def _link_errors() -> tuple[type[BaseException], ...]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     code: object = INTERRUPTED
+    if arguments is None:  # a program of its own
+        streams.forgive()
     try:
         code = _run(arguments)
+        _afterwards()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
+
+
+def _afterwards() -> None:
+    """What does not change the exit code, said once."""
+    from twin import show
+
+    jit = sys.modules.get("guest.jit")
+    if jit is not None and (why := jit.not_kept()):
+        show.warning(why)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    if lost := streams.trouble():
+        show.warning(lost)
 
 
 def _run(arguments: list[str] | None) -> object:
@@ -363,20 +364,24 @@ def _run(arguments: list[str] | None) -> object:
         app(args=arguments)
     except SystemExit as ended:
         return ended.code
-    except BrokenPipeError:  # `levada ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
         from twin import show
 
         if isinstance(error, _input_errors()):
             show.error(error)
             return Exit.BAD_INPUT
-        if isinstance(error, _path_errors()) and error.filename is not None:
-            show.error(ValueError(f"{error.filename}: {error.strerror}"))
-            return Exit.BAD_INPUT
         if isinstance(error, _link_errors()):
             show.error(error)
             return Exit.NODE_OR_LINK
+        if isinstance(error, OSError):
+            show.error(ValueError(_system_said(error)))
+            return Exit.BAD_INPUT
+        if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+            show.error(ValueError(f"{error.object!r}: a name that is not UTF-8"))
+            return Exit.BAD_INPUT
+        if isinstance(error, MemoryError):
+            show.error(ValueError("not enough memory for this"))
+            return Exit.BAD_INPUT
         show.internal(error)
         return Exit.INTERNAL
     return Exit.PASS

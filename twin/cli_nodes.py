@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from guest.plain import plain
+from twin import pairs, streams
 from twin.exit_codes import Exit
 from twin.output_file import check_output
 
@@ -50,12 +52,14 @@ def diff(
 
     if len(node) < 2:
         raise typer.BadParameter("give at least two nodes", param_hint="--node")
-    overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
+    overrides = pairs.overrides(settings)
     found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
+    stopped = [show.stopped(run.summary, run.node) for run in found.runs]
     show.diff(found)
     if any(show.void(run.summary) for run in found.runs):
         raise typer.Exit(Exit.NODE_OR_LINK)
-    raise typer.Exit(Exit.PASS if found.equal else Exit.EXPECTATION_FAILED)
+    passed = found.equal and not any(stopped)
+    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
 
 @nodes_app.command()
@@ -71,14 +75,13 @@ def accept(
 ) -> None:
     """Keep a run as the golden one, which later runs are held to."""
     from sim.accept import accept as accept_run
-    from sim.rundir import RunDir
+    from sim.rundir import RunDir, trusted
     from twin import show
 
-    try:
-        given = {k: float(v) for k, _, v in (t.partition("=") for t in tolerance or [])}
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--tolerance") from None
-    before = accept_run(RunDir(run), golden, given)
+    given = pairs.tolerances(tolerance)
+    looked_at = RunDir(run)
+    with trusted(looked_at):
+        before = accept_run(looked_at, golden, given)
     if before is not None:
         show.comparison(before)
     typer.echo(f"accepted {run} as {golden}")
@@ -101,7 +104,7 @@ def devices(
             who += f": {port.birth.engine}, {port.birth.firmware}, boot {port.birth.boot_id}"
         elif port.trouble:
             who += f": {port.trouble}"
-        typer.echo(f"serial:{port.device}  {who}")
+        typer.echo(plain(f"serial:{port.device}  {who}"))
     if not found:
         typer.echo("no serial port found", err=True)
         raise typer.Exit(Exit.NOTHING_RAN)
@@ -186,7 +189,7 @@ def _field(scenario: Path, broker: str, speed: str) -> None:
 def monitor(
     port: PortArgument,
     baud: BaudOption = BAUD,
-    seconds: Annotated[float | None, typer.Option(help="End after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so long.", min=0)] = None,
 ) -> None:
     """Show what a device says: its console, its frames, and what is damaged."""
     from hil.monitor import watch
@@ -196,6 +199,8 @@ def monitor(
     try:
         for text in watch(line, seconds=seconds):
             typer.echo(text)
+            if streams.gone():
+                break
     except KeyboardInterrupt:
         pass  # how a monitor is ended
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from twin import pairs
 from twin.exit_codes import INTERRUPTED, Exit
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def twin(
     for given, option in ((shadow, "--shadow"), (home_assistant, "--home-assistant")):
         if given and replay is not None:
             raise typer.BadParameter(f"--replay and {option} exclude each other", param_hint=option)
-    overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
+    overrides = pairs.overrides(settings)
     overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides)
     runner.check(document)
@@ -241,8 +242,10 @@ def _address(run: Path | None) -> dict[str, str]:
     else:
         found = sorted(RUNS.glob(f"*/{ADDRESS}"), key=lambda path: path.stat().st_mtime)
     try:
-        data: dict[str, str] = parse(found[-1].read_text())
-    except (IndexError, OSError, ValueError):  # ValueError: it is just being written
+        data: dict[str, str] = parse(found[-1].read_text("utf-8"))
+        data = {key: str(data[key]) for key in ("url", "token")}
+    except (LookupError, OSError, TypeError, ValueError):
+        # ValueError: it is just being written
         raise typer.BadParameter(
             f"no twin runs under {run or RUNS}: start one with `levada twin`", param_hint="--run"
         ) from None

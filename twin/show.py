@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from guest.plain import plain
 
 if TYPE_CHECKING:
     from guest.module import ModuleInfo
@@ -37,7 +40,9 @@ __all__ = [
     "outcome",
     "progress",
     "replay",
+    "stopped",
     "void",
+    "warning",
 ]
 
 MARKS = {
@@ -48,11 +53,14 @@ MARKS = {
 """Of an expectation: passed, failed, not judged."""
 LINKS = 8
 """So many are shown of a field of boards."""
+ENDLESS = re.compile(r"\S{1000,}")
+SHOWN = 80
+"""So much is repeated of a word without end, such as a number of five thousand digits."""
 RESTARTS = 3
 """So many are told of one device."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
@@ -100,6 +108,11 @@ def _date(time_ms: int) -> str:
 
 def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     """The figures of a run, its expectations, and where everything is."""
+    from sim import stops
+
+    colour = "bold red" if stops.fails(summary) else "yellow"
+    for line in stops.lines(summary):
+        out.print(Text(line, colour), soft_wrap=True)
     expectations = summary["expectations"]
     failed = [e for e in expectations if e["passed"] is False]
     passed = [e for e in expectations if e["passed"]]
@@ -115,18 +128,14 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print(table)
         out.print()
         marks = ("guest_sha256", "tape_digest", "trace_digest")
-        short = "  ".join(f"[dim]{m.partition('_')[0]}[/] {summary[m][:16]}" for m in marks)
-        out.print(f"{short}  [dim]seed[/] {summary['seed']}")
-        out.print(f"[dim]report[/] {path / 'report.html'}", soft_wrap=True)
+        parts: list[tuple[str, str]] = []
+        for key in marks:
+            parts += [(key.partition("_")[0], "dim"), (f" {summary[key][:16]}  ", "")]
+        out.print(Text.assemble(*parts, ("seed", "dim"), f" {summary['seed']}"))
+        report = plain(str(path / "report.html"))
+        out.print(Text.assemble(("report", "dim"), f" {report}"), soft_wrap=True)
         for note in [*summary.get("notes", ()), *summary["weather"]["notes"]]:
-            out.print(f"[yellow]note[/]   {note}", soft_wrap=True)
-        for zone in summary["zones"]:
-            if zone["traps"]:
-                out.print(
-                    f"[bold red]zone {zone['name']}: guest stopped {zone['traps']} time(s)[/]"
-                    f" {zone['trap'] or ''}",
-                    soft_wrap=True,
-                )
+            out.print(Text.assemble(("note", "yellow"), f"   {plain(note)}"), soft_wrap=True)
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(passed)} passed, {len(failed)} failed")
@@ -136,6 +145,17 @@ def node_progress(node: str) -> Progress:
     """Says once that a node has begun, and notes."""
     err.print(f"{node} ...")
     return lambda _time_ms, _fraction, _speed, note: err.print(note) if note else None
+
+
+def stopped(summary: dict[str, Any], whose: str) -> bool:
+    """Whether a run has failed because its guest was stopped; says how."""
+    from sim import stops
+
+    if not stops.fails(summary):
+        return False
+    for line in stops.lines(summary):
+        out.print(Text(f"{whose}: {line}", "bold red"), soft_wrap=True)
+    return True
 
 
 def diff(found: Diff) -> None:
@@ -259,7 +279,7 @@ def comparison(result: Comparison) -> None:
         out.print(f"host calls: identical over {result.calls:,} calls")
     else:
         out.print(f"host calls of zone {result.zone} differ", style="bold red")
-        out.print(str(result.tape), markup=False)
+        out.print(str(result.tape))
     for note in result.notes:
         out.print(note, style="yellow")
     if not result.signals:
@@ -282,14 +302,14 @@ def comparison(result: Comparison) -> None:
 def replay(result: Replay) -> None:
     """Whether the guest did the same again."""
     for note in result.notes:
-        out.print(note, style="yellow", markup=False)
+        out.print(note, style="yellow")
     if result.exact:
         out.print(f"exact: {result.steps:,} steps, {result.calls:,} calls, {result.zones} zone(s)")
     elif result.difference is None:
         out.print(f"the same over {result.calls:,} calls, but the recording is not whole")
     else:
         out.print(f"zone {result.zone} differs", style="bold red")
-        out.print(str(result.difference), markup=False)
+        out.print(str(result.difference))
 
 
 def module(info: ModuleInfo, path: Path) -> None:
@@ -303,7 +323,7 @@ def examination(findings: Sequence[Finding]) -> None:
     """The findings of the doctor."""
     table = Table.grid(padding=(0, 2))
     for f in findings:
-        mark = "[green]✓[/]" if f.ok else "[yellow]–[/]" if f.optional else "[bold red]✗[/]"
+        mark, _ = MARKS[True if f.ok else None if f.optional else False]
         table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))
     out.print(table)
 
@@ -321,12 +341,18 @@ def fit(result: EnergyFit, path: Path) -> None:
 
 def error(problem: BaseException) -> None:
     """One clear message."""
-    err.print(Text("error: ", "bold red") + Text(str(problem)), soft_wrap=True)
+    text = ENDLESS.sub(lambda match: f"{match.group()[:SHOWN]}...", plain(str(problem)))
+    err.print(Text("error: ", "bold red") + Text(text), soft_wrap=True)
+
+
+def warning(text: str) -> None:
+    """What does not change what a command has found."""
+    err.print(Text("warning: ", "yellow") + Text(plain(text)), soft_wrap=True)
 
 
 def internal(problem: BaseException) -> None:
     """A fault of ours: everything that helps to report it."""
     err.print(Text("internal error: ", "bold red") + Text(f"{type(problem).__name__}: {problem}"))
-    err.print("".join(traceback.format_exception(problem)), markup=False, style="dim")
+    err.print("".join(traceback.format_exception(problem)), style="dim")
     err.print("This is a fault of levada; please report it with the lines above.")
     sys.stderr.flush()

@@ -6,22 +6,26 @@ import ctypes
 import json
 import struct
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cobs import cobs  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guest.topic import resolve_topic
-from hil.codec import Decoder, Frame, encode_frame
-from hil.messages import MAX_BODY, MESSAGES, MessageError
+from hil.codec import Damage, Decoder, Frame, encode_frame
+from hil.messages import MAX_BODY, MESSAGES, WIRE_VERSION, MessageError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hil"))
 from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded
 
 VECTORS = Path(__file__).parents[1] / "hil" / "wire_vectors.json"
 READY = 1
+COBS, SHORT, CRC, VERSION, OVERRUN = -1, -2, -3, -4, -5
+"""Statuses of the C decoder, see frame.h."""
 
 
 def c_decode(library: ctypes.CDLL, data: bytes, again: bool = False) -> Iterator[Frame | int]:
@@ -86,6 +90,42 @@ def test_l12_ten_thousand_frames_are_equal_both_ways(library: ctypes.CDLL) -> No
         ours = encode_frame(kind, sequence, body)
         assert c_frame(library, kind, sequence, body) == ours
         assert list(c_decode(library, ours)) == decoder.feed(ours) == [Frame(kind, sequence, body)]
+
+
+@pytest.mark.parametrize("version", [v for v in range(256) if v != WIRE_VERSION])
+def test_l12_a_frame_of_another_version_is_refused_by_both(
+    library: ctypes.CDLL, version: int
+) -> None:
+    content = struct.pack("<BBH", version, 4, 7) + b"whole but for its version"
+    encoded = cobs.encode(content + zlib.crc32(content).to_bytes(4, "little"))
+    data = b"\0" + encoded + b"\0"
+    assert list(c_decode(library, data)) == [VERSION]
+    assert Decoder().feed(data) == [Damage("version", len(encoded))]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x05\x01\x01\0", COBS),  # the block ends before its code says
+        (cobs.encode(b"\1" * 7) + b"\0", SHORT),  # no room for head and checksum
+        (cobs.encode(b"\1" * 8) + b"\0", CRC),
+        (b"\1" * 2000 + b"\0", OVERRUN),
+    ],
+    ids=["cobs", "short", "crc", "overrun"],
+)
+def test_each_kind_of_damage_has_its_own_status(
+    library: ctypes.CDLL, data: bytes, status: int
+) -> None:
+    whole = encode_frame(4, 9, b"after")
+    assert list(c_decode(library, data + whole)) == [status, Frame(4, 9, b"after")]
+
+
+def test_the_longest_body_is_taken_and_one_byte_more_is_not(library: ctypes.CDLL) -> None:
+    longest = encode_frame(4, 1, bytes(range(1, 256)) * 4 + b"1234")
+    assert list(c_decode(library, longest)) == Decoder().feed(longest)
+    content = struct.pack("<BBH", WIRE_VERSION, 4, 1) + b"\1" * (MAX_BODY + 1)
+    over = cobs.encode(content + zlib.crc32(content).to_bytes(4, "little")) + b"\0"
+    assert list(c_decode(library, over)) == [OVERRUN]
 
 
 def test_both_decoders_take_the_same_frames_from_a_damaged_stream(library: ctypes.CDLL) -> None:

@@ -268,7 +268,9 @@ def test_every_board_refuses_it_and_keeps_the_old_guest(engine: str, name: str) 
     with Bench(engine) as bench:
         assert bench.start(IRRIGATION.read_bytes()).trap == 0
         assert bench.install(wasm) == Nak(error=NakError.LOAD, request=0x0A, detail=-code)
-        step = bench.ask(Step(time_ms=START_MS, uptime_ms=0, flags=1, readings=(2000, 1500, 3700, 0)))
+        step = bench.ask(
+            Step(time_ms=START_MS, uptime_ms=0, flags=1, readings=(2000, 1500, 3700, 0))
+        )
         assert isinstance(step, StepResult)
 
 
@@ -423,7 +425,9 @@ def run_once(engine: str, wasm: bytes, configure: Configure) -> int:
             return int(nodes.trap[0])
     with Bench(engine) as bench:
         started = bench.start(wasm, configure=configure)
-        result = bench.ask(Step(time_ms=started.wake_ms, uptime_ms=0, flags=1, readings=(0, 0, 0, 0)))
+        result = bench.ask(
+            Step(time_ms=started.wake_ms, uptime_ms=0, flags=1, readings=(0, 0, 0, 0))
+        )
         assert isinstance(result, StepResult)
         return result.trap
 

@@ -227,6 +227,56 @@ def test_s7_strings_need_no_alignment(path: str) -> None:
     assert 'wasm_log("cd")' in text
 
 
+ODD: dict[str, bytes] = {
+    "not UTF-8": b"a\xff\xfe",
+    "UTF-8 longer than needed": b"a\xc0\xaf",
+    "half of a character": b"a\xc3",
+    "a surrogate": b"a\xed\xa0\x80",
+    "one byte too long": b"a" * 65,
+    "64 KiB": b"a" * 65_000,
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_s8_each_odd_topic_is_refused_by_itself(path: str, odd: str) -> None:
+    guest = reactor(
+        "(drop (call $mqtt_publish (i32.const 64) (i32.const 0)))"
+        "(drop (call $mqtt_publish (i32.const 8) (i32.const 0))) i32.const 1",
+        data(0, b"fine\0"),
+        data(8, b"data\0"),
+        data(64, ODD[odd] + b"\0"),
+    )
+    with SimNodes(guest, path=path) as nodes:
+        first, second = (line for line in lines(run(nodes)) if "publish" in line)
+        assert nodes.trap[0] == 0
+    assert first.endswith("-> refused")
+    assert second.endswith("-> ok"), "all else about the two is the same"
+
+
+def test_s8_an_embedded_nul_ends_a_topic(path: str) -> None:
+    guest = reactor(
+        "(drop (call $mqtt_publish (i32.const 64) (i32.const 0))) i32.const 1",
+        data(0, b"fine\0"),
+        data(64, b"da\0ta/#\0"),
+    )
+    with SimNodes(guest, path=path) as nodes:
+        [published] = (line for line in lines(run(nodes)) if "publish" in line)
+    assert published == 'mqtt_publish("da", "fine") -> ok'
+
+
+@pytest.mark.parametrize("message", [b"\xff", b"\xc3", b"a" * 65_000])
+def test_s8_each_odd_message_is_refused_by_itself(path: str, message: bytes) -> None:
+    guest = reactor(
+        "(drop (call $mqtt_publish (i32.const 0) (i32.const 64))) i32.const 1",
+        data(0, b"data\0"),
+        data(64, message + b"\0"),
+    )
+    with SimNodes(guest, path=path) as nodes:
+        [published] = (line for line in lines(run(nodes)) if "publish" in line)
+    assert published.endswith("-> refused")
+
+
 def test_s8_odd_strings_are_refused_or_cut(path: str) -> None:
     guest = reactor(
         "(drop (call $mqtt_publish (i32.const 1024) (i32.const 0))) "

@@ -202,6 +202,9 @@ def test_what_the_watchdog_stops_twice_is_a_trap(device: VirtualDevice) -> None:
     assert result.trap == TrapKind.OUT_OF_FUEL
     assert calls(result.tape)[-2:] == [Call.STEP, Call.TRAP]
     assert result.outputs == {}
+    assert result.trap_detail == f"guest stopped in step: out of fuel on {device.url}"
+    assert node.link.quality.retries > 0
+    assert node.link.quality.excused == node.link.quality.retries, "the line is not to blame"
     bite = "2023-04-15T00:10:00: watchdog (the guest ran for ever)"
     assert node.quality()["restarts"][-2:] == [bite, bite]
     node.close()

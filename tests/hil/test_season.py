@@ -114,6 +114,15 @@ def test_diff_says_identical_and_over_how_many_calls(tmp_path: Path) -> None:
     assert (tmp_path / "2-virtual-xtensa" / "tape.cbor").is_file()
 
 
+def test_a_battery_that_runs_flat_does_so_on_all_nodes_alike(tmp_path: Path) -> None:
+    """One node counts instructions and the other does not: the battery must not tell."""
+    small = ("zone.0.energy.capacity_mah", "10")
+    found = diff_nodes(QUICKSTART, ["sim", "virtual"], tmp_path, overrides=[*WEEK, small])
+    assert found.equal, found.runs[1].difference
+    assert found.runs[0].summary["steps"] == found.runs[1].summary["steps"]
+    assert found.runs[0].summary["steps"] < 6 * 144, "it was flat before the week was over"
+
+
 def test_diff_names_the_first_call_that_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from guest.limits import Budget
 from guest.module import Parameter, inspect
+from guest.plain import UNPRINTABLE
 from sim import crop, energy, probe, runner, scenario_docs, valve
 from sim.problems import Problem, ScenarioError
 from sim.scenario import dump, expand, load, pinned, read, sha256_of
@@ -899,7 +900,9 @@ class TestPinning:
 
 
 DURATIONS = st.integers(1, 29 * 24).map(lambda h: datetime.timedelta(hours=h))
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
+SHOWN = st.characters(codec="utf-8").filter(lambda c: not UNPRINTABLE.match(c) and c not in "\t\n")
+"""What a scenario may have in a name."""
+TEXTS = st.text(SHOWN, max_size=40)
 
 
 @st.composite
@@ -978,7 +981,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "fault": draw(st.sampled_from([[], faults[:1], faults])),
             "expect": [
                 {
-                    "name": draw(st.text(min_size=1, max_size=20)),
+                    "name": draw(st.text(SHOWN, min_size=1, max_size=20)),
                     "kind": "never",
                     "that": "valve_open",
                 }
