@@ -12,6 +12,7 @@ import logging
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -31,6 +32,7 @@ from twin.messages import (
     Processed,
     Status,
     Telemetry,
+    check_node,
     decode,
     node_topic,
     split_topic,
@@ -168,6 +170,7 @@ class Delivery:
         self._boot = secrets.randbelow(MODULUS) - MODULUS  # negative: numbers made here
         self._numbers = itertools.count()
         self._refusals = 0
+        self._left_out: set[str] = set()
         self._closing = threading.Event()
         store.listen(self._acknowledge)
         self.client = MqttClient(
@@ -225,6 +228,7 @@ class Delivery:
                 self._telemetry(node, message, payload)
             case "fog/processed":
                 message = decode(Processed, payload)
+                check_node(message.node)
                 if self._is_ours(message.node):
                     self._telemetry(node, message, payload)
             case "status":
@@ -279,7 +283,10 @@ class Delivery:
         return self._boot, number, 0
 
     def _mapped(self, mapping: PayloadMap, node: str, payload: bytes) -> None:
-        signals = mapping.apply(payload)
+        try:
+            signals = mapping.apply(payload)
+        finally:
+            self._tell_left_out(mapping, node)
         self.presence.heard(node, _wall_ms())
         boot, number, oldest = self._identity(Telemetry())
         self._take(
@@ -295,6 +302,25 @@ class Delivery:
                 flags=Flag.UNIDENTIFIED,
             )
         )
+
+    def _tell_left_out(self, mapping: PayloadMap, node: str) -> None:
+        """Once for every signal that is not what its mapping says it is; the rest is counted."""
+        for signal in mapping.left_out.keys() - self._left_out:
+            self._left_out.add(signal)
+            self.store.submit(
+                Event(
+                    kind="mapping",
+                    severity="warning",
+                    node=self._named(node),
+                    time_ms=self.store.now_ms(),
+                    text=f"{mapping.table.topic}: `{signal}` is no number: left out, and counted",
+                    evidence={"topic": mapping.table.topic, "signal": signal},
+                )
+            )
+
+    def left_out(self) -> dict[str, int]:
+        """Signal -> how often a payload had something there that is no number."""
+        return dict(sum((mapping.left_out for mapping in self._maps), Counter()))
 
     def _status(self, node: str, message: Status) -> None:
         if message.state == "death":
@@ -329,9 +355,6 @@ class Delivery:
         self._refusals += 1
         if self._refusals > _REFUSALS:
             return
-        place = split_topic(topic)
-        if place is None:
-            return
         self.store.submit(
             Event(
                 kind="refused",
@@ -341,7 +364,9 @@ class Delivery:
                 evidence={"topic": topic},
             )
         )
-        self.send(place[0], Ack(refused=why[:500]))
+        place = split_topic(topic)
+        if place is not None:
+            self.send(place[0], Ack(refused=why[:500]))
 
     # -- in other threads ----------------------------------------------------------------------
 

@@ -222,6 +222,7 @@ class MqttDevices(Closing):
             "url": f"{self._delivery.client.address.url}/ic/{heard.device}",
             "messages": heard.messages,
             "missing_or_late": heard.missing,
+            "not_numbers": sum(self._delivery.left_out().values()),
             "restarts": heard.restarts,
             "connections": self._delivery.client.connections,
         }

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Final
 
 from guest.closing import Closing
+from twin.json_text import parse
 from twin.sequence import MODULUS
 
 __all__ = ["Outbox"]
@@ -164,7 +165,7 @@ class Outbox(Closing):
 def _members(message: str) -> str:
     """The members of a JSON object as text that more may follow; other text becomes one member."""
     try:
-        is_object = isinstance(json.loads(message), dict)
+        is_object = isinstance(parse(message), dict)
     except ValueError:
         is_object = False
     if not is_object:

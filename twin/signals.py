@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
@@ -13,6 +12,7 @@ from guest.abi import DEFAULT_PINS
 from sim.decisions import Decision
 from sim.probe import Probe, calibration
 from sim.trace import INDEX
+from twin.json_text import parse
 from twin.watch import Seen
 
 __all__ = ["Curve", "by_zone", "curve", "decision", "finite", "numbers", "signals", "theta"]
@@ -64,7 +64,7 @@ def signals(row: FloatArray, names: Sequence[str], known: Curve | None) -> dict[
 def numbers(message: str) -> dict[str, float]:
     """Numbers at the top level of a JSON object; none if the message is something else."""
     try:
-        data = json.loads(message)
+        data = parse(message)
     except ValueError:
         return {}
     return finite(data) if isinstance(data, Mapping) else {}
@@ -72,11 +72,16 @@ def numbers(message: str) -> dict[str, float]:
 
 def finite(values: Mapping[str, object]) -> dict[str, float]:
     """Those values that are finite numbers."""
-    return {
-        str(key): float(value)
-        for key, value in values.items()
-        if isinstance(value, int | float) and isfinite(value)
-    }
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, int | float):
+            try:
+                number = float(value)
+            except OverflowError:
+                continue
+            if isfinite(number):
+                found[str(key)] = number
+    return found
 
 
 def decision(zone: int, time_ms: int, seen: Seen) -> Decision | None:
