@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
-from guest.abi import DEFAULT_PINS, Call
+from guest.abi import DEFAULT_PINS, Call, TrapKind
 from guest.node import Birth, Node, Readings, StepResult
 from guest.tape import encode, iter_records
 from sim.runner import NodeSettings
@@ -165,6 +165,9 @@ class Mirroring:
     has."""
     agreeing: int = 0
     valve: int = 0
+    due_ms: int | None = None
+    """When the guest wants to run next, hence when its next message is due, in the scenario's
+    time."""
 
 
 class Followed(Twin):
@@ -267,6 +270,8 @@ class Followed(Twin):
         state.valve = int(values.get("irrigar", state.valve))
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow))
+        stopped = mirrored.trap != TrapKind.NONE
+        state.due_ms = None if stopped else said.time_ms + mirrored.wake_ms
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
         # of the device's calls only the message is known, so only messages are compared
         of_mirror = b"".join(
@@ -290,7 +295,11 @@ class Followed(Twin):
         shown = StepResult(
             outputs=mirrored.outputs, publications=mirrored.publications, tape=of_mirror
         )
-        fresh = now_ms - said.time_ms <= self.scenario.period.step_s * SECOND_MS
+        # where the twin waits for its device it looks at the very second; else what comes a little
+        # late is compared with what is predicted now
+        awaited = self._compares_calls(i)
+        late_ms = SECOND_MS if awaited else self.scenario.period.step_s * SECOND_MS
+        fresh = now_ms - said.time_ms < late_ms
         twin = Seen(
             time_ms=said.time_ms,
             readings=predicted if fresh else None,  # of then nothing is known any more

@@ -26,13 +26,14 @@ from hil.broker import BrokerAddress
 from hil.errors import LinkError
 from sim.scenario import expand
 from sim.scenario_model import Scenario
+from twin.completeness import Completeness
 from twin.delivery import Delivery
 from twin.errors import CalibrationError, TwinError
 from twin.followed import Elsewhere, Record, Said
 from twin.mapping import PayloadMap
 from twin.messages import COUNTS, Config, ConfigAck, Message, Status
 from twin.store import Store
-from twin.store_rows import Row
+from twin.store_rows import Flag, Row
 
 __all__ = ["DeviceTime", "MqttDevice", "MqttDevices"]
 
@@ -104,6 +105,8 @@ class _Heard:
     restarts: int = 0
     last: tuple[int, int] | None = None
     """Boot and number."""
+    complete: Completeness = field(default_factory=Completeness)
+    """Of messages that are numbered and tell their time."""
     parameters: dict[str, int] = field(default_factory=dict)
     """Told to be in force since the last message,"""
     foreign: dict[str, int] = field(default_factory=dict)
@@ -134,6 +137,8 @@ class MqttDevices(Closing):
             names[device] = zone.name
             self._heard[zone.name] = _Heard(device)
         self._names = names
+        self.news = threading.Event()
+        """Set when a device has said something."""
         self._requests: dict[str, Future[ConfigAck]] = {}
         self._delivery: Delivery | None = None
 
@@ -214,6 +219,10 @@ class MqttDevices(Closing):
         assert self._delivery is not None
         return self._heard[zone].device in self._delivery.presence.present()
 
+    def complete(self, zone: str) -> Completeness:
+        """Up to when everything is here that a zone's device has said."""
+        return self._heard[zone].complete
+
     def quality(self, zone: str) -> dict[str, Any]:
         """What the way from a device was like."""
         assert self._delivery is not None
@@ -281,7 +290,10 @@ class MqttDevices(Closing):
         if heard is None or row.kind != "raw":
             return
         self.time.hear(row.device_ms)
+        if row.device_ms is not None and not row.flags & Flag.UNIDENTIFIED:
+            heard.complete.hear(row.boot, row.seq, row.oldest, row.device_ms)
         if "raw" not in row.signals:
+            self.news.set()
             return
         if not heard.said.is_set() and heard.status is None and self._delivery is not None:
             self._delivery.ask_birth(heard.device)
@@ -299,6 +311,7 @@ class MqttDevices(Closing):
         )
         heard.parameters, heard.foreign = {}, {}
         heard.said.set()
+        self.news.set()
 
     @staticmethod
     def _follow_numbers(heard: _Heard, row: Row) -> None:
