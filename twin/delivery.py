@@ -39,7 +39,7 @@ from twin.messages import (
 )
 from twin.sequence import MODULUS
 from twin.store import Store
-from twin.store_rows import UNITS, Commit, Event, Flag, Row, Seen
+from twin.store_rows import UNITS, Commit, Event, Flag, Row, Seen, StoreSettings
 
 __all__ = ["Counters", "Delivery", "Presence"]
 
@@ -50,6 +50,7 @@ _MISSED: Final = 3
 _DEFAULT_BEAT_MS: Final = 5_000
 _UNKNOWN_BEAT_MS: Final = 1_200_000
 """Of a node that names none and was heard once."""
+_NODES: Final = StoreSettings().nodes
 _REFUSALS: Final = 20
 """Events of refused messages in one heartbeat; more are only counted."""
 
@@ -90,6 +91,8 @@ class Presence:
         """`node` gave a sign of life."""
         with self._lock:
             known = self._heard.get(node)
+            if known is None and len(self._heard) >= _NODES:
+                return  # the store does not know that many either
             if every_ms is not None:
                 self._named.add(node)
             beat = every_ms or (known[1] if known else self._beat_ms)
@@ -105,6 +108,8 @@ class Presence:
         """How long a node that names no heartbeat may pause."""
         before = self._rhythm.get(node)
         if before is None:
+            if len(self._rhythm) >= _NODES:
+                self._rhythm.clear()  # they are learned again
             self._rhythm[node] = (now_ms, 0)
             return _UNKNOWN_BEAT_MS
         longest = max(before[1], min(now_ms - before[0], _UNKNOWN_BEAT_MS))

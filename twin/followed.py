@@ -31,7 +31,16 @@ from twin.sequence import unwrap
 from twin.twin import Twin
 from twin.watch import Seen
 
-__all__ = ["FOREVER_MS", "SECOND_MS", "Elsewhere", "Followed", "Mirroring", "Record", "Said"]
+__all__ = [
+    "FOREVER_MS",
+    "SECOND_MS",
+    "Elsewhere",
+    "Followed",
+    "Mirroring",
+    "Record",
+    "Said",
+    "is_reading",
+]
 
 FOREVER_MS: Final = 1 << 50
 SECOND_MS: Final = 1_000
@@ -252,11 +261,12 @@ class Followed(Twin):
     def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
         zone, state = self._zones[i], self._mirroring[i]
         values = said.values
+        temperature = values["temp_c"] * 100 if "temp_c" in values else None
         readings = (
             int(values["raw"]),
-            round(values["temp_c"] * 100) if "temp_c" in values else predicted[1],
-            int(values.get("battery_mv", predicted[2])),
-            int(values.get("flow", UNKNOWN)),
+            _whole(temperature, predicted[1]),
+            _whole(values.get("battery_mv"), predicted[2]),
+            _whole(values.get("flow"), UNKNOWN),
         )
         if self._joined_late(said, state):
             state.joining = JOINING
@@ -267,7 +277,7 @@ class Followed(Twin):
             self._begin(i, device_ms - wake_ms)
         state.boot, state.seq = said.boot, said.seq
         state.boots.add(said.boot)
-        state.valve = int(values.get("irrigar", state.valve))
+        state.valve = int(values.get("irrigar", state.valve) > 0)
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow))
         stopped = mirrored.trap != TrapKind.NONE
@@ -351,7 +361,7 @@ class Followed(Twin):
         """Signals of a device's message."""
         zone = self._zones[i]
         counts = int(values["raw"])
-        valve = int(values.get("irrigar", self._mirroring[i].valve))
+        valve = int(values.get("irrigar", self._mirroring[i].valve) > 0)
         signals = {"counts": float(counts), "valve": float(valve)}
         water = values_of.theta(zone.curve, counts)
         if water is not None:
@@ -359,9 +369,19 @@ class Followed(Twin):
         for name in ("temp_c", "battery_mv"):
             if name in values:
                 signals[name] = values[name]
-        if values.get("flow", UNKNOWN) >= 0:
-            signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
+        pulses = _whole(values.get("flow"), UNKNOWN)
+        if pulses >= 0:
+            signals["flow_l"] = pulses / zone.config.valve.pulses_per_l
         return signals
+
+
+def is_reading(value: float | None) -> bool:
+    """Whether a number can be what a guest is given: 32 bits."""
+    return value is not None and -(1 << 31) <= value < 1 << 31
+
+
+def _whole(value: float | None, default: int) -> int:
+    return round(value) if value is not None and is_reading(value) else default
 
 
 def _comes_behind(said: Said, state: Mirroring) -> bool:

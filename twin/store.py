@@ -36,6 +36,7 @@ from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from guest.closing import Closing
+from hil.limited_log import LimitedLog
 from twin import store_schema as schema
 from twin.errors import StoreBusyError, StoreError, StoreFullError, StoreReadOnlyError
 from twin.store_commit import Known, Work, clean, make_node, new_id
@@ -96,6 +97,7 @@ class Store(Closing):
         self._health = Health()
         self._write_lock = threading.Lock()
         self._closing = threading.Event()
+        self._said = LimitedLog(_log)
         self._existing = existing
         self._examine()
         self._place: Place | None = None
@@ -578,7 +580,7 @@ class Store(Closing):
                     self._forget()
                     continue
                 if state in (None, State.CONFLICT):
-                    return self._commit_singly(items, error)
+                    return self._commit_singly(items, first_line(error))
                 assert state is not None
                 self._forget()  # the transaction may have made nodes or series
                 if state is State.CORRUPT and self.file is not None:
@@ -587,6 +589,9 @@ class Store(Closing):
                 self._in_trouble(state, first_line(error))
             except _LogTooLongError as error:
                 self._in_trouble(State.LOG_TOO_LONG, str(error))
+            except (ArithmeticError, TypeError, ValueError) as error:
+                # what cannot be written in a database or as JSON: that item, not the writer, ends
+                return self._commit_singly(items, str(error))
             else:
                 self._well()
                 self._announce(commit)
@@ -597,12 +602,12 @@ class Store(Closing):
                 if self._closing.wait(self.settings.retry_ms / 1000):
                     return False
 
-    def _commit_singly(self, items: Sequence[Item], error: DBAPIError) -> bool:
+    def _commit_singly(self, items: Sequence[Item], why: str) -> bool:
         """One of `items` is refused by the database itself; find it, and keep the others."""
         self._forget()
         if len(items) > 1:
             return all([self._commit_until_done([item]) for item in items])
-        _log.error("store refused %s: %s", type(items[0]).__name__, first_line(error))
+        self._said.warning("store refused %s: %s", type(items[0]).__name__, why)
         self._health = replace(self._health, refused=self._health.refused + 1)
         return True
 
@@ -695,8 +700,12 @@ class Store(Closing):
                 work.write()
             self._check_place()
         self._known.learn(work)
-        if work.refused:
-            self._health = replace(self._health, refused=self._health.refused + work.refused)
+        if work.refused or work.left_out:
+            self._health = replace(
+                self._health,
+                refused=self._health.refused + work.refused,
+                left_out=self._health.left_out + work.left_out,
+            )
         return work.commit()
 
 

@@ -178,10 +178,9 @@ def to_read(where: str | Path) -> Iterator[str]:
     """URL of a store that is there; StoreError if there is none, or it cannot be read within."""
     url = normal_url(where)
     file = database_file(url)
-    if file is not None and not file.exists():
-        raise StoreError(f"{file}: there is no such file")
     if file is not None and content(file) is not Content.STORE:
-        raise StoreError(f"{file} is no store of levada")
+        why = "" if file.exists() else ": there is no such file"
+        raise StoreError(f"{file} is no store of levada{why}")
     try:
         yield url
     except DBAPIError as error:

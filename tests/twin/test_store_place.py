@@ -242,7 +242,7 @@ def test_who_reads_makes_no_file(store: Store, file: Path) -> None:
     export(file, file.parent.with_name("all.csv"), format="csv")
     assert sorted(file.parent.iterdir()) == before
     file.unlink()
-    with pytest.raises(StoreError, match="no such file"):
+    with pytest.raises(StoreError, match="no store of levada: there is no such file"):
         export(file, file.parent.with_name("none.csv"), format="csv")
     store.reader.renew()
     with pytest.raises(Exception, match="unable to open"):
