@@ -178,14 +178,21 @@ class Delivery:
         self._left_out: set[str] = set()
         self._closing = threading.Event()
         store.listen(self._acknowledge)
-        self.client = MqttClient(
+        self._client: MqttClient | None = None  # messages may come before we have it
+        self._client = MqttClient(
             address,
             subscription=_filters(self._maps),
             handler=self._handle,
         )
-        self.client.on_oversized(self._oversized)
+        self._client.on_oversized(self._oversized)
         self._beater = threading.Thread(target=self._beat, name="presence", daemon=True)
         self._beater.start()
+
+    @property
+    def client(self) -> MqttClient:
+        """The connection to the broker."""
+        assert self._client is not None
+        return self._client
 
     def ask_birth(self, node: str) -> bool:
         """Ask a node who it is."""
@@ -193,7 +200,10 @@ class Delivery:
 
     def send(self, node: str, message: Message) -> bool:
         """Publish a message to a node; False if there is no connection."""
-        return self.client.publish(node_topic(type(message), node), message.encode())
+        payload = message.encode()
+        return self._client is not None and self._client.publish(
+            node_topic(type(message), node), payload
+        )
 
     def close(self) -> None:
         """Stop consuming; the store stays open."""

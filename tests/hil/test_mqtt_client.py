@@ -6,66 +6,18 @@ import itertools
 import logging
 import queue
 import random
-import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from raw_mqtt import ACCEPTED, packet, publish
+from hand_broker import raw_publish, sending
+from raw_mqtt import packet, publish
 
 from hil.broker import BrokerAddress
 from hil.errors import PayloadError
 from hil.limited_log import LimitedLog
 from hil.mqtt_client import MqttClient
-
-GOOD = publish("ic/n/data", b"good")
-
-
-def raw_publish(topic: bytes, payload: bytes) -> bytes:
-    return packet(0x30, len(topic).to_bytes(2, "big") + topic + payload)
-
-
-@contextmanager
-def sending(packets: Sequence[bytes]) -> Iterator[BrokerAddress]:
-    """A broker that greets, sends the next of these and hangs up; in the end, only a good one."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    waiting = iter(packets)
-    held: list[socket.socket] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            peer.settimeout(30)
-            last = False
-            try:
-                peer.recv(1024)
-                peer.sendall(ACCEPTED)
-                asked = peer.recv(1024)
-                peer.sendall(packet(0x90, asked[2:4] + b"\x00"))
-                noise = next(waiting, None)
-                last = noise is None
-                peer.sendall((noise or b"") + GOOD)
-            except OSError:  # it has hung up on what it was sent
-                pass
-            if last:
-                held.append(peer)
-            else:
-                peer.close()
-
-    server = threading.Thread(target=serve, daemon=True)
-    server.start()
-    try:
-        yield BrokerAddress(host="127.0.0.1", port=listener.getsockname()[1])
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        server.join()
-        for peer in held:
-            peer.close()
 
 
 @contextmanager
