@@ -496,17 +496,38 @@ class Store(Closing):
                     self._check_place()
             except _DisplacedError as error:
                 self._recover(error)
+            except StoreBusyError as error:
+                self._in_trouble(State.BUSY, str(error))
+            except DBAPIError as error:
+                self._in_trouble(classify(error, self.file) or State.FAILED, first_line(error))
             else:
-                if self._health.state is State.MISSING:
-                    self._well()
+                self._well()
 
     def _check_place(self) -> None:
         """Raises _DisplacedError if what is written is not what lies under the name."""
-        if self._place is None:
+        if self.file is None:
+            self._check_advisory_lock()
             return
+        if self._place is None:
+            raise _DisplacedError(Harm.GONE, f"{self.file} is not there again yet")
         harm, says = self._place.harm()
         if harm is not Harm.NONE:
             raise _DisplacedError(harm, says)
+
+    def _check_advisory_lock(self) -> None:
+        """The lock on PostgreSQL goes with its connection; who lost it writes nothing more until it
+        has it again."""
+        if self._advisory is not None:
+            try:
+                self._advisory.execute(text("SELECT 1"))
+                self._advisory.commit()
+            except DBAPIError:
+                self._advisory.invalidate()
+                self._advisory.close()
+                self._advisory = None
+            else:
+                return
+        self._advisory = self._take_advisory_lock()
 
     def _recover(self, error: _DisplacedError) -> None:
         """Have a store under the name again, if that can be done now."""
@@ -573,6 +594,8 @@ class Store(Closing):
                 commit = self._commit(items)
             except _DisplacedError as error:
                 self._recover(error)
+            except StoreBusyError as error:
+                self._in_trouble(State.BUSY, str(error))
             except DBAPIError as error:
                 state = classify(error, self.file)
                 if state is State.CONFLICT and conflicts < 3:
@@ -587,6 +610,8 @@ class Store(Closing):
                     self._replace_corrupt()
                     continue
                 self._in_trouble(state, first_line(error))
+                if state is State.MISSING:
+                    self._make_tables()
             except _LogTooLongError as error:
                 self._in_trouble(State.LOG_TOO_LONG, str(error))
             except (ArithmeticError, TypeError, ValueError) as error:
@@ -601,6 +626,15 @@ class Store(Closing):
             while self._health.state is State.FULL and not self._room():
                 if self._closing.wait(self.settings.retry_ms / 1000):
                     return False
+
+    def _make_tables(self) -> None:
+        """Somebody has removed tables: a new store is begun in what is left."""
+        try:
+            with self._write_lock:
+                schema.metadata.create_all(self._engine)
+                schema.migrate(self._engine, file=self.file)
+        except (StoreError, DBAPIError) as error:
+            self._in_trouble(State.MISSING, str(error))
 
     def _commit_singly(self, items: Sequence[Item], why: str) -> bool:
         """One of `items` is refused by the database itself; find it, and keep the others."""

@@ -245,6 +245,7 @@ _SQLITE_STATES: Final = {
 }
 _POSTGRESQL_STATES: Final = {
     "53100": State.FULL,  # disk_full
+    "42P01": State.MISSING,  # undefined_table
     "25006": State.READ_ONLY,  # read_only_sql_transaction
     "55P03": State.BUSY,  # lock_not_available
     "40001": State.BUSY,  # serialization_failure

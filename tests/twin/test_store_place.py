@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from conftest import Commits
 from small_field import until
+from sqlalchemy import text
 
+from twin import store_schema
 from twin.errors import StoreBusyError, StoreError
 from twin.store import Store
-from twin.store_engine import State
+from twin.store_engine import State, connect, normal_url
 from twin.store_export import export
 from twin.store_policy import prune
 from twin.store_rows import Row, StoreSettings
@@ -248,3 +250,57 @@ def test_who_reads_makes_no_file(store: Store, file: Path) -> None:
     with pytest.raises(Exception, match="unable to open"):
         store.reader.count()
     assert not file.exists()
+
+
+def end_connections(url: str) -> None:
+    """As a server that is started again does."""
+    engine = connect(normal_url(url), writes=True)
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        )
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_url(postgresql_url: str) -> str:
+    engine = connect(normal_url(postgresql_url), writes=True)
+    store_schema.metadata.drop_all(engine)
+    engine.dispose()
+    return postgresql_url
+
+
+def test_who_loses_the_lock_on_postgresql_writes_nothing_until_it_has_it_again(
+    empty_url: str,
+) -> None:
+    with Store(empty_url, settings=QUICK) as store:
+        commits = Commits(store)
+        assert store.submit(row(0))
+        assert commits.wait("n", 1, 0)
+        with store._write_lock:  # it does not look meanwhile
+            end_connections(empty_url)
+            other = Store(empty_url, settings=QUICK)
+        assert store.submit(row(1))
+        until(lambda: store.health().state is State.BUSY)
+        assert commits.acks == {("n", 1): 0}
+        other.close()
+        assert commits.wait("n", 1, 1)
+        assert store.reader.count("n") == 2
+
+
+def test_tables_that_are_dropped_on_postgresql_are_made_again(empty_url: str) -> None:
+    with Store(empty_url, settings=QUICK) as store:
+        commits = Commits(store)
+        assert store.submit(row(0))
+        assert commits.wait("n", 1, 0)
+        engine = connect(normal_url(empty_url), writes=True)
+        store_schema.metadata.drop_all(engine)
+        engine.dispose()
+        assert store.submit(row(1, oldest=1))
+        assert commits.wait("n", 1, 1)
+        assert store.flush()
+        assert store.health().ok
+        assert "missing" in store.reader.events(kind="store")[0]["text"]
