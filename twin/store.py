@@ -276,8 +276,6 @@ class Store(Closing):
             with contextlib.suppress(sqlite3.OperationalError):
                 raw.executescript(script)
             raw.execute(f"PRAGMA busy_timeout = {self.settings.busy_ms}")
-            if self._place is not None:
-                self._place.note_size()
 
     def begin_run(
         self,

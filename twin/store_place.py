@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import struct
 from contextlib import closing, suppress
 from enum import Enum, auto
 from pathlib import Path
@@ -26,6 +27,9 @@ PRIVATE: Final = 0o600
 """Mode of new files: what a field and its people do is nobody else's business."""
 _SIDES: Final = ("-wal", "-shm")
 _MAGIC: Final = b"SQLite format 3\0"
+_HEAD: Final = struct.Struct(">H6xII")
+"""Behind the magic: bytes of a page, change counter, pages."""
+_HEAD_BYTES: Final = 100
 _held: set[tuple[int, int]] = set()
 """Files that this process holds; to open and close one again would take SQLite's locks away."""
 
@@ -71,21 +75,17 @@ class Place:
         _held.add(self._held)
         self._anchor: sqlite3.Connection | None = None
         self._sides: dict[Path, tuple[int, int]] = {}
-        self._bytes = 0
+        self._changes = -1
 
     def settle(self) -> None:
-        """The database is open: from now on its log and its size are watched, too."""
+        """The database is open: from now on its log and its header are watched, too."""
         anchor = sqlite3.connect(
             uri(self.file, "rw"), uri=True, check_same_thread=False, isolation_level=None
         )
         anchor.execute("SELECT count(*) FROM sqlite_master").fetchall()  # opens log and index
         self._anchor = anchor
         self._sides = {side: _identity(os.stat(side)) for side in side_files(self.file)}
-        self.note_size()
-
-    def note_size(self) -> None:
-        """The file may have been shortened by ourselves."""
-        self._bytes = os.fstat(self._descriptor).st_size
+        self._changes = 0
 
     def harm(self) -> tuple[Harm, str]:
         """What has happened to the files, and a sentence that says so."""
@@ -95,10 +95,8 @@ class Place:
             return Harm.GONE, f"{self.file} is gone ({error.strerror})"
         if _identity(found) != self._held:
             return Harm.GONE, f"{self.file} has been replaced by another file"
-        head = os.pread(self._descriptor, len(_MAGIC), 0)
-        if self._bytes and (head != _MAGIC or found.st_size < self._bytes):
+        if self._is_cut(found.st_size):
             return Harm.CUT, f"{self.file} has been cut or overwritten"
-        self._bytes = found.st_size
         for side, held in self._sides.items():
             try:
                 same = _identity(os.stat(side)) == held
@@ -107,6 +105,20 @@ class Place:
             if not same:
                 return Harm.LOG_GONE, f"{side} has been removed or replaced"
         return Harm.NONE, ""
+
+    def _is_cut(self, size: int) -> bool:
+        """By the header of the file (https://sqlite.org/fileformat2.html#the_database_header): it
+        names the pages that there are, and a counter that only goes up."""
+        if self._changes < 0:
+            return False  # nothing is written yet
+        head = os.pread(self._descriptor, _HEAD_BYTES, 0)
+        if len(head) < _HEAD_BYTES or not head.startswith(_MAGIC):
+            return True
+        page_bytes, changes, pages = _HEAD.unpack_from(head, len(_MAGIC))
+        if changes < self._changes or size < pages * (page_bytes if page_bytes > 1 else 65_536):
+            return True
+        self._changes = changes
+        return False
 
     @property
     def deleted(self) -> bool:

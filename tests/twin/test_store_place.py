@@ -197,6 +197,44 @@ def test_a_file_that_was_overwritten_is_moved_aside(store: Store, file: Path) ->
     assert stored(file) == [10]
 
 
+def test_an_older_copy_that_is_written_over_the_file_is_moved_aside(
+    store: Store, file: Path
+) -> None:
+    copy = file.with_name("copy.sqlite")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    for seq in range(10, 200):
+        assert store.submit(row(seq))
+    assert store.flush()
+    store.cut_log()
+    commits = Commits(store)
+    shutil.copyfile(copy, file)
+    assert store.submit(row(200, oldest=200))
+    assert commits.wait("n", 1, 200)
+    assert Path(store.health().moved_aside).exists()
+
+
+def test_a_store_that_shrinks_later_because_somebody_was_reading_goes_on(
+    store: Store, file: Path
+) -> None:
+    for seq in range(10, 1_000):
+        assert store.submit(row(seq))
+    assert store.flush()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM telemetry").fetchall()
+        prune(store, before_ms=T0 + 990_000)
+        before = file.stat().st_size
+        other.execute("ROLLBACK")
+    store.cut_log()
+    assert file.stat().st_size < before
+    assert store.submit(row(1_000))
+    assert store.flush()
+    assert store.health().ok
+    assert not store.health().moved_aside
+    assert stored(file) == list(range(990, 1_001))
+
+
 def test_a_store_that_shrinks_by_our_own_doing_goes_on(store: Store, file: Path) -> None:
     prune(store, before_ms=T0 + 9_000)
     assert store.submit(row(10))
