@@ -3,6 +3,9 @@
 Unique random client id, one wildcard subscription, own limit of the payload, topics that were not
 subscribed are ignored (a broker may hand out anybody's retained messages), reconnection for ever.
 Publishing is QoS 0: what must arrive is repeated until the other side has acknowledged it.
+
+Whatever bytes arrive, on whatever topic: the network thread goes on, and the log has ten lines a
+minute about it at most.  Where paho itself gives up on a packet, the connection is made anew.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from hil.broker import BrokerAddress
 from hil.errors import BrokerError, ClientIdTakenError, PayloadError
+from hil.limited_log import LimitedLog
 
 __all__ = ["MAX_PAYLOAD_BYTES", "MqttClient"]
 
@@ -35,6 +39,26 @@ _QUEUE: Final = 1_000
 """Messages that wait for the network at most; a broker that hangs takes none."""
 
 Handler = Callable[[str, bytes], object]
+
+
+class _Paho(Paho):
+    """paho, with a network thread that outlives what it cannot parse."""
+
+    def __init__(self, *arguments: Any, on_broken: Callable[[], bool], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._on_broken = on_broken
+
+    def loop_forever(
+        self, timeout: float = 1.0, retry_first_connection: bool = False
+    ) -> MQTTErrorCode:
+        """Serve the connection until it is to end; `on_broken()` says whether to go on after an
+        exception."""
+        while True:
+            try:
+                return super().loop_forever(timeout, retry_first_connection)
+            except Exception:  # noqa: BLE001 - whatever it was, a thread that ended would look alive
+                if not self._on_broken():
+                    return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
 
 class MqttClient:
@@ -75,23 +99,26 @@ class MqttClient:
         self._answered = threading.Event()
         self._refusal: BrokerError | None = None
         self._closing = False
+        self._said = LimitedLog(_log)
+        self._pause_s = reconnect_s
         self._since_s = 0.0
         self._hung_up = 0
         self.connections = 0
         """How often a connection was made."""
         self.ignored = 0
-        """Messages of topics that were not subscribed, or too large."""
+        """Messages of topics that were not subscribed or are no UTF-8, or too large."""
         self._waiting = 0
         self._sending = threading.Lock()
         self._own_id = client_id is None
         self._oversized: Callable[[str, int], None] | None = None
         client_id = client_id or f"levada-{secrets.token_hex(8)}"
         self.client_id = client_id
-        self._paho = Paho(
+        self._paho = _Paho(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=True,
             protocol=MQTTProtocolVersion.MQTTv311,
+            on_broken=self._connect_anew,
         )
         self._paho.reconnect_delay_set(*reconnect_s)  # type: ignore[arg-type]  # floats do
         if address.user is not None or address.password is not None:
@@ -251,8 +278,37 @@ class MqttClient:
         if self._on_give_up is not None and self._refusal is not None:
             self._on_give_up(self._refusal)
 
+    def _connect_anew(self) -> bool:
+        """After an exception in the network thread: whether there is a connection to serve."""
+        self._said.warning(
+            "connection to %s: a packet that nobody can read", self.address.url, traceback=True
+        )
+        was_there = self._connected.is_set()
+        self._connected.clear()
+        if was_there and self._on_lost is not None and not self._closing:
+            try:
+                self._on_lost()
+            except Exception:  # noqa: BLE001 - as above
+                self._said.warning("on_lost failed", traceback=True)
+        pause_s, longest_s = self._pause_s
+        while not self._closing:
+            time.sleep(pause_s)
+            try:
+                self._paho.reconnect()
+            except OSError:
+                pause_s = min(2 * pause_s, longest_s)
+            else:
+                return True
+        return False
+
     def _message(self, _client: Paho, _data: Any, message: MQTTMessage) -> None:
-        topic = message.topic
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self.ignored += 1
+            name = message._topic[:80]
+            self._said.warning("message on a topic that is no UTF-8 ignored: %r", name)
+            return
         asked = any(topic_matches_sub(name, topic) for name in self._filters)
         if not asked or (self._fresh_only and message.retain):
             self.ignored += 1
@@ -265,5 +321,7 @@ class MqttClient:
         if self._handler is not None:
             try:
                 self._handler(topic, bytes(message.payload))
+            except PayloadError as error:
+                self._said.warning("message on %r ignored: %s", topic, error)
             except Exception:  # noqa: BLE001 - one message must not end the connection
-                _log.exception("handler of %s failed", topic)
+                self._said.warning("handler of %r failed", topic, traceback=True)

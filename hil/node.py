@@ -34,6 +34,10 @@ BRIEF: Final = Patience(tries=2, reopen_s=0.0)
 """For a last word to a device that may be gone."""
 FOR_EVER: Final = " (the guest ran for ever)"
 """Why a watchdog bit that bites again at once: no fault of the device."""
+RECORD_BYTES: Final = 16
+"""A record of the tape has 13 bytes at most, without the texts in it."""
+TAPE_SPARE_BYTES: Final = 1 << 16
+"""For what no host call writes, and for one text that is refused as too long."""
 INIT, STEP, MAIN = 0, 1, 2
 ONLINE, OFFLINE = int(StepFlag.ONLINE), 0
 LEASE_EXPIRED_BIT: Final = int(StepFlag.LEASE_EXPIRED).bit_length() - 1
@@ -347,7 +351,7 @@ class DeviceNode:
         if trap or flags or size != len(tape) or self._before:
             return self._result(messages.StepResult.decode(body))
         return StepResult(
-            outputs=self._outputs(outputs, ever_set), tape=tape, wake_ms=wake_ms - self._time_ms
+            outputs=self._outputs(outputs, ever_set), tape=tape, wake_ms=self._wait_ms(wake_ms)
         )
 
     def _start_again(self) -> StepResult | None:
@@ -370,7 +374,7 @@ class DeviceNode:
         return StepResult(
             outputs=self._outputs(answer.outputs, answer.ever_set),
             tape=tape,
-            wake_ms=answer.wake_ms - self._time_ms,
+            wake_ms=self._wait_ms(answer.wake_ms),
         )
 
     def _outputs(self, states: int, ever_set: int) -> dict[int, int]:
@@ -405,6 +409,7 @@ class DeviceNode:
         return self._stopped(TrapKind.OUT_OF_FUEL, tape + encode(Call.TRAP, TrapKind.OUT_OF_FUEL))
 
     def _rest(self, tape: bytes, size: int) -> bytes:
+        self._check_tape(size)
         while len(tape) < size:
             part = self.link.ask(messages.ReadTape(offset=len(tape)), messages.Tape)
             if not part.tape:
@@ -417,7 +422,26 @@ class DeviceNode:
         tape = b""
         while part := self.link.ask(messages.ReadTape(offset=len(tape)), messages.Tape).tape:
             tape += part
+            self._check_tape(len(tape))
         return tape
+
+    def _check_tape(self, size: int) -> None:
+        """A run has no longer tape than its budget permits; a device may say what it likes."""
+        budget = self._budget
+        most = TAPE_SPARE_BYTES + budget.log_bytes + budget.publish_bytes
+        most += RECORD_BYTES * budget.host_calls
+        if size > most:
+            raise LinkError(
+                f"{self.link.url}: tells of a tape of {size} bytes: at most {most} in this budget"
+            )
+
+    def _wait_ms(self, wake_ms: int) -> int:
+        """Time until the guest wants to run again, which is not in the past."""
+        if wake_ms < self._time_ms:
+            raise LinkError(
+                f"{self.link.url}: wants to run again at {wake_ms} ms, but it is {self._time_ms} ms"
+            )
+        return wake_ms - self._time_ms
 
     @staticmethod
     def _refused(parameter: int, values: Mapping[int, int]) -> ParameterError:

@@ -87,8 +87,11 @@ class FieldMapping(Table):
     """Multiplies the payload's value."""
     offset: float = 0.0
     """Added after scaling, in `unit`."""
+    values: Annotated[dict[str, float], Field(max_length=64)] = {}  # noqa: RUF012 - pydantic copies it
+    """Numbers that texts of the payload stand for, such as `{ ON = 1, OFF = 0 }`."""
     required: bool = False
-    """Whether a payload without it is refused; else the signal is left out."""
+    """Whether a payload without it, or with something that is no number, is refused; else the
+    signal is left out."""
 
     def troubles(self) -> Iterator[Trouble]:
         """A pointer as RFC 6901 has it, and a value that tells something."""

@@ -12,6 +12,7 @@ import logging
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -31,13 +32,14 @@ from twin.messages import (
     Processed,
     Status,
     Telemetry,
+    check_node,
     decode,
     node_topic,
     split_topic,
 )
 from twin.sequence import MODULUS
 from twin.store import Store
-from twin.store_rows import UNITS, Commit, Event, Flag, Row, Seen
+from twin.store_rows import UNITS, Commit, Event, Flag, Row, Seen, StoreSettings
 
 __all__ = ["Counters", "Delivery", "Presence"]
 
@@ -48,6 +50,7 @@ _MISSED: Final = 3
 _DEFAULT_BEAT_MS: Final = 5_000
 _UNKNOWN_BEAT_MS: Final = 1_200_000
 """Of a node that names none and was heard once."""
+_NODES: Final = StoreSettings().nodes
 _REFUSALS: Final = 20
 """Events of refused messages in one heartbeat; more are only counted."""
 
@@ -88,6 +91,8 @@ class Presence:
         """`node` gave a sign of life."""
         with self._lock:
             known = self._heard.get(node)
+            if known is None and len(self._heard) >= _NODES:
+                return  # the store does not know that many either
             if every_ms is not None:
                 self._named.add(node)
             beat = every_ms or (known[1] if known else self._beat_ms)
@@ -103,6 +108,8 @@ class Presence:
         """How long a node that names no heartbeat may pause."""
         before = self._rhythm.get(node)
         if before is None:
+            if len(self._rhythm) >= _NODES:
+                self._rhythm.clear()  # they are learned again
             self._rhythm[node] = (now_ms, 0)
             return _UNKNOWN_BEAT_MS
         longest = max(before[1], min(now_ms - before[0], _UNKNOWN_BEAT_MS))
@@ -168,16 +175,24 @@ class Delivery:
         self._boot = secrets.randbelow(MODULUS) - MODULUS  # negative: numbers made here
         self._numbers = itertools.count()
         self._refusals = 0
+        self._left_out: set[str] = set()
         self._closing = threading.Event()
         store.listen(self._acknowledge)
-        self.client = MqttClient(
+        self._client: MqttClient | None = None  # messages may come before we have it
+        self._client = MqttClient(
             address,
             subscription=_filters(self._maps),
             handler=self._handle,
         )
-        self.client.on_oversized(self._oversized)
+        self._client.on_oversized(self._oversized)
         self._beater = threading.Thread(target=self._beat, name="presence", daemon=True)
         self._beater.start()
+
+    @property
+    def client(self) -> MqttClient:
+        """The connection to the broker."""
+        assert self._client is not None
+        return self._client
 
     def ask_birth(self, node: str) -> bool:
         """Ask a node who it is."""
@@ -185,7 +200,10 @@ class Delivery:
 
     def send(self, node: str, message: Message) -> bool:
         """Publish a message to a node; False if there is no connection."""
-        return self.client.publish(node_topic(type(message), node), message.encode())
+        payload = message.encode()
+        return self._client is not None and self._client.publish(
+            node_topic(type(message), node), payload
+        )
 
     def close(self) -> None:
         """Stop consuming; the store stays open."""
@@ -225,6 +243,7 @@ class Delivery:
                 self._telemetry(node, message, payload)
             case "fog/processed":
                 message = decode(Processed, payload)
+                check_node(message.node)
                 if self._is_ours(message.node):
                     self._telemetry(node, message, payload)
             case "status":
@@ -279,7 +298,10 @@ class Delivery:
         return self._boot, number, 0
 
     def _mapped(self, mapping: PayloadMap, node: str, payload: bytes) -> None:
-        signals = mapping.apply(payload)
+        try:
+            signals = mapping.apply(payload)
+        finally:
+            self._tell_left_out(mapping, node)
         self.presence.heard(node, _wall_ms())
         boot, number, oldest = self._identity(Telemetry())
         self._take(
@@ -295,6 +317,25 @@ class Delivery:
                 flags=Flag.UNIDENTIFIED,
             )
         )
+
+    def _tell_left_out(self, mapping: PayloadMap, node: str) -> None:
+        """Once for every signal that is not what its mapping says it is; the rest is counted."""
+        for signal in mapping.left_out.keys() - self._left_out:
+            self._left_out.add(signal)
+            self.store.submit(
+                Event(
+                    kind="mapping",
+                    severity="warning",
+                    node=self._named(node),
+                    time_ms=self.store.now_ms(),
+                    text=f"{mapping.table.topic}: `{signal}` is no number: left out, and counted",
+                    evidence={"topic": mapping.table.topic, "signal": signal},
+                )
+            )
+
+    def left_out(self) -> dict[str, int]:
+        """Signal -> how often a payload had something there that is no number."""
+        return dict(sum((mapping.left_out for mapping in self._maps), Counter()))
 
     def _status(self, node: str, message: Status) -> None:
         if message.state == "death":
@@ -329,9 +370,6 @@ class Delivery:
         self._refusals += 1
         if self._refusals > _REFUSALS:
             return
-        place = split_topic(topic)
-        if place is None:
-            return
         self.store.submit(
             Event(
                 kind="refused",
@@ -341,7 +379,9 @@ class Delivery:
                 evidence={"topic": topic},
             )
         )
-        self.send(place[0], Ack(refused=why[:500]))
+        place = split_topic(topic)
+        if place is not None:
+            self.send(place[0], Ack(refused=why[:500]))
 
     # -- in other threads ----------------------------------------------------------------------
 

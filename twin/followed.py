@@ -31,7 +31,16 @@ from twin.sequence import unwrap
 from twin.twin import Twin
 from twin.watch import Seen
 
-__all__ = ["FOREVER_MS", "SECOND_MS", "Elsewhere", "Followed", "Mirroring", "Record", "Said"]
+__all__ = [
+    "FOREVER_MS",
+    "SECOND_MS",
+    "Elsewhere",
+    "Followed",
+    "Mirroring",
+    "Record",
+    "Said",
+    "is_reading",
+]
 
 FOREVER_MS: Final = 1 << 50
 SECOND_MS: Final = 1_000
@@ -174,7 +183,8 @@ class Mirroring:
     agreeing: int = 0
     valve: int = 0
     due_ms: int | None = None
-    """When the next message is due by the device's clock, if that is known."""
+    """When the guest wants to run next, hence when its next message is due, in the scenario's
+    time."""
     skew_ms: int = 0
     """What the device's clock has been set ahead since its guest was started."""
 
@@ -261,11 +271,12 @@ class Followed(Twin):
     def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
         zone, state = self._zones[i], self._mirroring[i]
         values = said.values
+        temperature = values["temp_c"] * 100 if "temp_c" in values else None
         readings = (
             int(values["raw"]),
-            round(values["temp_c"] * 100) if "temp_c" in values else predicted[1],
-            int(values.get("battery_mv", predicted[2])),
-            int(values.get("flow", UNKNOWN)),
+            _whole(temperature, predicted[1]),
+            _whole(values.get("battery_mv"), predicted[2]),
+            _whole(values.get("flow"), UNKNOWN),
         )
         if self._joined_late(said, state):
             state.joining = JOINING
@@ -275,17 +286,17 @@ class Followed(Twin):
             wake_ms = zone.mirror.boot(device_ms).wake_ms
             self._begin(i, device_ms - wake_ms)
             state.skew_ms = 0
-        elif state.due_ms is not None and _follows(said, state):
+        elif state.due_ms is not None and not state.joining and _follows(said, state):
             # nobody steps so late or early: the clock was set, and the guest counts on without it
-            ahead_ms = device_ms - state.due_ms
+            ahead_ms = said.time_ms - state.due_ms
             state.skew_ms += ahead_ms if abs(ahead_ms) > CLOCK_SET_MS else 0
         state.boot, state.seq = said.boot, said.seq
         state.boots.add(said.boot)
-        state.valve = int(values.get("irrigar", state.valve))
+        state.valve = int(values.get("irrigar", state.valve) > 0)
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
-        known = mirrored.trap == TrapKind.NONE and not state.joining
-        state.due_ms = device_ms + mirrored.wake_ms if known else None
+        stopped = mirrored.trap != TrapKind.NONE
+        state.due_ms = None if stopped else said.time_ms + mirrored.wake_ms
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
         # of the device's calls only the message is known, so only messages are compared
         of_mirror = b"".join(
@@ -309,7 +320,11 @@ class Followed(Twin):
         shown = StepResult(
             outputs=mirrored.outputs, publications=mirrored.publications, tape=of_mirror
         )
-        fresh = now_ms - said.time_ms <= self.scenario.period.step_s * SECOND_MS
+        # where the twin waits for its device it looks at the very second; else what comes a little
+        # late is compared with what is predicted now
+        awaited = self._compares_calls(i)
+        late_ms = SECOND_MS if awaited else self.scenario.period.step_s * SECOND_MS
+        fresh = now_ms - said.time_ms < late_ms
         twin = Seen(
             time_ms=said.time_ms,
             readings=predicted if fresh else None,  # of then nothing is known any more
@@ -361,7 +376,7 @@ class Followed(Twin):
         """Signals of a device's message."""
         zone = self._zones[i]
         counts = int(values["raw"])
-        valve = int(values.get("irrigar", self._mirroring[i].valve))
+        valve = int(values.get("irrigar", self._mirroring[i].valve) > 0)
         signals = {"counts": float(counts), "valve": float(valve)}
         water = values_of.theta(zone.curve, counts)
         if water is not None:
@@ -369,9 +384,19 @@ class Followed(Twin):
         for name in ("temp_c", "battery_mv"):
             if name in values:
                 signals[name] = values[name]
-        if values.get("flow", UNKNOWN) >= 0:
-            signals["flow_l"] = values["flow"] / zone.config.valve.pulses_per_l
+        pulses = _whole(values.get("flow"), UNKNOWN)
+        if pulses >= 0:
+            signals["flow_l"] = pulses / zone.config.valve.pulses_per_l
         return signals
+
+
+def is_reading(value: float | None) -> bool:
+    """Whether a number can be what a guest is given: 32 bits."""
+    return value is not None and -(1 << 31) <= value < 1 << 31
+
+
+def _whole(value: float | None, default: int) -> int:
+    return round(value) if value is not None and is_reading(value) else default
 
 
 def _comes_behind(said: Said, state: Mirroring) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from twin.errors import MappingError
 __all__ = ["PayloadMap", "convert", "resolve_pointer"]
 
 _MISSING: Final = object()
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_ABSENT: Final = (None, "")
 
 
 def resolve_pointer(document: Any, pointer: str) -> Any:
@@ -41,10 +44,7 @@ def resolve_pointer(document: Any, pointer: str) -> Any:
 def convert(entry: FieldMapping, value: Any) -> float:
     """A value of the payload in the unit of the store; raises MappingError."""
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise MappingError(f"{entry.pointer} = {value[:40]!r}: not a number") from None
+        value = _number(entry, value)
     if not isinstance(value, bool | int | float):
         raise MappingError(f"{entry.pointer} holds a {type(value).__name__}: not a number")
     _, factor, shift = CONVERSIONS[entry.unit]
@@ -53,15 +53,31 @@ def convert(entry: FieldMapping, value: Any) -> float:
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise MappingError(f"{entry.pointer} = {value}: not a finite number")
+        raise MappingError(f"{entry.pointer}: not a finite number")
     return result
 
 
+def _number(entry: FieldMapping, words: str) -> float:
+    if words in entry.values:
+        return entry.values[words]
+    if not _NUMBER.fullmatch(words.strip()):
+        known = f"neither a number nor one of {', '.join(entry.values)}"
+        raise MappingError(
+            f"{entry.pointer} = {words[:40]!r}: {known if entry.values else 'not a number'}"
+        )
+    return float(words)
+
+
 class PayloadMap:
-    """Applies one table."""
+    """Applies one table.
+
+    What a payload lacks, or has as `null` or as an empty text, is left out.  Of anything else that
+    is no number, `left_out` counts how often a signal was left out for it.
+    """
 
     def __init__(self, table: PayloadMapping) -> None:
         self.table = table
+        self.left_out: Counter[str] = Counter()
         levels = table.topic.split("/")
         self._pattern = re.compile(
             "/".join("([^/]+)" if lv == "+" else re.escape(lv) for lv in levels)
@@ -80,22 +96,34 @@ class PayloadMap:
         return {entry.signal: CONVERSIONS[entry.unit][0] for entry in self.table.field}
 
     def apply(self, payload: bytes) -> dict[str, float]:
-        """Signals of a payload; raises MappingError if it holds none of them."""
+        """Signals of a payload.
+
+        Raises MappingError if it holds none of them, or not all that are required.
+        """
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise MappingError(f"payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES}")
         try:
             document = parse(payload)
-        except ValueError:
+        except ValueError:  # UnicodeDecodeError is one
             raise MappingError("payload is no JSON") from None
         found: dict[str, float] = {}
+        unusable: list[str] = []
         for entry in self.table.field:
             try:
                 value = resolve_pointer(document, entry.pointer)
+                if value in _ABSENT and value not in entry.values:
+                    raise MappingError(f"payload has {json.dumps(value)} at {entry.pointer}")
             except MappingError:
                 if entry.required:
                     raise
                 continue
-            found[entry.signal] = convert(entry, value)
+            try:
+                found[entry.signal] = convert(entry, value)
+            except MappingError:
+                if entry.required:
+                    raise
+                unusable.append(entry.signal)
+        self.left_out.update(unusable)
         if not found:
-            raise MappingError("payload holds none of the mapped values")
+            raise MappingError("payload holds none of the mapped values as a number")
         return found

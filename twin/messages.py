@@ -1,8 +1,9 @@
 """What travels over MQTT: the one source of topics and payloads.
 
 `docs/asyncapi.json` is generated from these types (`twin.asyncapi`), `docs/mqtt.md` explains them.
-Payloads are JSON objects of at most 64 KiB.  Keys that a type does not know are kept where they
-are numbers (they become series of their own), so that a newer device can talk to an older twin.
+Payloads are JSON objects of at most 64 KiB.  Of telemetry, keys that are not known are kept
+where they are numbers (they become series of their own); of anything else they are ignored, so that
+a newer device can talk to an older twin.
 """
 
 from __future__ import annotations
@@ -162,7 +163,6 @@ class ConfigAck(Message):
 class Status(Message):
     """Birth, heartbeat and death of a node."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="null")
     topic: ClassVar[str] = "ic/{node}/status"
 
     state: Literal["birth", "alive", "death"]
@@ -267,8 +267,14 @@ def decode(kind: type[M], payload: bytes) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "payload"
-        value = str(first["input"])[:60]
-        raise PayloadError(f"{where} = {value!r}: {first['msg']}") from None
+        raise PayloadError(f"{where} = {_shown(first['input'])}: {first['msg']}") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:60])
+    except ValueError:  # an integer of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _finite(value: Any) -> float | None:

@@ -26,13 +26,14 @@ from hil.broker import BrokerAddress
 from hil.errors import LinkError
 from sim.scenario import expand
 from sim.scenario_model import Scenario
+from twin.completeness import Completeness
 from twin.delivery import Delivery
 from twin.errors import CalibrationError, TwinError
-from twin.followed import Elsewhere, Record, Said
+from twin.followed import FOREVER_MS, Elsewhere, Record, Said, is_reading
 from twin.mapping import PayloadMap
 from twin.messages import COUNTS, Config, ConfigAck, Message, Status
 from twin.store import Store
-from twin.store_rows import Row
+from twin.store_rows import Flag, Row, StoreSettings
 
 __all__ = ["DeviceTime", "MqttDevice", "MqttDevices"]
 
@@ -43,6 +44,8 @@ _NEAR_MS: Final = 3_600_000
 """A device's clock that is nearer to ours than this is ours."""
 _JITTER_MS: Final = 1_000
 """How much longer one message may be on its way than another [wall-clock ms]."""
+_AHEAD_MS: Final = StoreSettings().ahead_ms
+_LONG_MS: Final = StoreSettings().behind_ms
 _BIRTH_S: Final = 3.0
 """How long a device that reports may take to say who it is."""
 
@@ -52,12 +55,16 @@ class DeviceTime:
 
     It goes on from the first time that a device tells, `speed` times as fast as the wall clock; a
     device that tells none, or that of our own clock, lives now.  Before that nothing is known, and
-    it is `start_ms` unless time passes as it does here.
+    it is `start_ms` unless time passes as it does here.  A device whose time is outside the period,
+    `start_ms` to `end_ms`, while ours is in it has a clock that was never set.
     """
 
-    def __init__(self, speed: float, utc_offset_ms: int, start_ms: int) -> None:
+    def __init__(
+        self, speed: float, utc_offset_ms: int, start_ms: int, end_ms: int = FOREVER_MS
+    ) -> None:
         self._speed = speed
         self._start_ms = start_ms
+        self._end_ms = end_ms
         self._utc_offset_ms = utc_offset_ms
         self._lock = threading.Lock()
         self._begun: tuple[int, float] | None = None
@@ -67,12 +74,22 @@ class DeviceTime:
         with self._lock:
             if self._begun is None:
                 ours_ms = self._ours_ms()
+                if self._is_in(ours_ms) and time_ms is not None and not self._is_in(time_ms):
+                    time_ms = None
                 foreign = time_ms is not None and abs(time_ms - ours_ms) > _NEAR_MS
                 start_ms = time_ms if foreign or self._speed != 1.0 else ours_ms
                 self._begun = (ours_ms if start_ms is None else start_ms, monotonic())
             elif time_ms is not None and 0 < time_ms - self._now_ms() <= _JITTER_MS * self._speed:
                 # messages take different times: what a device has lived through is past
                 self._begun = (time_ms, monotonic())
+
+    def believes(self, time_ms: int) -> bool:
+        """Whether a message that is here by now can be of that time."""
+        now_ms = self.now_ms()
+        return now_ms - _LONG_MS <= time_ms <= now_ms + _AHEAD_MS + _JITTER_MS * self._speed
+
+    def _is_in(self, time_ms: int) -> bool:
+        return self._start_ms <= time_ms < self._end_ms
 
     def now_ms(self) -> int:
         """The present."""
@@ -104,6 +121,8 @@ class _Heard:
     restarts: int = 0
     last: tuple[int, int] | None = None
     """Boot and number."""
+    complete: Completeness = field(default_factory=Completeness)
+    """Of messages that are numbered and tell their time."""
     parameters: dict[str, int] = field(default_factory=dict)
     """Told to be in force since the last message,"""
     foreign: dict[str, int] = field(default_factory=dict)
@@ -119,7 +138,8 @@ class MqttDevices(Closing):
     def __init__(self, scenario: Scenario, info: ModuleInfo, *, speed: float) -> None:
         self.info = info
         self.scenario = scenario
-        self.time = DeviceTime(speed, scenario.site.utc_offset_ms, scenario.period.start_ms)
+        period = scenario.period
+        self.time = DeviceTime(speed, scenario.site.utc_offset_ms, period.start_ms, period.end_ms)
         self._heard: dict[str, _Heard] = {}
         names: dict[str, str] = {}
         for zone in expand(scenario):
@@ -134,6 +154,8 @@ class MqttDevices(Closing):
             names[device] = zone.name
             self._heard[zone.name] = _Heard(device)
         self._names = names
+        self.news = threading.Event()
+        """Set when a device has said something."""
         self._requests: dict[str, Future[ConfigAck]] = {}
         self._delivery: Delivery | None = None
 
@@ -214,6 +236,10 @@ class MqttDevices(Closing):
         assert self._delivery is not None
         return self._heard[zone].device in self._delivery.presence.present()
 
+    def complete(self, zone: str) -> Completeness:
+        """Up to when everything is here that a zone's device has said."""
+        return self._heard[zone].complete
+
     def quality(self, zone: str) -> dict[str, Any]:
         """What the way from a device was like."""
         assert self._delivery is not None
@@ -222,6 +248,7 @@ class MqttDevices(Closing):
             "url": f"{self._delivery.client.address.url}/ic/{heard.device}",
             "messages": heard.messages,
             "missing_or_late": heard.missing,
+            "not_numbers": sum(self._delivery.left_out().values()),
             "restarts": heard.restarts,
             "connections": self._delivery.client.connections,
         }
@@ -280,7 +307,13 @@ class MqttDevices(Closing):
         if heard is None or row.kind != "raw":
             return
         self.time.hear(row.device_ms)
-        if "raw" not in row.signals:
+        time_ms = row.device_ms
+        if time_ms is not None and not self.time.believes(time_ms):
+            time_ms = None
+        if time_ms is not None and not row.flags & Flag.UNIDENTIFIED:
+            heard.complete.hear(row.boot, row.seq, row.oldest, time_ms)
+        if not is_reading(row.signals.get("raw")):
+            self.news.set()
             return
         if not heard.said.is_set() and heard.status is None and self._delivery is not None:
             self._delivery.ask_birth(heard.device)
@@ -288,7 +321,7 @@ class MqttDevices(Closing):
         self._follow_numbers(heard, row)
         heard.record.add(
             Said(
-                time_ms=self.time.now_ms() if row.device_ms is None else row.device_ms,
+                time_ms=self.time.now_ms() if time_ms is None else time_ms,
                 boot=row.boot,
                 seq=row.seq,
                 values=row.signals,
@@ -298,6 +331,7 @@ class MqttDevices(Closing):
         )
         heard.parameters, heard.foreign = {}, {}
         heard.said.set()
+        self.news.set()
 
     @staticmethod
     def _follow_numbers(heard: _Heard, row: Row) -> None:

@@ -17,7 +17,7 @@ from hil.errors import PayloadError
 from sim.runner import NodeSettings
 from sim.scenario_model import Scenario
 from twin.errors import TwinError
-from twin.followed import FOREVER_MS, SECOND_MS, Elsewhere, Followed, Record, Said
+from twin.followed import FOREVER_MS, SECOND_MS, Elsewhere, Followed, Record, Said, is_reading
 from twin.mapping import PayloadMap
 from twin.messages import Telemetry, decode
 from twin.store import Store
@@ -43,7 +43,7 @@ def heard(source: str | Path, zone: str, scenario: Scenario) -> list[Said]:
             part = reader.messages(zone, start_ms=at_ms, end_ms=end_ms, limit=PAGE)
             for m in part:
                 values = _signals(json.dumps(dict(m.payload)).encode(), maps)
-                if "raw" in values:
+                if is_reading(values.get("raw")):
                     found.append(Said(time_ms=m.time_ms, boot=m.boot, seq=m.seq, values=values))
             if len(part) < PAGE:
                 break

@@ -1,24 +1,31 @@
 """Devices in real soil, followed live: the twin hears what they read and did, and predicts.
 
-The twin stays a little behind the devices' present, so that a message is there before its time has
-come.  What devices said to this store before is followed first, at full speed; what an earlier
-twin has told of that is not told again.
+What is concluded follows from the order and the times of the messages, not from when they came:
+the twin does not live beyond the moment at which a device that runs its guest is to report next,
+until it has heard that report and all before it.  Only a device that has fallen silent, or that
+leaves a report missing for a minute, is not waited for.  Devices that tell no time, or run another
+guest, are followed a little behind their present.
+
+What devices said to this store before is followed first, at full speed; what an earlier twin has
+told of that is not told again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Final
 
 from guest.abi import DEFAULT_PINS
 from guest.errors import GuestError
 from guest.node import Node, Readings, StepResult
+from sim.clock import WallClock
 from sim.runner import NodeSettings
 from sim.scenario import ZoneConfig
 from sim.scenario_model import Scenario
 from twin.errors import TwinError
-from twin.followed import SECOND_MS, Followed, Mirroring, Record, Said
+from twin.followed import FOREVER_MS, SECOND_MS, Followed, Mirroring, Record, Said
 from twin.mqtt_devices import MqttDevice, MqttDevices
 from twin.replay import heard
 from twin.store import Store
@@ -32,6 +39,8 @@ BEHIND_S: Final = 2.0
 """How far the twin stays behind [wall-clock s]."""
 LOOK_S: Final = 0.5
 """Between two looks for messages [wall-clock s]."""
+PATIENCE_S: Final = 60.0
+"""For so long a message that is overdue is waited for, if its device is there [wall-clock s]."""
 SILENT: Final = "silent for three heartbeats"
 
 
@@ -55,6 +64,8 @@ class Shadow(Followed):
     ) -> None:
         self._far = devices
         self._silent: set[int] = set()
+        self._given_up: dict[int, int] = {}
+        """Up to when the reports were complete of devices that are not waited for."""
         now_ms, period = devices.time.now_ms(), scenario.period
         if not period.start_ms <= now_ms < period.end_ms:
             raise TwinError(
@@ -115,12 +126,56 @@ class Shadow(Followed):
 
     # Time
 
+    def _new_clock(self, pace: float) -> WallClock:
+        return _HeldClock(self._hold, factor=pace, tolerance_s=1.0)
+
+    def _hold(self, due_s: float) -> None:
+        """Wait before an event until all is heard that may have happened before it."""
+        due_ms = self.twin_plant.start_ms + round(due_s * 1000)
+        if due_ms <= self._known_ms():
+            return
+        since_s = monotonic()
+        while True:
+            self._far.news.clear()
+            if due_ms <= self._known_ms(since_s):
+                break
+            self._judge_all(self.now_ms + 1)  # nothing falls on this moment any more
+            self._attend_all()
+            self._far.news.wait(LOOK_S)
+        self._clock.pace(self._clock.factor)  # to have waited is not to be late
+
+    def _known_ms(self, since_s: float | None = None) -> int:
+        """Up to when it is known what the devices did; `since_s`: waited since [monotonic s]."""
+        return min(self._known_of(i, since_s) for i in range(len(self.names)))
+
+    def _known_of(self, i: int, since_s: float | None) -> int:
+        name, state = self.names[i], self._mirroring[i]
+        complete = self._far.complete(name)
+        upto_ms, due_ms = complete.upto_ms, state.due_ms
+        if not self._compares_calls(i) or upto_ms is None or not self._far.present(name):
+            return FOREVER_MS
+        if self._given_up.get(i) == upto_ms:
+            return FOREVER_MS
+        known_ms = -(-upto_ms // SECOND_MS) * SECOND_MS  # the twin looks at whole seconds
+        if due_ms is not None:
+            known_ms = max(known_ms, due_ms - SECOND_MS)
+        if known_ms < self.now_ms or known_ms >= self.scenario.period.end_ms - SECOND_MS:
+            return FOREVER_MS  # nobody waits for what comes too late, or after the end
+        if since_s is not None and monotonic() > since_s + PATIENCE_S:
+            complete.give_up()
+            if complete.upto_ms == upto_ms:
+                self._given_up[i] = upto_ms
+        return known_ms
+
     def _target_ms(self) -> int:
         """Where the twin ought to be."""
         return self._far.time.now_ms() - round(BEHIND_S * self._speed * 1000)
 
     def _wait(self, i: int, time_ms: int) -> int:
         longest_ms = max(round(LOOK_S * self._speed * 1000), self._target_ms() - time_ms, SECOND_MS)
+        due_ms = self._mirroring[i].due_ms
+        if due_ms is not None and due_ms > time_ms and self._compares_calls(i):
+            longest_ms = min(longest_ms, due_ms - time_ms)
         next_ms = self._record_of(i).next_ms()
         wait_ms = longest_ms if next_ms is None else min(longest_ms, next_ms - time_ms)
         return max(SECOND_MS, -(-wait_ms // SECOND_MS) * SECOND_MS)
@@ -191,6 +246,19 @@ class Shadow(Followed):
             lost=SILENT,
         )
         zone.device.append((now_ms, seen, StepResult(outputs={})))
+
+
+class _HeldClock(WallClock):
+    """A clock that asks before every event whether it may happen yet."""
+
+    def __init__(self, hold: Callable[[float], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._hold = hold
+
+    def step(self) -> None:
+        """Wait for leave, and until the next event is due, then process it."""
+        self._hold(self.peek())
+        super().step()
 
 
 def _day(time_ms: int) -> str:

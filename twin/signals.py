@@ -72,11 +72,16 @@ def numbers(message: str) -> dict[str, float]:
 
 def finite(values: Mapping[str, object]) -> dict[str, float]:
     """Those values that are finite numbers."""
-    return {
-        str(key): float(value)
-        for key, value in values.items()
-        if isinstance(value, int | float) and isfinite(value)
-    }
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, int | float):
+            try:
+                number = float(value)
+            except OverflowError:
+                continue
+            if isfinite(number):
+                found[str(key)] = number
+    return found
 
 
 def decision(zone: int, time_ms: int, seen: Seen) -> Decision | None:

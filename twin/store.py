@@ -8,6 +8,11 @@ When the database cannot be written, the writer keeps its group, says so in `hea
 again; meanwhile the queue fills, `submit` refuses, nothing is acknowledged, and the devices keep
 what they have.  A corrupt file is moved aside and a new one begun; a file of somebody else's is
 refused and left as it is.  A full disk releases a reserve file, because even deleting needs room.
+
+A file that is deleted, renamed, replaced or cut, or loses its log, while it is open is noticed
+within a second (`twin.store_place`), and nothing is acknowledged any more.  What was stored is read
+through what is still open and put under the name again; a file that was moved away is left where it
+is, and a new one begun.
 """
 
 from __future__ import annotations
@@ -25,12 +30,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from guest.closing import Closing
+from hil.limited_log import LimitedLog
 from twin import store_schema as schema
 from twin.errors import StoreBusyError, StoreError, StoreFullError, StoreReadOnlyError
 from twin.store_commit import Known, Work, clean, make_node, new_id
@@ -46,12 +52,16 @@ from twin.store_engine import (
     is_sound,
     normal_url,
 )
+from twin.store_place import PRIVATE, Harm, Place, side_files
 from twin.store_reads import StoreReader
 from twin.store_rows import Commit, Event, Health, Item, StoreSettings
 
 __all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
+
+_WATCH_S: Final = 1.0
+"""Between two looks at the names of the files, while nothing is written."""
 
 
 class _Flush:
@@ -87,14 +97,20 @@ class Store(Closing):
         self._health = Health()
         self._write_lock = threading.Lock()
         self._closing = threading.Event()
+        self._said = LimitedLog(_log)
         self._existing = existing
         self._examine()
+        self._place: Place | None = None
         self._lock_file = self._take_lock()
+        if self.file is not None:
+            self._place = self._take_place(self.file)
         self._engine = connect(self.url, writes=True, busy_ms=self.settings.busy_ms)
         self._advisory: Connection | None = None
         try:
             self._advisory = self._take_advisory_lock()
             moved = self._open()
+            if self._place is not None:
+                self._place.settle()
         except BaseException as error:
             self._release_all()
             if isinstance(error, DBAPIError):
@@ -164,10 +180,15 @@ class Store(Closing):
     def transaction(self) -> Iterator[Connection]:
         """A transaction of its own, between two of the writer; StoreError if it fails."""
         try:
-            with self._write_lock, self._engine.begin() as connection:
-                yield connection
+            with self._write_lock:
+                self._check_place()
+                with self._engine.begin() as connection:
+                    yield connection
+                self._check_place()
         except DBAPIError as error:
             raise self._open_error(error) from None
+        except _DisplacedError as error:
+            raise StoreError(f"store: {error}") from None
 
     def node_id(self, node: str) -> int:
         """Row of `node`, made if it is new."""
@@ -246,6 +267,8 @@ class Store(Closing):
         if self.file is None:
             return
         with self._write_lock, self._engine.connect() as connection:
+            if self._place is None or self._place.harm()[0] is not Harm.NONE:
+                return
             raw = connection.connection.dbapi_connection
             assert raw is not None
             raw.execute("PRAGMA busy_timeout = 100")
@@ -304,7 +327,7 @@ class Store(Closing):
         lock = self.file.with_name(self.file.name + ".lock")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
         except OSError as error:
             raise StoreReadOnlyError(f"store {self.file}: {error.strerror}") from None
         try:
@@ -320,9 +343,21 @@ class Store(Closing):
         if self._advisory is not None:
             self._advisory.close()
         self._engine.dispose()
+        if self._place is not None:
+            self._place.release()
+            self._place = None
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+    def _take_place(self, file: Path) -> Place:
+        try:
+            return Place(file)
+        except StoreError:
+            if self._lock_file is not None:
+                os.close(self._lock_file)
+                self._lock_file = None
+            raise
 
     def _take_advisory_lock(self) -> Connection | None:
         if self.file is not None:
@@ -338,7 +373,7 @@ class Store(Closing):
     def _open(self) -> Path | None:
         """Check, migrate, reserve; where a corrupt file was moved to, if it was."""
         moved = None
-        if self.file is not None and self.file.exists() and not is_sound(self.file):
+        if self.file is not None and not is_sound(self.file):
             if self._existing:
                 raise StoreError(f"store {self.file} is damaged: it is left as it is")
             moved = self._move_aside()
@@ -354,14 +389,24 @@ class Store(Closing):
     def _move_aside(self) -> Path:
         assert self.file is not None
         self._engine.dispose()
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        target = self.file.with_name(f"{self.file.name}.corrupt-{stamp}")
-        while target.exists():
-            target = target.with_name(target.name + "x")
+        target = self._aside("corrupt")
+        if self._place is not None:
+            self._place.release()
+            self._place = None
         for ending in ("", "-wal", "-shm"):
             part = self.file.with_name(self.file.name + ending)
             if part.exists():
                 part.rename(target.with_name(target.name + ending))
+        self._place = Place(self.file)
+        return target
+
+    def _aside(self, why: str) -> Path:
+        """A new name beside the file."""
+        assert self.file is not None
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        target = self.file.with_name(f"{self.file.name}.{why}-{stamp}")
+        while target.exists():
+            target = target.with_name(target.name + "x")
         return target
 
     def _tell_moved(self, moved: Path) -> None:
@@ -378,7 +423,8 @@ class Store(Closing):
             return True
         if free_bytes(self.file) < 2 * self.settings.reserve_bytes:
             return False
-        with reserve.open("wb") as file:
+        reserve.unlink(missing_ok=True)
+        with open(os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
             os.posix_fallocate(file.fileno(), 0, self.settings.reserve_bytes)
         return True
 
@@ -416,7 +462,7 @@ class Store(Closing):
 
     def _write_groups(self) -> None:
         while True:
-            item = self._queue.get()
+            item = self._next_item()
             group = [item]
             deadline = time.monotonic() + self.settings.group_ms / 1000
             while len(group) < self.settings.group_rows and not isinstance(group[-1], _Flush):
@@ -435,6 +481,108 @@ class Store(Closing):
             if stop or self._closing.is_set():
                 return
 
+    def _next_item(self) -> _Queued:
+        """The next item; meanwhile the place of the store is watched."""
+        while True:
+            try:
+                return self._queue.get(timeout=_WATCH_S)
+            except queue.Empty:
+                if self._closing.is_set():
+                    return None
+            try:
+                with self._write_lock:
+                    self._check_place()
+            except _DisplacedError as error:
+                self._recover(error)
+            except StoreBusyError as error:
+                self._in_trouble(State.BUSY, str(error))
+            except DBAPIError as error:
+                self._in_trouble(classify(error, self.file) or State.FAILED, first_line(error))
+            else:
+                self._well()
+
+    def _check_place(self) -> None:
+        """Raises _DisplacedError if what is written is not what lies under the name."""
+        if self.file is None:
+            self._check_advisory_lock()
+            return
+        if self._place is None:
+            raise _DisplacedError(Harm.GONE, f"{self.file} is not there again yet")
+        harm, says = self._place.harm()
+        if harm is not Harm.NONE:
+            raise _DisplacedError(harm, says)
+
+    def _check_advisory_lock(self) -> None:
+        """The lock on PostgreSQL goes with its connection; who lost it writes nothing more until it
+        has it again."""
+        if self._advisory is not None:
+            try:
+                self._advisory.execute(text("SELECT 1"))
+                self._advisory.commit()
+            except DBAPIError:
+                self._advisory.invalidate()
+                self._advisory.close()
+                self._advisory = None
+            else:
+                return
+        self._advisory = self._take_advisory_lock()
+
+    def _recover(self, error: _DisplacedError) -> None:
+        """Have a store under the name again, if that can be done now."""
+        if self._health.state is not State.MISSING:
+            self._in_trouble(State.MISSING, str(error))
+        try:
+            with self._write_lock:
+                if error.harm is Harm.CUT:
+                    moved = self._begin_anew()
+                else:
+                    moved = None
+                    self._put_back(error.harm)
+        except (StoreError, DBAPIError, sqlite3.Error, OSError) as trouble:
+            says = first_line(trouble) if isinstance(trouble, DBAPIError) else str(trouble)
+            self._in_trouble(State.MISSING, f"{error}; {says}")
+            return
+        if moved is not None:
+            self._tell_moved(moved)
+
+    def _put_back(self, harm: Harm) -> None:
+        """After `harm`, take what lies under the name, or put there what was stored."""
+        place = self._place
+        assert self.file is not None
+        if place is None:  # an attempt before this one got no further
+            place = self._place = Place(self.file)
+        if not self.file.parent.is_dir():
+            if not place.deleted:
+                raise StoreError(f"folder {self.file.parent} is gone; bring it back")
+            self.file.parent.mkdir(parents=True)
+        place.move_log()
+        if harm is Harm.GONE:
+            place.drop_sides()
+        found = content(self.file) if harm is Harm.GONE else Content.NOTHING
+        if found is Content.FOREIGN:
+            raise StoreError("it is no store of levada, and left as it is")
+        copy = place.rescue() if harm is Harm.LOG_GONE or place.deleted else None
+        self._engine.dispose()
+        self.reader.renew()
+        place.release()
+        self._place = None
+        if found is Content.NOTHING:
+            for side in side_files(self.file):
+                side.unlink(missing_ok=True)
+            if copy is not None:
+                copy.replace(self.file)
+        elif copy is not None:
+            copy.rename(self._aside("before"))
+        self._place = Place(self.file)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Open what lies under the name."""
+        assert self._place is not None
+        schema.migrate(self._engine, file=self.file)
+        self._place.settle()
+        self._forget()
+
     def _commit_until_done(self, items: Sequence[Item]) -> bool:
         """Commit `items`, waiting for the database as long as it takes; False at the end of it."""
         conflicts = 0
@@ -442,6 +590,10 @@ class Store(Closing):
             try:
                 self._check_log()
                 commit = self._commit(items)
+            except _DisplacedError as error:
+                self._recover(error)
+            except StoreBusyError as error:
+                self._in_trouble(State.BUSY, str(error))
             except DBAPIError as error:
                 state = classify(error, self.file)
                 if state is State.CONFLICT and conflicts < 3:
@@ -449,15 +601,20 @@ class Store(Closing):
                     self._forget()
                     continue
                 if state in (None, State.CONFLICT):
-                    return self._commit_singly(items, error)
+                    return self._commit_singly(items, first_line(error))
                 assert state is not None
                 self._forget()  # the transaction may have made nodes or series
                 if state is State.CORRUPT and self.file is not None:
                     self._replace_corrupt()
                     continue
                 self._in_trouble(state, first_line(error))
+                if state is State.MISSING:
+                    self._make_tables()
             except _LogTooLongError as error:
                 self._in_trouble(State.LOG_TOO_LONG, str(error))
+            except (ArithmeticError, TypeError, ValueError) as error:
+                # what cannot be written in a database or as JSON: that item, not the writer, ends
+                return self._commit_singly(items, str(error))
             else:
                 self._well()
                 self._announce(commit)
@@ -468,12 +625,21 @@ class Store(Closing):
                 if self._closing.wait(self.settings.retry_ms / 1000):
                     return False
 
-    def _commit_singly(self, items: Sequence[Item], error: DBAPIError) -> bool:
+    def _make_tables(self) -> None:
+        """Somebody has removed tables: a new store is begun in what is left."""
+        try:
+            with self._write_lock:
+                schema.metadata.create_all(self._engine)
+                schema.migrate(self._engine, file=self.file)
+        except (StoreError, DBAPIError) as error:
+            self._in_trouble(State.MISSING, str(error))
+
+    def _commit_singly(self, items: Sequence[Item], why: str) -> bool:
         """One of `items` is refused by the database itself; find it, and keep the others."""
         self._forget()
         if len(items) > 1:
             return all([self._commit_until_done([item]) for item in items])
-        _log.error("store refused %s: %s", type(items[0]).__name__, first_line(error))
+        self._said.warning("store refused %s: %s", type(items[0]).__name__, why)
         self._health = replace(self._health, refused=self._health.refused + 1)
         return True
 
@@ -481,6 +647,7 @@ class Store(Closing):
         if state is State.FULL:
             self._release_reserve()
         if self._health.state is state:
+            self._health = replace(self._health, detail=detail)
             return
         _log.error("store %s: %s; nothing is acknowledged until it is well again", state, detail)
         self._health = replace(self._health, state=state, detail=detail, since_ms=self._clock_ms())
@@ -530,10 +697,14 @@ class Store(Closing):
 
     def _replace_corrupt(self) -> None:
         with self._write_lock:
-            moved = self._move_aside()
-            self.reader.renew()
-            schema.migrate(self._engine, file=self.file)
+            moved = self._begin_anew()
         self._tell_moved(moved)
+
+    def _begin_anew(self) -> Path:
+        moved = self._move_aside()
+        self.reader.renew()
+        self._settle()
+        return moved
 
     def _announce(self, commit: Commit) -> None:
         self._health = replace(
@@ -552,16 +723,29 @@ class Store(Closing):
     # -- one transaction -----------------------------------------------------------------------
 
     def _commit(self, items: Sequence[Item]) -> Commit:
-        with self._write_lock, self._engine.begin() as connection:
-            work = Work(self._known, connection, self.settings, self._clock_ms())
-            for item in items:
-                work.take(item)
-            work.write()
+        with self._write_lock:
+            self._check_place()
+            with self._engine.begin() as connection:
+                work = Work(self._known, connection, self.settings, self._clock_ms())
+                for item in items:
+                    work.take(item)
+                work.write()
+            self._check_place()
         self._known.learn(work)
-        if work.refused:
-            self._health = replace(self._health, refused=self._health.refused + work.refused)
+        if work.refused or work.left_out:
+            self._health = replace(
+                self._health,
+                refused=self._health.refused + work.refused,
+                left_out=self._health.left_out + work.left_out,
+            )
         return work.commit()
 
 
 class _LogTooLongError(Exception):
     pass
+
+
+class _DisplacedError(Exception):
+    def __init__(self, harm: Harm, says: str) -> None:
+        super().__init__(says)
+        self.harm = harm

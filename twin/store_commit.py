@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +31,12 @@ class Known:
     node_ids: dict[str, int] = field(default_factory=dict)
     series_ids: dict[tuple[int, str, str], int] = field(default_factory=dict)
     received: dict[tuple[int, int], Received] = field(default_factory=dict)
+    listed: dict[tuple[int, str], int] = field(default_factory=dict)
+    """(node, kind) whose series are all in `series_ids` -> how many they are."""
+    crowded: set[str] = field(default_factory=set)
+    """What has been told to be too much."""
+    nodes: int = 0
+    """Nodes that there are; 0: not known."""
     newest_ms: dict[int, int] = field(default_factory=dict)
     """Newest time of each series; later than that if points were removed meanwhile."""
     next_id: int = 0
@@ -41,6 +47,9 @@ class Known:
         self.received.update(work.received)
         self.node_ids.update(work.node_ids)
         self.series_ids.update(work.series_ids)
+        self.listed.update(work.listed)
+        self.crowded |= work.crowded
+        self.nodes = work.nodes
         self.newest_ms.update(work.newest_ms)
         self.next_id = work.next_id
 
@@ -114,8 +123,12 @@ class Work:
         self.newest_ms: dict[int, int] = {}
         self.events: list[dict[str, Any]] = []
         self.touched: dict[int, int] = {}
+        self.listed: dict[tuple[int, str], int] = {}
+        self.crowded: set[str] = set()
+        self.nodes = known.nodes
         self.duplicates = 0
         self.refused = 0
+        self.left_out = 0
         self.next_id = known.next_id or self._first_free_id()
 
     def _first_free_id(self) -> int:
@@ -128,6 +141,74 @@ class Work:
             known = make_node(self.connection, name, self.now_ms)
         self.node_ids[name] = known
         return known
+
+    def admit(self, name: str) -> bool:
+        """Whether a node may be known: it is, or there is room for one more."""
+        if name in self.node_ids or name in self.known.node_ids:
+            return True
+        table = schema.nodes
+        if self.connection.scalar(select(table.c.id).where(table.c.name == name)) is not None:
+            return True
+        if not self.nodes:
+            self.nodes = int(self.connection.scalar(select(func.count()).select_from(table)) or 0)
+        if self.nodes < self.settings.nodes:
+            self.nodes += 1
+            return True
+        self.tell_crowd(
+            "nodes",
+            f"the store has {self.nodes} nodes, as many as it takes: others are refused",
+        )
+        return False
+
+    def tell_crowd(self, what: str, text: str, node: str = "") -> None:
+        """Say once that there is too much of something."""
+        if what in self.crowded or what in self.known.crowded:
+            return
+        self.crowded.add(what)
+        self.event(
+            Event(kind="store", severity="warning", node=node, time_ms=self.now_ms, text=text)
+        )
+
+    def brought(
+        self,
+        node: str,
+        node_id: int,
+        kind: str,
+        names: Collection[str],
+        units: Mapping[str, str],
+    ) -> set[str]:
+        """Those of the signals that a message brings for which there is room."""
+        group = (node_id, kind)
+        count = self.listed.get(group, self.known.listed.get(group))
+        if count is None:
+            table = schema.series
+            mine = select(table.c.name, table.c.id).where(
+                table.c.node_id == node_id, table.c.kind == kind
+            )
+            found = {
+                (node_id, kind, str(name)): int(n) for name, n in self.connection.execute(mine)
+            }
+            self.series_ids |= found
+            count = len(found)
+        taken = set()
+        for name in names:
+            key = (node_id, kind, name)
+            if key not in self.series_ids and key not in self.known.series_ids:
+                if count >= self.settings.signals:
+                    continue
+                self.series(node_id, kind, name, units.get(name, ""))
+                count += 1
+            taken.add(name)
+        self.listed[group] = count
+        if len(taken) < len(names):
+            self.left_out += len(names) - len(taken)
+            self.tell_crowd(
+                f"signals {group}",
+                f"{node} tells more than {self.settings.signals} signals: "
+                "what is beyond is kept in its messages alone",
+                node,
+            )
+        return taken
 
     def series(self, node_id: int, kind: str, name: str, unit: str) -> int:
         """Number of a series, made if it is new."""
@@ -201,6 +282,8 @@ class Work:
 
     def seen(self, seen: Seen) -> None:
         """Note that a node is there or not, and what it said at birth."""
+        if not self.admit(seen.node):
+            return
         values: dict[str, Any] = {"online": int(seen.online)}
         if seen.online:
             values["last_ms"] = seen.time_ms
@@ -214,6 +297,9 @@ class Work:
 
     def row(self, row: Row) -> None:
         """Take a message, unless it is there already."""
+        if not (self.admit(row.node) and (not row.target or self.admit(row.target))):
+            self.refused += 1
+            return
         node_id = self.node(row.node)
         life = self.life(node_id, row)
         self.names[node_id, row.boot] = row.node
@@ -247,7 +333,9 @@ class Work:
             }
         )
         owner = self.node(row.target) if row.target else node_id
-        self.signals(owner, row.kind, time_ms, identity, row.signals, row.units)
+        room = self.brought(row.target or row.node, owner, row.kind, row.signals, row.units)
+        signals = {name: value for name, value in row.signals.items() if name in room}
+        self.signals(owner, row.kind, time_ms, identity, signals, row.units)
 
     def gap(self, row: Row, first: int, last: int) -> None:
         """Note that messages will never come."""
@@ -284,10 +372,11 @@ class Work:
 
     def event(self, event: Event) -> None:
         """Take an event."""
+        of_node = bool(event.node) and self.admit(event.node)
         self.events.append(
             {
                 "time_ms": event.time_ms,
-                "node_id": self.node(event.node) if event.node else None,
+                "node_id": self.node(event.node) if of_node else None,
                 "kind": event.kind,
                 "severity": event.severity,
                 "text": clean(event.text),
@@ -333,15 +422,16 @@ class Work:
 def _place(row: Row, seq: int, life: Received, settings: StoreSettings) -> tuple[int, Flag]:
     """Where on the time axis a row belongs, and what is peculiar about it.
 
-    A device's clock is believed unless it is ahead of ours, or has stepped back since the message
-    before (a row that comes late is not compared: it is older by nature).
+    A device's clock is believed unless it is ahead of ours, has never been set (what was measured a
+    year ago does not come today), or has stepped back since the message before (a row that comes
+    late is not compared: it is older by nature).
     """
     flags = row.flags
     late = seq < life.highest
     time_ms = row.device_ms
     if time_ms is None:
         time_ms = row.received_ms
-    elif time_ms > row.received_ms + settings.ahead_ms or (
+    elif not settings.believes(time_ms, row.received_ms) or (
         not late and life.last_ms is not None and time_ms < life.last_ms - settings.back_ms
     ):
         flags |= Flag.CLOCK

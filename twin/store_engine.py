@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import Engine, Insert, Table, create_engine, event, func, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -34,6 +34,7 @@ __all__ = [
     "is_sound",
     "normal_url",
     "to_read",
+    "uri",
     "widen",
 ]
 
@@ -57,6 +58,8 @@ class State(StrEnum):
     LOG_TOO_LONG = "log too long"
     CORRUPT = "corrupt"
     CONFLICT = "conflict"
+    MISSING = "missing"
+    """Its file, or the log beside it, is gone or another one."""
     FAILED = "failed"
 
 
@@ -99,8 +102,12 @@ def database_file(url: str) -> Path | None:
 
 def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
     """An engine; one that only reads cannot write by mistake."""
+    file = database_file(url)
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        if file is None:
+            engine = create_engine(url, pool_pre_ping=True)
+        else:
+            engine = create_engine(url, creator=lambda: _open(file, writes))
     except ModuleNotFoundError as error:
         raise StoreError(
             f"store on PostgreSQL needs {error.name}: in the clone, .venv/bin/python -m pip "
@@ -109,6 +116,20 @@ def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, writes, busy_ms)
     return engine
+
+
+def uri(file: Path, mode: Literal["rwc", "rw", "ro"]) -> str:
+    """How SQLite is to open a file; only with `rwc` is it made.
+
+    To read, a log is looked at only if there is one: to look for it would leave an empty one.
+    """
+    alone = mode == "ro" and not file.with_name(file.name + "-wal").exists()
+    return f"{file.absolute().as_uri()}?mode={mode}{'&immutable=1' if alone else ''}"
+
+
+def _open(file: Path, writes: bool) -> sqlite3.Connection:
+    where = uri(file, "rwc" if writes else "ro")
+    return sqlite3.connect(where, uri=True, check_same_thread=False)
 
 
 def _configure_sqlite(engine: Engine, writes: bool, busy_ms: int) -> None:
@@ -138,10 +159,8 @@ def content(file: Path) -> Content:
     """What `file` is, as far as it can be told without changing anything."""
     if not file.exists():
         return Content.NOTHING
-    # a log is only read if there is one: looking for it would leave an empty one
-    mode = "mode=ro" if file.with_name(file.name + "-wal").exists() else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True)) as connection:
+        with closing(sqlite3.connect(uri(file, "ro"), uri=True)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
@@ -160,7 +179,8 @@ def to_read(where: str | Path) -> Iterator[str]:
     url = normal_url(where)
     file = database_file(url)
     if file is not None and content(file) is not Content.STORE:
-        raise StoreError(f"{file} is no store of levada")
+        why = "" if file.exists() else ": there is no such file"
+        raise StoreError(f"{file} is no store of levada{why}")
     try:
         yield url
     except DBAPIError as error:
@@ -175,7 +195,8 @@ def first_line(error: DBAPIError) -> str:
 def is_sound(file: Path) -> bool:
     """Whether `file` is a database without damage to its structure."""
     try:
-        with closing(sqlite3.connect(file, timeout=_BUSY_MS / 1000)) as connection:
+        where = uri(file, "rw")
+        with closing(sqlite3.connect(where, uri=True, timeout=_BUSY_MS / 1000)) as connection:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -224,6 +245,7 @@ _SQLITE_STATES: Final = {
 }
 _POSTGRESQL_STATES: Final = {
     "53100": State.FULL,  # disk_full
+    "42P01": State.MISSING,  # undefined_table
     "25006": State.READ_ONLY,  # read_only_sql_transaction
     "55P03": State.BUSY,  # lock_not_available
     "40001": State.BUSY,  # serialization_failure

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Select, desc, func, select, true
 
+from guest.json_text import parse
 from twin import store_schema as schema
 from twin.store_engine import connect, normal_url
 from twin.store_levels import shifted
@@ -318,7 +319,7 @@ class StoreReader:
                 name=row.name,
                 online=bool(row.online),
                 boot=row.boot,
-                birth=json.loads(row.birth or "{}"),
+                birth=_object(row.birth or "{}"),
                 first_ms=row.first_ms,
                 last_ms=row.last_ms,
             )
@@ -513,6 +514,15 @@ def _thin(
     )
 
 
+def _object(text: str) -> Mapping[str, Any]:
+    """A stored JSON object; empty if an older program has stored something else."""
+    try:
+        found = parse(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _latest(row: Any) -> Latest:
     return Latest(
         id=row.id,
@@ -522,5 +532,5 @@ def _latest(row: Any) -> Latest:
         device_ms=row.device_ms,
         received_ms=row.received_ms,
         flags=row.flags,
-        payload=json.loads(row.payload),
+        payload=_object(row.payload),
     )

@@ -80,8 +80,18 @@ class StoreSettings:
     """How far a device's clock may be ahead and still be believed [ms]."""
     late_ms: int = 60_000
     """Age from which on a row counts as historical [ms]."""
+    behind_ms: int = 366 * 86_400_000
+    """How long ago something may have been measured and still be believed [ms]."""
+    nodes: int = 4_096
+    """Nodes of a store at most; messages of more are refused."""
+    signals: int = 256
+    """Signals of one node that messages may bring; more are kept in the message alone."""
     back_ms: int = 1_000
     """How far a device's clock may step back and still be believed [ms]."""
+
+    def believes(self, device_ms: int, now_ms: int) -> bool:
+        """Whether a device's time can be that of something which has come by now."""
+        return now_ms - self.behind_ms <= device_ms <= now_ms + self.ahead_ms
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -92,6 +102,8 @@ class StoreSettings:
             ("log_bytes", 1 << 16, 1 << 40),
             ("busy_ms", 0, 60_000),
             ("retry_ms", 1, 60_000),
+            ("nodes", 1, 1_000_000),
+            ("signals", 1, 100_000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -168,7 +180,10 @@ class Health:
     stored: int = 0
     duplicates: int = 0
     refused: int = 0
-    """Rows that were not taken, because too many waited or their number was out of bounds."""
+    """Rows that were not taken: too many waited, their number was out of bounds, or their node was
+    one too many."""
+    left_out: int = 0
+    """Values that are in their message alone: their node has too many signals."""
     reserve: bool = True
     """Whether the reserve file is in place."""
     moved_aside: str = ""

@@ -18,6 +18,7 @@ been made; they are written in plain SQL, because what they do must not change w
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -253,6 +254,7 @@ def migrate(
         if found and file is not None:
             backup = file.with_name(f"{file.name}.v{found}.backup")
             backup.unlink(missing_ok=True)
+            os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             with (
                 closing(sqlite3.connect(file)) as source,
                 closing(sqlite3.connect(backup)) as target,

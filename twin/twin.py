@@ -215,7 +215,7 @@ class Twin:
         self.twin_plant = Plant(scenario, zones, self.weather, None, [], self._twins)
         self._plants.append(self.twin_plant)
         pace = FULL_SPEED if self._skip_to_ms > scenario.period.start_ms else self._speed
-        self._clock = WallClock(factor=pace, tolerance_s=1.0)
+        self._clock = self._new_clock(pace)
         self._build_physical(zones)
         self._virtual = Field(
             self._clock,
@@ -228,6 +228,9 @@ class Twin:
         self._profile_ms = 0
         for zone_state in self._zones:
             zone_state.heard_ms = scenario.period.start_ms
+
+    def _new_clock(self, pace: float) -> WallClock:
+        return WallClock(factor=pace, tolerance_s=1.0)
 
     def _build_physical(self, zones: list[ZoneConfig]) -> None:
         """The plant that the devices live in; at equal times it comes before the twin's."""
@@ -302,11 +305,15 @@ class Twin:
         """
         yield self._clock.timeout(0.5)
         while True:
-            if self._stop.is_set():
-                raise _Stopped
-            self._attend()
-            self._calibrations.serve(self.now_ms, self.parameters)
+            self._attend_all()
             yield self._clock.timeout(self._keep_pace())
+
+    def _attend_all(self) -> None:
+        """Attend once; ends the run if somebody has asked for it."""
+        if self._stop.is_set():
+            raise _Stopped
+        self._attend()
+        self._calibrations.serve(self.now_ms, self.parameters)
 
     def _attend(self) -> None:
         """Look at what else other threads have told."""

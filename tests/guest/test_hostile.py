@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
@@ -18,6 +19,7 @@ from guest.compiler import compile_module
 from guest.errors import FeatureError, GuestError, LimitError, LinkError, ModuleError, Trap
 from guest.host import PureGuest, SimNodes
 from guest.limits import Budget
+from guest.module import inspect
 from guest.watchdog import watchdog
 
 LOOP = "(loop $for_ever (br $for_ever)) "
@@ -447,6 +449,42 @@ def test_s15_a_large_but_honest_module_compiles_in_the_child() -> None:
     assert len(guest) > compiler.PLAIN_BYTES
     with SimNodes(guest) as nodes:
         assert lines(run(nodes))[-1] == "return 1000"
+
+
+def large(calls: int) -> bytes:
+    """A module that is too large to be compiled in this process."""
+    padding = b"".join(f"(call $log_int (i32.const {k}))".encode() for k in range(calls)).decode()
+    return reactor(f"(if (i32.const 0) (then {padding})) i32.const 1000")
+
+
+def test_s15_a_busy_computer_refuses_no_honest_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child gets the processor only after more time than it may use of it."""
+    slow = tmp_path / "python"
+    slow.write_text(f'#!/bin/sh\nsleep 3\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o700)
+    monkeypatch.setattr(compiler, "COMPILE_SECONDS", 2)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    assert compile_module(large(3_001), Budget()).exports
+
+
+def test_s15_a_module_is_compiled_once_whatever_the_budgets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    children = []
+    run_child = subprocess.run
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        children.append(arguments)
+        return run_child(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", counted)
+    guest = large(3_002)
+    inspect(guest, budget=Budget(memory_pages=2))
+    compile_module(guest, Budget(memory_pages=1))
+    compile_module(guest, Budget(host_calls=7))
+    assert len(children) == 1
 
 
 def test_s15_an_invalid_module_is_never_compiled() -> None:

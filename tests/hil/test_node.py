@@ -29,6 +29,7 @@ from hil.messages import (
     Statistics,
     Step,
 )
+from hil.messages import StepResult as StepAnswer
 from hil.node import DeviceNode
 from hil.port import TERMINAL_S, Port
 from hil.virtual import VirtualDevice
@@ -224,6 +225,30 @@ def test_a_tape_that_does_not_fit_the_answer_is_read_to_its_end(device: VirtualD
     assert result.logs == expected.logs
     node.close()
     twin.close()
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        ({"tape_bytes": 2**32 - 1}, "tape of 4294967295 bytes: at most"),
+        ({"wake_ms": 0}, "wants to run again at 0 ms"),
+        ({"wake_ms": -(2**63)}, "wants to run again at -9223372036854775808 ms"),
+    ],
+)
+def test_what_a_device_promises_is_bounded(
+    device: VirtualDevice, monkeypatch: pytest.MonkeyPatch, lie: dict[str, int], says: str
+) -> None:
+    node = node_on(device, TALKER)
+    honest = node.link.ask
+
+    def lying(request: Message, kind: type[Message]) -> Message:
+        answer = honest(request, kind)
+        return replace(answer, **lie) if isinstance(answer, StepAnswer) else answer
+
+    monkeypatch.setattr(node.link, "ask", lying)
+    with pytest.raises(LinkError, match=says):
+        node.boot(START_MS)
+    node.close()
 
 
 def test_calibration_and_its_refusal_leave_the_tape_of_the_simulated_node(

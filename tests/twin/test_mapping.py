@@ -133,6 +133,56 @@ def test_a_value_that_is_required_must_be_there() -> None:
         mapping.apply(b'{"y":1}')
 
 
+ZIGBEE = {
+    "topic": "zigbee2mqtt/+",
+    "field": [
+        {"signal": "pct", "pointer": "/soil_moisture", "unit": "%"},
+        {"signal": "temp_c", "pointer": "/temperature", "unit": "degC"},
+        {"signal": "battery_mv", "pointer": "/battery_voltage", "unit": "mV"},
+    ],
+}
+
+
+@pytest.mark.parametrize("absent", [None, ""])
+def test_what_is_absent_takes_nothing_else_with_it(absent: object) -> None:
+    mapping = made(**ZIGBEE)
+    payload = {"soil_moisture": absent, "temperature": 21.5, "battery_voltage": 3010}
+    assert mapping.apply(json.dumps(payload).encode()) == {"temp_c": 21.5, "battery_mv": 3010.0}
+    assert not mapping.left_out
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ['"unknown"', '"nan"', '"inf"', '"1_000"', "NaN", "[1]", "{}", "1e999", "9" * 5_000],
+)
+def test_what_is_no_number_is_left_out_and_counted(odd: str) -> None:
+    mapping = made(**ZIGBEE)
+    payload = f'{{"soil_moisture":{odd},"temperature":21.5}}'.encode()
+    for _ in range(2):
+        assert mapping.apply(payload) == {"temp_c": 21.5}
+    assert mapping.left_out == {"pct": 2}
+
+
+@pytest.mark.parametrize("odd", ["null", '""', '"unavailable"', "1e999"])
+def test_a_required_value_has_to_be_a_number(odd: str) -> None:
+    fields = [X | {"required": True}, {"signal": "pct", "pointer": "/y"}]
+    with pytest.raises(MappingError, match="/x"):
+        made(topic="a/+", field=fields).apply(f'{{"x":{odd},"y":1}}'.encode())
+
+
+def test_texts_stand_for_numbers() -> None:
+    valve = {"signal": "irrigar", "pointer": "/state", "values": {"ON": 1.0, "OFF": 0.0}}
+    mapping = made(topic="a/+", field=[X, valve])
+    assert mapping.apply(b'{"x":7,"state":"ON"}') == {"raw": 7.0, "irrigar": 1.0}
+    assert mapping.apply(b'{"x":7,"state":"OFF"}') == {"raw": 7.0, "irrigar": 0.0}
+    assert mapping.apply(b'{"x":7,"state":"opening"}') == {"raw": 7.0}
+    assert mapping.left_out == {"irrigar": 1}
+
+
+def test_an_integer_of_thousands_of_digits_elsewhere_does_no_harm() -> None:
+    assert made(topic="a/+", field=[X]).apply(b'{"x":1,"y":' + b"9" * 5_000 + b"}") == {"raw": 1.0}
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [

@@ -71,6 +71,26 @@ def test_a_healthy_device_is_predicted_to_the_last_count(broker: Broker, tmp_pat
         assert latest.payload["t"] + UTC_OFFSET_MS == latest.time_ms
 
 
+def test_what_is_concluded_does_not_hang_on_when_messages_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the wall clock every message is late here, as on a computer that is overloaded."""
+    monkeypatch.setattr("twin.shadow.BEHIND_S", -1.0)  # five hours of the field
+    story = scenario(tmp_path, zones=NODE)
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path) as (devices, store),
+        field(story, broker),
+    ):
+        devices.wait(60.0)
+        twin = run(Shadow(story, store, devices, speed=SPEED))
+        assert twin.view.zones[0].steps > 300
+        residual = store.reader.window("maize", "residual", kind="twin")
+        assert residual.total > 300
+        assert not residual.value.any()
+        assert {kind for kind, _ in alerts(store)} <= {"stress-forecast"}
+
+
 def test_a_valve_that_does_not_open_in_the_field_is_found_out(tmp_path: Path) -> None:
     story = scenario(tmp_path, zones=NODE, extra=fault("valve-stuck-closed", "0 h"))
     with (

@@ -27,7 +27,7 @@ from twin.store_commit import write_points
 from twin.store_engine import State, connect, normal_url
 from twin.store_policy import downsample, prune
 from twin.store_reads import StoreReader
-from twin.store_rows import Event, Flag, Points, Row, Seen, StoreSettings
+from twin.store_rows import Event, Flag, Item, Points, Row, Seen, StoreSettings
 
 HERE = Path(__file__).parent
 T0 = 1_700_000_000_000
@@ -257,6 +257,75 @@ def test_rows_after_an_outage_keep_their_time_and_are_historical(store: Store) -
     found = store.reader.messages("n")
     assert [m.time_ms for m in found] == [T0 + i * 1_000 for i in range(4)]
     assert [bool(m.flags & Flag.HISTORICAL) for m in found] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("never_set_ms", [0, -(2**53), 86_400_000, T0 - 367 * 24 * HOUR])
+def test_a_clock_that_was_never_set_is_not_believed(store: Store, never_set_ms: int) -> None:
+    put(store, row(0, device_ms=never_set_ms))
+    (found,) = store.reader.messages("n")
+    assert (found.time_ms, found.device_ms) == (T0, never_set_ms)
+    assert found.flags & Flag.CLOCK
+    assert store.reader.window("n", "raw").time_ms.tolist() == [T0]
+
+
+def test_what_was_kept_for_a_year_is_believed(store: Store) -> None:
+    put(store, row(0, device_ms=T0 - 365 * 24 * HOUR))
+    assert store.reader.window("n", "raw").time_ms.tolist() == [T0 - 365 * 24 * HOUR]
+
+
+# -- too much of anything ----------
+
+
+def test_the_signals_of_a_node_are_bounded(both: Store) -> None:
+    """105,000 new keys, of which 256 become curves; the messages are kept as they came."""
+    for seq in range(21):
+        keys = {f"k{seq * 5_000 + i}": 1.0 for i in range(5_000)}
+        put(both, row(seq, signals=keys, payload=json.dumps(keys)))
+    assert len(both.reader.series("n")) == 256
+    assert both.health().left_out == 105_000 - 256
+    assert both.reader.acknowledged("n") == {1: 20}
+    assert len(both.reader.messages("n")[20].payload) == 5_000
+    (event,) = both.reader.events(kind="store")
+    assert event["text"].startswith("n tells more than 256 signals")
+    put(both, row(21, signals={"k0": 2.0, "raw": 1.0}))  # a known one goes on
+    assert both.reader.window("n", "k0").value.tolist() == [1.0, 2.0]
+
+
+def test_the_signals_of_a_node_are_bounded_over_restarts(tmp_path: Path) -> None:
+    settings = StoreSettings(signals=3)
+    for seq in range(3):
+        with Store(tmp_path / "s.sqlite", settings=settings) as store:
+            put(store, row(seq, signals={f"a{seq}": 1.0, f"b{seq}": 1.0}))
+            assert len(store.reader.series("n")) == min(3, 2 * seq + 2)
+
+
+def test_the_nodes_of_a_store_are_bounded(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", settings=StoreSettings(nodes=5)) as store:
+        put(store, *(row(0, node=f"n{i}") for i in range(20)))
+        store.submit(Seen(node="m", online=True, time_ms=T0))
+        store.submit(Event(kind="online", text="m is there", time_ms=T0, node="m"))
+        put(store, row(1, node="n0"))
+        assert {node.name for node in store.reader.nodes()} == {f"n{i}" for i in range(5)}
+        assert store.health().refused == 15
+        assert store.reader.acknowledged("n19") == {}
+        assert len(store.reader.events(kind="store")) == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Seen(node="n", online=True, time_ms=T0, birth={"x": 10**5_000}),
+        Event(kind="x", text="x", time_ms=T0, evidence={"x": 10**5_000}),
+        Event(kind="x", text="x", time_ms=2**70),
+        Points(node="n", time_ms=2**70, signals={"x": 1.0}),
+    ],
+)
+def test_what_no_database_can_hold_costs_itself_only(store: Store, item: Item) -> None:
+    assert store.submit(item)
+    put(store, row(0))
+    assert store.reader.acknowledged("n") == {1: 0}
+    assert store.health().ok
+    assert store.health().refused == 1
 
 
 # -- power, disk, other programs ----------

@@ -74,6 +74,7 @@ _LINK: Final = {
     "restarts": "Restarts",
     "messages": "Messages heard",
     "missing_or_late": "Numbers missing or late",
+    "not_numbers": "Mapped values that are no numbers",
     "connections": "Connections to the broker",
     "void": "Too bad to be trusted",
 }

@@ -1,0 +1,102 @@
+"""Our MQTT client against a broker that sends whatever it likes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hand_broker import raw_publish, sending
+from raw_mqtt import packet, publish
+
+from hil.broker import BrokerAddress
+from hil.errors import PayloadError
+from hil.limited_log import LimitedLog
+from hil.mqtt_client import MqttClient
+
+
+@contextmanager
+def listening(address: BrokerAddress, heard: queue.Queue[bytes]) -> Iterator[MqttClient]:
+    client = MqttClient(
+        address, subscription="ic/#", handler=lambda _, data: heard.put(data), reconnect_s=(0.01, 1)
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("topic", [b"ic/\xff/data", b"ic/n\xc3", b"\xed\xa0\x80"])
+def test_a_topic_that_is_no_text_is_ignored(topic: bytes) -> None:
+    heard: queue.Queue[bytes] = queue.Queue()
+    with sending([raw_publish(topic, b"{}")]) as address, listening(address, heard) as client:
+        assert heard.get(timeout=60) == b"good"  # on the same connection
+        assert client.ignored == 1
+        assert heard.get(timeout=60) == b"good"
+        assert client.connected
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        packet(0x30, b"\xff\xff"),  # a topic longer than its packet
+        packet(0x30, b"\x00"),
+        packet(0x90, b""),  # an answer to no subscription
+        packet(0x20, b"\x00"),
+    ],
+)
+def test_a_packet_that_cannot_be_read_costs_the_connection_not_the_client(broken: bytes) -> None:
+    heard: queue.Queue[bytes] = queue.Queue()
+    with sending([broken]) as address, listening(address, heard) as client:
+        assert heard.get(timeout=60) == b"good"
+        assert client.wait_connected(60)
+
+
+def test_no_bytes_end_the_network_thread() -> None:
+    """Whatever comes, the client is connected again afterwards and hears what is well formed."""
+    chance = random.Random(9)
+    noise = [
+        packet(chance.choice([0x30, 0x32, 0x34, 0x90, 0xB0, 0x20, 0xE0]), chance.randbytes(size))
+        for size in itertools.islice(itertools.cycle(range(24)), 150)
+    ]
+    heard: queue.Queue[bytes] = queue.Queue()
+    with sending(noise) as address, listening(address, heard) as client:
+        while client.connections <= len(noise):
+            heard.get(timeout=60)
+        assert client.wait_connected(60)
+
+
+def test_what_handlers_refuse_is_told_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    done = threading.Event()
+
+    def refuse(_topic: str, payload: bytes) -> None:
+        if payload == b"good":
+            done.set()
+        elif payload == b"fault":
+            raise RuntimeError("ours")
+        raise PayloadError("seq = 'x': not a number")
+
+    flood = publish("ic/n\n/ack", b"bad") * 500 + publish("ic/n/ack", b"fault") * 500
+    with sending([flood]) as address:
+        client = MqttClient(address, subscription="ic/#", handler=refuse)
+        assert done.wait(60)
+        client.close()
+    lines = [record for record in caplog.records if record.name == "hil.mqtt_client"]
+    assert lines[0].getMessage() == ("message on 'ic/n\\n/ack' ignored: seq = 'x': not a number")
+    assert lines[0].exc_info in (None, False)
+    assert len(lines) == 10
+
+
+def test_what_was_left_out_of_a_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    log = LimitedLog(logging.getLogger("x"), lines=2, every_s=60, clock=lambda: now[0])
+    for number in range(5):
+        log.warning("line %d", number)
+    now[0] = 60.0
+    log.warning("line %d", 5)
+    assert caplog.messages == ["line 0", "line 1", "3 lines like the next were left out", "line 5"]
