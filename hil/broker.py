@@ -63,15 +63,22 @@ def parse_broker(url: str) -> BrokerAddress:
 
     The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.  Raises UsageError.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("mqtt", "mqtts") and parts.hostname
+    except ValueError:  # a bracket without its other
+        known = None
+    if not known:
         raise UsageError(f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
-    if parts.path.strip("/") or parts.query:
-        raise UsageError(f"broker {url!r}: nothing may follow the port")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise UsageError(
+            f"broker {url!r}: nothing may follow the port; in a password write `/`, `?`, `#` and "
+            "`@` as %2F, %3F, %23 and %40"
+        )
     try:
         port = parts.port
-    except ValueError as error:
-        raise UsageError(f"broker {url!r}: {error}") from None
+    except ValueError:  # its text may quote a part of the password
+        raise UsageError(f"broker {url!r}: the port must be a number, 0 to 65535") from None
     tls = parts.scheme == "mqtts"
     user = unquote(parts.username) if parts.username else os.environ.get("LEVADA_MQTT_USER")
     password = unquote(parts.password) if parts.password else None

@@ -10,11 +10,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from guest.logs import log_to_stderr
+from guest.redaction import redacted
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
@@ -22,8 +27,32 @@ from twin.output_file import check_output
 
 __all__ = ["Exit", "app", "main"]
 
+
+
+class _Discreet(TyperGroup):
+    """What is refused is shown without the passwords that it holds."""
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if isinstance(getattr(error, "message", None), str):  # as those of click have
+                error.message = redacted(error.message)  # type: ignore[attr-defined]
+            raise
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        with self._refusing():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with self._refusing():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="levada",
+    cls=_Discreet,
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
     "and cloud, and see where they differ.",
     epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
@@ -349,6 +378,7 @@ def _link_errors() -> tuple[type[BaseException], ...]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     code: object = INTERRUPTED
+    log_to_stderr()
     try:
         code = _run(arguments)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends

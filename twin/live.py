@@ -20,11 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import make_url
-
 from guest.closing import end_process
 from guest.jit import compiled
 from guest.module import ModuleInfo, inspect
+from guest.redaction import redacted
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
@@ -170,7 +169,7 @@ def live(
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
         _tell_address(where / ADDRESS, page, broker)
         interrupt.stop_with(twin.stop)
-        shown = make_url(twin.store.url).render_as_string() if options.store else start.store
+        shown = redacted(start.store)
         started(Running(twin, page, shown, broker))
         twin.run()
         if options.stay:

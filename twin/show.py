@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from guest.redaction import redacted
+
 if TYPE_CHECKING:
     from guest.module import ModuleInfo
     from hil.diff import Diff
@@ -321,12 +323,12 @@ def fit(result: EnergyFit, path: Path) -> None:
 
 def error(problem: BaseException) -> None:
     """One clear message."""
-    err.print(Text("error: ", "bold red") + Text(str(problem)), soft_wrap=True)
+    err.print(Text("error: ", "bold red") + Text(redacted(problem)), soft_wrap=True)
 
 
 def internal(problem: BaseException) -> None:
     """A fault of ours: everything that helps to report it."""
-    err.print(Text("internal error: ", "bold red") + Text(f"{type(problem).__name__}: {problem}"))
-    err.print("".join(traceback.format_exception(problem)), markup=False, style="dim")
+    err.print(Text("internal error: ", "bold red") + Text(redacted(f"{type(problem).__name__}: {problem}")))
+    err.print(redacted("".join(traceback.format_exception(problem))), markup=False, style="dim")
     err.print("This is a fault of levada; please report it with the lines above.")
     sys.stderr.flush()
