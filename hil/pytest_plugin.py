@@ -79,7 +79,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test with a node runs on each node asked for."""
     if "levada_node" in metafunc.fixturenames:
         nodes = metafunc.config.getoption("--levada-node") or ["sim"]
-        metafunc.parametrize("levada_node", nodes, indirect=True, ids=[redacted(node) for node in nodes])
+        metafunc.parametrize(
+            "levada_node", nodes, indirect=True, ids=[redacted(node) for node in nodes]
+        )
 
 
 class LevadaNode:

@@ -53,8 +53,12 @@ class ScenarioError(ValueError):
     """The scenario cannot be used; `problems` says why, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        shown = (replace(p, file=redacted(p.file), message=redacted(p.message), source=redacted(p.source))
-            for p in problems)
+        shown = (
+            replace(
+                p, file=redacted(p.file), message=redacted(p.message), source=redacted(p.source)
+            )
+            for p in problems
+        )
         self.problems = tuple(sorted(shown, key=lambda p: (p.file, p.line, p.column)))
         count = len(self.problems)
         total = "1 problem" if count == 1 else f"{count} problems"

@@ -28,7 +28,6 @@ from twin.output_file import check_output
 __all__ = ["Exit", "app", "main"]
 
 
-
 class _Discreet(TyperGroup):
     """What is refused is shown without the passwords that it holds."""
 

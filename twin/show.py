@@ -328,7 +328,10 @@ def error(problem: BaseException) -> None:
 
 def internal(problem: BaseException) -> None:
     """A fault of ours: everything that helps to report it."""
-    err.print(Text("internal error: ", "bold red") + Text(redacted(f"{type(problem).__name__}: {problem}")))
+    err.print(
+        Text("internal error: ", "bold red")
+        + Text(redacted(f"{type(problem).__name__}: {problem}"))
+    )
     err.print(redacted("".join(traceback.format_exception(problem))), markup=False, style="dim")
     err.print("This is a fault of levada; please report it with the lines above.")
     sys.stderr.flush()

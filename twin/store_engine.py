@@ -82,7 +82,9 @@ def normal_url(where: str | Path) -> str:
         return f"postgresql+psycopg://{rest}"
     if scheme in ("sqlite", "postgresql+psycopg"):
         return text
-    raise StoreError(f"store {scheme[:20]}://...: permitted are a file, sqlite:/// and postgresql://")
+    raise StoreError(
+        f"store {scheme[:20]}://...: permitted are a file, sqlite:/// and postgresql://"
+    )
 
 
 def database_file(url: str) -> Path | None:
