@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Blueprint, Response, abort, jsonify, request
 
 from twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
+from twin.health import Part, Parts, look
 from twin.store_export import stream_csv
 from twin.store_reads import Window
 
@@ -27,10 +28,12 @@ __all__ = ["blueprint"]
 GREATEST: Final = 2**53
 """Beyond, a number of JSON is not the same everywhere."""
 ANSWER_S: Final = 30.0
+OWN_NAMES: Final = ("expiry", "MQTT")
+"""Under which the twin notes what an expiry, or a message, has changed."""
 
 
-def blueprint(subject: Subject) -> Blueprint:
-    """All routes."""
+def blueprint(subject: Subject, parts: Parts) -> Blueprint:
+    """All routes; `parts` are those of /health."""
     routes = Blueprint("levada", __name__)
     reader = subject.store.reader
 
@@ -42,12 +45,17 @@ def blueprint(subject: Subject) -> Blueprint:
     def health() -> tuple[Response, int]:
         found = subject.store.health()
         view = subject.view
+        seen = look(parts)
+        devices = {z.name: Part(ok=not z.lost, detail=z.lost) for z in view.zones}
+        well = found.ok and all(part.ok for part in (*seen.values(), *devices.values()))
         data = {
-            "ok": found.ok,
-            "store": {**asdict(found), "state": str(found.state)},
+            "ok": well,
+            "store": {"ok": found.ok, **asdict(found), "state": str(found.state)},
+            "parts": {name: asdict(part) for name, part in seen.items()},
+            "devices": {name: asdict(part) for name, part in devices.items()},
             "twin": {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s},
         }
-        return jsonify(data), 200 if found.ok else 503
+        return jsonify(data), 200 if well else 503
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
@@ -123,7 +131,7 @@ def blueprint(subject: Subject) -> Blueprint:
         done = subject.calibrate(
             zone,
             data["values"],
-            who=str(data.get("who", "command line"))[:64],
+            who=_who(data),
             seen=data["seen"],
             expires_s=expires_s,
         )
@@ -147,6 +155,14 @@ def _body() -> dict[str, Any]:
     if not isinstance(seen, dict):
         abort(400, f"seen = {_short(seen)}: must be {{name: number}}")
     return data
+
+
+def _who(data: dict[str, Any]) -> str:
+    """Who is to stand in the record; what the twin itself does there has names of its own."""
+    who = data.get("who", "command line")
+    if not isinstance(who, str) or not who.strip() or who.strip() in OWN_NAMES:
+        abort(400, f"who = {_short(who)}: must be a name, and not {' or '.join(OWN_NAMES)}")
+    return who.strip()[:64]
 
 
 def _number(data: dict[str, Any], name: str, high: int, *kinds: type[float]) -> Any:

@@ -30,11 +30,12 @@ from sim.scenario_model import Scenario
 from twin.app import views
 from twin.app.api import blueprint
 from twin.app.asked import AskedRight
-from twin.app.bounded import BoundedServer
+from twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from twin.app.callbacks import register
 from twin.app.gate import DASH_PATH, Gate
 from twin.dry_run import DryRun
 from twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
+from twin.health import Part, Parts, process_part
 from twin.store import Store
 from twin.store_engine import first_line
 from twin.view import View
@@ -110,8 +111,11 @@ class Page(Closing):
         """What is being done before there is something to show."""
         self._doing = doing
 
-    def show(self, subject: Subject) -> None:
-        """From now on the pages of `subject`; a browser that waits finds them by itself."""
+    def show(self, subject: Subject, parts: Parts | None = None) -> None:
+        """From now on the pages of `subject`; a browser that waits finds them by itself.
+
+        `parts` are asked for /health, beside the store, the page and this process.
+        """
         server = _flask(self._gate)
         app = Dash(
             "levada",
@@ -132,7 +136,9 @@ class Page(Closing):
             if request.path == DASH_PATH:
                 asked.check()
 
-        server.register_blueprint(blueprint(subject))
+        server.register_blueprint(
+            blueprint(subject, {"process": process_part, "page": self._part, **(parts or {})})
+        )
         self._answer = server
 
     def _starting(self) -> Flask:
@@ -169,10 +175,9 @@ class Page(Closing):
         """Opens the page once, in one browser, with the right to change something."""
         return self.url + self._gate.link
 
-    @property
-    def running(self) -> bool:
-        """Whether it serves."""
-        return self._server.running
+    def _part(self) -> Part:
+        used = f"{self._server.connections} of at most {MOST_CONNECTIONS} connections"
+        return Part(ok=self._server.running, detail=used)
 
     def close(self) -> None:
         """Stop listening."""
@@ -198,6 +203,8 @@ def _refused(error: Exception) -> tuple[Response, int]:
             return _said(str(error)), 504
         case CalibrationError():
             return _said(str(error)), 422
+        case RecursionError():
+            return _said("the request is nested too deep"), 400
         case DashException():
             return _said("not found"), 404
         case StoreError():

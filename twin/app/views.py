@@ -315,8 +315,11 @@ def _calibration(
         None
         if may_change
         else html.P(
-            "This browser reads along. To change something, open the link that `levada twin` has "
-            "printed; it opens the page once with the right to do so.",
+            [
+                "This browser reads along. To change something, open the link that ",
+                html.Code("levada twin"),
+                " has printed; it opens the page once with the right to do so.",
+            ],
             id="calibrate-locked",
             className="bad",
         ),
