@@ -72,10 +72,10 @@ def parse_broker(url: str) -> BrokerAddress:
     """
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("mqtt", "mqtts") and parts.hostname
+        host = parts.hostname if parts.scheme in ("mqtt", "mqtts") else None
     except ValueError:  # a bracket without its other
-        known = None
-    if not known:
+        host = None
+    if host is None:
         raise UsageError(f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise UsageError(
@@ -90,7 +90,7 @@ def parse_broker(url: str) -> BrokerAddress:
     user = unquote(parts.username) if parts.username else os.environ.get("LEVADA_MQTT_USER")
     password = unquote(parts.password) if parts.password else None
     return BrokerAddress(
-        host=parts.hostname,
+        host=host,
         port=port or (8883 if tls else 1883),
         tls=tls,
         user=user,

@@ -250,7 +250,12 @@ def _shadow(start: _Start) -> Twin:
     check: Callable[[], None] = lambda: None  # noqa: E731 - what there is to check is optional
     if any(zone.node.kind == "virtual" for zone in expand(scenario)):
         check = _start_field(start)
-        start.parts["virtual field"] = lambda: (check(), Part(ok=True))[1]
+
+        def field_part() -> Part:
+            check()
+            return Part(ok=True)
+
+        start.parts["virtual field"] = field_part
     start.tell(f"Waiting for a first reading at {start.broker.url}")
     devices.wait(FIRST_S, check)
     return Shadow(scenario, store, devices, speed=options.speed, publish=_alerts(start))

@@ -29,7 +29,7 @@ from twin.store import Store
 from twin.twin import Twin
 
 CALIBRATION = "/api/zones/maize/calibration"
-FEW = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 
 class Door:

@@ -168,7 +168,10 @@ def _fits(spec: Mapping[str, str], item: Any, values: bool) -> bool:
         if found["property"].partition("@")[0] != spec["property"]:  # after it, which callback's
             return False
         where = found.get("id")
-        known = _named(where) and where["type"] == name if many else where == name
+        if many:
+            known = isinstance(where, dict) and _named(where) and where["type"] == name
+        else:
+            known = where == name
         return known and (check is None or check(found.get("value")))
 
     return isinstance(item, list) and all(map(one, item)) if many else one(item)

@@ -48,7 +48,7 @@ PAUSE_S: Final = 0.2
 """After a connection that could not be taken, for want of descriptors."""
 
 
-class _Refusal(ErrorTask):
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress gives no types
     """What the server refuses itself, said as the pages say it."""
 
     def execute(self) -> None:
@@ -72,7 +72,7 @@ class _Said:
         return f"{self.code} {self.reason}", [("Content-Type", "application/json")], body
 
 
-class _Channel(HTTPChannel):
+class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when nothing has come of it."""
 
     error_task_class = _Refusal
@@ -132,7 +132,7 @@ class _Channel(HTTPChannel):
         return not self.requests and silent_s > patience_s
 
 
-class _Server(TcpWSGIServer):
+class _Server(TcpWSGIServer):  # type: ignore[misc]
     channel_class = _Channel
 
     def handle_accept(self) -> None:
