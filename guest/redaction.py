@@ -15,7 +15,9 @@ __all__ = ["HIDDEN", "redacted"]
 HIDDEN: Final = "***"
 
 _NAMES: Final = r"[\w-]*(?:passw(?:or)?d|pwd|passphrase|secret|token|api_?key)\w*"
-_WHOLE_URL: Final = re.compile(r"(\s*(?:[\w.-]+=)?(?!http)[a-z][\w+.:-]*:/+).*@", re.IGNORECASE)
+_WHOLE_URL: Final = re.compile(
+    r"(\s*(?:[\w.-]+=)?(?!http)[a-z][\w+.:-]*:/+)(?:(?!://).)*@", re.IGNORECASE
+)
 """A text that is nothing but a URL: its password may hold spaces and quotes."""
 _QUOTED_URL: Final = re.compile(r"(?<=([\"'`]))([a-z][\w+.:-]*:/+)(?:(?!\1).)*@", re.IGNORECASE)
 _URL: Final = re.compile(r"([a-z][\w+.-]*:/+)[^\s\"'`<>]*@", re.IGNORECASE)
