@@ -21,7 +21,7 @@ _WHOLE_URL: Final = re.compile(
 """A text that is nothing but a URL: its password may hold spaces and quotes."""
 _QUOTED_URL: Final = re.compile(r"(?<=([\"'`]))([a-z][\w+.:-]*:/+)(?:(?!\1).)*@", re.IGNORECASE)
 _URL: Final = re.compile(r"([a-z][\w+.-]*:/+)[^\s\"'`<>]*@", re.IGNORECASE)
-_NO_SCHEME: Final = re.compile(r"(?<![\w/])[^\s\"'`<>=(/:@]+:(?!/)[^\s\"'`<>@]+@(?=[\w\[])")
+_NO_SCHEME: Final = re.compile(r"(?<!\w)[^\s\"'`<>=(/:@]+:(?!/)[^\s\"'`<>@]+@(?=[\w\[])")
 """user:password@host, where a URL was meant."""
 _PARAMETER: Final = re.compile(
     rf"(\b{_NAMES}(?:=|[\"']?\s*:\s*(?=[\"'])))(?:'[^']*'|\"[^\"]*\"|[^\s&;,\"'`<>#]+)",

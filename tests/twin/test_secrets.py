@@ -57,7 +57,7 @@ def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
     for parameter in getattr(command, "params", ()):
         described = f"{parameter.metavar or ''} {getattr(parameter, 'help', '') or ''}"
         url = "://" in described or parameter.name in ("node", "replay", "store", "port")
-        if url and parameter.type.name not in ("integer", "integer range"):
+        if url and (*path, parameter.name) not in (("twin", "port"), ("twin", "shadow")):
             yield (*path, parameter.name)
 
 
