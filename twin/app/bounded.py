@@ -21,7 +21,7 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -167,7 +167,6 @@ class BoundedServer:
         adjustments = Adjustments(
             host=host,
             port=port,
-            threads=MOST_THREADS,
             connection_limit=_places(),
             backlog=128,
             max_request_body_size=MOST_BODY + 1,
@@ -180,7 +179,13 @@ class BoundedServer:
             ident="",
             server_name=host,
         )
-        self._server = _Server(application, map=self._map, adj=adjustments)
+        workers = ThreadedTaskDispatcher()  # without threads until there is a port
+        try:
+            self._server = _Server(application, map=self._map, adj=adjustments, dispatcher=workers)
+        except OSError:
+            wasyncore.close_all(self._map, ignore_all=True)
+            raise
+        workers.set_thread_count(MOST_THREADS)
         self.port = int(self._server.effective_port)
         self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
         self._thread.start()
