@@ -7,6 +7,7 @@ device and store.  It does not listen beyond loopback, because its authorisation
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import logging
@@ -37,6 +38,12 @@ _ANSWER_S: Final = 5.0
 """Patience with a probe; a computer that is overloaded is no broker that hangs."""
 _HUNG: Final = 3
 """Failed probes after which it counts as hung."""
+_AGAIN_S: Final = 1.0
+"""Before the watcher goes on after a fault of its own."""
+_EXHAUSTED: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+)
+"""Errors of a connection that say that this process, or computer, has no room for another one."""
 _CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x05\x00\x05probe"
 """CONNECT of MQTT 3.1.1 (section 3.1) without password: refused, which is an answer."""
 
@@ -63,20 +70,27 @@ def parse_broker(url: str) -> BrokerAddress:
 
     The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.  Raises UsageError.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme in ("mqtt", "mqtts") else None
+    except ValueError:  # a bracket without its other
+        host = None
+    if host is None:
         raise UsageError(f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
-    if parts.path.strip("/") or parts.query:
-        raise UsageError(f"broker {url!r}: nothing may follow the port")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise UsageError(
+            f"broker {url!r}: nothing may follow the port; in a password write `/`, `?`, `#` and "
+            "`@` as %2F, %3F, %23 and %40"
+        )
     try:
         port = parts.port
-    except ValueError as error:
-        raise UsageError(f"broker {url!r}: {error}") from None
+    except ValueError:  # its text may quote a part of the password
+        raise UsageError(f"broker {url!r}: the port must be a number, 0 to 65535") from None
     tls = parts.scheme == "mqtts"
     user = unquote(parts.username) if parts.username else os.environ.get("LEVADA_MQTT_USER")
     password = unquote(parts.password) if parts.password else None
     return BrokerAddress(
-        host=parts.hostname,
+        host=host,
         port=port or (8883 if tls else 1883),
         tls=tls,
         user=user,
@@ -108,6 +122,7 @@ class EmbeddedBroker(Closing):
         self._token = secrets.token_urlsafe(32)
         self._closing = threading.Event()
         self._restarts = 0
+        self._trouble = ""
         self._process, bound = self._start(host, port)
         self.address = BrokerAddress(host=host, port=bound, user="levada", password=self._token)
         self._watcher = threading.Thread(target=self._watch, name="broker-watch", daemon=True)
@@ -130,19 +145,22 @@ class EmbeddedBroker(Closing):
         end_process(self._process, _STOP_S)
 
     def _start(self, host: str, port: int) -> tuple[subprocess.Popen[str], int]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hil.broker_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for us; the broker ends when we say so
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "hil.broker_process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for us; the broker ends when we say so
+            )
+        except OSError as error:
+            raise BrokerError(f"embedded broker cannot be started: {error}") from None
         assert process.stdin is not None
         assert process.stdout is not None
         # a token on the command line or in the environment could be read by other users
         killer = threading.Timer(_START_S, process.kill)
-        killer.start()
         try:
+            killer.start()
             process.stdin.write(
                 json.dumps({"host": host, "port": port, "token": self._token}) + "\n"
             )
@@ -150,6 +168,9 @@ class EmbeddedBroker(Closing):
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        except RuntimeError as error:  # no thread can be started
+            end_process(process, _STOP_S)
+            raise BrokerError(f"embedded broker cannot be started: {error}") from None
         finally:
             killer.cancel()
         if not line:
@@ -157,7 +178,29 @@ class EmbeddedBroker(Closing):
             raise BrokerError(f"embedded broker did not start (exit code {process.returncode})")
         return process, int(json.loads(line)["port"])
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the broker, or keeps us from knowing; empty if nothing is."""
+        if not self._watcher.is_alive():
+            return "nobody watches the broker any more"
+        if self._process.poll() is not None:
+            return self._trouble or "the broker has ended and is being started again"
+        return self._trouble
+
     def _watch(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._look_after()
+            except Exception as error:  # noqa: BLE001 - who watches must not end before the watched
+                self._own_trouble(error)
+                self._closing.wait(_AGAIN_S)
+
+    def _own_trouble(self, error: Exception) -> None:
+        """Note what is our fault, not the broker's."""
+        self._trouble = f"the broker cannot be watched: {error}"
+        _log.error("%s", self._trouble)
+
+    def _look_after(self) -> None:
         failures = 0
         probed = time.monotonic()
         while not self._closing.is_set():
@@ -187,19 +230,29 @@ class EmbeddedBroker(Closing):
             try:
                 self._process, _ = self._start(self.address.host, self.address.port)
             except BrokerError as error:
+                self._trouble = str(error)
                 _log.error("%s", error)
                 self._closing.wait(delay_s)
                 delay_s = min(5.0, delay_s * 2)
             else:
                 self._restarts += 1
+                self._trouble = ""
                 return
 
     def _answers(self) -> bool:
-        """Whether the broker answers a CONNECT, if only to refuse it."""
+        """Whether the broker answers a CONNECT, if only to refuse it.
+
+        What we cannot ask for want of our own resources is no silence of the broker's.
+        """
         try:
             where = self.address.host, self.address.port
             with socket.create_connection(where, _ANSWER_S) as probe:
                 probe.sendall(_CONNECT)
-                return probe.recv(4)[:1] in (b"\x20", b"")
-        except OSError:
-            return False
+                answered = probe.recv(4)[:1] in (b"\x20", b"")
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._own_trouble(error)
+                return True
+            answered = False
+        self._trouble = "" if answered else "the broker does not answer"
+        return answered

@@ -19,6 +19,7 @@ from typing import Any
 from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]
 from amqtt.session import Session  # type: ignore[import-untyped]
 
+from guest.logs import log_to_stderr
 from hil.guarded_broker import GuardedBroker
 
 __all__ = ["TokenAuth", "main"]
@@ -67,7 +68,7 @@ async def _serve(settings: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    logging.basicConfig(level=logging.ERROR, format="broker: %(message)s")
+    log_to_stderr("broker: %(message)s", logging.ERROR)
     logging.getLogger("twin").setLevel(logging.WARNING)
     settings = sys.stdin.readline()
     if settings:  # else who started us has ended already

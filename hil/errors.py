@@ -12,6 +12,8 @@ HilError
 
 from __future__ import annotations
 
+from guest.redaction import redacted
+
 __all__ = [
     "BrokerError",
     "ClientIdTakenError",
@@ -25,7 +27,10 @@ __all__ = [
 
 
 class HilError(Exception):
-    """Base of the errors of this package."""
+    """Base of the errors of this package; no message holds a password."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(redacted(text))
 
 
 class UsageError(HilError):

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from guest.redaction import redacted
+
 if TYPE_CHECKING:
     from guest.node import Node
     from sim.rundir import RunDir
@@ -77,7 +79,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test with a node runs on each node asked for."""
     if "levada_node" in metafunc.fixturenames:
         nodes = metafunc.config.getoption("--levada-node") or ["sim"]
-        metafunc.parametrize("levada_node", nodes, indirect=True, ids=nodes)
+        metafunc.parametrize(
+            "levada_node", nodes, indirect=True, ids=[redacted(node) for node in nodes]
+        )
 
 
 class LevadaNode:
@@ -92,7 +96,7 @@ class LevadaNode:
         self._links = 0
         # an item that is run again keeps what its last attempt has told
         kept = [p for p in request.node.user_properties if not p[0].startswith("levada_")]
-        request.node.user_properties[:] = [*kept, ("levada_node", url)]
+        request.node.user_properties[:] = [*kept, ("levada_node", redacted(url))]
 
     @property
     def physical(self) -> bool:
@@ -209,7 +213,7 @@ class LevadaNode:
         if quality["void"]:
             found.append(f"the run is void: {quality['void']}")
         if found:
-            pytest.fail("\n".join(f"{self.url}: {text}" for text in found), pytrace=False)
+            pytest.fail("\n".join(redacted(f"{self.url}: {text}") for text in found), pytrace=False)
 
     def _judge_guest(self, summary: dict[str, Any]) -> None:
         """Fail a test whose guest was stopped, unless its scenario or the test means to do so."""
@@ -277,11 +281,17 @@ class LevadaRun:
 @pytest.fixture
 def levada_node(request: pytest.FixtureRequest) -> Iterator[LevadaNode]:
     """A node of those asked for with `--levada-node`; everything it opened is closed at the end."""
+    from sim.node_url import parse_node
+
+    try:
+        parse_node(request.param)
+    except ValueError as error:  # its traceback would show the URL with a password in it
+        pytest.fail(redacted(f"--levada-node {request.param}: {error}"), pytrace=False)
     node = LevadaNode(request.param, request, stack := ExitStack())
     if request.node.get_closest_marker("hil") and not node.physical:
         if request.config.getoption("--require-hil"):
-            pytest.fail(f"needs a physical node, has {node.url}", pytrace=False)
-        pytest.skip(f"needs a physical node, has {node.url}")
+            pytest.fail(f"needs a physical node, has {redacted(node.url)}", pytrace=False)
+        pytest.skip(f"needs a physical node, has {redacted(node.url)}")
     with stack:
         yield node
 

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from guest.redaction import redacted
+
 __all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
 
 KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
 VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "aarch64", "mqtt")
 """After `virtual:`: an engine, an emulated processor, or MQTT instead of serial."""
 _DEFAULT_BAUD: Final = 921_600
+_NO_PASSWORD: Final = (
+    "no password in a scenario: it belongs to the environment, as LEVADA_MQTT_PASSWORD"
+)
 _FORMS: Final = (
     "sim, virtual, virtual:ENGINE, serial:PORT?baud=N (any pyserial URL), mqtt://HOST/PREFIX/NODE"
 )
@@ -72,6 +77,8 @@ def parse_node(text: str) -> NodeUrl:
 
 
 def _serial(rest: str) -> NodeUrl:
+    if "://" in rest and redacted(rest) != rest:
+        raise ValueError(_NO_PASSWORD)
     port, _, query = rest.partition("?")
     options = parse_qsl(query, keep_blank_values=True)
     ours = [value for key, value in options if key == "baud"]
@@ -88,12 +95,15 @@ def _serial(rest: str) -> NodeUrl:
 
 
 def _mqtt(kind: str, text: str) -> NodeUrl:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket without its other
+        raise ValueError(f"write {kind}://HOST[:PORT]/PREFIX/NODE") from None
     topic = parts.path.strip("/")
+    if parts.password is not None or ("@" in text and "@" not in parts.netloc):
+        raise ValueError(_NO_PASSWORD)
     if any(mark in text for mark in "+#$"):
         raise ValueError("no wildcard and no $ permitted in a topic")
     if parts.hostname is None or not topic or parts.query:
         raise ValueError(f"write {kind}://HOST[:PORT]/PREFIX/NODE")
-    if parts.password is not None:
-        raise ValueError("no password in a scenario: it belongs to the environment")
     return NodeUrl(kind=kind, target=f"{kind}://{parts.netloc}", topic=topic)

@@ -6,10 +6,12 @@ ScenarioError    carries every problem of the file, not only the first
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from pydantic_core import PydanticCustomError
+
+from guest.redaction import redacted
 
 __all__ = ["Problem", "ScenarioError", "Trouble", "did_you_mean", "refusal"]
 
@@ -51,7 +53,13 @@ class ScenarioError(ValueError):
     """The scenario cannot be used; `problems` says why, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
+        shown = (
+            replace(
+                p, file=redacted(p.file), message=redacted(p.message), source=redacted(p.source)
+            )
+            for p in problems
+        )
+        self.problems = tuple(sorted(shown, key=lambda p: (p.file, p.line, p.column)))
         count = len(self.problems)
         total = "1 problem" if count == 1 else f"{count} problems"
         super().__init__("\n".join([*map(str, self.problems), total]))

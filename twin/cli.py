@@ -11,11 +11,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from guest.logs import log_to_stderr
+from guest.redaction import redacted
 from twin import pairs, streams
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
@@ -24,8 +29,31 @@ from twin.output_file import check_output
 
 __all__ = ["Exit", "app", "main"]
 
+
+class _Discreet(TyperGroup):
+    """What is refused is shown without the passwords that it holds."""
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if isinstance(getattr(error, "message", None), str):  # as those of click have
+                error.message = redacted(error.message)  # type: ignore[attr-defined]
+            raise
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        with self._refusing():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with self._refusing():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="levada",
+    cls=_Discreet,
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
     "and cloud, and see where they differ.",
     epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
@@ -337,6 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
     code: object = INTERRUPTED
     if arguments is None:  # a program of its own
         streams.forgive()
+    log_to_stderr()
     try:
         code = _run(arguments)
         _afterwards()

@@ -148,6 +148,7 @@ def twin(
 
     def started(running: Running) -> None:
         typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+        typer.echo(f"{running.page.link}  opens it once with the right to change something")
 
     interrupted = live(
         loaded, where, options, started=started, tell=lambda text: typer.echo(text, err=True)

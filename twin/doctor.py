@@ -29,6 +29,7 @@ PACKAGES = {
     "paho-mqtt": "MQTT clients",
     "pyserial": "devices on a serial line",
     "dash": "live pages",
+    "waitress": "serves the live pages",
 }
 EXTRAS = {
     "ziglang": ("build", "`levada guest build`"),

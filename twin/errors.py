@@ -14,6 +14,7 @@ TwinError
 
 from __future__ import annotations
 
+from guest.redaction import redacted
 from hil.errors import PayloadError
 
 __all__ = [
@@ -31,7 +32,10 @@ __all__ = [
 
 
 class TwinError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package; no message holds a password."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(redacted(text))
 
 
 class StoreError(TwinError):

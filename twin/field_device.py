@@ -25,6 +25,7 @@ from simpy import Event
 
 from guest.closing import Closing
 from guest.errors import GuestError
+from guest.logs import log_to_stderr
 from guest.module import inspect
 from guest.node import Readings, StepResult
 from hil.broker import BrokerAddress
@@ -213,7 +214,7 @@ class _Stopped(Exception):  # noqa: N818 - a wish, not an error
 
 def main() -> None:
     """Live as standard input says, until it is closed."""
-    logging.basicConfig(level=logging.ERROR, format="field: %(message)s")
+    log_to_stderr("field: %(message)s", logging.ERROR)
     said = sys.stdin.readline()
     if not said:
         return  # who started us has ended already

@@ -11,6 +11,7 @@ acknowledged, calibration by `config` with its answer.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -40,6 +41,8 @@ from twin.messages import (
 from twin.outbox import Outbox
 
 __all__ = ["Calibrate", "Gateway"]
+
+_log = logging.getLogger(__name__)
 
 BEAT_S: Final = 5.0
 WAIT_S: Final = 10.0
@@ -123,6 +126,16 @@ class Gateway(Closing):
         elif last not in OURS:
             self._publish(full, message.encode())
 
+    @property
+    def client(self) -> MqttClient | None:
+        """The connection to the broker."""
+        return self._client
+
+    @property
+    def running(self) -> bool:
+        """Whether heartbeats are sent."""
+        return self._beater.is_alive()
+
     def close(self) -> None:
         """Say goodbye and disconnect."""
         self._closing.set()
@@ -165,8 +178,11 @@ class Gateway(Closing):
 
     def _beat(self) -> None:
         while not self._closing.wait(BEAT_S):
-            for node in list(self._served):
-                self._say(node, "alive")
+            try:
+                for node in list(self._served):
+                    self._say(node, "alive")
+            except Exception:  # noqa: BLE001 - one beat less is no reason to fall silent
+                _log.exception("heartbeats not sent")
 
     # In the network thread
 

@@ -15,16 +15,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy import make_url
+from typing import Any, Final
 
 from guest.closing import end_process
 from guest.jit import compiled
 from guest.module import ModuleInfo, inspect
+from guest.redaction import redacted
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import LinkError
 from hil.mqtt_client import MqttClient
@@ -38,6 +37,7 @@ from twin.delivery import Delivery
 from twin.discovery import Announcer, Parameter
 from twin.errors import TwinError
 from twin.gateway import Gateway
+from twin.health import Part, broker_part, client_part
 from twin.interrupts import interrupts
 from twin.messages import Alert, node_topic
 from twin.mqtt_devices import MqttDevices
@@ -110,6 +110,8 @@ class _Start:
     open_: ExitStack
     """Closes what is opened, the last first."""
     tell: Callable[[str], None]
+    parts: dict[str, Callable[[], Part]]
+    """What /health asks."""
 
     @property
     def store(self) -> str:
@@ -134,7 +136,13 @@ def live(
         raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
     where.mkdir(parents=True, exist_ok=True)
     with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
-        page = open_.enter_context(Page(port=options.port))
+        parts: dict[str, Callable[[], Part]] = {}
+
+        def opened(link: str) -> None:
+            with suppress(OSError):  # nobody may be reading
+                tell(f"The page was opened with the right to change; for another browser: {link}")
+
+        page = open_.enter_context(Page(port=options.port, opened=opened))
 
         def doing(text: str) -> None:
             page.tell(text)
@@ -148,7 +156,9 @@ def live(
             broker = parse_broker(url)
         elif options.replay is None:
             doing("The broker is started")
-            broker = open_.enter_context(EmbeddedBroker()).address
+            embedded = open_.enter_context(EmbeddedBroker())
+            parts["broker"] = lambda: broker_part(embedded)
+            broker = embedded.address
         start = _Start(
             scenario=scenario,
             where=where,
@@ -156,6 +166,7 @@ def live(
             broker=broker,
             open_=open_,
             tell=doing,
+            parts=parts,
         )
         make = _shadow if options.shadow else _bench if options.replay is None else _replay
         twin = make(start)
@@ -164,13 +175,14 @@ def live(
             announcer = Announcer(broker, _names(scenario, options), _parameters(twin.info))
             open_.enter_context(announcer)
         if options.policy is not None:
-            open_.enter_context(Keeper(twin.store, options.policy))
-        page.show(twin)
+            keeper = open_.enter_context(Keeper(twin.store, options.policy))
+            parts["keeper"] = lambda: Part(ok=keeper.running)
+        page.show(twin, parts)
         open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
-        _tell_address(where / ADDRESS, page, broker)
+        _tell_address(where / ADDRESS, page, broker, "broker" in parts)
         interrupt.stop_with(twin.stop)
-        shown = make_url(twin.store.url).render_as_string() if options.store else start.store
+        shown = redacted(start.store)
         started(Running(twin, page, shown, broker))
         twin.run()
         if options.stay:
@@ -199,8 +211,11 @@ def _bench(start: _Start) -> Twin:
     )
     make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
     names = _names(scenario, options)
-    open_.callback(Delivery(store, start.broker, names={name: name for name in names}).close)
+    delivery = Delivery(store, start.broker, names={name: name for name in names})
+    open_.callback(delivery.close)
     gateway = open_.enter_context(Gateway(start.broker, names))
+    start.parts["delivery"] = lambda: client_part(delivery.client)
+    start.parts["gateway"] = lambda: client_part(gateway.client)
     clock.twin = twin = Twin(
         scenario,
         store,
@@ -231,9 +246,16 @@ def _shadow(start: _Start) -> Twin:
     )
     open_.enter_context(devices)
     devices.listen(store, start.broker)
+    start.parts["delivery"] = lambda: client_part(devices.client)
     check: Callable[[], None] = lambda: None  # noqa: E731 - what there is to check is optional
     if any(zone.node.kind == "virtual" for zone in expand(scenario)):
         check = _start_field(start)
+
+        def field_part() -> Part:
+            check()
+            return Part(ok=True)
+
+        start.parts["virtual field"] = field_part
     start.tell(f"Waiting for a first reading at {start.broker.url}")
     devices.wait(FIRST_S, check)
     return Shadow(scenario, store, devices, speed=options.speed, publish=_alerts(start))
@@ -326,6 +348,7 @@ def _alerts(start: _Start) -> Callable[[str, Change], None]:
     assert start.broker is not None
     client = MqttClient(start.broker)
     start.open_.callback(client.close)
+    start.parts["alerts"] = lambda: client_part(client)
     return publisher(client)
 
 
@@ -350,15 +373,13 @@ def _silent(_zone: str, _change: Change) -> None:
     pass
 
 
-def _tell_address(path: Path, page: Page, broker: BrokerAddress | None) -> None:
+def _tell_address(path: Path, page: Page, broker: BrokerAddress | None, ours: bool) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    data: dict[str, object] = {"url": page.url, "token": page.token}
+    data: dict[str, Any] = {"url": page.url, "token": page.token}
     if broker is not None:
-        data["broker"] = {
-            "url": broker.url,
-            "user": broker.user,
-            "password": broker.password,
-        }
+        data["broker"] = {"url": broker.url, "user": broker.user}
+        if ours:  # whoever brings a broker has its password
+            data["broker"]["password"] = broker.password
     with os.fdopen(descriptor, "w") as file:
         json.dump(data, file)

@@ -6,6 +6,7 @@ themselves are in `sim.scenario_mapping`.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter

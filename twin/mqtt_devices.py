@@ -24,6 +24,7 @@ from guest.module import ModuleInfo
 from guest.node import Birth
 from hil.broker import BrokerAddress
 from hil.errors import LinkError
+from hil.mqtt_client import MqttClient
 from sim.scenario import expand
 from sim.scenario_model import Scenario
 from twin.completeness import Completeness
@@ -230,6 +231,11 @@ class MqttDevices(Closing):
         """Parameters that a device said are in force at birth, of those the guest has."""
         status = self._heard[zone].status
         return self._known((status.parameters if status else None) or {})
+
+    @property
+    def client(self) -> MqttClient | None:
+        """The connection to the broker."""
+        return self._delivery.client if self._delivery is not None else None
 
     def present(self, zone: str) -> bool:
         """Whether a device was heard within three of its heartbeats."""

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from guest.plain import plain
+from guest.redaction import redacted
 
 if TYPE_CHECKING:
     from guest.module import ModuleInfo
@@ -341,18 +342,21 @@ def fit(result: EnergyFit, path: Path) -> None:
 
 def error(problem: BaseException) -> None:
     """One clear message."""
-    text = ENDLESS.sub(lambda match: f"{match.group()[:SHOWN]}...", plain(str(problem)))
-    err.print(Text("error: ", "bold red") + Text(text), soft_wrap=True)
+    said = ENDLESS.sub(lambda match: f"{match.group()[:SHOWN]}...", plain(redacted(problem)))
+    err.print(Text("error: ", "bold red") + Text(said), soft_wrap=True)
 
 
 def warning(text: str) -> None:
     """What does not change what a command has found."""
-    err.print(Text("warning: ", "yellow") + Text(plain(text)), soft_wrap=True)
+    err.print(Text("warning: ", "yellow") + Text(plain(redacted(text))), soft_wrap=True)
 
 
 def internal(problem: BaseException) -> None:
     """A fault of ours: everything that helps to report it."""
-    err.print(Text("internal error: ", "bold red") + Text(f"{type(problem).__name__}: {problem}"))
-    err.print("".join(traceback.format_exception(problem)), style="dim")
+    err.print(
+        Text("internal error: ", "bold red")
+        + Text(plain(redacted(f"{type(problem).__name__}: {problem}")))
+    )
+    err.print(redacted("".join(traceback.format_exception(problem))), markup=False, style="dim")
     err.print("This is a fault of levada; please report it with the lines above.")
     sys.stderr.flush()

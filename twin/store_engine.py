@@ -19,6 +19,7 @@ from sqlalchemy import Engine, Insert, Table, create_engine, event, func, make_u
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
+from guest.redaction import redacted
 from twin.errors import StoreError
 
 __all__ = [
@@ -84,15 +85,20 @@ def normal_url(where: str | Path) -> str:
         return f"postgresql+psycopg://{rest}"
     if scheme in ("sqlite", "postgresql+psycopg"):
         return text
-    raise StoreError(f"store {scheme}://...: permitted are a file, sqlite:/// and postgresql://")
+    raise StoreError(
+        f"store {scheme[:20]}://...: permitted are a file, sqlite:/// and postgresql://"
+    )
 
 
 def database_file(url: str) -> Path | None:
     """The file of an SQLite store."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: of the port
-        raise StoreError(f"store URL: {error}") from None
+    except (ArgumentError, ValueError):  # its text may quote a part of the password
+        raise StoreError(
+            "store URL: write postgresql://HOST:PORT/DATABASE, user and password before HOST with "
+            "`@`, `:`, `/`, `?` and `#` as %40, %3A, %2F, %3F and %23"
+        ) from None
     if parsed.get_backend_name() != "sqlite":
         return None
     if not parsed.database or parsed.database == ":memory:":
@@ -189,7 +195,7 @@ def to_read(where: str | Path) -> Iterator[str]:
 
 def first_line(error: DBAPIError) -> str:
     """What the database says."""
-    return str(error.orig).strip().partition("\n")[0]
+    return redacted(str(error.orig).strip().partition("\n")[0])
 
 
 def is_sound(file: Path) -> bool:

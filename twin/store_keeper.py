@@ -67,6 +67,11 @@ class Keeper(Closing):
         self._thread = threading.Thread(target=self._keep, name="store-keeper", daemon=True)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether it is at work."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """End, after what is being removed."""
         self._closing.set()
@@ -78,3 +83,5 @@ class Keeper(Closing):
                 enforce(self._store, self._policy)
             except StoreError as error:
                 _log.warning("nothing removed: %s", error)
+            except Exception:  # noqa: BLE001 - next time it may go well
+                _log.exception("nothing removed")

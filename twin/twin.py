@@ -36,6 +36,7 @@ from guest.jit import mark_compiled
 from guest.limits import PROFILES
 from guest.module import inspect
 from guest.node import Birth, Node, StepResult
+from guest.redaction import redacted
 from guest.tape import iter_records
 from sim import runner
 from sim.clock import WallClock
@@ -709,7 +710,7 @@ class Twin:
 
 def _node_text(config: ZoneConfig) -> str:
     node = config.node
-    return ":".join(part for part in (node.kind, node.target) if part)
+    return redacted(":".join(part for part in (node.kind, node.target) if part))
 
 
 class _Stopped(Exception):  # noqa: N818 - a wish, not an error

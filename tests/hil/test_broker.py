@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import signal
@@ -9,13 +10,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from relay import Relay
 from services import Mosquitto
 
+import hil.broker
 from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from hil.errors import BrokerError, ClientIdTakenError, PayloadError, UsageError
 from hil.mqtt_client import MqttClient
@@ -272,3 +275,74 @@ def test_a_child_whose_parent_ends_at_once_says_nothing(child: str) -> None:
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what another thread brings about."""
+    end_s = time.monotonic() + 120.0
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def exhausted(*_arguments: object, **_named: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_what_we_lack_ourselves_is_not_put_down_to_the_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No file descriptor for a probe: the broker is healthy and stays; once there is one, all is
+    well again."""
+    probed = threading.Semaphore(0)
+
+    def probe(*_arguments: object, **_named: object) -> None:
+        probed.release()
+        exhausted()
+
+    monkeypatch.setattr(hil.broker, "_PROBE_S", 0.01)
+    with EmbeddedBroker() as broker:
+        pid = broker.pid
+        with monkeypatch.context() as lacking:
+            lacking.setattr(socket, "create_connection", probe)
+            for _ in range(10):  # three would count as hung
+                assert probed.acquire(timeout=60)
+            assert (broker.pid, broker.restarts) == (pid, 0)
+            assert "Too many open files" in broker.trouble
+        until(lambda: broker.trouble == "")
+        assert broker.pid == pid
+
+
+def test_who_watches_the_broker_survives_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hil.broker, "_AGAIN_S", 0.01)
+    with EmbeddedBroker() as broker:
+        with monkeypatch.context() as lacking:
+            lacking.setattr(subprocess, "Popen", exhausted)
+            os.kill(broker.pid, signal.SIGKILL)
+            until(lambda: "cannot be started" in broker.trouble)
+            lacking.setattr(EmbeddedBroker, "_start", lambda *_: 1 / 0)
+            until(lambda: "division by zero" in broker.trouble)
+        until(lambda: broker.restarts == 1)
+        assert broker.trouble == ""
+        assert MqttClient(broker.address).close() is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mqtt://me:s3cret@host:port",
+        "mqtt://me:s3/cret@host",
+        "mqtt://me:s3?cret@host",
+        "mqtt://me:s3#cret@host",
+        "mqtt://me:s3 cret'@[host",
+        "http://me:s3cret@host",
+        "me:s3cret@host",
+        "mqtt://host?password=s3cret",
+        "mqtt://s3cret@host/ic/node",
+    ],
+)
+def test_a_refused_url_keeps_its_password_to_itself(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_broker(url)
+    assert "cret" not in str(refused.value) and "s3" not in str(refused.value)
+    assert "s3" not in repr(refused.value)

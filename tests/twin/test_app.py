@@ -143,6 +143,7 @@ class Look:
 def look(browser: webdriver.Chrome, live: Live, tmp_path: Path) -> Iterator[Look]:
     shots = Path(os.environ.get("LEVADA_SCREENSHOTS", tmp_path))
     shots.mkdir(parents=True, exist_ok=True)
+    browser.get(live.page.link)  # one click, as printed
     made = Look(browser, live.page.url, shots)
     made.complaints()
     yield made
@@ -155,6 +156,19 @@ def test_the_field_has_a_tile_for_every_zone(look: Look) -> None:
     look.shoot("field")
     look.find(".tile").click()
     look.text("h1", "maize")
+
+
+def test_who_has_not_opened_the_link_reads_along(look: Look, live: Live) -> None:
+    look.browser.delete_all_cookies()
+    look.open("/zone/maize")
+    look.text("#calibrate-locked", "open the link")
+    assert not look.find("#calibrate-set").is_enabled()
+    look.browser.get(live.page.link)
+    assert look.browser.current_url == f"{live.page.url}/"  # the code is gone from the address
+    look.open("/zone/maize")
+    assert look.find("#calibrate-set").is_enabled()
+    assert not look.browser.find_elements(By.ID, "calibrate-locked")
+    assert look.browser.execute_script("return document.cookie") == ""
 
 
 def test_a_tile_keeps_the_focus_while_its_figures_change(look: Look) -> None:

@@ -1,27 +1,22 @@
 """What other programs read: /health, /api/..., and the one thing they may ask for, a calibration.
 
-Reading needs nothing but being on this computer: the server listens on loopback and answers only to
-its own names, so that a page of somebody else's cannot reach it through the browser.  A calibration
-needs the token of this run, which lies in a file that only its owner can read.
+Reading needs nothing but being on this computer.  A calibration needs the token of this run, which
+`twin.app.gate` asks for.
 """
 
 from __future__ import annotations
 
 import csv
-import hmac
 import io
-import logging
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
-from sqlalchemy.exc import DBAPIError
-from werkzeug.exceptions import HTTPException
 
 from twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
-from twin.errors import CalibrationError, StoreError, UnansweredError
+from twin.health import Part, Parts, look
 from twin.store_export import stream_csv
 from twin.store_reads import Window
 
@@ -30,35 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["blueprint"]
 
-_log = logging.getLogger(__name__)
-
 GREATEST: Final = 2**53
 """Beyond, a number of JSON is not the same everywhere."""
 ANSWER_S: Final = 30.0
+OWN_NAMES: Final = ("expiry", "MQTT")
+"""Under which the twin notes what an expiry, or a message, has changed."""
 
 
-def blueprint(subject: Subject, token: str) -> Blueprint:
-    """All routes; what goes wrong is said in JSON, too."""
+def blueprint(subject: Subject, parts: Parts) -> Blueprint:
+    """All routes; `parts` are those of /health."""
     routes = Blueprint("levada", __name__)
     reader = subject.store.reader
-
-    @routes.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> tuple[Response, int]:
-        return jsonify({"error": error.description}), error.code or 500
-
-    @routes.errorhandler(UnansweredError)
-    def unanswered(error: UnansweredError) -> tuple[Response, int]:
-        return jsonify({"error": str(error)}), 504
-
-    @routes.errorhandler(CalibrationError)
-    def wrong(error: CalibrationError) -> tuple[Response, int]:
-        return jsonify({"error": str(error)}), 422
-
-    @routes.errorhandler(StoreError)
-    @routes.errorhandler(DBAPIError)
-    def unwell(error: StoreError | DBAPIError) -> tuple[Response, int]:
-        _log.warning("%s: %s", request.path, error)
-        return jsonify({"error": str(getattr(error, "orig", error))}), 503
 
     @routes.route("/api/<path:_rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def nothing(_rest: str) -> Response:
@@ -68,12 +45,17 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
     def health() -> tuple[Response, int]:
         found = subject.store.health()
         view = subject.view
+        seen = look(parts)
+        devices = {z.name: Part(ok=not z.lost, detail=z.lost) for z in view.zones}
+        well = found.ok and all(part.ok for part in (*seen.values(), *devices.values()))
         data = {
-            "ok": found.ok,
-            "store": {**asdict(found), "state": str(found.state)},
+            "ok": well,
+            "store": {"ok": found.ok, **asdict(found), "state": str(found.state)},
+            "parts": {name: asdict(part) for name, part in seen.items()},
+            "devices": {name: asdict(part) for name, part in devices.items()},
             "twin": {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s},
         }
-        return jsonify(data), 200 if found.ok else 503
+        return jsonify(data), 200 if well else 503
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
@@ -141,9 +123,6 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
 
     @routes.post("/api/zones/<zone>/calibration")
     def calibrate(zone: str) -> tuple[Response, int]:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            abort(403, "the token of this run is needed")
         data = _body()
         days = _number(data, "dry_run_days", MOST_DAYS, int)
         expires_s = _number(data, "expires_s", LONGEST_EXPIRY_S, int, float)
@@ -152,7 +131,7 @@ def blueprint(subject: Subject, token: str) -> Blueprint:
         done = subject.calibrate(
             zone,
             data["values"],
-            who=str(data.get("who", "command line"))[:64],
+            who=_who(data),
             seen=data["seen"],
             expires_s=expires_s,
         )
@@ -173,6 +152,14 @@ def _body() -> dict[str, Any]:
     if not isinstance(seen, dict):
         abort(400, f"seen = {_short(seen)}: must be {{name: number}}")
     return data
+
+
+def _who(data: dict[str, Any]) -> str:
+    """Who is to stand in the record; what the twin itself does there has names of its own."""
+    who = data.get("who", "command line")
+    if not isinstance(who, str) or not who.strip() or who.strip() in OWN_NAMES:
+        abort(400, f"who = {_short(who)}: must be a name, and not {' or '.join(OWN_NAMES)}")
+    return who.strip()[:64]
 
 
 def _number(data: dict[str, Any], name: str, high: int, *kinds: type[float]) -> Any:

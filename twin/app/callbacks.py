@@ -12,6 +12,7 @@ from dash.exceptions import PreventUpdate
 
 from guest.jit import compiled
 from twin.app import figures, views, words
+from twin.app.gate import may_change
 from twin.errors import CalibrationError, TwinError
 from twin.parameters import parse
 from twin.view import ZoneView
@@ -32,13 +33,16 @@ DELTAS: Final = 3_000
 """Points that a chart has got by deltas before it is thinned anew; a new decision renews it too."""
 
 
-def register(app: Dash, subject: Subject) -> None:
-    """Bind all callbacks."""
+def register(app: Dash, subject: Subject) -> frozenset[str]:
+    """Bind all callbacks; those that only read, by their outputs."""
     _everywhere(app, subject)
     _field(app, subject)
     _zone(app, subject)
-    _calibration(app, subject)
+    _parameters(app, subject)
     _history(app, subject)
+    reading = frozenset(app.callback_map)
+    _calibration(app, subject)
+    return reading
 
 
 def _find(subject: Subject, name: str) -> ZoneView:
@@ -73,7 +77,9 @@ def _everywhere(app: Dash, subject: Subject) -> None:
             case "zone" if name in zones:
                 config = next(z for z in subject.scenario.zone if name in z.names())
                 changed = list(config.parameters)
-                content = views.zone_page(zones[name], subject.info.parameters, changed)
+                content = views.zone_page(
+                    zones[name], subject.info.parameters, changed, may_change=may_change()
+                )
                 return content, links, name
             case "nodes":
                 return views.nodes_page(view), links, "Nodes"
@@ -234,6 +240,36 @@ def _zone(app: Dash, subject: Subject) -> None:
         return new.data, upto, facts, verdict, kind, said, last
 
 
+def _units(subject: Subject) -> dict[str, str]:
+    return {p.name: p.unit for p in subject.info.parameters}
+
+
+def _in_force(subject: Subject, zone: str, ids: list[dict[str, str]]) -> list[Any]:
+    """Values of the parameters that the page shows; nothing is known of others."""
+    units, values = _units(subject), _find(subject, zone).parameters
+    return [
+        views.with_unit(values[key["name"]], units[key["name"]])
+        if key["name"] in values.keys() & units.keys()
+        else no_update
+        for key in ids
+    ]
+
+
+def _parameters(app: Dash, subject: Subject) -> None:
+    @app.callback(
+        Output({"type": "parameter-now", "name": ALL}, "children"),
+        Input("tick-zone", "n_intervals"),
+        State({"type": "parameter-now", "name": ALL}, "id"),
+        State({"type": "parameter-now", "name": ALL}, "children"),
+        State("zone-name", "data"),
+    )
+    def present(_ticks: int, ids: list[dict[str, str]], shown: list[str], name: str) -> list[Any]:
+        found = _in_force(subject, name, ids)
+        if found == shown:
+            raise PreventUpdate
+        return found
+
+
 def _calibration(app: Dash, subject: Subject) -> None:
     def wanted(texts: list[Any], ids: list[dict[str, str]]) -> dict[str, int]:
         given = [
@@ -248,11 +284,7 @@ def _calibration(app: Dash, subject: Subject) -> None:
     def problem(error: TwinError) -> html.P:
         return html.P(str(error), className="bad")
 
-    units = {p.name: p.unit for p in subject.info.parameters}
-
-    def now(zone: str, ids: list[dict[str, str]]) -> list[str]:
-        values = _find(subject, zone).parameters
-        return [views.with_unit(values[key["name"]], units[key["name"]]) for key in ids]
+    units = _units(subject)
 
     def seen(zone: str, values: dict[str, int], shown: dict[str, str]) -> dict[str, int]:
         """The values in force, if they are those that the page showed when the button was hit."""
@@ -262,19 +294,6 @@ def _calibration(app: Dash, subject: Subject) -> None:
             if shown[name] != text:
                 raise CalibrationError(f"{name} is {text} by now, not {shown[name]}: look again")
         return dict(present)
-
-    @app.callback(
-        Output({"type": "parameter-now", "name": ALL}, "children"),
-        Input("tick-zone", "n_intervals"),
-        State({"type": "parameter-now", "name": ALL}, "id"),
-        State({"type": "parameter-now", "name": ALL}, "children"),
-        State("zone-name", "data"),
-    )
-    def present(_ticks: int, ids: list[dict[str, str]], shown: list[str], name: str) -> list[Any]:
-        found = now(name, ids)
-        if found == shown:
-            raise PreventUpdate
-        return found
 
     @app.callback(
         Output("calibrate-tried", "children"),
@@ -342,7 +361,7 @@ def _calibration(app: Dash, subject: Subject) -> None:
             )
         text = ", ".join(f"{key} = {value}" for key, value in read_back.items())
         said = html.P(f"In force, read back: {text}", className="good")
-        return said, [""] * len(ids), now(name, ids)
+        return said, [""] * len(ids), _in_force(subject, name, ids)
 
 
 def _history(app: Dash, subject: Subject) -> None:

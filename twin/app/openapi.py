@@ -75,7 +75,9 @@ def document() -> Json:
         "openapi": "3.1.0",
         "info": {"title": "levada, live twin", "version": version("levada")},
         "paths": {
-            "/health": _get("Whether store and twin are well; 503 if nothing can be stored."),
+            "/health": _get(
+                "Whether store, broker, page, gateway and devices are well; 503 if one is not."
+            ),
             "/api/field": _get("What is to be seen of the field now."),
             "/api/series": _get("Signals that are stored.", _ZONE),
             "/api/series/{zone}/{kind}/{signal}.json": _get(
@@ -143,7 +145,8 @@ def document() -> Json:
                     "responses": {
                         "200": {"description": "Values read back, or what the dry run found."},
                         "400": _error("The request itself is wrong."),
-                        "403": _error("Wrong token."),
+                        "403": _error("The token is missing or wrong, or a foreign page asks."),
+                        "413": _error("More than 1 MiB."),
                         "422": _error(
                             "A name or value is wrong, was refused, or `seen` is no longer in "
                             "force."

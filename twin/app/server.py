@@ -5,25 +5,25 @@
         page.tell("the board is built")     # what is shown until there is a twin
         page.show(twin)
 
-The server listens on loopback.  A request under another host name is refused, so that no foreign
-page can reach it by pointing a name of its own to this computer.
+The server listens on loopback, within bounds (`twin.app.bounded`); who may do what is decided at
+the gate (`twin.app.gate`).
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dash import Dash
-from flask import Flask, Response, abort, request
+from dash.exceptions import DashException
+from flask import Flask, Response, jsonify, request
 from flask.json.provider import DefaultJSONProvider
 from markupsafe import escape
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException
 
 from guest.closing import Closing
 from guest.json_text import parse
@@ -31,10 +31,15 @@ from guest.module import ModuleInfo
 from sim.scenario_model import Scenario
 from twin.app import views
 from twin.app.api import blueprint
+from twin.app.asked import AskedRight
+from twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from twin.app.callbacks import register
+from twin.app.gate import DASH_PATH, Gate
 from twin.dry_run import DryRun
-from twin.errors import TwinError
+from twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
+from twin.health import Part, Parts, process_part
 from twin.store import Store
+from twin.store_engine import first_line
 from twin.view import View
 
 if TYPE_CHECKING:
@@ -42,9 +47,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "PageError", "Subject"]
 
+_log = logging.getLogger(__name__)
+
 LOOPBACK: Final = "127.0.0.1"
 ASSETS: Final = Path(__file__).parent / "assets"
-NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 class PageError(TwinError):
@@ -77,46 +83,42 @@ class Subject(Protocol):
         """What a change would have done over the last days."""
 
 
-class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None:
-        logging.getLogger("twin.app").debug(message, *args)
-
-
 class Page(Closing):
     """A running server; `port` 0 takes any free one.  Raises PageError if it cannot listen.
 
     It says that it starts, and what is being done, until it is given something to `show`.
     """
 
-    def __init__(self, subject: Subject | None = None, *, port: int = 8050) -> None:
-        self.token = token_urlsafe(24)
+    def __init__(
+        self,
+        subject: Subject | None = None,
+        *,
+        port: int = 8050,
+        opened: Callable[[str], None] = lambda _link: None,
+    ) -> None:
+        self._gate = Gate(lambda path: opened(self.url + path))
         self._doing = "starting"
         self._answer: WSGIApplication = self._starting()
         if subject is not None:
             self.show(subject)
         try:
-            self._server: BaseWSGIServer = make_server(
-                LOOPBACK,
-                port,
-                lambda environ, start: self._answer(environ, start),
-                threaded=True,
-                request_handler=_Quiet,
+            self._server = BoundedServer(
+                lambda environ, start: self._answer(environ, start), host=LOOPBACK, port=port
             )
-        except (OSError, SystemExit) as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
             raise PageError(f"port {port} of {LOOPBACK}: cannot listen ({error})") from None
-        self.port: int = self._server.server_port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="page", kwargs={"poll_interval": 0.1}
-        )
-        self._thread.start()
+        self.port = self._server.port
 
     def tell(self, doing: str) -> None:
         """What is being done before there is something to show."""
         self._doing = doing
 
-    def show(self, subject: Subject) -> None:
-        """From now on the pages of `subject`; a browser that waits finds them by itself."""
-        server = _flask()
+    def show(self, subject: Subject, parts: Parts | None = None) -> None:
+        """From now on the pages of `subject`; a browser that waits finds them by itself.
+
+        `parts` are asked for /health, beside the store, the page and this process.
+        """
+        server = _flask(self._gate)
         app = Dash(
             "levada",
             server=server,  # type: ignore[arg-type]  # annotated too narrowly
@@ -128,13 +130,22 @@ class Page(Closing):
             add_log_handler=False,
         )
         app.layout = views.shell()
-        register(app, subject)
-        server.register_blueprint(blueprint(subject, self.token))
+        self._gate.reading = register(app, subject)
+        asked = AskedRight(app.callback_map)
+
+        @server.before_request
+        def check_callback() -> None:
+            if request.path == DASH_PATH:
+                asked.check()
+
+        server.register_blueprint(
+            blueprint(subject, {"process": process_part, "page": self._part, **(parts or {})})
+        )
         self._answer = server
 
     def _starting(self) -> Flask:
         """Answers 503 and what is being done, on every path, and asks again a second later."""
-        server = _flask()
+        server = _flask(self._gate)
         style = (ASSETS / "levada.css").read_text("utf-8")
 
         @server.route("/", defaults={"_path": ""})
@@ -156,11 +167,23 @@ class Page(Closing):
         """Where it is."""
         return f"http://{LOOPBACK}:{self.port}"
 
+    @property
+    def token(self) -> str:
+        """What a program sends as bearer to change something."""
+        return self._gate.token
+
+    @property
+    def link(self) -> str:
+        """Opens the page once, in one browser, with the right to change something."""
+        return self.url + self._gate.link
+
+    def _part(self) -> Part:
+        used = f"{self._server.connections} of at most {MOST_CONNECTIONS} connections"
+        return Part(ok=self._server.running, detail=used)
+
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
 
 
 class _Json(DefaultJSONProvider):
@@ -171,18 +194,42 @@ class _Json(DefaultJSONProvider):
         return parse(s)
 
 
-def _flask() -> Flask:
+def _flask(gate: Gate) -> Flask:
     server = Flask("levada", static_folder=None)
     server.json = _Json(server)
-    server.before_request(_only_us)
+    server.before_request(gate.check)
     server.after_request(_headers)
+    server.register_error_handler(Exception, _refused)
     return server
 
 
-def _only_us() -> None:
-    host = request.host.rpartition(":")[0] if ":" in request.host else request.host
-    if host not in NAMES:
-        abort(403, "unknown host name")
+def _refused(error: Exception) -> tuple[Response, int]:
+    """One line that says what is wrong, whatever it is; the rest is for the log."""
+    match error:
+        case HTTPException():
+            if error.code is not None and error.code < 400:
+                return error.get_response(), error.code  # type: ignore[return-value]  # of Flask
+            return _said(error.description), error.code or 500
+        case UnansweredError():
+            return _said(str(error)), 504
+        case CalibrationError():
+            return _said(str(error)), 422
+        case RecursionError():
+            return _said("the request is nested too deep"), 400
+        case DashException():
+            return _said("not found"), 404
+        case StoreError():
+            _log.warning("%s: %s", request.path, error)
+            return _said(str(error)), 503
+        case DBAPIError():
+            _log.warning("%s: %s", request.path, first_line(error))
+            return _said(first_line(error)), 503
+    _log.error("%s %s", request.method, request.path, exc_info=error)
+    return _said(f"a fault of levada ({type(error).__name__}); its log says more"), 500
+
+
+def _said(text: str | None) -> Response:
+    return jsonify({"error": text})
 
 
 def _headers(response: Response) -> Response:

@@ -234,7 +234,13 @@ def _theta(value: float | None) -> str:
 # Zone
 
 
-def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence[str]) -> Children:
+def zone_page(
+    zone: ZoneView,
+    parameters: Sequence[Parameter],
+    changed: Sequence[str],
+    *,
+    may_change: bool = True,
+) -> Children:
     """Device and twin of one zone; `changed` are parameters that the scenario sets."""
     return [
         dcc.Interval(id="tick-zone", interval=TICK_MS),
@@ -279,7 +285,7 @@ def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence
                 dcc.Graph(id="zone-profile", config=GRAPH, style={"height": "280px"}),
             ]
         ),
-        html.Section(_calibration(zone, parameters, changed), id="calibration"),
+        html.Section(_calibration(zone, parameters, changed, may_change), id="calibration"),
         html.Section(
             [
                 html.H2("What happened"),
@@ -291,7 +297,7 @@ def zone_page(zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence
 
 
 def _calibration(
-    zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence[str]
+    zone: ZoneView, parameters: Sequence[Parameter], changed: Sequence[str], may_change: bool
 ) -> Children:
     if not parameters:
         said = "The guest declares no parameters, so there is nothing to change."
@@ -305,6 +311,17 @@ def _calibration(
             "checked against the guest's own ranges, set between two steps, all or none, and read "
             "back from the device.",
             className="hint",
+        ),
+        None
+        if may_change
+        else html.P(
+            [
+                "This browser reads along. To change something, open the link that ",
+                html.Code("levada twin"),
+                " has printed; it opens the page once with the right to do so.",
+            ],
+            id="calibrate-locked",
+            className="bad",
         ),
         html.Div(_parameter_table(zone, first), className="scroll"),
         html.Details(
@@ -334,9 +351,18 @@ def _calibration(
         ),
         html.Div(
             [
-                html.Button("Dry run on the last 14 days", id="calibrate-try", n_clicks=0),
                 html.Button(
-                    "Set on the device", id="calibrate-set", n_clicks=0, className="primary"
+                    "Dry run on the last 14 days",
+                    id="calibrate-try",
+                    n_clicks=0,
+                    disabled=not may_change,
+                ),
+                html.Button(
+                    "Set on the device",
+                    id="calibrate-set",
+                    n_clicks=0,
+                    className="primary",
+                    disabled=not may_change,
                 ),
             ],
             className="row",

@@ -1,0 +1,73 @@
+"""How the parts of a twin are that run beside each other, for /health."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from guest.redaction import redacted
+from hil.broker import EmbeddedBroker
+from hil.mqtt_client import MqttClient
+
+__all__ = ["Part", "Parts", "broker_part", "client_part", "look", "process_part"]
+
+_MOST_USED: Final = 0.9
+"""Part of the permitted file descriptors beyond which things are about to fail."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One part."""
+
+    ok: bool
+    detail: str = ""
+
+
+Parts = Mapping[str, Callable[[], Part]]
+"""Name -> how it is now."""
+
+
+def look(parts: Parts) -> dict[str, Part]:
+    """How all parts are; one that cannot be asked is not well."""
+    found = {}
+    for name, ask in parts.items():
+        try:
+            part = ask()
+        except Exception as error:  # noqa: BLE001 - health is told whatever has happened
+            part = Part(ok=False, detail=f"{type(error).__name__}: {error}")
+        found[name] = Part(ok=part.ok, detail=redacted(part.detail))
+    return found
+
+
+def broker_part(broker: EmbeddedBroker) -> Part:
+    """Of the broker and of who watches it."""
+    trouble = broker.trouble
+    restarts = f"started again {broker.restarts} times" if broker.restarts else ""
+    return Part(ok=not trouble, detail=trouble or restarts)
+
+
+def client_part(client: MqttClient | None) -> Part:
+    """Of a connection to a broker."""
+    if client is None:
+        return Part(ok=False, detail="not connected yet")
+    if client.connected:
+        return Part(ok=True)
+    why = client.failure or "trying again"
+    return Part(ok=False, detail=f"no connection to {client.address.url}: {why}")
+
+
+def process_part() -> Part:
+    """Of this process: whether it has file descriptors left."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/proc/self/fd"))
+    except FileNotFoundError:
+        return Part(ok=True, detail="file descriptors are not counted on this system")
+    except OSError as error:
+        return Part(ok=False, detail=f"no file descriptor is left: {error}")
+    return Part(
+        ok=soft < 0 or used < _MOST_USED * soft, detail=f"{used} of {soft} file descriptors in use"
+    )
