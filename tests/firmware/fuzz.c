@@ -112,7 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     default: /* raw bytes into a board that listens */
         fake_new(&f);
         fake_boot(&f);
-        lv_link_receive(&f.link, data + 1, size - 1, 0);
+        lv_link_receive(&f.link, data + 1, size - 1);
+        lv_link_tick(&f.link, (uint32_t)size);
     }
     return 0;
 }

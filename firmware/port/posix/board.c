@@ -356,14 +356,13 @@ int main(int count, char **arguments)
     say(", ready\r\n");
 
     for (;;) {
-        if (node.lease_ms && !lv_sys_wait(50)) {
-            lv_link_tick(&link, now_ms());
-            continue;
+        if (!node.lease_ms || lv_sys_wait(50)) {
+            int n = lv_sys_read(LV_SYS_LINE_IN, received, sizeof received);
+            if (n <= 0)
+                break;
+            lv_link_receive(&link, received, (size_t)n);
         }
-        int n = lv_sys_read(LV_SYS_LINE_IN, received, sizeof received);
-        if (n <= 0)
-            break;
-        lv_link_receive(&link, received, (size_t)n, now_ms());
+        lv_link_tick(&link, now_ms()); /* also while something comes all the time */
     }
     lv_node_close(&node);
     lv_sys_exit(0);
