@@ -179,8 +179,8 @@ class Link:
     def beat(self) -> None:
         """Tell the device that its host lives; from any thread, and without an answer.
 
-        A request that is on its way says so by itself.  After one that was never answered nothing is
-        said: who asked has to take the outputs for closed.  A line that is gone is opened again.
+        A request that is on its way says so by itself.  One that was never answered ends it: who
+        asked has to take the outputs for closed.  A line that is gone is opened again.
         """
         if not self._busy.acquire(blocking=False):
             return
@@ -256,6 +256,7 @@ class Link:
         """Release the line."""
         with self._busy:
             self._session = None
+            self._keep_last()
             self._line.close()
 
     def _message(self, answer: Frame) -> Message:
@@ -315,6 +316,7 @@ class Link:
             if answer is not None:
                 return answer
         self._given_up += 1
+        self._keep_last()
         if gone is not None:
             raise gone
         raise LinkError(
@@ -348,7 +350,14 @@ class Link:
     def _open_again(self) -> None:
         self._line.open()
         self.quality.reopened += 1
+        self._keep_last()
         self._decoder = Decoder()
+
+    def _keep_last(self) -> None:
+        """Keep the text that still waits for the end of its line, such as that of a panic."""
+        for item in self._decoder.finish():
+            if isinstance(item, Console):
+                self._keep(item.text)
 
     def _try(
         self, frame: bytes, *, again: bool = False, sent_s: float | None = None

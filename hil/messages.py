@@ -162,7 +162,7 @@ class StepFlag(IntFlag):
 
 
 class BirthFlag(IntFlag):
-    """What state the guest is in."""
+    """What state the guest is in, and what the device takes."""
 
     INSTALLED = 1
     STARTED = 2
@@ -171,7 +171,7 @@ class BirthFlag(IntFlag):
     COMMAND = 8
     """It exports `main`, and not `step`."""
     HEARTBEAT = 16
-    """The device takes `Heartbeat`, whatever its guest is."""
+    """The device takes `Heartbeat`."""
 
 
 class FaultKind(IntEnum):

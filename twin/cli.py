@@ -1,7 +1,8 @@
 """The command `levada`.
 
 Results go to standard output, progress and errors to standard error.  Exit codes: 0 pass,
-1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran.
+1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran, 130
+interrupted: by Ctrl-C, SIGTERM, or a terminal that is closed.  Then valves are closed first.
 Modules that take long to import are imported by the commands that need them.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,7 @@ import typer
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
+from twin.interrupts import interrupts
 from twin.output_file import check_output
 
 __all__ = ["Exit", "app", "main"]
@@ -27,7 +30,7 @@ app = typer.Typer(
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
     "and cloud, and see where they differ.",
     epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
-    "4 node or link, 5 nothing ran, 130 interrupted.",
+    "4 node or link, 5 nothing ran, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -349,11 +352,9 @@ def _link_errors() -> tuple[type[BaseException], ...]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     code: object = INTERRUPTED
-    try:
+    with interrupts() as interrupt, suppress(KeyboardInterrupt), interrupt.heard():
         code = _run(arguments)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
     sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
 
 

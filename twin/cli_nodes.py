@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.exit_codes import Exit
+from twin.exit_codes import INTERRUPTED, Exit
 from twin.output_file import check_output
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def diff(
     overrides = [(k, v) for k, _, v in (s.partition("=") for s in settings or [])]
     found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
     show.diff(found)
+    if any(run.summary["partial"] for run in found.runs):
+        raise typer.Exit(INTERRUPTED)
     if any(show.void(run.summary) for run in found.runs):
         raise typer.Exit(Exit.NODE_OR_LINK)
     raise typer.Exit(Exit.PASS if found.equal else Exit.EXPECTATION_FAILED)
@@ -189,15 +191,17 @@ def monitor(
     seconds: Annotated[float | None, typer.Option(help="End after so long.")] = None,
 ) -> None:
     """Show what a device says: its console, its frames, and what is damaged."""
-    from hil.monitor import watch
+    from hil.codec import Decoder
+    from hil.monitor import rest, watch
     from hil.port import Port
 
-    line = Port(port, baud=baud)
+    line, decoder = Port(port, baud=baud), Decoder()
     try:
-        for text in watch(line, seconds=seconds):
+        for text in watch(line, seconds=seconds, decoder=decoder):
             typer.echo(text)
-    except KeyboardInterrupt:
-        pass  # how a monitor is ended
+    except KeyboardInterrupt:  # how a monitor is ended
+        for text in rest(decoder):
+            typer.echo(text)
     finally:
         line.close()
 
