@@ -65,7 +65,7 @@ def test_lines_are_shown_whatever_stood_before_them() -> None:
     for piece in (NOISE, *BOOT):
         found += decoder.feed(piece)
         found += decoder.flush()  # the line is idle
-    assert found == [Damage(5), *(Console(line.decode()) for line in BOOT)]
+    assert found == [Damage(NO_TEXT, 5), *(Console(line.decode()) for line in BOOT)]
     assert not decoder.waiting
     assert decoder.feed(b"\0") == []
     assert (decoder.damaged, decoder.damaged_bytes) == (1, 5)
@@ -85,7 +85,7 @@ def test_a_zero_behind_noise_and_lines_makes_no_damage_of_the_lines(end: bytes) 
     stream = NOISE + b"".join(BOOT) + end
     text = b"".join(BOOT).decode()
     whole = Decoder().feed(stream)
-    assert whole[:2] == [Damage(5), Console(text)]
+    assert whole[:2] == [Damage(NO_TEXT, 5), Console(text)]
     assert [type(item) for item in whole[2:]] == [Frame] * (end == ACK)
     for cut in range(len(stream)):
         decoder = Decoder()
