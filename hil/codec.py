@@ -41,6 +41,9 @@ assert (_HEAD.size, _CRC.size) == (4, 4)
 RESIDUE: Final = 0x2144DF1C
 """CRC-32 of anything with its own CRC behind it, as residue of the polynomial."""
 
+_VERSION: Final = bytes([WIRE_VERSION])
+"""Second byte of every frame between its zeros, as the first one is no zero."""
+
 MAX_CONTENT: Final = MAX_BODY + _OVERHEAD
 MAX_ENCODED: Final = MAX_CONTENT + -(-MAX_CONTENT // 254)
 """COBS adds one byte per 254 begun; the zeros around are not counted."""
@@ -158,6 +161,8 @@ class Decoder:
         What may be the beginning of a frame goes on waiting, as does a line without its end.
         """
         found: list[Frame | Console | Damage] = []
+        if self.waiting[1:2] == _VERSION and len(self.waiting) <= MAX_ENCODED:
+            return found
         end = self.waiting.rfind(b"\n") + 1
         if _has_line(bytes(self.waiting[:end])):
             self._take(end, found)

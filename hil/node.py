@@ -408,6 +408,11 @@ class DeviceNode:
     def _note_lease(self, ended: int) -> None:
         if ended:
             self.lapses.append(time_text(self._time_ms))
+            _log.warning(
+                "%s: it had closed its outputs, as no host was heard for %g s",
+                self.link.url,
+                self.lease_ms / 1000.0,
+            )
 
     def _outputs(self, states: int, ever_set: int) -> dict[int, int]:
         known = self._seen.get((states, ever_set))

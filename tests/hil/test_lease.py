@@ -20,6 +20,7 @@ from hil.messages import Birth, BirthFlag, Heartbeat, Ping, Pong
 from hil.node import DeviceNode
 from hil.port import Port
 from hil.virtual import VirtualDevice
+from sim.runner import DEFAULT_GUEST
 
 START_MS = 1_681_516_800_000
 STEP_MS = 600_000
@@ -228,6 +229,24 @@ def test_a_lease_that_ended_after_the_last_step_voids_the_run_too(
     assert node.quality()["void"] is None
     node.close()
     assert "no host was heard for 0.1 s, first told at 2023-04-15T00:10" in node.quality()["void"]
+
+
+@pytest.mark.parametrize("engine", ["native", "wasmtime", "xtensa", "aarch64"])
+def test_every_board_closes_its_valve_by_its_own_clock(
+    pins: Path, engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with VirtualDevice(engine, pins=pins) as device:
+        module = DEFAULT_GUEST.read_bytes() if engine == "native" else OPENER
+        with closing(DeviceNode(Link(Port(device.url)), module, lease_ms=100)) as node:
+            node.boot(START_MS)
+            k = 0
+            while "23 1" not in pins.read_text().splitlines():  # the shipped guest thinks it over
+                k += 1
+                node.step(START_MS + k * STEP_MS, (2400, 1500, 3700, 0))
+            wait_until_closed(node, pins)
+            node.step(START_MS + (k + 1) * STEP_MS, READINGS)
+            assert len(node.lapses) == 1
+    assert "it had closed its outputs, as no host was heard for 0.1 s" in caplog.text
 
 
 @pytest.mark.parametrize("let_go", [False, True], ids=["a fault of the line", "without power"])

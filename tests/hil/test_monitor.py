@@ -109,7 +109,7 @@ def test_a_long_text_behind_noise_in_its_line_is_shown_too() -> None:
 
 
 def test_a_frame_whose_rest_comes_late_is_a_frame_though_it_holds_a_line() -> None:
-    data = encode_frame(4, 1, b"\x01\xff" + b"looks like text\n")
+    data = encode_frame(4, 1, b"\x01\n" + b"looks like text\n")
     for length in range(2, len(data)):
         decoder = Decoder()
         decoder.feed(data[:length])
