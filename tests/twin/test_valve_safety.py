@@ -111,7 +111,7 @@ class Board:
 
 
 def wait_for(what: Callable[[], object], process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 120.0
+    deadline = time.monotonic() + 200.0
     while not what():
         if process is not None:
             assert process.poll() is None, process.communicate()
