@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from guest.children import run_child
 from guest.errors import BuildError
 from guest.sections import keep_custom
 
@@ -92,7 +93,7 @@ def build(
             "ZIG_LOCAL_CACHE_DIR": directory,
         }
         try:
-            done = subprocess.run(
+            done = run_child(
                 command,
                 cwd=directory,
                 env=environment,
@@ -100,7 +101,6 @@ def build(
                 text=True,
                 errors="replace",
                 timeout=SECONDS,
-                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise BuildError(f"the compiler ran longer than {SECONDS:g} s") from error

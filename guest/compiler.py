@@ -148,6 +148,7 @@ def _compile_in_child(data: bytes) -> wasmtime.Module:
             input=data,
             capture_output=True,
             timeout=WALL_SECONDS,
+            start_new_session=True,  # Ctrl-C is for us, who end it
             check=False,
         )
     except subprocess.TimeoutExpired:

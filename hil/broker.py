@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from guest.children import start_child
 from guest.closing import Closing, end_process
 from hil.errors import BrokerError, UsageError
 
@@ -146,12 +147,8 @@ class EmbeddedBroker(Closing):
 
     def _start(self, host: str, port: int) -> tuple[subprocess.Popen[str], int]:
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "hil.broker_process"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C is for us; the broker ends when we say so
+            process = start_child(
+                [sys.executable, "-m", "hil.broker_process"], stdout=subprocess.PIPE, text=True
             )
         except OSError as error:
             raise BrokerError(f"embedded broker cannot be started: {error}") from None

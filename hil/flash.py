@@ -12,7 +12,6 @@ import csv
 import hashlib
 import importlib.util
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from guest.children import run_child
 from guest.json_text import parse
 from guest.module import inspect
 from hil.errors import HilError, UsageError
@@ -95,7 +95,7 @@ def flash(
         command += ["--baud", str(baud), *options, "write-flash"]
         for offset, file in parts:
             command += [hex(offset), str(file)]
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
+        done = run_child(command)
     if done.returncode:
         raise HilError(
             f"esptool could not write to {port} (exit {done.returncode}). If it does not connect: "

@@ -1,17 +1,19 @@
 """Requests and answers over a line that may damage, lose or repeat what it carries.
 
-One request is on its way at a time.  If no answer comes in time the same bytes are sent again under
-the same sequence number, and the device answers from memory instead of executing twice
-(docs/wire.md).  If the line itself is gone it is opened again, for a while.  Everything that went
-wrong is counted: `LinkQuality` is part of a run's result.
+One request is on its way at a time; between two, another thread may say a heartbeat.  If no answer
+comes in time the same bytes are sent again under the same sequence number, and the device answers
+from memory instead of executing twice (docs/wire.md).  If the line itself is gone it is opened
+again, for a while.  Everything that went wrong is counted: `LinkQuality` is part of a run's result.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 from array import array
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -21,7 +23,7 @@ import numpy as np
 from guest.features import refusal
 from hil.codec import Console, Decoder, Frame, encode_frame
 from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
-from hil.messages import Birth, Hello, Message, MessageError, Nak, NakError
+from hil.messages import Birth, Heartbeat, Hello, Message, MessageError, Nak, NakError
 from hil.port import TERMINAL_S, Port
 
 if TYPE_CHECKING:
@@ -151,6 +153,11 @@ class Link:
         self._quick = _quick(line)
         self._sequence = secrets.randbelow(1 << 16)
         self._boot_id: int | None = None
+        self._session: int | None = None
+        self._busy = threading.Lock()
+        """The line is used: one request, one heartbeat at a time."""
+        self._answered = False
+        """Whether the last request was."""
         self._given_up = 0
         """Requests of this session that were never answered."""
         self.quality = LinkQuality()
@@ -168,8 +175,28 @@ class Link:
         if birth.session != session:
             raise LinkError(f"{self.url}: answered HELLO with {birth}")
         self._boot_id = birth.boot_id
+        self._session = session
         self._given_up = 0
         return birth
+
+    def beat(self) -> None:
+        """Tell the device that its host lives; from any thread, and without an answer.
+
+        A request that is on its way says so by itself.  One that was never answered ends it: who
+        asked has to take the outputs for closed.  A line that is gone is opened again.
+        """
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
+            if self._session is None or not self._answered:
+                return
+            body = Heartbeat(session=self._session).encode()
+            self._line.write(encode_frame(Heartbeat.TYPE, 0, body))
+        except LinkError:
+            with suppress(LinkError):
+                self._open_again()
+        finally:
+            self._busy.release()
 
     def ask(self, request: Message, kind: type[_AnswerT]) -> _AnswerT:
         """The answer to a request, which must be of that kind.
@@ -185,8 +212,13 @@ class Link:
 
     def exchange(self, request: type[Message], body: bytes, kind: type[Message]) -> bytes:
         """The body of the answer to a request given by its body; raises as `ask`."""
+        with self._busy:
+            return self._exchange(request, body, kind)
+
+    def _exchange(self, request: type[Message], body: bytes, kind: type[Message]) -> bytes:
         self._sequence = (self._sequence + 1) & 0xFFFF
         self._last = request, body
+        self._answered = False
         self.quality.requests += 1
         sent_s: float | None = None
         quick = self._quick
@@ -194,25 +226,29 @@ class Link:
             sent_s = monotonic()
             found = quick.exchange(request.TYPE, self._sequence, body)
             if found >= 0:
+                self._answered = True
                 self.quality.round_trips_s.append(monotonic() - sent_s)
                 if found == kind.TYPE:
                     return quick.body()
                 raise self._refusal(request, Frame(found, self._sequence, quick.body()))
         answer = self._persist(sent_s)
+        self._answered = True
         if answer.type == kind.TYPE:
             return answer.body
         raise self._refusal(request, answer)
 
     def repeat(self) -> Message:
         """Send the last request once more, as after a lost answer; the answer."""
-        answer = self._try(self._last_frame(), again=True)
+        with self._busy:
+            answer = self._try(self._last_frame(), again=True)
         if answer is None:
             raise LinkError(f"{self.url}: no answer to a repeated request")
         return self._message(answer)
 
     def write_raw(self, data: bytes) -> None:
         """Put bytes on the line that are no frame."""
-        self._line.write(b"\0" + data + b"\0")
+        with self._busy:
+            self._line.write(b"\0" + data + b"\0")
 
     @property
     def last_console_line(self) -> str:
@@ -221,7 +257,10 @@ class Link:
 
     def close(self) -> None:
         """Release the line."""
-        self._line.close()
+        with self._busy:
+            self._session = None
+            self._keep_last()
+            self._line.close()
 
     def _message(self, answer: Frame) -> Message:
         try:
@@ -235,6 +274,7 @@ class Link:
         if not isinstance(message, Nak):
             return LinkError(f"{self.url}: answered {request.__name__} with {message}")
         if message.error in (NakError.NO_SESSION, NakError.SEQUENCE):
+            self._session = None
             if self._taken(message):
                 self.quality.taken += 1
                 return DeviceRestarted(f"{self.url}: another host has taken the device")
@@ -279,6 +319,7 @@ class Link:
             if answer is not None:
                 return answer
         self._given_up += 1
+        self._keep_last()
         if gone is not None:
             raise gone
         raise LinkError(
@@ -298,18 +339,28 @@ class Link:
 
     def _reopened(self) -> bool:
         """Open the line again; false if it does not come back in time."""
-        self.quality.reopened += 1
-        self._decoder = Decoder()
         give_up_s = monotonic() + self.patience.reopen_s
         while True:
             try:
-                self._line.open()
+                self._open_again()
             except LinkError:
                 if monotonic() >= give_up_s:
                     return False
                 sleep(0.05)  # an unplugged port tells nobody when it is back
             else:
                 return True
+
+    def _open_again(self) -> None:
+        self._line.open()
+        self.quality.reopened += 1
+        self._keep_last()
+        self._decoder = Decoder()
+
+    def _keep_last(self) -> None:
+        """Keep the text that still waits for the end of its line, such as that of a panic."""
+        for item in self._decoder.finish():
+            if isinstance(item, Console):
+                self._keep(item.text)
 
     def _try(
         self, frame: bytes, *, again: bool = False, sent_s: float | None = None

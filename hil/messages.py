@@ -164,7 +164,7 @@ class StepFlag(IntFlag):
 
 
 class BirthFlag(IntFlag):
-    """What state the guest is in."""
+    """What state the guest is in, and what the device takes."""
 
     INSTALLED = 1
     STARTED = 2
@@ -172,6 +172,8 @@ class BirthFlag(IntFlag):
     """By a trap."""
     COMMAND = 8
     """It exports `main`, and not `step`."""
+    HEARTBEAT = 16
+    """The device takes `Heartbeat`."""
 
 
 class FaultKind(IntEnum):
@@ -399,7 +401,7 @@ class Configure(Message):
     publish_bytes: U32
     """Budget of one run [bytes]."""
     lease_ms: U32
-    """Silence of the host after which outputs close [ms]; 0: never."""
+    """Silence of this session's host after which outputs close [ms]; 0: never."""
 
 
 @_message(0x03)
@@ -485,7 +487,7 @@ class Ping(Message):
 
 @_message(0x0D)
 class Close(Message):
-    """Outputs close, the guest is unloaded.  Answer: `Ack`."""
+    """Outputs close, the guest is unloaded.  Answer: `Ack`; 1: the lease had ended before."""
 
 
 @_message(0x0E)
@@ -518,6 +520,14 @@ class Fault(Message):
 @_message(0x11)
 class GetStatistics(Message):
     """Answer: `Statistics`."""
+
+
+@_message(0x12)
+class Heartbeat(Message):
+    """The host lives: renews the lease of its session.  Outside the numbering; no answer."""
+
+    session: U32
+    """Of the HELLO; another one is ignored."""
 
 
 # --- answers: device to host --------------------------------------------------------------------

@@ -1,25 +1,59 @@
-"""Watching a line: text of the console as it is, frames as messages, damage as what it is."""
+"""Watching a line: text of the console as it is, frames as messages, damage as what it is.
+
+A monitor is opened for a board that does not come up, so it shows whatever the board says: lines
+among noise, as of a boot loader at another rate, and what has no end when the line falls silent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from time import monotonic
+from typing import Final
 
-from hil.codec import Console, Damage, Decoder, Frame
+from hil.codec import NO_TEXT, Console, Damage, Decoder, Frame
+from hil.errors import LinkError
 from hil.link import Line
 from hil.messages import MessageError, StepResult
 
-__all__ = ["describe", "watch"]
+__all__ = ["describe", "rest", "watch"]
+
+READ_S: Final = 0.2
+SILENT_S: Final = 1.0
+"""After so long a silence nothing that waits is the beginning of a frame any more."""
 
 
-def watch(line: Line, *, seconds: float | None = None) -> Iterator[str]:
-    """Lines for people, for ever or for so long; raises LinkError when the port is gone."""
-    decoder = Decoder()
-    end_s = None if seconds is None else monotonic() + seconds
-    while end_s is None or monotonic() < end_s:
-        data = line.read(0.2)
-        for item in decoder.feed(data) if data else decoder.flush():
+def watch(
+    line: Line, *, seconds: float | None = None, decoder: Decoder | None = None
+) -> Iterator[str]:
+    """Lines for people, for ever or for so long, and at the end what still waits for its own.
+
+    Raises LinkError when the port is gone.  Who breaks off finds what waits in the `decoder` given
+    (`rest`).
+    """
+    decoder = decoder or Decoder()
+    heard_s = monotonic()
+    end_s = inf if seconds is None else heard_s + seconds
+    while monotonic() < end_s:
+        try:
+            data = line.read(READ_S)
+        except LinkError:
+            yield from rest(decoder)
+            raise
+        if data:
+            heard_s = monotonic()
+            found = decoder.feed(data)
+        else:
+            found = decoder.flush() if monotonic() - heard_s < SILENT_S else decoder.finish()
+        for item in found:
             yield from describe(item)
+    yield from rest(decoder)
+
+
+def rest(decoder: Decoder) -> Iterator[str]:
+    """Lines for what still waits."""
+    for item in decoder.finish():
+        yield from describe(item)
 
 
 def describe(item: Frame | Console | Damage) -> Iterator[str]:
@@ -27,6 +61,8 @@ def describe(item: Frame | Console | Damage) -> Iterator[str]:
     match item:
         case Console():
             yield from (text for text in item.text.splitlines() if text.strip())
+        case Damage() if item.reason == NO_TEXT:
+            yield f"[{item.size} bytes that are no text]"
         case Damage():
             yield f"[{item.size} bytes damaged: {item.reason}]"
         case Frame():

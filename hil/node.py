@@ -9,6 +9,7 @@ host has taken the device, but then the run is void.
 from __future__ import annotations
 
 import hashlib
+import logging
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -21,10 +22,13 @@ from guest.node import Birth, Readings, StepResult
 from guest.tape import encode, stop_text, time_text
 from hil import messages
 from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
+from hil.lease import LEASE_MS, Heart, old_lease_ms
 from hil.link import Link, Patience
-from hil.messages import NakError, ResetReason, StartFlag, StepFlag
+from hil.messages import BirthFlag, NakError, ResetReason, StartFlag, StepFlag
 
 __all__ = ["DeviceNode"]
+
+_log = logging.getLogger(__name__)
 
 CHUNK: Final = 1000
 """Bytes of a module in one message."""
@@ -54,7 +58,9 @@ class DeviceNode:
     """One guest on a device.
 
     The first request opens the session, brings the module over if the device has another one, and
-    configures it.  With `lease_ms` the device closes its outputs after that long a silence of ours.
+    configures it.  The device closes its outputs after `lease_ms` without a host; None: as long as
+    its firmware allows for (`hil.lease`), 0: it never does.  `speed` is that of the run, None for
+    max.
     """
 
     def __init__(
@@ -67,7 +73,8 @@ class DeviceNode:
         profile: Profile = EDGE,
         config: tuple[int, int, int] = (2500, 1000, 2000),
         parameters: Mapping[int, int] | None = None,
-        lease_ms: int = 0,
+        lease_ms: int | None = None,
+        speed: float | None = None,
     ) -> None:
         self.link = link
         self._seen: dict[tuple[int, int], dict[int, int]] = {}
@@ -80,8 +87,11 @@ class DeviceNode:
         self._config = config
         self._parameters = dict(parameters or {})
         self._lease_ms = lease_ms
-        self.leases_expired = 0
-        """How often the device closed its outputs because no host was heard."""
+        self._speed = speed
+        self._heart = Heart(link, speed)
+        self.lapses: list[str] = []
+        """When the device told that it had closed its outputs because no host was heard."""
+        self._told_of_old_lease = False
         self._restarts: list[str] = []
         self._boot_id: int | None = None
         self._taken = 0
@@ -129,9 +139,13 @@ class DeviceNode:
         self._skew_ms = skew_ms
         self._forget |= forget
         self._retries = self.link.quality.retries
+        let_go = self._heart.silent  # of a node without power, say, whose valve is closed anyway
 
         def start() -> StepResult:
-            return self._result(self._start())
+            answer = self._start()
+            if not let_go:
+                self._note_lease(answer.flags >> LEASE_EXPIRED_BIT & 1)
+            return self._result(answer)
 
         try:
             return self._surely(start)
@@ -200,31 +214,52 @@ class DeviceNode:
         """What the link has seen, with who is at its other end."""
         device = self.device
         void = self.link.quality.void()
-        if self.leases_expired and void is None:
-            void = f"the device closed its outputs {self.leases_expired} times: no host was heard"
+        if self.lapses and void is None:
+            void = (
+                f"the device closed its outputs {len(self.lapses)} times: no host was heard for "
+                f"{self.lease_ms / 1000:g} s, first told at {self.lapses[0]}"
+            )
         return {
             "url": self.link.url,
             "engine": device.engine if device else "",
             "firmware": device.firmware if device else "",
             **self.link.quality.summary(),
+            "lease_ms": self.lease_ms,
             "restarts": list(self._restarts),
             "void": void,
         }
 
     def close(self) -> None:
         """Close the outputs, then the line."""
+        self._heart.close()
         try:
             if self.device is not None and not self._closed:
                 self.link.patience = BRIEF
-                self.link.ask(messages.Close(), messages.Ack)
+                self._close_outputs()
         except HilError:
             pass  # a device that does not answer closes its outputs by itself (lease, restart)
         finally:
             self._closed = True
             self.link.close()
 
-    def set_lease(self, lease_ms: int) -> None:
-        """Let the device close its outputs after that long a silence; 0: never."""
+    def _close_outputs(self) -> None:
+        try:
+            self._note_lease(self.link.ask(messages.Close(), messages.Ack).value)
+        except DeviceRestarted:  # or Ctrl-C kept the request before from being sent
+            self.link.hello()
+            self.link.ask(messages.Close(), messages.Ack)
+
+    @property
+    def lease_ms(self) -> int:
+        """Silence of ours after which the device closes its outputs [wall-clock ms]; 0: never."""
+        if self._lease_ms is not None:
+            return self._lease_ms
+        if self.device is None or self.device.flags & BirthFlag.HEARTBEAT:
+            return LEASE_MS
+        return old_lease_ms(self._speed)
+
+    def set_lease(self, lease_ms: int | None) -> None:
+        """Another lease from now on, as `lease_ms` of the node."""
         self._lease_ms = lease_ms
         if self.device is not None:
             self.link.ask(self._configuration(), messages.Ack)
@@ -265,9 +300,26 @@ class DeviceNode:
                     f"{self.link.url}: has guest {device.guest_sha256.hex()[:16]} after "
                     f"{self._sha256.hex()[:16]} was installed"
                 )
-        self.link.ask(self._configuration(), messages.Ack)
         self.device = device
+        try:
+            self.link.ask(self._configuration(), messages.Ack)
+        except BaseException:
+            self.device = None
+            raise
+        self._begin_to_beat(device)
         return device
+
+    def _begin_to_beat(self, device: messages.Birth) -> None:
+        if device.flags & BirthFlag.HEARTBEAT:
+            self._heart.begin()
+        elif not self._told_of_old_lease:
+            self._told_of_old_lease = True
+            _log.warning(
+                "%s: firmware %s takes no heartbeat: without a host its outputs close after %.0f s",
+                self.link.url,
+                device.firmware,
+                self.lease_ms / 1000.0,
+            )
 
     def _hello(self) -> messages.Birth:
         device = self.link.hello()
@@ -313,7 +365,7 @@ class DeviceNode:
             host_calls=budget.host_calls,
             log_bytes=budget.log_bytes,
             publish_bytes=budget.publish_bytes,
-            lease_ms=self._lease_ms,
+            lease_ms=self.lease_ms,
         )
 
     # Runs of the guest
@@ -333,6 +385,7 @@ class DeviceNode:
         self._started = True
         self._forget = False
         self._booted_ms = self._time_ms - self._skew_ms
+        self._heart.expect(answer.wake_ms - self._time_ms)
         return answer
 
     def _stepped(self, flags: int, readings: Readings) -> StepResult:
@@ -348,7 +401,9 @@ class DeviceNode:
             trap, _, flags, outputs, ever_set, wake_ms, _, _, size = UNPACK_RESULT(body)
         except struct.error as error:
             raise LinkError(f"{self.link.url}: answered Step with nonsense: {error}") from None
+        self._heart.expect(wake_ms - self._time_ms)
         if trap or flags or size != len(tape) or self._before:
+            self._note_lease(flags >> LEASE_EXPIRED_BIT & 1)
             return self._result(messages.StepResult.decode(body))
         return StepResult(
             outputs=self._outputs(outputs, ever_set), tape=tape, wake_ms=self._wait_ms(wake_ms)
@@ -368,7 +423,6 @@ class DeviceNode:
         tape = self._rest(answer.tape, answer.tape_bytes)
         if self._before:
             tape, self._before = self._before + tape, b""
-        self.leases_expired += answer.flags >> LEASE_EXPIRED_BIT & 1
         if answer.trap != TrapKind.NONE:
             return self._stopped(TrapKind(answer.trap), tape)
         return StepResult(
@@ -376,6 +430,15 @@ class DeviceNode:
             tape=tape,
             wake_ms=self._wait_ms(answer.wake_ms),
         )
+
+    def _note_lease(self, ended: int) -> None:
+        if ended:
+            self.lapses.append(time_text(self._time_ms))
+            _log.warning(
+                "%s: it had closed its outputs, as no host was heard for %g s",
+                self.link.url,
+                self.lease_ms / 1000.0,
+            )
 
     def _outputs(self, states: int, ever_set: int) -> dict[int, int]:
         known = self._seen.get((states, ever_set))

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from guest.closing import Closing
 from guest.limits import PROFILES
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeMaker", "node_overrides", "open_link"]
 
-LEASE_S: Final = 60.0
-"""Silence after which a device closes its outputs by itself, beyond the longest sleep."""
-LONGEST_SLEEP_S: Final = 3600.0
-"""Virtual time that a run with a wall clock may let pass between two steps."""
-
 
 class NodeMaker(Closing):
     """Makes the nodes of a run that are not simulated; `speed` as the run's, None for max.
@@ -44,8 +39,7 @@ class NodeMaker(Closing):
 
     def __init__(self, *, speed: float | None = None, broker: BrokerAddress | None = None) -> None:
         self._broker = broker
-        silence_s = LEASE_S if speed is None else LEASE_S + LONGEST_SLEEP_S / speed
-        self._lease_ms = round(silence_s * 1000.0)
+        self._speed = speed
         self._open = ExitStack()
 
     def __call__(self, settings: NodeSettings) -> DeviceNode:
@@ -61,7 +55,7 @@ class NodeMaker(Closing):
             profile=PROFILES[guest.profile],
             config=settings.config,
             parameters=settings.parameters,
-            lease_ms=self._lease_ms,
+            speed=self._speed,
         )
 
     def _link(self, url: NodeUrl, name: str) -> Link:

@@ -13,8 +13,10 @@ This module is imported by every pytest where levada is installed, so it imports
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -169,7 +171,9 @@ class LevadaNode:
                 return node
 
             try:
-                runner.run_scenario(document.scenario, out, make_node=greeted)
+                result = runner.run_scenario(document.scenario, out, make_node=greeted)
+                if result.interrupted:  # who runs the tests wants them to end
+                    raise KeyboardInterrupt
             except LinkError as error:  # of a device that had answered
                 lost = error
         qualities: list[dict[str, Any] | None] = [node.quality() for node in nodes] or [None]
@@ -278,6 +282,22 @@ class LevadaRun:
             pytest.fail(differences(found), pytrace=False)
 
 
+@contextmanager
+def _closed_at_sigterm() -> Iterator[None]:
+    """SIGTERM ends the tests as Ctrl-C does, so that valves are closed, unless it has a meaning."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 @pytest.fixture
 def levada_node(request: pytest.FixtureRequest) -> Iterator[LevadaNode]:
     """A node of those asked for with `--levada-node`; everything it opened is closed at the end."""
@@ -292,7 +312,7 @@ def levada_node(request: pytest.FixtureRequest) -> Iterator[LevadaNode]:
         if request.config.getoption("--require-hil"):
             pytest.fail(f"needs a physical node, has {redacted(node.url)}", pytrace=False)
         pytest.skip(f"needs a physical node, has {redacted(node.url)}")
-    with stack:
+    with stack, _closed_at_sigterm():
         yield node
 
 

@@ -13,13 +13,14 @@ import fcntl
 import os
 import select
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Final
 
+from guest.children import run_child, start_child
 from guest.closing import Closing, end_process
 from hil.errors import HilError, LinkError, UsageError
 
@@ -62,7 +63,7 @@ def build_board(engine: str) -> Path:
     if shutil.which("make") is None:
         raise HilError("the virtual board needs make and a C compiler (Debian: make gcc libc6-dev)")
     with _alone():
-        done = subprocess.run(
+        done = run_child(
             [
                 *(
                     "make",
@@ -76,8 +77,6 @@ def build_board(engine: str) -> Path:
             ],
             capture_output=True,
             text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
         )
     if done.returncode:
         raise HilError(
@@ -121,9 +120,7 @@ class VirtualDevice(Closing):
             arguments += ["--flash", str(flash)]
         if tcp is not None:
             arguments += ["--tcp", str(tcp)]
-        self.process = subprocess.Popen(
-            [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self.process = start_child([program, *arguments], stdout=PIPE)
         self.url = self._announced()
 
     def _announced(self) -> str:

@@ -1,9 +1,10 @@
 """The command `levada`.
 
 Results go to standard output, progress and errors to standard error.  Exit codes: 0 pass,
-1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran.
-What the streams cannot take changes none of them.  Modules that take long to import are imported by
-the commands that need them.
+1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran, 130
+interrupted: by Ctrl-C, SIGTERM, or a terminal that is closed.  Then valves are closed first.  What
+the streams cannot take changes none of them.  Modules that take long to import are imported by the
+commands that need them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from twin import pairs, streams
 from twin.cli_nodes import nodes_app
 from twin.cli_twin import store_app, twin_app
 from twin.exit_codes import INTERRUPTED, Exit
+from twin.interrupts import interrupts
 from twin.output_file import check_output
 
 __all__ = ["Exit", "app", "main"]
@@ -57,7 +59,7 @@ app = typer.Typer(
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
     "and cloud, and see where they differ.",
     epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
-    "4 node or link, 5 nothing ran, 130 interrupted.",
+    "4 node or link, 5 nothing ran, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -366,12 +368,10 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:  # a program of its own
         streams.forgive()
     log_to_stderr()
-    try:
+    with interrupts() as interrupt, suppress(KeyboardInterrupt), interrupt.heard():
         code = _run(arguments)
         _afterwards()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
     sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
 
 

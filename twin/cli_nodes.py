@@ -10,7 +10,7 @@ import typer
 
 from guest.plain import plain
 from twin import pairs, streams
-from twin.exit_codes import Exit
+from twin.exit_codes import INTERRUPTED, Exit
 from twin.output_file import check_output
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def diff(
     found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
     stopped = [show.stopped(run.summary, run.node) for run in found.runs]
     show.diff(found)
+    if any(run.summary["partial"] for run in found.runs):
+        raise typer.Exit(INTERRUPTED)
     if any(show.void(run.summary) for run in found.runs):
         raise typer.Exit(Exit.NODE_OR_LINK)
     passed = found.equal and not any(stopped)
@@ -192,17 +194,19 @@ def monitor(
     seconds: Annotated[float | None, typer.Option(help="End after so long.", min=0)] = None,
 ) -> None:
     """Show what a device says: its console, its frames, and what is damaged."""
-    from hil.monitor import watch
+    from hil.codec import Decoder
+    from hil.monitor import rest, watch
     from hil.port import Port
 
-    line = Port(port, baud=baud)
+    line, decoder = Port(port, baud=baud), Decoder()
     try:
-        for text in watch(line, seconds=seconds):
+        for text in watch(line, seconds=seconds, decoder=decoder):
             typer.echo(text)
             if streams.gone():
                 break
-    except KeyboardInterrupt:
-        pass  # how a monitor is ended
+    except KeyboardInterrupt:  # how a monitor is ended
+        for text in rest(decoder):
+            typer.echo(text)
     finally:
         line.close()
 

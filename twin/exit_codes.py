@@ -20,4 +20,4 @@ class Exit(IntEnum):
 
 
 INTERRUPTED: Final = 130
-"""By Ctrl-C, as shells have it."""
+"""By Ctrl-C, as shells have it, and alike by SIGTERM or SIGHUP."""

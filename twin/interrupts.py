@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a twin is started, runs and is closed."""
+"""Ctrl-C, SIGTERM and SIGHUP: whatever a command holds is closed, valves first of all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from typing import Final
 
 __all__ = ["Interrupts", "interrupts"]
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""The last says that the terminal is gone; Windows has none, and `nohup` has it ignored."""
 PAUSE_S: Final = 1.0
 """Between two that raise; one may be lost, since Python drops what is raised in a finaliser."""
 
@@ -32,8 +35,8 @@ class Interrupts:
         self._stop: Callable[[], None] | None = None
         self._raised_s = -inf
 
-    def stop_with(self, stop: Callable[[], None]) -> None:
-        """From now on the first interrupt calls `stop` and raises nothing."""
+    def stop_with(self, stop: Callable[[], None] | None) -> None:
+        """From now on the first interrupt calls `stop` and raises nothing; None: it raises."""
         self._stop = stop
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:
@@ -60,19 +63,36 @@ class Interrupts:
 def interrupts() -> Iterator[Interrupts]:
     """Interrupts while the block runs; only the main thread has them.
 
-    If one came, the program ends, and hears none until then.
+    If one came, the program ends, and hears none until then.  A block within another has those of
+    the other.
     """
+    around = _installed()
+    if around is not None:
+        try:
+            yield around
+        finally:
+            around.stop_with(None)
+        return
     made = Interrupts()
     if not _in_main_thread():
         yield made
         return
-    before = {number: signal.signal(number, made.handle) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if number in SIGNALS[:2] or handler != signal.SIG_IGN:
+            signal.signal(number, made.handle)
     try:
         yield made
     finally:
         if not made.came.is_set():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _installed() -> Interrupts | None:
+    """Those of a block around this one."""
+    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return owner if _in_main_thread() and isinstance(owner, Interrupts) else None
 
 
 def _ignore() -> None:

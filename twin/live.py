@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from guest.children import start_child
 from guest.closing import end_process
 from guest.jit import compiled
 from guest.module import ModuleInfo, inspect
@@ -293,12 +293,7 @@ def _start_field(start: _Start) -> Callable[[], None]:
     """Start virtual boards in simulated soil; what raises LinkError if they have ended."""
     file = start.where / FIELD
     file.write_text(dump(start.scenario, start.where), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "twin.field_device"],
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for us; the field ends when we say so
-    )
+    process = start_child([sys.executable, "-m", "twin.field_device"], text=True)
     assert process.stdin is not None
     start.open_.callback(end_process, process, END_S)
     settings = {

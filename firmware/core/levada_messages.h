@@ -112,6 +112,7 @@ enum lv_birth {
     LV_BIRTH_STARTED = 2,
     LV_BIRTH_STOPPED = 4,
     LV_BIRTH_COMMAND = 8,
+    LV_BIRTH_HEARTBEAT = 16,
 };
 
 enum lv_fault {
@@ -153,6 +154,7 @@ enum lv_msg {
     LV_MSG_TELEMETRY_ACK = 0x0f,
     LV_MSG_FAULT = 0x10,
     LV_MSG_GET_STATISTICS = 0x11,
+    LV_MSG_HEARTBEAT = 0x12,
     LV_MSG_ACK = 0x80,
     LV_MSG_NAK = 0x81,
     LV_MSG_BIRTH = 0x82,
@@ -491,7 +493,7 @@ static inline size_t lv_msg_ping_pack(const lv_msg_ping *m, uint8_t *body)
     return 0 + (size_t)m->data_length;
 }
 
-/* Outputs close, the guest is unloaded.  Answer: `Ack`. */
+/* Outputs close, the guest is unloaded.  Answer: `Ack`; 1: the lease had ended before. */
 typedef struct {
     uint8_t none;
 } lv_msg_close;
@@ -607,6 +609,26 @@ static inline size_t lv_msg_get_statistics_pack(const lv_msg_get_statistics *m, 
     (void)m;
     (void)body;
     return 0;
+}
+
+/* The host lives: renews the lease of its session.  Outside the numbering; no answer. */
+typedef struct {
+    uint32_t session;
+} lv_msg_heartbeat;
+
+static inline int lv_msg_heartbeat_unpack(const uint8_t *body, size_t length, lv_msg_heartbeat *m)
+{
+    if (length != 4)
+        return LV_NAK_LENGTH;
+    m->session = lv_get32(body + 0);
+    return 0;
+}
+
+/* The caller has room for LV_MAX_BODY; returns the length of the body. */
+static inline size_t lv_msg_heartbeat_pack(const lv_msg_heartbeat *m, uint8_t *body)
+{
+    lv_put32(body + 0, m->session);
+    return 4;
 }
 
 /* Done. */
@@ -1036,6 +1058,11 @@ static inline int lv_message_copy(uint8_t type, const uint8_t *body, size_t leng
         lv_msg_get_statistics m;
         int error = lv_msg_get_statistics_unpack(body, length, &m);
         return error ? -error : (int)lv_msg_get_statistics_pack(&m, out);
+    }
+    case LV_MSG_HEARTBEAT: {
+        lv_msg_heartbeat m;
+        int error = lv_msg_heartbeat_unpack(body, length, &m);
+        return error ? -error : (int)lv_msg_heartbeat_pack(&m, out);
     }
     case LV_MSG_ACK: {
         lv_msg_ack m;

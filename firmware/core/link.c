@@ -59,6 +59,8 @@ static int hello(lv_link *link, const lv_frame_decoder *f, reply *r)
         return error;
     lv_node_birth(link->node, &birth);
     birth.session = m.session;
+    link->session_number = m.session;
+    (void)lv_node_told_of_lease(link->node); /* it was another host's */
     r->type = LV_MSG_BIRTH;
     r->length = lv_msg_birth_pack(&birth, link->body);
     return 0;
@@ -227,7 +229,7 @@ static int close_node(lv_link *link, const lv_frame_decoder *f, reply *r)
     if (error)
         return error;
     lv_node_close(link->node);
-    return acknowledge(link, r, 0);
+    return acknowledge(link, r, lv_node_told_of_lease(link->node));
 }
 
 static int get_telemetry(lv_link *link, const lv_frame_decoder *f, reply *r)
@@ -330,11 +332,20 @@ static void execute(lv_link *link, const lv_frame_decoder *f)
         answer(link, f->sequence, r.type, r.length);
 }
 
-static void request(lv_link *link, uint32_t now_ms)
+/* The host of the session lives.  One that has lost its session keeps no valve open. */
+static void heartbeat(lv_link *link)
+{
+    lv_msg_heartbeat m;
+    const lv_frame_decoder *f = &link->decoder;
+    if (link->session && lv_msg_heartbeat_unpack(f->body, f->length, &m) == 0 &&
+        m.session == link->session_number)
+        link->heard = true;
+}
+
+static void request(lv_link *link)
 {
     const lv_frame_decoder *f = &link->decoder;
     at(link, LV_AT_RECEIVED);
-    lv_node_heard(link->node, now_ms);
     link->frames++;
     if (f->type == LV_MSG_HELLO) {
         execute(link, f);
@@ -354,6 +365,7 @@ static void request(lv_link *link, uint32_t now_ms)
         refuse(link, f, LV_NAK_SEQUENCE, link->sequence);
         link->session = false;
     }
+    link->heard |= link->session; /* what is refused renews no lease */
     transmit(link);
     if (link->restart) {
         link->restart = false;
@@ -362,15 +374,23 @@ static void request(lv_link *link, uint32_t now_ms)
     }
 }
 
-void lv_link_receive(lv_link *link, const uint8_t *bytes, size_t length, uint32_t now_ms)
+void lv_link_receive(lv_link *link, const uint8_t *bytes, size_t length)
 {
     for (size_t k = 0; k < length; k++) {
         lv_frame_status status = lv_frame_feed(&link->decoder, bytes[k]);
-        if (status == LV_FRAME_READY)
-            request(link, now_ms);
+        if (status == LV_FRAME_READY && link->decoder.type == LV_MSG_HEARTBEAT)
+            heartbeat(link);
+        else if (status == LV_FRAME_READY)
+            request(link);
         else if (status != LV_FRAME_NONE)
             link->bad_frames++;
     }
 }
 
-void lv_link_tick(lv_link *link, uint32_t now_ms) { lv_node_tick(link->node, now_ms); }
+void lv_link_tick(lv_link *link, uint32_t now_ms)
+{
+    if (link->heard) /* from the answer on: a guest may run for longer than a lease */
+        lv_node_heard(link->node, now_ms);
+    link->heard = false;
+    lv_node_tick(link->node, now_ms);
+}

@@ -274,7 +274,6 @@ int lv_node_start(lv_node *node, const lv_msg_start *m)
     for (int k = 0; k < 4; k++)
         host->readings[k] = LV_RESULT_UNAVAILABLE;
     node->active_us = 0;
-    node->lease_expired = false;
     node->trap = LV_TRAP_NONE;
     node->finished = false;
 
@@ -458,6 +457,7 @@ void lv_node_birth(const lv_node *node, lv_msg_birth *m)
         m->flags |= (uint8_t)(LV_BIRTH_STARTED | (node->command ? LV_BIRTH_COMMAND : 0));
     if (node->state == LV_NODE_STOPPED)
         m->flags |= LV_BIRTH_STOPPED;
+    m->flags |= LV_BIRTH_HEARTBEAT;
     strncpy(m->engine, node->config->engine, sizeof m->engine - 1);
     strncpy(m->firmware, node->config->firmware, sizeof m->firmware - 1);
 }
@@ -467,8 +467,7 @@ void lv_node_result(lv_node *node, lv_msg_step_result *m)
     memset(m, 0, sizeof *m);
     m->trap = node->trap;
     m->trap_call = node->host.trap_call;
-    m->flags = node->lease_expired ? LV_STEP_LEASE_EXPIRED : 0;
-    node->lease_expired = false;
+    m->flags = lv_node_told_of_lease(node) ? LV_STEP_LEASE_EXPIRED : 0;
     m->outputs = node->host.outputs;
     m->ever_set = node->host.ever_set;
     m->wake_ms = node->wake_ms;
@@ -480,6 +479,13 @@ void lv_node_result(lv_node *node, lv_msg_step_result *m)
 /* --- lease ------------------------------------------------------------------------------------ */
 
 void lv_node_heard(lv_node *node, uint32_t now_ms) { node->heard_ms = now_ms; }
+
+bool lv_node_told_of_lease(lv_node *node)
+{
+    bool expired = node->lease_expired;
+    node->lease_expired = false;
+    return expired;
+}
 
 void lv_node_tick(lv_node *node, uint32_t now_ms)
 {

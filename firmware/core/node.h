@@ -27,7 +27,7 @@ typedef struct {
     lv_limits limits;
     uint32_t deadline_ms;
     uint32_t lease_ms;
-    uint32_t heard_ms;
+    uint32_t heard_ms; /* from the host of the session */
     bool lease_expired;
 
     lv_node_state state;
@@ -64,5 +64,7 @@ void lv_node_close(lv_node *node);
 /* The host was heard, or not: `now_ms` is any clock that only goes forward. */
 void lv_node_heard(lv_node *node, uint32_t now_ms);
 void lv_node_tick(lv_node *node, uint32_t now_ms);
+/* Whether the lease has closed outputs since this was asked last. */
+bool lv_node_told_of_lease(lv_node *node);
 
 #endif

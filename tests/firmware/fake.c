@@ -204,7 +204,7 @@ int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size
     uint8_t frame[LV_FRAME_ENCODED];
     int found = 0;
     f->sent_length = 0;
-    lv_link_receive(&f->link, frame, lv_frame_encode(type, sequence, body, length, frame), 0);
+    lv_link_receive(&f->link, frame, lv_frame_encode(type, sequence, body, length, frame));
     lv_frame_reset(&decoder);
     for (size_t k = 0; k < f->sent_length; k++)
         if (lv_frame_feed(&decoder, f->sent[k]) == LV_FRAME_READY) {

@@ -42,6 +42,7 @@ EXAMPLES: list[m.Message] = [
     m.TelemetryAck(boot_id=3, sequence=4_000_000_000),
     m.Fault(kind=m.FaultKind.RESET, point=m.FaultPoint.CALL, after=3, argument=0),
     m.GetStatistics(),
+    m.Heartbeat(session=0xDEADBEEF),
     m.Ack(value=1_020),
     m.Nak(error=m.NakError.STOPPED, request=4, detail=-3),
     m.Birth(

@@ -71,6 +71,7 @@ _LINK: Final = {
     "round_trip_p50_ms": "Round trip, median",
     "round_trip_p99_ms": "Round trip, 99 of 100",
     "jitter_ms": "Jitter",
+    "lease_ms": "Outputs close without a host after",
     "restarts": "Restarts",
     "messages": "Messages heard",
     "missing_or_late": "Numbers missing or late",

@@ -4,7 +4,7 @@
  * Nothing here differs between the CPUs it is built for.  A restart is the end of the process, with
  * the reason in the exit code; the launcher starts the next life.
  *
- * usage: levada-board-ENGINE [reason=N] [boot=N] [fault=KIND,POINT,AFTER,ARGUMENT]...
+ * usage: levada-board-ENGINE [reason=N] [boot=N] [times] [fault=KIND,POINT,AFTER,ARGUMENT]...
  */
 #include <stdlib.h>
 
@@ -35,6 +35,8 @@ static int armed;   /* of which the first so many count */
 static int waiting; /* and so many behind them begin with the next request */
 static bool drop_answer;
 static int corrupt_bit = -1;
+static bool times;         /* are wanted in the record of the pins */
+static uint32_t looked_ms; /* when the lease was looked at last */
 static lv_node node;
 static lv_link link;
 
@@ -148,22 +150,51 @@ static const uint8_t *slot_map(void *context, int slot)
 
 /* --- pins: a change is a line of text ----------------------------------------------------------- */
 
+/* Microseconds wrap after 71 minutes, milliseconds of the lease must not. */
+static uint32_t now_ms(void)
+{
+    static uint32_t last_us;
+    static uint64_t total_us;
+    uint32_t now = lv_sys_now_us();
+    total_us += now - last_us;
+    last_us = now;
+    return (uint32_t)(total_us / 1000);
+}
+
+static char *write_number(char *to, uint32_t value)
+{
+    if (value > 9)
+        to = write_number(to, value / 10);
+    *to = (char)('0' + value % 10);
+    return to + 1;
+}
+
+static char *write_time(char *to, const char *what, uint32_t ms)
+{
+    size_t length = strlen(what);
+    memcpy(to, what, length);
+    return write_number(to + length, ms);
+}
+
 static void output(void *context, uint8_t pin, uint8_t state)
 {
     static uint8_t states[LONGEST_PIN + 1];
-    char text[8];
-    int at_byte = 0;
+    char text[80];
+    char *end = text;
     (void)context;
     if (pin > LONGEST_PIN || states[pin] == state)
         return;
     states[pin] = state;
-    if (pin > 9)
-        text[at_byte++] = (char)('0' + pin / 10);
-    text[at_byte++] = (char)('0' + pin % 10);
-    text[at_byte++] = ' ';
-    text[at_byte++] = (char)('0' + state);
-    text[at_byte++] = '\n';
-    (void)lv_sys_write(LV_SYS_PINS, text, (uint32_t)at_byte);
+    end = write_number(end, pin);
+    *end++ = ' ';
+    end = write_number(end, state);
+    if (times) {
+        end = write_time(end, " at ", now_ms());
+        end = write_time(end, " heard ", node.heard_ms);
+        end = write_time(end, " looked ", looked_ms);
+    }
+    *end++ = '\n';
+    (void)lv_sys_write(LV_SYS_PINS, text, (uint32_t)(end - text));
 }
 
 /* --- the line ----------------------------------------------------------------------------------- */
@@ -315,6 +346,8 @@ static void read_arguments(int count, char **arguments)
             config.reset_reason = (uint8_t)strtoul(text + 7, NULL, 10);
         if (strncmp(text, "boot=", 5) == 0)
             config.first_boot_id = (uint32_t)strtoul(text + 5, NULL, 10);
+        if (strcmp(text, "times") == 0)
+            times = true;
         if (strncmp(text, "fault=", 6) == 0) {
             uint32_t v[4] = {0};
             char *end = text + 5;
@@ -324,17 +357,6 @@ static void read_arguments(int count, char **arguments)
             (void)arm(NULL, &fault);
         }
     }
-}
-
-/* Microseconds wrap after 71 minutes, milliseconds of the lease must not. */
-static uint32_t now_ms(void)
-{
-    static uint32_t last_us;
-    static uint64_t total_us;
-    uint32_t now = lv_sys_now_us();
-    total_us += now - last_us;
-    last_us = now;
-    return (uint32_t)(total_us / 1000);
 }
 
 int main(int count, char **arguments)
@@ -356,14 +378,15 @@ int main(int count, char **arguments)
     say(", ready\r\n");
 
     for (;;) {
-        if (node.lease_ms && !lv_sys_wait(50)) {
-            lv_link_tick(&link, now_ms());
-            continue;
+        if (!node.lease_ms || lv_sys_wait(50)) {
+            int n = lv_sys_read(LV_SYS_LINE_IN, received, sizeof received);
+            if (n <= 0)
+                break;
+            lv_link_receive(&link, received, (size_t)n);
         }
-        int n = lv_sys_read(LV_SYS_LINE_IN, received, sizeof received);
-        if (n <= 0)
-            break;
-        lv_link_receive(&link, received, (size_t)n, now_ms());
+        uint32_t at_ms = now_ms();
+        lv_link_tick(&link, at_ms); /* also while something comes all the time */
+        looked_ms = at_ms;
     }
     lv_node_close(&node);
     lv_sys_exit(0);

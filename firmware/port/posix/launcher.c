@@ -32,11 +32,12 @@
 
 static const char usage[] =
     "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|aarch64] [--flash FILE]\n"
-    "                     [--pins FILE] [--tcp PORT | --stdio] [--until-eof]\n"
+    "                     [--pins FILE [--times]] [--tcp PORT | --stdio] [--until-eof]\n"
     "                     [--boot-id N] [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
     "Prints where it can be reached: the path of a terminal, or socket://127.0.0.1:PORT.\n"
     "  --flash FILE   keeps the guest and its parameters; without, they are gone at the end\n"
     "  --pins FILE    gets a line for every change of a pin: \"23 1\"; \"off\" when the board dies\n"
+    "  --times        with the change, when it was, the host was heard, the lease was looked at [ms]\n"
     "  --boot-id N    of the first start with an empty flash; a random number unless given\n"
     "  --until-eof    end when standard input ends, so that no board outlives who started it\n"
     "  --fault        numbers of FaultKind and FaultPoint (docs/wire.md)\n";
@@ -47,6 +48,7 @@ static const char *engine = "wasm3";
 static char *fault_texts[FAULTS];
 static int fault_count;
 static uint32_t first_boot_id; /* 0: a random one */
+static bool times;
 static int pins_file = -1;
 static int flash_file = -1;
 static int line_file = -1; /* the board's end of the line */
@@ -76,7 +78,7 @@ static void run_board(int reason)
     const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
                            : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
                                                             : NULL;
-    char *arguments[FAULTS + 6];
+    char *arguments[FAULTS + 7];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -92,6 +94,8 @@ static void run_board(int reason)
     arguments[n++] = file;
     arguments[n++] = reason_text;
     arguments[n++] = boot_text;
+    if (times)
+        arguments[n++] = "times";
     for (int k = 0; k < fault_count; k++)
         arguments[n++] = fault_texts[k];
     arguments[n] = NULL;
@@ -235,6 +239,8 @@ int main(int count, char **arguments)
             stdio = true;
         else if (strcmp(option, "--until-eof") == 0)
             until_eof = true;
+        else if (strcmp(option, "--times") == 0)
+            times = true;
         else if (!value || strncmp(option, "--", 2) != 0) {
             fputs(usage, strcmp(option, "--help") == 0 ? stdout : stderr);
             return strcmp(option, "--help") == 0 ? 0 : 2;

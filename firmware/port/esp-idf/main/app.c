@@ -31,20 +31,15 @@ static lv_link host_line;
 static void serve_line(uint32_t patience_ms)
 {
     uint8_t received[512];
-    uint32_t heard_ms = board_now_ms();
-    uint32_t frames = host_line.frames;
+    lv_node_heard(&node, board_now_ms());
     for (;;) {
         size_t n = line_read(received, sizeof received, POLL_MS);
-        uint32_t now_ms = board_now_ms();
         watchdog_feed();
         if (n)
-            lv_link_receive(&host_line, received, n, now_ms);
+            lv_link_receive(&host_line, received, n);
+        uint32_t now_ms = board_now_ms();
         lv_link_tick(&host_line, now_ms);
-        if (host_line.frames != frames) { /* noise on an open pin is no host */
-            frames = host_line.frames;
-            heard_ms = now_ms;
-        }
-        if (patience_ms && now_ms - heard_ms > patience_ms)
+        if (patience_ms && now_ms - node.heard_ms > patience_ms) /* noise is no host */
             return;
     }
 }
