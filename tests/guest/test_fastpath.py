@@ -24,7 +24,7 @@ RANDOM_CALLS = reactor(
         (i32.add (call $read_sensor (i32.const 0)) (call $now_s))) (i32.const 1)))
     (local.set $k (i32.and (call $rnd) (i32.const 15)))
     (loop $again
-      (call $one (i32.rem_u (call $rnd) (i32.const 12)))
+      (call $one (i32.rem_u (call $rnd) (i32.const 15)))
       (br_if $again (i32.gt_s
         (local.tee $k (i32.sub (local.get $k) (i32.const 1))) (i32.const 0))))
     (i32.sub (i32.rem_u (call $rnd) (i32.const 2000)) (i32.const 8))""",
@@ -48,8 +48,8 @@ RANDOM_CALLS = reactor(
       (call_indirect (i32.const 3)))))""",
     "(table 4 funcref)",
     """(func $one (param $which i32)
-      (block (block (block (block (block (block (block (block (block
-        (br_table 0 1 2 3 4 5 6 7 8 (local.get $which)))
+      (block (block (block (block (block (block (block (block (block (block (block (block
+        (br_table 0 1 2 3 4 5 6 7 8 9 10 11 (local.get $which)))
         (drop (call $read_sensor (call $small))) return)
         (call $set_output (call $small) (call $small)) return)
         (drop (call $get_config (call $rnd))) return)
@@ -58,6 +58,9 @@ RANDOM_CALLS = reactor(
         (call $log_int (call $rnd)) return)
         (call $delay_ms (call $small)) return)
         (drop (call $now_s)) return)
+        (drop (call $uptime_s)) return)
+        (drop (call $keep_get (call $small))) return)
+        (drop (call $keep_set (call $small) (call $rnd))) return)
       (call $deadly))""",
     data(0, b"data\0ic/esp32/status\0ic/zone1/x\0ic/other/x\0#\0$SYS/a\0a//b\0..\0"),
     data(64, "água\0".encode() + b"\xff\xfe\0" + b"x" * 70 + b"\0" + b'{"raw":1}\0' + b"a" * 30),
@@ -124,7 +127,7 @@ def test_a_trap_on_the_fast_path_has_the_wasm_backtrace() -> None:
         nodes.step(0, readings())
         error = nodes.trap_error(0)
     assert error is not None
-    assert [frame.split("+")[0] for frame in error.backtrace] == ["inner", "func[11]"]
+    assert [frame.split("+")[0] for frame in error.backtrace] == ["inner", "func[14]"]
 
 
 @needs_compiler
