@@ -316,7 +316,8 @@ def test_a_reset_on_request_is_acknowledged_and_counted(bench: Bench, pins: Path
     birth = said(bench)
     assert (birth.boot_id, birth.reset_reason) == (2, ResetReason.SOFTWARE)
     assert birth.guest_sha256 == hashlib.sha256(OPENER).digest()
-    assert pins.read_text().splitlines() == ["boot", "23 1", "off", "boot"]
+    # closed by command, before the board goes
+    assert pins.read_text().splitlines() == ["boot", "23 1", "23 0", "off", "boot"]
 
 
 def test_the_watchdog_restarts_a_board_that_hangs(bench: Bench, pins: Path) -> None:
