@@ -51,7 +51,7 @@ IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest"})
 AGREEING: Final = 6
 """Messages in a row after which the mirror has caught up with a guest that it joined later."""
 CLOCK_SET_MS: Final = 300_000
-"""A message so much before or behind its time says that the device's clock was set."""
+"""A message so much behind its time says that the device's clock was set ahead."""
 JOINING: Final = 144
 """Messages that a mirror may take to catch up; beyond, the device is said to act differently."""
 
@@ -182,6 +182,8 @@ class Mirroring:
     has."""
     agreeing: int = 0
     valve: int = 0
+    seen_ms: int = 0
+    """What the device's clock showed at its last message."""
     due_ms: int | None = None
     """When the guest wants to run next, hence when its next message is due, in the scenario's
     time."""
@@ -287,15 +289,17 @@ class Followed(Twin):
             self._begin(i, device_ms - wake_ms)
             state.skew_ms = 0
         elif state.due_ms is not None and not state.joining and _follows(said, state):
-            # nobody steps so late or early: the clock was set, and the guest counts on without it
+            # nobody steps so late, or before the last step: the clock was set
             ahead_ms = said.time_ms - state.due_ms
-            state.skew_ms += ahead_ms if abs(ahead_ms) > CLOCK_SET_MS else 0
+            if ahead_ms > CLOCK_SET_MS or device_ms < state.seen_ms:
+                state.skew_ms += ahead_ms
         state.boot, state.seq = said.boot, said.seq
         state.boots.add(said.boot)
         state.valve = int(values.get("irrigar", state.valve) > 0)
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
         stopped = mirrored.trap != TrapKind.NONE
+        state.seen_ms = device_ms
         state.due_ms = None if stopped else said.time_ms + mirrored.wake_ms
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
         # of the device's calls only the message is known, so only messages are compared
