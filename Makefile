@@ -10,7 +10,7 @@ DEV    := $(VENV)/.installed-dev
 
 demo: $(ENV)  ## set up and run the quickstart season
 	@$(BIN)/levada run scenarios/quickstart.toml --out runs/quickstart
-	@$(BIN)/python -m hil.prepare
+	@$(BIN)/python -m levada.hil.warm_up
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware
@@ -36,7 +36,7 @@ nightly: $(DEV) tools  ## the slow suites, mutants, and two minutes of libFuzzer
 	else echo "Not fuzzed by libFuzzer: no clang"; fi
 
 validate: $(DEV)  ## regenerate docs/validation.md and its figures
-	@$(BIN)/python -m sim.validation
+	@$(BIN)/python -m validation
 
 tools: $(DEV)
 	@$(BIN)/python tests/tools.py

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hil.broker import BrokerAddress, EmbeddedBroker
-from hil.mqtt_client import MqttClient
-from twin.delivery import Delivery
-from twin.messages import Telemetry
-from twin.store import Store
-from twin.store_rows import Commit
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.mqtt.messages import Telemetry
+from levada.twin.store.rows import Commit
+from levada.twin.store.store import Store
 
 _MESSAGES = 400
 _RATE = 200

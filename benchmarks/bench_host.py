@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import wasmtime
 
-from guest import fastpath
-from guest.host import PureGuest, SimNodes
-from guest.tape import iter_records
+from levada.guest.fast import fastpath
+from levada.guest.tape import iter_records
+from levada.guest.wasm.host import PureGuest, SimNodes
 
 IRRIGATION = Path(__file__).parent.parent / "guest" / "irrigation" / "irrigation.wasm"
 TICK_MS = 600_000

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
-from sim import scenario as scenarios
-from twin.app.figures import CURVES
-from twin.app.server import Page
-from twin.store import Store
-from twin.store_levels import work_out
-from twin.store_rows import Event, Row
-from twin.twin import Twin
+from levada.sim.scenario import load as scenarios
+from levada.twin.app.figures import CURVES
+from levada.twin.app.server import Page
+from levada.twin.store.levels import work_out
+from levada.twin.store.rows import Event, Row
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 RATE_HZ = 200
 CALLS = 20

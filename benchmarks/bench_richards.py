@@ -16,9 +16,9 @@ import time
 import numba
 import numpy as np
 
-from sim.hydraulics import VanGenuchten
-from sim.richards import Layer, Profile, Richards, warm_up
-from sim.soil import F, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.hydraulics import VanGenuchten
+from levada.sim.soil.model import F, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.richards import Layer, Profile, Richards, warm_up
 
 # Carsel and Parrish (1988), Tables 3 and 6
 SOILS = {

@@ -24,11 +24,12 @@ import pandas as pd
 import pyfao56
 
 from benchmarks.bench_host import cpu
-from sim import et0, soils
-from sim.runner import read_weather, run_scenario
-from sim.scenario import expand, load
-from sim.trace import read_trace
-from sim.validation_soil_water import DEPTHS_M, THETA_FC, THETA_START, THETA_WP
+from levada.sim.crop import et0
+from levada.sim.run import soils
+from levada.sim.run.runner import read_weather, run_scenario
+from levada.sim.run.trace import read_trace
+from levada.sim.scenario.load import expand, load
+from validation.soil_water import DEPTHS_M, THETA_FC, THETA_START, THETA_WP
 
 QUICKSTART = Path(__file__).parent.parent / "scenarios" / "quickstart.toml"
 ROUNDS = 9

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from guest.children import run_child
-from guest.errors import BuildError
-from guest.sections import keep_custom
+from levada.guest.children import run_child
+from levada.guest.errors import BuildError
+from levada.guest.module.sections import keep_custom
 
 __all__ = ["FLAGS", "INCLUDE", "TOOLCHAIN", "Built", "build"]
 

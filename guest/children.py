@@ -26,7 +26,7 @@ exit $status
 
 
 def start_child(command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[Any]:
-    """A child that ends with its standard input, as `guest.closing.end_process` has it."""
+    """A child that ends with its standard input, as `levada.guest.lifecycle.end_process` has it."""
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **options)
 
 

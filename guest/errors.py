@@ -12,7 +12,7 @@ GuestError
 
 from __future__ import annotations
 
-from guest.abi import TrapKind
+from levada.guest.abi import TrapKind
 
 __all__ = [
     "BuildError",
@@ -57,8 +57,8 @@ class BuildError(GuestError):
 class Trap(GuestError):  # noqa: N818 - the word of WebAssembly
     """The guest was stopped.
 
-    `kind` says why in the terms of `guest.abi.TrapKind`, `function` which export was running,
-    `backtrace` the wasm frames, innermost first (empty if the engine gives none).
+    `kind` says why in the terms of `levada.guest.abi.TrapKind`, `function` which export was
+    running, `backtrace` the wasm frames, innermost first (empty if the engine gives none).
     """
 
     def __init__(

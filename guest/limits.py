@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from guest.abi import DEFAULT_PINS, IMPORTS
-from guest.errors import LimitError
+from levada.guest.abi import DEFAULT_PINS, IMPORTS
+from levada.guest.errors import LimitError
 
 __all__ = ["EDGE", "FOG", "PROFILES", "Budget", "Profile"]
 

@@ -1,8 +1,8 @@
 """What every node can do, whether simulated, virtual or real.
 
 A node runs one guest.  Readings are injected before a step, so a device on a serial line needs one
-round trip a step, and the same guest on the same readings must make the same calls.  `guest.host`
-implements this with Wasmtime, `hil` for devices.
+round trip a step, and the same guest on the same readings must make the same calls.
+`levada.guest.wasm.host` implements this with Wasmtime, `hil` for devices.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from guest.abi import Sensor, TrapKind
-from guest.tape import outcome
+from levada.guest.abi import Sensor, TrapKind
+from levada.guest.tape import outcome
 
 __all__ = ["Birth", "Node", "Readings", "StepResult"]
 
@@ -71,7 +71,7 @@ class StepResult:
         self.outputs = outputs
         """State of every pin the guest ever set, by pin."""
         self.tape = tape
-        """Tape records of this step (see `guest.tape`)."""
+        """Tape records of this step (see `levada.guest.tape`)."""
         self.wake_ms = wake_ms
         """Time until the guest wants to run again [ms]."""
         self.trap = trap
@@ -100,7 +100,7 @@ class StepResult:
 
 
 class Node(Protocol):
-    """One node.  A device that is gone or answers nonsense raises `hil.errors.LinkError`."""
+    """One node.  A device that is gone or answers nonsense raises `levada.hil.errors.LinkError`."""
 
     def birth(self) -> Birth:
         """Who the node is; runs nothing."""

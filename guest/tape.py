@@ -1,6 +1,6 @@
 """The tape: the exact record of what a guest did, the same bytes from every host.
 
-Little endian; a byte that says which call (`guest.abi.Call`), then:
+Little endian; a byte that says which call (`levada.guest.abi.Call`), then:
 
     STEP          i64 time_ms, u8 entry (0 init, 1 step, 2 main)     start of a run of the guest
     READ_SENSOR   i32 kind, i32 result
@@ -15,7 +15,7 @@ Little endian; a byte that says which call (`guest.abi.Call`), then:
     KEEP_GET      i32 slot, i32 result
     KEEP_SET      i32 slot, i32 value, i32 result
     RETURN        i32 result                                         of init, step or main
-    TRAP          u8 kind (`guest.abi.TrapKind`)
+    TRAP          u8 kind (`levada.guest.abi.TrapKind`)
     PARAM_SET     i32 id, i32 value, i32 result                      by the host, between runs
     BOOT          i64 time_ms                                        guest instantiated
 
@@ -40,9 +40,9 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import cbor2
 
-from guest.abi import Call, ConfigKey, ErrorCode, Sensor, TrapKind
-from guest.closing import Closing
-from guest.errors import GuestError
+from levada.guest.abi import Call, ConfigKey, ErrorCode, Sensor, TrapKind
+from levada.guest.errors import GuestError
+from levada.guest.lifecycle import Closing
 
 __all__ = [
     "Difference",

@@ -3,7 +3,7 @@
 Three forms, because binaries made for existing boards run unchanged: a bare level (`data`), the
 node's own prefix (`ic/<node>/data`), and `ic/esp32/...`, which those binaries have built in.  All
 three mean the node's own prefix.  Hosts record the topic as the guest gave it and resolve it when
-they deliver.  `guest.hostcalls` has the same rule for bytes in guest memory.
+they deliver.  `levada.guest.fast.hostcalls` has the same rule for bytes in guest memory.
 """
 
 from __future__ import annotations

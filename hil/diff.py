@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guest.tape import Difference, TapeReader, first_difference, time_text
-from hil.nodes import NodeMaker, node_overrides
-from sim import runner, scenario
-from sim.compare import count_calls
-from sim.rundir import claimed
+from levada.guest.tape import Difference, TapeReader, first_difference, time_text
+from levada.hil.nodes import NodeMaker, node_overrides
+from levada.sim.results.compare import count_calls
+from levada.sim.run import runner
+from levada.sim.run.rundir import claimed
+from levada.sim.scenario import load as scenario
 
 __all__ = ["Diff", "NodeRun", "diff_nodes"]
 

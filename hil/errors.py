@@ -12,7 +12,7 @@ HilError
 
 from __future__ import annotations
 
-from guest.redaction import redacted
+from levada.guest.text.redaction import redacted
 
 __all__ = [
     "BrokerError",
@@ -50,7 +50,8 @@ class ClientIdTakenError(BrokerError):
 
 
 class DeviceError(HilError):
-    """The device refused a request; `error` is its `hil.messages.NakError`, by number."""
+    """The device refused a request; `error` is its `levada.hil.wire.messages.NakError`, by
+    number."""
 
     def __init__(self, text: str, error: int, detail: int) -> None:
         super().__init__(text)

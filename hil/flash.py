@@ -19,11 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from guest.children import run_child
-from guest.json_text import parse
-from guest.module import inspect
-from hil.errors import HilError, UsageError
-from hil.virtual import FIRMWARE
+from levada.guest.children import run_child
+from levada.guest.module.inspect import inspect
+from levada.guest.text.json_text import parse
+from levada.hil.errors import HilError, UsageError
+from levada.hil.virtual import FIRMWARE
 
 __all__ = ["SLOT_BYTES", "flash", "flash_arguments", "partition_offset", "slot_image"]
 

@@ -13,8 +13,8 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-from guest.closing import Closing
-from hil.link import Link
+from levada.guest.lifecycle import Closing
+from levada.hil.link import Link
 
 __all__ = ["BEAT_S", "HUNG_S", "LEASE_MS", "Heart", "old_lease_ms"]
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from guest.features import refusal
-from hil.codec import Console, Decoder, Frame, encode_frame
-from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
-from hil.messages import Birth, Heartbeat, Hello, Message, MessageError, Nak, NakError
-from hil.port import TERMINAL_S, Port
+from levada.guest.module.features import refusal
+from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
+from levada.hil.line.serial_port import TERMINAL_S, Port
+from levada.hil.wire.codec import Console, Decoder, Frame, encode_frame
+from levada.hil.wire.messages import Birth, Heartbeat, Hello, Message, MessageError, Nak, NakError
 
 if TYPE_CHECKING:
-    from hil.quick import Quick
+    from levada.hil.quick import Quick
 
 __all__ = ["Line", "Link", "LinkQuality", "Patience"]
 
@@ -48,7 +48,7 @@ _AnswerT = TypeVar("_AnswerT", bound=Message)
 
 
 class Line(Protocol):
-    """What a link needs of a port (`hil.port.Port`)."""
+    """What a link needs of a port (`levada.hil.line.serial_port.Port`)."""
 
     url: str
 
@@ -416,7 +416,7 @@ def _quick(line: Line) -> Quick | None:
     """What makes the first try over a terminal; None over other lines, and without the compiler."""
     if not isinstance(line, Port) or line.terminal < 0:
         return None
-    from hil.quick import Quick  # the compiler takes a while to load
+    from levada.hil.quick import Quick  # the compiler takes a while to load
 
     return Quick(line) if Quick.possible() else None
 

@@ -11,10 +11,10 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-from hil.codec import NO_TEXT, Console, Damage, Decoder, Frame
-from hil.errors import LinkError
-from hil.link import Line
-from hil.messages import MessageError, StepResult
+from levada.hil.errors import LinkError
+from levada.hil.link import Line
+from levada.hil.wire.codec import NO_TEXT, Console, Damage, Decoder, Frame
+from levada.hil.wire.messages import MessageError, StepResult
 
 __all__ = ["describe", "rest", "watch"]
 

@@ -14,17 +14,17 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from guest.abi import Call, TrapKind
-from guest.errors import ParameterError
-from guest.limits import EDGE, Budget, Profile
-from guest.module import inspect
-from guest.node import Birth, Readings, StepResult
-from guest.tape import encode, stop_text, time_text
-from hil import messages
-from hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
-from hil.lease import LEASE_MS, Heart, old_lease_ms
-from hil.link import Link, Patience
-from hil.messages import BirthFlag, NakError, ResetReason, StartFlag, StepFlag
+from levada.guest.abi import Call, TrapKind
+from levada.guest.errors import ParameterError
+from levada.guest.limits import EDGE, Budget, Profile
+from levada.guest.module.inspect import inspect
+from levada.guest.node import Birth, Readings, StepResult
+from levada.guest.tape import encode, stop_text, time_text
+from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
+from levada.hil.lease import LEASE_MS, Heart, old_lease_ms
+from levada.hil.link import Link, Patience
+from levada.hil.wire import messages
+from levada.hil.wire.messages import BirthFlag, NakError, ResetReason, StartFlag, StepFlag
 
 __all__ = ["DeviceNode"]
 
@@ -59,8 +59,8 @@ class DeviceNode:
 
     The first request opens the session, brings the module over if the device has another one, and
     configures it.  The device closes its outputs after `lease_ms` without a host; None: as long as
-    its firmware allows for (`hil.lease`), 0: it never does.  `speed` is that of the run, None for
-    max.
+    its firmware allows for (`levada.hil.lease`), 0: it never does.  `speed` is that of the run,
+    None for max.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class DeviceNode:
         exports = {export.name for export in self._info.exports}
         self._is_command = not {"init", "step"} <= exports
 
-    # The contract of guest.node.Node
+    # The contract of levada.guest.node.Node
 
     def birth(self) -> Birth:
         """Who the device is; its guest is the wanted one afterwards."""

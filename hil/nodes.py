@@ -12,20 +12,20 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guest.closing import Closing
-from guest.limits import PROFILES
-from guest.topic import PREFIX
-from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
-from hil.errors import UsageError
-from hil.link import Link
-from hil.mqtt_line import Bridge, MqttLine
-from hil.node import DeviceNode
-from hil.port import Port
-from hil.virtual import VirtualDevice
-from sim.node_url import NodeUrl
+from levada.guest.lifecycle import Closing
+from levada.guest.limits import PROFILES
+from levada.guest.topic import PREFIX
+from levada.hil.errors import UsageError
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from levada.hil.line.mqtt_line import Bridge, MqttLine
+from levada.hil.line.serial_port import Port
+from levada.hil.link import Link
+from levada.hil.node import DeviceNode
+from levada.hil.virtual import VirtualDevice
+from levada.sim.scenario.node_url import NodeUrl
 
 if TYPE_CHECKING:
-    from sim.runner import NodeSettings
+    from levada.sim.run.runner import NodeSettings
 
 __all__ = ["NodeMaker", "node_overrides", "open_link"]
 

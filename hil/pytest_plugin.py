@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from guest.redaction import redacted
+from levada.guest.text.redaction import redacted
 
 if TYPE_CHECKING:
-    from guest.node import Node
-    from sim.rundir import RunDir
+    from levada.guest.node import Node
+    from levada.sim.run.rundir import RunDir
 
 __all__ = ["LevadaNode", "LevadaRun", "levada_node", "levada_run"]
 
 PHYSICAL: Final = ("serial:", "mqtt:", "mqtts:")
 CRASHES: Final = (": watchdog", ": brown out", ": panic")
-"""How a restart ends that no test wants, as `hil.node` tells it.  A scenario's faults start the
-guest anew, never the device."""
+"""How a restart ends that no test wants, as `levada.hil.node` tells it.  A scenario's faults start
+the guest anew, never the device."""
 LINK_FIGURES: Final = (
     "requests",
     "retries",
@@ -106,15 +106,16 @@ class LevadaNode:
         return self.url.startswith(PHYSICAL)
 
     def open(self, module: bytes, **settings: Any) -> Node:
-        """A node with that guest, closed after the test; settings as of `guest.host.WasmtimeNode`.
+        """A node with that guest, closed after the test; settings as of
+        `levada.guest.wasm.host.WasmtimeNode`.
 
         A device that is not there skips the test, or fails it with `--require-hil`.
         """
-        from guest.host import WasmtimeNode
-        from hil.errors import LinkError
-        from hil.node import DeviceNode
-        from hil.nodes import open_link
-        from sim.node_url import parse_node
+        from levada.guest.wasm.host import WasmtimeNode
+        from levada.hil.errors import LinkError
+        from levada.hil.node import DeviceNode
+        from levada.hil.nodes import open_link
+        from levada.sim.scenario.node_url import parse_node
 
         node: Node
         url = parse_node(self.url)
@@ -142,11 +143,11 @@ class LevadaNode:
 
     def run(self, scenario: Path | str, **values: object) -> LevadaRun:
         """Run a scenario on this node; `values` change it, dots written as `__`."""
-        from hil.errors import LinkError
-        from hil.node import DeviceNode
-        from hil.nodes import NodeMaker, node_overrides
-        from sim import runner
-        from sim import scenario as scenarios
+        from levada.hil.errors import LinkError
+        from levada.hil.node import DeviceNode
+        from levada.hil.nodes import NodeMaker, node_overrides
+        from levada.sim.run import runner
+        from levada.sim.scenario import load as scenarios
 
         path = Path(scenario)
         if not path.is_absolute():
@@ -200,7 +201,7 @@ class LevadaNode:
         """Figures of a link as properties of the test, for JUnit; a second one has a number."""
         if quality is None:
             return
-        from sim.junit import link_properties
+        from levada.sim.results.junit import link_properties
 
         self._links += 1
         link = "link" if self._links == 1 else f"link{self._links}"
@@ -221,7 +222,7 @@ class LevadaNode:
 
     def _judge_guest(self, summary: dict[str, Any]) -> None:
         """Fail a test whose guest was stopped, unless its scenario or the test means to do so."""
-        from sim import stops
+        from levada.sim.run import stops
 
         if stops.fails(summary) and not self._request.node.get_closest_marker("disturbed"):
             pytest.fail("\n".join(stops.lines(summary)), pytrace=False)
@@ -231,10 +232,10 @@ class LevadaRun:
     """A scenario that has been run."""
 
     def __init__(self, path: Path, item: pytest.Item) -> None:
-        from sim.rundir import RunDir
+        from levada.sim.run.rundir import RunDir
 
         self.dir: RunDir = RunDir(path)
-        """Summary, trace and tape (`sim.rundir.RunDir`)."""
+        """Summary, trace and tape (`levada.sim.run.rundir.RunDir`)."""
         self._item = item
 
     @property
@@ -250,7 +251,7 @@ class LevadaRun:
 
     def check(self) -> None:
         """Fail if an expectation of the scenario failed; the report shows the trace there."""
-        from hil.excerpts import around, course
+        from levada.hil.failure_report import around, course
 
         failed = [e for e in self.summary["expectations"] if not e["passed"]]
         for e in failed:
@@ -268,9 +269,9 @@ class LevadaRun:
 
         Tolerances are absolute, by signal of the trace, above those accepted with it.
         """
-        from hil.excerpts import side_by_side
-        from sim.accept import differences, golden_comparison
-        from sim.rundir import RunDir
+        from levada.hil.failure_report import side_by_side
+        from levada.sim.results.golden import differences, golden_comparison
+        from levada.sim.run.rundir import RunDir
 
         path = Path(golden)
         if not path.is_absolute():
@@ -301,7 +302,7 @@ def _closed_at_sigterm() -> Iterator[None]:
 @pytest.fixture
 def levada_node(request: pytest.FixtureRequest) -> Iterator[LevadaNode]:
     """A node of those asked for with `--levada-node`; everything it opened is closed at the end."""
-    from sim.node_url import parse_node
+    from levada.sim.scenario.node_url import parse_node
 
     try:
         parse_node(request.param)

@@ -3,7 +3,7 @@
 In lockstep nearly every request is answered at once, by one frame in one piece.  An interpreter's
 way through that costs the more as the processor has forgotten it each time the device had its turn;
 so this one case is compiled, codec and all.  Whatever else comes is handed back as it came, for the
-ordinary path of `hil.link`.
+ordinary path of `levada.hil.link`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numba as _numba
 import numpy as np
 import numpy.typing as npt
 
-from guest.jit import config, njit
-from hil.codec import MAX_CONTENT, MAX_ENCODED, RESIDUE
-from hil.messages import MAX_BODY, WIRE_VERSION, MessageError
-from hil.port import Port
+from levada.guest.fast.jit import config, njit
+from levada.hil.line.serial_port import Port
+from levada.hil.wire.codec import MAX_CONTENT, MAX_ENCODED, RESIDUE
+from levada.hil.wire.messages import MAX_BODY, WIRE_VERSION, MessageError
 
 __all__ = ["Quick"]
 

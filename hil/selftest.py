@@ -16,18 +16,18 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any, Final
 
-from guest.abi import ABI_VERSION, DEFAULT_PINS
-from guest.errors import ParameterError
-from guest.host import WasmtimeNode
-from guest.node import Readings, StepResult
-from guest.tape import first_difference
-from hil import messages
-from hil.errors import HilError
-from hil.link import Link
-from hil.messages import MAX_BODY
-from hil.node import DeviceNode
-from hil.nodes import open_link
-from sim.node_url import parse_node
+from levada.guest.abi import ABI_VERSION, DEFAULT_PINS
+from levada.guest.errors import ParameterError
+from levada.guest.node import Readings, StepResult
+from levada.guest.tape import first_difference
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.errors import HilError
+from levada.hil.link import Link
+from levada.hil.node import DeviceNode
+from levada.hil.nodes import open_link
+from levada.hil.wire import messages
+from levada.hil.wire.messages import MAX_BODY
+from levada.sim.scenario.node_url import parse_node
 
 __all__ = ["Check", "selftest"]
 
@@ -256,6 +256,6 @@ class _Bench:
 
 def default_guest() -> bytes:
     """The module that ships with levada."""
-    from sim.runner import DEFAULT_GUEST
+    from levada.sim.run.runner import DEFAULT_GUEST
 
     return Path(DEFAULT_GUEST).read_bytes()

@@ -12,9 +12,9 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from guest.abi import DEFAULT_PINS, Call, Sensor
-from guest.tape import TapeReader, iter_records
-from sim.rundir import RunDir
+from levada.guest.abi import DEFAULT_PINS, Call, Sensor
+from levada.guest.tape import TapeReader, iter_records
+from levada.sim.run.rundir import RunDir
 
 __all__ = ["write_vcd"]
 

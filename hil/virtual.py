@@ -20,9 +20,9 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Final
 
-from guest.children import run_child, start_child
-from guest.closing import Closing, end_process
-from hil.errors import HilError, LinkError, UsageError
+from levada.guest.children import run_child, start_child
+from levada.guest.lifecycle import Closing, end_process
+from levada.hil.errors import HilError, LinkError, UsageError
 
 __all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from sim.problems import refusal
+from levada.sim.scenario.diagnostics import refusal
 
 __all__ = [
     "Duration",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from services import Mosquitto
 
-from hil.broker import EmbeddedBroker
+from levada.hil.line.broker import EmbeddedBroker
 
 settings.register_profile(
     "levada",

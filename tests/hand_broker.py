@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from raw_mqtt import ACCEPTED, PINGREQ, packet, publish
 
-from hil.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress
 
 __all__ = ["GOOD", "raw_publish", "sending"]
 

@@ -30,7 +30,7 @@ TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
     "firmware/core/host.c": ("/* RFC 3629, section 4 */", "", CODEC),
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *CODEC)),
-    "hil/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
+    "hil/wire/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
 }
 """File -> text at which the part that is changed begins and ends, and its tests."""
 

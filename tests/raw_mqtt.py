@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from hil.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress
 
 __all__ = ["ACCEPTED", "PINGREQ", "connect", "log_in", "packet", "publish", "subscribe", "text"]
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from hil.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress
 
 __all__ = ["Relay", "is_publish", "packets", "swapped", "twice"]
 

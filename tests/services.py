@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress
 
 __all__ = ["Mosquitto", "need", "postgresql"]
 

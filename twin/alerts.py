@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sim.faults import Named, matching
-from sim.quantities import format_number
-from sim.scenario_alert import ALERTS, Alert
+from levada.sim.quantities import format_number
+from levada.sim.scenario.alert import ALERTS, Alert
+from levada.sim.scenario.fault import Named, matching
 
 __all__ = ["Active", "Alerts", "Change"]
 

@@ -14,8 +14,8 @@ TwinError
 
 from __future__ import annotations
 
-from guest.redaction import redacted
-from hil.errors import PayloadError
+from levada.guest.text.redaction import redacted
+from levada.hil.errors import PayloadError
 
 __all__ = [
     "CalibrationError",

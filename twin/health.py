@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from guest.redaction import redacted
-from hil.broker import EmbeddedBroker
-from hil.mqtt_client import MqttClient
+from levada.guest.text.redaction import redacted
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
 
 __all__ = ["Part", "Parts", "broker_part", "client_part", "look", "process_part"]
 

@@ -8,12 +8,12 @@ from math import isfinite
 import numpy as np
 import numpy.typing as npt
 
-from guest.abi import DEFAULT_PINS
-from guest.json_text import parse
-from sim.decisions import Decision
-from sim.probe import Probe, calibration
-from sim.trace import INDEX
-from twin.watch import Seen
+from levada.guest.abi import DEFAULT_PINS
+from levada.guest.text.json_text import parse
+from levada.sim.devices.probe import Probe, calibration
+from levada.sim.results.decisions import Decision
+from levada.sim.run.trace import INDEX
+from levada.twin.observer import Seen
 
 __all__ = ["Curve", "by_zone", "curve", "decision", "finite", "numbers", "signals", "theta"]
 

@@ -6,9 +6,9 @@
 
 Two plants go on under one clock.  The *physical* one feeds the devices and suffers the scenario's
 faults; the *twin's* has none, and its guests, the same bytes, run here in Wasmtime.  A third guest,
-the mirror, is fed what the device read (`twin.cause` says why).  What is seen goes into the store
-and, as one immutable `View`, to whoever looks.  Devices that live elsewhere, in the past or in real
-soil, are followed instead: `twin.followed`.
+the mirror, is fed what the device read (`levada.twin.diagnosis` says why).  What is seen goes into
+the store and, as one immutable `View`, to whoever looks.  Devices that live elsewhere, in the past
+or in real soil, are followed instead: `levada.twin.sources.remote`.
 
 Everything happens in the thread that calls `run`; other threads hand in calibrations, which take
 effect between two steps.
@@ -29,43 +29,43 @@ from typing import Any, Final
 import numpy as np
 from simpy import Event
 
-from guest.abi import Call, TrapKind
-from guest.errors import GuestError
-from guest.host import WasmtimeNode
-from guest.jit import mark_compiled
-from guest.limits import PROFILES
-from guest.module import inspect
-from guest.node import Birth, Node, StepResult
-from guest.redaction import redacted
-from guest.tape import iter_records
-from sim import runner
-from sim.clock import WallClock
-from sim.decisions import sentence, title
-from sim.faults import timeline
-from sim.field import Field
-from sim.loop import Z
-from sim.plant import Plant
-from sim.probe import Probe
-from sim.scenario import ZoneConfig, dump, expand
-from sim.scenario_model import Scenario
-from sim.soil import Observed
-from sim.trace import INDEX
-from twin import signals as values_of
-from twin.alerts import Alerts, Change
-from twin.calibrations import Calibrations, Wish
-from twin.cause import CODES, Cause, Comparison, Verdict, valve
-from twin.dry_run import DryRun, dry_run
-from twin.errors import CalibrationError, StoreError
-from twin.parameters import agree, checked, same_guest
-from twin.store import Store
-from twin.store_rows import UNITS as SIGNAL_UNITS
-from twin.store_rows import Event as StoreEvent
-from twin.store_rows import Item, Kind, Points, Row
-from twin.store_rows import Seen as Present
-from twin.told import NOTHING
-from twin.view import UNITS, View, ZoneView
-from twin.watch import Seen, Watched
-from twin.zone import ZoneState
+from levada.guest.abi import Call, TrapKind
+from levada.guest.errors import GuestError
+from levada.guest.fast.jit import mark_compiled
+from levada.guest.limits import PROFILES
+from levada.guest.module.inspect import inspect
+from levada.guest.node import Birth, Node, StepResult
+from levada.guest.tape import iter_records
+from levada.guest.text.redaction import redacted
+from levada.guest.wasm.host import WasmtimeNode
+from levada.sim.devices.probe import Probe
+from levada.sim.results.decisions import sentence, title
+from levada.sim.run import runner
+from levada.sim.run.clock import WallClock
+from levada.sim.run.field import Field
+from levada.sim.run.plant import Plant
+from levada.sim.run.trace import INDEX
+from levada.sim.run.zone_loop import Z
+from levada.sim.scenario.fault import timeline
+from levada.sim.scenario.load import ZoneConfig, dump, expand
+from levada.sim.scenario.model import Scenario
+from levada.sim.soil.model import Observed
+from levada.twin import signals as values_of
+from levada.twin.alerts import Alerts, Change
+from levada.twin.calibration.dry_run import DryRun, dry_run
+from levada.twin.calibration.parameters import agree, checked, same_guest
+from levada.twin.calibration.requests import Calibrations, Wish
+from levada.twin.diagnosis import CODES, Cause, Comparison, Verdict, valve
+from levada.twin.errors import CalibrationError, StoreError
+from levada.twin.observer import Seen, Watched
+from levada.twin.snapshot import UNITS, View, ZoneView
+from levada.twin.sources.resume import NOTHING
+from levada.twin.store.rows import UNITS as SIGNAL_UNITS
+from levada.twin.store.rows import Event as StoreEvent
+from levada.twin.store.rows import Item, Kind, Points, Row
+from levada.twin.store.rows import Seen as Present
+from levada.twin.store.store import Store
+from levada.twin.zone import ZoneState
 
 __all__ = ["Twin"]
 
@@ -374,7 +374,8 @@ class Twin:
             None,
         ],
     ) -> None:
-        """Give every node a face elsewhere, such as that of `twin.gateway.Gateway.serve`."""
+        """Give every node a face elsewhere, such as that of
+        `levada.twin.mqtt.gateway.Gateway.serve`."""
         for name, zone in zip(self.names, self._zones, strict=True):
             serve(
                 name,
@@ -393,7 +394,8 @@ class Twin:
         return checked(self.info, values)
 
     def try_out(self, zone: str, values: Mapping[str, int], days: int) -> DryRun:
-        """What a calibration would have done over the last `days`; see `twin.dry_run`."""
+        """What a calibration would have done over the last `days`; see
+        `levada.twin.calibration.dry_run`."""
         wanted = self.checked(zone, values)
         present = dict(self.parameters(zone))
         agree(self.info, present, wanted)

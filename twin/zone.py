@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from guest.abi import TrapKind
-from guest.host import WasmtimeNode
-from guest.node import Birth, StepResult
-from sim.scenario import ZoneConfig
-from sim.soil import FloatArray, Observed
-from twin import signals as values_of
-from twin.cause import Comparison, Verdict
-from twin.watch import Seen
+from levada.guest.abi import TrapKind
+from levada.guest.node import Birth, StepResult
+from levada.guest.wasm.host import WasmtimeNode
+from levada.sim.scenario.load import ZoneConfig
+from levada.sim.soil.model import FloatArray, Observed
+from levada.twin import signals as values_of
+from levada.twin.diagnosis import Comparison, Verdict
+from levada.twin.observer import Seen
 
 __all__ = ["ZoneState"]
 
@@ -119,7 +119,7 @@ class ZoneState:
     def stress_h(self, observed: FloatArray) -> float | None:
         """Hours until depletion reaches RAW at the mean use of the last day.
 
-        `observed` is the zone's row of the twin's plant (`sim.soil.Observed`).
+        `observed` is the zone's row of the twin's plant (`levada.sim.soil.model.Observed`).
         """
         spare_mm = float(observed[Observed.RAW_MM] - observed[Observed.DR_MM])
         used_mm = float(np.sum([mm for _, mm in self.used_mm]))

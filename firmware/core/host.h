@@ -4,7 +4,7 @@
  * Order of checks: allowed by the profile, number of calls, pointers, bytes; the first that fails
  * sets `trap`, and the engine must then stop the guest.  Only then are values checked, and a wrong
  * one is answered by an error code.  A call that stops the guest leaves no record.
- * guest/hostcalls.py is the same for the simulator.
+ * guest/fast/hostcalls.py is the same for the simulator.
  */
 #ifndef LEVADA_HOST_H
 #define LEVADA_HOST_H

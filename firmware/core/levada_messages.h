@@ -1,4 +1,4 @@
-/* Written by hil/messages_c.py from hil/messages.py and guest/abi.py; do not edit.
+/* Written by hil/wire/messages_c.py from hil/wire/messages.py and guest/abi.py; do not edit.
  * Every body is packed, little endian; docs/wire.md explains the messages. */
 #ifndef LEVADA_MESSAGES_H
 #define LEVADA_MESSAGES_H

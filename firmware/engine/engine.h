@@ -17,7 +17,7 @@
 #include "../core/host.h"
 
 /* Why a module does not load.  What is outside the feature profile is below -65536: minus the number
- * of the section times 65536, minus the opcode, type or flags (profile.c; guest/features.py says it
+ * of the section times 65536, minus the opcode, type or flags (profile.c; guest/module/features.py says it
  * in words). */
 enum {
     LV_LOAD_MALFORMED = -1,   /* not a module, or one with features this engine lacks */

@@ -3,7 +3,7 @@
  *
  * The package has no headers, so what is used is declared here, after the C API's documentation
  * (https://docs.wasmtime.dev/c-api/, version 50).  The features switched off are those of
- * guest/compiler.py: profile.c has refused them before.
+ * guest/wasm/engine.py: profile.c has refused them before.
  */
 #include "engine.h"
 

@@ -1,7 +1,7 @@
 /*
  * The one feature profile: what a guest may contain on every tier.
  *
- * The rules, and their reasons, are those of guest/features.py and guest/state.py; a test compares
+ * The rules, and their reasons, are those of guest/module/features.py and guest/module/state.py; a test compares
  * the verdicts.  Here the first thing outside the profile ends the reading.  What every engine checks
  * itself (types of operands, order of sections) is not checked again.  Time is in proportion to the
  * module, memory is constant, nothing is recursive.
@@ -440,7 +440,7 @@ int lv_module_check(const uint8_t *module, uint32_t length, const lv_limits *lim
 
 /* --- state in globals ----------------------------------------------------------------------------
  *
- * Follows every function that sets the one global that is set, as guest/state.py describes it. */
+ * Follows every function that sets the one global that is set, as guest/module/state.py describes it. */
 
 /* What is known of an operand: a number, or the global at the entry and an offset. */
 typedef struct {

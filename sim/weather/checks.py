@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from sim.errors import WeatherError
-from sim.weather.series import COLUMNS, FloatArray, Table, to_text
+from levada.sim.errors import WeatherError
+from levada.sim.weather.series import COLUMNS, FloatArray, Table, to_text
 
 __all__ = [
     "check_order",

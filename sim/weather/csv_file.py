@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from sim.errors import WeatherError
-from sim.weather.series import COLUMNS, HOUR_MS, Step, Table, check_columns
-from sim.weather.text import Text, number, read_text
+from levada.sim.errors import WeatherError
+from levada.sim.weather.series import COLUMNS, HOUR_MS, Step, Table, check_columns
+from levada.sim.weather.text import Text, number, read_text
 
 __all__ = ["read_csv", "step_of", "zone"]
 

@@ -8,16 +8,16 @@ from datetime import date
 from pathlib import Path
 from typing import Final, Literal
 
-from sim.errors import WeatherError
-from sim.weather.csv_file import read_csv, step_of
-from sim.weather.epw import read_epw
-from sim.weather.from_table import build
-from sim.weather.gaps import Fill
-from sim.weather.nasa_power import read_nasa_power
-from sim.weather.open_meteo import read_open_meteo
-from sim.weather.series import Table, Weather
-from sim.weather.site import Site
-from sim.weather.text import read_text
+from levada.sim.errors import WeatherError
+from levada.sim.weather.csv_file import read_csv, step_of
+from levada.sim.weather.epw import read_epw
+from levada.sim.weather.from_table import build
+from levada.sim.weather.gaps import Fill
+from levada.sim.weather.nasa_power import read_nasa_power
+from levada.sim.weather.open_meteo import read_open_meteo
+from levada.sim.weather.series import Table, Weather
+from levada.sim.weather.site import Site
+from levada.sim.weather.text import read_text
 
 __all__ = ["Form", "form_of", "read"]
 

@@ -8,10 +8,10 @@ from datetime import date
 
 import numpy as np
 
-from sim.weather import checks, disaggregate, gaps
-from sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
-from sim.weather.gaps import FILL_METHODS, Fill
-from sim.weather.series import (
+from levada.sim.weather import checks, disaggregate, gaps
+from levada.sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
+from levada.sim.weather.gaps import FILL_METHODS, Fill
+from levada.sim.weather.series import (
     HOUR_MS,
     HUMIDITY,
     Days,
@@ -21,7 +21,7 @@ from sim.weather.series import (
     Weather,
     check_columns,
 )
-from sim.weather.site import Site, wind_at_2m
+from levada.sim.weather.site import Site, wind_at_2m
 
 __all__ = ["build", "from_days"]
 
@@ -90,7 +90,7 @@ def _vapour(step: Step, columns: Mapping[str, FloatArray]) -> tuple[FloatArray, 
 
 
 def _by(kind: tuple[str, ...], step: Step, columns: Mapping[str, FloatArray]) -> FloatArray:
-    """Vapour pressure [kPa] by one kind of humidity (`sim.weather.series.HUMIDITY`)."""
+    """Vapour pressure [kPa] by one kind of humidity (`levada.sim.weather.series.HUMIDITY`)."""
     match kind:
         case ("ea_kpa",):
             return columns["ea_kpa"]

@@ -13,8 +13,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sim.errors import WeatherError
-from sim.weather.series import (
+from levada.sim.errors import WeatherError
+from levada.sim.weather.series import (
     DAY_MS,
     HOUR_MS,
     HUMIDITY,

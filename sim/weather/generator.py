@@ -27,10 +27,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sim.errors import WeatherError
-from sim.seeds import generator
-from sim.weather import DAY_MS, Days, Site, Weather, from_days
-from sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
+from levada.sim.errors import WeatherError
+from levada.sim.seeds import generator
+from levada.sim.weather import DAY_MS, Days, Site, Weather, from_days
+from levada.sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
 
 __all__ = ["Climate", "fit", "generate"]
 

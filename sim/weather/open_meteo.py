@@ -16,11 +16,11 @@ from typing import Final
 
 import numpy as np
 
-from sim.errors import WeatherError
-from sim.weather.place import elevation_m, place, table
-from sim.weather.series import DAY_MS, HOUR_MS, Step, Table
-from sim.weather.site import Site
-from sim.weather.text import Text, number, read_text
+from levada.sim.errors import WeatherError
+from levada.sim.weather.place import elevation_m, place, table
+from levada.sim.weather.series import DAY_MS, HOUR_MS, Step, Table
+from levada.sim.weather.site import Site
+from levada.sim.weather.text import Text, number, read_text
 
 __all__ = ["read_open_meteo"]
 

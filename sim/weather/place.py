@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from sim.errors import WeatherError
-from sim.weather.series import Step, Table
-from sim.weather.site import Site, wind_at_2m
-from sim.weather.text import Text, number
+from levada.sim.errors import WeatherError
+from levada.sim.weather.series import Step, Table
+from levada.sim.weather.site import Site, wind_at_2m
+from levada.sim.weather.text import Text, number
 
 __all__ = ["elevation_m", "moment_ms", "place", "table"]
 

@@ -11,8 +11,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sim.errors import WeatherError
-from sim.weather.site import Site
+from levada.sim.errors import WeatherError
+from levada.sim.weather.site import Site
 
 __all__ = [
     "COLUMNS",

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.errors import WeatherError
+from levada.sim.errors import WeatherError
 
 __all__ = ["Text", "number", "read_text", "whole_number"]
 

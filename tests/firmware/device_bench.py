@@ -12,8 +12,8 @@ import tty
 from pathlib import Path
 from types import TracebackType
 
-from hil.codec import Console, Damage, Decoder, Frame, encode_frame
-from hil.messages import (
+from levada.hil.wire.codec import Console, Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.messages import (
     Ack,
     Calibrated,
     Configure,

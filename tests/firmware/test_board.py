@@ -15,8 +15,8 @@ import pytest
 from device_bench import BUILD, CONFIGURE, START_MS, Bench
 from device_guests import OPEN_VALVE, guest
 
-from hil.codec import Console, Damage, Decoder, Frame, encode_frame
-from hil.messages import (
+from levada.hil.wire.codec import Console, Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.messages import (
     Ack,
     Birth,
     BirthFlag,

@@ -9,9 +9,9 @@ import pytest
 from device_bench import BUILD, FIRMWARE, build
 from device_guests import guest
 
-from guest.build import build as build_guest
-from guest.module import inspect, render
-from guest.state import state_in_globals
+from levada.guest.build import build as build_guest
+from levada.guest.module.inspect import inspect, render
+from levada.guest.module.state import state_in_globals
 
 TESTS = Path(__file__).parent
 IRRIGATION = TESTS.parents[1] / "guest" / "irrigation" / "irrigation.wasm"

@@ -10,10 +10,10 @@ import pytest
 from device_bench import CONFIGURE, START_MS, WAMR, Bench, build
 from device_guests import GUESTS, OPEN_VALVE, guest, module
 
-from guest.abi import TrapKind
-from guest.build import build as build_guest
-from guest.host import SimNodes
-from hil.messages import (
+from levada.guest.abi import TrapKind
+from levada.guest.build import build as build_guest
+from levada.guest.wasm.host import SimNodes
+from levada.hil.wire.messages import (
     Ack,
     Birth,
     BirthFlag,

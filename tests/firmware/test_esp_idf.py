@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from guest.abi import DEFAULT_PINS, IMPORTS
-from guest.limits import EDGE, Budget
-from guest.module import inspect
+from levada.guest.abi import DEFAULT_PINS, IMPORTS
+from levada.guest.limits import EDGE, Budget
+from levada.guest.module.inspect import inspect
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 PROJECT = FIRMWARE / "port" / "esp-idf"

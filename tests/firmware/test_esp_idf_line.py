@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hil.codec import encode_frame
-from hil.messages import Ping
+from levada.hil.wire.codec import encode_frame
+from levada.hil.wire.messages import Ping
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 MAIN = FIRMWARE / "port" / "esp-idf" / "main"

@@ -8,10 +8,10 @@ import pytest
 from device_bench import START_MS, Bench
 from device_guests import KEEPS, SLEEP, guest
 
-from guest.abi import Call
-from guest.host import WasmtimeNode
-from guest.tape import iter_records
-from hil.messages import (
+from levada.guest.abi import Call
+from levada.guest.tape import iter_records
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.wire.messages import (
     Ack,
     Fault,
     FaultKind,

@@ -15,9 +15,9 @@ from cobs import cobs  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guest.topic import resolve_topic
-from hil.codec import Damage, Decoder, Frame, encode_frame
-from hil.messages import MAX_BODY, MESSAGES, WIRE_VERSION, MessageError
+from levada.guest.topic import resolve_topic
+from levada.hil.wire.codec import Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.messages import MAX_BODY, MESSAGES, WIRE_VERSION, MessageError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hil"))
 from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded

@@ -15,14 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_engines import WASM_ENGINES
 
-from guest.abi import IMPORTS, TrapKind
-from guest.errors import LinkError, ModuleError
-from guest.features import refusal
-from guest.host import SimNodes
-from guest.module import inspect
-from guest.state import state_in_globals
-from hil.link import _reason
-from hil.messages import Ack, Configure, Nak, NakError, Start, Step, StepResult
+from levada.guest.abi import IMPORTS, TrapKind
+from levada.guest.errors import LinkError, ModuleError
+from levada.guest.module.features import refusal
+from levada.guest.module.inspect import inspect
+from levada.guest.module.state import state_in_globals
+from levada.guest.wasm.host import SimNodes
+from levada.hil.link import _reason
+from levada.hil.wire.messages import Ack, Configure, Nak, NakError, Start, Step, StepResult
 
 IRRIGATION = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
 END = "(i32.const 60000)"
@@ -416,7 +416,7 @@ def run_once(engine: str, wasm: bytes, configure: Configure) -> int:
     """The trap of the first step."""
     import numpy as np
 
-    from guest.limits import Budget
+    from levada.guest.limits import Budget
 
     if engine == "sim":
         with SimNodes(wasm, budget=Budget(instructions=configure.instructions)) as nodes:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from guest.host import SimNodes
-from guest.tape import iter_records, record_text
+from levada.guest.tape import iter_records, record_text
+from levada.guest.wasm.host import SimNodes
 
 IMPORTS = {
     "read_sensor": "(param i32) (result i32)",

@@ -1,6 +1,6 @@
 """The shipped guest on a bench: every reading is a knob, and there is no host but this file.
 
-Deliberately not `guest.host`: what the guest does is tested on the plain engine.
+Deliberately not `levada.guest.wasm.host`: what the guest does is tested on the plain engine.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import wasmtime
 
-from guest.abi import KEEP_SLOTS, WHY
-from guest.module import inspect
+from levada.guest.abi import KEEP_SLOTS, WHY
+from levada.guest.module.inspect import inspect
 
 MODULE = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
 START_S = 1_700_000_000 // 86_400 * 86_400

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from guest import abi
-from guest.abi import (
+from levada.guest import abi
+from levada.guest.abi import (
     ABI_VERSION,
     DEFAULT_PINS,
     IMPORT_MODULE,
@@ -21,9 +21,9 @@ from guest.abi import (
     Sensor,
     TrapKind,
 )
-from guest.build import FLAGS, TOOLCHAIN
-from guest.limits import PROFILES, Budget
-from guest.module import inspect
+from levada.guest.build import FLAGS, TOOLCHAIN
+from levada.guest.limits import PROFILES, Budget
+from levada.guest.module.inspect import inspect
 
 ROOT = Path(__file__).parents[2]
 HEADER = (ROOT / "guest" / "include" / "levada.h").read_text()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from guest.abi import ABI_VERSION
-from guest.build import INCLUDE, TOOLCHAIN, build
-from guest.errors import BuildError
-from guest.module import inspect
-from guest.sections import CUSTOM, sections
+from levada.guest.abi import ABI_VERSION
+from levada.guest.build import INCLUDE, TOOLCHAIN, build
+from levada.guest.errors import BuildError
+from levada.guest.module.inspect import inspect
+from levada.guest.module.sections import CUSTOM, sections
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "guest" / "irrigation"

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from guest.children import run_child, start_child
-from guest.closing import end_process
+from levada.guest.children import run_child, start_child
+from levada.guest.lifecycle import end_process
 
 GRANDCHILD = "sleep 600 & echo $! >>{pids}; echo $$ >>{pids}; sleep 600"
 """A command that starts another one, as `make` starts a compiler."""
@@ -61,7 +61,7 @@ def test_a_child_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path:
 def test_a_parent_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = f"""
-from guest.children import run_child
+from levada.guest.children import run_child
 run_child(["sh", "-c", {GRANDCHILD.format(pids=pids)!r}], capture_output=True)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as parent:

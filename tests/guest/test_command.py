@@ -7,13 +7,13 @@ import threading
 import pytest
 from guest_modules import data, lines, module, reactor, readings, run
 
-from guest import hostcalls
-from guest.abi import TrapKind
-from guest.command import CommandThread, Unwind
-from guest.errors import GuestError
-from guest.host import SimNodes, WasmtimeNode
-from guest.hostcalls import NEVER_MS
-from guest.limits import Budget
+from levada.guest.abi import TrapKind
+from levada.guest.errors import GuestError
+from levada.guest.fast import hostcalls
+from levada.guest.fast.hostcalls import NEVER_MS
+from levada.guest.limits import Budget
+from levada.guest.wasm.command import CommandThread, Unwind
+from levada.guest.wasm.host import SimNodes, WasmtimeNode
 
 # The shape of guests made for ESP32 boards: two pages, reports as JSON, loops for ever.
 LOOP = """

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from guest_modules import IMPORTS, data, lines, reactor, readings
 
-from guest import fastpath, hostcalls, native
-from guest.errors import GuestError
-from guest.host import SimNodes
+from levada.guest.errors import GuestError
+from levada.guest.fast import fastpath, hostcalls, native
+from levada.guest.wasm.host import SimNodes
 
 needs_compiler = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="without numba there is only the ordinary path"
@@ -186,8 +186,8 @@ def test_a_structure_of_another_size_leaves_the_ordinary_path(
 def test_without_numba_guests_run_on_the_ordinary_path() -> None:
     script = (
         "import wasmtime, numpy as np\n"
-        "from guest import fastpath\n"
-        "from guest.host import SimNodes\n"
+        "from levada.guest.fast import fastpath\n"
+        "from levada.guest.wasm.host import SimNodes\n"
         "from guest_modules import reactor, readings, run, lines\n"
         "print(fastpath.status()[1])\n"
         "guest = reactor('(drop (call $read_sensor (i32.const 0))) i32.const 1000')\n"

@@ -13,13 +13,13 @@ from guest_modules import module, reactor, wasm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guest.build import FLAGS, INCLUDE
-from guest.errors import FeatureError, LinkError, ModuleError
-from guest.features import AVOID, BULK, LOCALS_MOST, REFERENCES, refusal, survey
-from guest.host import PureGuest, SimNodes
-from guest.module import inspect
-from guest.state import state_in_globals
-from twin.cli import main
+from levada.guest.build import FLAGS, INCLUDE
+from levada.guest.errors import FeatureError, LinkError, ModuleError
+from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, refusal, survey
+from levada.guest.module.inspect import inspect
+from levada.guest.module.state import state_in_globals
+from levada.guest.wasm.host import PureGuest, SimNodes
+from levada.twin.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (ROOT / "guest" / "irrigation" / "irrigation.wasm").read_bytes()

@@ -22,12 +22,12 @@ from guest_modules import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guest import hostcalls
-from guest.abi import ErrorCode, TrapKind
-from guest.errors import GuestError, LinkError, ParameterError, Trap
-from guest.host import PureGuest, SimNodes, WasmtimeNode
-from guest.limits import EDGE, FOG, Budget, Profile
-from guest.topic import resolve_topic
+from levada.guest.abi import ErrorCode, TrapKind
+from levada.guest.errors import GuestError, LinkError, ParameterError, Trap
+from levada.guest.fast import hostcalls
+from levada.guest.limits import EDGE, FOG, Budget, Profile
+from levada.guest.topic import resolve_topic
+from levada.guest.wasm.host import PureGuest, SimNodes, WasmtimeNode
 
 I32 = st.one_of(
     st.integers(-(2**31), 2**31 - 1),

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
 
-from guest import compiler, hostcalls
-from guest.abi import ErrorCode, TrapKind
-from guest.compiler import compile_module
-from guest.errors import FeatureError, GuestError, LimitError, LinkError, ModuleError, Trap
-from guest.host import PureGuest, SimNodes
-from guest.limits import Budget
-from guest.module import inspect
-from guest.watchdog import watchdog
+from levada.guest.abi import ErrorCode, TrapKind
+from levada.guest.errors import FeatureError, GuestError, LimitError, LinkError, ModuleError, Trap
+from levada.guest.fast import hostcalls
+from levada.guest.limits import Budget
+from levada.guest.module.inspect import inspect
+from levada.guest.wasm import engine as compiler
+from levada.guest.wasm.engine import compile_module
+from levada.guest.wasm.host import PureGuest, SimNodes
+from levada.guest.wasm.watchdog import watchdog
 
 LOOP = "(loop $for_ever (br $for_ever)) "
 
@@ -432,7 +433,7 @@ def test_s15_the_limits_of_the_child_hold_without_its_parent() -> None:
         [
             sys.executable,
             "-c",
-            "from guest import compiler\ncompiler.COMPILE_SECONDS = 1\ncompiler._child()",
+            "from levada.guest.wasm import engine as compiler\ncompiler.COMPILE_SECONDS = 1\ncompiler._child()",
         ],
         input=functions(5_000, 50_000),
         env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
@@ -568,7 +569,7 @@ def test_s19_host_calls_know_nothing_that_could_block() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     assert imported == {
-        "__future__", "typing", "numpy", "numpy.typing", "guest.abi", "guest.jit",
+        "__future__", "typing", "numpy", "numpy.typing", "levada.guest.abi", "levada.guest.fast.jit",
     }  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from harness import MODULE, START_S, Bench, ids, quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guest.abi import WHY, ErrorCode
-from guest.arithmetic import wide_arithmetic
-from guest.module import inspect
+from levada.guest.abi import WHY, ErrorCode
+from levada.guest.module.arithmetic import wide_arithmetic
+from levada.guest.module.inspect import inspect
 
 I32 = st.integers(-(2**31), 2**31 - 1)
 DAY_S = 86_400

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guest.abi import WHY
+from levada.guest.abi import WHY
 from tests.guest.harness import START_S, quick
 
 DAY_S = 86_400

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from guest.errors import ModuleError
-from guest.json_text import DEPTH, DEPTH_ON_BOARDS, parse
-from guest.module import read_metadata
+from levada.guest.errors import ModuleError
+from levada.guest.module.inspect import read_metadata
+from levada.guest.text.json_text import DEPTH, DEPTH_ON_BOARDS, parse
 
 
 @pytest.mark.parametrize("kind", ["[]", "{}"])

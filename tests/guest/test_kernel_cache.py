@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guest.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
+from levada.guest.fast.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from guest.abi import IMPORTS
-from guest.arithmetic import wide_arithmetic
-from guest.errors import LimitError, LinkError, ModuleError, ParameterError
-from guest.limits import FOG, Budget
-from guest.module import Export, Import, Output, Parameter, inspect, render
-from guest.sections import CUSTOM, keep_custom, sections, unsigned
+from levada.guest.abi import IMPORTS
+from levada.guest.errors import LimitError, LinkError, ModuleError, ParameterError
+from levada.guest.limits import FOG, Budget
+from levada.guest.module.arithmetic import wide_arithmetic
+from levada.guest.module.inspect import Export, Import, Output, Parameter, inspect, render
+from levada.guest.module.sections import CUSTOM, keep_custom, sections, unsigned
 
 SHIPPED = (Path(__file__).parents[2] / "guest/irrigation/irrigation.wasm").read_bytes()
 WAT_TYPES = {

@@ -8,12 +8,12 @@ from itertools import permutations
 import pytest
 from harness import MODULE, Bench, ids
 
-from guest.abi import Call, ErrorCode
-from guest.errors import ModuleError, ParameterError
-from guest.host import SimNodes, WasmtimeNode
-from guest.module import METADATA_SECTION, inspect, read_metadata
-from guest.rules import Rule, parse_rule
-from guest.tape import iter_records
+from levada.guest.abi import Call, ErrorCode
+from levada.guest.errors import ModuleError, ParameterError
+from levada.guest.module.inspect import METADATA_SECTION, inspect, read_metadata
+from levada.guest.module.rules import Rule, parse_rule
+from levada.guest.tape import iter_records
+from levada.guest.wasm.host import SimNodes, WasmtimeNode
 
 ON, OFF, LEAST, MOST, DRY, WET = (
     ids()[name]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guest.abi import Call, ErrorCode, TrapKind
-from guest.tape import (
+from levada.guest.abi import Call, ErrorCode, TrapKind
+from levada.guest.tape import (
     Record,
     TapeDigest,
     TapeError,

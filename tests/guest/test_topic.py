@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guest.topic import is_node_name, resolve_topic
+from levada.guest.topic import is_node_name, resolve_topic
 
 
 @pytest.mark.parametrize(

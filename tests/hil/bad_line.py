@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hil.link import Line
+from levada.hil.link import Line
 
 Damage = Callable[[random.Random, bytes], bytes]
 

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import hil.broker
 import pytest
 from relay import Relay
 from services import Mosquitto
 
-import hil.broker
-from hil.broker import BrokerAddress, EmbeddedBroker, parse_broker
-from hil.errors import BrokerError, ClientIdTakenError, PayloadError, UsageError
-from hil.mqtt_client import MqttClient
+from levada.hil.errors import BrokerError, ClientIdTakenError, PayloadError, UsageError
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from levada.hil.line.mqtt_client import MqttClient
 
 Broker = EmbeddedBroker | Mosquitto
 
@@ -87,7 +87,7 @@ def test_a_dead_or_hung_broker_is_started_again_at_the_same_address(
 
 def test_the_broker_ends_with_its_parent() -> None:
     script = (
-        "import os\nfrom hil.broker import EmbeddedBroker\n"
+        "import os\nfrom levada.hil.line.broker import EmbeddedBroker\n"
         "broker = EmbeddedBroker()\nprint(broker.address.port, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -268,7 +268,9 @@ def test_a_silent_broker_is_noticed_by_the_client() -> None:
         relay.close()
 
 
-@pytest.mark.parametrize("child", ["hil.broker_process", "twin.field_device"])
+@pytest.mark.parametrize(
+    "child", ["levada.hil.line.broker_process", "levada.twin.sources.virtual_field"]
+)
 def test_a_child_whose_parent_ends_at_once_says_nothing(child: str) -> None:
     command = [sys.executable, "-m", child]
     done = subprocess.run(

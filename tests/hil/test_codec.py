@@ -9,8 +9,8 @@ from cobs import cobs
 from test_messages import SEQUENCE, vectors
 from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded
 
-from hil.codec import MAX_ENCODED, Console, Damage, Decoder, Frame, encode_frame
-from hil.messages import MAX_BODY, MessageError
+from levada.hil.wire.codec import MAX_ENCODED, Console, Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.messages import MAX_BODY, MessageError
 
 PAYLOAD = bytes(range(64))
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hil.codec import Decoder, Frame, encode_frame
-from hil.messages import FaultKind, FaultPoint, Hello
-from hil.port import Port
-from hil.quick import Quick
-from hil.virtual import VirtualDevice
-from twin.cli import _run, app
+from levada.hil.line.serial_port import Port
+from levada.hil.quick import Quick
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.codec import Decoder, Frame, encode_frame
+from levada.hil.wire.messages import FaultKind, FaultPoint, Hello
+from levada.twin.cli.main import _run, app
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
 DAY = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
-LEVADA = (sys.executable, "-c", "from twin.cli import main; main()")
+LEVADA = (sys.executable, "-c", "from levada.twin.cli.main import main; main()")
 
 
 def levada(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

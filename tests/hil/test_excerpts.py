@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hil.excerpts import ROWS, around, course, side_by_side
-from sim import runner, scenario
-from sim.compare import compare_runs
-from sim.rundir import RunDir
+from levada.hil.failure_report import ROWS, around, course, side_by_side
+from levada.sim.results.compare import compare_runs
+from levada.sim.run import runner
+from levada.sim.run.rundir import RunDir
+from levada.sim.scenario import load as scenario
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 CHANGED = [

@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from guest.abi import Call
-from guest.tape import TapeReader, iter_records
-from hil.nodes import NodeMaker
-from sim import runner, scenario
-from sim.replay import replay_run
-from sim.rundir import RunDir
+from levada.guest.abi import Call
+from levada.guest.tape import TapeReader, iter_records
+from levada.hil.nodes import NodeMaker
+from levada.sim.run import runner
+from levada.sim.run.replay import replay_run
+from levada.sim.run.rundir import RunDir
+from levada.sim.scenario import load as scenario
 
 CAP_L, STEP_L, DAYS = 200, 100, 4
 """10 l/min for the ten minutes between two steps."""

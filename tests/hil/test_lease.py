@@ -11,16 +11,16 @@ from threading import Semaphore
 import pytest
 from link_guests import OPENER, TOGGLER
 
-from hil import lease
-from hil.codec import Decoder, Frame, encode_frame
-from hil.errors import LinkError
-from hil.lease import BEAT_S, HUNG_S, LEASE_MS, Heart
-from hil.link import Link, Patience
-from hil.messages import Birth, BirthFlag, Heartbeat, Ping, Pong
-from hil.node import DeviceNode
-from hil.port import Port
-from hil.virtual import VirtualDevice
-from sim.runner import DEFAULT_GUEST
+from levada.hil import lease
+from levada.hil.errors import LinkError
+from levada.hil.lease import BEAT_S, HUNG_S, LEASE_MS, Heart
+from levada.hil.line.serial_port import Port
+from levada.hil.link import Link, Patience
+from levada.hil.node import DeviceNode
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.codec import Decoder, Frame, encode_frame
+from levada.hil.wire.messages import Birth, BirthFlag, Heartbeat, Ping, Pong
+from levada.sim.run.runner import DEFAULT_GUEST
 
 START_MS = 1_681_516_800_000
 STEP_MS = 600_000

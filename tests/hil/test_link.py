@@ -13,11 +13,14 @@ import serial
 from bad_line import BadLine, ByteByByte, Damage, bit_errors, clean, lost_and_inserted, lost_answers
 from link_guests import TOGGLER
 
-from guest.host import WasmtimeNode
-from hil.codec import encode_frame
-from hil.errors import DeviceError, HilError, LinkError
-from hil.link import Line, Link, LinkQuality, Patience
-from hil.messages import (
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.errors import DeviceError, HilError, LinkError
+from levada.hil.line.serial_port import Port
+from levada.hil.link import Line, Link, LinkQuality, Patience
+from levada.hil.node import DeviceNode
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.codec import encode_frame
+from levada.hil.wire.messages import (
     Ack,
     Fault,
     FaultKind,
@@ -28,9 +31,6 @@ from hil.messages import (
     Pong,
     Statistics,
 )
-from hil.node import DeviceNode
-from hil.port import Port
-from hil.virtual import VirtualDevice
 
 START_MS = 1_681_516_800_000
 STEP_MS = 600_000

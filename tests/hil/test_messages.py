@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_frames import EXAMPLES, cobs_contents
 
-from hil import messages as m
-from hil.codec import Decoder, Frame, encode_frame
-from hil.messages_c import HEADER, c_header
-from hil.messages_doc import PAGE, renewed
+from levada.hil.wire import messages as m
+from levada.hil.wire.codec import Decoder, Frame, encode_frame
+from levada.hil.wire.messages_c import HEADER, c_header
+from levada.hil.wire.messages_doc import PAGE, renewed
 
 VECTORS = Path(__file__).parent / "wire_vectors.json"
 SEQUENCE = 0x1234
@@ -121,12 +121,12 @@ def test_no_bytes_make_the_parser_do_anything_but_refuse(kind: int, body: bytes)
 
 
 def test_the_generated_header_is_up_to_date() -> None:
-    assert HEADER.read_text() == c_header(), "run python -m hil.messages_c"
+    assert HEADER.read_text() == c_header(), "run python -m levada.hil.wire.messages_c"
 
 
 def test_the_generated_tables_are_up_to_date() -> None:
     page = PAGE.read_text()
-    assert page == renewed(page), "run python -m hil.messages_doc"
+    assert page == renewed(page), "run python -m levada.hil.wire.messages_doc"
 
 
 def test_cobs_vectors_are_those_of_the_package() -> None:

@@ -14,11 +14,11 @@ from itertools import chain, repeat
 
 import pytest
 
-from hil.codec import NO_TEXT, Console, Damage, Decoder, Frame, encode_frame
-from hil.errors import LinkError
-from hil.link import Link, Patience
-from hil.messages import Ack, Hello
-from hil.monitor import watch
+from levada.hil.errors import LinkError
+from levada.hil.link import Link, Patience
+from levada.hil.monitor import watch
+from levada.hil.wire.codec import NO_TEXT, Console, Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.messages import Ack, Hello
 
 NOISE = b"\x95\xed\xff\r\n"
 """As a boot loader at 115200 looks at 921600, some bytes of it."""
@@ -152,7 +152,7 @@ def test_what_a_device_said_between_frames_is_kept_whatever_stood_before_it() ->
 def test_interrupted_a_monitor_shows_what_waits(number: signal.Signals) -> None:
     board, line = pty.openpty()
     tty.setraw(line)
-    command = [sys.executable, "-c", "from twin.cli import main; main()"]
+    command = [sys.executable, "-c", "from levada.twin.cli.main import main; main()"]
     process = subprocess.Popen(
         [*command, "monitor", os.ttyname(line)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

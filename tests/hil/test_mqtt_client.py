@@ -14,10 +14,10 @@ import pytest
 from hand_broker import raw_publish, sending
 from raw_mqtt import packet, publish
 
-from hil.broker import BrokerAddress
-from hil.errors import PayloadError
-from hil.limited_log import LimitedLog
-from hil.mqtt_client import MqttClient
+from levada.hil.errors import PayloadError
+from levada.hil.line.broker import BrokerAddress
+from levada.hil.line.limited_log import LimitedLog
+from levada.hil.line.mqtt_client import MqttClient
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_what_handlers_refuse_is_told_in_few_lines(caplog: pytest.LogCaptureFixt
         client = MqttClient(address, subscription="ic/#", handler=refuse)
         assert done.wait(60)
         client.close()
-    lines = [record for record in caplog.records if record.name == "hil.mqtt_client"]
+    lines = [record for record in caplog.records if record.name == "levada.hil.line.mqtt_client"]
     assert lines[0].getMessage() == ("message on 'ic/n\\n/ack' ignored: seq = 'x': not a number")
     assert lines[0].exc_info in (None, False)
     assert len(lines) == 10

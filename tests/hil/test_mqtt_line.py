@@ -10,16 +10,16 @@ import pytest
 from relay import Relay, is_publish
 from services import Mosquitto
 
-from hil.broker import BrokerAddress, EmbeddedBroker
-from hil.errors import LinkError
-from hil.link import Link
-from hil.mqtt_line import Bridge, MqttLine
-from hil.node import DeviceNode
-from hil.nodes import NodeMaker, node_overrides
-from hil.port import Port
-from hil.virtual import VirtualDevice
-from sim import scenario
-from sim.runner import DEFAULT_GUEST, run_scenario
+from levada.hil.errors import LinkError
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
+from levada.hil.line.mqtt_line import Bridge, MqttLine
+from levada.hil.line.serial_port import Port
+from levada.hil.link import Link
+from levada.hil.node import DeviceNode
+from levada.hil.nodes import NodeMaker, node_overrides
+from levada.hil.virtual import VirtualDevice
+from levada.sim.run.runner import DEFAULT_GUEST, run_scenario
+from levada.sim.scenario import load as scenario
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 START_MS = 1_700_000_000_000

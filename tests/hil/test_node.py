@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 from link_guests import FOREVER, LOOPER, OPENER, SETTABLE, TALKER, TOGGLER
 
-from guest.abi import Call, TrapKind
-from guest.errors import ParameterError
-from guest.host import WasmtimeNode
-from guest.limits import Budget
-from guest.node import StepResult
-from guest.tape import iter_records
-from hil.codec import encode_frame
-from hil.errors import DeviceRestarted, LinkError
-from hil.link import Link, Patience
-from hil.messages import (
+from levada.guest.abi import Call, TrapKind
+from levada.guest.errors import ParameterError
+from levada.guest.limits import Budget
+from levada.guest.node import StepResult
+from levada.guest.tape import iter_records
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.errors import DeviceRestarted, LinkError
+from levada.hil.line.serial_port import TERMINAL_S, Port
+from levada.hil.link import Link, Patience
+from levada.hil.node import DeviceNode
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.codec import encode_frame
+from levada.hil.wire.messages import (
     Ack,
     Fault,
     FaultKind,
@@ -29,10 +32,7 @@ from hil.messages import (
     Statistics,
     Step,
 )
-from hil.messages import StepResult as StepAnswer
-from hil.node import DeviceNode
-from hil.port import TERMINAL_S, Port
-from hil.virtual import VirtualDevice
+from levada.hil.wire.messages import StepResult as StepAnswer
 
 START_MS = 1_681_516_800_000
 STEP_MS = 600_000

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 from serial.tools import list_ports
 
-from hil.codec import Console, Damage, Frame, encode_frame
-from hil.errors import LinkError
-from hil.messages import Ack, Ping
-from hil.monitor import describe, watch
-from hil.port import Port
-from hil.ports import find_ports, say_hello
-from hil.virtual import VirtualDevice
+from levada.hil.errors import LinkError
+from levada.hil.line.ports import find_ports, say_hello
+from levada.hil.line.serial_port import Port
+from levada.hil.monitor import describe, watch
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.codec import Console, Damage, Frame, encode_frame
+from levada.hil.wire.messages import Ack, Ping
 
 
 def listed(device: str, vid: int | None, pid: int | None) -> SimpleNamespace:

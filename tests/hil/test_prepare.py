@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hil import prepare
+from levada.hil import warm_up as prepare
 
 
 def test_the_board_that_is_prepared_answers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from guest.jit import CACHE
-from hil.messages import FaultKind, FaultPoint
-from hil.virtual import VirtualDevice
+from levada.guest.fast.jit import CACHE
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.messages import FaultKind, FaultPoint
 
 pytest_plugins = ["pytester"]
 
@@ -97,7 +97,7 @@ def test_a_node_can_be_asked_step_by_step(pytester: pytest.Pytester, week: str) 
     pytester.makepyfile(
         week
         + """
-from hil.selftest import default_guest
+from levada.hil.selftest import default_guest
 START_MS = 1_681_516_800_000
 def test_steps(levada_node):
     node = levada_node.open(default_guest())
@@ -137,7 +137,7 @@ def test_real(levada_node): pass
 def test_a_board_that_has_answered_is_never_skipped(pytester: pytest.Pytester, week: str) -> None:
     pytester.makeconftest(
         """
-from hil.link import Link, Patience
+from levada.hil.link import Link, Patience
 Link.__init__.__kwdefaults__["patience"] = Patience(reopen_s=0.0)
 """
     )
@@ -145,9 +145,9 @@ Link.__init__.__kwdefaults__["patience"] = Patience(reopen_s=0.0)
         week
         + """
 import os, signal
-from hil.messages import Ack, Fault, FaultKind, FaultPoint
-from hil.node import DeviceNode
-from hil.selftest import default_guest
+from levada.hil.wire.messages import Ack, Fault, FaultKind, FaultPoint
+from levada.hil.node import DeviceNode
+from levada.hil.selftest import default_guest
 BOARD = {board}
 START_MS = 1_681_516_800_000
 
@@ -208,7 +208,7 @@ def test_a_run_is_held_to_a_golden_one(pytester: pytest.Pytester, week: str) -> 
         week
         + """
 from pathlib import Path
-from sim.accept import accept
+from levada.sim.results.golden import accept
 
 @pytest.mark.scenario(FILE, **WEEK)
 def test_same(levada_run, levada_node):
@@ -258,7 +258,7 @@ def test_starting_pytest_imports_nothing_slow(pytester: pytest.Pytester) -> None
         """
 import sys
 def test_x():
-    assert "hil.pytest_plugin" in sys.modules
+    assert "levada.hil.pytest_plugin" in sys.modules
     slow = {"numpy", "numba", "wasmtime", "pyarrow", "serial"} & set(sys.modules)
     assert not slow
 """

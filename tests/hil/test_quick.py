@@ -14,10 +14,10 @@ import pytest
 from cobs import cobs
 from wire_frames import seeded
 
-from hil.codec import encode_frame
-from hil.messages import MAX_BODY, WIRE_VERSION, MessageError, Ping, Pong
-from hil.port import Port
-from hil.quick import Quick
+from levada.hil.line.serial_port import Port
+from levada.hil.quick import Quick
+from levada.hil.wire.codec import encode_frame
+from levada.hil.wire.messages import MAX_BODY, WIRE_VERSION, MessageError, Ping, Pong
 
 SEQUENCE = 0xA1B2
 

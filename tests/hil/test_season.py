@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from hil.diff import diff_nodes
-from hil.errors import UsageError
-from hil.nodes import NodeMaker, node_overrides
-from sim import runner, scenario
-from sim.problems import ScenarioError
+from levada.hil.diff import diff_nodes
+from levada.hil.errors import UsageError
+from levada.hil.nodes import NodeMaker, node_overrides
+from levada.sim.run import runner
+from levada.sim.scenario import load as scenario
+from levada.sim.scenario.diagnostics import ScenarioError
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
 WEEK = [("period.start", "2023-07-01"), ("period.end", "2023-07-07")]
@@ -126,7 +127,7 @@ def test_a_battery_that_runs_flat_does_so_on_all_nodes_alike(tmp_path: Path) -> 
 def test_diff_names_the_first_call_that_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hil import nodes
+    from levada.hil import nodes
 
     original = nodes.DeviceNode.boot
 

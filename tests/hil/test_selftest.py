@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hil.errors import LinkError
-from hil.selftest import Check, default_guest, selftest
+from levada.hil.errors import LinkError
+from levada.hil.selftest import Check, default_guest, selftest
 
 
 @pytest.mark.parametrize("board", ["wasm3", "native", "xtensa"])
@@ -28,8 +28,8 @@ def test_a_virtual_board_passes(board: str) -> None:
 def test_a_device_that_does_something_else_fails_with_the_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from hil import messages
-    from hil.link import Link
+    from levada.hil.link import Link
+    from levada.hil.wire import messages
 
     original = Link.exchange
 

@@ -15,14 +15,14 @@ from time import monotonic
 import pytest
 from link_guests import TOGGLER
 
-from guest.host import WasmtimeNode
-from guest.node import StepResult
-from hil.errors import LinkError
-from hil.link import Link
-from hil.messages import GetStatistics, Statistics
-from hil.node import DeviceNode
-from hil.port import Port
-from hil.virtual import VirtualDevice
+from levada.guest.node import StepResult
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.errors import LinkError
+from levada.hil.line.serial_port import Port
+from levada.hil.link import Link
+from levada.hil.node import DeviceNode
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.messages import GetStatistics, Statistics
 
 START_MS = 1_681_516_800_000
 STEP_MS = 600_000

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from vcdvcd import VCDVCD
 
-from guest.abi import Call
-from guest.tape import TapeReader, iter_records
-from hil.vcd import _of_trace, write_vcd
-from sim import runner, scenario
-from sim.rundir import RunDir
+from levada.guest.abi import Call
+from levada.guest.tape import TapeReader, iter_records
+from levada.hil.vcd import _of_trace, write_vcd
+from levada.sim.run import runner
+from levada.sim.run.rundir import RunDir
+from levada.sim.scenario import load as scenario
 
 # importing vcdvcd lets a broken pipe end the process, as fits a command but not a test run
 signal.signal(signal.SIGPIPE, signal.SIG_IGN)

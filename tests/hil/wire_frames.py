@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hil import messages as m
+from levada.hil.wire import messages as m
 
 SHA = bytes(range(32))
 

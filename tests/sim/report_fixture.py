@@ -21,8 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from guest.abi import WHY
-from sim.trace import COLUMNS, INDEX, TraceWriter
+from levada.guest.abi import WHY
+from levada.sim.run.trace import COLUMNS, INDEX, TraceWriter
 
 DAY_MS = 86_400_000
 START_MS = int(datetime(2023, 4, 15, tzinfo=UTC).timestamp() * 1000)

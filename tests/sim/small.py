@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from guest.abi import DEFAULT_PINS, TrapKind
-from guest.node import Birth, Readings, StepResult
-from sim import scenario as scenarios
-from sim.clock import new_clock
-from sim.faults import timeline
-from sim.field import Field
-from sim.plant import Plant
-from sim.rundir import RunDir
-from sim.runner import read_weather, run_scenario
-from sim.scenario import ZoneConfig, expand
-from sim.scenario_model import Scenario
-from sim.trace import COLUMNS, INDEX
-from sim.weather import Days, Site, Weather, from_days
+from levada.guest.abi import DEFAULT_PINS, TrapKind
+from levada.guest.node import Birth, Readings, StepResult
+from levada.sim.run.clock import new_clock
+from levada.sim.run.field import Field
+from levada.sim.run.plant import Plant
+from levada.sim.run.rundir import RunDir
+from levada.sim.run.runner import read_weather, run_scenario
+from levada.sim.run.trace import COLUMNS, INDEX
+from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.fault import timeline
+from levada.sim.scenario.load import ZoneConfig, expand
+from levada.sim.scenario.model import Scenario
+from levada.sim.weather import Days, Site, Weather, from_days
 
 ROOT = Path(__file__).resolve().parents[2]
 GREELEY = ROOT / "scenarios/weather/greeley_co_2023_daily.csv"

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.bucket import Bucket
-from sim.soil import F, FloatArray, Flux, Observed, Soil, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.bucket import Bucket
+from levada.sim.soil.model import (
+    F,
+    FloatArray,
+    Flux,
+    Observed,
+    Soil,
+    new_fluxes,
+    new_forcing,
+    new_observed,
+)
 
 LOAM = {"theta_fc": 0.30, "theta_wp": 0.15, "profile_m": 1.2, "zr_m": 0.5}
 TEW = 1000.0 * (0.30 - 0.075) * 0.1  # 22.5 mm, FAO-56 Eq. 73

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.soil import Flux
-from sim.validation_crop import COTTON, MAIZE, Case, our_season, rows, run_bucket, theirs
+from levada.sim.soil.model import Flux
+from validation.crop import COTTON, MAIZE, Case, our_season, rows, run_bucket, theirs
 
 
 @pytest.mark.parametrize("case", [COTTON, MAIZE], ids=["cotton 2013", "maize 2023"])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from simpy import Environment
 
-from sim import clock
-from sim.clock import LateError, WallClock, new_clock, parse_speed
+from levada.sim.run import clock
+from levada.sim.run.clock import LateError, WallClock, new_clock, parse_speed
 
 
 class Wall:

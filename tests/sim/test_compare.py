@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from small import run, scenario, text
 
-from sim import scenario as scenarios
-from sim.compare import RELATIVE_TOLERANCE, compare_runs
-from sim.rundir import RunDir, RunDirError
-from sim.runner import run_scenario
+from levada.sim.results.compare import RELATIVE_TOLERANCE, compare_runs
+from levada.sim.run.rundir import RunDir, RunDirError
+from levada.sim.run.runner import run_scenario
+from levada.sim.scenario import load as scenarios
 
 
 @pytest.fixture(scope="module")

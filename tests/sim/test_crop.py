@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pyfao56.tools import FAO56Tables
 
-from sim.crop import Crop, crop, forcing_by_hour, season
-from sim.crop_table import TABLE
-from sim.soil import F
-from sim.weather import Days, Site, Weather, from_days
+from levada.sim.crop.crop import Crop, crop, forcing_by_hour, season
+from levada.sim.crop.table import TABLE
+from levada.sim.soil.model import F
+from levada.sim.weather import Days, Site, Weather, from_days
 
 SITE = Site(latitude_deg=40.0, longitude_deg=-105.0, elevation_m=1500.0, utc_offset_h=-7.0)
 

@@ -9,9 +9,16 @@ from pathlib import Path
 import cbor2
 import pytest
 
-from guest.abi import WHY
-from guest.tape import TapeError
-from sim.decisions import ALARMS, SENTENCES, Decision, read_decisions, sentence, title
+from levada.guest.abi import WHY
+from levada.guest.tape import TapeError
+from levada.sim.results.decisions import (
+    ALARMS,
+    SENTENCES,
+    Decision,
+    read_decisions,
+    sentence,
+    title,
+)
 
 HOUR_MS = 3_600_000
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.disaggregation_error import disaggregation_error
-from sim.weather import Site, read
-from sim.weather.disaggregate import Hours, hours, saturation_kpa
+from levada.sim.weather import Site, read
+from levada.sim.weather.disaggregate import Hours, hours, saturation_kpa
+from validation.disaggregation_error import disaggregation_error
 
 FILES = Path(__file__).parents[2] / "scenarios" / "weather"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.energy import (
+from levada.sim.devices.energy import (
     NOT_MEASURED,
     PROFILES,
     E,
@@ -23,7 +23,7 @@ from sim.energy import (
     open_circuit_v,
     profile,
 )
-from sim.energy_constants import CONSTANTS, Constant, constant
+from levada.sim.devices.energy_constants import CONSTANTS, Constant, constant
 
 PAGE = Path(__file__).parents[2] / "docs" / "models" / "energy.md"
 DAY_S = 86_400.0

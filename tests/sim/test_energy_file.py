@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sim.energy import NOT_MEASURED, E, NodePower, NodePowers, W
-from sim.energy_constants import constant
-from sim.energy_file import EnergyFileError, EnergyFit, fit, read_recording
+from levada.sim.devices.energy import NOT_MEASURED, E, NodePower, NodePowers, W
+from levada.sim.devices.energy_constants import constant
+from levada.sim.devices.power_recording import EnergyFileError, EnergyFit, fit, read_recording
 
 FloatArray = npt.NDArray[np.float64]
 

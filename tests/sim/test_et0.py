@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import refet
 
-from sim import et0
-from sim.weather import Days, Site, Weather, from_days
-from sim.weather.disaggregate import saturation_kpa
+from levada.sim.crop import et0
+from levada.sim.weather import Days, Site, Weather, from_days
+from levada.sim.weather.disaggregate import saturation_kpa
 
 N_DIAYE = Site(latitude_deg=16 + 13 / 60, longitude_deg=-16.25, elevation_m=8.0, utc_offset_h=-1.0)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.faults import FAULTS, Fault, FaultEvent, matching, spans, timeline
-from sim.scenario import expand
-from sim.scenario_model import Scenario
+from levada.sim.scenario.fault import FAULTS, Fault, FaultEvent, matching, spans, timeline
+from levada.sim.scenario.load import expand
+from levada.sim.scenario.model import Scenario
 
 HOUR_MS = 3_600_000
 START_MS = 19_539 * 24 * HOUR_MS

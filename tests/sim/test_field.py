@@ -16,16 +16,16 @@ from small import (
     text,
 )
 
-from guest.abi import Call, ErrorCode, Sensor
-from guest.host import WasmtimeNode
-from guest.tape import Record, TapeReader, iter_records
-from sim import scenario as scenarios
-from sim.clock import new_clock
-from sim.faults import timeline
-from sim.field import Field
-from sim.loop import Z
-from sim.rundir import RunDir
-from sim.runner import NodeSettings, run_scenario
+from levada.guest.abi import Call, ErrorCode, Sensor
+from levada.guest.tape import Record, TapeReader, iter_records
+from levada.guest.wasm.host import WasmtimeNode
+from levada.sim.run.clock import new_clock
+from levada.sim.run.field import Field
+from levada.sim.run.rundir import RunDir
+from levada.sim.run.runner import NodeSettings, run_scenario
+from levada.sim.run.zone_loop import Z
+from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.fault import timeline
 
 
 @pytest.fixture(scope="module")

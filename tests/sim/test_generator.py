@@ -13,9 +13,9 @@ import pytest
 from small import text
 from typer.testing import CliRunner
 
-from sim.weather import Days, Site, Weather, from_days, read
-from sim.weather.generator import Climate, fit, generate
-from twin.cli import app
+from levada.sim.weather import Days, Site, Weather, from_days, read
+from levada.sim.weather.generator import Climate, fit, generate
+from levada.twin.cli.main import app
 
 FILE = Path(__file__).parents[2] / "scenarios" / "weather" / "greeley_co_2023_daily.csv"
 SITE = Site(latitude_deg=40.4487, longitude_deg=-104.638, elevation_m=1427.4, utc_offset_h=-7.0)

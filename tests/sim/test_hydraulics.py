@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.hydraulics import (
+from levada.sim.soil.hydraulics import (
     CUSP_M,
     HEAD_RANGE_M,
     INTERVALS,

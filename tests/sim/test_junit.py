@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from sim.junit import PROPERTIES, write_junit
+from levada.sim.results.junit import PROPERTIES, write_junit
 
 
 def summary(**changes: Any) -> dict[str, Any]:

@@ -3,9 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guest.abi import TrapKind
-from sim.loop import NEVER_MS, PCT_KEY, WHY_KEY, Z, note_telemetry, note_trap, telemetry_int
-from sim.trace import COLUMNS, INDEX
+from levada.guest.abi import TrapKind
+from levada.sim.run.trace import COLUMNS, INDEX
+from levada.sim.run.zone_loop import (
+    NEVER_MS,
+    PCT_KEY,
+    WHY_KEY,
+    Z,
+    note_telemetry,
+    note_trap,
+    telemetry_int,
+)
 
 
 def as_bytes(message: str) -> np.ndarray:  # type: ignore[type-arg]

@@ -19,13 +19,13 @@ from small import (
     text,
 )
 
-from sim import scenario as scenarios
-from sim.energy import E
-from sim.loop import T, Z
-from sim.scenario_model import Scenario
-from sim.soil import Flux, Observed
-from sim.trace import INDEX
-from sim.valve import V
+from levada.sim.devices.energy import E
+from levada.sim.devices.valve import V
+from levada.sim.run.trace import INDEX
+from levada.sim.run.zone_loop import T, Z
+from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.model import Scenario
+from levada.sim.soil.model import Flux, Observed
 
 HOUR_MS = 3_600_000
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guest.abi import ErrorCode
-from sim import device_kernels, seeds
-from sim.probe import (
+from levada.guest.abi import ErrorCode
+from levada.sim import seeds
+from levada.sim.devices import kernels as device_kernels
+from levada.sim.devices.probe import (
     ADC_MAX,
     P,
     Probe,
@@ -22,7 +23,7 @@ from sim.probe import (
     calibration,
     damping_depth_m,
 )
-from sim.soil import Observed, new_observed
+from levada.sim.soil.model import Observed, new_observed
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

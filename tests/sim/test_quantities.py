@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.node_url import NodeUrl, parse_node
-from sim.quantities import format_duration, format_number, parse_duration, parse_quantity
+from levada.sim.quantities import format_duration, format_number, parse_duration, parse_quantity
+from levada.sim.scenario.node_url import NodeUrl, parse_node
 
 
 class TestDurations:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from small import ROOT, reactor, run, text
 
-from guest.abi import Call
-from guest.build import build
-from guest.tape import TapeReader, iter_records
-from sim import scenario as scenarios
-from sim.replay import replay_run
-from sim.rundir import RunDir, RunDirError
-from sim.runner import DEFAULT_GUEST, run_scenario
+from levada.guest.abi import Call
+from levada.guest.build import build
+from levada.guest.tape import TapeReader, iter_records
+from levada.sim.run.replay import replay_run
+from levada.sim.run.rundir import RunDir, RunDirError
+from levada.sim.run.runner import DEFAULT_GUEST, run_scenario
+from levada.sim.scenario import load as scenarios
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ import pytest
 from report_fixture import make_run
 from small import text
 
-from sim.report import write
-from sim.rundir import RunDirError
-from sim.runner import run_scenario
-from sim.scenario import load
-from sim.season import read_season
+from levada.sim.results.report import write
+from levada.sim.results.report_data import read_season
+from levada.sim.run.rundir import RunDirError
+from levada.sim.run.runner import run_scenario
+from levada.sim.scenario.load import load
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'{{7*7}}"
 

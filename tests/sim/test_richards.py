@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.errors import SoilError
-from sim.hydraulics import VanGenuchten
-from sim.richards import (
+from levada.sim.errors import SoilError
+from levada.sim.soil.hydraulics import VanGenuchten
+from levada.sim.soil.model import F, Flux, Observed, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.richards import (
     Bottom,
     Initial,
     Layer,
@@ -20,7 +21,6 @@ from sim.richards import (
     graded_cells,
     warm_up,
 )
-from sim.soil import F, Flux, Observed, new_fluxes, new_forcing, new_observed
 
 # Carsel and Parrish (1988), Table 3 and 6: loam, sand, clay
 LOAM = VanGenuchten(theta_r=0.078, theta_s=0.43, alpha_per_m=3.6, n=1.56, ks_m_d=0.2496)

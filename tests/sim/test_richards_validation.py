@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sim import validation, validation_richards
-from sim.column import Column
-from sim.hydraulics import VanGenuchten
-from sim.richards import Initial, Layer, Surface
-from sim.soil import Flux
-from sim.validation import Comparison
+from levada.sim.soil.column import Column
+from levada.sim.soil.hydraulics import VanGenuchten
+from levada.sim.soil.model import Flux
+from levada.sim.soil.richards import Initial, Layer, Surface
+from validation import comparison as validation
+from validation import richards as validation_richards
+from validation.comparison import Comparison
 
 FUNCTIONS = [f for name, f in vars(validation_richards).items() if name.startswith("validate_")]
 

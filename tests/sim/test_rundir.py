@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small import run, text
 
-from sim.rundir import FILES, RunDir, RunDirError, replaced
+from levada.sim.run.rundir import FILES, RunDir, RunDirError, replaced
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,14 @@ def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
     """Two processes at the same directory: one is refused, the other's run is whole."""
     path = tmp_path / "small.toml"
     path.write_text(text(days=30), encoding="utf-8")
-    command = [sys.executable, "-c", "from twin.cli import main; main()", "run", str(path), "-q"]
+    command = [
+        sys.executable,
+        "-c",
+        "from levada.twin.cli.main import main; main()",
+        "run",
+        str(path),
+        "-q",
+    ]
     with replaced(tmp_path / "runs" / "small"):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 2

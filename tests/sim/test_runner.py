@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import ROOT, column, reactor, run, scenario, text
 
-from guest.abi import WHY, Call, TrapKind
-from guest.build import build
-from guest.tape import TapeReader, iter_records
-from sim import clock, runner
-from sim import scenario as scenarios
-from sim.faults import FAULTS
-from sim.rundir import RunDir
-from sim.runner import run_scenario
-from sim.trace import COLUMNS
+from levada.guest.abi import WHY, Call, TrapKind
+from levada.guest.build import build
+from levada.guest.tape import TapeReader, iter_records
+from levada.sim.run import clock, runner
+from levada.sim.run.rundir import RunDir
+from levada.sim.run.runner import run_scenario
+from levada.sim.run.trace import COLUMNS
+from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.fault import FAULTS
 
 CLOSING_S = 2.0
 """Delay of the valve, both ways, as scenarios have it by default."""
@@ -81,7 +81,7 @@ class TestRun:
         path.write_text(text(model="richards", zones=("a", "b")), encoding="utf-8")
         program = (
             "import sys, json\nfrom pathlib import Path\n"
-            "from sim import runner, scenario\n"
+            "from levada.sim.run import runner; from levada.sim.scenario import load as scenario\n"
             "given = scenario.load(Path(sys.argv[1]))\n"
             "s = runner.run_scenario(given, Path(sys.argv[2]), report=False).summary\n"
             "print(json.dumps([s['tape_digest'], s['trace_digest']]))\n"

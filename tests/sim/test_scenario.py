@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guest.limits import Budget
-from guest.module import Parameter, inspect
-from guest.plain import UNPRINTABLE
-from sim import crop, energy, probe, runner, scenario_docs, valve
-from sim.problems import Problem, ScenarioError
-from sim.scenario import dump, expand, load, pinned, read, sha256_of
-from sim.scenario_model import Scenario
-from sim.toml_writer import toml_text
+from levada.guest.limits import Budget
+from levada.guest.module.inspect import Parameter, inspect
+from levada.guest.text.plain import UNPRINTABLE
+from levada.sim.crop import crop
+from levada.sim.devices import energy, probe, valve
+from levada.sim.run import runner
+from levada.sim.scenario import docs as scenario_docs
+from levada.sim.scenario.diagnostics import Problem, ScenarioError
+from levada.sim.scenario.load import dump, expand, load, pinned, read, sha256_of
+from levada.sim.scenario.model import Scenario
+from levada.sim.scenario.toml_writer import toml_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))

@@ -15,25 +15,25 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from guest.errors import GuestError
-from guest.module import inspect
-from hil.nodes import node_overrides
-from sim import runner
-from sim.errors import WeatherError
-from sim.expect import evaluate
-from sim.faults import timeline
-from sim.loop import Z
-from sim.plant import Plant
-from sim.problems import ScenarioError
-from sim.scenario import dump, expand, load, read, sha256_of
-from sim.scenario_explain import table_of
-from sim.scenario_idle import IDLE
-from sim.scenario_model import Scenario
-from sim.table import Table
-from sim.trace import COLUMNS
-from twin.cli import app
-from twin.errors import MappingError
-from twin.mapping import PayloadMap
+from levada.guest.errors import GuestError
+from levada.guest.module.inspect import inspect
+from levada.hil.nodes import node_overrides
+from levada.sim.errors import WeatherError
+from levada.sim.run import runner
+from levada.sim.run.plant import Plant
+from levada.sim.run.trace import COLUMNS
+from levada.sim.run.zone_loop import Z
+from levada.sim.scenario.config_table import Table
+from levada.sim.scenario.diagnostics import ScenarioError
+from levada.sim.scenario.expect import evaluate
+from levada.sim.scenario.explain import table_of
+from levada.sim.scenario.fault import timeline
+from levada.sim.scenario.idle import IDLE
+from levada.sim.scenario.load import dump, expand, load, read, sha256_of
+from levada.sim.scenario.model import Scenario
+from levada.twin.cli.main import app
+from levada.twin.errors import MappingError
+from levada.twin.mqtt.mapping import PayloadMap
 
 ROOT = Path(__file__).resolve().parents[2]
 GREELEY = ROOT / "scenarios/weather/greeley_co_2023_daily.csv"
@@ -511,7 +511,8 @@ def test_what_people_read_is_kept(directory: Path) -> None:
         assert f'"{value}"' in text
 
 
-# Keys that change nothing beside others: rule of `sim.scenario_idle`, what makes it so, and a value
+# Keys that change nothing beside others: rule of `levada.sim.scenario.idle`, what makes it so, and
+# a value
 
 BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
     "soil.ponding_max_mm": ((), "zone.b.soil.ponding_max_mm", "9"),

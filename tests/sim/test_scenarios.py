@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from small import ROOT
 
-from sim import scenario as scenarios
-from sim.results import FIGURES, SIGNALS, compare_results, results_path, write_results
-from sim.rundir import RunDir, RunDirError
-from sim.runner import check, run_scenario
+from levada.sim.results.stored import FIGURES, SIGNALS, compare_results, results_path, write_results
+from levada.sim.run.rundir import RunDir, RunDirError
+from levada.sim.run.runner import check, run_scenario
+from levada.sim.scenario import load as scenarios
 
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim import seeds
+from levada.sim import seeds
 
 ZONES = ["north", "south", "east", "west"]
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from small import text
 
-from sim import scenario as scenarios
-from sim import soils
-from sim.problems import ScenarioError
-from sim.richards import Richards
-from sim.rundir import RunDir
-from sim.runner import run_scenario
-from sim.scenario import ZoneConfig, expand
-from sim.soil import new_observed
-from sim.texture import by_class, by_fractions
-from sim.uptake import FEDDES
+from levada.sim.run import soils
+from levada.sim.run.rundir import RunDir
+from levada.sim.run.runner import run_scenario
+from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.diagnostics import ScenarioError
+from levada.sim.scenario.load import ZoneConfig, expand
+from levada.sim.soil.model import new_observed
+from levada.sim.soil.richards import Richards
+from levada.sim.soil.texture import by_class, by_fractions
+from levada.sim.soil.uptake import FEDDES
 
 MEASURED = "theta_fc = 0.184\ntheta_wp = 0.092\n"
 

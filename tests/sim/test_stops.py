@@ -10,13 +10,13 @@ import pytest
 import wasmtime
 from small import text
 
-from sim import scenario as scenarios
-from sim import stops
-from sim.accept import accept
-from sim.report import write
-from sim.rundir import RunDir, RunDirError
-from sim.runner import run_scenario
-from twin.cli import _run
+from levada.sim.results.golden import accept
+from levada.sim.results.report import write
+from levada.sim.run import stops
+from levada.sim.run.rundir import RunDir, RunDirError
+from levada.sim.run.runner import run_scenario
+from levada.sim.scenario import load as scenarios
+from levada.twin.cli.main import _run
 
 
 def guest(decide: str, *, init: str = "i32.const 0", result: str = "i32.const 0") -> bytes:

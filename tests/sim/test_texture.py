@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.texture import CLASSES, by_class, by_fractions, texture_class
+from levada.sim.soil.texture import CLASSES, by_class, by_fractions, texture_class
 
 # Middle of each class of the USDA triangle: sand and clay [%], Saxton and Rawls (2006) Table 3.
 MIDDLES = {

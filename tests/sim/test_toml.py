@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.toml_index import Span, index
-from sim.toml_writer import toml_text, toml_value
+from levada.sim.scenario.toml_index import Span, index
+from levada.sim.scenario.toml_writer import toml_text, toml_value
 
 KEYS = st.text(st.characters(codec="utf-8"), max_size=8)
 SCALARS = st.one_of(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from sim.trace import COLUMNS, INDEX, TraceWriter, read_trace
+from levada.sim.run.trace import COLUMNS, INDEX, TraceWriter, read_trace
 
 
 def rows(n: int, zone: int = 0, start_ms: int = 1_688_601_600_000) -> npt.NDArray[np.float64]:

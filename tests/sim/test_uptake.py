@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.crop_table import TABLE
-from sim.uptake import FEDDES, Feddes, root_shares
+from levada.sim.crop.table import TABLE
+from levada.sim.soil.uptake import FEDDES, Feddes, root_shares
 
 MAIZE = FEDDES["maize"]
 

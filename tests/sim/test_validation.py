@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from sim import validation
-from sim.validation import DOCS, MODULES, Comparison
+from validation import comparison as validation
+from validation.comparison import DOCS, MODULES, Comparison
 
 HERE = [importlib.import_module(name) for name in MODULES if not name.endswith("_richards")]
 COMPARISONS = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.soil import F, new_forcing
-from sim.valve import V, Valve, ValveError, ValveFault, Valves, flow_l_min
+from levada.sim.devices.valve import V, Valve, ValveError, ValveFault, Valves, flow_l_min
+from levada.sim.soil.model import F, new_forcing
 
 MIN_MS = 60_000
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)

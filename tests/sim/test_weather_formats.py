@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.weather import Site, WeatherError, read
-from sim.weather.epw import read_epw
+from levada.sim.weather import Site, WeatherError, read
+from levada.sim.weather.epw import read_epw
 
 LYON = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=1.0)
 TO_2M = 4.87 / np.log(67.8 * 10.0 - 5.42)  # FAO-56 Eq. 47, from 10 m

@@ -7,10 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
-from hil.broker import BrokerAddress
-from hil.errors import BrokerError
-from twin.delivery import Delivery
-from twin.store import Store
+from levada.hil.errors import BrokerError
+from levada.hil.line.broker import BrokerAddress
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.store.store import Store
 
 if __name__ == "__main__":
     address = BrokerAddress(**json.loads(sys.stdin.readline()))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from services import Mosquitto, postgresql
 
-from hil.broker import EmbeddedBroker
-from twin.delivery import Delivery
-from twin.store import Store
-from twin.store_rows import Commit
+from levada.hil.line.broker import EmbeddedBroker
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.store.rows import Commit
+from levada.twin.store.store import Store
 
 
 @pytest.fixture(scope="session")

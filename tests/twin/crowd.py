@@ -12,7 +12,7 @@ import sys
 
 from raw_mqtt import log_in
 
-from hil.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress
 
 if __name__ == "__main__":
     count = int(sys.argv[1])

@@ -15,10 +15,10 @@ import threading
 import time
 from pathlib import Path
 
-from hil.broker import BrokerAddress
-from hil.errors import BrokerError
-from hil.mqtt_client import MqttClient
-from twin.messages import Ack, Telemetry, decode
+from levada.hil.errors import BrokerError
+from levada.hil.line.broker import BrokerAddress
+from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.mqtt.messages import Ack, Telemetry, decode
 
 __all__ = ["Device", "Journal"]
 

@@ -16,18 +16,18 @@ from pathlib import Path
 from services import Mosquitto
 from small_field import run
 
-from guest.module import inspect
-from hil.broker import BrokerAddress, EmbeddedBroker
-from sim import runner
-from sim.scenario import load
-from sim.scenario_model import Scenario
-from twin.field_device import FieldDevice
-from twin.followed import FOREVER_MS
-from twin.mqtt_devices import MqttDevices
-from twin.shadow import Shadow
-from twin.store import Store
-from twin.store_rows import StoreSettings
-from twin.watch import Seen
+from levada.guest.module.inspect import inspect
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
+from levada.sim.run import runner
+from levada.sim.scenario.load import load
+from levada.sim.scenario.model import Scenario
+from levada.twin.observer import Seen
+from levada.twin.sources.mqtt import MqttDevices
+from levada.twin.sources.remote import FOREVER_MS
+from levada.twin.sources.shadow import Shadow
+from levada.twin.sources.virtual_field import FieldDevice
+from levada.twin.store.rows import StoreSettings
+from levada.twin.store.store import Store
 
 NODE = 'node = "virtual:mqtt"'
 SPEED = 20_000.0

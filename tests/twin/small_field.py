@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from guest.abi import TrapKind
-from guest.node import Birth, Readings, StepResult
-from guest.tape import outcome
-from sim.scenario import load
-from sim.scenario_model import Scenario
+from levada.guest.abi import TrapKind
+from levada.guest.node import Birth, Readings, StepResult
+from levada.guest.tape import outcome
+from levada.sim.scenario.load import load
+from levada.sim.scenario.model import Scenario
 
 if TYPE_CHECKING:
-    from twin.twin import Twin
+    from levada.twin.twin import Twin
 
 WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
 

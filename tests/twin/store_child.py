@@ -9,11 +9,11 @@ import sys
 import threading
 from pathlib import Path
 
-from twin.errors import StoreReadOnlyError
-from twin.store import Store
-from twin.store_engine import State
-from twin.store_policy import prune
-from twin.store_rows import Commit, Row, StoreSettings
+from levada.twin.errors import StoreReadOnlyError
+from levada.twin.store.engine import State
+from levada.twin.store.policy import prune
+from levada.twin.store.rows import Commit, Row, StoreSettings
+from levada.twin.store.store import Store
 
 T0 = 1_700_000_000_000
 

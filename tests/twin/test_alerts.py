@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sim.scenario_alert import ALERTS, Alert
-from twin.alerts import Alerts, Change
+from levada.sim.scenario.alert import ALERTS, Alert
+from levada.twin.alerts import Alerts, Change
 
 MIN_MS = 60_000
 

@@ -16,18 +16,18 @@ from raw_mqtt import publish
 from real_soil import NODE, SPEED
 from small_field import START_MS, birth, run, scenario, until
 
-from guest.module import inspect
-from hil.broker import BrokerAddress
-from sim import runner
-from sim.scenario_mapping import PayloadMapping
-from twin.delivery import Delivery
-from twin.discovery import BIRTH_TOPIC, Announcer
-from twin.errors import CalibrationError
-from twin.gateway import Gateway
-from twin.mapping import PayloadMap
-from twin.mqtt_devices import MqttDevices
-from twin.shadow import Shadow
-from twin.store import Store
+from levada.guest.module.inspect import inspect
+from levada.hil.line.broker import BrokerAddress
+from levada.sim.run import runner
+from levada.sim.scenario.mapping import PayloadMapping
+from levada.twin.errors import CalibrationError
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.mqtt.discovery import BIRTH_TOPIC, Announcer
+from levada.twin.mqtt.gateway import Gateway
+from levada.twin.mqtt.mapping import PayloadMap
+from levada.twin.sources.mqtt import MqttDevices
+from levada.twin.sources.shadow import Shadow
+from levada.twin.store.store import Store
 
 LASTS = [
     "data", "config", "config/ack", "status", "ack", "ask", "alert", "link/host", "ota/begin", "",

@@ -25,11 +25,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 from small_field import HOUR_MS, START_MS, fault, scenario, until
 from sqlalchemy.exc import OperationalError
 
-from twin.app import figures, openapi, views
-from twin.app.server import Page, PageError
-from twin.store import Store
-from twin.store_rows import Event, Points
-from twin.twin import Twin
+from levada.twin.app import figures, openapi, views
+from levada.twin.app.server import Page, PageError
+from levada.twin.store.rows import Event, Points
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 DOCS = Path(__file__).parents[2] / "docs"
 WAIT_S = 120.0
@@ -421,7 +421,7 @@ def test_every_path_of_the_openapi_file_answers(live: Live) -> None:
 
 def test_the_openapi_file_is_that_of_the_program() -> None:
     current = (DOCS / "openapi.json").read_text(encoding="utf-8")
-    assert current == openapi.text(), "run: python -m twin.app.openapi > docs/openapi.json"
+    assert current == openapi.text(), "run: python -m levada.twin.app.openapi > docs/openapi.json"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import pytest
 
-from sim.rundir import FILES
-from twin.cli import _run
+from levada.sim.run.rundir import FILES
+from levada.twin.cli.main import _run
 
 ROOT: Final = Path(__file__).parents[2]
 QUICKSTART: Final = ROOT / "scenarios" / "quickstart.toml"

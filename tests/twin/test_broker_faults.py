@@ -28,14 +28,14 @@ from mqtt_device import Device, Journal
 from raw_mqtt import PINGREQ, connect, packet, text
 from services import Mosquitto
 
-from guest.abi import TrapKind
-from guest.host import WasmtimeNode
-from guest.limits import Budget
-from hil.broker import EmbeddedBroker
-from hil.errors import BrokerError
-from hil.mqtt_client import MqttClient
-from twin.delivery import Delivery
-from twin.store import Store
+from levada.guest.abi import TrapKind
+from levada.guest.limits import Budget
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.errors import BrokerError
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.store.store import Store
 
 HERE = Path(__file__).parent
 Broker = EmbeddedBroker | Mosquitto
@@ -410,7 +410,7 @@ def _idle(broker: Broker, count: int) -> Iterator[int]:
 PINGER = """
 import json, sys, time
 from raw_mqtt import PINGREQ, log_in
-from hil.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress
 sock = log_in(BrokerAddress(**json.loads(sys.stdin.readline())), "pinger")
 took = []
 for _ in range(200):

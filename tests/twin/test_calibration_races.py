@@ -18,14 +18,14 @@ from urllib.request import Request, urlopen
 import pytest
 from small_field import START_MS, scenario
 
-from guest.host import WasmtimeNode
-from guest.node import Node, Readings, StepResult
-from hil.nodes import NodeMaker
-from sim.runner import NodeSettings
-from twin.app.server import Page
-from twin.cause import Cause
-from twin.store import Store
-from twin.twin import Twin
+from levada.guest.node import Node, Readings, StepResult
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.nodes import NodeMaker
+from levada.sim.run.runner import NodeSettings
+from levada.twin.app.server import Page
+from levada.twin.diagnosis import Cause
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 BAND = 30
 """off_pct lies so much above on_pct [%]; in the scenario it is 20."""

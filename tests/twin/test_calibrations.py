@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from guest.errors import ParameterError
-from hil.errors import LinkError
-from twin.calibrations import Calibrations
-from twin.errors import CalibrationError, StoreFullError, UnansweredError
-from twin.store import Store
+from levada.guest.errors import ParameterError
+from levada.hil.errors import LinkError
+from levada.twin.calibration.requests import Calibrations
+from levada.twin.errors import CalibrationError, StoreFullError, UnansweredError
+from levada.twin.store.store import Store
 
 BEFORE = {"on_pct": 70}
 WANTED = {"on_pct": 55}
@@ -86,7 +86,7 @@ def test_the_values_before_come_back_when_the_time_is_over(store: Store) -> None
 def test_what_cannot_be_put_back_is_tried_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twin.calibrations._AGAIN_MS", 10)
+    monkeypatch.setattr("levada.twin.calibration.requests._AGAIN_MS", 10)
     present = dict(BEFORE)
     reachable = True
 
@@ -173,7 +173,7 @@ def test_a_store_that_is_full_ends_nothing(store: Store, monkeypatch: pytest.Mon
 
 
 def test_too_many_at_once_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twin.calibrations._MOST", 1)
+    monkeypatch.setattr("levada.twin.calibration.requests._MOST", 1)
     calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _wish: None)
     calibrations.ask("maize", BEFORE, WANTED, who="Ada")
     with pytest.raises(CalibrationError, match="too many"):

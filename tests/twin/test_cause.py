@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from small_field import READINGS, step
 
-from guest.abi import Call
-from guest.node import Readings, StepResult
-from guest.tape import encode
-from twin.cause import AGREEING_STEPS, STUCK_STEPS, Cause, Comparison, Verdict
-from twin.watch import Seen
+from levada.guest.abi import Call
+from levada.guest.node import Readings, StepResult
+from levada.guest.tape import encode
+from levada.twin.diagnosis import AGREEING_STEPS, STUCK_STEPS, Cause, Comparison, Verdict
+from levada.twin.observer import Seen
 
 
 def tape(readings: Readings, valve: int) -> bytes:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from small_field import scenario
 
-from twin.app.server import Page
-from twin.cli import main
+from levada.twin.app.server import Page
+from levada.twin.cli.main import main
 
 
 def levada(*arguments: str | Path) -> int:
@@ -27,7 +27,7 @@ def levada(*arguments: str | Path) -> int:
 def _interruptible(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is not the end of this process."""
     silent = SimpleNamespace(**{**vars(signal), "signal": lambda *_: None})
-    monkeypatch.setattr("twin.cli.signal", silent)
+    monkeypatch.setattr("levada.twin.cli.main.signal", silent)
 
 
 @pytest.mark.parametrize("command", ["prune", "thin"])
@@ -102,8 +102,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             return {**days, "before": outcome, "after": outcome}
         return {"values": request["values"]}
 
-    monkeypatch.setattr("twin.cli_twin._address", lambda _run: {})
-    monkeypatch.setattr("twin.cli_twin._post", post)
+    monkeypatch.setattr("levada.twin.cli.twin._address", lambda _run: {})
+    monkeypatch.setattr("levada.twin.cli.twin._post", post)
     return found
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from twin.completeness import Completeness
+from levada.twin.sources.completeness import Completeness
 
 
 def test_it_reaches_to_the_message_before_which_none_is_missing() -> None:

@@ -30,14 +30,14 @@ from raw_mqtt import log_in, publish, subscribe
 from relay import Relay, is_publish, swapped, twice
 from services import Mosquitto
 
-from hil.broker import BrokerAddress, EmbeddedBroker
-from hil.mqtt_client import MqttClient
-from sim.scenario_mapping import FieldMapping, PayloadMapping
-from twin.delivery import Delivery
-from twin.mapping import PayloadMap
-from twin.messages import Ack, Config, ConfigAck, Processed, Status, Telemetry, decode
-from twin.store import Store
-from twin.store_rows import Flag
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
+from levada.sim.scenario.mapping import FieldMapping, PayloadMapping
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.mqtt.mapping import PayloadMap
+from levada.twin.mqtt.messages import Ack, Config, ConfigAck, Processed, Status, Telemetry, decode
+from levada.twin.store.rows import Flag
+from levada.twin.store.store import Store
 
 HERE = Path(__file__).parent
 Broker = EmbeddedBroker | Mosquitto

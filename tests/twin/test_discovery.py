@@ -12,10 +12,10 @@ import pytest
 from services import Mosquitto
 from small_field import birth
 
-from hil.mqtt_client import MqttClient
-from twin.discovery import Announcer, Parameter, announce, configurations, withdraw
-from twin.gateway import Gateway
-from twin.messages import Config, Status, decode
+from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.mqtt.discovery import Announcer, Parameter, announce, configurations, withdraw
+from levada.twin.mqtt.gateway import Gateway
+from levada.twin.mqtt.messages import Config, Status, decode
 
 LIMIT = Parameter(name="limit", minimum=0, maximum=4095, unit="counts")
 

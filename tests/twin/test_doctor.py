@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twin import doctor
+from levada.twin.cli import doctor
 
 
 def test_what_is_missing_is_installed_into_the_environment_of_the_clone(

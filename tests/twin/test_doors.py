@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from small_field import scenario, until
 from sqlalchemy.exc import OperationalError
 
-from guest.logs import PER_MINUTE, Sparing
-from twin.app import bounded
-from twin.app.asked import KINDS
-from twin.app.bounded import MOST_BODY, MOST_HEADERS
-from twin.app.gate import DASH_PATH
-from twin.app.server import Page
-from twin.health import Part
-from twin.store import Store
-from twin.twin import Twin
+from levada.guest.text.logs import PER_MINUTE, Sparing
+from levada.twin.app import bounded
+from levada.twin.app.asked import KINDS
+from levada.twin.app.bounded import MOST_BODY, MOST_HEADERS
+from levada.twin.app.gate import DASH_PATH
+from levada.twin.app.server import Page
+from levada.twin.health import Part
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 CALIBRATION = "/api/zones/maize/calibration"
 FEW = settings(max_examples=80, deadline=None, derandomize=True, database=None)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from small_field import HOUR_MS, START_MS, scenario
 
-from twin.dry_run import dry_run
-from twin.errors import CalibrationError
-from twin.store import Store
-from twin.twin import Twin
+from levada.twin.calibration.dry_run import dry_run
+from levada.twin.errors import CalibrationError
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 DAY_MS = 24 * HOUR_MS
 PRESENT = {"on_pct": 70, "off_pct": 90}

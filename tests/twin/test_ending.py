@@ -17,7 +17,7 @@ import psutil
 import pytest
 from small_field import scenario
 
-from twin.interrupts import interrupts
+from levada.twin.interrupts import interrupts
 
 MARK = "LEVADA_TEST_MARK"
 
@@ -31,7 +31,7 @@ class Started:
         self.mark = uuid.uuid4().hex
         self.said = folder / "stderr"
         command = [
-            *(sys.executable, "-c", "from twin.cli import main; main()"),
+            *(sys.executable, "-c", "from levada.twin.cli.main import main; main()"),
             *("twin", str(folder / "field.toml"), "--speed", "600x", *options),
             *("--port", "0", "--out", str(self.where)),
         ]
@@ -115,7 +115,7 @@ def test_the_first_interrupt_stops_the_second_raises_and_closing_hears_none(
             with pytest.raises(KeyboardInterrupt):  # as if a finaliser had dropped it
                 signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGTERM)  # too soon to be another wish
-            monkeypatch.setattr("twin.interrupts.PAUSE_S", -1.0)
+            monkeypatch.setattr("levada.twin.interrupts.PAUSE_S", -1.0)
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         assert interrupt.came.is_set()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from twin.expiries import Expiries
+from levada.twin.calibration.expiries import Expiries
 
 FOR_GOOD = None
 

@@ -12,10 +12,10 @@ import pytest
 from services import Mosquitto
 from small_field import birth
 
-from hil.broker import EmbeddedBroker
-from hil.mqtt_client import MqttClient
-from twin.errors import CalibrationError
-from twin.gateway import Gateway
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.errors import CalibrationError
+from levada.twin.mqtt.gateway import Gateway
 
 Broker = EmbeddedBroker | Mosquitto
 COUNTS = (2600, 1400, 2000)

@@ -16,9 +16,9 @@ import pytest
 import wasmtime
 from small_field import WEATHER
 
-from hil.diff import Diff, NodeRun
-from hil.virtual import VirtualDevice
-from twin.cli import main
+from levada.hil.diff import Diff, NodeRun
+from levada.hil.virtual import VirtualDevice
+from levada.twin.cli.main import main
 
 OPENER = (
     '(module (import "env" "set_output" (func $set_output (param i32 i32)))'
@@ -59,7 +59,7 @@ def test_it_waits(levada_node):
     while True:
         signal.pause()
 """
-LEVADA = (sys.executable, "-c", "from twin.cli import main; main()")
+LEVADA = (sys.executable, "-c", "from levada.twin.cli.main import main; main()")
 COMMANDS = {
     "run": (*LEVADA, "run", "field.toml", "--speed", "1x", "--node", "{node}"),
     "twin": (*LEVADA, "twin", "field.toml", "--port", "0", "--out", "out", "--node", "{node}"),
@@ -161,8 +161,10 @@ def test_a_comparison_that_is_interrupted_does_not_judge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = NodeRun(node="sim", path=tmp_path, summary={"partial": True}, zone=None, difference=None)
-    monkeypatch.setattr("hil.diff.diff_nodes", lambda *_args, **_more: Diff(runs=(run,), calls=0))
-    monkeypatch.setattr("twin.show.diff", lambda _found: None)
+    monkeypatch.setattr(
+        "levada.hil.diff.diff_nodes", lambda *_args, **_more: Diff(runs=(run,), calls=0)
+    )
+    monkeypatch.setattr("levada.twin.cli.console.diff", lambda _found: None)
     with pytest.raises(SystemExit) as ended:
         main(["diff", "x.toml", "--node", "sim", "--node", "virtual"])
     assert ended.value.code == 130

@@ -21,17 +21,17 @@ import pyarrow.parquet as pq
 import pytest
 from small_field import fault, scenario
 
-from hil.broker import EmbeddedBroker, parse_broker
-from hil.mqtt_client import MqttClient
-from twin.live import Options, _names, _without_effect, publisher
-from twin.store import Store
-from twin.store_reads import StoreReader
-from twin.store_rows import Points
-from twin.twin import Twin
+from levada.hil.line.broker import EmbeddedBroker, parse_broker
+from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.session import Options, _names, _without_effect, publisher
+from levada.twin.store.reads import StoreReader
+from levada.twin.store.rows import Points
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 
 def levada(*arguments: str | Path) -> list[str]:
-    code = "from twin.cli import main; main()"
+    code = "from levada.twin.cli.main import main; main()"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 

@@ -6,9 +6,9 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from sim.scenario_mapping import FieldMapping, PayloadMapping
-from twin.errors import MappingError
-from twin.mapping import PayloadMap, convert, resolve_pointer
+from levada.sim.scenario.mapping import FieldMapping, PayloadMapping
+from levada.twin.errors import MappingError
+from levada.twin.mqtt.mapping import PayloadMap, convert, resolve_pointer
 
 X = {"signal": "raw", "pointer": "/x"}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from guest.abi import WHY
-from hil.errors import PayloadError
-from twin import asyncapi
-from twin.messages import (
+from levada.guest.abi import WHY
+from levada.hil.errors import PayloadError
+from levada.twin.mqtt import asyncapi
+from levada.twin.mqtt.messages import (
     TOPICS,
     Ack,
     Config,
@@ -27,7 +27,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_asyncapi_file_is_made_from_the_messages() -> None:
     current = (DOCS / "asyncapi.json").read_text(encoding="utf-8")
-    assert current == asyncapi.text(), "run: python -m twin.asyncapi > docs/asyncapi.json"
+    assert current == asyncapi.text(), (
+        "run: python -m levada.twin.mqtt.asyncapi > docs/asyncapi.json"
+    )
 
 
 def _references(value: object) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from twin.outbox import Outbox
-from twin.sequence import Received
+from levada.twin.mqtt.outbox import Outbox
+from levada.twin.mqtt.sequence import Received
 
 
 class Line:
@@ -56,7 +56,7 @@ class Line:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost message is missed after 20 ms."""
-    monkeypatch.setattr("twin.outbox._PATIENCE_S", 0.02)
+    monkeypatch.setattr("levada.twin.mqtt.outbox._PATIENCE_S", 0.02)
 
 
 @pytest.fixture(params=[0.0, 0.3], ids=["sound", "lossy"])
@@ -139,7 +139,7 @@ def test_what_nobody_acknowledges_holds_up_nothing_that_is_newer(
     quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is never acknowledged, so no number is; all leave, and then all once more."""
-    monkeypatch.setattr("twin.outbox._WINDOW", 8)
+    monkeypatch.setattr("levada.twin.mqtt.outbox._WINDOW", 8)
     heard: queue.Queue[int] = queue.Queue()
 
     def publish(_node: str, payload: bytes) -> bool:
@@ -156,7 +156,7 @@ def test_what_nobody_acknowledges_holds_up_nothing_that_is_newer(
 def test_a_node_that_nobody_acknowledges_holds_up_no_other_nor_is_forgotten_beside_it(
     quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twin.outbox._WINDOW", 8)
+    monkeypatch.setattr("levada.twin.mqtt.outbox._WINDOW", 8)
     heard: queue.Queue[tuple[str, int]] = queue.Queue()
 
     def publish(node: str, payload: bytes) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from services import need
 
-from twin.store import Store
+from levada.twin.store.store import Store
 
 HERE = Path(__file__).parent
 SECTOR = 512

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twin.delivery import Presence
+from levada.twin.mqtt.delivery import Presence
 
 MINUTE_MS = 60_000
 

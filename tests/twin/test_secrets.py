@@ -13,12 +13,12 @@ import pytest
 import typer
 from small_field import scenario
 
-from guest.logs import log_to_stderr
-from guest.redaction import redacted
-from hil.broker import EmbeddedBroker
-from sim.problems import ScenarioError
-from twin.cli import app, main
-from twin.live import Options, Running, live
+from levada.guest.text.logs import log_to_stderr
+from levada.guest.text.redaction import redacted
+from levada.hil.line.broker import EmbeddedBroker
+from levada.sim.scenario.diagnostics import ScenarioError
+from levada.twin.cli.main import app, main
+from levada.twin.session import Options, Running, live
 
 SECRET = "s3cret"
 

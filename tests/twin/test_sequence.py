@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.sequence import MODULUS, Received, unwrap
+from levada.twin.mqtt.sequence import MODULUS, Received, unwrap
 
 
 def test_a_wrapped_number_is_the_one_nearest_to_what_is_expected() -> None:

@@ -14,18 +14,18 @@ import pytest
 from real_soil import NODE, SPEED, Broker, ears, field
 from small_field import START_MS, fault, run, scenario, until
 
-from guest.module import inspect
-from hil.broker import EmbeddedBroker
-from hil.errors import LinkError
-from hil.mqtt_client import MqttClient
-from sim import runner
-from sim.scenario_model import Scenario
-from twin.cause import Cause
-from twin.errors import CalibrationError, TwinError, TwinMismatchError
-from twin.messages import Config, Status, node_topic
-from twin.mqtt_devices import MqttDevices
-from twin.shadow import Shadow
-from twin.store import Store
+from levada.guest.module.inspect import inspect
+from levada.hil.errors import LinkError
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
+from levada.sim.run import runner
+from levada.sim.scenario.model import Scenario
+from levada.twin.diagnosis import Cause
+from levada.twin.errors import CalibrationError, TwinError, TwinMismatchError
+from levada.twin.mqtt.messages import Config, Status, node_topic
+from levada.twin.sources.mqtt import MqttDevices
+from levada.twin.sources.shadow import Shadow
+from levada.twin.store.store import Store
 
 UTC_OFFSET_MS = -7 * 3_600_000
 
@@ -75,7 +75,7 @@ def test_what_is_concluded_does_not_hang_on_when_messages_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the wall clock every message is late here, as on a computer that is overloaded."""
-    monkeypatch.setattr("twin.shadow.BEHIND_S", -1.0)  # five hours of the field
+    monkeypatch.setattr("levada.twin.sources.shadow.BEHIND_S", -1.0)  # five hours of the field
     story = scenario(tmp_path, zones=NODE)
     with (
         EmbeddedBroker() as broker,
@@ -214,7 +214,7 @@ field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
 def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twin.mqtt_devices._ANSWER_S", 0.05)
+    monkeypatch.setattr("levada.twin.sources.mqtt._ANSWER_S", 0.05)
     story = scenario(tmp_path, zones=NODE, days=20)
     with (
         EmbeddedBroker() as broker,

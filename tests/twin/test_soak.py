@@ -25,9 +25,9 @@ from raw_mqtt import log_in, publish, subscribe
 from relay import is_publish, packets
 from services import Mosquitto
 
-from hil.broker import EmbeddedBroker
-from twin.messages import Ack, Telemetry, decode
-from twin.store_reads import StoreReader
+from levada.hil.line.broker import EmbeddedBroker
+from levada.twin.mqtt.messages import Ack, Telemetry, decode
+from levada.twin.store.reads import StoreReader
 
 HERE = Path(__file__).parent
 SECONDS = int(os.environ.get("LEVADA_SOAK_S", "600"))

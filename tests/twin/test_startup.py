@@ -11,7 +11,7 @@ import pytest
 from small_field import scenario
 
 ROOT = Path(__file__).parents[2]
-LEVADA = [sys.executable, "-c", "from twin.cli import main; main()"]
+LEVADA = [sys.executable, "-c", "from levada.twin.cli.main import main; main()"]
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ def test_a_twin_needs_no_kernel_that_a_run_has_not_compiled(tmp_path: Path) -> N
         return {path.name for path in cache.rglob("*.nbc")}
 
     levada("run", "field.toml", "--out", "run")
-    prepare = [sys.executable, "-m", "hil.prepare"]
+    prepare = [sys.executable, "-m", "levada.hil.warm_up"]
     subprocess.run(prepare, cwd=ROOT, env=environment, check=True, capture_output=True)
     compiled = {path.name for path in cache.rglob("*.nbc")}
     assert compiled

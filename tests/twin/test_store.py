@@ -19,15 +19,15 @@ import pytest
 from conftest import Commits
 from sqlalchemy import inspect
 
-from twin import store_schema
-from twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
-from twin.sequence import MODULUS
-from twin.store import Store
-from twin.store_commit import write_points
-from twin.store_engine import State, connect, normal_url
-from twin.store_policy import downsample, prune
-from twin.store_reads import StoreReader
-from twin.store_rows import Event, Flag, Item, Points, Row, Seen, StoreSettings
+from levada.twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
+from levada.twin.mqtt.sequence import MODULUS
+from levada.twin.store import schema as store_schema
+from levada.twin.store.commit import write_points
+from levada.twin.store.engine import State, connect, normal_url
+from levada.twin.store.policy import downsample, prune
+from levada.twin.store.reads import StoreReader
+from levada.twin.store.rows import Event, Flag, Item, Points, Row, Seen, StoreSettings
+from levada.twin.store.store import Store
 
 HERE = Path(__file__).parent
 T0 = 1_700_000_000_000

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from twin.errors import StoreError
-from twin.store import Store
-from twin.store_engine import to_read
-from twin.store_export import COLUMNS, export
-from twin.store_policy import downsample, prune
-from twin.store_rows import Event, Points, Row
+from levada.twin.errors import StoreError
+from levada.twin.store.engine import to_read
+from levada.twin.store.export import COLUMNS, export
+from levada.twin.store.policy import downsample, prune
+from levada.twin.store.rows import Event, Points, Row
+from levada.twin.store.store import Store
 
 T0 = 1_700_000_000_000
 T0 -= T0 % 60_000

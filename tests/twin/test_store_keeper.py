@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from twin.errors import StoreError
-from twin.store import Store
-from twin.store_keeper import Keeper, Policy, enforce
-from twin.store_rows import Event, Points
+from levada.twin.errors import StoreError
+from levada.twin.store.keeper import Keeper, Policy, enforce
+from levada.twin.store.rows import Event, Points
+from levada.twin.store.store import Store
 
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000

@@ -17,13 +17,13 @@ from conftest import Commits
 from small_field import until
 from sqlalchemy import text
 
-from twin import store_schema
-from twin.errors import StoreBusyError, StoreError
-from twin.store import Store
-from twin.store_engine import State, connect, normal_url
-from twin.store_export import export
-from twin.store_policy import prune
-from twin.store_rows import Row, StoreSettings
+from levada.twin.errors import StoreBusyError, StoreError
+from levada.twin.store import schema as store_schema
+from levada.twin.store.engine import State, connect, normal_url
+from levada.twin.store.export import export
+from levada.twin.store.policy import prune
+from levada.twin.store.rows import Row, StoreSettings
+from levada.twin.store.store import Store
 
 T0 = 1_700_000_000_000
 QUICK = StoreSettings(retry_ms=20, reserve_bytes=1 << 16)
@@ -246,8 +246,8 @@ def test_a_store_that_shrinks_by_our_own_doing_goes_on(store: Store, file: Path)
 
 WRITER = """
 import sys
-from twin.errors import StoreBusyError
-from twin.store import Store
+from levada.twin.errors import StoreBusyError
+from levada.twin.store.store import Store
 try:
     Store(sys.argv[1]).close()
 except StoreBusyError as error:

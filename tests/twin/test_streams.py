@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "scenarios" / "quickstart.toml"
 DAY = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-02")
-LEVADA = (sys.executable, "-c", "from twin.cli import main; main()")
+LEVADA = (sys.executable, "-c", "from levada.twin.cli.main import main; main()")
 
 
 def scenario(folder: Path) -> Path:
@@ -31,7 +31,9 @@ def scenario(folder: Path) -> Path:
 
 def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A command line in bash, `levada` standing for ours."""
-    line = command.replace("levada", f"'{sys.executable}' -c 'from twin.cli import main; main()'")
+    line = command.replace(
+        "levada", f"'{sys.executable}' -c 'from levada.twin.cli.main import main; main()'"
+    )
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail\n{line}"],
         cwd=folder,
@@ -96,9 +98,7 @@ def test_a_full_disk_behind_the_output_is_said_and_a_failure_stays_one(tmp_path:
 
 def test_a_cache_that_cannot_be_made_is_one_warning(tmp_path: Path) -> None:
     """Without the compiler, which would take a minute: the folder is tried all the same."""
-    program = (
-        "from guest import jit\nprint(jit.KEEPING)\njit.mark_compiled()\nprint(jit.not_kept())\n"
-    )
+    program = "from levada.guest.fast import jit\nprint(jit.KEEPING)\njit.mark_compiled()\nprint(jit.not_kept())\n"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

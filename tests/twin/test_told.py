@@ -20,12 +20,12 @@ from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
 from services import Mosquitto
 from small_field import HOUR_MS, START_MS, fault, run, scenario
 
-from twin.replay import Replay
-from twin.shadow import Shadow
-from twin.store import Store
-from twin.store_reads import StoreReader
-from twin.store_rows import Event, Points
-from twin.told import NOTHING, told
+from levada.twin.sources.recording import Replay
+from levada.twin.sources.resume import NOTHING, told
+from levada.twin.sources.shadow import Shadow
+from levada.twin.store.reads import StoreReader
+from levada.twin.store.rows import Event, Points
+from levada.twin.store.store import Store
 
 SLOWLY = SPEED / 4
 """A twin may need many seconds to start: the boards are not to be through by then."""

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from small_field import HOUR_MS, START_MS, fault, run, scenario
 
-from guest.host import WasmtimeNode
-from guest.node import Birth, Node, Readings, StepResult
-from hil.errors import LinkError
-from hil.nodes import NodeMaker
-from sim.runner import NodeSettings
-from twin.cause import Cause
-from twin.errors import CalibrationError, TwinMismatchError
-from twin.store import Store
-from twin.twin import Twin
+from levada.guest.node import Birth, Node, Readings, StepResult
+from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.errors import LinkError
+from levada.hil.nodes import NodeMaker
+from levada.sim.run.runner import NodeSettings
+from levada.twin.diagnosis import Cause
+from levada.twin.errors import CalibrationError, TwinMismatchError
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 VIRTUAL = 'node = "virtual"'
 

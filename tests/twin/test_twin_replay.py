@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from small_field import START_MS, fault, scenario
 
-from sim.scenario import load
-from twin.cause import Cause
-from twin.errors import StoreError, TwinError
-from twin.replay import Replay
-from twin.store import Store
-from twin.twin import Twin
+from levada.sim.scenario.load import load
+from levada.twin.diagnosis import Cause
+from levada.twin.errors import StoreError, TwinError
+from levada.twin.sources.recording import Replay
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 
 def record(folder: Path, *, extra: str = "") -> Path:

@@ -23,19 +23,19 @@ import psutil
 import pytest
 import wasmtime
 
-from guest.abi import TrapKind
-from hil.broker import EmbeddedBroker
-from hil.lease import LEASE_MS
-from hil.link import Link
-from hil.messages import Ack, Reset
-from hil.mqtt_line import Bridge, MqttLine
-from hil.node import DeviceNode
-from hil.nodes import NodeMaker
-from hil.port import Port
-from hil.virtual import VirtualDevice
-from sim import scenario as scenarios
-from sim.rundir import RunDir
-from sim.runner import run_scenario
+from levada.guest.abi import TrapKind
+from levada.hil.lease import LEASE_MS
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_line import Bridge, MqttLine
+from levada.hil.line.serial_port import Port
+from levada.hil.link import Link
+from levada.hil.node import DeviceNode
+from levada.hil.nodes import NodeMaker
+from levada.hil.virtual import VirtualDevice
+from levada.hil.wire.messages import Ack, Reset
+from levada.sim.run.rundir import RunDir
+from levada.sim.run.runner import run_scenario
+from levada.sim.scenario import load as scenarios
 
 FAULTS = Path(__file__).parents[2] / "docs" / "faults.md"
 WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
@@ -219,7 +219,7 @@ class Host:
         (folder / "guest.wasm").write_bytes(OPENER)
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-c", "from twin.cli import main; main()"),
+                *(sys.executable, "-c", "from levada.twin.cli.main import main; main()"),
                 *("run", field(folder, nodes), "--guest", folder / "guest.wasm"),
                 *("--speed", speed, "--out", folder / "run"),
             ],
@@ -310,8 +310,8 @@ def test_a_live_host_keeps_the_valve_open_for_longer_than_a_lease(
 def test_the_hosts_own_board_goes_with_it(stack: ExitStack, tmp_path: Path) -> None:
     """`--node virtual`: the board is a child of the host, which dies when that is killed."""
     code = (
-        "import sys; from pathlib import Path; from hil.virtual import VirtualDevice\n"
-        "from hil.link import Link; from hil.port import Port; from hil.node import DeviceNode\n"
+        "import sys; from pathlib import Path; from levada.hil.virtual import VirtualDevice\n"
+        "from levada.hil.link import Link; from levada.hil.line.serial_port import Port; from levada.hil.node import DeviceNode\n"
         f"device = VirtualDevice(pins=Path({str(tmp_path / 'pins')!r}))\n"
         f"module = Path({str(tmp_path / 'wasm')!r}).read_bytes()\n"
         "node = DeviceNode(Link(Port(device.url)), module)\n"

@@ -1,7 +1,7 @@
 """What other programs read: /health, /api/..., and the one thing they may ask for, a calibration.
 
 Reading needs nothing but being on this computer.  A calibration needs the token of this run, which
-`twin.app.gate` asks for.
+`levada.twin.app.gate` asks for.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
 
-from twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
-from twin.health import Part, Parts, look
-from twin.store_export import stream_csv
-from twin.store_reads import Window
+from levada.twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
+from levada.twin.health import Part, Parts, look
+from levada.twin.store.export import stream_csv
+from levada.twin.store.reads import Window
 
 if TYPE_CHECKING:
-    from twin.app.server import Subject
+    from levada.twin.app.server import Subject
 
 __all__ = ["blueprint"]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from flask import abort, request
 
-from twin.app import views
+from levada.twin.app import views
 
 __all__ = ["AskedRight"]
 

@@ -10,15 +10,15 @@ from urllib.parse import parse_qsl, quote, unquote
 from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
-from guest.jit import compiled
-from twin.app import figures, views, words
-from twin.app.gate import may_change
-from twin.errors import CalibrationError, TwinError
-from twin.parameters import parse
-from twin.view import ZoneView
+from levada.guest.fast.jit import compiled
+from levada.twin.app import figures, views, words
+from levada.twin.app.gate import may_change
+from levada.twin.calibration.parameters import parse
+from levada.twin.errors import CalibrationError, TwinError
+from levada.twin.snapshot import ZoneView
 
 if TYPE_CHECKING:
-    from twin.app.server import Subject
+    from levada.twin.app.server import Subject
 
 __all__ = ["register"]
 

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from twin.app import words
-from twin.store_reads import StoreReader, Window
+from levada.twin.app import words
+from levada.twin.store.reads import StoreReader, Window
 
 __all__ = ["CURVES", "Delta", "delta", "history", "profile", "sparkline", "zone_chart"]
 

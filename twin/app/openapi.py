@@ -1,6 +1,6 @@
-"""OpenAPI 3.1 of what `twin.app.api` answers.
+"""OpenAPI 3.1 of what `levada.twin.app.api` answers.
 
-python -m twin.app.openapi > docs/openapi.json
+python -m levada.twin.app.openapi > docs/openapi.json
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
         page.tell("the board is built")     # what is shown until there is a twin
         page.show(twin)
 
-The server listens on loopback, within bounds (`twin.app.bounded`); who may do what is decided at
-the gate (`twin.app.gate`).
+The server listens on loopback, within bounds (`levada.twin.app.bounded`); who may do what is
+decided at the gate (`levada.twin.app.gate`).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from markupsafe import escape
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
-from guest.closing import Closing
-from guest.json_text import parse
-from guest.module import ModuleInfo
-from sim.scenario_model import Scenario
-from twin.app import views
-from twin.app.api import blueprint
-from twin.app.asked import AskedRight
-from twin.app.bounded import MOST_CONNECTIONS, BoundedServer
-from twin.app.callbacks import register
-from twin.app.gate import DASH_PATH, Gate
-from twin.dry_run import DryRun
-from twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
-from twin.health import Part, Parts, process_part
-from twin.store import Store
-from twin.store_engine import first_line
-from twin.view import View
+from levada.guest.lifecycle import Closing
+from levada.guest.module.inspect import ModuleInfo
+from levada.guest.text.json_text import parse
+from levada.sim.scenario.model import Scenario
+from levada.twin.app import views
+from levada.twin.app.api import blueprint
+from levada.twin.app.asked import AskedRight
+from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
+from levada.twin.app.callbacks import register
+from levada.twin.app.gate import DASH_PATH, Gate
+from levada.twin.calibration.dry_run import DryRun
+from levada.twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
+from levada.twin.health import Part, Parts, process_part
+from levada.twin.snapshot import View
+from levada.twin.store.engine import first_line
+from levada.twin.store.store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from guest.module import Parameter
-from twin.app import words
-from twin.cause import Cause
-from twin.dry_run import DryRun
-from twin.store_reads import SeriesInfo
-from twin.view import View, ZoneView
+from levada.guest.module.inspect import Parameter
+from levada.twin.app import words
+from levada.twin.calibration.dry_run import DryRun
+from levada.twin.diagnosis import Cause
+from levada.twin.snapshot import View, ZoneView
+from levada.twin.store.reads import SeriesInfo
 
 __all__ = [
     "events",

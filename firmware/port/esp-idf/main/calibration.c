@@ -19,7 +19,7 @@ static const struct {
     {"limiar", "limit_counts"},
 };
 enum { MOST_COUNTS = 4095, REASON_BYTES = 128 };
-enum { ID_BYTES = 4 * 64 + 1 }; /* 64 characters, as twin/messages.py has it */
+enum { ID_BYTES = 4 * 64 + 1 }; /* 64 characters, as twin/mqtt/messages.py has it */
 
 /* --- calibration ------------------------------------------------------------------------------ */
 

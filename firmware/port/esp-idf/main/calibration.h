@@ -1,5 +1,5 @@
 /*
- * Requests in JSON, as twin/messages.py has them: `Config` and `Ack`.
+ * Requests in JSON, as twin/mqtt/messages.py has them: `Config` and `Ack`.
  *
  *     {"id": "7", "set": {"on_pct": 35, "off_pct": 60}}     parameters by the names of the metadata
  *     {"seco": 2600, "molhado": 1100, "limiar": 1900}       counts, as older nodes know them

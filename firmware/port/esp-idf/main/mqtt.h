@@ -1,5 +1,5 @@
 /*
- * Telemetry out, calibration in.  Topics and payloads are those of twin/messages.py.
+ * Telemetry out, calibration in.  Topics and payloads are those of twin/mqtt/messages.py.
  *
  * The client has a task of its own; what it receives waits in a queue for the node's thread, which
  * alone touches the node.

@@ -4,7 +4,7 @@
  * The timer starts with the command to open.  Its interrupt closes the valve and runs from IRAM, so
  * neither a busy guest, nor a lost host, nor a write of flash holds it up.  The valve then stays
  * closed until it was commanded closed; opening again before it can have closed continues the same
- * opening.  sim/valve.py has the same rules.
+ * opening.  sim/devices/valve.py has the same rules.
  */
 #ifndef LEVADA_VALVE_H
 #define LEVADA_VALVE_H

@@ -1,0 +1,1 @@
+"""The fast path: host calls and steps as compiled code over arrays."""

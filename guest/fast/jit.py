@@ -1,0 +1,142 @@
+"""The compiler's decorator, and a cache that notices a change in any compiled file.
+
+numba keys its cache by the file of the function alone: a kernel that calls another file's kernel
+would go on with the old one.  So the cache lives in a folder named after the text of all compiled
+files together.  This module must be imported before numba compiles anything, which is given by
+using its `njit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from numba.core import config as _config
+
+from levada.guest.fast import kernel_cache
+
+__all__ = ["CACHE", "KEEPING", "compiled", "config", "mark_compiled", "njit", "not_kept"]
+
+config: Any = _config  # its attributes are made at run time
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def _kernel_files() -> list[Path]:
+    """Files of ours that use this module's decorator."""
+    folders = (ROOT / "guest", ROOT / "sim", ROOT / "hil")
+    return sorted(
+        p for f in folders for p in f.glob("*.py") if b"levada.guest.fast.jit" in p.read_bytes()
+    )
+
+
+def _cache() -> Path:
+    text = hashlib.sha256()
+    for path in _kernel_files():
+        text.update(path.read_bytes())
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "levada" / text.hexdigest()[:16]
+
+
+CACHE: Final = Path(config.CACHE_DIR) if config.CACHE_DIR else _cache()
+"""Where compiled kernels are kept; NUMBA_CACHE_DIR overrides it."""
+config.CACHE_DIR = str(CACHE)
+_troubles: list[OSError] = []
+"""Why compiled kernels could not be kept."""
+
+
+def _try_cache() -> bool:
+    """Whether the folder can be had; numba itself would end the program where it cannot."""
+    try:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=CACHE).close()
+    except OSError as error:
+        _troubles.append(error)
+        return False
+    return True
+
+
+KEEPING: Final = bool(config.DISABLE_JIT) or _try_cache()
+"""Whether compiled kernels are kept."""
+
+
+def not_kept() -> str | None:
+    """Why kernels are compiled at every run, if they are."""
+    if not _troubles:
+        return None
+    return (
+        f"kernels are compiled at every run: {CACHE} cannot be written ({_troubles[0].strerror}); "
+        "NUMBA_CACHE_DIR names another folder"
+    )
+
+
+if TYPE_CHECKING:
+    _A = ParamSpec("_A")
+    _R = TypeVar("_R")
+
+    def njit(function: Callable[_A, _R], /) -> Callable[_A, _R]:
+        """What the decorator does to types: nothing."""
+        ...
+else:
+    from numba import njit as _njit
+    from numba import types as _types
+
+    def _spare(cache: Any) -> None:
+        """Let nothing that the cache cannot read or write end a run."""
+        load, save = cache.load_overload, cache.save_overload
+
+        def load_overload(*arguments: Any) -> Any:
+            try:
+                return load(*arguments)
+            except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+                return None  # damaged, as by a disk that was full: it is compiled again
+
+        def save_overload(*arguments: Any) -> None:
+            try:
+                save(*arguments)
+            except OSError as error:
+                _troubles.append(error)
+
+        cache.load_overload, cache.save_overload = load_overload, save_overload
+
+    def njit(function: Any) -> Any:
+        """Compile a function when it is first called.
+
+        Once for integers, not once for every constant it is called with: LLVM puts the constants
+        in where it inlines, and a first run takes several seconds less.
+        """
+        dispatcher = _njit(function, cache=KEEPING, nogil=True, error_model="numpy")
+        if KEEPING and hasattr(dispatcher, "_cache"):
+            _spare(dispatcher._cache)
+        if hasattr(dispatcher, "get_call_template"):
+            of_literals = dispatcher.get_call_template
+
+            def of_plain(args: Any, kws: Any) -> Any:
+                plain = {name: _types.unliteral(kind) for name, kind in kws.items()}
+                return of_literals(tuple(_types.unliteral(kind) for kind in args), plain)
+
+            dispatcher.get_call_template = of_plain
+        return dispatcher
+
+
+def compiled() -> bool:
+    """Whether the kernels were compiled before, so that a run starts at once."""
+    return bool(config.DISABLE_JIT) or kernel_cache.is_whole(CACHE)
+
+
+def mark_compiled() -> None:
+    """Remember that everything a run needs is in the cache now; old versions of it go."""
+    if config.DISABLE_JIT or _troubles:
+        return
+    try:
+        known = kernel_cache.is_whole(CACHE)
+        kernel_cache.mark_whole(CACHE)  # also tells that it is in use
+        if not known and CACHE.parent.name == "levada":
+            kernel_cache.remove_old(CACHE.parent, keep=CACHE)
+    except OSError as error:
+        _troubles.append(error)

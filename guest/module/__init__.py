@@ -1,0 +1,1 @@
+"""What a guest module is, read without running it."""

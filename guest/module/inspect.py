@@ -1,0 +1,513 @@
+"""What a guest module is, read without running it.
+
+`inspect` lists imports, exports, memory and the metadata of the custom section `levada`, and says
+everything that keeps the module from fitting the ABI.  It does not refuse: hosts do, by
+`ModuleInfo.require`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from wasmtime import FuncType, MemoryType
+
+from levada.guest.abi import ABI_VERSION, IMPORT_MODULE, IMPORTS, REACTOR_EXPORTS
+from levada.guest.errors import LinkError, ModuleError, ParameterError
+from levada.guest.limits import EDGE, Budget, Profile
+from levada.guest.module.arithmetic import wide_arithmetic
+from levada.guest.module.features import Survey, survey
+from levada.guest.module.rules import Rule, check_rules, parse_rule
+from levada.guest.module.sections import Section, sections
+from levada.guest.module.state import state_in_globals
+from levada.guest.text.json_text import DEPTH_ON_BOARDS, parse
+from levada.guest.wasm.engine import compile_module
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = [
+    "Export",
+    "Import",
+    "Metadata",
+    "ModuleInfo",
+    "Output",
+    "Parameter",
+    "inspect",
+    "render",
+]
+
+METADATA_SECTION: Final = "levada"
+START: Final = 8
+MEMORY_PAGES_MOST: Final = 65_536
+I32_MIN: Final = -(2**31)
+I32_MAX: Final = 2**31 - 1
+MISSING_INTEGER: Final = I32_MIN - 1
+MISSING_TEXT: Final = ""
+LIST_MOST: Final = 64
+NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
+VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,32}")
+UNIT: Final = re.compile(r"[^\x00-\x1f]{0,16}")
+ARROW: Final = "->"
+
+STRING_IMPORTS: Final = frozenset({"mqtt_publish", "wasm_log"})
+ENTRIES: Final = frozenset({"main", "_start", "__main_void", "__original_main"})
+ENTRY_TYPE: Final = re.compile(r"\((i32(, i32)*)?\) -> (\(\)|i32)")
+FAR: Final = frozenset({"process", "filter"})
+"""What fog and cloud call of a guest that also runs on a node."""
+FLOAT_TYPE: Final = re.compile(r"\bf(32|64)\b")
+REACTOR_NEEDED: Final = ("abi_version", "init", "step")
+PARAMETER_EXPORTS: Final = ("param_get", "param_set")
+
+Kind = Literal["reactor", "command", "pure"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Import:
+    """One import, e.g. `env.read_sensor (i32) -> i32`."""
+
+    module: str
+    name: str
+    type: str
+    """Signature of a function, or the kind of anything else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """One export."""
+
+    name: str
+    type: str
+    """Signature of a function, or the kind of anything else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """One parameter that `param_get` and `param_set` know, an i32."""
+
+    id: int
+    name: str
+    unit: str
+    minimum: int
+    maximum: int
+    default: int
+
+    def check(self, value: int) -> int:
+        """The value, or ParameterError if it is outside the range."""
+        if not self.minimum <= value <= self.maximum:
+            raise ParameterError(
+                f"{self.name} = {value} {self.unit}".rstrip()
+                + f": must be within {self.minimum} and {self.maximum}"
+            )
+        return value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """One pin that the guest sets."""
+
+    pin: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metadata:
+    """What the guest says of itself in the custom section `levada`."""
+
+    name: str
+    version: str
+    abi: int | None = None
+    parameters: tuple[Parameter, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    """What pairs of parameters have to agree with."""
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModuleInfo:
+    """A guest module as it lies there."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+    kind: Kind
+    """`reactor` has `step`, `command` has `main`, `pure` has neither."""
+    imports: tuple[Import, ...]
+    exports: tuple[Export, ...]
+    memory_pages: int
+    """Pages of 64 KiB at the start; 0 without memory."""
+    memory_pages_max: int | None
+    """None: it may grow without limit of its own."""
+    metadata: Metadata | None
+    proposals: tuple[str, ...]
+    """What it uses beyond WebAssembly 1.0 with integers, within the profile of its tiers."""
+    keeps_globals: bool
+    """Globals may hold state between two steps, so a board sleeps lightly instead of deeply."""
+    problems: tuple[str, ...]
+    """Everything that keeps it from running as a guest."""
+    notes: tuple[str, ...]
+    """What runs, but is worth knowing."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits the ABI and the budget."""
+        return not self.problems
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Where it can run; none unless it fits."""
+        if not self.fits:
+            return ()
+        far = ("fog", "cloud") if self.kind == "pure" or FAR & self.functions.keys() else ()
+        return far if self.kind == "pure" else ("edge", *far)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Declared parameters, none without metadata."""
+        return self.metadata.parameters if self.metadata else ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Declared rules between parameters, none without metadata."""
+        return self.metadata.rules if self.metadata else ()
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """Exported functions and their signatures."""
+        return {export.name: export.type for export in self.exports if ARROW in export.type}
+
+    def parameter(self, key: str | int) -> Parameter:
+        """By name or id; ParameterError names those that exist."""
+        for parameter in self.parameters:
+            if key in (parameter.id, parameter.name):
+                return parameter
+        known = ", ".join(f"{p.name} ({p.id})" for p in self.parameters) or "none"
+        raise ParameterError(f"parameter {key!r}: the guest has {known}")
+
+    def check_rules(self, values: Mapping[int, int]) -> None:
+        """Raise ParameterError if parameters by id, the rest at their defaults, break a rule."""
+        check_rules(self.rules, {p.name: values.get(p.id, p.default) for p in self.parameters})
+
+    def require(self) -> ModuleInfo:
+        """Itself, or LinkError that lists every problem."""
+        if self.problems:
+            listed = "\n".join(f"  - {problem}" for problem in self.problems)
+            raise LinkError(
+                f"the module does not fit ABI {ABI_VERSION}:\n{listed}\n"
+                f"A guest may import from {IMPORT_MODULE}: {', '.join(IMPORTS)}."
+            )
+        return self
+
+
+class Shape(NamedTuple):
+    """What the checks look at."""
+
+    kind: Kind
+    imports: tuple[Import, ...]
+    functions: dict[str, str]
+    has_memory: bool
+    pages: int
+    pages_max: int | None
+    metadata: Metadata | None
+    contents: Survey
+
+
+def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
+    """Describe a module.
+
+    Raises LimitError if it is larger than the budget allows (before it is parsed) or takes too long
+    to compile, FeatureError if it uses what the feature profile has not, ModuleError if it is not a
+    valid module or its metadata are malformed.
+    """
+    budget = budget or Budget()
+    # memory over the budget is one of the problems, not an end of the inspection
+    compiled = compile_module(data, replace(budget, memory_pages=MEMORY_PAGES_MOST))
+    imports = tuple(
+        Import(module=i.module, name=i.name or "", type=type_text(i.type)) for i in compiled.imports
+    )
+    exports = tuple(Export(name=e.name, type=type_text(e.type)) for e in compiled.exports)
+    memory = next((e.type for e in compiled.exports if isinstance(e.type, MemoryType)), None)
+    contents = survey(data)
+    pages, pages_max = contents.memory_pages, memory.limits.max if memory else None
+    functions = {e.name: e.type for e in exports if ARROW in e.type}
+    kind: Kind = (
+        "reactor" if "step" in functions else "command" if ENTRIES & functions.keys() else "pure"
+    )
+    parts = list(sections(data))
+    metadata = read_metadata([p.payload for p in parts if p.name == METADATA_SECTION])
+    shape = Shape(
+        kind, imports, functions, memory is not None, pages, pages_max, metadata, contents
+    )
+    return ModuleInfo(
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        kind=kind,
+        imports=imports,
+        exports=exports,
+        memory_pages=pages,
+        memory_pages_max=pages_max,
+        metadata=metadata,
+        proposals=proposals(contents),
+        keeps_globals=state_in_globals(data),
+        problems=tuple(all_problems(shape, budget, parts)),
+        notes=tuple(notes(data, shape)),
+    )
+
+
+def type_text(kind: Any) -> str:
+    """`(i32, i32) -> i32` for a function, `memory`, `table`, `global` for the rest."""
+    if isinstance(kind, FuncType):
+        return signature([str(t) for t in kind.params], [str(t) for t in kind.results])
+    return type(kind).__name__.removesuffix("Type").lower()
+
+
+def signature(parameters: Sequence[str], results: Sequence[str]) -> str:
+    """How a function type is written in messages and tables."""
+    return f"({', '.join(parameters)}) {ARROW} {', '.join(results) or '()'}"
+
+
+def abi_signature(types: tuple[str, str]) -> str:
+    """The same for an entry of the tables in `levada.guest.abi`."""
+    return signature(["i32"] * len(types[0]), ["i32"] * len(types[1]))
+
+
+def all_problems(shape: Shape, budget: Budget, parts: Sequence[Section]) -> list[str]:
+    """Everything that keeps it from running; what a signature shows is said once."""
+    found = [
+        *import_problems(shape),
+        *export_problems(shape),
+        *memory_problems(shape, budget),
+        *other_problems(shape, parts),
+    ]
+    floats = shape.contents.floats
+    if floats and shape.kind != "pure" and not any(FLOAT_TYPE.search(text) for text in found):
+        found.append(f"{floats}; a node has integers only")
+    return found + [str(excess) for excess in shape.contents.excess]
+
+
+def import_problems(shape: Shape) -> Iterator[str]:
+    """Imports that no host of the ABI has."""
+    for item in shape.imports:
+        full = f"{item.module}.{item.name}"
+        if item.module != IMPORT_MODULE or item.name not in IMPORTS:
+            yield f"import {full} {item.type}: outside the ABI"
+        elif item.type != (wanted := abi_signature(IMPORTS[item.name])):
+            yield f"import {full} {item.type}: the ABI says {wanted}"
+    strings = sorted(STRING_IMPORTS & {item.name for item in shape.imports})
+    if strings and not shape.has_memory:
+        yield f"export memory: missing, {' and '.join(strings)} read strings from it"
+
+
+def export_problems(shape: Shape) -> Iterator[str]:
+    """Exports that a host calls and does not find, or finds with another type."""
+    if not shape.functions:
+        yield "exports: no function, so there is nothing to run"
+    if shape.kind == "reactor":
+        needed = list(REACTOR_NEEDED)
+        if shape.metadata and shape.metadata.parameters:
+            needed += PARAMETER_EXPORTS
+        for name in needed:
+            if name not in shape.functions:
+                reason = ", it declares parameters" if name in PARAMETER_EXPORTS else ""
+                yield f"export {name}: missing, a reactor guest has it{reason}"
+        for name, types in REACTOR_EXPORTS.items():
+            found, wanted = shape.functions.get(name), abi_signature(types)
+            if found not in (None, wanted):
+                yield f"export {name} {found}: the ABI says {wanted}"
+    elif shape.kind == "command":
+        for name in sorted(ENTRIES & shape.functions.keys()):
+            if not ENTRY_TYPE.fullmatch(shape.functions[name]):
+                yield f"export {name} {shape.functions[name]}: only i32 arguments and result"
+
+
+def memory_problems(shape: Shape, budget: Budget) -> Iterator[str]:
+    """Memory that the budget does not allow."""
+    if shape.pages > budget.memory_pages:
+        yield f"memory of {shape.pages} pages at the start: at most {budget.memory_pages} allowed"
+
+
+def other_problems(shape: Shape, parts: Sequence[Section]) -> Iterator[str]:
+    """Start functions, and guests of another ABI."""
+    if any(part.kind == START for part in parts):
+        yield "start function: not allowed, an ESP32 could not stop it"
+    if shape.metadata and shape.metadata.abi not in (None, ABI_VERSION):
+        yield f"written for ABI {shape.metadata.abi}: this is ABI {ABI_VERSION}"
+
+
+def proposals(contents: Survey) -> tuple[str, ...]:
+    """Names of what a module uses beyond 1.0 and integers."""
+    used = ("sign extension",) if contents.sign_extension else ()
+    return (*used, "floating point") if contents.floats else used
+
+
+def notes(data: bytes, shape: Shape) -> Iterator[str]:
+    """What does no harm here, but is worth knowing on a small node."""
+    wide = wide_arithmetic(data)
+    if wide:
+        yield f"computes with {', '.join(sorted(wide))}: a guest of the ABI needs i32 only"
+    if shape.pages > 1:
+        yield f"starts with {shape.pages} pages of memory: an ESP32 has room for one"
+    if shape.has_memory and shape.pages_max is None:
+        yield "memory without a maximum: only the budget bounds it"
+    if shape.kind == "reactor" and shape.metadata is None:
+        yield "no metadata: hosts know neither its name nor its parameters"
+
+
+def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
+    """Metadata from the sections of that name; ModuleError that lists all that is wrong."""
+    if not payloads:
+        return None
+    if len(payloads) > 1:
+        raise ModuleError(f"custom section levada: there are {len(payloads)}, only one is allowed")
+    text = payloads[0].rstrip(b"\0")
+    try:
+        found = parse(text, DEPTH_ON_BOARDS)
+    except ValueError as error:
+        raise ModuleError(f"custom section levada: not JSON: {error}") from error
+    wrong: list[str] = []
+    reader = Reader(found if isinstance(found, dict) else {}, "", wrong)
+    if not isinstance(found, dict):
+        wrong.append(f"{found!r:.40}: must be an object")
+    metadata = Metadata(
+        name=reader.text("name", NAME),
+        version=reader.text("version", VERSION),
+        abi=reader.integer("abi") if "abi" in reader.values else None,
+        parameters=tuple(read_parameter(r) for r in reader.objects("parameters")),
+        rules=tuple(reader.rules()),
+        outputs=tuple(
+            Output(pin=r.integer("pin"), name=r.text("name", NAME))
+            for r in reader.objects("outputs")
+        ),
+    )
+    for what, values in (
+        ("id", [p.id for p in metadata.parameters]),
+        ("name", [p.name for p in metadata.parameters]),
+    ):
+        wrong += [
+            f"parameters: {what} {value!r} appears {number} times"
+            for value, number in Counter(values).items()
+            if number > 1 and value not in (MISSING_INTEGER, MISSING_TEXT)
+        ]
+    if not wrong:
+        wrong += rule_problems(metadata)
+    if wrong:
+        raise ModuleError("custom section levada: " + "; ".join(wrong))
+    return metadata
+
+
+def rule_problems(metadata: Metadata) -> Iterator[str]:
+    """Rules about parameters that are not there, that the defaults break, or no host can keep."""
+    known = {p.name: p for p in metadata.parameters}
+    for rule in metadata.rules:
+        sides = [known.get(name) for name in (rule.left, rule.right)]
+        if None in sides:
+            missing = rule.left if sides[0] is None else rule.right
+            yield f"rule {str(rule)!r}: there is no parameter {missing!r}"
+            continue
+        if rule.left == rule.right:
+            yield f"rule {str(rule)!r}: must compare two parameters"
+            continue
+        if not rule.holds({name: p.default for name, p in known.items()}):
+            yield f"rule {str(rule)!r}: the defaults break it"
+        has_zero = all(p is not None and p.minimum <= 0 <= p.maximum for p in sides)
+        if rule.comparison == "!=" and not (rule.unless_zero and has_zero):
+            # values are set one after the other: two that change places pass through 0
+            yield f"rule {str(rule)!r}: != needs `unless 0`, and 0 in the range of both"
+
+
+def read_parameter(reader: Reader) -> Parameter:
+    """One parameter; its range must contain its default."""
+    parameter = Parameter(
+        id=reader.integer("id"),
+        name=reader.text("name", NAME),
+        unit=reader.text("unit", UNIT) if "unit" in reader.values else "",
+        minimum=reader.integer("minimum"),
+        maximum=reader.integer("maximum"),
+        default=reader.integer("default"),
+    )
+    if MISSING_INTEGER not in (parameter.minimum, parameter.maximum, parameter.default) and not (
+        parameter.minimum <= parameter.default <= parameter.maximum
+    ):
+        reader.wrong.append(
+            f"{reader.where}default {parameter.default}: must be within minimum "
+            f"{parameter.minimum} and maximum {parameter.maximum}"
+        )
+    return parameter
+
+
+class Reader:
+    """Takes typed values from one JSON object and collects what is wrong with them."""
+
+    def __init__(self, values: dict[str, Any], where: str, wrong: list[str]) -> None:
+        self.values = values
+        self.where = where
+        self.wrong = wrong
+
+    def take(self, key: str, allowed: str) -> Any:
+        """The value, or None and a complaint if there is none."""
+        if key not in self.values:
+            self.wrong.append(f"{self.where}{key}: missing, must be {allowed}")
+        return self.values.get(key)
+
+    def complain(self, key: str, value: object, allowed: str) -> None:
+        """Note that a value is not what it must be."""
+        self.wrong.append(f"{self.where}{key} {value!r:.40}: must be {allowed}")
+
+    def text(self, key: str, pattern: re.Pattern[str]) -> str:
+        """A string of a pattern."""
+        value = self.take(key, f"text like {pattern.pattern}")
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        if key in self.values:
+            self.wrong.append(
+                f"{self.where}{key} {value!r:.40}: must be text like {pattern.pattern}"
+            )
+        return MISSING_TEXT
+
+    def integer(self, key: str) -> int:
+        """A 32-bit integer."""
+        value = self.take(key, "an integer")
+        if type(value) is int and I32_MIN <= value <= I32_MAX:
+            return value
+        if key in self.values:
+            self.complain(key, value, f"an integer within {I32_MIN} and {I32_MAX}")
+        return MISSING_INTEGER
+
+    def rules(self) -> Iterator[Rule]:
+        """The rules between parameters; none if there is no such key."""
+        value = self.values.get("rules", [])
+        if not isinstance(value, list) or len(value) > LIST_MOST:
+            self.wrong.append(f"rules: must be a list of at most {LIST_MOST} texts")
+            return
+        for index, item in enumerate(value):
+            rule = parse_rule(item) if isinstance(item, str) else None
+            if rule is None:
+                allowed = "text like 'a < b', 'a <= b' or 'a != b', and ' unless 0' behind it"
+                self.wrong.append(f"rules[{index}] {item!r:.80}: must be {allowed}")
+            else:
+                yield rule
+
+    def objects(self, key: str) -> Iterator[Reader]:
+        """Readers for a list of objects; none if the key is absent."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or len(value) > LIST_MOST:
+            self.wrong.append(f"{self.where}{key}: must be a list of at most {LIST_MOST} objects")
+            return
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                yield Reader(item, f"{key}[{index}].", self.wrong)
+            else:
+                self.wrong.append(f"{key}[{index}] {item!r:.40}: must be an object")
+
+
+def render(
+    info: ModuleInfo, name: str = "", *, budget: Budget | None = None, profile: Profile = EDGE
+) -> RenderableType:
+    """What `levada guest inspect` shows, for rich."""
+    from levada.guest.module.view import view
+
+    return view(info, name, budget or Budget(), profile)

@@ -1,0 +1,1 @@
+"""Guests in Wasmtime: engine, instances, nodes."""

@@ -1,0 +1,567 @@
+"""Guests in Wasmtime: all simulated nodes of one module, one node, or pure functions.
+
+`SimNodes` keeps every guest of a fleet in arrays and steps those whose time has come; a step of
+the fast path runs no Python.  Each guest has a store of its own, so one that is stopped does not
+touch the others: its outputs are 0, `trap` says why, and `boot` makes a clean instance again.
+`WasmtimeNode` is one such guest behind the protocol of `levada.guest.node`, `PureGuest` calls
+functions of modules that have no step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import wasmtime
+
+from levada.guest.abi import ABI_VERSION, KEEP_SLOTS, ErrorCode, TrapKind
+from levada.guest.errors import GuestError, LinkError, ParameterError, Trap
+from levada.guest.fast import fastpath, hostcalls
+from levada.guest.lifecycle import Closing
+from levada.guest.limits import EDGE, FOG, Budget, Profile
+from levada.guest.module.inspect import ModuleInfo, inspect
+from levada.guest.node import Birth, Readings, StepResult
+from levada.guest.wasm.command import CommandThread
+from levada.guest.wasm.engine import ENGINE_VERSION, compile_module
+from levada.guest.wasm.instances import Instances, PathName
+
+__all__ = ["PureGuest", "SimNodes", "WasmtimeNode"]
+
+DEFAULT_CONFIG: Final = (2500, 1000, 2000)
+"""Counts of a capacitive probe in air and in water, and a limit between."""
+
+MAINS: Final = ("main", "__main_void", "_start", "__original_main")
+"""Entry points of command guests, the first found is taken."""
+
+INIT, STEP, MAIN = 0, 1, 2
+I32_MIN: Final = -(1 << 31)
+I32_MAX: Final = (1 << 31) - 1
+
+
+class SimNodes(Closing):
+    """`n` nodes that run the same module.
+
+    Attributes, all indexed by zone and to be written only where it says so:
+
+    `outputs` [n, pins] commanded state of each pin of the profile, 0 or 1;
+    `wake_ms` [n] virtual time of the next run;
+    `trap` [n] TrapKind of a stopped guest, 0 while it runs;
+    `online` [n] 0: `mqtt_publish` answers OFFLINE (write);
+    `skew_ms` [n] what the node's clock is ahead of the true time, which `uptime_s` counts (write);
+    `rows` [n, ROW] everything above, with the columns of `levada.guest.fast.hostcalls`;
+    `config` [n, 3] dry, wet and limit counts for `get_config` (write);
+    `kept` [n, KEEP_SLOTS] what the guest keeps over a boot (write).
+    """
+
+    def __init__(
+        self,
+        module: bytes,
+        n: int = 1,
+        *,
+        names: Sequence[str] | None = None,
+        budget: Budget = Budget(),  # noqa: B008 - immutable
+        profile: Profile = EDGE,
+        config: npt.ArrayLike = DEFAULT_CONFIG,
+        parameters: Mapping[int, int] | Sequence[Mapping[int, int]] = (),
+        tape: bool = True,
+        path: PathName | None = None,
+    ) -> None:
+        if names is None:
+            names = ["esp32"] if n == 1 else [f"zone{i}" for i in range(n)]
+        if n < 1 or len(names) != n:
+            raise GuestError(f"{n} nodes with {len(names)} names: need one name for each, n >= 1")
+        self.n = n
+        exports = _functions(module, budget)
+        self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
+        self._declared = {p.id: p for p in self.info.parameters}
+        self.is_command = not {"init", "step"} <= exports.keys()
+        mains = [name for name in MAINS if name in exports]
+        if self.is_command and not mains:
+            raise LinkError(
+                "exports neither `init` and `step` nor `main`; functions: "
+                + (", ".join(sorted(exports)) or "none")
+            )
+        self._main = mains[0] if mains else ""
+        self._main_arguments = (0,) * len(exports[self._main].params) if mains else ()
+        if path is None:
+            path = "fast" if fastpath.status()[0] and not self.is_command else "ordinary"
+        elif path == "fast" and self.is_command:
+            raise GuestError("command guests take the ordinary path")
+        self._host = Instances(module, names, budget=budget, profile=profile, tape=tape, path=path)
+        self.path: PathName = path
+        self._profile = profile
+        self._threads: dict[int, CommandThread] = {}
+        if self.is_command:
+            self._host.on_delay = self._pause
+        if isinstance(parameters, Mapping):
+            parameters = [parameters] * n
+        self._parameters = [dict(p) for p in parameters] or [{} for _ in range(n)]
+        if len(self._parameters) != n:
+            raise ParameterError(f"parameters for {len(self._parameters)} nodes, {n} nodes")
+        for values in self._parameters:
+            self._check_parameters(values, {})
+        rows = self._host.rows
+        self.rows = rows
+        self.outputs = rows[:, hostcalls.OUTPUTS : hostcalls.OUTPUTS + len(profile.pins)]
+        self.wake_ms = rows[:, hostcalls.WAKE]
+        self.trap = rows[:, hostcalls.TRAP]
+        self.online = rows[:, hostcalls.ONLINE]
+        self.skew_ms = rows[:, hostcalls.SKEW]
+        self.kept = rows[:, hostcalls.KEPT : hostcalls.KEPT + KEEP_SLOTS]
+        self.config = rows[:, hostcalls.CONFIG : hostcalls.CONFIG + 3]
+        self.config[:] = config
+        rows[:, hostcalls.READINGS : hostcalls.READINGS + 4] = int(ErrorCode.UNAVAILABLE)
+        native = fastpath.load() if path == "fast" else None
+        self._native_step = native.step if native is not None else None
+        self.address = self._host.address
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Node names, as in topics."""
+        return self._host.names
+
+    def boot(self, time_ms: int, zones: Iterable[int] | None = None) -> None:
+        """Start guests afresh: new instance, `init`, then the parameters in force.
+
+        All of them by default.  A guest that is stopped on the way is in `trap` afterwards; what
+        is wrong with the module itself is raised (LimitError, ParameterError).
+        """
+        self._host.enter()
+        try:
+            for zone in range(self.n) if zones is None else zones:
+                self._boot(time_ms, zone)
+        finally:
+            self._host.busy = False
+
+    def _boot(self, time_ms: int, zone: int) -> None:
+        self._end_thread(zone)
+        host, row = self._host, self.rows[zone]
+        hostcalls.put_boot(row, host.tape_for_run(zone), time_ms)
+        row[hostcalls.TIME] = time_ms
+        row[hostcalls.DELAYED] = 0
+        hostcalls.renew_budget(row)
+        try:
+            host.instantiate(zone)
+            if self.is_command:  # starts in its first step, when there are readings
+                row[hostcalls.WAKE] = time_ms
+                return
+            hostcalls.begin(row, host.tape_for_run(zone), time_ms, INIT)
+            self._finish(zone, "init", host.call(zone, "init"))
+            if not row[hostcalls.TRAP]:
+                self._set_all(zone, self._parameters[zone])
+        except Trap:
+            pass  # kept by the host, shown in `trap`
+
+    def step(self, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
+        """Run every guest whose time has come, with `readings` [n, 4] (int32, order of Sensor).
+
+        Returns the number of guests that ran.
+        """
+        host = self._host
+        host.enter()
+        try:
+            if self._native_step is None:
+                return self._step_ordinary(time_ms, readings)
+            packed = self._native_step(self.address, self.rows, time_ms, readings)
+        finally:
+            host.busy = False
+        if packed >> 24:
+            if packed < 0:
+                raise _wrong_shape(readings, self.n)
+            if (packed >> 24) & 0xFFFFFF:
+                self.collect_traps()
+            if packed >> 48:
+                host.grow_tapes()
+        return packed & 0xFFFFFF
+
+    def _step_ordinary(self, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
+        if readings.shape != (self.n, 4) or readings.dtype != np.int32:
+            raise _wrong_shape(readings, self.n)
+        host, stepped = self._host, 0
+        for zone in range(self.n):
+            row = self.rows[zone]
+            if row[hostcalls.TRAP] or row[hostcalls.WAKE] > time_ms:
+                continue
+            stepped += 1
+            buffer = host.tape_for_run(zone)
+            hostcalls.inject(row, readings[zone])
+            hostcalls.begin(row, buffer, time_ms, MAIN if self.is_command else STEP)
+            try:
+                if self.is_command:
+                    self._resume(zone)
+                else:
+                    self._finish(zone, "step", host.call(zone, "step"))
+            except Trap:
+                pass  # kept by the host, shown in `trap`
+        return stepped
+
+    def _finish(self, zone: int, function: str, result: int) -> None:
+        row = self.rows[zone]
+        hostcalls.finish(row, self._host.tapes[zone], result, 0 if function == "init" else 1)
+        if row[hostcalls.TRAP]:
+            self._host.keep_trap(zone, function, TrapKind.GUEST_FAULT, None)
+
+    # For a loop of its own around the native step
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While native code steps guests from elsewhere (`rows`, `address`): deadlines are kept."""
+        self._host.enter()
+        try:
+            yield
+        finally:
+            self._host.busy = False
+
+    def grow_tapes(self) -> None:
+        """Make room for more records in every tape buffer."""
+        self._host.grow_tapes()
+
+    def collect_traps(self) -> None:
+        """Turn what stopped guests in native code into errors, see `trap_error`."""
+        for zone in np.flatnonzero(self.trap):
+            if int(zone) not in self._host.traps:
+                error = self._host.take_native_error(int(zone))
+                self._host.keep_trap(int(zone), "step", TrapKind(int(self.trap[zone])), error)
+
+    # Command guests
+
+    def _resume(self, zone: int) -> None:
+        """Run `main` until it delays, returns or is stopped."""
+        host, row = self._host, self.rows[zone]
+        thread = self._threads.get(zone)
+        if thread is None:
+
+            def main() -> None:
+                result = host.call(zone, self._main, *self._main_arguments)
+                hostcalls.put_return(row, host.tapes[zone], 0 if result is None else int(result))
+
+            thread = CommandThread(main, f"guest {host.names[zone]}")
+            self._threads[zone] = thread
+        else:
+            host.select(zone)
+            host.renew(zone)
+        try:
+            thread.resume()
+        finally:
+            if thread.finished:
+                row[hostcalls.WAKE] = hostcalls.NEVER_MS
+                self._end_thread(zone)
+            else:
+                host.count_instructions(zone)
+                row[hostcalls.WAKE] = row[hostcalls.TIME] + max(row[hostcalls.DELAYED], 1)
+
+    def _pause(self) -> None:
+        self._threads[self._host._current].pause()
+
+    def _end_thread(self, zone: int) -> None:
+        thread = self._threads.pop(zone, None)
+        if thread is not None:
+            thread.close()
+
+    # Parameters
+
+    def param_get(self, zone: int, parameter: int) -> int:
+        """Value of a parameter, as the guest has it."""
+        self._host.enter()
+        try:
+            return self._get(zone, parameter)
+        finally:
+            self._host.busy = False
+
+    def param_set(self, zone: int, parameter: int, value: int) -> int:
+        """Set one parameter; the guest's answer, 0 or an ErrorCode.  Recorded on the tape."""
+        self._host.enter()
+        try:
+            result = self._set(zone, parameter, value)
+        finally:
+            self._host.busy = False
+        if result == 0:
+            self._parameters[zone][parameter] = value
+        return result
+
+    def calibrate(self, zone: int, values: Mapping[int, int]) -> dict[int, int]:
+        """Set parameters, all or none; the values the guest has afterwards.
+
+        ParameterError says name, value and range of the first that is refused, or the rule that
+        would be broken.  What is in force survives a later `boot`.
+        """
+        self._check_parameters(values, self._parameters[zone])
+        self._host.enter()
+        try:
+            before = {parameter: self._get(zone, parameter) for parameter in reversed(values)}
+            try:
+                self._set_all(zone, values)
+            except ParameterError:
+                changed = {p: v for p, v in before.items() if self._get(zone, p) != v}
+                self._set_all(zone, changed)
+                raise
+            self._parameters[zone].update(values)
+            return {parameter: self._get(zone, parameter) for parameter in values}
+        finally:
+            self._host.busy = False
+
+    def _get(self, zone: int, parameter: int) -> int:
+        if "param_get" not in self._host.exports(zone):
+            raise ParameterError(f"parameter {parameter}: the guest has none")
+        self._host.tape_for_run(zone)
+        return int(self._host.call(zone, "param_get", parameter))
+
+    def _set(self, zone: int, parameter: int, value: int) -> int:
+        if "param_set" not in self._host.exports(zone):
+            raise ParameterError(f"parameter {parameter}: the guest has none")
+        self._host.tape_for_run(zone)
+        result = int(self._host.call(zone, "param_set", parameter, value))
+        hostcalls.put_param_set(self.rows[zone], self._host.tapes[zone], parameter, value, result)
+        return result
+
+    def _set_all(self, zone: int, values: Mapping[int, int]) -> None:
+        """Set parameters in an order that the guest accepts, ParameterError if there is none.
+
+        A rule between two may hold only once the other is set, so what is refused is asked for
+        again after the rest; two that change places pass through 0 (docs/abi.md).
+        """
+        waiting = dict(values)
+        passed = False
+        while waiting:
+            refused = {p: v for p, v in waiting.items() if self._set(zone, p, v) != 0}
+            if len(refused) == len(waiting):
+                if passed or len(refused) < 2:
+                    raise self._refused(*next(iter(refused.items())))
+                passed = True
+                for parameter in refused:
+                    self._set(zone, parameter, 0)
+            waiting = refused
+
+    def _check_parameters(self, values: Mapping[int, int], present: Mapping[int, int]) -> None:
+        for parameter, value in values.items():
+            if self._declared:
+                self.info.parameter(parameter).check(value)
+            elif not I32_MIN <= value <= I32_MAX:
+                raise ParameterError(f"parameter {parameter} = {value}: not an integer of 32 bits")
+        self.info.check_rules({**present, **values})
+
+    def _refused(self, parameter: int, value: int) -> ParameterError:
+        declared = self._declared.get(parameter)
+        if declared is None:
+            return ParameterError(f"parameter {parameter} = {value}: the guest refuses it")
+        return ParameterError(
+            f"{declared.name} = {value} {declared.unit}".rstrip()
+            + ": the guest refuses it, although it declares "
+            f"{declared.minimum} to {declared.maximum}"
+        )
+
+    # What happened
+
+    def drain_tape(self, zone: int) -> bytes:
+        """The records since the last call."""
+        used = int(self.rows[zone, hostcalls.POSITION])
+        self.rows[zone, hostcalls.POSITION] = 0
+        return self._host.tapes[zone, :used].tobytes()
+
+    def trap_error(self, zone: int) -> Trap | None:
+        """Why a guest was stopped, with the wasm backtrace; None while it runs."""
+        return self._host.traps.get(zone)
+
+    def ever_set(self, zone: int) -> dict[int, int]:
+        """State of every pin the guest ever set since it booted, by pin."""
+        mask = int(self.rows[zone, hostcalls.EVER_SET])
+        return {
+            pin: int(self.outputs[zone, k])
+            for k, pin in enumerate(self._profile.pins)
+            if mask >> k & 1
+        }
+
+    def close(self) -> None:
+        """Release every guest; outputs are 0 and no thread is left."""
+        for zone in list(self._threads):
+            self._end_thread(zone)
+        self._host.close()
+
+
+class WasmtimeNode:
+    """One guest behind `levada.guest.node.Node`."""
+
+    def __init__(
+        self,
+        module: bytes,
+        *,
+        name: str = "esp32",
+        budget: Budget = Budget(),  # noqa: B008 - immutable
+        profile: Profile = EDGE,
+        config: tuple[int, int, int] = DEFAULT_CONFIG,
+        parameters: Mapping[int, int] | None = None,
+        path: PathName | None = None,
+    ) -> None:
+        self._name = name
+        self._budget = budget
+        self._profile = profile
+        self._config = config
+        self._path = path
+        self._boot_id = 0
+        self._readings = np.zeros((1, 4), dtype=np.int32)
+        self.nodes = self._load(module, parameters or {})
+
+    def _load(self, module: bytes, parameters: Mapping[int, int]) -> SimNodes:
+        return SimNodes(
+            module,
+            names=[self._name],
+            budget=self._budget,
+            profile=self._profile,
+            config=self._config,
+            parameters=parameters,
+            path=self._path,
+        )
+
+    def birth(self) -> Birth:
+        """Who the node is."""
+        info = self.nodes.info
+        return Birth(
+            guest_sha256=info.sha256,
+            guest_name=info.metadata.name if info.metadata else "",
+            guest_version=info.metadata.version if info.metadata else "",
+            abi_version=ABI_VERSION,
+            engine=f"wasmtime {ENGINE_VERSION}",
+            firmware="levada simulated node",
+            boot_id=self._boot_id,
+        )
+
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
+        """Start the guest afresh."""
+        self._boot_id += 1
+        self.nodes.skew_ms[0] = skew_ms
+        if forget:
+            self.nodes.kept[0] = 0
+        self.nodes.boot(time_ms)
+        return self._result(time_ms)
+
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
+        """Inject readings and run the guest once."""
+        nodes = self.nodes
+        nodes.skew_ms[0] = skew_ms
+        if nodes.trap[0] == 0 and nodes.wake_ms[0] < hostcalls.NEVER_MS:
+            nodes.wake_ms[0] = time_ms
+        nodes.online[0] = online
+        self._readings[0] = readings
+        nodes.step(time_ms, self._readings)
+        return self._result(time_ms, instructions=int(nodes.rows[0, hostcalls.USED]))
+
+    def _result(self, time_ms: int, instructions: int = 0) -> StepResult:
+        nodes = self.nodes
+        records = nodes.drain_tape(0)
+        trap = nodes.trap_error(0)
+        return StepResult(
+            outputs=nodes.ever_set(0),
+            tape=records,
+            wake_ms=0 if trap else int(nodes.wake_ms[0]) - time_ms,
+            trap=trap.kind if trap else TrapKind.NONE,
+            trap_detail=str(trap) if trap else "",
+            trap_backtrace=trap.backtrace if trap else (),
+            instructions=instructions,
+        )
+
+    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
+        """Set parameters by id, all or none; the values the guest has afterwards."""
+        return self.nodes.calibrate(0, values)
+
+    def install(self, module: bytes) -> Birth:
+        """Replace the guest, once the new module is known to load and link."""
+        new = self._load(module, {})
+        if new.info.sha256 == self.nodes.info.sha256:
+            new.kept[:] = self.nodes.kept
+        self.nodes.close()
+        self.nodes = new
+        return self.birth()
+
+    def quality(self) -> None:
+        """There is no link."""
+
+    def close(self) -> None:
+        """Release the guest; its outputs are 0."""
+        self.nodes.close()
+
+
+class PureGuest(Closing):
+    """Functions of a module that keeps no step: `PureGuest(module).call("process", 1800, ...)`."""
+
+    def __init__(
+        self,
+        module: bytes,
+        *,
+        name: str = "esp32",
+        budget: Budget = Budget(),  # noqa: B008 - immutable
+        profile: Profile = FOG,
+        path: PathName | None = None,
+    ) -> None:
+        self.functions = _functions(module, budget)
+        self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
+        self._host = Instances(
+            module,
+            [name],
+            budget=budget,
+            profile=profile,
+            tape=False,
+            path=path or ("fast" if fastpath.status()[0] else "ordinary"),
+        )
+        self._started = False
+
+    def call(self, name: str, *arguments: float) -> int | float | None:
+        """Result of a function; it keeps its memory from call to call.
+
+        Raises LinkError if there is no such function, ParameterError for wrong arguments, Trap if
+        it is stopped; the call after that has a clean instance.
+        """
+        signature = self.functions.get(name)
+        if signature is None:
+            known = ", ".join(sorted(self.functions)) or "none"
+            raise LinkError(f"no function {name!r}; there are {known}")
+        values = _arguments(name, signature, arguments)
+        host = self._host
+        host.enter()
+        try:
+            if not self._started or 0 in host.traps:
+                host.instantiate(0)
+                self._started = True
+            result: int | float | None = host.call(0, name, *values)
+            return result
+        finally:
+            host.busy = False
+
+    def close(self) -> None:
+        """Release the instance."""
+        self._host.close()
+
+
+def _functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
+    """Exported functions and their types."""
+    return {
+        item.name: item.type
+        for item in compile_module(bytes(module), budget).exports
+        if isinstance(item.type, wasmtime.FuncType)
+    }
+
+
+def _arguments(name: str, ty: wasmtime.FuncType, values: tuple[float, ...]) -> list[Any]:
+    kinds = [str(param) for param in ty.params]
+    if len(kinds) != len(values):
+        raise ParameterError(f"{name}({', '.join(kinds)}): {len(values)} arguments given")
+    converted: list[Any] = []
+    for kind, value in zip(kinds, values, strict=True):
+        if kind.startswith("f"):
+            converted.append(float(value))
+            continue
+        bits = int(kind[1:])
+        if int(value) != value or not -(1 << bits - 1) <= value < 1 << bits - 1:
+            raise ParameterError(f"{name}: {value} is not an integer of {bits} bits")
+        converted.append(int(value))
+    return converted
+
+
+def _wrong_shape(readings: npt.NDArray[Any], n: int) -> GuestError:
+    return GuestError(
+        f"readings of shape {readings.shape}, {readings.dtype}: must be int32 of shape ({n}, 4)"
+    )

@@ -1,0 +1,1 @@
+"""Lines to a device: serial ports, MQTT, the broker."""

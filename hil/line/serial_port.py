@@ -1,0 +1,137 @@
+"""A byte line to a device: any URL that pyserial knows, with a timeout for reading.
+
+pyserial opens `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port`, `loop://`.  A
+line that has a file descriptor is read through it, since a request and its answer are a few dozen
+bytes and pyserial's own reading costs more than they do; `levada.hil.quick` uses it too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from contextlib import suppress
+from typing import Any, Final
+
+import serial
+
+from levada.hil.errors import LinkError
+
+__all__ = ["TERMINAL_S", "Port"]
+
+CHUNK: Final = 4096
+WRITE_S: Final = 5.0
+TERMINAL_S: Final = 0.1
+"""Longest wait of one read of a terminal, in whole tenths."""
+TAKEN: Final = (errno.EAGAIN, errno.EBUSY)
+"""What a terminal says that is locked (flock), or kept for one program (TIOCEXCL)."""
+
+
+class Port:
+    """An open line, its terminal locked.  Raises LinkError if it cannot be opened or is gone."""
+
+    def __init__(self, url: str, *, baud: int = 921_600) -> None:
+        self.url = url
+        self.baud = baud
+        self._serial: Any = None
+        self._poll: select.poll | None = None
+        self.descriptor = -1
+        """Of the line, if it has one; writing to it does not wait."""
+        self.terminal = -1
+        """A descriptor to read with, if the line is a terminal; a read waits for TERMINAL_S."""
+        self.open()
+
+    def open(self) -> None:
+        """Open the line, or open it again."""
+        self.close()
+        try:
+            self._serial = serial.serial_for_url(
+                self.url, baudrate=self.baud, timeout=0, write_timeout=WRITE_S, exclusive=True
+            )
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) in TAKEN:
+                raise LinkError(f"{self.url}: in use by another program") from None
+            raise LinkError(f"{self.url}: cannot be opened: {error}") from None
+        try:
+            self.descriptor = self._serial.fileno()
+        except (OSError, AttributeError, NotImplementedError):
+            self.descriptor = -1
+        if self.descriptor >= 0 and hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(self.descriptor, select.POLLIN)
+            if os.isatty(self.descriptor):
+                self.terminal = _opened_for_reading(self.descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Send all bytes."""
+        try:
+            if self.descriptor < 0:
+                self._serial.write(data)
+                return
+            left = data
+            while left:
+                try:
+                    left = left[os.write(self.descriptor, left) :]
+                except BlockingIOError:
+                    if not select.select([], [self.descriptor], [], WRITE_S)[1]:
+                        raise LinkError(f"{self.url}: takes nothing for {WRITE_S} s") from None
+        except (OSError, serial.SerialException, AttributeError) as error:
+            raise LinkError(f"{self.url}: gone while writing: {error}") from None
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has come, empty after `timeout_s` without any."""
+        try:
+            if self.terminal >= 0 and timeout_s > TERMINAL_S:
+                data = os.read(self.terminal, CHUNK)
+                if data:  # nearly always
+                    return data
+                timeout_s -= TERMINAL_S
+            if self._poll is not None:
+                if not self._poll.poll(max(timeout_s, 0.0) * 1000.0):
+                    return b""
+                # a TCP line of pyserial keeps nothing back, so its descriptor may be read directly
+                data = os.read(self.descriptor, CHUNK)
+                if not data:
+                    raise LinkError(f"{self.url}: the other side has closed the line")
+                return data
+            self._serial.timeout = timeout_s
+            first: bytes = self._serial.read(1)
+            return first + self._serial.read(self._serial.in_waiting) if first else b""
+        except BlockingIOError:  # what poll has seen is gone
+            raise LinkError(f"{self.url}: another program reads from this line too") from None
+        except (OSError, serial.SerialException, AttributeError) as error:
+            raise LinkError(f"{self.url}: gone while reading: {error}") from None
+
+    def close(self) -> None:
+        """Release the line; more than once does no harm."""
+        self._poll = None
+        self.descriptor = -1
+        if self.terminal >= 0:
+            os.close(self.terminal)
+            self.terminal = -1
+        if self._serial is not None:
+            # pyserial forgets the socket of a connection that the other side has ended
+            socket = getattr(self._serial, "_socket", None)
+            with suppress(OSError, serial.SerialException):  # it is gone, as was wanted
+                self._serial.close()
+            if socket is not None:
+                socket.close()
+            self._serial = None
+
+
+def _opened_for_reading(terminal: int) -> int:
+    """Open a terminal once more, so that a read waits by itself: poll and read cost more.
+
+    Writing goes on without waiting, since the other end may not read.  -1 where it cannot be opened
+    twice.
+    """
+    import termios  # not on Windows, which has no poll either
+
+    settings = termios.tcgetattr(terminal)
+    settings[6][termios.VMIN], settings[6][termios.VTIME] = 0, round(10 * TERMINAL_S)
+    try:
+        found = os.open(os.ttyname(terminal), os.O_RDONLY | os.O_NOCTTY)
+        termios.tcsetattr(terminal, termios.TCSANOW, settings)
+    except (OSError, termios.error):
+        return -1
+    return found

@@ -1,0 +1,672 @@
+"""Messages of the serial wire: the one table, from which the C header is generated.
+
+A message is a frozen dataclass; the annotation of a field is its form on the wire, in order, little
+endian, unpadded.  Only the last field may have a variable length.  `levada.hil.wire.messages_c`
+writes `firmware/core/levada_messages.h` from this table, and `docs/wire.md` explains it.
+
+The host asks, the device answers, one answer a request.  Requests have types below 0x80.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Self,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_type_hints,
+)
+
+__all__ = [
+    "MAX_BODY",
+    "MESSAGES",
+    "WIRE_VERSION",
+    "Ack",
+    "Birth",
+    "BirthFlag",
+    "Calibrate",
+    "Calibrated",
+    "Close",
+    "Configure",
+    "Fault",
+    "FaultKind",
+    "FaultPoint",
+    "Form",
+    "GetParameter",
+    "GetStatistics",
+    "GetTelemetry",
+    "Hello",
+    "InstallBegin",
+    "InstallChunk",
+    "InstallEnd",
+    "Message",
+    "MessageError",
+    "Nak",
+    "NakError",
+    "Parameter",
+    "Ping",
+    "Pong",
+    "ReadTape",
+    "Reset",
+    "ResetReason",
+    "Start",
+    "StartFlag",
+    "Statistics",
+    "Step",
+    "StepFlag",
+    "StepResult",
+    "Tape",
+    "Telemetry",
+    "TelemetryAck",
+]
+
+WIRE_VERSION: Final = 1
+MAX_BODY: Final = 1024
+"""Longest body of a message [bytes]; it bounds the buffers of the firmware."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a field looks on the wire."""
+
+    kind: str
+    """`int`, `ints`, `text`, `bytes`, `tail` (rest of the body) or `pairs` (rest: i32, i32)."""
+    code: str = ""
+    """Of the module `struct`."""
+    count: int = 1
+
+
+U8 = Annotated[int, Form("int", "B")]
+U16 = Annotated[int, Form("int", "H")]
+U32 = Annotated[int, Form("int", "I")]
+U64 = Annotated[int, Form("int", "Q")]
+I32 = Annotated[int, Form("int", "i")]
+I64 = Annotated[int, Form("int", "q")]
+I32x3 = Annotated[tuple[int, int, int], Form("ints", "i", 3)]
+I32x4 = Annotated[tuple[int, int, int, int], Form("ints", "i", 4)]
+U8x16 = Annotated[tuple[int, ...], Form("ints", "B", 16)]
+Text16 = Annotated[str, Form("text", "s", 16)]
+Text24 = Annotated[str, Form("text", "s", 24)]
+Text32 = Annotated[str, Form("text", "s", 32)]
+"""UTF-8, filled with NUL; at least one NUL stays."""
+Sha256 = Annotated[bytes, Form("bytes", "s", 32)]
+Rest = Annotated[bytes, Form("tail")]
+Pairs = Annotated[tuple[tuple[int, int], ...], Form("pairs", "i", 2)]
+
+
+class NakError(IntEnum):
+    """Why the device refused a request; it had no effect."""
+
+    NO_SESSION = 1
+    """No HELLO since the device started: it has rebooted."""
+    SEQUENCE = 2
+    """Neither the last sequence number nor its successor."""
+    UNKNOWN = 3
+    """A type the device does not know."""
+    LENGTH = 4
+    """A body too short or too long."""
+    VALUE = 5
+    """A field outside its range; detail: index of the field or parameter id."""
+    NO_GUEST = 6
+    """No module is installed, or none is started."""
+    STATE = 7
+    """Not possible now, e.g. a chunk without a begin."""
+    LOAD = 8
+    """The engine refuses the module; detail: an engine's reason."""
+    PARAMETER = 9
+    """The guest refused a value; detail: parameter id.  None of the values is in force."""
+    DIGEST = 10
+    """The installed bytes do not have the promised SHA-256."""
+    FLASH = 11
+    """The store could not be written."""
+    SIZE = 12
+    """Larger than the guest slot."""
+    STOPPED = 13
+    """The guest was stopped by a trap; detail: TrapKind.  Start it again."""
+
+
+class ResetReason(IntEnum):
+    """Why the device last started."""
+
+    POWER_ON = 0
+    SOFTWARE = 1
+    WATCHDOG = 2
+    BROWN_OUT = 3
+    PANIC = 4
+    DEEP_SLEEP = 5
+    UNKNOWN = 6
+
+
+class StartFlag(IntFlag):
+    """Flags of `Start`."""
+
+    STORED_PARAMETERS = 1
+    """First apply the parameters of the store, as the device does when alone in the field."""
+    FORGET = 2
+    """The guest finds nothing of what it kept: a run begins alike on every node."""
+
+
+class StepFlag(IntFlag):
+    """Flags of `Step` and `StepResult`."""
+
+    ONLINE = 1
+    """In `Step`: `mqtt_publish` finds a link."""
+    LEASE_EXPIRED = 2
+    """In `StepResult`: the host was silent beyond the lease, so the outputs had been closed."""
+
+
+class BirthFlag(IntFlag):
+    """What state the guest is in, and what the device takes."""
+
+    INSTALLED = 1
+    STARTED = 2
+    STOPPED = 4
+    """By a trap."""
+    COMMAND = 8
+    """It exports `main`, and not `step`."""
+    HEARTBEAT = 16
+    """The device takes `Heartbeat`."""
+
+
+class FaultKind(IntEnum):
+    """What the virtual device is asked to do wrong."""
+
+    NONE = 0
+    RESET = 1
+    """Power cut; argument: unused."""
+    SLOW = 2
+    """Wait; argument: ms."""
+    CORRUPT = 3
+    """Flip one bit of the answer; argument: bit number modulo length."""
+    DROP = 4
+    """Do not send the answer."""
+    CONSOLE = 5
+    """Write a line of text before the answer."""
+    HANG = 6
+    """Stop serving, so that the watchdog bites."""
+
+
+class FaultPoint(IntEnum):
+    """Where in the life of a request a fault strikes."""
+
+    RECEIVED = 0
+    """Before it is executed."""
+    CALL = 1
+    """At a host call of the guest."""
+    EXECUTED = 2
+    """Before the answer is sent."""
+    HALF_SENT = 3
+    """After half of the answer's bytes."""
+    SENT = 4
+    """After the answer."""
+    FLASH_BEFORE = 5
+    """Before a write of flash."""
+    FLASH_HALF = 6
+    """After half of its bytes."""
+    FLASH_AFTER = 7
+
+
+class MessageError(ValueError):
+    """A body that does not fit its message; says which and how."""
+
+
+class Message:
+    """Base of all messages."""
+
+    __slots__ = ()
+
+    TYPE: ClassVar[int]
+    FORMS: ClassVar[tuple[tuple[str, Form], ...]]
+    """Name and form of every field, in wire order."""
+    layout: ClassVar[struct.Struct]
+    """Of the fixed part of the body."""
+    _has_tail: ClassVar[bool]
+    _setters: ClassVar[tuple[Callable[[Any, Any], None], ...]]
+    """Of all slots in wire order, if every field is a number or the rest of the body."""
+
+    def encode(self) -> bytes:
+        """Body of the message; raises MessageError if a value does not fit."""
+        flat: list[Any] = []
+        tail = b""
+        for name, form in self.FORMS:
+            value = getattr(self, name)
+            if form.kind == "int":
+                flat.append(value)
+            elif form.kind == "ints":
+                if len(value) != form.count:
+                    raise MessageError(f"{self._named(name)} = {value}: {form.count} values wanted")
+                flat.extend(value)
+            elif form.kind == "text":
+                raw = value.encode()
+                if len(raw) >= form.count or 0 in raw:
+                    raise MessageError(
+                        f"{self._named(name)} = {value!r}: at most {form.count - 1} bytes, no NUL"
+                    )
+                flat.append(raw)
+            elif form.kind == "bytes":
+                if len(value) != form.count:
+                    raise MessageError(
+                        f"{self._named(name)} has {len(value)} bytes: {form.count} wanted"
+                    )
+                flat.append(value)
+            elif form.kind == "tail":
+                tail = bytes(value)
+            else:
+                tail = self._encode_pairs(name, value)
+        try:
+            body = self.layout.pack(*flat) + tail
+        except struct.error as error:
+            raise MessageError(f"{self!r}: {error}") from error
+        if len(body) > MAX_BODY:
+            raise MessageError(
+                f"{type(self).__name__} has {len(body)} bytes: at most {MAX_BODY} allowed"
+            )
+        return body
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Message of a body; raises MessageError if it does not fit."""
+        fixed = cls.layout.size
+        if len(body) < fixed or (len(body) > fixed and not cls._has_tail):
+            raise MessageError(f"{cls.__name__} has {len(body)} bytes: {fixed} wanted")
+        flat = cls.layout.unpack_from(body)
+        if cls._setters:  # results of steps come by the ten thousand
+            made = cls.__new__(cls)
+            for put, value in zip(cls._setters, (*flat, body[fixed:]), strict=False):
+                put(made, value)
+            return made
+        values: list[Any] = []
+        at = 0
+        for name, form in cls.FORMS:
+            if form.kind == "int" or form.kind == "bytes":
+                values.append(flat[at])
+                at += 1
+            elif form.kind == "ints":
+                values.append(flat[at : at + form.count])
+                at += form.count
+            elif form.kind == "text":
+                values.append(cls._decode_text(name, flat[at]))
+                at += 1
+            elif form.kind == "tail":
+                values.append(body[fixed:])
+            else:
+                values.append(cls._decode_pairs(name, body[fixed:]))
+        return cls(**dict(zip((n for n, _ in cls.FORMS), values, strict=True)))
+
+    @classmethod
+    def fixed_bytes(cls) -> int:
+        """Length of the body without its variable end."""
+        return cls.layout.size
+
+    @classmethod
+    def _named(cls, name: str) -> str:
+        return f"{cls.__name__}.{name}"
+
+    @classmethod
+    def _encode_pairs(cls, name: str, pairs: Iterable[tuple[int, int]]) -> bytes:
+        try:
+            return b"".join(struct.pack("<ii", a, b) for a, b in pairs)
+        except struct.error as error:
+            raise MessageError(f"{cls._named(name)}: {error}") from error
+
+    @classmethod
+    def _decode_pairs(cls, name: str, tail: bytes) -> tuple[tuple[int, int], ...]:
+        if len(tail) % 8:
+            raise MessageError(f"{cls._named(name)} has {len(tail)} bytes: a multiple of 8 wanted")
+        return tuple(struct.iter_unpack("<ii", tail))
+
+    @classmethod
+    def _decode_text(cls, name: str, raw: bytes) -> str:
+        text, nul, rest = raw.partition(b"\0")
+        if not nul or rest.strip(b"\0"):
+            raise MessageError(f"{cls._named(name)} = {raw!r}: text, then only NUL wanted")
+        try:
+            return text.decode()
+        except UnicodeDecodeError as error:
+            raise MessageError(f"{cls._named(name)} = {raw!r}: not UTF-8") from error
+
+
+_M = TypeVar("_M", bound=Message)
+_VARIABLE: Final = ("tail", "pairs")
+
+MESSAGES: Final[dict[int, type[Message]]] = {}
+"""Every message by its type."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def _message(type_number: int) -> Callable[[type[_M]], type[_M]]:
+    """Make a class a message of that type and enter it into the table."""
+
+    def enter(cls: type[_M]) -> type[_M]:
+        hints = get_type_hints(cls, include_extras=True)
+        made = dataclass(frozen=True, kw_only=True, slots=True)(cls)
+        made.TYPE = type_number
+        made.FORMS = tuple((name, get_args(hints[name])[1]) for name in cls.__annotations__)
+        codes = [f"{form.count}{form.code}" for _, form in made.FORMS if form.kind not in _VARIABLE]
+        made.layout = struct.Struct("<" + "".join(codes))
+        plain = all(form.kind in ("int", "tail") for _, form in made.FORMS)
+        made._setters = tuple(vars(made)[n].__set__ for n, _ in made.FORMS) if plain else ()
+        made._has_tail = any(form.kind in _VARIABLE for _, form in made.FORMS)
+        assert type_number not in MESSAGES
+        MESSAGES[type_number] = made
+        return made
+
+    return enter
+
+
+# --- requests: host to device -------------------------------------------------------------------
+
+
+@_message(0x01)
+class Hello(Message):
+    """Begin a session.  Always executed; the guest is not touched.  Answer: `Birth`."""
+
+    session: U32
+    """Any number; the answer repeats it, so that an answer to an older HELLO is recognised."""
+
+
+@_message(0x02)
+class Configure(Message):
+    """Who the node is and what its guest may use; in force at once.  Answer: `Ack`."""
+
+    node: Text32
+    """The guest publishes to `<prefix><node>/...` only."""
+    prefix: Text16
+    counts: I32x3
+    """`get_config`: dry, wet, limit [ADC counts]."""
+    imports: U16
+    """Bit `Call.X` set: the profile allows the import."""
+    pin_count: U8
+    """0..16."""
+    pins: U8x16
+    """Outputs the node has; bit i of every `outputs` is pin i of this list."""
+    instructions: U32
+    """Budget of one call of the guest, from 1."""
+    deadline_ms: U32
+    """Time on the clock after which the watchdog restarts the board [ms]; 0: none."""
+    memory_pages: U32
+    """Linear memory, 1..65536 pages of 64 KiB."""
+    host_calls: U32
+    """Budget of one run."""
+    log_bytes: U32
+    """Budget of one run [bytes]."""
+    publish_bytes: U32
+    """Budget of one run [bytes]."""
+    lease_ms: U32
+    """Silence of this session's host after which outputs close [ms]; 0: never."""
+
+
+@_message(0x03)
+class Start(Message):
+    """Instantiate the guest and run `init`; `main` waits for a Step.  Answer: `StepResult`."""
+
+    time_ms: I64
+    """Virtual time [ms since 1970], less than 2^61 from it; so are all times."""
+    flags: U8
+    """StartFlag."""
+    parameters: Pairs
+    """Parameter id and value, set after `init` in this order."""
+
+
+@_message(0x04)
+class Step(Message):
+    """Inject readings and run the guest once.  Answer: `StepResult`."""
+
+    time_ms: I64
+    flags: U8
+    """StepFlag.ONLINE or 0."""
+    readings: I32x4
+    """Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses]; negative: error."""
+    uptime_ms: I64
+    """Since the guest was started; it does not jump with `time_ms`."""
+
+
+@_message(0x05)
+class ReadTape(Message):
+    """Records of the last Start, Step or Calibrate that did not fit its answer.  Answer: `Tape`."""
+
+    offset: U32
+
+
+@_message(0x06)
+class Calibrate(Message):
+    """Set parameters, all or none, between steps.  Answer: `Calibrated`."""
+
+    flags: U8
+    """1: keep them in the store, so that they hold after a reset."""
+    parameters: Pairs
+
+
+@_message(0x07)
+class GetParameter(Message):
+    """Read a parameter back from guest memory.  Answer: `Parameter`."""
+
+    id: I32
+
+
+@_message(0x08)
+class InstallBegin(Message):
+    """Open the slot that is not in use for a new guest.  Answer: `Ack`."""
+
+    size: U32
+    sha256: Sha256
+
+
+@_message(0x09)
+class InstallChunk(Message):
+    """Part of the module, in order.  Answer: `Ack` with the number of bytes received."""
+
+    offset: U32
+    data: Rest
+
+
+@_message(0x0A)
+class InstallEnd(Message):
+    """Verify the whole and switch slots; `Start` runs the new guest.  Answer: `Ack`."""
+
+
+@_message(0x0B)
+class Reset(Message):
+    """Restart the device.  Answer: `Ack`, before it does."""
+
+
+@_message(0x0C)
+class Ping(Message):
+    """Answer: `Pong` with the same bytes."""
+
+    data: Rest
+
+
+@_message(0x0D)
+class Close(Message):
+    """Outputs close, the guest is unloaded.  Answer: `Ack`; 1: the lease had ended before."""
+
+
+@_message(0x0E)
+class GetTelemetry(Message):
+    """Oldest publication that is not acknowledged.  Answer: `Telemetry`."""
+
+
+@_message(0x0F)
+class TelemetryAck(Message):
+    """All publications of that boot up to that sequence number are stored.  Answer: `Ack`."""
+
+    boot_id: U32
+    sequence: U32
+
+
+@_message(0x10)
+class Fault(Message):
+    """Ask the virtual device to fail.  Answer: `Ack`; a board refuses it."""
+
+    kind: U8
+    """FaultKind."""
+    point: U8
+    """FaultPoint."""
+    after: U32
+    """How many such points to let pass first, beginning with the next request."""
+    argument: U32
+    """Depends on the kind."""
+
+
+@_message(0x11)
+class GetStatistics(Message):
+    """Answer: `Statistics`."""
+
+
+@_message(0x12)
+class Heartbeat(Message):
+    """The host lives: renews the lease of its session.  Outside the numbering; no answer."""
+
+    session: U32
+    """Of the HELLO; another one is ignored."""
+
+
+# --- answers: device to host --------------------------------------------------------------------
+
+
+@_message(0x80)
+class Ack(Message):
+    """Done."""
+
+    value: U32
+    """Depends on the request; 0 if it says nothing."""
+
+
+@_message(0x81)
+class Nak(Message):
+    """Refused, without effect."""
+
+    error: U8
+    """NakError."""
+    request: U8
+    """Type of the request."""
+    detail: I32
+
+
+@_message(0x82)
+class Birth(Message):
+    """Who the device is."""
+
+    session: U32
+    """Of the HELLO."""
+    boot_id: U32
+    """Counts the starts of this device, from a random number where its flash was empty."""
+    abi_version: U8
+    flags: U8
+    """BirthFlag."""
+    reset_reason: U8
+    """ResetReason."""
+    slot: U8
+    """Guest slot in use, 0 or 1."""
+    max_body: U16
+    guest_bytes: U32
+    """Size of the installed module."""
+    slot_bytes: U32
+    """Largest module the device takes."""
+    guest_sha256: Sha256
+    engine: Text24
+    firmware: Text24
+
+
+@_message(0x83)
+class StepResult(Message):
+    """What Start or Step did."""
+
+    trap: U8
+    """TrapKind; not 0: the guest is stopped and the outputs are closed."""
+    trap_call: U8
+    """Call that stopped the guest, 0 if none did."""
+    flags: U8
+    """StepFlag."""
+    outputs: U16
+    """Bit i: state of pin i of the pin list."""
+    ever_set: U16
+    """Bit i: the guest has set pin i since it was started."""
+    wake_ms: I64
+    """Virtual time at which the guest wants to run again [ms since 1970]; 2^62: never."""
+    host_calls: U32
+    active_us: U32
+    """Time the guest ran, by the device's clock [us]; 0 if it has none."""
+    tape_bytes: U32
+    """Length of the tape of this run; what is not in `tape` is read with ReadTape."""
+    tape: Rest
+
+
+@_message(0x84)
+class Tape(Message):
+    """Part of the tape."""
+
+    offset: U32
+    tape: Rest
+
+
+@_message(0x85)
+class Calibrated(Message):
+    """Values in force, read back from guest memory."""
+
+    tape_bytes: U32
+    """Length of the tape of this request, to be read with ReadTape."""
+    parameters: Pairs
+
+
+@_message(0x86)
+class Parameter(Message):
+    """A parameter as the guest has it."""
+
+    id: I32
+    value: I32
+
+
+@_message(0x87)
+class Pong(Message):
+    """The bytes of the Ping."""
+
+    data: Rest
+
+
+@_message(0x88)
+class Telemetry(Message):
+    """A publication of the guest that is not acknowledged yet."""
+
+    boot_id: U32
+    sequence: U32
+    """From 1; 0: nothing is waiting."""
+    time_ms: I64
+    waiting: U16
+    """Publications in the ring."""
+    dropped: U32
+    """Publications of this boot that were overwritten before they were acknowledged."""
+    topic_bytes: U8
+    payload: Rest
+    """Topic, then message."""
+
+
+@_message(0x89)
+class Statistics(Message):
+    """Counters since the start of the device."""
+
+    frames: U32
+    """Requests received undamaged."""
+    bad_frames: U32
+    """Runs between zeros that were no frame, or a damaged one."""
+    repeats: U32
+    """Requests answered from the stored answer."""
+    steps: U32
+    host_calls: U32
+    publish_bytes: U32
+    active_us: U64
+    """Time the guest ran [us]."""
+    open_ms: U64
+    """Virtual time that output 0, the valve, was open [ms]."""
+    flash_writes: U32
+    stack_bytes: U32
+    """Deepest stack seen; 0 if unknown."""

@@ -1,0 +1,213 @@
+"""Writes `firmware/core/levada_messages.h`: the message table and the ABI as C.
+
+`python -m levada.hil.wire.messages_c FILE` writes it; a test compares the file with what this
+module says.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import IntEnum, IntFlag
+from pathlib import Path
+from typing import Final
+
+from levada.guest.abi import ABI_VERSION, KEEP_SLOTS, Call, ConfigKey, ErrorCode, Sensor, TrapKind
+from levada.hil.wire import messages
+from levada.hil.wire.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Form, Message
+
+__all__ = ["c_header"]
+
+HEADER: Final = Path(__file__).parent.parent / "firmware" / "core" / "levada_messages.h"
+
+_C_TYPE: Final = {
+    "B": "uint8_t",
+    "H": "uint16_t",
+    "I": "uint32_t",
+    "Q": "uint64_t",
+    "i": "int32_t",
+    "q": "int64_t",
+}
+_BYTES: Final = {"B": 1, "H": 2, "I": 4, "i": 4, "Q": 8, "q": 8, "s": 1}
+
+_ABI: Final[tuple[tuple[str, type[IntEnum]], ...]] = (
+    ("CALL", Call),
+    ("SENSOR", Sensor),
+    ("CONFIG", ConfigKey),
+    ("RESULT", ErrorCode),
+    ("TRAP", TrapKind),
+)
+_WIRE: Final[tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...]] = (
+    ("NAK", messages.NakError),
+    ("RESET", messages.ResetReason),
+    ("START", messages.StartFlag),
+    ("STEP", messages.StepFlag),
+    ("BIRTH", messages.BirthFlag),
+    ("FAULT", messages.FaultKind),
+    ("AT", messages.FaultPoint),
+)
+
+
+def c_header() -> str:
+    """Text of the header."""
+    parts = [
+        "/* Written by hil/wire/messages_c.py from hil/wire/messages.py and guest/abi.py; do not edit.\n"
+        " * Every body is packed, little endian; docs/wire.md explains the messages. */\n"
+        "#ifndef LEVADA_MESSAGES_H\n#define LEVADA_MESSAGES_H\n\n"
+        '#include <stddef.h>\n#include <string.h>\n\n#include "bytes.h"\n\n'
+        f"#define LV_ABI_VERSION {ABI_VERSION}\n"
+        f"#define LV_KEEP_SLOTS {KEEP_SLOTS}\n"
+        f"#define LV_WIRE_VERSION {WIRE_VERSION}\n"
+        f"#define LV_MAX_BODY {MAX_BODY}\n"
+    ]
+    parts += [_enumeration(prefix, values) for prefix, values in (*_ABI, *_WIRE)]
+    parts.append(_enum("MSG", {_snake(m.__name__).upper(): t for t, m in MESSAGES.items()}, True))
+    parts += [_message(m) for m in MESSAGES.values()]
+    parts.append(_copy())
+    parts.append("#endif\n")
+    return "\n".join(parts)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def _enumeration(prefix: str, values: type[IntEnum] | type[IntFlag]) -> str:
+    return _enum(prefix, {v.name or "": v.value for v in values}, False)
+
+
+def _enum(prefix: str, values: dict[str, int], hexadecimal: bool) -> str:
+    lines = [
+        f"    LV_{prefix}_{name} = {f'0x{value:02x}' if hexadecimal else value},"
+        for name, value in values.items()
+    ]
+    return "\n".join([f"enum lv_{prefix.lower()} {{", *lines, "};\n"])
+
+
+def _member(name: str, form: Form) -> str:
+    if form.kind == "tail":
+        return f"    const uint8_t *{name};\n    uint16_t {name}_length;"
+    if form.kind == "pairs":
+        return f"    const uint8_t *{name}; /* i32, i32 each */\n    uint16_t {name}_count;"
+    if form.kind == "text":
+        return f"    char {name}[{form.count}];"
+    if form.kind == "bytes":
+        return f"    uint8_t {name}[{form.count}];"
+    if form.kind == "ints":
+        return f"    {_C_TYPE[form.code]} {name}[{form.count}];"
+    return f"    {_C_TYPE[form.code]} {name};"
+
+
+def _get(code: str, at: int | str) -> str:
+    cast = f"({_C_TYPE[code]})" if code in "iq" else ""
+    return f"{cast}lv_get{8 * _BYTES[code]}(body + {at})"
+
+
+def _put(code: str, at: int | str, value: str) -> str:
+    cast = f"(uint{8 * _BYTES[code]}_t)" if code in "iq" else ""
+    return f"lv_put{8 * _BYTES[code]}(body + {at}, {cast}{value});"
+
+
+def _message(message: type[Message]) -> str:
+    name = _snake(message.__name__)
+    fixed = message.fixed_bytes()
+    members = [_member(n, f) for n, f in message.FORMS] or ["    uint8_t none;"]
+    unpack: list[str] = []
+    pack: list[str] = []
+    at = 0
+    total = str(fixed)
+    test = f"length != {fixed}"
+    for field, form in message.FORMS:
+        size = _BYTES.get(form.code, 0) * form.count
+        if form.kind == "int":
+            unpack.append(f"    m->{field} = {_get(form.code, at)};")
+            pack.append(f"    {_put(form.code, at, f'm->{field}')}")
+        elif form.kind == "ints":
+            step = _BYTES[form.code]
+            loop = f"    for (int i = 0; i < {form.count}; i++)\n        "
+            where = f"{at} + {step} * i" if step > 1 else f"{at} + i"
+            unpack.append(f"{loop}m->{field}[i] = {_get(form.code, where)};")
+            pack.append(f"{loop}{_put(form.code, where, f'm->{field}[i]')}")
+        elif form.kind in ("text", "bytes"):
+            if form.kind == "text":
+                unpack.append(
+                    f"    if (!lv_text_ok(body + {at}, {size}))\n        return LV_NAK_VALUE;"
+                )
+            unpack.append(f"    memcpy(m->{field}, body + {at}, {size});")
+            pack.append(f"    memcpy(body + {at}, m->{field}, {size});")
+        elif form.kind == "tail":
+            test = f"length < {fixed} || length > LV_MAX_BODY" if fixed else "length > LV_MAX_BODY"
+            total = f"{fixed} + (size_t)m->{field}_length"
+            unpack.append(
+                f"    m->{field} = body + {at};\n"
+                f"    m->{field}_length = (uint16_t)(length - {fixed});"
+            )
+            pack.append(
+                f"    if (m->{field}_length)\n"
+                f"        memcpy(body + {at}, m->{field}, m->{field}_length);"
+            )
+        else:
+            test = f"length < {fixed} || length > LV_MAX_BODY || (length - {fixed}) % 8"
+            total = f"{fixed} + 8 * (size_t)m->{field}_count"
+            unpack.append(
+                f"    m->{field} = body + {at};\n"
+                f"    m->{field}_count = (uint16_t)((length - {fixed}) / 8);"
+            )
+            pack.append(
+                f"    if (m->{field}_count)\n"
+                f"        memcpy(body + {at}, m->{field}, 8 * (size_t)m->{field}_count);"
+            )
+        at += size
+    if not message.FORMS:
+        unpack = ["    (void)body;", "    m->none = 0;"]
+        pack = ["    (void)m;", "    (void)body;"]
+    return "\n".join(
+        [
+            f"/* {(message.__doc__ or '').splitlines()[0]} */",
+            "typedef struct {",
+            *members,
+            f"}} lv_msg_{name};\n",
+            f"static inline int lv_msg_{name}_unpack(const uint8_t *body, size_t length, "
+            f"lv_msg_{name} *m)\n{{",
+            f"    if ({test})\n        return LV_NAK_LENGTH;",
+            *unpack,
+            "    return 0;\n}\n",
+            "/* The caller has room for LV_MAX_BODY; returns the length of the body. */",
+            f"static inline size_t lv_msg_{name}_pack(const lv_msg_{name} *m, uint8_t *body)\n{{",
+            *pack,
+            f"    return {total};\n}}\n",
+        ]
+    )
+
+
+def _copy() -> str:
+    cases = []
+    for message in MESSAGES.values():
+        name = _snake(message.__name__)
+        cases.append(
+            f"    case LV_MSG_{name.upper()}: {{\n"
+            f"        lv_msg_{name} m;\n"
+            f"        int error = lv_msg_{name}_unpack(body, length, &m);\n"
+            f"        return error ? -error : (int)lv_msg_{name}_pack(&m, out);\n"
+            "    }"
+        )
+    return "\n".join(
+        [
+            "/* Unpack and pack again, for tests: length of the copy, or minus an error. */",
+            "static inline int lv_message_copy(uint8_t type, const uint8_t *body, size_t length, "
+            "uint8_t *out)\n{",
+            "    switch (type) {",
+            *cases,
+            "    default:\n        return -LV_NAK_UNKNOWN;\n    }\n}\n",
+        ]
+    )
+
+
+def main() -> None:
+    """Write the header."""
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else HEADER
+    path.write_text(c_header())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The crop and the reference evapotranspiration that drives it."""

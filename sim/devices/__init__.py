@@ -1,0 +1,1 @@
+"""What stands in the field: probes, valves, supplies of energy."""

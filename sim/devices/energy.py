@@ -1,0 +1,416 @@
+"""Energy of the nodes: charge by state and event, battery, solar panel.
+
+The charge a node draws is linear in six quantities: time alive, wakes, instructions, radio bursts,
+bytes sent, time the valve is held.  The kernel adds up the quantities and the charge at nominal
+rates; the report multiplies the same quantities with low and high rates.  All of it is a *model,
+not measured*, until the rates come from a power meter's recording
+(`levada.sim.devices.power_recording`).
+
+The battery is a Li-ion cell behind a linear regulator: it gives the charge the node draws, at its
+own voltage.  Open-circuit voltage by state of charge after Chen and Rincon-Mora (2006).
+
+Left out: temperature of the cell, ageing, inrush, the current of sensors beyond the wake time.
+Constants with sources: `levada.sim.devices.energy_constants`; formulas: docs/models/energy.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from levada.sim.devices.energy_constants import constant
+from levada.sim.soil.model import FloatArray
+
+__all__ = [
+    "EP",
+    "NOT_MEASURED",
+    "PROFILES",
+    "E",
+    "EnergyProfile",
+    "EnergyReport",
+    "NodePower",
+    "NodePowers",
+    "Range",
+    "W",
+    "esp32",
+    "open_circuit_v",
+    "profile",
+]
+
+NOT_MEASURED: Final = "model, not measured"
+DAYS_PER_MONTH: Final = 365.25 / 12
+
+
+class W(IntEnum):
+    """Columns of the work a node did since the last call, one row a zone."""
+
+    WAKES = 0
+    INSTRUCTIONS = 1
+    BURSTS = 2
+    """Times the radio was used, also in vain."""
+    BYTES = 3
+
+
+class EP(IntEnum):
+    """Columns of the parameters, one row a zone; the first six are rates at nominal values."""
+
+    ALIVE_MA = 0
+    WAKE_MC = 1
+    INSTRUCTION_MC = 2
+    BURST_MC = 3
+    BYTE_MC = 4
+    VALVE_MA = 5
+    SUPPLY_V = 6
+    CAPACITY_MC = 7
+    """0: no battery, mains."""
+    SELF_DISCHARGE_PER_S = 8
+    LOAD_DROP_V = 9
+    """Voltage lost in the cell while the node measures."""
+    SOLAR_MW_M2_W = 10
+    """Panel power [mW] at a radiation of 1 W m-2."""
+    CUTOFF_MV = 11
+    RESTART_MV = 12
+
+
+class E(IntEnum):
+    """Columns of the state, one row a zone; the first six are the quantities behind the rates."""
+
+    ALIVE_S = 0
+    WAKES = 1
+    INSTRUCTIONS = 2
+    BURSTS = 3
+    BYTES = 4
+    VALVE_S = 5
+    ENERGY_J = 6
+    """Since the start, at the supply voltage."""
+    CHARGE_MC = 7
+    """In the battery."""
+    BATTERY_MV = 8
+    EMPTY = 9
+    """1: brown-out, the node is off."""
+    EMPTY_S = 10
+    BROWNOUTS = 11
+    SOLAR_MC = 12
+    """Charge the panel brought into the battery."""
+
+
+PROFILES: Final[dict[str, str]] = {
+    "esp32-wifi": "Deep sleep, joins Wi-Fi for each burst with a static address.",
+    "esp32-dhcp": "As esp32-wifi, address by DHCP.",
+    "esp32-light-sleep": "Stays joined in automatic light sleep.",
+    "esp32-modem-sleep": "Stays joined in modem sleep, the processor runs.",
+    "esp32-devboard": "As esp32-wifi on a development board, whose regulator never sleeps.",
+}
+"""Named profiles and what they stand for."""
+RATES: Final = 6
+PARTS: Final = ("sleep", "wake", "instructions", "radio bursts", "radio bytes", "valve")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A quantity with its bounds."""
+
+    low: float
+    nominal: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.low <= self.nominal <= self.high:
+            raise ValueError(
+                f"range {self.low} .. {self.nominal} .. {self.high}: must be ordered, from 0 up"
+            )
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.nominal + other.nominal, self.high + other.high)
+
+    def scaled(self, factor: float) -> Range:
+        """All three times a factor that is not negative."""
+        return Range(self.low * factor, self.nominal * factor, self.high * factor)
+
+
+def _named(name: str) -> Range:
+    c = constant(name)
+    return Range(c.low, c.nominal, c.high)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnergyProfile:
+    """What a board draws, with bounds."""
+
+    name: str
+    supply_v: float
+    sleep_ma: Range
+    """Between the steps, regulator included."""
+    active_ma: Range
+    wake_ms: Range
+    """Active time of a step besides the guest's instructions."""
+    instruction_ms: Range
+    burst_mc: Range
+    """Charge of a radio burst, on top of sleep."""
+    byte_mc: Range
+    label: str = NOT_MEASURED
+    """What a report must say of numbers from this profile."""
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.supply_v <= 24.0:
+            raise ValueError(f"supply_v = {self.supply_v} V: permitted are 1 .. 24")
+
+
+def esp32(
+    *,
+    cpu_mhz: Literal[240, 160, 80] = 240,
+    sleep: Literal["deep", "light", "connected-light", "connected-modem"] = "deep",
+    address: Literal["static", "dhcp"] = "static",
+    board_ma: Range | None = None,
+    name: str = "",
+) -> EnergyProfile:
+    """The profile of an ESP32 module from the sourced constants.
+
+    `board_ma` replaces the regulator's own current: what the rest of the board draws at all times.
+    """
+    if cpu_mhz not in (240, 160, 80):
+        raise ValueError(f"cpu_mhz = {cpu_mhz} MHz: permitted are 240, 160, 80")
+    sleeps = {
+        "deep": "deep_sleep_ma",
+        "light": "light_sleep_ma",
+        "connected-light": "connected_light_sleep_ma",
+        "connected-modem": "connected_modem_sleep_ma",
+    }
+    if sleep not in sleeps:
+        raise ValueError(f"sleep = {sleep!r}: permitted are {', '.join(sleeps)}")
+    if address not in ("static", "dhcp"):
+        raise ValueError(f"address = {address!r}: permitted are 'static', 'dhcp'")
+    board = board_ma or _named("regulator_ma")
+    connected = sleep.startswith("connected")
+    per_ms = _named("instructions_per_ms").scaled(cpu_mhz / 240.0)
+    described = f"ESP32, {cpu_mhz} MHz, {sleep} sleep" + (
+        "" if connected else f", {address} address"
+    )
+    return EnergyProfile(
+        name=name or described,
+        supply_v=constant("supply_v").nominal,
+        sleep_ma=_named(sleeps[sleep]) + board,
+        active_ma=_named(f"active_{cpu_mhz}_ma") + board,
+        wake_ms=_named("wake_ms" if sleep == "deep" else "wake_awake_ms"),
+        instruction_ms=Range(1.0 / per_ms.high, 1.0 / per_ms.nominal, 1.0 / per_ms.low),
+        burst_mc=_named("send_connected_mc" if connected else f"connect_{address}_mc"),
+        byte_mc=_named("byte_mc"),
+    )
+
+
+def profile(name: str) -> EnergyProfile:
+    """The profile of that name (`PROFILES`); ValueError if there is none."""
+    if name not in PROFILES:
+        raise ValueError(f"profile = {name!r}: permitted are {', '.join(PROFILES)}")
+    sleep: Literal["deep", "light", "connected-light", "connected-modem"] = "deep"
+    if name == "esp32-light-sleep":
+        sleep = "connected-light"
+    elif name == "esp32-modem-sleep":
+        sleep = "connected-modem"
+    return esp32(
+        name=name,
+        sleep=sleep,
+        address="dhcp" if name == "esp32-dhcp" else "static",
+        board_ma=_named("devboard_ma") if name == "esp32-devboard" else None,
+    )
+
+
+def open_circuit_v(charge: float) -> float:
+    """Open-circuit voltage [V] of a Li-ion cell at a state of charge 0 .. 1.
+
+    Chen and Rincon-Mora (2006), Eq. 2.
+    """
+    from levada.sim.devices.kernels import cell_voltage
+
+    if not 0.0 <= charge <= 1.0:
+        raise ValueError(f"state of charge = {charge}: permitted are 0 .. 1")
+    return float(cell_voltage(charge))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodePower:
+    """The node of one zone as a consumer, and what feeds it."""
+
+    profile: EnergyProfile | None = None
+    """None: that of the name `esp32-wifi`."""
+    battery: Literal["li-ion", "none"] = "li-ion"
+    """`none`: mains; the node then reads its supply voltage as battery."""
+    capacity_mah: float = 2_500.0
+    initial_charge: float = 1.0
+    """State of charge at the start, 0 .. 1."""
+    self_discharge_per_month: float = 0.03
+    solar_w: float = 0.0
+    """Rated power of the panel at 1000 W m-2."""
+    valve_ma: float = 0.0
+    """What holding the valve draws from the node's supply while commanded open (a relay's coil);
+    0: latching, or fed from elsewhere."""
+    cutoff_mv: float = 3_200.0
+    """Battery voltage below which the node turns off."""
+    restart_mv: float = 3_400.0
+    """Battery voltage at which it comes back."""
+
+    def __post_init__(self) -> None:
+        if self.battery not in ("li-ion", "none"):
+            raise ValueError(f"battery = {self.battery!r}: permitted are 'li-ion', 'none'")
+        for name, low, high, unit in (
+            ("capacity_mah", 1.0, 1e6, "mAh"),
+            ("initial_charge", 0.0, 1.0, ""),
+            ("self_discharge_per_month", 0.0, 1.0, "1/month"),
+            ("solar_w", 0.0, 1e3, "W"),
+            ("valve_ma", 0.0, 2e3, "mA"),
+            ("cutoff_mv", 2_500.0, 4_200.0, "mV"),
+            ("restart_mv", 2_500.0, 4_200.0, "mV"),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} = {value} {unit}: permitted are {low} .. {high}")
+        if self.restart_mv <= self.cutoff_mv:
+            raise ValueError(
+                f"restart_mv = {self.restart_mv} mV: must be above cutoff_mv = {self.cutoff_mv}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnergyReport:
+    """Energy of a run [J] with bounds."""
+
+    label: str
+    """The words that must stand beside the numbers."""
+    total: Range
+    zones: tuple[Range, ...]
+    parts: Mapping[str, Range]
+    """Of the total, by what it was spent on."""
+    profiles: tuple[str, ...]
+
+
+class NodePowers:
+    """Energy and supply of n nodes.
+
+    `work` has the columns `W`: the field adds to it what each node did, `advance` takes it off.
+    """
+
+    def __init__(self, nodes: Sequence[NodePower]) -> None:
+        from levada.sim.devices import (
+            kernels as device_kernels,  # numba takes half a second, configuration must not
+        )
+
+        self._kernels = device_kernels
+        default = profile("esp32-wifi")
+        self._nodes = tuple(nodes)
+        self._profiles = tuple(node.profile or default for node in self._nodes)
+        self.n = len(self._nodes)
+        self.parameters: FloatArray = np.zeros((self.n, len(EP)))
+        self.state: FloatArray = np.zeros((self.n, len(E)))
+        self.work: FloatArray = np.zeros((self.n, len(W)))
+        for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
+            row = self.parameters[i]
+            row[:RATES] = [rate.nominal for rate in _rates(node, board)]
+            row[EP.SUPPLY_V] = board.supply_v
+            if node.battery == "li-ion":
+                row[EP.CAPACITY_MC] = node.capacity_mah * 3_600.0
+            row[EP.SELF_DISCHARGE_PER_S] = node.self_discharge_per_month / (DAYS_PER_MONTH * 86_400)
+            row[EP.LOAD_DROP_V] = board.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
+            row[EP.SOLAR_MW_M2_W] = node.solar_w * constant("solar_derating").nominal
+            row[EP.CUTOFF_MV] = node.cutoff_mv
+            row[EP.RESTART_MV] = node.restart_mv
+            self.state[i, E.CHARGE_MC] = row[EP.CAPACITY_MC] * node.initial_charge
+        self._kernels.settle_powers(self.parameters, self.state)
+
+    def advance(
+        self,
+        dt_s: float,
+        radiation_w_m2: float,
+        commanded: npt.NDArray[np.int8],
+        readings: npt.NDArray[np.int32],
+    ) -> bool:
+        """Charge the last `dt_s` to the nodes; battery [mV] into `readings[:, 2]`.
+
+        `radiation_w_m2` is the mean global radiation of the interval, `commanded` the state of the
+        valve outputs during it, shape (n,).  True if a node went off or came back (`empty`).
+        """
+        return bool(
+            self._kernels.advance_powers(
+                float(dt_s),  # an int would make numba compile a second version
+                float(radiation_w_m2),
+                commanded,
+                self.parameters,
+                self.state,
+                self.work,
+                readings,
+            )
+        )
+
+    @property
+    def empty(self) -> npt.NDArray[np.bool_]:
+        """Which nodes are off because their battery is empty, shape (n,)."""
+        return self.state[:, E.EMPTY] > 0.0
+
+    @property
+    def energy_j(self) -> FloatArray:
+        """Energy since the start at nominal rates, shape (n,) [J]."""
+        return self.state[:, E.ENERGY_J]
+
+    def set_charge(self, zone: int, charge: float) -> None:
+        """Put the battery of a zone at a state of charge 0 .. 1: a fault, or a new battery."""
+        if not 0.0 <= charge <= 1.0:
+            raise ValueError(f"state of charge = {charge}: permitted are 0 .. 1")
+        self.state[zone, E.CHARGE_MC] = self.parameters[zone, EP.CAPACITY_MC] * charge
+        self._kernels.settle_powers(self.parameters, self.state)
+
+    def report(self) -> EnergyReport:
+        """Energy by zone and part, with bounds."""
+        zero = Range(0.0, 0.0, 0.0)
+        parts = dict.fromkeys(PARTS, zero)
+        zones = []
+        for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
+            zone = zero
+            for part, rate, quantity in zip(
+                PARTS, _rates(node, board), self.state[i, :RATES], strict=True
+            ):
+                spent = rate.scaled(float(quantity) * board.supply_v / 1_000.0)
+                parts[part] += spent
+                zone += spent
+            zones.append(zone)
+        return EnergyReport(
+            label="; ".join(sorted({board.label for board in self._profiles})),
+            total=sum(zones, zero),
+            zones=tuple(zones),
+            parts=parts,
+            profiles=tuple(sorted({board.name for board in self._profiles})),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of everything that changes."""
+        return {"state": self.state.copy(), "work": self.work.copy()}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.state[:] = snapshot["state"]
+        self.work[:] = snapshot["work"]
+
+
+def _rates(node: NodePower, board: EnergyProfile) -> tuple[Range, ...]:
+    """The six rates [mA or mC]: the quantities of `E` times these are charges."""
+    sleep, active = board.sleep_ma, board.active_ma
+    # modem sleep may draw what the processor draws: then a wake costs nothing on top
+    more = max(0.0, active.nominal - sleep.nominal)
+    awake = Range(
+        min(max(0.0, active.low - sleep.low), more), more, max(active.high - sleep.high, more)
+    )
+    return (
+        board.sleep_ma,
+        _product(awake, board.wake_ms.scaled(1e-3)),
+        _product(awake, board.instruction_ms.scaled(1e-3)),
+        board.burst_mc,
+        board.byte_mc,
+        Range(node.valve_ma, node.valve_ma, node.valve_ma),
+    )
+
+
+def _product(a: Range, b: Range) -> Range:
+    return Range(a.low * b.low, a.nominal * b.nominal, a.high * b.high)

@@ -1,0 +1,483 @@
+"""Compiled inner loops of probe, valve and node energy.
+
+Each model has a function for one zone, `i`, that other compiled code can call, and one for all
+zones.  What the formulas mean is said in `levada.sim.devices.probe`, `levada.sim.devices.valve` and
+`levada.sim.devices.energy`, whose columns index the arrays.  Nothing here allocates, and no
+function depends on another zone.
+"""
+
+from __future__ import annotations
+
+from math import cos, exp, expm1, floor, isnan, log, pi, sqrt
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from levada.guest.fast.jit import njit
+from levada.sim.devices.energy import EP, E, W
+from levada.sim.devices.probe import ADC_MAX, KPA_PER_M, P, S
+from levada.sim.devices.valve import VP, V
+from levada.sim.seeds import Key
+from levada.sim.soil.model import F, FloatArray, Observed
+
+__all__ = [
+    "advance_power",
+    "advance_powers",
+    "cell_voltage",
+    "command_valve",
+    "command_valves",
+    "gaussian",
+    "next_valve_cut",
+    "philox",
+    "probe_counts",
+    "read_meters",
+    "sample_probes",
+    "set_open",
+    "settle_power",
+    "settle_powers",
+    "settle_valve",
+    "soil_temperature",
+    "soil_temperatures",
+    "valve_segment",
+    "valve_segments",
+]
+
+Readings = npt.NDArray[np.int32]
+
+UNAVAILABLE: Final = -2.0
+"""`levada.guest.abi.ErrorCode.UNAVAILABLE`."""
+
+# Philox4x32-10: multipliers and key increments
+MULTIPLIER_0: Final = np.uint64(0xD2511F53)
+MULTIPLIER_1: Final = np.uint64(0xCD9E8D57)
+WEYL_0: Final = np.uint64(0x9E3779B9)
+WEYL_1: Final = np.uint64(0xBB67AE85)
+MASK: Final = np.uint64(0xFFFFFFFF)
+BITS_32: Final = np.uint64(32)
+BITS_11: Final = np.uint64(11)
+ZERO: Final = np.uint64(0)
+
+
+# --- noise ----------------------------------------------------------------------------------------
+
+
+@njit
+def philox(counter: np.uint64, key: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Four words of 32 random bits, a pure function of a 64-bit counter and a 64-bit key.
+
+    Philox4x32-10 of Salmon et al. (2011), SC '11, doi:10.1145/2063384.2063405, with the upper half
+    of its 128-bit counter 0.  Its products fit 64 bits, so it needs no overflow.
+    """
+    c0, c1, c2, c3 = counter & MASK, counter >> BITS_32, ZERO, ZERO
+    k0, k1 = key & MASK, key >> BITS_32
+    for _ in range(10):
+        product_0 = MULTIPLIER_0 * c0
+        product_1 = MULTIPLIER_1 * c2
+        c0, c1, c2, c3 = (
+            (product_1 >> BITS_32) ^ c1 ^ k0,
+            product_1 & MASK,
+            (product_0 >> BITS_32) ^ c3 ^ k1,
+            product_0 & MASK,
+        )
+        k0 = (k0 + WEYL_0) & MASK
+        k1 = (k1 + WEYL_1) & MASK
+    return c0, c1, c2, c3
+
+
+@njit
+def gaussian(counter: int, key: np.uint64) -> float:
+    """Standard normal deviate of a counter (not negative) and a key, after Box and Muller (1958).
+
+    Ann. Math. Stat. 29(2), 610-611, doi:10.1214/aoms/1177706645.
+    """
+    w0, w1, w2, w3 = philox(np.uint64(counter), key)
+    # 53 random bits each; u in (0, 1], for the logarithm of 0 does not exist
+    u = (float(((w0 << BITS_32) | w1) >> BITS_11) + 1.0) * 2.0**-53
+    v = float(((w2 << BITS_32) | w3) >> BITS_11) * 2.0**-53
+    return sqrt(-2.0 * log(u)) * cos(2.0 * pi * v)
+
+
+# --- probe ----------------------------------------------------------------------------------------
+
+
+@njit
+def soil_temperature(
+    i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
+) -> None:
+    """Advance the soil temperature of zone `i` under constant air temperature [degC]."""
+    tau_s = parameters[i, P.FILTER_S]
+    if tau_s > 0.0:
+        state[i, S.TEMP_C] -= (air_c - state[i, S.TEMP_C]) * expm1(-dt_s / tau_s)
+    elif dt_s > 0.0:
+        state[i, S.TEMP_C] = air_c
+
+
+@njit
+def soil_temperatures(dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray) -> None:
+    """`soil_temperature` of all zones."""
+    for i in range(state.shape[0]):
+        soil_temperature(i, dt_s, air_c, parameters, state)
+
+
+@njit
+def probe_counts(
+    i: int,
+    time_ms: float,
+    theta: float,
+    head_m: float,
+    parameters: FloatArray,
+    state: FloatArray,
+    keys: Key,
+) -> int:
+    """Reading of the probe of zone `i`: counts 0 .. 4095 or a negative error code."""
+    if state[i, S.OPEN] != 0.0:
+        return int(state[i, S.OPEN_VALUE])
+    if state[i, S.STUCK] != 0.0 and not isnan(state[i, S.LAST]):
+        return int(state[i, S.LAST])
+    if parameters[i, P.TENSIOMETER] != 0.0:
+        if isnan(head_m):
+            return int(UNAVAILABLE)
+        x = min(max(-head_m * KPA_PER_M, 0.0), parameters[i, P.RANGE_KPA])
+    else:
+        x = theta
+    counts = parameters[i, P.A0] + x * (
+        parameters[i, P.A1] + x * (parameters[i, P.A2] + x * parameters[i, P.A3])
+    )
+    age_ms = time_ms - parameters[i, P.INSTALLED_MS]
+    kept = max(0.0, 1.0 - parameters[i, P.AGEING_PER_MS] * age_ms)
+    counts = parameters[i, P.DRY_COUNTS] + (counts - parameters[i, P.DRY_COUNTS]) * kept
+    counts += parameters[i, P.TEMPERATURE_COUNTS] * (
+        state[i, S.TEMP_C] - parameters[i, P.REFERENCE_C]
+    )
+    counts += parameters[i, P.DRIFT_PER_MS] * age_ms
+    if parameters[i, P.WARMUP_COUNTS] != 0.0:
+        powered_ms = time_ms - state[i, S.POWERED_MS]
+        counts += parameters[i, P.WARMUP_COUNTS] * exp(-powered_ms / parameters[i, P.WARMUP_MS])
+    if parameters[i, P.NOISE_COUNTS] > 0.0:
+        counts += parameters[i, P.NOISE_COUNTS] * gaussian(int(time_ms), keys[i])
+    counts += state[i, S.DRIFT_PER_MS] * (time_ms - state[i, S.DRIFT_SINCE_MS])
+    counts += state[i, S.SPIKE]
+    if isnan(counts):
+        return int(UNAVAILABLE)
+    counts = min(max(counts, 0.0), float(ADC_MAX))
+    quantum = parameters[i, P.QUANTUM]
+    counts = min(floor(counts / quantum + 0.5) * quantum, float(ADC_MAX))
+    state[i, S.LAST] = counts
+    return int(counts)
+
+
+@njit
+def sample_probes(
+    time_ms: float,
+    observed: FloatArray,
+    parameters: FloatArray,
+    state: FloatArray,
+    keys: Key,
+    readings: Readings,
+) -> None:
+    """Counts and soil temperature [0.01 degC] of all zones, into `readings[:, 0:2]`."""
+    for i in range(state.shape[0]):
+        readings[i, 0] = probe_counts(
+            i,
+            time_ms,
+            observed[i, Observed.THETA_PROBE],
+            observed[i, Observed.HEAD_PROBE_M],
+            parameters,
+            state,
+            keys,
+        )
+        readings[i, 1] = floor(state[i, S.TEMP_C] * 100.0 + 0.5)
+
+
+# --- valve ----------------------------------------------------------------------------------------
+
+
+@njit
+def set_open(i: int, time_ms: float, state: FloatArray) -> None:
+    """Bring `OPEN` in line with position and fault at `time_ms`."""
+    stuck = state[i, V.STUCK]
+    if stuck == 1.0:
+        is_open = 1.0
+    elif stuck == 2.0:
+        is_open = 0.0
+    else:
+        is_open = state[i, V.POSITION]
+    if is_open == state[i, V.OPEN]:
+        return
+    state[i, V.OPEN] = is_open
+    if is_open != 0.0:
+        state[i, V.SINCE_MS] = time_ms
+        state[i, V.OPENINGS] += 1.0
+    else:
+        run_s = (time_ms - state[i, V.SINCE_MS]) / 1000.0
+        state[i, V.LONGEST_S] = max(state[i, V.LONGEST_S], run_s)
+
+
+@njit
+def settle_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArray) -> None:
+    """Let everything happen that is due up to and including `time_ms`, in order."""
+    while True:
+        edge_ms = state[i, V.EDGE_MS]
+        timer_ms = state[i, V.TIMER_MS]
+        if -np.inf < timer_ms <= time_ms and timer_ms <= edge_ms:
+            if state[i, V.POSITION] != 0.0:
+                state[i, V.TIMER_MS] = -np.inf
+                state[i, V.EDGE_MS] = min(edge_ms, timer_ms + parameters[i, VP.CLOSING_MS])
+            else:
+                state[i, V.TIMER_MS] = np.inf
+                state[i, V.EDGE_MS] = np.inf
+        elif edge_ms <= time_ms:
+            state[i, V.EDGE_MS] = np.inf
+            state[i, V.POSITION] = 1.0 - state[i, V.POSITION]
+            if state[i, V.POSITION] == 0.0:
+                state[i, V.TIMER_MS] = np.inf
+            set_open(i, edge_ms, state)
+        else:
+            return
+
+
+@njit
+def command_valve(
+    i: int, time_ms: float, commanded: int, parameters: FloatArray, state: FloatArray
+) -> None:
+    """Output of the node of zone `i` at `time_ms`: 0 closed, otherwise open."""
+    wanted = 1.0 if commanded != 0 else 0.0
+    if wanted == state[i, V.COMMANDED]:
+        return
+    settle_valve(i, time_ms, parameters, state)
+    state[i, V.COMMANDED] = wanted
+    if wanted != 0.0:
+        if state[i, V.POSITION] == 0.0:
+            state[i, V.EDGE_MS] = time_ms + parameters[i, VP.OPENING_MS]
+            state[i, V.TIMER_MS] = time_ms + parameters[i, VP.MAX_OPEN_MS]
+        elif state[i, V.TIMER_MS] != -np.inf:
+            # still open: the timer goes on, or a toggling guest would hold the valve open for ever
+            state[i, V.EDGE_MS] = np.inf
+    elif state[i, V.POSITION] == 0.0:
+        state[i, V.EDGE_MS] = np.inf
+        state[i, V.TIMER_MS] = np.inf
+    else:
+        state[i, V.EDGE_MS] = min(state[i, V.EDGE_MS], time_ms + parameters[i, VP.CLOSING_MS])
+    settle_valve(i, time_ms, parameters, state)
+
+
+@njit
+def command_valves(
+    time_ms: float,
+    commanded: npt.NDArray[np.int8],
+    parameters: FloatArray,
+    state: FloatArray,
+) -> None:
+    """`command_valve` of all zones."""
+    for i in range(state.shape[0]):
+        command_valve(i, time_ms, commanded[i], parameters, state)
+
+
+@njit
+def next_valve_cut(t0_ms: float, t1_ms: float, state: FloatArray) -> float:
+    """Earliest movement of a leaking valve after `t0_ms`, at most `t1_ms`."""
+    cut_ms = t1_ms
+    for i in range(state.shape[0]):
+        if state[i, V.CLOSED_L_MIN] > 0.0:
+            for due_ms in (state[i, V.EDGE_MS], state[i, V.TIMER_MS]):
+                if t0_ms < due_ms < cut_ms:
+                    cut_ms = due_ms
+    return cut_ms
+
+
+@njit
+def valve_segment(
+    i: int,
+    t0_ms: float,
+    t1_ms: float,
+    parameters: FloatArray,
+    state: FloatArray,
+    forcing: FloatArray,
+) -> bool:
+    """Irrigation of zone `i` in [t0, t1) into `forcing`; false if it needs two deliveries."""
+    rate_l_min = 0.0
+    from_ms = t0_ms
+    to_ms = t0_ms
+    t_ms = t0_ms
+    simple = True
+    while t_ms < t1_ms:
+        settle_valve(i, t_ms, parameters, state)
+        next_ms = min(t1_ms, state[i, V.EDGE_MS])
+        if t_ms < state[i, V.TIMER_MS] < next_ms:
+            next_ms = state[i, V.TIMER_MS]
+        if state[i, V.OPEN] != 0.0:
+            flow = state[i, V.OPEN_L_MIN]
+            state[i, V.OPEN_S] += (next_ms - t_ms) / 1000.0
+        else:
+            flow = state[i, V.CLOSED_L_MIN]
+        if flow > 0.0:
+            if to_ms == from_ms:
+                rate_l_min = flow
+                from_ms = t_ms
+            elif flow != rate_l_min or to_ms != t_ms:
+                simple = False
+            to_ms = next_ms
+        t_ms = next_ms
+    settle_valve(i, t1_ms, parameters, state)
+    if state[i, V.OPEN] != 0.0:
+        run_s = (t1_ms - state[i, V.SINCE_MS]) / 1000.0
+        state[i, V.LONGEST_S] = max(state[i, V.LONGEST_S], run_s)
+    forcing[i, F.IRRIGATION_MM_H] = rate_l_min * 60.0 / parameters[i, VP.AREA_M2]
+    forcing[i, F.IRRIGATION_FROM_S] = (from_ms - t0_ms) / 1000.0
+    forcing[i, F.IRRIGATION_TO_S] = (to_ms - t0_ms) / 1000.0
+    if to_ms > from_ms:
+        state[i, V.VOLUME_L] += rate_l_min * (to_ms - from_ms) / 60_000.0
+        # from the sum, so that no remainder is lost; the margin forgives rounding of the sum
+        state[i, V.PULSES] = floor(
+            state[i, V.VOLUME_L] * parameters[i, VP.PULSES_PER_L] * (1.0 + 1e-12) + 1e-9
+        )
+    return simple
+
+
+@njit
+def valve_segments(
+    t0_ms: float,
+    t1_ms: float,
+    parameters: FloatArray,
+    state: FloatArray,
+    forcing: FloatArray,
+) -> int:
+    """`valve_segment` of all zones; the first zone that needs two deliveries, or -1."""
+    failed = -1
+    for i in range(state.shape[0]):
+        if not valve_segment(i, t0_ms, t1_ms, parameters, state, forcing) and failed < 0:
+            failed = i
+    return failed
+
+
+@njit
+def read_meters(
+    time_ms: int,
+    wake_ms: npt.NDArray[np.int64],
+    state: FloatArray,
+    readings: Readings,
+) -> None:
+    """Pulses since the last reading into `readings[:, 3]`, for nodes due at `time_ms`."""
+    for i in range(state.shape[0]):
+        if wake_ms[i] <= time_ms:
+            readings[i, 3] = int(state[i, V.PULSES] - state[i, V.READ_PULSES])
+            state[i, V.READ_PULSES] = state[i, V.PULSES]
+
+
+# --- node energy ----------------------------------------------------------------------------------
+
+
+@njit
+def cell_voltage(charge: float) -> float:
+    """Open-circuit voltage [V] at a state of charge 0 .. 1; Chen and Rincon-Mora (2006), Eq. 2."""
+    return (
+        -1.031 * exp(-35.0 * charge)
+        + 3.685
+        + charge * (0.2156 + charge * (-0.1178 + charge * 0.3201))
+    )
+
+
+@njit
+def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
+    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
+    capacity_mc = parameters[i, EP.CAPACITY_MC]
+    if capacity_mc <= 0.0:
+        state[i, E.BATTERY_MV] = parameters[i, EP.SUPPLY_V] * 1000.0
+        return False
+    volts = cell_voltage(state[i, E.CHARGE_MC] / capacity_mc)
+    if state[i, E.EMPTY] == 0.0:
+        volts -= parameters[i, EP.LOAD_DROP_V]
+    state[i, E.BATTERY_MV] = volts * 1000.0
+    if state[i, E.EMPTY] == 0.0:
+        if state[i, E.BATTERY_MV] < parameters[i, EP.CUTOFF_MV]:
+            state[i, E.EMPTY] = 1.0
+            state[i, E.BROWNOUTS] += 1.0
+            return True
+    elif state[i, E.BATTERY_MV] >= parameters[i, EP.RESTART_MV]:
+        state[i, E.EMPTY] = 0.0
+        return True
+    return False
+
+
+@njit
+def settle_powers(parameters: FloatArray, state: FloatArray) -> bool:
+    """`settle_power` of all zones; true if any went off or on."""
+    changed = False
+    for i in range(state.shape[0]):
+        changed |= settle_power(i, parameters, state)
+    return changed
+
+
+@njit
+def advance_power(
+    i: int,
+    dt_s: float,
+    radiation_w_m2: float,
+    commanded: int,
+    parameters: FloatArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> bool:
+    """Charge an interval and the work done in it to node `i`; true if it went off or on."""
+    used_mc = 0.0
+    if state[i, E.EMPTY] == 0.0:
+        state[i, E.ALIVE_S] += dt_s
+        used_mc += parameters[i, EP.ALIVE_MA] * dt_s
+        if commanded != 0:
+            state[i, E.VALVE_S] += dt_s
+            used_mc += parameters[i, EP.VALVE_MA] * dt_s
+    else:
+        state[i, E.EMPTY_S] += dt_s
+    if work[i, W.WAKES] != 0.0 or work[i, W.BURSTS] != 0.0 or work[i, W.BYTES] != 0.0:
+        state[i, E.WAKES] += work[i, W.WAKES]
+        state[i, E.INSTRUCTIONS] += work[i, W.INSTRUCTIONS]
+        state[i, E.BURSTS] += work[i, W.BURSTS]
+        state[i, E.BYTES] += work[i, W.BYTES]
+        used_mc += (
+            parameters[i, EP.WAKE_MC] * work[i, W.WAKES]
+            + parameters[i, EP.INSTRUCTION_MC] * work[i, W.INSTRUCTIONS]
+            + parameters[i, EP.BURST_MC] * work[i, W.BURSTS]
+            + parameters[i, EP.BYTE_MC] * work[i, W.BYTES]
+        )
+        work[i, W.WAKES] = 0.0
+        work[i, W.INSTRUCTIONS] = 0.0
+        work[i, W.BURSTS] = 0.0
+        work[i, W.BYTES] = 0.0
+    state[i, E.ENERGY_J] += used_mc * parameters[i, EP.SUPPLY_V] / 1000.0
+    capacity_mc = parameters[i, EP.CAPACITY_MC]
+    if capacity_mc > 0.0:
+        charge_mc = state[i, E.CHARGE_MC]
+        charge_mc -= charge_mc * parameters[i, EP.SELF_DISCHARGE_PER_S] * dt_s + used_mc
+        if radiation_w_m2 > 0.0 and parameters[i, EP.SOLAR_MW_M2_W] > 0.0:
+            # P / U at the voltage of the cell
+            solar_mc = (
+                parameters[i, EP.SOLAR_MW_M2_W]
+                * radiation_w_m2
+                * dt_s
+                * 1000.0
+                / state[i, E.BATTERY_MV]
+            )
+            solar_mc = max(0.0, min(solar_mc, capacity_mc - charge_mc))
+            state[i, E.SOLAR_MC] += solar_mc
+            charge_mc += solar_mc
+        state[i, E.CHARGE_MC] = max(0.0, charge_mc)
+    return settle_power(i, parameters, state)
+
+
+@njit
+def advance_powers(
+    dt_s: float,
+    radiation_w_m2: float,
+    commanded: npt.NDArray[np.int8],
+    parameters: FloatArray,
+    state: FloatArray,
+    work: FloatArray,
+    readings: Readings,
+) -> bool:
+    """`advance_power` of all zones, battery [mV] into `readings[:, 2]`; true if any changed."""
+    changed = False
+    for i in range(state.shape[0]):
+        changed |= advance_power(i, dt_s, radiation_w_m2, commanded[i], parameters, state, work)
+        readings[i, 2] = floor(state[i, E.BATTERY_MV] + 0.5)
+    return changed

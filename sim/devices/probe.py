@@ -1,0 +1,360 @@
+"""Soil probes and the rain gauge: from the state of the soil to what a node reads.
+
+A *capacitive* probe turns the water content of its support volume into ADC counts by a calibration
+curve; a *tensiometer* turns the suction at its cup into counts.  To the ideal counts come ageing of
+the electrode, temperature, drift, warm-up and noise, then quantisation and the rails of a 12-bit
+converter.  Noise is a pure function of the zone's key and the instant, so a reading depends neither
+on how often the probe was read before nor on other zones.
+
+The soil model weighs the water content over the support volume: `depth_m` plus and minus
+`half_height_m`.  Soil temperature is air temperature through a first-order filter with the
+attenuation of the daily wave at the probe's depth.
+
+Left out: salinity, contact with the soil, lag of the tensiometer, radiation on the surface.
+Formulas and sources: docs/models/probe.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import exp, isfinite, pi, sqrt
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from levada.guest.abi import ErrorCode
+from levada.sim.seeds import Key
+from levada.sim.soil.model import FloatArray
+
+__all__ = [
+    "ADC_MAX",
+    "KPA_PER_M",
+    "P",
+    "Probe",
+    "ProbeFault",
+    "Probes",
+    "RainGauge",
+    "S",
+    "calibration",
+    "damping_depth_m",
+    "filter_time_s",
+]
+
+Readings = npt.NDArray[np.int32]
+
+ADC_MAX: Final = 4095
+"""Largest count of a 12-bit converter."""
+KPA_PER_M: Final = 9.80665
+"""Pressure of one metre of water of 1000 kg m-3 under standard gravity [kPa m-1]."""
+DAY_MS: Final = 86_400_000.0
+YEAR_MS: Final = 365.25 * DAY_MS
+
+TOPP: Final = (3.03, 9.3, 146.0, -76.7)
+"""Apparent permittivity of mineral soil as a cubic in theta; Topp et al. (1980), Water Resour.
+Res. 16(3), 574-582, Eq. 6."""
+
+
+class ProbeFault(IntEnum):
+    """What can happen to a probe; `magnitude` in the unit given."""
+
+    STUCK = 0
+    """Keeps the last reading (the first one, if there was none before); magnitude unused."""
+    DRIFT = 1
+    """Moves by `magnitude` counts a day, from the start of the fault."""
+    SPIKE = 2
+    """Every reading is off by `magnitude` counts."""
+    OPEN = 3
+    """Broken wire: reads the upper rail, 4095, or the error code `magnitude` if that is negative
+    (-2: the sensor does not answer)."""
+
+
+class P(IntEnum):
+    """Columns of the parameters of a probe, one row a zone."""
+
+    TENSIOMETER = 0
+    A0 = 1
+    A1 = 2
+    A2 = 3
+    A3 = 4
+    """Ideal counts as a cubic of theta, or of suction [kPa]."""
+    RANGE_KPA = 5
+    DRY_COUNTS = 6
+    TEMPERATURE_COUNTS = 7
+    REFERENCE_C = 8
+    NOISE_COUNTS = 9
+    DRIFT_PER_MS = 10
+    AGEING_PER_MS = 11
+    QUANTUM = 12
+    WARMUP_COUNTS = 13
+    WARMUP_MS = 14
+    FILTER_S = 15
+    INSTALLED_MS = 16
+
+
+class S(IntEnum):
+    """Columns of the state of a probe, one row a zone."""
+
+    LAST = 0
+    """Last reading of a working probe [counts], NaN before the first."""
+    POWERED_MS = 1
+    """When power came last."""
+    TEMP_C = 2
+    """Soil temperature at the probe."""
+    STUCK = 3
+    DRIFT_PER_MS = 4
+    DRIFT_SINCE_MS = 5
+    SPIKE = 6
+    OPEN = 7
+    OPEN_VALUE = 8
+
+
+def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} = {value} {unit}: permitted are {low} .. {high}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """A probe as it is installed in one zone."""
+
+    kind: Literal["capacitive", "tensiometer"] = "capacitive"
+    depth_m: float = 0.15
+    """Depth of the centre of the support volume."""
+    half_height_m: float = 0.05
+    """Half the height of the support volume."""
+    dry_counts: float = 3000.0
+    """Counts at `theta_dry`; a tensiometer: at `range_kpa`."""
+    wet_counts: float = 1300.0
+    """Counts at `theta_wet`; a tensiometer: at no suction."""
+    theta_dry: float = 0.0
+    theta_wet: float = 0.45
+    curve: Literal["linear", "topp"] | tuple[float, ...] = "linear"
+    """Between dry and wet: straight; linear in the permittivity after Topp; or c1, c2, c3 of
+    s, s^2, s^3 with s = (theta - theta_dry) / (theta_wet - theta_dry), together 1."""
+    range_kpa: float = 80.0
+    """Suction at which air enters the tensiometer; it reads no drier."""
+    temperature_counts_per_c: float = 0.0
+    reference_c: float = 20.0
+    """Temperature of the calibration."""
+    noise_counts: float = 4.0
+    """Standard deviation of one reading."""
+    drift_counts_per_day: float = 0.0
+    ageing_per_year: float = 0.0
+    """Share of the span, seen from the dry end, that the electrode loses in a year."""
+    warmup_counts: float = 0.0
+    """Offset at the instant of power-up; it fades exponentially."""
+    warmup_s: float = 1.0
+    """Time constant of the fading."""
+    adc_bits: int = 12
+    """Effective resolution; counts stay in the range of 12 bits."""
+    soil_diffusivity_m2_s: float = 5e-7
+    """Thermal diffusivity of the soil above the probe."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("capacitive", "tensiometer"):
+            raise ValueError(f"kind = {self.kind!r}: permitted are 'capacitive', 'tensiometer'")
+        _check("depth_m", self.depth_m, 0.0, 5.0, "m")
+        _check("half_height_m", self.half_height_m, 0.0, 1.0, "m")
+        _check("dry_counts", self.dry_counts, 0, ADC_MAX, "counts")
+        _check("wet_counts", self.wet_counts, 0, ADC_MAX, "counts")
+        if abs(self.dry_counts - self.wet_counts) < 1:
+            raise ValueError(
+                f"dry_counts = {self.dry_counts} and wet_counts = {self.wet_counts} counts: "
+                "must differ by at least 1"
+            )
+        _check("theta_dry", self.theta_dry, 0.0, 1.0, "m3 m-3")
+        _check("theta_wet", self.theta_wet, 0.0, 1.0, "m3 m-3")
+        if self.theta_wet - self.theta_dry < 0.01:
+            raise ValueError(
+                f"theta_wet = {self.theta_wet} m3 m-3: must be at least 0.01 above "
+                f"theta_dry = {self.theta_dry}"
+            )
+        if isinstance(self.curve, str):
+            if self.curve not in ("linear", "topp"):
+                raise ValueError(
+                    f"curve = {self.curve!r}: permitted are 'linear', 'topp' or three coefficients"
+                )
+        elif len(self.curve) != 3 or abs(sum(self.curve) - 1.0) > 1e-9:
+            raise ValueError(f"curve = {self.curve}: three coefficients whose sum is 1")
+        _check("range_kpa", self.range_kpa, 1.0, 200.0, "kPa")
+        _check("temperature_counts_per_c", self.temperature_counts_per_c, -100, 100, "counts/degC")
+        _check("reference_c", self.reference_c, -40, 85, "degC")
+        _check("noise_counts", self.noise_counts, 0, ADC_MAX, "counts")
+        _check("drift_counts_per_day", self.drift_counts_per_day, -ADC_MAX, ADC_MAX, "counts/day")
+        _check("ageing_per_year", self.ageing_per_year, 0, 1, "1/year")
+        _check("warmup_counts", self.warmup_counts, -ADC_MAX, ADC_MAX, "counts")
+        _check("warmup_s", self.warmup_s, 1e-3, 86_400, "s")
+        _check("adc_bits", self.adc_bits, 4, 12, "bits")
+        _check("soil_diffusivity_m2_s", self.soil_diffusivity_m2_s, 1e-8, 1e-5, "m2/s")
+
+
+def calibration(probe: Probe) -> tuple[float, float, float, float]:
+    """Coefficients a0 .. a3 of the ideal counts, a cubic of theta or of suction [kPa]."""
+    span = probe.wet_counts - probe.dry_counts
+    if probe.kind == "tensiometer":
+        return probe.wet_counts, -span / probe.range_kpa, 0.0, 0.0
+    dry, width = probe.theta_dry, probe.theta_wet - probe.theta_dry
+    if probe.curve == "topp":
+        k0, k1, k2, k3 = TOPP
+        at_dry = k0 + dry * (k1 + dry * (k2 + dry * k3))
+        wet = probe.theta_wet
+        scale = span / (k0 + wet * (k1 + wet * (k2 + wet * k3)) - at_dry)
+        return (
+            probe.dry_counts + scale * (k0 - at_dry),
+            scale * k1,
+            scale * k2,
+            scale * k3,
+        )
+    c1, c2, c3 = (1.0, 0.0, 0.0) if isinstance(probe.curve, str) else probe.curve
+    # s = (theta - dry) / width, expanded by powers of theta
+    b1, b2, b3 = span * c1 / width, span * c2 / width**2, span * c3 / width**3
+    return (
+        probe.dry_counts - dry * (b1 - dry * (b2 - dry * b3)),
+        b1 - dry * (2 * b2 - 3 * dry * b3),
+        b2 - 3 * dry * b3,
+        b3,
+    )
+
+
+def damping_depth_m(diffusivity_m2_s: float, period_s: float = 86_400.0) -> float:
+    """Depth at which a temperature wave has 1/e of its amplitude [m], sqrt(2 D / omega).
+
+    Campbell and Norman (1998), An Introduction to Environmental Biophysics, 2nd ed., ch. 2 and 8.
+    """
+    return sqrt(diffusivity_m2_s * period_s / pi)
+
+
+def filter_time_s(depth_m: float, diffusivity_m2_s: float) -> float:
+    """Time constant [s] of the first-order filter that damps the daily wave as `depth_m` does.
+
+    The wave at depth z has exp(-z/d) of its amplitude at the surface (Campbell and Norman, 1998,
+    ch. 2), the filter 1 / sqrt(1 + (omega tau)^2).  Its lag is atan(omega tau), the wave's z/d:
+    1.2 and 1 rad at z = d.
+    """
+    ratio = exp(-depth_m / damping_depth_m(diffusivity_m2_s))
+    return sqrt(1.0 / ratio**2 - 1.0) * 86_400.0 / (2.0 * pi)
+
+
+class Probes:
+    """The probes of n zones.
+
+    `parameters` and `state` have a row a zone and the columns `P` and `S`;
+    `levada.sim.devices.kernels` has the same model as compiled functions for one zone and for all.
+    """
+
+    def __init__(
+        self, probes: Sequence[Probe], *, keys: Key, start_ms: int, temp_c: float = 15.0
+    ) -> None:
+        """`keys` from `seeds.zone_keys`; `temp_c` is the soil temperature at `start_ms` [degC]."""
+        from levada.sim.devices import (
+            kernels as device_kernels,  # numba takes half a second, configuration must not
+        )
+
+        if len(keys) != len(probes):
+            raise ValueError(f"{len(keys)} keys for {len(probes)} probes")
+        self._kernels = device_kernels
+        self.n = len(probes)
+        self.keys: Key = np.ascontiguousarray(keys, dtype=np.uint64)
+        self.parameters: FloatArray = np.array([_row(p, start_ms) for p in probes]).reshape(
+            self.n, len(P)
+        )
+        self.state: FloatArray = np.zeros((self.n, len(S)))
+        self.state[:, S.LAST] = np.nan
+        self.state[:, S.POWERED_MS] = start_ms
+        self.state[:, S.TEMP_C] = temp_c
+
+    def warm(self, dt_s: float, air_c: float) -> None:
+        """Advance the soil temperature by `dt_s` under constant air temperature."""
+        # an int would make numba compile a second version
+        self._kernels.soil_temperatures(float(dt_s), float(air_c), self.parameters, self.state)
+
+    def sample(self, time_ms: int, observed: FloatArray, readings: Readings) -> None:
+        """Read all probes: counts into `readings[:, 0]`, 0.01 degC into `readings[:, 1]`.
+
+        `observed` are the observables of the soil.  A tensiometer over a soil model without
+        pressure head reads UNAVAILABLE.
+        """
+        self._kernels.sample_probes(
+            time_ms, observed, self.parameters, self.state, self.keys, readings
+        )
+
+    def power_up(self, time_ms: int, zones: Sequence[int] | slice = slice(None)) -> None:
+        """Power came to the probes of `zones` (all by default): warm-up starts again."""
+        self.state[zones, S.POWERED_MS] = time_ms
+
+    def set_fault(
+        self, time_ms: int, zone: int, kind: ProbeFault, active: bool, magnitude: float = 0.0
+    ) -> None:
+        """Start or end a fault at `time_ms`; unit of `magnitude`: see `ProbeFault`."""
+        if not isfinite(magnitude):
+            raise ValueError(f"magnitude = {magnitude}: must be finite")
+        row = self.state[zone]
+        if kind is ProbeFault.STUCK:
+            row[S.STUCK] = active
+        elif kind is ProbeFault.DRIFT:
+            row[S.DRIFT_PER_MS] = magnitude / DAY_MS if active else 0.0
+            row[S.DRIFT_SINCE_MS] = time_ms
+        elif kind is ProbeFault.SPIKE:
+            row[S.SPIKE] = magnitude if active else 0.0
+        else:
+            codes = [code.value for code in ErrorCode if code < 0]
+            if magnitude < 0 and magnitude not in codes:
+                raise ValueError(
+                    f"magnitude = {magnitude}: permitted are 0 (upper rail) and the codes {codes}"
+                )
+            row[S.OPEN] = active
+            row[S.OPEN_VALUE] = magnitude if magnitude < 0 else ADC_MAX
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of everything that changes."""
+        return {"state": self.state.copy()}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.state[:] = snapshot["state"]
+
+
+def _row(probe: Probe, start_ms: int) -> list[float]:
+    row = dict.fromkeys(P, 0.0)
+    row[P.TENSIOMETER] = float(probe.kind == "tensiometer")
+    row[P.A0], row[P.A1], row[P.A2], row[P.A3] = calibration(probe)
+    row[P.RANGE_KPA] = probe.range_kpa
+    row[P.DRY_COUNTS] = probe.dry_counts
+    row[P.TEMPERATURE_COUNTS] = probe.temperature_counts_per_c
+    row[P.REFERENCE_C] = probe.reference_c
+    row[P.NOISE_COUNTS] = probe.noise_counts
+    row[P.DRIFT_PER_MS] = probe.drift_counts_per_day / DAY_MS
+    row[P.AGEING_PER_MS] = probe.ageing_per_year / YEAR_MS
+    row[P.QUANTUM] = 2.0 ** (12 - probe.adc_bits)
+    row[P.WARMUP_COUNTS] = probe.warmup_counts
+    row[P.WARMUP_MS] = probe.warmup_s * 1000.0
+    row[P.FILTER_S] = filter_time_s(probe.depth_m, probe.soil_diffusivity_m2_s)
+    row[P.INSTALLED_MS] = start_ms
+    return [row[column] for column in P]
+
+
+class RainGauge:
+    """A tipping bucket: a pulse for every `mm_per_tip` of rain; the rest stays in the bucket.
+
+    Left out: loss while the bucket tips, wind (WMO-No. 8, 2018, ch. 6).
+    """
+
+    def __init__(self, mm_per_tip: float = 0.2) -> None:
+        _check("mm_per_tip", mm_per_tip, 0.01, 10.0, "mm")
+        self.mm_per_tip = mm_per_tip
+        self.rain_mm = 0.0
+        """Rain since the start."""
+        self.tips = 0
+        """Tips since the start."""
+
+    def add(self, rain_mm: float) -> int:
+        """Rain falls; tips that it caused."""
+        _check("rain_mm", rain_mm, 0.0, 1e4, "mm")
+        self.rain_mm += rain_mm
+        before = self.tips
+        # from the sum, so that no rounding is lost or gathered
+        self.tips = int(self.rain_mm / self.mm_per_tip + 1e-9)
+        return self.tips - before

@@ -1,0 +1,547 @@
+"""The plant of a run: weather, soils, probes, valves and supplies of all zones, and their nodes.
+
+Everything is in arrays and goes on in `levada.sim.run.zone_loop`, together with the guests that run
+in this process; this class fills the arrays from a scenario, hands them over, runs the nodes that
+are elsewhere, and is what faults and the recorder act on.  No zone knows of another, so each has a
+time of its own; `advance_to` must be called before anything is changed at an instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
+from os import cpu_count
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from levada.guest.abi import DEFAULT_PINS, Call, ErrorCode, TrapKind
+from levada.guest.fast import fastpath, hostcalls, native
+from levada.guest.fast.hostcalls import NEVER_MS
+from levada.guest.node import Node, Readings, StepResult
+from levada.guest.tape import iter_records
+from levada.sim.crop import crop as crops
+from levada.sim.devices.energy import EP, EnergyProfile, NodePowers, W
+from levada.sim.devices.kernels import command_valve
+from levada.sim.devices.probe import ProbeFault, Probes
+from levada.sim.devices.valve import ValveFault, Valves
+from levada.sim.errors import SoilError
+from levada.sim.run import soils
+from levada.sim.run import zone_loop as loop
+from levada.sim.run.models import node_power, probe, valve
+from levada.sim.run.stops import GuestStop
+from levada.sim.run.trace import COLUMNS
+from levada.sim.run.zone_loop import Stop, T, Z
+from levada.sim.scenario.fault import FaultEvent
+from levada.sim.seeds import zone_keys
+from levada.sim.soil.bucket import Bucket
+from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.richards import Richards
+
+if TYPE_CHECKING:
+    from levada.guest.wasm.host import SimNodes
+    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.model import Scenario
+    from levada.sim.weather import Weather
+
+__all__ = ["Plant"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Keep = Callable[[int, bytes], None]
+"""Takes the zone and the tape of every run of a guest that is elsewhere."""
+
+ZONES_A_THREAD: Final = 16
+"""Fewer zones than this are not worth a second thread."""
+
+PARTS_A_THREAD: Final = 8
+
+RESTART_LEAST_MS: Final = 1_000
+"""No node starts faster, and a guest that stops in `init` must not stop time."""
+
+PROBE_FAULTS: Final = {
+    "probe-stuck": ProbeFault.STUCK,
+    "probe-drift": ProbeFault.DRIFT,
+    "probe-spike": ProbeFault.SPIKE,
+    "probe-open": ProbeFault.OPEN,
+}
+VALVE_FAULTS: Final = {
+    "valve-stuck-open": ValveFault.STUCK_OPEN,
+    "valve-stuck-closed": ValveFault.STUCK_CLOSED,
+    "valve-leak": ValveFault.LEAK,
+    "valve-clog": ValveFault.CLOG,
+}
+
+
+class Plant:
+    """The zones of a scenario under one weather.
+
+    `native` are the guests that step inside the loop, that of zone `native_zones[k]` being its
+    k-th; `nodes` are those elsewhere, by zone.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        zones: Sequence[ZoneConfig],
+        weather: Weather,
+        native: SimNodes | None,
+        native_zones: Sequence[int],
+        nodes: Mapping[int, Node] | None = None,
+        keep: Keep = lambda _zone, _tape: None,
+        *,
+        threads: int | None = None,
+        energy_profile: EnergyProfile | None = None,
+        count_instructions: bool = True,
+    ) -> None:
+        n = len(zones)
+        period = scenario.period
+        self.n = n
+        self.names = [zone.name for zone in zones]
+        self.start_ms = period.start_ms
+        self.end_ms = period.end_ms
+        self.step_ms = period.step_s * 1000
+        self.record_ms = period.trace_s * 1000
+        self.nodes = dict(nodes or {})
+        self._native = native
+        self._native_zones = list(native_zones)
+        self._keep = keep
+
+        tables, indices = _forcing(zones, weather)
+        self._tables = tables
+        self._hours = np.column_stack(
+            (weather.temp_c, weather.solar_mj_m2 * (1e6 / 3600.0))
+        ).astype(np.float64)
+        zr_m = [float(tables[indices[i], 0, F.ZR_M]) for i in range(n)]
+        kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
+        row = _rows(kind)
+        of_bucket = [i for i in range(n) if kind[i] == 0]
+        of_richards = [i for i in range(n) if kind[i] == 1]
+        self.bucket: Bucket | None = None
+        self.richards: Richards | None = None
+        if of_bucket:
+            self.bucket = soils.bucket([zones[i] for i in of_bucket], [zr_m[i] for i in of_bucket])
+        if of_richards:
+            self.richards = Richards([soils.richards_profile(zones[i]) for i in of_richards])
+        self.richards_zones = of_richards
+
+        names = self.names
+        self.probes = Probes(
+            [probe(zone) for zone in zones],
+            keys=zone_keys(scenario.seed, "probe", names),
+            start_ms=self.start_ms,
+            temp_c=float(weather.temp_c[:24].mean()),
+        )
+        self.valves = Valves([valve(zone) for zone in zones])
+        self.powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
+        if not count_instructions:
+            self.powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
+        self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
+        self.forcing = new_forcing(n)
+        self.fluxes = new_fluxes(n)
+        self.observed = new_observed(n)
+        self.totals: FloatArray = np.zeros((n, len(T)))
+        self.zones: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
+        z = self.zones
+        z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = self.start_ms
+        z[:, Z.WAKE_MS] = NEVER_MS
+        z[:, Z.BOOT_MS] = self.start_ms
+        z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
+        restart = scenario.guest.restart
+        z[:, Z.RESTART_MS] = (
+            -1 if restart is None else max(RESTART_LEAST_MS, round(restart.total_seconds() * 1000))
+        )
+        z[:, Z.TABLE] = indices
+        z[:, Z.SOIL] = kind
+        z[:, Z.SOIL_ROW] = row
+        z[:, Z.PCT] = z[:, Z.WHY] = -1
+        for k, zone in enumerate(self._native_zones):
+            z[zone, Z.NATIVE] = 1
+            z[zone, Z.HOST] = k
+        fastpath.load()  # the loop is linked against it, whether a guest here needs it or not
+        self._hosts = (
+            native.rows if native is not None else np.zeros((1, hostcalls.ROW), dtype=np.int64)
+        )
+        self._header = native.address if native is not None else 0
+        self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
+        self._first_observation(zr_m)
+        threads = threads or min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
+        # several parts a thread: one that is held up leaves its parts to the others
+        parts = max(1, min(PARTS_A_THREAD * threads, n // ZONES_A_THREAD))
+        self._bounds = np.linspace(0, n, parts + 1).astype(int).tolist()
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.storage_start_mm: FloatArray = self.observed[:, Observed.STORAGE_MM].copy()
+        self.stops: dict[int, GuestStop] = {}
+        """By zone, how its guest was stopped first."""
+
+    def _first_observation(self, zr_m: Sequence[float]) -> None:
+        """What is to be seen before anything happened.
+
+        A soil knows roots only from forcing, so it is shown one second of it and set back.
+        """
+        for model, kind in ((self.bucket, 0), (self.richards, 1)):
+            if model is None:
+                continue
+            at = self.zones[:, Z.SOIL] == kind
+            n = int(at.sum())
+            before, after = new_observed(n), new_observed(n)
+            model.observe(before)
+            forcing = np.zeros((n, len(F)))
+            forcing[:, F.ZR_M] = np.array(zr_m)[at]
+            forcing[:, F.DEPLETION_FRACTION] = self._tables[
+                self.zones[at, Z.TABLE], 0, F.DEPLETION_FRACTION
+            ]
+            state = model.state()
+            model.advance(1.0, forcing, new_fluxes(n), after)
+            model.restore(state)
+            after[:, Observed.STORAGE_MM] = before[:, Observed.STORAGE_MM]
+            self.observed[at] = after
+        self.observed[:, Observed.KS] = 1.0
+        self.totals[:, T.ZR_M] = zr_m
+
+    # Time
+
+    def advance_to(self, until_ms: int, zone: int | None = None) -> None:
+        """Bring every zone, or one, to `until_ms`; what happens at that instant is still to come.
+
+        Raises SoilError if a soil cannot be solved.
+        """
+        room = int((until_ms - self.zones[:, Z.NOW_MS].min()) // self.record_ms) + 3
+        used = int(self.zones[:, Z.ROW].max())
+        if used + room > self._rows.shape[1]:
+            grown = np.zeros((self.n, used + room, len(COLUMNS)))
+            grown[:, :used] = self._rows[:, :used]
+            self._rows = grown
+        which = slice(None) if zone is None else slice(zone, zone + 1)
+        while self._run(until_ms, zone):
+            stops = self.zones[which, Z.STOP]
+            if self._native is not None and (stops == Stop.TAPE).any():
+                self._native.grow_tapes()
+            for i in (np.flatnonzero(stops) + (zone or 0)).tolist():
+                match Stop(int(self.zones[i, Z.STOP])):
+                    case Stop.BOOT:
+                        self._boot(i)
+                    case Stop.STEP:
+                        self._step(i)
+                    case Stop.SOIL:
+                        self._raise_soil(i)
+                    case Stop.ROWS:
+                        raise AssertionError(f"zone {self.names[i]}: no room for its rows")
+        self._note_stops()
+
+    def due_ms(self) -> int:
+        """When the next node outside has something to do, if nothing happens before; or NEVER."""
+        due_ms = NEVER_MS
+        for i in self.nodes:
+            z = self.zones[i]
+            if z[Z.POWERED] and not z[Z.DARK]:
+                due_ms = min(due_ms, int(z[Z.WAKE_MS]), int(z[Z.BOOT_MS]))
+        return due_ms
+
+    def attend(self, now_ms: int) -> None:
+        """Let the nodes outside do now what is due now, unless the run ends now."""
+        if now_ms >= self.end_ms:
+            return
+        for i in self.nodes:
+            z = self.zones[i]
+            if min(z[Z.WAKE_MS], z[Z.BOOT_MS]) > now_ms:
+                continue
+            self.advance_to(now_ms, i)
+            if z[Z.POWERED] and not z[Z.DARK]:
+                if z[Z.BOOT_MS] <= now_ms:
+                    self._boot(i)
+                if z[Z.WAKE_MS] <= now_ms:
+                    self._step(i)
+
+    def _run(self, until_ms: int, zone: int | None) -> int:
+        arguments = self._arguments(until_ms)
+        if self._native is None:
+            return self._run_split(arguments, zone)
+        with self._native.running():
+            return self._run_split(arguments, zone)
+
+    def _run_split(self, arguments: tuple[Any, ...], zone: int | None) -> int:
+        if zone is not None:
+            return int(loop.run_zones(zone, zone + 1, *arguments))
+        if self._pool is None:
+            return int(loop.run_zones(0, self.n, *arguments))
+        parts = [
+            self._pool.submit(loop.run_zones, first, last, *arguments)
+            for first, last in pairwise(self._bounds)
+        ]
+        try:
+            wait(parts)
+        finally:
+            wait(parts)  # an interruption must not find zones on the move
+        return sum(int(part.result()) for part in parts)
+
+    def _arguments(self, until_ms: int) -> tuple[Any, ...]:
+        return (
+            until_ms,
+            self.step_ms,
+            self.record_ms,
+            self.start_ms,
+            self.zones,
+            self.totals,
+            self._rows,
+            self._hours,
+            self._tables,
+            self.forcing,
+            self.fluxes,
+            self.observed,
+            *(
+                (self.bucket.parameters, self.bucket.layers)
+                if self.bucket is not None
+                else _NO_BUCKET
+            ),
+            *(self.richards.arrays if self.richards is not None else _NO_RICHARDS),
+            self.probes.parameters,
+            self.probes.state,
+            self.probes.keys,
+            self.valves.parameters,
+            self.valves.state,
+            self.powers.parameters,
+            self.powers.state,
+            self.powers.work,
+            self.readings,
+            self._hosts,
+            self._header,
+        )
+
+    def _raise_soil(self, i: int) -> None:
+        if self.richards is None:
+            raise AssertionError("the bucket always has a solution")
+        error = self.richards.error(int(self.zones[i, Z.SOIL_ROW]))
+        raise SoilError(error.detail, time_s=error.time_s, zone=i, cell=error.cell)
+
+    def finish(self) -> None:
+        """Write the last row, which stands for the end of the run."""
+        for i in range(self.n):
+            if self.zones[i, Z.NEXT_ROW_MS] == self.zones[i, Z.NOW_MS]:
+                loop.write_row(
+                    i,
+                    self.zones[i],
+                    self.totals,
+                    self.fluxes,
+                    self.observed,
+                    self.readings,
+                    self.probes.state,
+                    self.valves.state,
+                    self.powers.state,
+                    self._rows,
+                )
+        # a run that ended between two rows still counts all its water
+        self.totals[:, : self.fluxes.shape[1]] += self.fluxes
+        self.totals[:, T.ET0_MM] += self.totals[:, T.ROW_ET0_MM]
+        self.fluxes[:] = 0.0
+        self.totals[:, T.ROW_ET0_MM] = 0.0
+
+    def take_rows(self) -> FloatArray:
+        """Rows since the last call, zone by zone, shape (rows, columns of the trace)."""
+        counts = self.zones[:, Z.ROW]
+        rows = np.concatenate([self._rows[i, : counts[i]] for i in range(self.n)])
+        self.zones[:, Z.ROW] = 0
+        return rows
+
+    # Nodes
+
+    def _sample(self, i: int) -> Readings:
+        """What the node of zone `i` reads now."""
+        loop.sample_zone(
+            i,
+            int(self.zones[i, Z.NOW_MS]),
+            self.observed,
+            self.probes.parameters,
+            self.probes.state,
+            self.probes.keys,
+            self.valves.state,
+            self.powers.state,
+            self.readings,
+        )
+        a, b, c, d = self.readings[i].tolist()
+        return a, b, c, d
+
+    def _command(self, i: int, state: int) -> None:
+        """The node of zone `i` commands its valve now."""
+        z = self.zones[i]
+        z[Z.COMMANDED] = state
+        command_valve(i, float(z[Z.NOW_MS]), state, self.valves.parameters, self.valves.state)
+
+    def _boot(self, i: int) -> None:
+        """Start the node of zone `i` afresh now; its outputs are 0."""
+        z = self.zones[i]
+        time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
+        skew_ms, forget = int(z[Z.SKEW_MS]), bool(z[Z.FORGET])
+        self._note_stops()  # the boot forgets why
+        z[Z.BOOT_MS] = NEVER_MS
+        z[Z.FORGET] = 0
+        self._command(i, 0)
+        self.probes.power_up(int(z[Z.NOW_MS]), [i])
+        if z[Z.NATIVE] == 0:
+            self._take(i, self.nodes[i].boot(time_ms, skew_ms=skew_ms, forget=forget))
+            return
+        if self._native is None:
+            raise AssertionError("a native zone without its host")
+        k = int(z[Z.HOST])
+        row = self._native.rows[k]
+        start = int(row[hostcalls.POSITION])
+        self._native.skew_ms[k] = skew_ms
+        if forget:
+            self._native.kept[k] = 0
+        self._native.boot(time_ms, [k])
+        records = native.tape_of(row)[start : row[hostcalls.POSITION]]
+        self._take(
+            i,
+            StepResult(
+                outputs={DEFAULT_PINS[0]: int(row[hostcalls.OUTPUTS])},
+                tape=records.tobytes(),
+                wake_ms=int(row[hostcalls.WAKE]) - time_ms,
+                trap=TrapKind(int(row[hostcalls.TRAP])),
+            ),
+        )
+
+    def _step(self, i: int) -> None:
+        """Run the guest of zone `i`, which is elsewhere, once."""
+        z = self.zones[i]
+        readings = self._sample(i)
+        time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
+        result = self.nodes[i].step(
+            time_ms, readings, online=bool(z[Z.ONLINE]), skew_ms=int(z[Z.SKEW_MS])
+        )
+        z[Z.STEPS] += 1
+        self._take(i, result)
+
+    def _take(self, i: int, result: StepResult) -> None:
+        """Take over what the node of zone `i` did."""
+        z, work = self.zones[i], self.powers.work[i]
+        if z[Z.NATIVE] == 0:
+            self._keep(i, result.tape)
+        work[W.WAKES] += 1.0
+        work[W.INSTRUCTIONS] += result.instructions
+        published = sum(
+            len(record.values[0]) + len(record.values[1])
+            for record in iter_records(result.tape)
+            if record.call == Call.MQTT_PUBLISH
+        )
+        if published:
+            work[W.BURSTS] += 1.0
+            work[W.BYTES] += published
+            # may be written, as a simulated node's tape may: else numba compiles it once more
+            text = np.frombuffer(bytearray(result.tape), dtype=np.uint8)
+            loop.note_telemetry(z, text, 0, text.size)
+        z[Z.TRAP] = result.trap
+        if result.trap != TrapKind.NONE:
+            self._command(i, 0)
+            loop.note_trap(z)
+            if z[Z.NATIVE] == 0:
+                self._note_stop(i, result.trap_detail, result.trap_backtrace)
+            return
+        z[Z.WAKE_MS] = min(int(z[Z.NOW_MS]) + result.wake_ms, NEVER_MS)
+        self._command(i, result.outputs.get(DEFAULT_PINS[0], 0))
+
+    def _note_stops(self) -> None:
+        """Keep why guests here were stopped."""
+        if self._native is None:
+            return
+        self._native.collect_traps()
+        for i in np.flatnonzero(self.zones[:, Z.TRAP]).tolist():
+            if self.zones[i, Z.NATIVE] and i not in self.stops:
+                trap = self._native.trap_error(int(self.zones[i, Z.HOST]))
+                if trap is not None:
+                    self._note_stop(i, str(trap), trap.backtrace)
+
+    def _note_stop(self, i: int, reason: str, backtrace: tuple[str, ...]) -> None:
+        time_ms = int(self.zones[i, Z.STOPPED_MS])
+        self.stops.setdefault(
+            i,
+            GuestStop(time_ms=time_ms, reason=reason or "guest stopped", backtrace=backtrace),
+        )
+
+    # Faults
+
+    def apply(self, event: FaultEvent) -> None:
+        """Begin or end a fault now."""
+        i, active = event.zone_index, event.active
+        now_ms = int(self.zones[i, Z.NOW_MS])
+        z = self.zones[i]
+        magnitude = event.magnitude or 0.0
+        if event.kind in PROBE_FAULTS:
+            self.probes.set_fault(now_ms, i, PROBE_FAULTS[event.kind], active, magnitude)
+        elif event.kind in VALVE_FAULTS:
+            self.valves.set_fault(now_ms, i, VALVE_FAULTS[event.kind], active, magnitude)
+        elif event.kind in ("reboot", "keep-loss"):
+            z[Z.BOOT_MS] = now_ms
+            z[Z.FORGET] |= int(event.kind == "keep-loss")
+        elif event.kind == "brown-out":
+            z[Z.POWERED] = int(not active)
+            if active:
+                z[Z.WAKE_MS] = z[Z.BOOT_MS] = NEVER_MS
+                self._command(i, 0)
+            else:
+                z[Z.BOOT_MS] = now_ms
+        elif event.kind == "clock-skew":
+            z[Z.SKEW_MS] = round(magnitude * 1000.0) if active else 0
+        elif event.kind == "link-loss":
+            z[Z.ONLINE] = int(not active)
+        else:
+            raise AssertionError(f"fault {event.kind}")
+        bit = 1 << event.fault_index % 31
+        if active:
+            z[Z.FAULTS] |= bit
+        else:
+            z[Z.FAULTS] &= ~bit
+
+    def profile(self) -> list[tuple[int, FloatArray, FloatArray]]:
+        """(zone, depths [m], theta) of every zone whose soil has depth."""
+        if self.richards is None:
+            return []
+        depths, theta = self.richards.profile()
+        return [(zone, depths, theta[k]) for k, zone in enumerate(self.richards_zones)]
+
+    def close(self) -> None:
+        """Release threads and guests."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        if self._native is not None:
+            self._native.close()
+
+
+_NO_BUCKET: Final = (np.zeros((0, 8)), np.zeros((0, 10)))
+_NO_RICHARDS: Final = (
+    np.zeros((0, 1, 1)),
+    np.zeros((0, 1)),
+    np.zeros((0, 1)),
+    np.zeros((0, 1, 16)),
+)
+
+
+def _rows(kind: Sequence[int]) -> list[int]:
+    counts = [0, 0]
+    rows = []
+    for k in kind:
+        rows.append(counts[k])
+        counts[k] += 1
+    return rows
+
+
+def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
+    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
+    known: dict[str, int] = {}
+    tables: list[FloatArray] = []
+    indices = []
+    for zone in zones:
+        key = zone.crop.model_dump_json()
+        if key not in known:
+            known[key] = len(tables)
+            grown = crops.season(
+                soils.crop(zone.crop),
+                weather,
+                planting=zone.crop.planting,
+                harvest=zone.crop.harvest,
+            )
+            tables.append(crops.forcing_by_hour(grown))
+        indices.append(known[key])
+    return np.array(tables), indices

@@ -1,0 +1,217 @@
+"""A run directory: what a run leaves, and how to read it back.
+
+A run has the directory for itself while it goes on: it holds `.lock`, writes into `.part`, and puts
+its files in the place of those of the run before when it has ended.  `summary.json` goes first and
+comes last, so that a directory without it holds no whole run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from levada.guest.text.json_text import parse
+from levada.sim.run.trace import Trace, read_trace
+
+__all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced", "trusted"]
+
+FILES: Final = ("scenario.toml", "summary.json", "trace.parquet", "tape.cbor", "report.html")
+_SUMMARY: Final = "summary.json"
+_OPTIONAL: Final = ("report.html", "profile.parquet")
+"""What not every run has, so that it must not stay from another one."""
+_LOCK: Final = ".lock"
+_PART: Final = ".part"
+_TRIES: Final = 20
+_PAUSE_S: Final = 0.01
+"""A reader holds the lock for a moment, to see whether it is free."""
+
+
+class RunDirError(ValueError):
+    """A directory that no run has left, that lacks a file, or that another run has."""
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Have a directory, which is made if need be, for one run; raises RunDirError if one has it."""
+    if path.exists() and not path.is_dir():
+        raise RunDirError(f"{path}: not a directory; a run needs one of its own")
+    path.mkdir(parents=True, exist_ok=True)
+    lock = _lock(path)
+    try:
+        yield
+    finally:
+        (path / _LOCK).unlink(missing_ok=True)
+        os.close(lock)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A folder for the files of a run, which take the place of those in `path` at the end.
+
+    If the block raises, what was there before is still there.
+    """
+    with claimed(path):
+        part = path / _PART
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        part.mkdir()
+        try:
+            yield part
+            _publish(part, path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def trusted(*runs: RunDir) -> Iterator[None]:
+    """Whatever does not fit in the files of runs is said of them: a file may be whole and wrong."""
+    from pyarrow import ArrowException
+
+    from levada.sim.scenario.diagnostics import ScenarioError
+    from levada.sim.weather import WeatherError
+
+    try:
+        yield
+    except (RunDirError, ScenarioError, WeatherError):
+        raise
+    except (
+        ArithmeticError,
+        ArrowException,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        which = " or ".join(str(run.path) for run in runs)
+        raise RunDirError(
+            f"{which}: damaged: files that do not fit together ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _publish(part: Path, path: Path) -> None:
+    for name in (_SUMMARY, *_OPTIONAL):
+        (path / name).unlink(missing_ok=True)
+    for file in sorted(part.iterdir(), key=lambda file: file.name == _SUMMARY):
+        file.replace(path / file.name)
+
+
+def _lock(path: Path) -> int:
+    for _ in range(_TRIES):
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        if _held(lock, fcntl.LOCK_EX):
+            if _is_still(lock, path / _LOCK):
+                os.ftruncate(lock, 0)
+                os.write(lock, str(os.getpid()).encode())
+                return lock
+        else:
+            time.sleep(_PAUSE_S)
+        os.close(lock)
+    raise RunDirError(
+        f"{path}: {_owner(path)} is writing there; wait for its end, or name another directory "
+        "with --out"
+    )
+
+
+def _held(lock: int, kind: int) -> bool:
+    """Take a lock; true also where the file system has no locks."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_still(lock: int, path: Path) -> bool:
+    """Whether it was not removed in the meantime by the run that had it before."""
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _owner(path: Path) -> str:
+    try:
+        return f"another run (process {int((path / _LOCK).read_text('ascii'))})"
+    except (OSError, ValueError):
+        return "another run"
+
+
+def _is_claimed(path: Path) -> bool:
+    try:
+        lock = os.open(path / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _held(lock, fcntl.LOCK_SH)
+    finally:
+        os.close(lock)
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The files of one run; each is read when first asked for."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not self.path.is_dir():
+            raise RunDirError(f"{self.path}: no such run directory")
+        if _is_claimed(self.path):
+            raise RunDirError(
+                f"{self.path}: {_owner(self.path)} is writing there; wait for its end"
+            )
+        missing = [name for name in FILES[:4] if not (self.path / name).is_file()]
+        if missing:
+            killed = "; a run was broken off there" if (self.path / _PART).is_dir() else ""
+            raise RunDirError(
+                f"{self.path} is not a run directory: it lacks {', '.join(missing)}; "
+                f"`levada run SCENARIO --out DIR` makes one{killed}"
+            )
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        path = self.path / "summary.json"
+        try:
+            summary = parse(path.read_text("utf-8"))
+        except ValueError as error:
+            raise RunDirError(f"{path}: damaged: {error}") from None
+        if not isinstance(summary, dict):
+            raise RunDirError(f"{path}: damaged: not the summary of a run")
+        return summary
+
+    @cached_property
+    def trace(self) -> Trace:
+        """All rows of the trace, sorted by zone, then time."""
+        from pyarrow import ArrowInvalid
+
+        path = self.path / "trace.parquet"
+        try:
+            return read_trace(path)
+        except (ArrowInvalid, OSError) as error:
+            raise RunDirError(f"{path}: damaged: {error}") from None
+
+    @property
+    def tape_path(self) -> Path:
+        """The tape's file."""
+        return self.path / "tape.cbor"
+
+    @property
+    def scenario_path(self) -> Path:
+        """The resolved scenario's file."""
+        return self.path / "scenario.toml"
+
+    @property
+    def zones(self) -> list[str]:
+        """Names of the zones, by index."""
+        return [zone["name"] for zone in self.summary["zones"]]

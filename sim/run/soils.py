@@ -1,0 +1,293 @@
+"""The soil of a scenario as one of the models: textures, fractions, contents or layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from levada.sim.crop import crop as crops
+from levada.sim.soil.bucket import Bucket
+from levada.sim.soil.hydraulics import VanGenuchten
+from levada.sim.soil.texture import Soil as Described
+from levada.sim.soil.texture import by_class, by_contents, by_fractions, nearest_class
+from levada.sim.soil.uptake import FEDDES, Feddes
+
+if TYPE_CHECKING:
+    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.soil import Soil, SoilLayer
+    from levada.sim.scenario.zone import Crop
+    from levada.sim.soil.richards import Profile
+
+__all__ = [
+    "Horizon",
+    "at_depth",
+    "bucket",
+    "crop",
+    "described",
+    "feddes",
+    "field_capacity",
+    "heads",
+    "horizons",
+    "notes",
+    "rew_mm",
+    "richards_profile",
+    "summary",
+    "wilting_point",
+]
+
+EVAPORATING_M: Final = 0.10
+"""Ze, FAO-56 p. 144: 0.10 to 0.15 m."""
+
+
+class Horizon(NamedTuple):
+    """One layer of the soil of a zone."""
+
+    thickness_m: float
+    hydraulics: VanGenuchten
+    theta_fc: float
+    """Water content at field capacity."""
+    theta_wp: float
+    """Water content at the wilting point."""
+
+
+def horizons(soil: Soil) -> list[Horizon]:
+    """The layers from the top down to the depth of the soil; the last one reaches the bottom."""
+    if not soil.layer:
+        found = described(soil)
+        return [Horizon(soil.depth_m, found.hydraulics, found.theta_fc, found.theta_wp)]
+    parts = []
+    top_m = 0.0
+    for number, layer in enumerate(soil.layer):
+        thickness_m = min(layer.thickness_m, soil.depth_m - top_m)
+        if number == len(soil.layer) - 1:
+            thickness_m = soil.depth_m - top_m
+        if thickness_m <= 0.0:
+            break
+        parts.append(_horizon(layer, thickness_m))
+        top_m += thickness_m
+    return parts
+
+
+def _horizon(layer: SoilLayer, thickness_m: float) -> Horizon:
+    vg = VanGenuchten(
+        theta_r=layer.theta_r,
+        theta_s=layer.theta_s,
+        alpha_per_m=layer.alpha_per_m,
+        n=layer.n,
+        ks_m_d=layer.ks_m_d,
+        pore_connectivity=layer.pore_connectivity,
+    )
+    return Horizon(
+        thickness_m,
+        vg,
+        vg.theta_fc() if layer.theta_fc is None else layer.theta_fc,
+        vg.theta_wp() if layer.theta_wp is None else layer.theta_wp,
+    )
+
+
+def described(soil: Soil) -> Described:
+    """The soil that a texture, fractions or water contents describe; of layers, the top one.
+
+    Raises ValueError for measured contents that no curve can meet.
+    """
+    if soil.layer:
+        top = horizons(soil)[0]
+        near = by_class(nearest_class(top.theta_fc, top.theta_wp))
+        return Described(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
+    if soil.theta_fc is not None and soil.theta_wp is not None:
+        return by_contents(
+            theta_fc=soil.theta_fc,
+            theta_wp=soil.theta_wp,
+            texture=soil.texture,
+            theta_s=soil.theta_s,
+        )
+    if soil.texture is not None:
+        return by_class(soil.texture)
+    if soil.sand_pct is not None and soil.silt_pct is not None and soil.clay_pct is not None:
+        return by_fractions(sand_pct=soil.sand_pct, silt_pct=soil.silt_pct, clay_pct=soil.clay_pct)
+    raise ValueError("soil has no description")  # the scenario's checks rule it out
+
+
+def field_capacity(soil: Soil) -> float:
+    """Water content at field capacity, mean over depth [m3 m-3]."""
+    return _mean(soil, [h.theta_fc for h in horizons(soil)])
+
+
+def wilting_point(soil: Soil) -> float:
+    """Water content at the wilting point, mean over depth [m3 m-3]."""
+    return _mean(soil, [h.theta_wp for h in horizons(soil)])
+
+
+def at_depth(soil: Soil, depth_m: float) -> Horizon:
+    """The layer at a depth; a probe is calibrated for the one it sits in."""
+    bottom_m = 0.0
+    found = horizons(soil)
+    for horizon in found:
+        bottom_m += horizon.thickness_m
+        if depth_m <= bottom_m:
+            return horizon
+    return found[-1]
+
+
+def _mean(soil: Soil, values: Sequence[float]) -> float:
+    parts = [h.thickness_m for h in horizons(soil)]
+    return float(np.average(values, weights=parts))
+
+
+def rew_mm(soil: Soil) -> float:
+    """Readily evaporable water, FAO-56 Table 19 [mm]."""
+    return described(soil).rew_mm if soil.rew_mm is None else soil.rew_mm
+
+
+_NOT_NUMBERS: Final = ("name", "planting", "harvest", "feddes_m", "feddes_like")
+
+
+def crop(wanted: Crop) -> crops.Crop:
+    """The crop of a scenario: by name, by numbers, or by name with some numbers changed."""
+    given = {key: value for key, value in wanted if value is not None and key not in _NOT_NUMBERS}
+    if wanted.name is not None:
+        return crops.crop(wanted.name, **given)
+    return crops.Crop(name="crop", **given)
+
+
+def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
+    """The zones as one bucket model; `zr_m` is the root depth at the start."""
+    columns: dict[str, list[float]] = {}
+    for zone, roots_m in zip(zones, zr_m, strict=True):
+        soil = zone.soil
+        fc, wp = field_capacity(soil), wilting_point(soil)
+        intake = soil.intake_mm_h
+        if intake is None:
+            intake = horizons(soil)[0].hydraulics.ks_m_d * 1000.0 / 24.0
+        row = {
+            "theta_fc": fc,
+            "theta_wp": wp,
+            "profile_m": soil.depth_m,
+            "zr_m": roots_m,
+            "theta": _initial_theta(soil, 0.0, roots_m, fc, wp),
+            "theta_below": _initial_theta(soil, roots_m, soil.depth_m, fc, wp),
+            "ze_m": min(EVAPORATING_M, roots_m),
+            "rew_mm": rew_mm(soil),
+            "intake_mm_h": intake,
+            "wetted": zone.valve.wetted_fraction,
+            "probe_depth_m": zone.probe.depth_m,
+        }
+        for key, value in row.items():
+            columns.setdefault(key, []).append(value)
+    arguments: dict[str, Any] = {key: np.array(values) for key, values in columns.items()}
+    return Bucket(len(zones), **arguments)
+
+
+def _initial_theta(soil: Soil, top_m: float, bottom_m: float, fc: float, wp: float) -> float:
+    """Mean water content between two depths; the bucket has no suction, so no heads."""
+    initial = soil.initial
+    depths_m = np.linspace(top_m, max(bottom_m, top_m), 101)
+    value = float(np.interp(depths_m, initial.depths_m, initial.values).mean())
+    if initial.quantity == "available_pct":
+        value = wp + (fc - wp) * value / 100.0
+    return value
+
+
+_INITIAL: Final = {
+    "available_pct": ("available", 0.01),
+    "theta": ("theta", 1.0),
+    "head_m": ("head_m", 1.0),
+    "water_table_m": ("water_table_m", 1.0),
+}
+"""Quantity of a scenario -> that of `levada.sim.soil.richards` and the factor between them."""
+
+
+def richards_profile(zone: ZoneConfig) -> Profile:
+    """One zone as a column of Richards' equation."""
+    from levada.sim.soil.richards import Bottom, Initial, Layer, Profile, Surface
+
+    soil = zone.soil
+    initial = soil.initial
+    quantity, scale = _INITIAL[initial.quantity]
+    return Profile(
+        layers=[
+            Layer(
+                thickness_m=h.thickness_m,
+                soil=h.hydraulics,
+                theta_fc=h.theta_fc,
+                theta_wp=h.theta_wp,
+            )
+            for h in horizons(soil)
+        ],
+        initial=Initial(
+            quantity=quantity,  # type: ignore[arg-type]
+            values=[v * scale for v in initial.values],
+            depths_m=list(initial.depths_m),
+        ),
+        surface=Surface(
+            ponding_max_mm=soil.ponding_max_mm, wetted_fraction=zone.valve.wetted_fraction
+        ),
+        bottom=Bottom(kind=soil.bottom.replace("-", "_"), head_m=soil.bottom_head_m or 0.0),  # type: ignore[arg-type]
+        feddes=feddes(zone.crop),
+        probe_depth_m=zone.probe.depth_m,
+        probe_half_height_m=max(zone.probe.half_height_m, 1e-3),
+    )
+
+
+def feddes(wanted: Crop) -> Feddes:
+    """Suctions at which the crop of a scenario takes less water; those of maize if unknown."""
+    if wanted.feddes_m is not None:
+        return Feddes(**dict(zip(_HEADS, wanted.feddes_m, strict=True)))
+    return FEDDES.get(wanted.feddes_like or wanted.name or "", FEDDES["maize"])
+
+
+_HEADS: Final = (
+    "anaerobic_m",
+    "optimal_wet_m",
+    "optimal_dry_high_m",
+    "optimal_dry_low_m",
+    "wilting_m",
+)
+
+
+def heads(zone: ZoneConfig) -> tuple[float, ...]:
+    """The five pressure heads of `feddes` [m], falling; none for the bucket, which has no heads."""
+    if zone.soil.model == "bucket":
+        return ()
+    found = feddes(zone.crop)
+    return tuple(getattr(found, name) for name in _HEADS)
+
+
+def summary(soil: Soil) -> list[dict[str, float]]:
+    """What the layers were taken to be, from the top: the numbers behind a texture or contents."""
+    return [
+        {
+            "thickness_m": h.thickness_m,
+            "theta_fc": h.theta_fc,
+            "theta_wp": h.theta_wp,
+            "theta_r": h.hydraulics.theta_r,
+            "theta_s": h.hydraulics.theta_s,
+            "alpha_per_m": h.hydraulics.alpha_per_m,
+            "n": h.hydraulics.n,
+            "ks_m_d": h.hydraulics.ks_m_d,
+        }
+        for h in horizons(soil)
+    ]
+
+
+def notes(zones: Sequence[ZoneConfig]) -> list[str]:
+    """What a scenario leaves open and is taken to be so, or is left out; one sentence each."""
+    said = {}
+    for zone in zones:
+        for number in range(len(horizons(zone.soil)), len(zone.soil.layer)):
+            said[f"{zone.group} {number}"] = (
+                f"layer {number + 1} of zone {zone.group} has no effect: it lies below the soil, "
+                f"{zone.soil.depth_m:g} m deep"
+            )
+        wanted = zone.crop
+        if zone.soil.model != "richards" or wanted.feddes_m or wanted.feddes_like:
+            continue
+        if wanted.name not in FEDDES:
+            name = wanted.name or "a crop by numbers"
+            said[name] = (
+                f"{name}: no suctions are known at which it suffers, so those of maize are taken; "
+                "`feddes_m` or `feddes_like` in [zone.crop] sets others"
+            )
+    return list(said.values())

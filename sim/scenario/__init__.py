@@ -1,0 +1,1 @@
+"""The scenario file: its tables, their checks, their documentation."""

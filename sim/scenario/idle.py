@@ -1,0 +1,167 @@
+"""Keys that change nothing beside the others of their zone: said, not accepted in silence.
+
+A key at its default says nothing and is let pass: a run writes all defaults into its scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from levada.sim.scenario.diagnostics import Trouble
+
+if TYPE_CHECKING:
+    from levada.sim.scenario.zone import Zone
+
+__all__ = ["IDLE", "Idle", "idle_keys"]
+
+
+class Idle(NamedTuple):
+    """When some keys of a zone change nothing, and why."""
+
+    part: str
+    """Table of the zone."""
+    keys: tuple[str, ...]
+    when: Callable[[Zone], bool]
+    reason: str
+
+
+def _bucket(zone: Zone) -> bool:
+    return zone.soil.model == "bucket"
+
+
+def _pores_unasked(zone: Zone) -> bool:
+    """Contents above 0.5 are believed only of a soil whose pores are given, the bucket's too."""
+    return _bucket(zone) and zone.soil.theta_fc is not None and zone.soil.theta_fc <= 0.5
+
+
+def _richards(zone: Zone) -> bool:
+    return zone.soil.model == "richards"
+
+
+def _capacitive(zone: Zone) -> bool:
+    return zone.probe.kind == "capacitive"
+
+
+def _tensiometer(zone: Zone) -> bool:
+    return zone.probe.kind == "tensiometer"
+
+
+def _mains(zone: Zone) -> bool:
+    return zone.energy.battery == "none"
+
+
+def _at_nominal_pressure(zone: Zone) -> bool:
+    valve = zone.valve
+    spread = {"valve.pressure_kpa", "valve.nominal_pressure_kpa"} & zone.spread.keys()
+    return valve.pressure_kpa == valve.nominal_pressure_kpa and not spread
+
+
+def _compensating(zone: Zone) -> bool:
+    return zone.valve.emitter_exponent == 0.0 and "valve.emitter_exponent" not in zone.spread
+
+
+IDLE: Final = (
+    Idle("soil", ("ponding_max_mm",), _bucket, "no water stands on the bucket; see `intake_mm_h`"),
+    Idle("soil", ("theta_s",), _pores_unasked, "the bucket ends at field capacity"),
+    Idle(
+        "soil",
+        ("intake_mm_h",),
+        _richards,
+        "`richards` takes up what the soil conducts; see `ponding_max_mm`",
+    ),
+    Idle("soil", ("rew_mm",), _richards, "`richards` evaporates what the soil conducts"),
+    Idle("crop", ("feddes_m", "feddes_like"), _bucket, "the bucket has no suction"),
+    Idle(
+        "crop",
+        ("base_c", "upper_c"),
+        lambda zone: zone.crop.growth == "days",
+        'they go with `growth = "degree-days"`',
+    ),
+    Idle("probe", ("half_height_m",), _bucket, "the bucket knows one water content of its roots"),
+    Idle("probe", ("range_kpa",), _capacitive, "a capacitive probe measures no suction"),
+    Idle(
+        "probe",
+        ("theta_dry", "theta_wet", "curve"),
+        _tensiometer,
+        "a tensiometer measures no water content",
+    ),
+    Idle(
+        "probe",
+        ("reference_c",),
+        lambda zone: (
+            zone.probe.temperature_counts_per_c == 0.0
+            and "probe.temperature_counts_per_c" not in zone.spread
+        ),
+        "`temperature_counts_per_c` is 0",
+    ),
+    Idle(
+        "probe",
+        ("warmup_s",),
+        lambda zone: zone.probe.warmup_counts == 0.0 and "probe.warmup_counts" not in zone.spread,
+        "`warmup_counts` is 0",
+    ),
+    Idle(
+        "valve",
+        ("emitter_exponent",),
+        _at_nominal_pressure,
+        "`pressure_kpa` is `nominal_pressure_kpa`",
+    ),
+    Idle(
+        "valve",
+        ("pressure_kpa", "nominal_pressure_kpa"),
+        lambda zone: _compensating(zone) and zone.valve.pressure_kpa > 0.0,
+        "with `emitter_exponent` = 0 the flow is the same at every pressure",
+    ),
+    Idle(
+        "energy",
+        (
+            "capacity_mah",
+            "initial_charge",
+            "self_discharge_per_month",
+            "solar_w",
+            "cutoff_mv",
+            "restart_mv",
+        ),
+        _mains,
+        "the node has no battery",
+    ),
+    Idle(
+        "energy",
+        ("address",),
+        lambda zone: zone.energy.sleep.startswith("connected"),
+        "a node that stays connected keeps its address",
+    ),
+)
+"""In the order of the tables of a zone."""
+
+
+def idle_keys(zone: Zone) -> Iterator[Trouble]:
+    """Keys of the zone, its layers and its spread that change nothing."""
+    for rule in IDLE:
+        if not rule.when(zone):
+            continue
+        table = getattr(zone, rule.part)
+        for key in rule.keys:
+            if getattr(table, key) != type(table).model_fields[key].default:
+                yield Trouble((rule.part, key), f"`{key}` has no effect: {rule.reason}")
+            name = f"{rule.part}.{key}"
+            if zone.spread.get(name):
+                yield Trouble(("spread", name), f"`{name}` has no effect: {rule.reason}")
+    yield from _layers(zone)
+    initial = zone.soil.initial
+    if initial.depth_m is not None and len(initial.values) == 1 and initial.depth_m != (0.0,):
+        yield Trouble(
+            ("soil", "initial", "depth_m"),
+            "`depth_m` has no effect: one value holds at every depth",
+        )
+
+
+def _layers(zone: Zone) -> Iterator[Trouble]:
+    for number, layer in enumerate(zone.soil.layer):
+        if _bucket(zone) and layer.pore_connectivity != 0.5:
+            yield Trouble(
+                ("soil", "layer", number, "pore_connectivity"),
+                "`pore_connectivity` has no effect: the bucket needs conductivity at saturation "
+                "only",
+            )

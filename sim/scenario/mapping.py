@@ -1,0 +1,137 @@
+"""Payloads of devices that speak otherwise, by declaration: the `[[mapping]]` tables.
+
+    [[mapping]]
+    topic = "tele/+/SENSOR"        # `+` is the name of the node
+
+    [[mapping.field]]
+    signal = "raw"
+    pointer = "/ANALOG/A0"
+    unit = "counts"
+
+A value is looked up by JSON pointer (RFC 6901), scaled, shifted, and converted from its unit to
+that of the store; `levada.twin.mqtt.mapping` does so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from levada.guest.topic import is_node_name
+from levada.sim.scenario.config_table import Table
+from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.soil import as_tuple
+
+__all__ = ["CONVERSIONS", "FieldMapping", "PayloadMapping"]
+
+CONVERSIONS: Final[Mapping[str, tuple[str, float, float]]] = {
+    "": ("", 1.0, 0.0),
+    "counts": ("counts", 1.0, 0.0),
+    "%": ("%", 1.0, 0.0),
+    "ratio": ("%", 100.0, 0.0),
+    "degC": ("degC", 1.0, 0.0),
+    "0.01 degC": ("degC", 0.01, 0.0),
+    "degF": ("degC", 5 / 9, -160 / 9),
+    "K": ("degC", 1.0, -273.15),
+    "mV": ("mV", 1.0, 0.0),
+    "V": ("mV", 1000.0, 0.0),
+    "pulses": ("pulses", 1.0, 0.0),
+    "L/min": ("L/min", 1.0, 0.0),
+    "m3/h": ("L/min", 1000 / 60, 0.0),
+    "mm": ("mm", 1.0, 0.0),
+    "in": ("mm", 25.4, 0.0),
+    "kPa": ("kPa", 1.0, 0.0),
+    "cbar": ("kPa", 1.0, 0.0),
+    "hPa": ("kPa", 0.1, 0.0),
+}
+"""Unit of a payload -> (unit of the store, factor, offset)."""
+
+Unit = Literal[
+    "",
+    "counts",
+    "%",
+    "ratio",
+    "degC",
+    "0.01 degC",
+    "degF",
+    "K",
+    "mV",
+    "V",
+    "pulses",
+    "L/min",
+    "m3/h",
+    "mm",
+    "in",
+    "kPa",
+    "cbar",
+    "hPa",
+]
+assert set(CONVERSIONS) == set(Unit.__args__)  # type: ignore[attr-defined]
+
+_ESCAPE: Final = re.compile(r"~(?![01])")
+
+
+class FieldMapping(Table):
+    """Where one signal stands in the payload."""
+
+    signal: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
+    """Name in the store; `raw`, `pct`, `irrigar`, `flow`, `temp_c` and `battery_mv` are known."""
+    pointer: str = Field(max_length=200)
+    """JSON pointer to the value, such as `/ANALOG/A0`."""
+    unit: Unit = ""
+    """Unit of the payload's value."""
+    scale: float = 1.0
+    """Multiplies the payload's value."""
+    offset: float = 0.0
+    """Added after scaling, in `unit`."""
+    values: Annotated[dict[str, float], Field(max_length=64)] = {}  # noqa: RUF012 - pydantic copies it
+    """Numbers that texts of the payload stand for, such as `{ ON = 1, OFF = 0 }`."""
+    required: bool = False
+    """Whether a payload without it, or with something that is no number, is refused; else the
+    signal is left out."""
+
+    def troubles(self) -> Iterator[Trouble]:
+        """A pointer as RFC 6901 has it, and a value that tells something."""
+        if self.scale == 0.0:
+            yield Trouble(("scale",), "`scale` = 0: the payload's value would have no effect")
+        if (self.pointer and not self.pointer.startswith("/")) or _ESCAPE.search(self.pointer):
+            yield Trouble(
+                ("pointer",), f"`pointer` = {self.pointer!r}: must be a JSON pointer such as /a/0/b"
+            )
+
+
+class PayloadMapping(Table):
+    """Payloads of one kind of device, made into signals of a twin with --shadow."""
+
+    topic: str = Field(min_length=1, max_length=200)
+    """Topic of the payloads; one level may be `+`, which is the name of the node."""
+    node: str = ""
+    """Name of the node, if the topic does not hold it."""
+    field: Annotated[
+        tuple[FieldMapping, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=64)
+    ]
+    """`[[mapping.field]]`: where each signal stands."""
+
+    def troubles(self) -> Iterator[Trouble]:
+        """One name for the node, no signal twice."""
+        levels = self.topic.split("/")
+        plus = levels.count("+")
+        if "#" in self.topic or any("+" in lv and lv != "+" for lv in levels) or plus > 1:
+            yield Trouble(("topic",), f"`topic` = {self.topic!r}: permitted is one level `+`")
+        elif bool(plus) == bool(self.node):
+            yield Trouble(
+                ("topic",), f"`topic` = {self.topic!r}: needs either a level `+` or `node`"
+            )
+        if self.node and not is_node_name(self.node):
+            yield Trouble(
+                ("node",),
+                f"`node` = {self.node!r}: 1 to 64 characters without / + # $ are permitted",
+            )
+        seen: set[str] = set()
+        for number, entry in enumerate(self.field):
+            if entry.signal in seen:
+                yield Trouble(("field", number, "signal"), f"`{entry.signal}` is there twice")
+            seen.add(entry.signal)

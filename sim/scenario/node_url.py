@@ -1,0 +1,109 @@
+"""Where a zone's guest runs, as one text, such as `sim`, `virtual:wasm3`,
+`serial:/dev/ttyUSB0?baud=921600`, `mqtt://host/ic/esp32`.
+
+Only the form is checked here; what a transport does with it is the business of its driver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from levada.guest.text.redaction import redacted
+
+__all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
+
+KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
+VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "aarch64", "mqtt")
+"""After `virtual:`: an engine, an emulated processor, or MQTT instead of serial."""
+_DEFAULT_BAUD: Final = 921_600
+_NO_PASSWORD: Final = (
+    "no password in a scenario: it belongs to the environment, as LEVADA_MQTT_PASSWORD"
+)
+_FORMS: Final = (
+    "sim, virtual, virtual:ENGINE, serial:PORT?baud=N (any pyserial URL), mqtt://HOST/PREFIX/NODE"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeUrl:
+    """A parsed node URL."""
+
+    kind: str
+    """One of `KINDS`."""
+    target: str = ""
+    """Engine or variant of `virtual`, port of `serial`, broker URL without topic of `mqtt`."""
+    topic: str = ""
+    """`ic/esp32` of an MQTT node."""
+    baud: int = _DEFAULT_BAUD
+    """Bits a second of a serial node."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the guest runs inside this process."""
+        return self.kind == "sim"
+
+    @property
+    def device(self) -> str:
+        """Name of an MQTT node, the last level of its topic; empty for any other."""
+        return self.topic.rpartition("/")[2]
+
+    @property
+    def place(self) -> str:
+        """What no two zones can have; empty where every zone gets a node of its own."""
+        parts = (self.target, self.topic) if self.kind not in ("sim", "virtual") else ()
+        return "/".join(part for part in parts if part)
+
+
+def parse_node(text: str) -> NodeUrl:
+    """`text` -> NodeUrl; raises ValueError that lists the forms."""
+    kind, colon, rest = text.partition(":")
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of node `{kind}`: permitted {_FORMS}")
+    match kind:
+        case "sim":
+            if colon:
+                raise ValueError("`sim` takes nothing after it")
+            return NodeUrl(kind=kind)
+        case "virtual":
+            if colon and rest not in VARIANTS:
+                raise ValueError(f"unknown variant `{rest}`: permitted {', '.join(VARIANTS)}")
+            return NodeUrl(kind=kind, target=rest)
+        case "serial":
+            return _serial(rest)
+        case _:
+            return _mqtt(kind, text)
+
+
+def _serial(rest: str) -> NodeUrl:
+    if "://" in rest and redacted(rest) != rest:
+        raise ValueError(_NO_PASSWORD)
+    port, _, query = rest.partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    ours = [value for key, value in options if key == "baud"]
+    others = [(key, value) for key, value in options if key != "baud"]
+    if not port:
+        raise ValueError("`serial:` needs a port, such as serial:/dev/ttyUSB0")
+    if others and "://" not in port:
+        raise ValueError(f"unknown option `{others[0][0]}` of a serial port: permitted baud")
+    if ours and not (ours[-1].isdecimal() and 300 <= int(ours[-1]) <= 5_000_000):
+        raise ValueError(f"baud = {ours[-1]}: permitted 300 to 5000000")
+    if others:  # they belong to pyserial, e.g. ?logging=debug
+        port += "?" + "&".join(k if not v else urlencode({k: v}) for k, v in others)
+    return NodeUrl(kind="serial", target=port, baud=int(ours[-1]) if ours else _DEFAULT_BAUD)
+
+
+def _mqtt(kind: str, text: str) -> NodeUrl:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket without its other
+        raise ValueError(f"write {kind}://HOST[:PORT]/PREFIX/NODE") from None
+    topic = parts.path.strip("/")
+    if parts.password is not None or ("@" in text and "@" not in parts.netloc):
+        raise ValueError(_NO_PASSWORD)
+    if any(mark in text for mark in "+#$"):
+        raise ValueError("no wildcard and no $ permitted in a topic")
+    if parts.hostname is None or not topic or parts.query:
+        raise ValueError(f"write {kind}://HOST[:PORT]/PREFIX/NODE")
+    return NodeUrl(kind=kind, target=f"{kind}://{parts.netloc}", topic=topic)

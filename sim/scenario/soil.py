@@ -1,0 +1,284 @@
+"""The `[zone.soil]` table: what water moves in, and how much of it is there at the start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from levada.sim.scenario.config_table import Table
+from levada.sim.scenario.diagnostics import Trouble
+
+__all__ = ["DEFAULT_SOIL_MODEL", "Initial", "Soil", "SoilLayer", "Texture", "as_tuple"]
+
+DEFAULT_SOIL_MODEL: Final[Literal["bucket", "richards"]] = "richards"
+
+Texture = Literal[
+    "sand",
+    "loamy sand",
+    "sandy loam",
+    "loam",
+    "silt",
+    "silt loam",
+    "sandy clay loam",
+    "clay loam",
+    "silty clay loam",
+    "sandy clay",
+    "silty clay",
+    "clay",
+]
+"""Classes of the US Department of Agriculture, as in Carsel and Parrish (1988), Water Resour. Res.
+24(5), 755-769."""
+
+_MOST_LAYERS: Final = 25
+"""Each is cut into two cells at least, of 50."""
+_FRACTIONS: Final = ("sand_pct", "silt_pct", "clay_pct")
+_CONTENTS: Final = ("theta_fc", "theta_wp")
+
+
+def as_tuple(value: object) -> object:
+    """A TOML array as the tuple that a frozen table holds; one number is an array of one."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_many(values: tuple[float, ...] | None) -> object:
+    return values[0] if values is not None and len(values) == 1 else values
+
+
+def _by_depth(low: float, high: float) -> tuple[object, ...]:
+    """A number for the whole soil, or one for each depth."""
+    number: dict[str, Any] = {"type": "number", "minimum": low, "maximum": high}
+    return (
+        BeforeValidator(as_tuple),
+        Field(min_length=1, max_length=100),
+        PlainSerializer(_one_or_many),
+        WithJsonSchema({"anyOf": [number, {"type": "array", "items": number, "minItems": 1}]}),
+    )
+
+
+class SoilLayer(Table):
+    """One horizon; retention after van Genuchten (1980), conductivity after Mualem (1976)."""
+
+    thickness_m: float = Field(gt=0, le=10)
+    """Height of the layer."""
+    theta_r: float = Field(ge=0, le=0.5)
+    """Residual water content."""
+    theta_s: float = Field(ge=0.05, le=1)
+    """Water content at saturation."""
+    alpha_per_m: float = Field(ge=0.01, le=100)
+    """Inverse of a typical suction."""
+    n: float = Field(ge=1.01, le=15)
+    """Width of the pore size distribution."""
+    ks_m_d: float = Field(ge=1e-6, le=1000)
+    """Conductivity at saturation."""
+    pore_connectivity: float = Field(default=0.5, ge=-10, le=10)
+    """Mualem's exponent l."""
+    theta_fc: float | None = Field(default=None, gt=0, lt=1)
+    """Water content at field capacity; without it, it follows from the other numbers."""
+    theta_wp: float | None = Field(default=None, ge=0, lt=1)
+    """Water content at the wilting point; without it, that at a suction of 150 m."""
+
+    def troubles(self) -> Iterator[Trouble]:
+        """Water contents in order, and a conductivity that falls as the soil dries."""
+        # of dry soil, K goes with Se^(l + 2/m), m = 1 - 1/n (van Genuchten 1980, Eq. 8)
+        least = -2.0 * self.n / (self.n - 1.0)
+        if self.pore_connectivity <= least:
+            yield Trouble(
+                ("pore_connectivity",),
+                f"`pore_connectivity` = {self.pore_connectivity:g}: permitted above {least:.2f} "
+                f"with `n` = {self.n:g}, or conductivity would rise as the soil dries",
+            )
+        order = ("theta_r", "theta_wp", "theta_fc", "theta_s")
+        known = [(key, getattr(self, key)) for key in order if getattr(self, key) is not None]
+        for (small, low), (large, high) in pairwise(known):
+            if high < low or (high == low and (small, large) != ("theta_r", "theta_wp")):
+                yield Trouble((large,), f"`{large}` = {high}: must be above `{small}` = {low}")
+
+
+_INITIAL: Final = {
+    "available_pct": (0.0, 200.0),
+    "theta": (0.0, 1.0),
+    "head_m": (-1e4, 10.0),
+    "water_table_m": (0.0, 100.0),
+}
+
+
+class Initial(Table):
+    """Water in the soil at the start: exactly one of four quantities."""
+
+    available_pct: Annotated[tuple[float, ...] | None, *_by_depth(0, 200)] = None
+    """Share of the water between wilting point (0) and field capacity (100), up to 200."""
+    theta: Annotated[tuple[float, ...] | None, *_by_depth(0, 1)] = None
+    """Volumetric water content, 0 to 1."""
+    head_m: Annotated[tuple[float, ...] | None, *_by_depth(-1e4, 10)] = None
+    """Pressure head, -10000 to 10; suction is negative."""
+    water_table_m: float | None = Field(default=None, ge=0, le=100)
+    """Depth of a water table, with the soil above it in equilibrium."""
+    depth_m: Annotated[tuple[float, ...] | None, *_by_depth(0, 10)] = None
+    """Depths of several values, increasing; linear in between, constant outside."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default(cls, data: Any) -> Any:
+        return {"available_pct": 100.0} if data == {} else data
+
+    def troubles(self) -> Iterator[Trouble]:
+        """One quantity, in its range, a value for each depth."""
+        given = [key for key in _INITIAL if getattr(self, key) is not None]
+        if len(given) != 1:
+            names = ", ".join(f"`{key}`" for key in _INITIAL)
+            found = " and ".join(f"`{key}`" for key in given) or "none"
+            yield Trouble((), f"exactly one of {names} is needed: found {found}")
+            return
+        key = given[0]
+        low, high = _INITIAL[key]
+        for value in self.values:
+            if not low <= value <= high:
+                yield Trouble((key,), f"`{key}` = {value:g}: permitted {low:g} to {high:g}")
+        if len(self.depths_m) != len(self.values):
+            yield Trouble(
+                (key,),
+                f"`{key}` has {len(self.values)} values for {len(self.depths_m)} depths",
+                "" if self.depth_m else "give `depth_m` as many values",
+            )
+        if self.depths_m[0] < 0 or any(b <= a for a, b in pairwise(self.depths_m)):
+            yield Trouble(("depth_m",), "`depth_m` must increase from 0 or more")
+
+    @property
+    def quantity(self) -> str:
+        """Which of the four is given."""
+        return next(key for key in _INITIAL if getattr(self, key) is not None)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values given."""
+        value = getattr(self, self.quantity)
+        return value if isinstance(value, tuple) else (value,)
+
+    @property
+    def depths_m(self) -> tuple[float, ...]:
+        """Depth of each value."""
+        return self.depth_m or (0.0,)
+
+
+class Soil(Table):
+    """The soil of a zone: described by exactly one of a texture class, fractions by mass, measured
+    water contents, or layers."""
+
+    model: Literal["bucket", "richards"] = DEFAULT_SOIL_MODEL
+    """`bucket`: root zone balance of FAO-56; `richards`: flow by depth."""
+    texture: Texture | None = None
+    """Texture class; parameters of Carsel and Parrish (1988). Beside `theta_fc` and `theta_wp` it
+    says pores and conductivity only."""
+    sand_pct: float | None = Field(default=None, ge=0, le=100)
+    """Sand by mass, together with `silt_pct` and `clay_pct`."""
+    silt_pct: float | None = Field(default=None, ge=0, le=100)
+    """Silt by mass."""
+    clay_pct: float | None = Field(default=None, ge=0, le=100)
+    """Clay by mass."""
+    theta_fc: float | None = Field(default=None, gt=0, le=0.7)
+    """Measured water content at field capacity, -33 kPa, together with `theta_wp`."""
+    theta_wp: float | None = Field(default=None, ge=0, le=0.6)
+    """Measured water content at the wilting point, -1500 kPa."""
+    theta_s: float | None = Field(default=None, ge=0.05, le=0.95)
+    """Water content at saturation, with `theta_fc` and `theta_wp`; without it, that of the texture
+    class."""
+    layer: Annotated[tuple[SoilLayer, ...], BeforeValidator(as_tuple)] = ()
+    """Horizons from the top down; the last one reaches the bottom."""
+    depth_m: float = Field(default=2.0, ge=0.2, le=10)
+    """Depth to which water is followed."""
+    bottom: Literal["free-drainage", "zero-flux", "head", "seepage-face"] = "free-drainage"
+    """What happens there; `bucket` knows free drainage only."""
+    bottom_head_m: float | None = Field(default=None, ge=-100, le=10)
+    """Pressure head there, with `bottom = "head"`; 0 is a water table."""
+    intake_mm_h: float | None = Field(default=None, gt=0, le=10_000)
+    """Rate above which water runs off in `bucket`; without it, it follows from the soil."""
+    ponding_max_mm: float = Field(default=5.0, ge=0, le=500)
+    """Water that may stand on the surface before it runs off, in `richards`."""
+    rew_mm: float | None = Field(default=None, ge=0, le=20)
+    """Readily evaporable water, FAO-56 table 19; without it, it follows from the soil."""
+    initial: Initial = Initial()
+    """Water at the start; without it, field capacity."""
+
+    def troubles(self) -> Iterator[Trouble]:
+        """One description, complete; depths inside; nothing the bucket does not know."""
+        yield from self._description()
+        fc, wp = self.theta_fc, self.theta_wp
+        if fc is not None and wp is not None and fc - wp < 0.01:
+            yield Trouble(
+                ("theta_fc",), f"`theta_fc` = {fc}: must be at least 0.01 above `theta_wp` = {wp}"
+            )
+        elif fc is not None and wp is not None:
+            yield from self._measured(fc, wp)
+        if self.initial.depths_m[-1] > self.depth_m:
+            yield Trouble(
+                ("initial", "depth_m"),
+                f"`depth_m` = {self.initial.depths_m[-1]:g} m: the soil ends at {self.depth_m:g} m",
+            )
+        if (self.bottom == "head") != (self.bottom_head_m is not None):
+            key = "bottom" if self.bottom_head_m is None else "bottom_head_m"
+            yield Trouble((key,), '`bottom = "head"` and `bottom_head_m` go together')
+        if len(self.layer) > _MOST_LAYERS:
+            yield Trouble(("layer",), f"{len(self.layer)} layers: permitted at most {_MOST_LAYERS}")
+        if self.model == "bucket":
+            yield from self._bucket()
+
+    def _description(self) -> Iterator[Trouble]:
+        def there(keys: tuple[str, ...]) -> list[str]:
+            return [key for key in keys if getattr(self, key) is not None]
+
+        ways = {
+            "`texture`": self.texture is not None and not there(_CONTENTS),
+            "`sand_pct`, `silt_pct`, `clay_pct`": bool(there(_FRACTIONS)),
+            "`theta_fc`, `theta_wp`": bool(there(_CONTENTS)),
+            "`[[zone.soil.layer]]`": bool(self.layer),
+        }
+        given = [text for text, found in ways.items() if found]
+        if len(given) != 1:
+            yield Trouble(
+                (),
+                f"a soil is described in exactly one way: found {' and '.join(given) or 'none'}",
+                "; or ".join(ways),
+            )
+        if self.theta_s is not None and not there(_CONTENTS):
+            yield Trouble(("theta_s",), "`theta_s` needs `theta_fc` and `theta_wp` too")
+        for group in (_FRACTIONS, _CONTENTS):
+            present = there(group)
+            missing = [f"`{key}`" for key in group if key not in present]
+            if present and missing:
+                yield Trouble((present[0],), f"`{present[0]}` needs {' and '.join(missing)} too")
+        if len(there(_FRACTIONS)) == len(_FRACTIONS):
+            total = math.fsum(getattr(self, key) for key in _FRACTIONS)
+            if abs(total - 100) > 1:
+                yield Trouble(
+                    ("sand_pct",),
+                    f"`sand_pct` + `silt_pct` + `clay_pct` = {total:g} %: permitted 99 to 101 %",
+                )
+
+    def _measured(self, fc: float, wp: float) -> Iterator[Trouble]:
+        from levada.sim.soil.texture import by_contents  # loads numpy
+
+        try:
+            by_contents(theta_fc=fc, theta_wp=wp, texture=self.texture, theta_s=self.theta_s)
+        except ValueError as error:
+            yield Trouble(("theta_fc",), str(error))
+
+    def _bucket(self) -> Iterator[Trouble]:
+        hint = 'set model = "richards"'
+        if self.bottom != "free-drainage":
+            yield Trouble(
+                ("bottom",), f'`bottom` = "{self.bottom}": the bucket drains freely', hint
+            )
+        if self.initial.quantity in ("head_m", "water_table_m"):
+            key = self.initial.quantity
+            yield Trouble(("initial", key), f"`{key}`: the bucket has no suction", hint)
+        if self.initial.quantity == "theta" and max(self.initial.values) > 0.7:
+            yield Trouble(
+                ("initial", "theta"),
+                f"`theta` = {max(self.initial.values):g}: permitted 0 to 0.7 in the bucket",
+            )

@@ -1,0 +1,1 @@
+"""Soil water: Richards' equation, the bucket, hydraulic functions, root uptake."""

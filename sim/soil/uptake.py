@@ -1,0 +1,145 @@
+"""Root water uptake after Feddes, Kowalik and Zaradny (1978), without compensation.
+
+The potential transpiration is shared over depth by a root density profile that stretches with the
+root depth; each share is reduced by a piecewise linear function of the local pressure head:
+
+    h1 (anaerobiosis) .. h2: rising from 0 to 1;  h2 .. h3: 1;  h3 .. h4: falling to 0 (wilting)
+
+h3 lies between a value for high and one for low demand, linear in the demand of the last day.
+Left out: compensation (what dry roots cannot take is not taken elsewhere), osmotic stress,
+hydraulic lift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FEDDES", "ROOT_NODES", "Feddes", "RootDensity", "root_shares"]
+
+FloatArray = npt.NDArray[np.float64]
+
+RootDensity = Callable[[FloatArray], FloatArray]
+"""Cumulative share of the roots above a relative depth (0 surface, 1 deepest root)."""
+
+# compiled into the kernels, whose cache (levada.guest.fast.jit) therefore watches this file
+ROOT_NODES = 65
+"""Points at which a solver tabulates the cumulative root profile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feddes:
+    """Thresholds of one crop; pressure heads [m], negative."""
+
+    anaerobic_m: float
+    """h1: no uptake in wetter soil."""
+    optimal_wet_m: float
+    """h2: full uptake in drier soil than this."""
+    optimal_dry_high_m: float
+    """h3 at high demand: uptake falls in drier soil."""
+    optimal_dry_low_m: float
+    """h3 at low demand."""
+    wilting_m: float
+    """h4: no uptake in drier soil."""
+    demand_high_mm_d: float = 5.0
+    """Demand from which h3 is that for high demand (Wesseling et al. 1991)."""
+    demand_low_mm_d: float = 1.0
+    """Demand up to which h3 is that for low demand (Wesseling et al. 1991)."""
+
+    def __post_init__(self) -> None:
+        heads = (
+            self.wilting_m,
+            self.optimal_dry_low_m,
+            self.optimal_dry_high_m,
+            self.optimal_wet_m,
+            self.anaerobic_m,
+        )
+        names = "wilting_m < optimal_dry_low_m <= optimal_dry_high_m < optimal_wet_m < anaerobic_m"
+        strict = (True, False, True, True)
+        ordered = all(
+            a < b if s else a <= b for a, b, s in zip(heads, heads[1:], strict, strict=False)
+        )
+        if not ordered or heads[-1] > 0.0:
+            raise ValueError(f"heads {heads} m; permitted: {names} <= 0")
+        if not 0.0 <= self.demand_low_mm_d < self.demand_high_mm_d:
+            raise ValueError(
+                f"demand_low_mm_d is {self.demand_low_mm_d}; "
+                f"permitted: 0 to below demand_high_mm_d {self.demand_high_mm_d}"
+            )
+
+    def optimal_dry_m(self, demand_mm_d: npt.ArrayLike) -> FloatArray:
+        """h3 [m] at a demand [mm/d]."""
+        share = (np.asarray(demand_mm_d, dtype=np.float64) - self.demand_low_mm_d) / (
+            self.demand_high_mm_d - self.demand_low_mm_d
+        )
+        low, high = self.optimal_dry_low_m, self.optimal_dry_high_m
+        return np.asarray(low + np.clip(share, 0.0, 1.0) * (high - low))
+
+    def reduction(self, head_m: npt.ArrayLike, demand_mm_d: float) -> FloatArray:
+        """Share of the potential uptake, 0 to 1, at a pressure head [m] and a demand [mm/d]."""
+        h = np.asarray(head_m, dtype=np.float64)
+        h3 = float(self.optimal_dry_m(demand_mm_d))
+        wet = (self.anaerobic_m - h) / (self.anaerobic_m - self.optimal_wet_m)
+        dry = (h - self.wilting_m) / (h3 - self.wilting_m)
+        return np.asarray(np.clip(np.minimum(wet, dry), 0.0, 1.0))
+
+
+def _cm(h1: float, h2: float, h3_high: float, h3_low: float, h4: float) -> Feddes:
+    return Feddes(
+        anaerobic_m=h1 / 100,
+        optimal_wet_m=h2 / 100,
+        optimal_dry_high_m=h3_high / 100,
+        optimal_dry_low_m=h3_low / 100,
+        wilting_m=h4 / 100,
+    )
+
+
+def _vegetable(h3_high: float, h3_low: float) -> Feddes:
+    """h3 [cm] of Taylor and Ashcroft; the other thresholds are those of grass."""
+    return _cm(-10, -25, h3_high, h3_low, -8000)
+
+
+FEDDES = {
+    # Wesseling, Elbers, Kabat and van den Broek (1991), as in the data base of HYDRUS-1D (Simunek
+    # et al. 2013, manual of version 4.17)
+    "grass": _cm(-10, -25, -200, -800, -8000),
+    "maize": _cm(-15, -30, -325, -600, -8000),
+    "potato": _cm(-10, -25, -320, -600, -16000),
+    "sugar beet": _cm(-10, -25, -320, -600, -16000),
+    "wheat": _cm(0, -1, -500, -900, -16000),
+    "wheat winter": _cm(0, -1, -500, -900, -16000),
+    # Taylor and Ashcroft (1972), as in the SWAP manual, Table G.1
+    "alfalfa": _vegetable(-1500, -1500),
+    "almond": _vegetable(-500, -800),
+    "apple": _vegetable(-500, -800),
+    "barley": _vegetable(-400, -500),
+    "bean green": _vegetable(-750, -2000),
+    "broccoli": _vegetable(-450, -550),
+    "cabbage": _vegetable(-600, -700),
+    "carrot": _vegetable(-550, -650),
+    "citrus": _vegetable(-200, -1000),
+    "grape table": _vegetable(-400, -500),
+    "grape wine": _vegetable(-400, -500),
+    "lettuce": _vegetable(-400, -600),
+    "maize sweet": _vegetable(-500, -1000),
+    "melon": _vegetable(-350, -450),
+    "onion": _vegetable(-550, -650),
+    "pea": _vegetable(-300, -500),
+    "tomato": _vegetable(-800, -1500),
+}
+"""Thresholds by crop, named as in `levada.sim.crop.table`: cm in the sources, metres here."""
+
+
+def root_shares(relative_depth: FloatArray) -> FloatArray:
+    """Cumulative root profile of Hoffman and van Genuchten (1983).
+
+    The density is constant in the upper fifth of the root zone and falls linearly to zero at its
+    bottom; as quoted in Simunek et al. (2013), Eq. 2.11.
+    """
+    x = np.clip(np.asarray(relative_depth, dtype=np.float64), 0.0, 1.0)
+    upper = 5.0 / 3.0 * x
+    lower = 1.0 / 3.0 + 25.0 / 12.0 * ((x - 0.5 * x**2) - 0.18)
+    return np.asarray(np.where(x < 0.2, upper, lower))

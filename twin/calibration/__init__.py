@@ -1,0 +1,1 @@
+"""Calibrations: asked for, tried on the past, granted, expired."""

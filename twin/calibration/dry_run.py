@@ -1,0 +1,143 @@
+"""A calibration tried on the recent past: what it would have cost and saved.
+
+The twin's plant and guest run again from the start of the scenario with its weather, everything
+simulated; from `days` ago on once with the parameters as they are, once with the new ones.  The
+soil, the crop and the guest's memory are thus the same when the two part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from levada.guest.errors import GuestError
+from levada.guest.limits import PROFILES
+from levada.guest.module.inspect import inspect
+from levada.guest.wasm.host import SimNodes
+from levada.sim.devices.valve import V
+from levada.sim.run import runner
+from levada.sim.run.plant import Plant
+from levada.sim.run.zone_loop import T
+from levada.sim.scenario.load import expand
+from levada.sim.scenario.model import Scenario
+from levada.twin.errors import CalibrationError
+
+__all__ = ["DryRun", "Outcome", "dry_run"]
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a zone used and suffered over the time looked at."""
+
+    water_l: float
+    irrigation_mm: float
+    drainage_mm: float
+    stress_days: float
+    openings: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """The same days twice."""
+
+    start_ms: int
+    end_ms: int
+    present: Mapping[str, int]
+    """Parameters that are in force."""
+    before: Outcome
+    after: Outcome
+
+
+def dry_run(
+    scenario: Scenario,
+    zone: str,
+    present: Mapping[str, int],
+    wanted: Mapping[str, int],
+    *,
+    now_ms: int,
+    days: int = 14,
+) -> DryRun:
+    """Try `wanted` over the last `days` before `now_ms`; `present` are the values in force.
+
+    Both are by name.  Raises CalibrationError if nothing lies in the past yet.
+    """
+    period = scenario.period
+    end_ms = min(now_ms, period.end_ms) // 60_000 * 60_000
+    start_ms = max(period.start_ms, end_ms - days * DAY_MS)
+    if end_ms - start_ms < period.step_s * 1000:
+        raise CalibrationError("there is no past yet to try it on: wait for a step of the field")
+    outcomes = [
+        _run(scenario, zone, present, changes, start_ms, end_ms) for changes in ({}, wanted)
+    ]
+    return DryRun(
+        start_ms=start_ms,
+        end_ms=end_ms,
+        present=present,
+        before=outcomes[0],
+        after=outcomes[1],
+    )
+
+
+def _run(
+    scenario: Scenario,
+    zone: str,
+    present: Mapping[str, int],
+    wanted: Mapping[str, int],
+    start_ms: int,
+    end_ms: int,
+) -> Outcome:
+    config = next(c for c in expand(scenario) if c.name == zone)
+    module = runner.read_guest(scenario)
+    info = inspect(module, budget=scenario.guest.limits())
+    ids = {p.name: p.id for p in info.parameters}
+    settings = runner.node_settings(config, module, info, scenario)
+    # values never changed are left to the guest: a default may mean "as configured"
+    defaults = {p.name: p.default for p in info.parameters}
+    kept = {ids[n]: v for n, v in present.items() if v != defaults[n]} | settings.parameters
+    kept |= {ids[n]: v for n, v in present.items() if ids[n] in kept}
+    from_the_start = start_ms <= scenario.period.start_ms
+    if from_the_start:
+        kept |= {ids[name]: value for name, value in wanted.items()}
+    nodes = SimNodes(
+        module,
+        1,
+        names=[zone],
+        budget=scenario.guest.limits(),
+        profile=PROFILES[scenario.guest.profile],
+        config=[settings.config],
+        parameters=[kept],
+    )
+    plant = Plant(scenario, [config], runner.read_weather(scenario), nodes, [0])
+    try:
+        plant.advance_to(start_ms)
+        plant.take_rows()
+        if wanted and not from_the_start:
+            nodes.calibrate(0, {ids[name]: value for name, value in wanted.items()})
+        before = _sums(plant)
+        plant.advance_to(end_ms)
+        plant.finish()
+        after = _sums(plant)
+    except GuestError as error:
+        raise CalibrationError(f"the dry run has failed: {error}") from None
+    finally:
+        plant.close()
+    return Outcome(
+        water_l=after.water_l - before.water_l,
+        irrigation_mm=after.irrigation_mm - before.irrigation_mm,
+        drainage_mm=after.drainage_mm - before.drainage_mm,
+        stress_days=after.stress_days - before.stress_days,
+        openings=after.openings - before.openings,
+    )
+
+
+def _sums(plant: Plant) -> Outcome:
+    totals, fluxes, valve = plant.totals[0], plant.fluxes[0], plant.valves.state[0]
+    return Outcome(
+        water_l=float(valve[V.VOLUME_L]),
+        irrigation_mm=float(totals[T.IRRIGATION_MM] + fluxes[T.IRRIGATION_MM]),
+        drainage_mm=float(totals[T.DRAINAGE_MM] + fluxes[T.DRAINAGE_MM]),
+        stress_days=float(totals[T.STRESS_DAYS]),
+        openings=int(valve[V.OPENINGS]),
+    )

@@ -1,0 +1,362 @@
+"""What the command line shows: progress, results, differences, errors."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from levada.guest.text.plain import plain
+from levada.guest.text.redaction import redacted
+
+if TYPE_CHECKING:
+    from levada.guest.module.inspect import ModuleInfo
+    from levada.hil.diff import Diff
+    from levada.sim.devices.power_recording import EnergyFit
+    from levada.sim.results.compare import Comparison
+    from levada.sim.run.replay import Replay
+    from levada.sim.run.runner import Progress
+    from levada.sim.scenario.model import Scenario
+    from levada.twin.cli.doctor import Finding
+
+__all__ = [
+    "comparison",
+    "diff",
+    "error",
+    "examination",
+    "fit",
+    "internal",
+    "module",
+    "node_progress",
+    "outcome",
+    "progress",
+    "replay",
+    "stopped",
+    "void",
+    "warning",
+]
+
+MARKS = {
+    True: (Text("✓", "green"), "dim"),
+    False: (Text("✗", "bold red"), "red"),
+    None: (Text("–", "yellow"), "dim"),
+}
+"""Of an expectation: passed, failed, not judged."""
+LINKS = 8
+"""So many are shown of a field of boards."""
+ENDLESS = re.compile(r"\S{1000,}")
+SHOWN = 80
+"""So much is repeated of a word without end, such as a number of five thousand digits."""
+RESTARTS = 3
+"""So many are told of one device."""
+
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
+
+
+@contextmanager
+def progress(scenario: Scenario, *, quiet: bool) -> Iterator[Progress]:
+    """Progress of a run: a bar with simulated date and speed on a terminal, else plain lines."""
+    title = scenario.name
+    if quiet:
+        yield lambda *_: None
+    elif err.is_terminal:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(title, total=1.0, note="")
+
+            def show(time_ms: int, fraction: float, speed: float, note: str) -> None:
+                bar.update(
+                    task, completed=fraction, note=note or f"{_date(time_ms)}  {speed:,.0f} x"
+                )
+
+            yield show
+    else:
+        last_s = [monotonic() - 4.0]
+
+        def line(time_ms: int, fraction: float, speed: float, note: str) -> None:
+            if note:
+                err.print(note)
+            elif monotonic() - last_s[0] >= 5.0:
+                last_s[0] = monotonic()
+                err.print(f"{title}: {_date(time_ms)}  {fraction:4.0%}  {speed:,.0f} x")
+
+        yield line
+
+
+def _date(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
+    """The figures of a run, its expectations, and where everything is."""
+    from levada.sim.run import stops
+
+    colour = "bold red" if stops.fails(summary) else "yellow"
+    for line in stops.lines(summary):
+        out.print(Text(line, colour), soft_wrap=True)
+    expectations = summary["expectations"]
+    failed = [e for e in expectations if e["passed"] is False]
+    passed = [e for e in expectations if e["passed"]]
+    if not quiet:
+        out.print()
+        out.print(Text(summary["title"] or summary["scenario"], style="bold"))
+        out.print(_figures(summary))
+        _links(summary["link"] or {})
+        table = Table.grid(padding=(0, 2))
+        for item in expectations:
+            mark, style = MARKS[item["passed"]]
+            table.add_row(mark, item["name"], Text(item["detail"], style))
+        out.print(table)
+        out.print()
+        marks = ("guest_sha256", "tape_digest", "trace_digest")
+        parts: list[tuple[str, str]] = []
+        for key in marks:
+            parts += [(key.partition("_")[0], "dim"), (f" {summary[key][:16]}  ", "")]
+        out.print(Text.assemble(*parts, ("seed", "dim"), f" {summary['seed']}"))
+        report = plain(str(path / "report.html"))
+        out.print(Text.assemble(("report", "dim"), f" {report}"), soft_wrap=True)
+        for note in [*summary.get("notes", ()), *summary["weather"]["notes"]]:
+            out.print(Text.assemble(("note", "yellow"), f"   {plain(note)}"), soft_wrap=True)
+    if summary["partial"]:
+        out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
+    out.print(f"{len(passed)} passed, {len(failed)} failed")
+
+
+def node_progress(node: str) -> Progress:
+    """Says once that a node has begun, and notes."""
+    err.print(f"{node} ...")
+    return lambda _time_ms, _fraction, _speed, note: err.print(note) if note else None
+
+
+def stopped(summary: dict[str, Any], whose: str) -> bool:
+    """Whether a run has failed because its guest was stopped; says how."""
+    from levada.sim.run import stops
+
+    if not stops.fails(summary):
+        return False
+    for line in stops.lines(summary):
+        out.print(Text(f"{whose}: {line}", "bold red"), soft_wrap=True)
+    return True
+
+
+def diff(found: Diff) -> None:
+    """Nodes side by side: identical, or where each first differs from the first."""
+    reference = found.runs[0]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for run in found.runs:
+        tape = f"tape {run.summary['tape_digest'][:16]}"
+        table.add_row(Text(run.node, "bold"), run.engine, tape, f"{run.summary['wall_s']:.1f} s")
+    out.print(table)
+    for run in found.runs:
+        _restarts(run.summary["link"] or {}, f"{run.node}, ")
+    if found.equal:
+        out.print(f"identical over {found.calls:,} calls", style="green")
+    for run in found.runs:
+        if run.difference is not None:
+            out.print(
+                Text(f"{run.node} does not do what {reference.node} does, zone {run.zone}:", "red")
+            )
+            out.print(Text(str(run.difference)))
+            for one in (reference, run):
+                if restart := one.restart_by(run.difference, run.zone):
+                    why = (
+                        f"{one.node} had started again by then ({restart}): this accuses no engine"
+                    )
+                    out.print(Text(why, "yellow"), soft_wrap=True)
+
+
+def void(summary: dict[str, Any]) -> bool:
+    """Whether the run does not count because of a link; says why."""
+    reasons = {zone: link["void"] for zone, link in (summary["link"] or {}).items()}
+    for zone, reason in reasons.items():
+        if reason:
+            err.print(f"The run is void, zone {zone}: {reason}", style="bold red")
+    return any(reasons.values())
+
+
+def _links(links: dict[str, Any]) -> None:
+    """What the links to devices were like, the worst first, a row each; then what was amiss."""
+    if not links:
+        return
+    worst = sorted(links, key=lambda z: (-len(links[z]["restarts"]), -links[z]["retries"]))
+    table = Table.grid(padding=(0, 2))
+    heads = ("link", "round trip", "99 of 100", "retries", "CRC errors", "resyncs", "engine")
+    for head in heads:
+        table.add_column(justify="left" if head in ("link", "engine") else "right")
+    table.add_row(*(Text(head, "dim") for head in heads))
+    for zone in worst[:LINKS]:
+        link = links[zone]
+        table.add_row(
+            zone,
+            f"{link['round_trip_p50_ms']:.3g} ms",
+            f"{link['round_trip_p99_ms']:.3g} ms",
+            *(
+                Text(f"{link[count]:,}", "yellow" if link[count] else "")
+                for count in ("retries", "crc_errors", "resyncs")
+            ),
+            Text(link["engine"], "dim"),
+        )
+    out.print(table)
+    if len(worst) > LINKS:
+        out.print(f"{len(worst) - LINKS} more links", style="dim")
+    _restarts(links)
+
+
+def _restarts(links: dict[str, Any], whose: str = "") -> None:
+    for zone, link in links.items():
+        for restart in link["restarts"][:RESTARTS]:
+            when, _, reason = restart.partition(": ")
+            what = f"{whose}zone {zone}: {reason} at {when.replace('T', ' ')}, started again"
+            out.print(Text(what, "bold red"), soft_wrap=True)
+        if (more := len(link["restarts"]) - RESTARTS) > 0:
+            out.print(Text(f"{whose}zone {zone}: started again {more} more times", "bold red"))
+
+
+def _period(summary: dict[str, Any]) -> str:
+    last = datetime.fromisoformat(summary["end"]) - timedelta(seconds=1)
+    return f"{summary['start'][:10]} to {last:%Y-%m-%d}"
+
+
+def _figures(summary: dict[str, Any]) -> Table:
+    zones = len(summary["zones"])
+    table = Table.grid(padding=(0, 2))
+    rows = [
+        (
+            "period",
+            _period(summary),
+            f"{summary['days']:g} days",
+        ),
+        ("zones", f"{zones}", f"{summary['steps']:,} guest steps"),
+        (
+            "irrigation",
+            f"{summary['irrigation_mm']:.1f} mm",
+            f"{summary['valve_openings']} valve openings",
+        ),
+        ("rain", f"{summary['rain_mm']:.1f} mm", f"runoff {summary['runoff_mm']:.1f} mm"),
+        ("ET", f"{summary['et_mm']:.1f} mm", f"{summary['stress_days']:g} days of stress"),
+        (
+            "drainage",
+            f"{summary['drainage_mm']:.1f} mm",
+            f"storage {summary['storage_change_mm']:+.1f} mm",
+        ),
+        ("balance", f"{summary['balance_error_mm']:.1e} mm", "error of the water balance"),
+        ("energy", f"{summary['energy_j']:,.0f} J", "all nodes; model, not measured"),
+        ("speed", f"{summary['field_days_per_s']:,.0f} field-days/s", f"{summary['wall_s']:.2f} s"),
+    ]
+    for name, value, note in rows:
+        table.add_row(Text(name, "dim"), value, Text(note, "dim"))
+    return table
+
+
+def comparison(result: Comparison) -> None:
+    """First divergent host call, then the signals that differ."""
+    if not result.calls and result.tape is None:
+        out.print("host calls: none to compare")
+    elif result.tape is None:
+        out.print(f"host calls: identical over {result.calls:,} calls")
+    else:
+        out.print(f"host calls of zone {result.zone} differ", style="bold red")
+        out.print(str(result.tape))
+    for note in result.notes:
+        out.print(note, style="yellow")
+    if not result.signals:
+        out.print("signals: equal within tolerance")
+        return
+    table = Table("signal", "zone", "first at", "A", "B", "largest", "allowed", box=None)
+    for s in result.signals:
+        table.add_row(
+            s.signal,
+            s.zone,
+            s.first,
+            f"{s.a:.6g}",
+            f"{s.b:.6g}",
+            f"{s.largest:.3g}",
+            f"{s.allowed:.3g}",
+        )
+    out.print(table)
+
+
+def replay(result: Replay) -> None:
+    """Whether the guest did the same again."""
+    for note in result.notes:
+        out.print(note, style="yellow")
+    if result.exact:
+        out.print(f"exact: {result.steps:,} steps, {result.calls:,} calls, {result.zones} zone(s)")
+    elif result.difference is None:
+        out.print(f"the same over {result.calls:,} calls, but the recording is not whole")
+    else:
+        out.print(f"zone {result.zone} differs", style="bold red")
+        out.print(str(result.difference))
+
+
+def module(info: ModuleInfo, path: Path) -> None:
+    """Everything about a guest module."""
+    from levada.guest.module.inspect import render
+
+    out.print(render(info, str(path)))
+
+
+def examination(findings: Sequence[Finding]) -> None:
+    """The findings of the doctor."""
+    table = Table.grid(padding=(0, 2))
+    for f in findings:
+        mark, _ = MARKS[True if f.ok else None if f.optional else False]
+        table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))
+    out.print(table)
+
+
+def fit(result: EnergyFit, path: Path) -> None:
+    """What a power meter's recording says of the node."""
+    err.print(
+        f"energy profile fitted to {path.name}: {result.wakes} wakes, {result.bursts} radio "
+        f"bursts, residual of a wake {result.wake_residual:.1%}, "
+        f"of the total {result.total_residual:.1%}"
+    )
+    for note in result.notes:
+        err.print(f"  {note}")
+
+
+def error(problem: BaseException) -> None:
+    """One clear message."""
+    said = ENDLESS.sub(lambda match: f"{match.group()[:SHOWN]}...", plain(redacted(problem)))
+    err.print(Text("error: ", "bold red") + Text(said), soft_wrap=True)
+
+
+def warning(text: str) -> None:
+    """What does not change what a command has found."""
+    err.print(Text("warning: ", "yellow") + Text(plain(redacted(text))), soft_wrap=True)
+
+
+def internal(problem: BaseException) -> None:
+    """A fault of ours: everything that helps to report it."""
+    err.print(
+        Text("internal error: ", "bold red")
+        + Text(plain(redacted(f"{type(problem).__name__}: {problem}")))
+    )
+    err.print(redacted("".join(traceback.format_exception(problem))), markup=False, style="dim")
+    err.print("This is a fault of levada; please report it with the lines above.")
+    sys.stderr.flush()

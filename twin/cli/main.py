@@ -1,0 +1,416 @@
+"""The command `levada`.
+
+Results go to standard output, progress and errors to standard error.  Exit codes: 0 pass,
+1 an expectation failed, 2 bad input or usage, 3 internal error, 4 node or link, 5 nothing ran, 130
+interrupted: by Ctrl-C, SIGTERM, or a terminal that is closed.  Then valves are closed first.  What
+the streams cannot take changes none of them.  Modules that take long to import are imported by the
+commands that need them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from levada.guest.text.logs import log_to_stderr
+from levada.guest.text.redaction import redacted
+from levada.twin.cli import pairs, streams
+from levada.twin.cli.exit_codes import INTERRUPTED, Exit
+from levada.twin.cli.nodes import nodes_app
+from levada.twin.cli.output_file import check_output
+from levada.twin.cli.twin import store_app, twin_app
+from levada.twin.interrupts import interrupts
+
+__all__ = ["Exit", "app", "main"]
+
+
+class _Discreet(TyperGroup):
+    """What is refused is shown without the passwords that it holds."""
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if isinstance(getattr(error, "message", None), str):  # as those of click have
+                error.message = redacted(error.message)  # type: ignore[attr-defined]
+            raise
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        with self._refusing():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with self._refusing():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="levada",
+    cls=_Discreet,
+    help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
+    "and cloud, and see where they differ.",
+    epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
+    "4 node or link, 5 nothing ran, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modules.")
+app.add_typer(guest_app, name="guest")
+app.add_typer(nodes_app)
+app.add_typer(twin_app)
+app.add_typer(store_app, name="store")
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
+GuestFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--guest",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Guest module instead of the scenario's.",
+    ),
+]
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"levada {version('levada')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run directory (default: runs/NAME)."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the scenario's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
+    ] = None,
+    guest: GuestFile = None,
+    speed: Annotated[
+        str, typer.Option(metavar="max|1x|60x", help="Simulated seconds a second.")
+    ] = "max",
+    node: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ZONE=]NODE",
+            help="Where guests run instead: sim, virtual, virtual:xtensa, virtual:mqtt, "
+            "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT, mqtt://HOST/ic/NODE; may "
+            "be repeated. ZONE is a [[zone]], or one of its `count`, such as maize-001.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write expectations as JUnit XML.")
+    ] = None,
+    vcd: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write signals for GTKWave.")
+    ] = None,
+    energy_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Recording of a power meter (CSV of PPK2, Joulescope, Otii): the energy model is "
+            "fitted to it.",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
+) -> None:
+    """Run a scenario: guest, plant, faults, expectations, report."""
+    from levada.hil.nodes import NodeMaker, node_overrides
+    from levada.sim.run import runner
+    from levada.sim.run.clock import parse_speed
+    from levada.sim.scenario import load as scenarios
+    from levada.twin.cli import console as show
+
+    try:
+        factor = parse_speed(speed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    overrides = pairs.overrides(settings)
+    if guest is not None:
+        overrides.append(("guest.file", str(guest.absolute())))
+    overrides += node_overrides(scenario, node or [])
+    document = scenarios.read(scenario, overrides, seed)
+    runner.check(document)
+    loaded = document.scenario
+    target = out or Path("runs") / loaded.name
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+    check_output(junit, "--junit")
+    check_output(vcd, "--vcd", made=target)
+    profile = None
+    if energy_file is not None:
+        from levada.sim.devices.power_recording import fit, read_recording
+
+        fitted = fit(read_recording(energy_file))
+        profile = fitted.profile
+        show.fit(fitted, energy_file)
+    with show.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
+        result = runner.run_scenario(
+            loaded,
+            target,
+            speed=factor,
+            progress=progress,
+            make_node=make_node,
+            energy_profile=profile,
+        )
+    if junit is not None:
+        from levada.sim.results.junit import write_junit
+
+        write_junit(junit, [result.summary])
+    if vcd is not None:
+        from levada.hil.vcd import write_vcd
+        from levada.sim.run.rundir import RunDir
+
+        write_vcd(RunDir(target), vcd)
+    show.outcome(result.summary, target, quiet=quiet)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if result.summary["steps"] == 0 and not result.summary["traps"]:
+        raise typer.Exit(Exit.NOTHING_RAN)
+    if show.void(result.summary):
+        raise typer.Exit(Exit.NODE_OR_LINK)
+    failed = any(e["passed"] is False for e in result.summary["expectations"])
+    raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
+
+
+@app.command()
+def lint(
+    scenario: Annotated[list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files.")],
+) -> None:
+    """Check scenario files without running them."""
+    from levada.sim.run import runner, soils
+    from levada.sim.scenario import load as scenarios
+    from levada.twin.cli import console as show
+
+    bad = 0
+    for path in scenario:
+        try:
+            document = scenarios.read(path)
+            runner.check(document)
+        except _input_errors() as error:
+            bad += 1
+            show.error(error)
+        else:
+            zones = scenarios.expand(document.scenario)
+            typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
+            weather = runner.read_weather(document.scenario)
+            said = (*soils.notes(zones), *document.scenario.notes())
+            for note in (*said, *weather.notes, *weather.filled):
+                typer.echo(f"    {note}")
+    raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Compare two runs: first divergent host call, then signals beyond their tolerance."""
+    from levada.sim.results.compare import compare_runs
+    from levada.sim.run.rundir import RunDir, trusted
+    from levada.twin.cli import console as show
+
+    allowed = pairs.tolerances(tolerance)
+    runs = RunDir(run_a), RunDir(run_b)
+    with trusted(*runs):
+        comparison = compare_runs(*runs, allowed)
+        stopped = [show.stopped(run.summary, str(run.path)) for run in runs]
+    show.comparison(comparison)
+    passed = comparison.equal and not any(stopped)
+    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
+
+
+@app.command()
+def replay(run: RunPath, guest: GuestFile = None) -> None:
+    """Feed a tape's readings to a guest again: exact, or where it differs."""
+    from levada.sim.run.replay import replay_run
+    from levada.sim.run.rundir import RunDir, trusted
+    from levada.twin.cli import console as show
+
+    recorded = RunDir(run)
+    with trusted(recorded):
+        outcome = replay_run(recorded, guest)
+    show.replay(outcome)
+    raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Write the report of a run again."""
+    from levada.sim.results.report import write
+    from levada.sim.run.rundir import RunDir, trusted
+
+    found = RunDir(run)
+    with trusted(found):
+        page = write(found.path)
+    typer.echo(page)
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, what is missing for what, which fast paths are on."""
+    from levada.twin.cli.console import examination
+    from levada.twin.cli.doctor import examine
+
+    findings = examine()
+    examination(findings)
+    raise typer.Exit(Exit.PASS if all(f.ok or f.optional for f in findings) else Exit.BAD_INPUT)
+
+
+@guest_app.command("inspect")
+def guest_inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Guest module (.wasm).")],
+) -> None:
+    """Imports, exports, parameters, sizes, SHA-256, and whether it fits the ABI."""
+
+    _show_module(file)
+
+
+@guest_app.command("build")
+def guest_build(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="C sources.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Module to write.")
+    ] = None,
+) -> None:
+    """Build a guest from C; the toolchain is the `build` extra, pinned."""
+    from levada.guest.build import build
+
+    target = out or sources[0].with_suffix(".wasm")
+    check_output(target, "--out")
+    build(sources, target)
+    _show_module(target)
+
+
+def _show_module(file: Path) -> None:
+    from levada.guest.errors import ModuleError
+    from levada.guest.module.inspect import inspect
+    from levada.twin.cli import console as show
+
+    try:
+        info = inspect(_bytes(file))
+    except ModuleError as error:
+        raise ModuleError(f"{file}: {error}") from None
+    show.module(info, file)
+    raise typer.Exit(Exit.PASS if info.fits else Exit.BAD_INPUT)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from None
+
+
+def _input_errors() -> tuple[type[BaseException], ...]:
+    from levada.guest.errors import GuestError
+    from levada.hil.errors import UsageError
+    from levada.sim.devices.power_recording import EnergyFileError
+    from levada.sim.run.rundir import RunDirError
+    from levada.sim.scenario.diagnostics import ScenarioError
+    from levada.sim.weather import WeatherError
+    from levada.twin.errors import TwinError
+
+    found = (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
+    return (*found, UsageError)
+
+
+def _system_said(error: OSError) -> str:
+    """What the system says of a path or of the disk, such as `x: Permission denied`."""
+    said = error.strerror or str(error)
+    return said if error.filename is None else f"{os.fsdecode(error.filename)}: {said}"
+
+
+def _link_errors() -> tuple[type[BaseException], ...]:
+    from levada.hil.errors import HilError
+
+    return (HilError,)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors become one clear message and an exit code."""
+    code: object = INTERRUPTED
+    if arguments is None:  # a program of its own
+        streams.forgive()
+    log_to_stderr()
+    with interrupts() as interrupt, suppress(KeyboardInterrupt), interrupt.heard():
+        code = _run(arguments)
+        _afterwards()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
+    sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
+
+
+def _afterwards() -> None:
+    """What does not change the exit code, said once."""
+    from levada.twin.cli import console as show
+
+    jit = sys.modules.get("levada.guest.fast.jit")
+    if jit is not None and (why := jit.not_kept()):
+        show.warning(why)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    if lost := streams.trouble():
+        show.warning(lost)
+
+
+def _run(arguments: list[str] | None) -> object:
+    try:
+        app(args=arguments)
+    except SystemExit as ended:
+        return ended.code
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
+        from levada.twin.cli import console as show
+
+        if isinstance(error, _input_errors()):
+            show.error(error)
+            return Exit.BAD_INPUT
+        if isinstance(error, _link_errors()):
+            show.error(error)
+            return Exit.NODE_OR_LINK
+        if isinstance(error, OSError):
+            show.error(ValueError(_system_said(error)))
+            return Exit.BAD_INPUT
+        if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+            show.error(ValueError(f"{error.object!r}: a name that is not UTF-8"))
+            return Exit.BAD_INPUT
+        if isinstance(error, MemoryError):
+            show.error(ValueError("not enough memory for this"))
+            return Exit.BAD_INPUT
+        show.internal(error)
+        return Exit.INTERNAL
+    return Exit.PASS

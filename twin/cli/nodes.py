@@ -1,0 +1,263 @@
+"""Commands of `levada` about nodes and devices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levada.guest.text.plain import plain
+from levada.twin.cli import pairs, streams
+from levada.twin.cli.exit_codes import INTERRUPTED, Exit
+from levada.twin.cli.output_file import check_output
+
+if TYPE_CHECKING:
+    from levada.hil.selftest import Check
+
+__all__ = ["nodes_app"]
+
+nodes_app = typer.Typer()
+
+BAUD = 921_600
+NodeOption = Annotated[
+    str,
+    typer.Option("--node", metavar="NODE", help="virtual:ENGINE, serial:PORT?baud=N, ..."),
+]
+PortArgument = Annotated[
+    str, typer.Argument(metavar="PORT", help="/dev/ttyUSB0, socket://HOST:PORT, rfc2217://...")
+]
+BaudOption = Annotated[int, typer.Option(help="Bits a second.")]
+
+
+@nodes_app.command()
+def diff(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")],
+    node: Annotated[
+        list[str],
+        typer.Option(metavar="NODE", help="At least twice; the first is what the others must do."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="A run directory a node goes here.")
+    ] = Path("runs/diff"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
+    ] = None,
+) -> None:
+    """Run a scenario on several nodes: identical, or the first host call that differs."""
+    from levada.hil.diff import diff_nodes
+    from levada.twin.cli import console as show
+
+    if len(node) < 2:
+        raise typer.BadParameter("give at least two nodes", param_hint="--node")
+    overrides = pairs.overrides(settings)
+    found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
+    stopped = [show.stopped(run.summary, run.node) for run in found.runs]
+    show.diff(found)
+    if any(run.summary["partial"] for run in found.runs):
+        raise typer.Exit(INTERRUPTED)
+    if any(show.void(run.summary) for run in found.runs):
+        raise typer.Exit(Exit.NODE_OR_LINK)
+    passed = found.equal and not any(stopped)
+    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
+
+
+@nodes_app.command()
+def accept(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")],
+    golden: Annotated[Path, typer.Argument(metavar="GOLDEN", help="Directory of golden run.")],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Keep a run as the golden one, which later runs are held to."""
+    from levada.sim.results.golden import accept as accept_run
+    from levada.sim.run.rundir import RunDir, trusted
+    from levada.twin.cli import console as show
+
+    given = pairs.tolerances(tolerance)
+    looked_at = RunDir(run)
+    with trusted(looked_at):
+        before = accept_run(looked_at, golden, given)
+    if before is not None:
+        show.comparison(before)
+    typer.echo(f"accepted {run} as {golden}")
+
+
+@nodes_app.command()
+def devices(
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Open the ports of boards, which resets them, and greet.")
+    ] = False,
+    baud: BaudOption = BAUD,
+) -> None:
+    """Serial ports of this computer, and which of them look like an ESP32."""
+    from levada.hil.line.ports import find_ports
+
+    found = find_ports(ask=ask, baud=baud)
+    for port in found:
+        who = port.bridge or port.description
+        if port.birth is not None:
+            who += f": {port.birth.engine}, {port.birth.firmware}, boot {port.birth.boot_id}"
+        elif port.trouble:
+            who += f": {port.trouble}"
+        typer.echo(plain(f"serial:{port.device}  {who}"))
+    if not found:
+        typer.echo("no serial port found", err=True)
+        raise typer.Exit(Exit.NOTHING_RAN)
+
+
+@nodes_app.command()
+def device(
+    engine: Annotated[
+        str, typer.Option(metavar="ENGINE", help="wasm3, wasmtime, native, xtensa, aarch64, wamr.")
+    ] = "wasm3",
+    tcp: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", min=0, max=65_535, help="Listen on this port of this computer; 0: any."
+        ),
+    ] = None,
+    flash: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keeps guest and parameters.")
+    ] = None,
+    pins: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Gets a line for every change of a pin.")
+    ] = None,
+    field: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCENARIO",
+            help="Instead, the boards of a scenario in simulated soil, reporting over MQTT.",
+        ),
+    ] = None,
+    broker: Annotated[
+        str,
+        typer.Option(
+            metavar="mqtt(s)://HOST", help="Of a field; password in LEVADA_MQTT_PASSWORD."
+        ),
+    ] = "mqtt://127.0.0.1",
+    speed: Annotated[str, typer.Option(metavar="1x|60x", help="Of a field.")] = "1x",
+) -> None:
+    """Start a virtual board, or a field of them, to connect anything to; Ctrl-C ends it."""
+    from levada.hil.virtual import VirtualDevice
+
+    if field is not None:
+        _field(field, broker, speed)
+        return
+    check_output(flash, "--flash")
+    check_output(pins, "--pins")
+    with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
+        typer.echo(f"serial:{found.url}")
+        try:
+            code = found.process.wait()
+        except KeyboardInterrupt:
+            return
+    if code:
+        raise typer.Exit(Exit.NODE_OR_LINK)
+
+
+def _field(scenario: Path, broker: str, speed: str) -> None:
+    from levada.hil.line.broker import parse_broker
+    from levada.sim.run import runner
+    from levada.sim.run.clock import parse_speed
+    from levada.sim.scenario import load as scenarios
+    from levada.twin.sources.virtual_field import FieldDevice
+
+    try:
+        factor = parse_speed(speed)
+        if factor is None:
+            raise ValueError("speed max: a field that is followed needs a pace, such as 60x")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    document = scenarios.read(scenario)
+    runner.check(document)
+    address = parse_broker(broker)
+    with FieldDevice(document.scenario, address, speed=factor) as boards:
+        for name in boards.names:
+            typer.echo(f"{address.url}/ic/{name}")
+        try:
+            boards.run()
+        except KeyboardInterrupt:
+            return
+
+
+@nodes_app.command()
+def monitor(
+    port: PortArgument,
+    baud: BaudOption = BAUD,
+    seconds: Annotated[float | None, typer.Option(help="End after so long.", min=0)] = None,
+) -> None:
+    """Show what a device says: its console, its frames, and what is damaged."""
+    from levada.hil.line.serial_port import Port
+    from levada.hil.monitor import rest, watch
+    from levada.hil.wire.codec import Decoder
+
+    line, decoder = Port(port, baud=baud), Decoder()
+    try:
+        for text in watch(line, seconds=seconds, decoder=decoder):
+            typer.echo(text)
+            if streams.gone():
+                break
+    except KeyboardInterrupt:  # how a monitor is ended
+        for text in rest(decoder):
+            typer.echo(text)
+    finally:
+        line.close()
+
+
+@nodes_app.command()
+def flash(
+    port: PortArgument,
+    build: Annotated[
+        Path | None,
+        typer.Option("--build", metavar="DIR", help="Build directory of the ESP-IDF project."),
+    ] = None,
+    guest: Annotated[
+        Path | None, typer.Option("--guest", metavar="FILE", help="Guest module for a slot.")
+    ] = None,
+    slot: Annotated[int, typer.Option(min=0, max=1, help="Guest slot.")] = 0,
+    chip: Annotated[str, typer.Option(help="As esptool names it.")] = "auto",
+    baud: Annotated[int, typer.Option(help="Bits a second while flashing.")] = 460_800,
+) -> None:
+    """Write firmware, a guest, or both to an ESP32 with esptool (extra `flash`)."""
+    from levada.hil.flash import flash as flash_board
+
+    module = None
+    if guest is not None:
+        try:
+            module = guest.read_bytes()
+        except OSError as error:
+            raise typer.BadParameter(f"{guest}: {error.strerror}") from None
+    flash_board(port, build=build, guest=module, slot=slot, chip=chip, baud=baud)
+
+
+@nodes_app.command()
+def selftest(
+    node: NodeOption = "virtual",
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Result, to be sent to us.")
+    ] = Path("selftest.json"),
+    steps: Annotated[int, typer.Option(min=1, help="Guest steps to compare.")] = 1000,
+) -> None:
+    """Try everything a device must do, beside the simulated node: first thing with a new board."""
+    from levada.hil.selftest import default_guest
+    from levada.hil.selftest import selftest as try_device
+
+    check_output(out, "--out")
+
+    def tell(check: Check) -> None:
+        typer.echo(f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.detail}")
+
+    try:
+        result = try_device(node, default_guest(), steps=steps, tell=tell)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--node") from None
+    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    typer.echo(f"{out} written")
+    raise typer.Exit(Exit.PASS if result["passed"] else Exit.NODE_OR_LINK)

@@ -1,0 +1,1 @@
+"""The twin on MQTT: messages, delivery, discovery."""

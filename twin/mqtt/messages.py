@@ -1,0 +1,285 @@
+"""What travels over MQTT: the one source of topics and payloads.
+
+`docs/asyncapi.json` is generated from these types (`levada.twin.mqtt.asyncapi`), `docs/mqtt.md`
+explains them. Payloads are JSON objects of at most 64 KiB.  Of telemetry, keys that are not known
+are kept where they are numbers (they become series of their own); of anything else they are
+ignored, so that a newer device can talk to an older twin.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from levada.guest.topic import is_node_name
+from levada.hil.errors import PayloadError
+from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
+
+__all__ = [
+    "COUNTS",
+    "TOPICS",
+    "Ack",
+    "Alert",
+    "Ask",
+    "Config",
+    "ConfigAck",
+    "Message",
+    "Processed",
+    "Status",
+    "Telemetry",
+    "check_node",
+    "decode",
+    "node_topic",
+    "split_topic",
+]
+
+COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
+"""Calibration as nodes flashed long ago know it -> parameter of the guest."""
+_PREFIX: Final = "ic/"
+_SIGNAL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+M = TypeVar("M", bound="Message")
+U32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF, strict=True)]
+Counts = Annotated[int, Field(ge=-(2**31), le=2**31 - 1, strict=True)]
+TimeMs = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
+RequestId = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Message(BaseModel):
+    """Base of all payloads."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="null")
+    topic: ClassVar[str]
+    """Topic with `{node}` for the name of the node."""
+
+    def encode(self) -> bytes:
+        """JSON without what is not set."""
+        return self.model_dump_json(exclude_none=True, by_alias=True).encode()
+
+
+class Telemetry(Message):
+    """What a node measured and decided.
+
+    With `boot`, `seq` and `oldest` the delivery is exactly once: the device repeats a message
+    until an `Ack` covers it.  Without them (devices flashed long ago) it is as good as the broker.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="null")
+    topic: ClassVar[str] = "ic/{node}/data"
+
+    boot: U32 | None = None
+    """Changes with every start of the device."""
+    seq: U32 | None = None
+    """Counts the messages of one life from 0 on, modulo 2^32."""
+    oldest: U32 | None = None
+    """Lowest `seq` of this life that the device still holds."""
+    t: TimeMs | None = None
+    """Time of the measurement by the device's clock [ms since 1970]."""
+    raw: Counts | None = None
+    """Probe reading [counts]; negative: error code."""
+    umidade: Counts | None = None
+    """The same in the first generation of devices [counts]."""
+    pct: Counts | None = None
+    """Moisture of the calibrated span [%]."""
+    filt: Counts | None = None
+    """Filtered probe reading [counts]."""
+    irrigar: Annotated[int, Field(ge=0, le=1)] | None = None
+    """Valve commanded: 1 open."""
+    seco: Annotated[int, Field(ge=0, le=1)] | None = None
+    """Dry, hence irrigating, in the first generation of devices."""
+    why: Counts | None = None
+    """Reason code of the guest, see `docs/abi.md`."""
+
+    @property
+    def identified(self) -> bool:
+        """Whether the device numbers its messages."""
+        return self.boot is not None and self.seq is not None and self.oldest is not None
+
+    def signals(self) -> dict[str, float]:
+        """All numbers but the identity, by the names of the store."""
+        values = {**self.model_dump(exclude_none=True), **(self.model_extra or {})}
+        for old, new in (("umidade", "raw"), ("seco", "irrigar")):
+            if old in values:
+                values.setdefault(new, values.pop(old))
+        found = {}
+        for name, value in values.items():
+            if name in ("boot", "seq", "oldest", "t") or not _SIGNAL.fullmatch(name):
+                continue
+            if isinstance(value, bool | int | float):
+                number = _finite(value)
+                if number is not None:
+                    found[name] = number
+        return found
+
+
+class Processed(Telemetry):
+    """What fog forwards: telemetry of `node`, filtered, numbered by fog itself."""
+
+    topic: ClassVar[str] = "ic/fog/processed"
+
+    node: Annotated[str, Field(min_length=1, max_length=64)]
+    """The node that measured."""
+
+
+class Config(Message):
+    """Calibration wanted.
+
+    `seco`, `molhado` and `limiar` are what devices know since long; `set` names any parameter of
+    the module.  All or none of the values are taken, between two steps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
+    topic: ClassVar[str] = "ic/{node}/config"
+
+    id: RequestId | None = None
+    """Comes back in the answer; devices flashed long ago ignore it."""
+    seco: Counts | None = None
+    """Probe reading in dry soil [counts]."""
+    molhado: Counts | None = None
+    """Probe reading in wet soil [counts]."""
+    limiar: Counts | None = None
+    """Reading above which the soil is too dry [counts]."""
+    set: dict[str, Counts] | None = None
+    """Parameter name -> value, in the parameter's unit."""
+
+
+class ConfigAck(Message):
+    """Calibration in force."""
+
+    topic: ClassVar[str] = "ic/{node}/config/ack"
+
+    id: RequestId
+    """Of the request."""
+    ok: bool
+    values: dict[str, Counts] = Field(default_factory=dict)
+    """Parameter name -> value read back from the guest's memory."""
+    error: Annotated[str, Field(max_length=500)] = ""
+    """Why not, if not `ok`."""
+
+
+class Status(Message):
+    """Birth, heartbeat and death of a node."""
+
+    topic: ClassVar[str] = "ic/{node}/status"
+
+    state: Literal["birth", "alive", "death"]
+    boot: U32 | None = None
+    every_ms: Annotated[int, Field(ge=100, le=86_400_000)] | None = None
+    """Heartbeat: a node silent for three of them counts as gone [ms]."""
+    guest_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    guest_name: Annotated[str, Field(max_length=64)] | None = None
+    guest_version: Annotated[str, Field(max_length=64)] | None = None
+    abi_version: U32 | None = None
+    engine: Annotated[str, Field(max_length=64)] | None = None
+    firmware: Annotated[str, Field(max_length=64)] | None = None
+    counts: tuple[Counts, Counts, Counts] | None = None
+    """What `get_config` tells the guest: dry, wet and limit [counts]."""
+    parameters: dict[str, Counts] | None = None
+    """Parameter name -> value in force, in the parameter's unit."""
+
+
+class Ack(Message):
+    """Everything of life `boot` up to `seq` is in the store, durably; the device may forget it."""
+
+    topic: ClassVar[str] = "ic/{node}/ack"
+
+    boot: U32 | None = None
+    seq: U32 | None = None
+    refused: Annotated[str, Field(max_length=500)] | None = None
+    """Instead of `boot` and `seq`: why a message was not taken."""
+
+
+class Alert(Message):
+    """Somebody should know."""
+
+    topic: ClassVar[str] = "ic/{node}/alert"
+
+    alert: Annotated[str, Field(min_length=1, max_length=64)]
+    """Kind, as in the scenario's `[[alert]]` tables."""
+    raised: bool
+    """False: it is over."""
+    t: TimeMs
+    """When, in the twin's time [ms since 1970]."""
+    severity: Literal["info", "warning", "error"]
+    text: str
+    """One sentence for people."""
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """What it rests on: values, thresholds, readings, parameters."""
+
+
+class Ask(Message):
+    """Asks a node to say something again; nothing rests on retained messages."""
+
+    topic: ClassVar[str] = "ic/{node}/ask"
+
+    what: Literal["birth"]
+
+
+TOPICS: Final[dict[str, type[Message]]] = {
+    "data": Telemetry,
+    "config": Config,
+    "config/ack": ConfigAck,
+    "status": Status,
+    "ack": Ack,
+    "ask": Ask,
+    "alert": Alert,
+    "fog/processed": Processed,
+}
+"""What follows `ic/<node>/` (or `ic/`) -> payload."""
+
+
+def check_node(name: str) -> str:
+    """`name`, if a node may be called so; raises PayloadError."""
+    if not is_node_name(name):
+        raise PayloadError(
+            f"node name {name[:80]!r}: permitted are 1 to 64 characters without / + # $ "
+            "and control characters"
+        )
+    return name
+
+
+def node_topic(message: type[Message], node: str) -> str:
+    """Topic of a message type for one node."""
+    return message.topic.format(node=check_node(node)) if "{" in message.topic else message.topic
+
+
+def split_topic(topic: str) -> tuple[str, str] | None:
+    """`ic/<node>/<rest>` -> (node, rest), with `rest` a key of `TOPICS`; None if it is not ours."""
+    if not topic.startswith(_PREFIX):
+        return None
+    if topic == Processed.topic:
+        return "fog", "fog/processed"
+    node, _, rest = topic[len(_PREFIX) :].partition("/")
+    if rest not in TOPICS or not is_node_name(node):
+        return None
+    return node, rest
+
+
+def decode(kind: type[M], payload: bytes) -> M:
+    """A payload as a message; raises PayloadError that names the first wrong field."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise PayloadError(f"payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES}")
+    try:
+        return kind.model_validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "payload"
+        raise PayloadError(f"{where} = {_shown(first['input'])}: {first['msg']}") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:60])
+    except ValueError:  # an integer of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

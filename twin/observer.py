@@ -1,0 +1,116 @@
+"""A node under observation: it does what the node inside does, and tells of every run of the guest.
+
+The plant drives nodes without knowing that somebody looks on, so the twin needs no other plant
+than that of an ordinary run.  A device that does not answer is not the end of the twin: its valve
+counts as closed (a device without a host closes it), and it is asked again, from a fresh start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from levada.guest.node import Birth, Node, Readings, StepResult
+from levada.hil.errors import HilError
+
+__all__ = ["RETRY_MS", "Seen", "Watched"]
+
+RETRY_MS: Final = 600_000
+"""Virtual time after which a device that did not answer is asked again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """One run of a guest."""
+
+    time_ms: int
+    readings: Readings | None
+    """None: it booted."""
+    online: bool
+    result: StepResult
+    took_s: float
+    """Wall-clock time from the request to the answer."""
+    skew_ms: int = 0
+    """What the node's clock was ahead of the true time."""
+    forget: bool = False
+    """It lost what its guest kept, and booted."""
+    lost: str = ""
+    """Why there was no answer; `result` is then empty."""
+
+
+class Watched:
+    """A `levada.guest.node.Node` around another one."""
+
+    def __init__(self, node: Node, tell: Callable[[Seen], None]) -> None:
+        self.inner = node
+        self._tell = tell
+        self._lost = False
+
+    def birth(self) -> Birth:
+        """Who the node is."""
+        return self.inner.birth()
+
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
+        """Start the guest afresh."""
+        return self._run(time_ms, None, True, skew_ms, forget)
+
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
+        """Inject readings and run the guest once."""
+        if self._lost:
+            result = self._run(time_ms, None, online, skew_ms)
+            if self._lost:
+                return result
+        return self._run(time_ms, readings, online, skew_ms)
+
+    def _run(
+        self,
+        time_ms: int,
+        readings: Readings | None,
+        online: bool,
+        skew_ms: int,
+        forget: bool = False,
+    ) -> StepResult:
+        began_s = monotonic()
+        lost = ""
+        try:
+            if readings is None:
+                result = self.inner.boot(time_ms, skew_ms=skew_ms, forget=forget)
+            else:
+                result = self.inner.step(time_ms, readings, online=online, skew_ms=skew_ms)
+        except HilError as error:
+            lost = str(error)
+            result = StepResult(outputs={}, wake_ms=RETRY_MS)
+        self._lost = bool(lost)
+        self._tell(
+            Seen(
+                time_ms=time_ms,
+                readings=readings,
+                online=online,
+                skew_ms=skew_ms,
+                forget=forget,
+                result=result,
+                took_s=monotonic() - began_s,
+                lost=lost,
+            )
+        )
+        return result
+
+    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
+        """Set parameters by id."""
+        return self.inner.calibrate(values)
+
+    def install(self, module: bytes) -> Birth:
+        """Replace the guest."""
+        return self.inner.install(module)
+
+    def quality(self) -> dict[str, Any] | None:
+        """What the link was like."""
+        return self.inner.quality()
+
+    def close(self) -> None:
+        """Release the node."""
+        self.inner.close()

@@ -1,0 +1,1 @@
+"""Where the reports of devices come from."""

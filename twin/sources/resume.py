@@ -1,0 +1,64 @@
+"""What a twin that ran before on the same store has told already: it is not told twice.
+
+A twin that follows devices begins by going through all that they said, at full speed.  What it
+concludes up to where the one before it had come is in the store; a twin that was killed has lost
+what it had not committed, so the alerts that stand are then compared with those of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from levada.sim.scenario.model import Scenario
+from levada.twin.alerts import Active
+from levada.twin.store.reads import StoreReader
+
+__all__ = ["NOTHING", "Told", "told"]
+
+_MOST: Final = 100_000
+"""Alerts of one zone and period that are gone through."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """Of one zone."""
+
+    upto_ms: int = -(1 << 62)
+    """Time up to which everything has been told, in the scenario's time."""
+    standing: Mapping[str, Active] = field(default_factory=dict)
+    """Alerts that stood then, by kind."""
+
+
+NOTHING: Final = Told()
+
+
+def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
+    """What a store holds of a zone and the scenario's period."""
+    start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
+    judged = reader.window(
+        zone, "cause", kind="twin", start_ms=start_ms, end_ms=end_ms, max_points=4
+    ).time_ms
+    decisions, alerts = (
+        reader.events(node=zone, kind=kind, start_ms=start_ms, end_ms=end_ms, limit=limit)
+        for kind, limit in (("decision", 1), ("alert", _MOST))
+    )
+    # of a slice, decisions are stored first, then points, then the alerts that its end raises
+    known = [*(int(t) for t in judged[-1:]), *(int(e["time_ms"]) for e in decisions + alerts)]
+    if not known:
+        return NOTHING
+    standing: dict[str, Active] = {}
+    for event in alerts:
+        evidence = event["evidence"]
+        kind = evidence["alert"]
+        standing.pop(kind, None)
+        if evidence["raised"]:
+            standing[kind] = Active(
+                kind=kind,
+                since_ms=event["time_ms"] - evidence["hold_ms"],
+                severity=event["severity"],
+                text=event["text"],
+                cause=evidence["cause"],
+            )
+    return Told(upto_ms=max(known), standing=standing)

@@ -1,0 +1,238 @@
+"""A field of virtual boards that report over MQTT, as boards in real soil would; for trying out.
+
+    levada device --field scenarios/quickstart.toml --broker mqtt://127.0.0.1 --speed 600x
+
+Soil, weather and the scenario's faults are simulated here, in a process of their own; what leaves
+it is what a board tells.  `python -m levada.twin.sources.virtual_field` does so for a twin that
+starts it: settings as one line of JSON on standard input, and the field ends when that is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from simpy import Event
+
+from levada.guest.errors import GuestError
+from levada.guest.lifecycle import Closing
+from levada.guest.module.inspect import inspect
+from levada.guest.node import Readings, StepResult
+from levada.guest.text.logs import log_to_stderr
+from levada.hil.errors import HilError
+from levada.hil.line.broker import BrokerAddress
+from levada.hil.node import DeviceNode
+from levada.hil.nodes import NodeMaker
+from levada.sim.run import runner
+from levada.sim.run.clock import WallClock
+from levada.sim.run.field import Field
+from levada.sim.run.plant import Plant
+from levada.sim.scenario.fault import timeline
+from levada.sim.scenario.load import ZoneConfig, expand, load
+from levada.sim.scenario.model import Scenario
+from levada.sim.scenario.node_url import NodeUrl
+from levada.twin.calibration.parameters import checked
+from levada.twin.errors import CalibrationError
+from levada.twin.mqtt.gateway import Gateway
+from levada.twin.observer import Seen, Watched
+from levada.twin.twin import ATTENTION_S, FULL_SPEED
+
+__all__ = ["FieldDevice", "main"]
+
+BOARD: Final = NodeUrl(kind="virtual")
+
+
+class _InUtc:
+    """A board whose clock shows UTC, as that of a board in a field does."""
+
+    def __init__(self, board: DeviceNode, utc_offset_ms: int) -> None:
+        self._board = board
+        self._utc_offset_ms = utc_offset_ms
+        self.birth = board.birth
+        self.calibrate = board.calibrate
+        self.install = board.install
+        self.quality = board.quality
+        self.close = board.close
+
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
+        """Start the guest afresh."""
+        return self._board.boot(time_ms - self._utc_offset_ms, skew_ms=skew_ms, forget=forget)
+
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
+        """Inject readings and run the guest once."""
+        return self._board.step(
+            time_ms - self._utc_offset_ms, readings, online=online, skew_ms=skew_ms
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    zone: int
+    values: dict[str, int]
+    done: Future[dict[str, int]]
+
+
+class FieldDevice(Closing):
+    """The boards of a scenario's zones, in simulated soil, at a broker.
+
+    They live from the start of the scenario's period, at full speed up to `skip_to_ms`, from where
+    on they report.  Raises what boards and broker raise.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        broker: BrokerAddress,
+        *,
+        speed: float = 1.0,
+        skip_to_ms: int = 0,
+    ) -> None:
+        self._speed = speed
+        self._skip_to_ms = skip_to_ms
+        self._stop = threading.Event()
+        self._wishes: queue.Queue[_Wish] = queue.Queue()
+        zones = [replace(zone, node=BOARD) for zone in expand(scenario)]
+        self.names = [zone.name for zone in zones]
+        module = runner.read_guest(scenario)
+        self._info = inspect(module, budget=scenario.guest.limits())
+        self._make_node = NodeMaker(speed=speed)
+        self._boards: list[Watched] = []
+        try:
+            self._counts: list[tuple[int, int, int]] = []
+            for i, zone in enumerate(zones):
+                settings = runner.node_settings(zone, module, self._info, scenario)
+                node = _InUtc(self._make_node(settings), scenario.site.utc_offset_ms)
+                self._counts.append(settings.config)
+                self._boards.append(Watched(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
+            self._parameters = [self._first_parameters(zone) for zone in zones]
+            self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
+        except BaseException:
+            self._make_node.close()
+            raise
+        self._plant = Plant(
+            scenario,
+            zones,
+            runner.read_weather(scenario),
+            None,
+            [],
+            dict(enumerate(self._boards)),
+        )
+        skips = skip_to_ms > scenario.period.start_ms
+        self._clock = WallClock(factor=FULL_SPEED if skips else speed)
+        self._field = Field(
+            self._clock,
+            self._plant,
+            faults=timeline(scenario, zones),
+            recorder=self._forget_rows,
+            slice_s=scenario.period.trace_s,
+        )
+        self._clock.process(self._attend())
+
+    def run(self) -> None:
+        """Live until the end of the period, or until `stop`."""
+        self._plant.advance_to(self._plant.start_ms)  # compiles, or loads, all of it
+        for i, name in enumerate(self.names):
+            self._gateway.serve(
+                name,
+                self._boards[i].birth(),
+                self._counts[i],
+                lambda i=i: self._parameters[i],  # type: ignore[misc]
+                lambda values, i=i: self._wish(i, values),  # type: ignore[misc]
+            )
+        self._clock.pace(self._clock.factor)
+        with suppress(_Stopped):
+            self._field.run()
+
+    def stop(self) -> None:
+        """End `run` soon; from any thread."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Close the valves, say goodbye."""
+        self._plant.close()
+        for board in self._boards:
+            board.close()
+        self._gateway.close()
+        self._make_node.close()
+
+    def _forget_rows(self, _now_ms: int) -> None:
+        self._plant.take_rows()
+
+    def _first_parameters(self, zone: ZoneConfig) -> dict[str, int]:
+        return {p.name: p.default for p in self._info.parameters} | dict(zone.parameters)
+
+    def _ran(self, i: int, seen: Seen) -> None:
+        for topic, message in seen.result.publications:
+            if seen.time_ms < self._skip_to_ms:
+                self._gateway.outbox.skip(self.names[i])
+            else:
+                self._gateway.deliver(self.names[i], topic, seen.time_ms, message)
+
+    def _wish(self, i: int, values: dict[str, int]) -> Future[dict[str, int]]:
+        wish = _Wish(i, checked(self._info, values), Future())
+        self._wishes.put(wish)
+        return wish.done
+
+    def _attend(self) -> Generator[Event, Any, None]:
+        """Attend to calibrations, between the steps, which fall on whole seconds."""
+        yield self._clock.timeout(0.5)
+        while not self._stop.is_set():
+            for _ in range(self._wishes.qsize()):  # what comes meanwhile waits: guests have to run
+                self._grant(self._wishes.get_nowait())
+            if self._field.now_ms >= self._skip_to_ms and self._clock.factor != self._speed:
+                self._clock.pace(self._speed)
+            yield self._clock.timeout(max(1.0, round(ATTENTION_S * min(self._clock.factor, 3e3))))
+        raise _Stopped
+
+    def _grant(self, wish: _Wish) -> None:
+        ids = {p.name: p.id for p in self._info.parameters}
+        names = {number: name for name, number in ids.items()}
+        try:
+            found = self._boards[wish.zone].calibrate({ids[n]: v for n, v in wish.values.items()})
+        except (HilError, GuestError) as error:
+            wish.done.set_exception(CalibrationError(str(error)))
+            return
+        read_back = {names[number]: value for number, value in found.items()}
+        self._parameters[wish.zone] |= read_back
+        wish.done.set_result(read_back)
+
+
+class _Stopped(Exception):  # noqa: N818 - a wish, not an error
+    pass
+
+
+def main() -> None:
+    """Live as standard input says, until it is closed."""
+    log_to_stderr("field: %(message)s", logging.ERROR)
+    said = sys.stdin.readline()
+    if not said:
+        return  # who started us has ended already
+    settings = json.loads(said)
+    with FieldDevice(
+        load(Path(settings["scenario"])),
+        BrokerAddress(**settings["broker"]),
+        speed=settings["speed"],
+        skip_to_ms=settings["skip_to_ms"],
+    ) as field:
+        threading.Thread(target=_until_closed, args=(field,), daemon=True).start()
+        field.run()
+
+
+def _until_closed(field: FieldDevice) -> None:
+    sys.stdin.read()
+    field.stop()
+
+
+if __name__ == "__main__":
+    main()

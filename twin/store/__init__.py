@@ -1,0 +1,1 @@
+"""The store: what came from the field, and how it is read."""

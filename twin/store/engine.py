@@ -1,0 +1,289 @@
+"""Connections to the database of the store, and what its errors mean.
+
+SQLite runs with a write-ahead log and `synchronous = FULL`: a committed row survives a power cut.
+PostgreSQL does so by default.  Both are reached through SQLAlchemy Core.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sqlalchemy import Engine, Insert, Table, create_engine, event, func, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+
+from levada.guest.text.redaction import redacted
+from levada.twin.errors import StoreError
+
+__all__ = [
+    "Content",
+    "State",
+    "classify",
+    "connect",
+    "content",
+    "database_file",
+    "first_line",
+    "free_bytes",
+    "insert_or_replace",
+    "is_sound",
+    "normal_url",
+    "to_read",
+    "uri",
+    "widen",
+]
+
+_BUSY_MS: Final = 5_000
+"""How long a writer waits for another one [ms]."""
+_LOG_PAGES: Final = 250
+"""Pages of 4 KiB after which the write-ahead log is moved into the file: about as much as the
+reserve of a full disk."""
+_TRACE: Final = b"CREATE TABLE schema_version"
+"""What is left near the beginning of a store whose header is damaged."""
+_OURS: Final = {"schema_version", "telemetry"}
+
+
+class State(StrEnum):
+    """What the store is able to do; all but OK mean that nothing is acknowledged."""
+
+    OK = "ok"
+    FULL = "full"
+    BUSY = "busy"
+    READ_ONLY = "read-only"
+    LOG_TOO_LONG = "log too long"
+    CORRUPT = "corrupt"
+    CONFLICT = "conflict"
+    MISSING = "missing"
+    """Its file, or the log beside it, is gone or another one."""
+    FAILED = "failed"
+
+
+class Content(StrEnum):
+    """What a file is."""
+
+    NOTHING = "nothing"
+    """It is not there, or empty."""
+    STORE = "store"
+    """A store, sound or damaged."""
+    FOREIGN = "foreign"
+    """Something else."""
+
+
+def normal_url(where: str | Path) -> str:
+    """A file name, `sqlite:///...` or `postgresql://...` as an URL for SQLAlchemy."""
+    text = str(where)
+    if "://" not in text:
+        return f"sqlite:///{Path(text).absolute()}"
+    scheme, _, rest = text.partition("://")
+    if scheme in ("postgresql", "postgres"):
+        return f"postgresql+psycopg://{rest}"
+    if scheme in ("sqlite", "postgresql+psycopg"):
+        return text
+    raise StoreError(
+        f"store {scheme[:20]}://...: permitted are a file, sqlite:/// and postgresql://"
+    )
+
+
+def database_file(url: str) -> Path | None:
+    """The file of an SQLite store."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # its text may quote a part of the password
+        raise StoreError(
+            "store URL: write postgresql://HOST:PORT/DATABASE, user and password before HOST with "
+            "`@`, `:`, `/`, `?` and `#` as %40, %3A, %2F, %3F and %23"
+        ) from None
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise StoreError("a store in memory keeps no promise: name a file")
+    return Path(parsed.database)
+
+
+def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
+    """An engine; one that only reads cannot write by mistake."""
+    file = database_file(url)
+    try:
+        if file is None:
+            engine = create_engine(url, pool_pre_ping=True)
+        else:
+            engine = create_engine(url, creator=lambda: _open(file, writes))
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"store on PostgreSQL needs {error.name}: in the clone, .venv/bin/python -m pip "
+            "install -e '.[postgres]'"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _configure_sqlite(engine, writes, busy_ms)
+    return engine
+
+
+def uri(file: Path, mode: Literal["rwc", "rw", "ro"]) -> str:
+    """How SQLite is to open a file; only with `rwc` is it made.
+
+    To read, a log is looked at only if there is one: to look for it would leave an empty one.
+    """
+    alone = mode == "ro" and not file.with_name(file.name + "-wal").exists()
+    return f"{file.absolute().as_uri()}?mode={mode}{'&immutable=1' if alone else ''}"
+
+
+def _open(file: Path, writes: bool) -> sqlite3.Connection:
+    where = uri(file, "rwc" if writes else "ro")
+    return sqlite3.connect(where, uri=True, check_same_thread=False)
+
+
+def _configure_sqlite(engine: Engine, writes: bool, busy_ms: int) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, so that DDL is inside too
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {busy_ms}")
+        if writes:
+            cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only while the file is new
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            cursor.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * 4096}")
+            cursor.execute("PRAGMA foreign_keys = ON")
+        else:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Any) -> None:
+        # IMMEDIATE: a writer waits for the lock at the start, never halfway with a stale view
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def content(file: Path) -> Content:
+    """What `file` is, as far as it can be told without changing anything."""
+    if not file.exists():
+        return Content.NOTHING
+    try:
+        with closing(sqlite3.connect(uri(file, "ro"), uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+            return Content.STORE  # damaged, or held by a program that writes it
+        # not sooner: to close a file that SQLite has open here would take its locks away
+        with file.open("rb") as opened:
+            return Content.STORE if _TRACE in opened.read(1 << 20) else Content.FOREIGN
+    if not tables:
+        return Content.NOTHING
+    return Content.STORE if tables >= _OURS else Content.FOREIGN
+
+
+@contextmanager
+def to_read(where: str | Path) -> Iterator[str]:
+    """URL of a store that is there; StoreError if there is none, or it cannot be read within."""
+    url = normal_url(where)
+    file = database_file(url)
+    if file is not None and content(file) is not Content.STORE:
+        why = "" if file.exists() else ": there is no such file"
+        raise StoreError(f"{file} is no store of levada{why}")
+    try:
+        yield url
+    except DBAPIError as error:
+        raise StoreError(f"store {file or 'on PostgreSQL'}: {first_line(error)}") from None
+
+
+def first_line(error: DBAPIError) -> str:
+    """What the database says."""
+    return redacted(str(error.orig).strip().partition("\n")[0])
+
+
+def is_sound(file: Path) -> bool:
+    """Whether `file` is a database without damage to its structure."""
+    try:
+        where = uri(file, "rw")
+        with closing(sqlite3.connect(where, uri=True, timeout=_BUSY_MS / 1000)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if _SQLITE_STATES.get(code) is State.CORRUPT:
+            return False
+        raise StoreError(f"store {file}: {error}") from None
+
+
+def insert_or_replace(engine: Engine, table: Table, keys: list[str], values: list[str]) -> Insert:
+    """INSERT that replaces `values` where `keys` exist."""
+    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    statement: sqlite.Insert | postgresql.Insert = make(table)
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    )
+
+
+def widen(engine: Engine, table: Table) -> Insert:
+    """INSERT into `extremes` that widens an interval that is there already."""
+    on_sqlite = engine.dialect.name == "sqlite"
+    statement: sqlite.Insert | postgresql.Insert = (
+        sqlite.insert(table) if on_sqlite else postgresql.insert(table)
+    )
+    new = statement.excluded
+    least, greatest = (func.min, func.max) if on_sqlite else (func.least, func.greatest)
+    return statement.on_conflict_do_update(
+        index_elements=["series_id", "shift", "slot"],
+        set_={
+            "count": table.c.count + new["count"],
+            "low": least(table.c.low, new.low),
+            "high": greatest(table.c.high, new.high),
+        },
+    )
+
+
+_SQLITE_STATES: Final = {
+    sqlite3.SQLITE_FULL: State.FULL,
+    sqlite3.SQLITE_BUSY: State.BUSY,
+    sqlite3.SQLITE_LOCKED: State.BUSY,
+    sqlite3.SQLITE_READONLY: State.READ_ONLY,
+    sqlite3.SQLITE_PERM: State.READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: State.READ_ONLY,
+    sqlite3.SQLITE_CORRUPT: State.CORRUPT,
+    sqlite3.SQLITE_NOTADB: State.CORRUPT,
+    sqlite3.SQLITE_IOERR: State.FAILED,
+}
+_POSTGRESQL_STATES: Final = {
+    "53100": State.FULL,  # disk_full
+    "42P01": State.MISSING,  # undefined_table
+    "25006": State.READ_ONLY,  # read_only_sql_transaction
+    "55P03": State.BUSY,  # lock_not_available
+    "40001": State.BUSY,  # serialization_failure
+    "40P01": State.BUSY,  # deadlock_detected
+}
+
+
+def classify(error: DBAPIError, file: Path | None) -> State | None:
+    """What a database error means for the store; None: the statement or its data were wrong."""
+    if isinstance(error, IntegrityError):
+        return State.CONFLICT
+    origin = error.orig
+    code = getattr(origin, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        state = _SQLITE_STATES.get(code & 0xFF)
+        if state is State.FAILED and file is not None and free_bytes(file) < 65_536:
+            return State.FULL  # SQLite cannot tell why growing its shared memory failed
+        return state
+    sqlstate = getattr(origin, "sqlstate", None)
+    if sqlstate in _POSTGRESQL_STATES:
+        return _POSTGRESQL_STATES[str(sqlstate)]
+    if error.connection_invalidated or str(sqlstate or "08").startswith(("08", "57")):
+        return State.FAILED  # no connection: the server is gone or starting
+    return None
+
+
+def free_bytes(file: Path) -> int:
+    """Bytes that the file system of `file` has left."""
+    try:
+        status = os.statvfs(file.parent)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return 0
+        raise
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,1 @@
+"""Compares the models with other programs; not installed."""
