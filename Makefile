@@ -5,16 +5,16 @@ BIN    := $(VENV)/bin
 ENV    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo test check firmware bench nightly validate help clean tools
+.PHONY: demo test check firmware kernels bench nightly validate help clean tools
 .DEFAULT_GOAL := help
 
 demo: $(ENV)  ## set up and run the quickstart season
-	@$(BIN)/levada run scenarios/quickstart.toml --out runs/quickstart
+	@$(BIN)/levada run quickstart --out runs/quickstart
 	@$(BIN)/python -m levada.hil.warm_up
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
-	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware kernels
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --durations=20 --cov --cov-report=term
 
 check: $(DEV)  ## style and types
 	@$(BIN)/ruff check .
@@ -23,6 +23,9 @@ check: $(DEV)  ## style and types
 
 firmware: $(DEV)  ## build and test the firmware's core
 	@$(MAKE) --no-print-directory -j 1 -C firmware test PYTHON=$(abspath $(BIN)/python)
+
+kernels: $(DEV)  # compiled once here, not by every process of the tests at the same time
+	@$(BIN)/levada run quickstart --set period.end=2023-04-16 --set expect=[] --out runs/kernels --quiet
 
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks

@@ -26,7 +26,11 @@ __all__ = [
 ]
 
 
-class GuestError(Exception):
+class LevadaError(Exception):
+    """The root of all errors that levada raises on purpose."""
+
+
+class GuestError(LevadaError):
     """Base of all errors of this package."""
 
 

@@ -16,6 +16,8 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from subprocess import PIPE
 from typing import Final
@@ -26,8 +28,19 @@ from levada.hil.errors import HilError, LinkError, UsageError
 
 __all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
 
-FIRMWARE: Final = Path(__file__).resolve().parents[1] / "firmware"
-BUILD: Final = FIRMWARE / "build"
+FIRMWARE: Final = Path(str(files("levada"))) / "firmware"
+
+
+def _build_folder() -> Path:
+    """Beside the sources in a clone; in the user's cache where levada is installed."""
+    if (FIRMWARE.resolve().parent / "setup.cfg").is_file():
+        return FIRMWARE.resolve() / "build"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "levada" / f"firmware-{version('levada')}"
+
+
+BUILD: Final = _build_folder()
+"""Where boards are built, and kept."""
 
 ENGINES: Final = ("wasm3", "wasmtime", "native", "xtensa", "aarch64", "wamr")
 """What the board can be: an engine on this computer, or wasm3 on an emulated processor."""
@@ -72,8 +85,9 @@ def build_board(engine: str) -> Path:
                     "-C",
                     str(FIRMWARE),
                     f"PYTHON={sys.executable}",
+                    f"BUILD={BUILD}",
                 ),
-                *(f"build/{path.name}" for path in (device, board)),
+                *(str(path) for path in (device, board)),
             ],
             capture_output=True,
             text=True,
@@ -88,7 +102,7 @@ def build_board(engine: str) -> Path:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Two that build at once would write the same files."""
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

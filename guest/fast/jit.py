@@ -24,15 +24,14 @@ __all__ = ["CACHE", "KEEPING", "compiled", "config", "mark_compiled", "njit", "n
 
 config: Any = _config  # its attributes are made at run time
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = Path(__file__).parents[2]
 
 
 def _kernel_files() -> list[Path]:
     """Files of ours that use this module's decorator."""
-    folders = (ROOT / "guest", ROOT / "sim", ROOT / "hil")
-    return sorted(
-        p for f in folders for p in f.glob("*.py") if b"levada.guest.fast.jit" in p.read_bytes()
-    )
+    folders = (PACKAGE / "guest", PACKAGE / "sim", PACKAGE / "hil")
+    files = (path for folder in folders for path in folder.rglob("*.py"))
+    return sorted(path for path in files if b"levada.guest.fast.jit" in path.read_bytes())
 
 
 def _cache() -> Path:

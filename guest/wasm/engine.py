@@ -48,7 +48,7 @@ WALL_SECONDS: Final = 300
 """After so long a child counts as stopped by somebody else."""
 COMPILE_MEMORY_BYTES: Final = 1 << 30
 
-ROOT: Final = str(Path(__file__).resolve().parent.parent)
+ROOT: Final = str(Path(__file__).parents[3])
 _OUT_OF_TIME: Final = (-signal.SIGXCPU, -signal.SIGKILL)
 PAGE_BYTES: Final = 65_536
 MEMORY_SECTION: Final = 5

@@ -69,7 +69,7 @@ async def _serve(settings: dict[str, Any]) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     log_to_stderr("broker: %(message)s", logging.ERROR)
-    logging.getLogger("twin").setLevel(logging.WARNING)
+    logging.getLogger("levada").setLevel(logging.WARNING)
     settings = sys.stdin.readline()
     if settings:  # else who started us has ended already
         asyncio.run(_serve(json.loads(settings)))

@@ -18,7 +18,7 @@ from levada.hil.wire.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Form, Mes
 
 __all__ = ["c_header"]
 
-HEADER: Final = Path(__file__).parent.parent / "firmware" / "core" / "levada_messages.h"
+HEADER: Final = Path(__file__).resolve().parents[2] / "firmware" / "core" / "levada_messages.h"
 
 _C_TYPE: Final = {
     "B": "uint8_t",
@@ -51,7 +51,8 @@ _WIRE: Final[tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...]] = (
 def c_header() -> str:
     """Text of the header."""
     parts = [
-        "/* Written by hil/wire/messages_c.py from hil/wire/messages.py and guest/abi.py; do not edit.\n"
+        "/* Written by hil/wire/messages_c.py from hil/wire/messages.py and guest/abi.py; "
+        "do not edit.\n"
         " * Every body is packed, little endian; docs/wire.md explains the messages. */\n"
         "#ifndef LEVADA_MESSAGES_H\n#define LEVADA_MESSAGES_H\n\n"
         '#include <stddef.h>\n#include <string.h>\n\n#include "bytes.h"\n\n'

@@ -17,7 +17,7 @@ from levada.hil.wire.messages import MESSAGES, Form, Message
 
 __all__ = ["markdown", "renewed"]
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "wire.md"
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "wire.md"
 BEGIN: Final = "<!-- written by hil/wire/messages_doc.py -->\n"
 END: Final = "<!-- end -->\n"
 

@@ -57,14 +57,14 @@ def write(run_dir: Path) -> Path:
 
 def _render(season: Season) -> str:
     environment = Environment(
-        loader=PackageLoader("sim", "templates"),
+        loader=PackageLoader("levada.sim.results", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"num": _num, "small": _scientific}
-    templates = files("sim") / "templates"
+    templates = files("levada.sim.results") / "templates"
     summary, scenario = season.summary, season.scenario
     several = len(season.balances) > 1
     return environment.get_template("report.html").render(

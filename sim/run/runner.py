@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -60,7 +61,7 @@ __all__ = [
     "run_scenario",
 ]
 
-DEFAULT_GUEST: Final = Path(__file__).resolve().parent.parent / "guest/irrigation/irrigation.wasm"
+DEFAULT_GUEST: Final = Path(str(files("levada.guest"))) / "irrigation" / "irrigation.wasm"
 FLUXES: Final = ("rain", "irrigation", "evaporation", "transpiration", "drainage", "runoff", "et0")
 
 Progress = Callable[[int, float, float, str], None]

@@ -31,7 +31,7 @@ from levada.sim.scenario.toml_writer import toml_value
 
 __all__ = ["main", "page", "schema"]
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "scenario.md"
 SCHEMA: Final = ROOT / "scenarios" / "levada.schema.json"
 

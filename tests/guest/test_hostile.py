@@ -433,7 +433,7 @@ def test_s15_the_limits_of_the_child_hold_without_its_parent() -> None:
         [
             sys.executable,
             "-c",
-            "from levada.guest.wasm import engine as compiler\ncompiler.COMPILE_SECONDS = 1\ncompiler._child()",
+            "from levada.guest.wasm import engine\nengine.COMPILE_SECONDS = 1\nengine._child()",
         ],
         input=functions(5_000, 50_000),
         env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
@@ -569,7 +569,8 @@ def test_s19_host_calls_know_nothing_that_could_block() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     assert imported == {
-        "__future__", "typing", "numpy", "numpy.typing", "levada.guest.abi", "levada.guest.fast.jit",
+        "__future__", "typing", "numpy", "numpy.typing", "levada.guest.abi",
+        "levada.guest.fast.jit",
     }  # fmt: skip
 
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import hil.broker
 import pytest
 from relay import Relay
 from services import Mosquitto
 
+import levada.hil.line.broker
 from levada.hil.errors import BrokerError, ClientIdTakenError, PayloadError, UsageError
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
@@ -302,7 +302,7 @@ def test_what_we_lack_ourselves_is_not_put_down_to_the_broker(
         probed.release()
         exhausted()
 
-    monkeypatch.setattr(hil.broker, "_PROBE_S", 0.01)
+    monkeypatch.setattr(levada.hil.line.broker, "_PROBE_S", 0.01)
     with EmbeddedBroker() as broker:
         pid = broker.pid
         with monkeypatch.context() as lacking:
@@ -316,7 +316,7 @@ def test_what_we_lack_ourselves_is_not_put_down_to_the_broker(
 
 
 def test_who_watches_the_broker_survives_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hil.broker, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(levada.hil.line.broker, "_AGAIN_S", 0.01)
     with EmbeddedBroker() as broker:
         with monkeypatch.context() as lacking:
             lacking.setattr(subprocess, "Popen", exhausted)

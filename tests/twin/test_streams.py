@@ -98,7 +98,10 @@ def test_a_full_disk_behind_the_output_is_said_and_a_failure_stays_one(tmp_path:
 
 def test_a_cache_that_cannot_be_made_is_one_warning(tmp_path: Path) -> None:
     """Without the compiler, which would take a minute: the folder is tried all the same."""
-    program = "from levada.guest.fast import jit\nprint(jit.KEEPING)\njit.mark_compiled()\nprint(jit.not_kept())\n"
+    program = (
+        "from levada.guest.fast import jit\nprint(jit.KEEPING)\n"
+        "jit.mark_compiled()\nprint(jit.not_kept())\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

@@ -311,7 +311,8 @@ def test_the_hosts_own_board_goes_with_it(stack: ExitStack, tmp_path: Path) -> N
     """`--node virtual`: the board is a child of the host, which dies when that is killed."""
     code = (
         "import sys; from pathlib import Path; from levada.hil.virtual import VirtualDevice\n"
-        "from levada.hil.link import Link; from levada.hil.line.serial_port import Port; from levada.hil.node import DeviceNode\n"
+        "from levada.hil.link import Link; from levada.hil.line.serial_port import Port\n"
+        "from levada.hil.node import DeviceNode\n"
         f"device = VirtualDevice(pins=Path({str(tmp_path / 'pins')!r}))\n"
         f"module = Path({str(tmp_path / 'wasm')!r}).read_bytes()\n"
         "node = DeviceNode(Link(Port(device.url)), module)\n"

@@ -26,6 +26,7 @@ from levada.twin.cli import pairs, streams
 from levada.twin.cli.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.output_file import check_output
+from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.interrupts import interrupts
 
@@ -61,7 +62,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
     "4 node or link, 5 nothing ran, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -70,8 +70,8 @@ app.add_typer(guest_app, name="guest")
 app.add_typer(nodes_app)
 app.add_typer(twin_app)
 app.add_typer(store_app, name="store")
+app.add_typer(scenarios_app, name="scenarios")
 
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
 GuestFile = Annotated[
     Path | None,
@@ -204,7 +204,7 @@ def run(
 
 @app.command()
 def lint(
-    scenario: Annotated[list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files.")],
+    scenario: ScenarioFiles,
 ) -> None:
     """Check scenario files without running them."""
     from levada.sim.run import runner, soils

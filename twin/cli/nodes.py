@@ -12,6 +12,7 @@ from levada.guest.text.plain import plain
 from levada.twin.cli import pairs, streams
 from levada.twin.cli.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli.output_file import check_output
+from levada.twin.cli.scenarios import ScenarioFile
 
 if TYPE_CHECKING:
     from levada.hil.selftest import Check
@@ -33,7 +34,7 @@ BaudOption = Annotated[int, typer.Option(help="Bits a second.")]
 
 @nodes_app.command()
 def diff(
-    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")],
+    scenario: ScenarioFile,
     node: Annotated[
         list[str],
         typer.Option(metavar="NODE", help="At least twice; the first is what the others must do."),

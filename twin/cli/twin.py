@@ -12,6 +12,7 @@ import typer
 
 from levada.twin.cli import pairs
 from levada.twin.cli.exit_codes import INTERRUPTED, Exit
+from levada.twin.cli.scenarios import ScenarioFile
 
 if TYPE_CHECKING:
     from levada.twin.session import Running
@@ -31,7 +32,7 @@ StorePath = Annotated[
 
 @twin_app.command()
 def twin(
-    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (TOML).")],
+    scenario: ScenarioFile,
     node: Annotated[
         list[str] | None,
         typer.Option(

@@ -1,0 +1,185 @@
+"""The public functions of `levada`: scenarios in, runs out, and single guests.
+
+Thin on purpose: each is a few lines over the subpackages, whose modules say how things work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from levada.guest.module.inspect import ModuleInfo, inspect
+from levada.guest.tape import Record, TapeReader, iter_records
+from levada.guest.wasm.host import PureGuest, WasmtimeNode
+from levada.hil.nodes import NodeMaker, node_overrides
+from levada.sim.crop.et0 import daily as reference_et
+from levada.sim.run import runner
+from levada.sim.run.clock import parse_speed
+from levada.sim.run.rundir import RunDir
+from levada.sim.scenario.diagnostics import Problem, ScenarioError
+from levada.sim.scenario.load import read
+from levada.sim.scenario.shipped import scenario_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from levada.sim.scenario.model import Scenario
+
+__all__ = ["Guest", "Run", "lint", "load", "reference_et", "run"]
+
+Overrides = Mapping[str, object]
+"""Dotted key -> value, as `--set` of the command line: `{"zone.0.valve.flow_l_min": 3}`."""
+
+
+def load(scenario: str | Path, *, overrides: Overrides | None = None) -> Scenario:
+    """The scenario of a file, or the shipped one of that name (`quickstart`).
+
+    Raises ScenarioError with everything that is wrong, each with line and column.
+    """
+    return read(scenario_path(scenario), _pairs(overrides)).scenario
+
+
+def lint(scenario: str | Path, *, overrides: Overrides | None = None) -> tuple[Problem, ...]:
+    """Everything that is wrong with a scenario file; empty if a run would accept it.
+
+    Raises GuestError if the scenario's guest is none, WeatherError for its weather.
+    """
+    try:
+        runner.check(read(scenario_path(scenario), _pairs(overrides)))
+    except ScenarioError as error:
+        return error.problems
+    return ()
+
+
+def run(
+    scenario: str | Path,
+    out: str | Path,
+    *,
+    overrides: Overrides | None = None,
+    node: str | None = None,
+    guest: str | Path | None = None,
+    seed: int | None = None,
+    speed: str = "max",
+    report: bool = True,
+) -> Run:
+    """Run a scenario, as `levada run` does, into the directory `out`.
+
+    `node` says where the guest runs (`sim`, `virtual`, `serial:/dev/ttyUSB0`), `guest` is a module
+    instead of the scenario's, `speed` is `max` or a factor such as `60x`.  Raises what `load` and
+    `lint` raise, and HilError if the node cannot be had.
+    """
+    path = scenario_path(scenario)
+    pairs = _pairs(overrides)
+    if guest is not None:
+        pairs.append(("guest.file", str(Path(guest).absolute())))
+    pairs += node_overrides(path, [node] if node is not None else [])
+    document = read(path, pairs, seed)
+    runner.check(document)
+    factor = parse_speed(speed)
+    with NodeMaker(speed=factor) as make_node:
+        result = runner.run_scenario(
+            document.scenario, Path(out), speed=factor, make_node=make_node, report=report
+        )
+    return Run(result.path)
+
+
+class Run:
+    """What a run has left in its directory; each part is read when it is first asked for.
+
+    Raises RunDirError if the directory is none of a run, or is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._files = RunDir(Path(path))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self._files.path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of `summary.json`: balances, expectations, digests, versions."""
+        return self._files.summary
+
+    @property
+    def passed(self) -> bool:
+        """Whether no expectation failed."""
+        return all(e["passed"] is not False for e in self.summary["expectations"])
+
+    @cached_property
+    def trace(self) -> pa.Table:
+        """The time series, a row a record time and zone; units are in the names of the columns.
+
+        `.to_pandas()` makes a DataFrame of it, if pandas is installed.
+        """
+        return self._table("trace.parquet")
+
+    @cached_property
+    def profile(self) -> pa.Table:
+        """Water content by depth: `time_ms`, `zone`, `depth_m`, `theta` [m3 m-3], a row a cell.
+
+        Empty with the bucket, which knows no depth.
+        """
+        import pyarrow as pa
+
+        if (self.path / "profile.parquet").is_file():
+            return self._table("profile.parquet")
+        columns = {"time_ms": "int64", "zone": "int16", "depth_m": "float32", "theta": "float32"}
+        return pa.table({name: pa.array([], kind) for name, kind in columns.items()})
+
+    def tape(self, zone: int | str = 0) -> Iterator[Record]:
+        """Every host call of one zone's guest, in order, with its arguments and result."""
+        number = self._files.zones.index(zone) if isinstance(zone, str) else zone
+        return iter_records(TapeReader(self._files.tape_path).tapes()[number])
+
+    @property
+    def report(self) -> Path:
+        """`report.html`, written first if the run has none yet."""
+        path = self.path / "report.html"
+        if not path.is_file():
+            from levada.sim.results.report import write
+
+            write(self.path)
+        return path
+
+    def _table(self, name: str) -> pa.Table:
+        from pyarrow import parquet
+
+        return parquet.read_table(self.path / name)
+
+
+class Guest:
+    """A guest module: what it is, its pure functions, and nodes that run it.
+
+    `module` is a path or the bytes; the default is the shipped irrigation guest.
+    """
+
+    def __init__(self, module: str | Path | bytes = runner.DEFAULT_GUEST) -> None:
+        self.module = module if isinstance(module, bytes) else Path(module).read_bytes()
+        self.info: ModuleInfo = inspect(self.module)
+
+    def node(self, **settings: Any) -> WasmtimeNode:
+        """A node in this process that runs it; `settings` as of `WasmtimeNode`.
+
+        Raises ModuleError if the module does not fit the ABI.
+        """
+        return WasmtimeNode(self.module, **settings)
+
+    def call(self, function: str, *arguments: int) -> int | float | None:
+        """Result of one of its pure functions, such as `process(raw, dry, wet, limit)`.
+
+        Each call has a clean instance; `levada.guest.wasm.host.PureGuest` keeps one.  Raises
+        LinkError if there is no such function, Trap if it is stopped.
+        """
+        with PureGuest(self.module) as guest:
+            return guest.call(function, *arguments)
+
+
+def _pairs(overrides: Overrides | None) -> list[tuple[str, object]]:
+    return list((overrides or {}).items())
