@@ -30,6 +30,7 @@ from levada.hil.wire.messages import (
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 BUILD = FIRMWARE / "build"
+CORE = sorted((FIRMWARE / "core").glob("*.c"))
 WAMR = os.environ.get("LEVADA_WAMR_DIR")
 """Where a `libiwasm` is, if there is one: no registry has it."""
 START_MS = 1_681_516_800_000

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from device_bench import BUILD, FIRMWARE, build
+from device_bench import BUILD, CORE, FIRMWARE, build
 from device_guests import guest
 
 from levada.guest.build import build as build_guest
@@ -34,8 +34,7 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in STUBS.items():
         (folder / name).write_text(text)
     objects = [*(BUILD / "posix").glob("*.o"), *(BUILD / "posix" / "wasm3").glob("*.o")]
-    parts = ("frame", "tape", "ring", "host", "store", "node", "link", "sha256")
-    wanted = {*parts, "exports", "profile", "engine_wasm3"}
+    wanted = {*(path.stem for path in CORE), "exports", "profile", "engine_wasm3"}
     linked = [o for o in objects if o.parent.name == "wasm3" or o.stem in wanted]
     port = FIRMWARE / "port" / "esp-idf" / "main"
     done = subprocess.run(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from device_bench import CORE
 from test_esp_idf_line import PAPER as LINE_PAPER
 
 HERE = Path(__file__).parent
@@ -35,7 +36,6 @@ PAPER = {name: LINE_PAPER[name] for name in KEPT} | {
         int xQueueReceive(QueueHandle_t queue, void *item, unsigned ticks);
     """,
 }
-CORE = "frame tape ring host store node link sha256 json outbox"
 CONNECTED, DISCONNECTED, DATA, PUBLISHED = 1, 2, 3, 5
 PATIENCE_MS, AGAIN_MS = 5_001, 30_001
 
@@ -88,9 +88,8 @@ def compiled(folder: Path, *flags: str) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8")
     library = folder / "field.so"
-    sources = [FIRMWARE / "core" / f"{name}.c" for name in CORE.split()]
-    sources += [MAIN / f"{name}.c" for name in ("mqtt", "broker", "calibration", "metadata")]
-    sources += [HERE / "fake.c", HERE / "field.c"]
+    port = [MAIN / f"{name}.c" for name in ("mqtt", "broker", "calibration", "metadata")]
+    sources = [*CORE, *port, HERE / "fake.c", HERE / "field.c"]
     include = [f"-I{path}" for path in (folder, MAIN, FIRMWARE / "core", HERE)]
     warn = ["-std=gnu17", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-shared", "-fPIC"]
     subprocess.run(["cc", *warn, *flags, *include, "-o", library, *sources], check=True)

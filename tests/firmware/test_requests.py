@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from device_bench import CORE
 
 HERE = Path(__file__).parent
 FIRMWARE = HERE.parents[1] / "firmware"
@@ -45,10 +46,8 @@ def compiled(folder: Path, *flags: str) -> Path:
     for name, content in PAPER.items():
         (folder / name).write_text(content, "utf-8")
     program = folder / "requests"
-    core = ("frame", "tape", "ring", "host", "store", "node", "link", "sha256", "json")
-    sources = [FIRMWARE / "core" / f"{name}.c" for name in core]
-    sources += [MAIN / f"{name}.c" for name in ("calibration", "metadata", "settings")]
-    sources += [HERE / "fake.c", HERE / "requests.c"]
+    port = [MAIN / f"{name}.c" for name in ("calibration", "metadata", "settings")]
+    sources = [*CORE, *port, HERE / "fake.c", HERE / "requests.c"]
     include = [f"-I{path}" for path in (folder, MAIN, FIRMWARE / "core", HERE)]
     command = ["cc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-O1", "-g", *flags, *include]
     subprocess.run([*command, "-o", program, *sources, "-lpthread"], check=True)
