@@ -304,8 +304,9 @@ static int tell_time(seconds now, seconds *passed)
 /*
  * A new day, with a new allowance, begins when the clock says so and a day has been measured since
  * the last one began.  What is short of that is waited for, and what was too early is missing from
- * the next day, so that N days never have more than N + 1 allowances, whatever the clock does.  By a
- * clock that is hours away from the day measured, the allowance stays what it is until midnight.
+ * the next day, so that the first N days never have more than N + 1 allowances, nor any N later ones
+ * more than N + 2, whatever the clock does.  By a clock that is hours away from the day measured, the
+ * allowance stays what it is until midnight.
  */
 static void tell_day(seconds clock, seconds passed)
 {

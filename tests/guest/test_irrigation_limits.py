@@ -39,7 +39,8 @@ class Field:
     openings: list[int] = field(default_factory=list)
     litres: dict[int, int] = field(default_factory=dict)
     """By true day."""
-    total_l: int = 0
+    flows: list[tuple[int, int]] = field(default_factory=list)
+    """When a step ended, and the litres in it."""
 
     def __post_init__(self) -> None:
         self.kept = [0] * 8
@@ -63,8 +64,8 @@ class Field:
         litres = L_A_STEP * seconds // PERIOD_S if flows else 0
         day = (self.now_s - START_S) // DAY_S
         self.litres[day] = self.litres.get(day, 0) + litres
-        self.total_l += litres
         self.now_s += seconds
+        self.flows.append((self.now_s, litres))
         if not count:
             return
         self.bench.now = self.now_s + self.skew_s - seconds
@@ -77,6 +78,21 @@ class Field:
         """Steps until a time since the start of the test."""
         while self.now_s < START_S + until_s:
             self.run(min(self.bench.wait_ms // 1000, START_S + until_s - self.now_s))
+
+    @property
+    def total_l(self) -> int:
+        return sum(litres for _, litres in self.flows)
+
+    def most_l(self, seconds: int) -> int:
+        """In the wettest stretch of so many seconds."""
+        most = inside = first = 0
+        for end_s, litres in self.flows:
+            inside += litres
+            while self.flows[first][0] <= end_s - seconds:
+                inside -= self.flows[first][1]
+                first += 1
+            most = max(most, inside)
+        return most
 
     @property
     def why(self) -> WHY:
@@ -218,6 +234,25 @@ def test_whatever_clock_and_power_do_n_days_have_at_most_n_plus_1_allowances(
             dry.run(chance.randrange(600), count=False)
             dry.start()
     assert dry.total_l <= allowed_l(days + 1)
+    assert all(dry.most_l(n * DAY_S) <= allowed_l(n + 2) for n in range(1, days))
+
+
+def test_three_allowances_in_24_hours_take_a_clock_that_is_set_for_that() -> None:
+    dry = Field()
+    dry.wait(2 * DAY_S - HOUR_S)
+    dry.bench.set("on_pct", 1)  # nothing is wanted on the third day
+    dry.wait(3 * DAY_S - HOUR_S)
+    dry.skew_s = -6 * HOUR_S  # which lasts too long
+    dry.wait(3 * DAY_S + HOUR_S + 1800)
+    dry.bench.set("on_pct", 0)
+    dry.wait(3 * DAY_S + 2 * HOUR_S)
+    assert dry.most_l(2 * HOUR_S) == CAP_L
+    dry.skew_s = -2 * HOUR_S  # midnight
+    dry.wait(3 * DAY_S + 25 * HOUR_S)
+    dry.skew_s = -HOUR_S  # midnight again
+    dry.wait(5 * DAY_S)
+    assert dry.most_l(24 * HOUR_S) == 3 * CAP_L
+    assert dry.most_l(47 * HOUR_S) == 3 * CAP_L  # what came early is missing later
 
 
 def test_water_that_nobody_saw_because_the_power_went_counts_as_used() -> None:

@@ -39,6 +39,7 @@ from levada.sim.scenario import load as scenarios
 
 FAULTS = Path(__file__).parents[2] / "docs" / "faults.md"
 WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
+SHIPPED = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
 START_MS = 1_688_601_600_000
 READINGS = (2000, 1500, 3700, 0)
 SPEEDS = ("1x", "600x")
@@ -389,14 +390,24 @@ def test_without_power_the_valve_is_closed(tmp_path: Path, stack: ExitStack, kin
     assert stated()["power cut"][kind] == 0.0
 
 
-# The simulated node, and what is the plant's
+# By the time of the field, as fast as the computer can: the plant's timer, and the shipped guest
+
+TIMER = "valve.max_open_s = 1800"
+"""As an ESP32 has."""
+DRY = "soil.initial.available_pct = 30\nparameters.on_pct = 60\nparameters.off_pct = 100"
+"""So dry that the shipped guest is never done; the valve has no timer of less than six hours."""
+CLOSING_S = 2
+"""Of the simulated valve."""
+DAY_S = 86_400
 
 
-def simulated(folder: Path, module: bytes, faults: str, node: str = "sim") -> RunDir:
-    """A day of a field whose board has a timer of half an hour, as an ESP32 has."""
+def simulated(
+    folder: Path, module: bytes, faults: str, node: str = "sim", zone: str = TIMER
+) -> RunDir:
+    """A day of a field; `zone` is about its one zone."""
     (folder / "guest.wasm").write_bytes(module)
     extra = f'[guest]\nfile = "{folder / "guest.wasm"}"\n{faults}'
-    path = field(folder, {"maize": node}, "valve.max_open_s = 1800\n" + extra)
+    path = field(folder, {"maize": node}, f"{zone}\n{extra}")
     with NodeMaker() as make_node:
         run_scenario(scenarios.load(path), folder / "run", make_node=make_node, report=False)
     return RunDir(folder / "run")
@@ -406,18 +417,37 @@ def fault(kind: str, start: str, more: str = "") -> str:
     return f'[[fault]]\nkind = "{kind}"\nstart = 2023-07-06T{start}\n{more}\n'
 
 
-ALL_KINDS = ("sim", *KINDS)
+ALL_KINDS = ("sim", "virtual", pytest.param("virtual:mqtt", marks=pytest.mark.slow))
+"""A day over a broker takes long, and what closes the valve is the same as on `virtual`."""
 
 
-@pytest.mark.parametrize("kind", ALL_KINDS)
-@pytest.mark.parametrize("jump", ["1 d", "-1 d"])
+@pytest.mark.parametrize("kind", ("sim", *KINDS))
+@pytest.mark.parametrize("jump", ["1 d", pytest.param("-1 d", marks=pytest.mark.slow)])
 def test_a_clock_that_jumps_keeps_no_valve_open_beyond_the_timer_of_its_board(
     tmp_path: Path, kind: str, jump: str
 ) -> None:
     more = f'duration = "12 h"\nmagnitude = "{jump}"'
     run = simulated(tmp_path, OPENER, fault("clock-skew", "00:10:00", more), kind)
     assert run.summary["steps"] > 10
-    assert run.summary["longest_opening_s"] == 1800 == stated()["clock jumped"][kind]
+    named = "clock jumped, a guest that never closes"
+    assert run.summary["longest_opening_s"] == 1800 == stated()[named][kind]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_clock_that_jumps_changes_no_opening_of_the_shipped_guest(
+    tmp_path: Path, kind: str
+) -> None:
+    # it opens at 2402 s for the first time, and then 20 minutes in every hour
+    jumps = "".join(
+        fault("clock-skew", start, f'duration = "{how_long}"\nmagnitude = "{jump}"')
+        for start, how_long, jump in (
+            ("00:45:30", "10 min", "1 d"),
+            ("01:50:30", "2 min", "-1 d"),
+            ("02:45:30", "12 h", "5 h"),
+        )
+    )
+    run = simulated(tmp_path, SHIPPED.read_bytes(), jumps, kind, DRY)
+    assert run.summary["longest_opening_s"] == 1200 == stated()["clock jumped"][kind]
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
@@ -427,7 +457,23 @@ def test_a_guest_that_opens_after_each_restart_is_held_by_the_timer_of_its_board
     restarts = "".join(fault("reboot", f"{k // 60:02}:{k % 60:02}:00") for k in range(2, 600, 2))
     run = simulated(tmp_path, OPENER, restarts, kind)
     # a restart every 120 s; opened again after a second the valve has not closed meanwhile
-    assert 1700 < run.summary["longest_opening_s"] <= stated()["restart loop"][kind]
+    named = "restart loop, a guest that opens at once"
+    assert 1700 < run.summary["longest_opening_s"] <= stated()[named][kind]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_restarts_close_the_valve_of_the_shipped_guest_and_open_it_no_more(
+    tmp_path: Path, kind: str
+) -> None:
+    # it opens at 2402 s; at 3480 s it restarts, and the pause of 2400 s never passes before the next
+    minutes = range(58, 24 * 60, 20)
+    restarts = "".join(fault("reboot", f"{k // 60:02}:{k % 60:02}:00") for k in minutes)
+    run = simulated(tmp_path, SHIPPED.read_bytes(), restarts, kind, DRY)
+    at_s = (run.trace["time_ms"] - START_MS) / 1000
+    open_s = run.trace["valve_run_s"]
+    longest_s = stated()["restart loop"][kind]
+    assert open_s[at_s <= 3600].max() == 3480 - 2402 + longest_s + CLOSING_S
+    assert open_s[(at_s > 3600) & (at_s < DAY_S)].max() == 0
 
 
 def test_the_simulated_valve_closes_at_once_with_its_guest_and_its_power(
