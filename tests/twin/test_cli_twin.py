@@ -143,6 +143,6 @@ def test_a_twin_that_only_starts_or_does_not_answer_is_no_fault_of_levada(
         address = {"url": page.url, "token": page.token}
         (tmp_path / "page.json").write_text(json.dumps(address))
         assert levada(*command) == 2
-        assert "refused: HTTP Error" in capsys.readouterr().err
+        assert "refused: The method is not allowed" in capsys.readouterr().err
     assert levada(*command) == 4
     assert "does not answer" in capsys.readouterr().err
