@@ -65,7 +65,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     made = Live(tmp_path_factory.mktemp("live"), extra=fault("valve-stuck-closed", "0 h", "10 d"))
     try:
         until(
-            lambda: made.store.reader.window("maize", "theta").time_ms.max(initial=0) > first_hour_ms
+            lambda: (
+                made.store.reader.window("maize", "theta").time_ms.max(initial=0) > first_hour_ms
+            )
         )
         yield made
     finally:

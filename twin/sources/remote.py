@@ -23,6 +23,7 @@ from levada.guest.abi import DEFAULT_PINS, Call, TrapKind
 from levada.guest.node import Birth, Node, Readings, StepResult
 from levada.guest.tape import encode, iter_records
 from levada.sim.run.runner import NodeSettings
+from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import INDEX
 from levada.sim.scenario.load import ZoneConfig
 from levada.twin import signals as values_of
@@ -197,6 +198,8 @@ class Followed(Twin):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._mirroring: dict[int, Mirroring] = {}
+        self._stopped: dict[int, tuple[int, GuestStop]] = {}
+        """Zones whose mirror was stopped, as the guest on the device must have been."""
         self._device_clock_ms = 0
         """What a guest on a device takes for the time, minus the scenario's, which is local."""
         super().__init__(*arguments, **options)
@@ -259,7 +262,17 @@ class Followed(Twin):
 
     def _begin(self, i: int, now_ms: int) -> None:
         """Start the mirror of a zone."""
-        self._zones[i].mirror.boot(now_ms)
+        self._note_stop(i, now_ms, self._zones[i].mirror.boot(now_ms))
+
+    def _note_stop(self, i: int, now_ms: int, result: StepResult) -> None:
+        if result.trap != TrapKind.NONE and self._compares_calls(i) and i not in self._stopped:
+            stop = GuestStop(
+                time_ms=now_ms, reason=result.trap_detail, backtrace=result.trap_backtrace
+            )
+            self._stopped[i] = 1, stop
+
+    def _stops(self) -> list[tuple[int, GuestStop | None]]:
+        return [self._stopped.get(i, (0, None)) for i in range(len(self.names))]
 
     def _look_at(self, i: int, now_ms: int, predicted: Readings) -> int:
         """Take what the device of a zone has said; its valve."""
@@ -300,6 +313,7 @@ class Followed(Twin):
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
         stopped = mirrored.trap != TrapKind.NONE
+        self._note_stop(i, said.time_ms, mirrored)
         state.seen_ms = device_ms
         state.due_ms = None if stopped else said.time_ms + mirrored.wake_ms
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
