@@ -125,11 +125,13 @@ def live(
     options: Options,
     *,
     started: Callable[[Running], None] = lambda _running: None,
+    ended: Callable[[Running], None] = lambda _running: None,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
-    `tell` is told what is being done until there is something to see, as the page is.  Raises what
+    `ended` is called when the period is over, before the page is.  `tell` is told what is being
+    done until there is something to see, as the page is.  Raises what
     Twin, Store, Page and nodes raise, BrokerError if the broker cannot be reached.
     """
     if options.shadow and options.speed is None:
@@ -183,8 +185,10 @@ def live(
         _tell_address(where / ADDRESS, page, broker, "broker" in parts)
         interrupt.stop_with(twin.stop)
         shown = redacted(start.store)
-        started(Running(twin, page, shown, broker))
+        running = Running(twin, page, shown, broker)
+        started(running)
         twin.run()
+        ended(running)
         if options.stay:
             interrupt.came.wait()
     return interrupt.came.is_set()

@@ -44,6 +44,7 @@ from levada.sim.run import runner
 from levada.sim.run.clock import WallClock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
+from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import INDEX
 from levada.sim.run.zone_loop import Z
 from levada.sim.scenario.fault import timeline
@@ -289,6 +290,27 @@ class Twin:
     def stop(self) -> None:
         """End `run` soon; from any thread."""
         self._stop.set()
+
+    def guest_stops(self) -> dict[str, Any]:
+        """Guests of devices that were stopped, as `levada.sim.run.stops` reads a summary."""
+        zones = [
+            {
+                "name": name,
+                "traps": count,
+                "trap": stop.reason,
+                "trap_ms": stop.time_ms,
+                "trap_backtrace": stop.backtrace,
+            }
+            for name, (count, stop) in zip(self.names, self._stops(), strict=True)
+            if stop is not None
+        ]
+        may_stop = self.scenario.guest.may_stop
+        return {"zones": zones, "traps": len(zones), "may_stop": may_stop}
+
+    def _stops(self) -> list[tuple[int, GuestStop | None]]:
+        """How often the guest of each zone was stopped, and why first."""
+        counts = self.plant.zones[:, Z.TRAPS].tolist()
+        return [(count, self.plant.stops.get(i)) for i, count in enumerate(counts)]
 
     def close(self) -> None:
         """Close nodes and plants; valves are closed."""

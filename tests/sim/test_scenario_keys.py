@@ -19,7 +19,7 @@ from levada.guest.errors import GuestError
 from levada.guest.module.inspect import inspect
 from levada.hil.nodes import node_overrides
 from levada.sim.errors import WeatherError
-from levada.sim.run import runner
+from levada.sim.run import runner, stops
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import COLUMNS
 from levada.sim.run.zone_loop import Z
@@ -171,6 +171,7 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
     "guest.file": ((), [("guest.file", "other.wasm")]),
     "guest.profile": ((), [("guest.profile", "fog")]),
     "guest.restart": ((), [("guest.restart", "10 min")]),
+    "guest.may_stop": ((), [("guest.may_stop", "true")]),
     **{
         f"guest.budget.{key}": ((), [(f"guest.budget.{key}", value)])
         for key, value in {
@@ -365,6 +366,7 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "scale": "2",
             "offset": "1",
             "required": "true",
+            "values": '{"on" = 1}',
         }.items()
     },
 }
@@ -446,6 +448,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
     for zone in zones:
         given = runner.node_settings(zone, b"", info, scenario)
         add((zone.name, str(zone.node), given.config, given.parameters))
+    add(stops.fails({"traps": 1, "may_stop": scenario.guest.may_stop}))
     add((scenario.guest.profile, scenario.guest.limits(), scenario.site.rain_gauge_mm_per_tip))
     add(timeline(scenario, zones))
     outcomes = evaluate(scenario, some_trace(scenario, len(zones)), zones)
@@ -456,7 +459,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
         payloads = PayloadMap(table)
         add([payloads.node_of(topic) for topic in ("tele/x/SENSOR", "tele/y/SENSOR")])
         add(payloads.units())
-        for payload in ({"a": 10.0, "b": 20.0}, {}):
+        for payload in ({"a": 10.0, "b": 20.0}, {"a": "on"}, {}):
             try:
                 add(payloads.apply(json.dumps(payload).encode()))
             except MappingError as error:

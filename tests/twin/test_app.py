@@ -63,9 +63,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A field whose valve does not open when it first should."""
     first_hour_ms = START_MS + HOUR_MS
     made = Live(tmp_path_factory.mktemp("live"), extra=fault("valve-stuck-closed", "0 h", "10 d"))
-    until(lambda: made.store.reader.window("maize", "theta").time_ms.max(initial=0) > first_hour_ms)
-    yield made
-    made.close()
+    try:
+        until(
+            lambda: (
+                made.store.reader.window("maize", "theta").time_ms.max(initial=0) > first_hour_ms
+            )
+        )
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="module")

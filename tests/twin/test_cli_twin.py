@@ -10,10 +10,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from small_field import scenario
+import wasmtime
+from small_field import START_MS, run, scenario
 
+from levada.sim.scenario.load import load
 from levada.twin.app.server import Page
 from levada.twin.cli.main import main
+from levada.twin.sources.recording import Replay
+from levada.twin.store.rows import Row
+from levada.twin.store.store import Store
+
+UNREACHABLE = """(module
+  (import "env" "set_output" (func $set_output (param i32 i32)))
+  (memory (export "memory") 1)
+  (func $decide unreachable)
+  (func (export "abi_version") (result i32) i32.const 1)
+  (func (export "init") (result i32) i32.const 0)
+  (func (export "step") (result i32)
+    (call $set_output (i32.const 23) (i32.const 1)) (call $decide) i32.const 0))"""
+"""A guest that is stopped in its first step."""
 
 
 def levada(*arguments: str | Path) -> int:
@@ -143,6 +158,62 @@ def test_a_twin_that_only_starts_or_does_not_answer_is_no_fault_of_levada(
         address = {"url": page.url, "token": page.token}
         (tmp_path / "page.json").write_text(json.dumps(address))
         assert levada(*command) == 2
-        assert "refused: HTTP Error" in capsys.readouterr().err
+        assert "refused: The method is not allowed" in capsys.readouterr().err
     assert levada(*command) == 4
     assert "does not answer" in capsys.readouterr().err
+
+
+def stopping(folder: Path, more: str = "") -> Path:
+    """A scenario whose guest is stopped."""
+    (folder / "guest.wasm").write_bytes(wasmtime.wat2wasm(UNREACHABLE))
+    scenario(folder, days=1)
+    file = folder / "field.toml"
+    lines = file.read_text().splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("parameters."))
+    file.write_text(f'{text}[guest]\nfile = "guest.wasm"\n{more}')
+    return file
+
+
+@pytest.mark.parametrize(("more", "code"), [("", 1), ("may_stop = true\n", 0)])
+def test_a_twin_whose_guest_was_stopped_ends_as_a_run_does(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    more: str,
+    code: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = stopping(tmp_path, more)
+    assert levada("run", file, "-q", "--out", "run") == code
+    [told] = [line for line in capfd.readouterr().out.splitlines() if "guest stopped in" in line]
+    options = ("--speed", "max", "--port", "0", "--no-stay", "--out", "twin")
+    assert levada("twin", file, *options) == code
+    assert told in capfd.readouterr().out.splitlines()
+
+
+def test_a_guest_that_is_stopped_by_what_a_device_read_is_told_by_the_replay(
+    tmp_path: Path,
+) -> None:
+    loaded = load(stopping(tmp_path))
+    past = tmp_path / "past.sqlite"
+    at_ms = START_MS + 3_600_000
+    with Store(past, clock_ms=lambda: at_ms) as store:
+        row = {"t": at_ms, "raw": 2000}
+        store.submit(
+            Row(
+                node="maize",
+                boot=1,
+                seq=1,
+                oldest=1,
+                received_ms=at_ms,
+                device_ms=at_ms,
+                payload=json.dumps(row),
+                signals={"raw": 2000.0},
+            )
+        )
+        assert store.flush()
+    with Store(tmp_path / "now.sqlite") as store:
+        twin = run(Replay(loaded, store, past, speed=None))
+    [zone] = twin.guest_stops()["zones"]
+    assert (zone["name"], zone["trap_ms"]) == ("maize", at_ms)
+    assert "unreachable" in zone["trap"]

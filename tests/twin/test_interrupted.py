@@ -77,6 +77,14 @@ def stack() -> Iterator[ExitStack]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_at_a_terminal() -> Iterator[None]:
+    """Commands begin with SIGHUP at its default, although the tests may run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, lambda *_: None)  # a handler is not handed on
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Held:
     """A command that holds a board which is not its own, and has opened its valve."""
 

@@ -176,6 +176,26 @@ def test_what_is_no_store_is_left_alone_and_nothing_is_acknowledged(
     assert stored(file) == list(range(11))
 
 
+def test_a_reader_in_the_midst_of_the_log_is_no_harm(store: Store, file: Path) -> None:
+    """The log is moved up to where a reader is: the header may come into the file before pages of
+    which a later version waits behind it."""
+    readers = []
+    for batch in range(60):
+        reader = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM telemetry").fetchall()
+        for old in readers:
+            old.close()
+        readers = [reader]
+        for seq in range(10 + 200 * batch, 210 + 200 * batch):
+            assert store.submit(row(seq))
+        assert store.flush()
+    readers[0].close()
+    assert store.health().ok
+    assert store.health().moved_aside == ""
+    assert stored(file) == list(range(10 + 200 * 60))
+
+
 @pytest.mark.parametrize("size", [0, 100, 4096])
 def test_a_file_that_was_cut_is_moved_aside(store: Store, file: Path, size: int) -> None:
     store.cut_log()

@@ -79,6 +79,14 @@ def test_other_thresholds_are_blamed_for_the_decision_that_differs(
     assert ("different-calls", "firmware or engine") in kinds(store)
 
 
+@pytest.mark.parametrize("ahead", ["2 h", "-2 h"])
+def test_a_clock_that_is_set_is_no_other_firmware(tmp_path: Path, store: Store, ahead: str) -> None:
+    past = record(tmp_path, extra=fault("clock-skew", "20 h", "1 d", ahead))
+    twin = replay(scenario(tmp_path), store, past)
+    assert twin.view.zones[0].steps > 400
+    assert "different-calls" not in {kind for kind, _ in kinds(store)}
+
+
 def test_a_store_without_the_zone_says_so(tmp_path: Path, store: Store) -> None:
     with Store(tmp_path / "empty.sqlite") as empty:
         empty.flush()

@@ -107,13 +107,18 @@ def _date(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
-def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
-    """The figures of a run, its expectations, and where everything is."""
+def guest_stops(summary: dict[str, Any]) -> None:
+    """A line for every guest that was stopped."""
     from levada.sim.run import stops
 
     colour = "bold red" if stops.fails(summary) else "yellow"
     for line in stops.lines(summary):
         out.print(Text(line, colour), soft_wrap=True)
+
+
+def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
+    """The figures of a run, its expectations, and where everything is."""
+    guest_stops(summary)
     expectations = summary["expectations"]
     failed = [e for e in expectations if e["passed"] is False]
     passed = [e for e in expectations if e["passed"]]

@@ -59,8 +59,8 @@ app = typer.Typer(
     cls=_Discreet,
     help="Run one irrigation guest, the same .wasm bytes, in a simulated field, on devices, on fog "
     "and cloud, and see where they differ.",
-    epilog="Exit codes: 0 pass, 1 an expectation failed, 2 bad input, 3 internal error, "
-    "4 node or link, 5 nothing ran, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).",
+    epilog="Exit codes: 0 pass, 1 an expectation failed or a guest was stopped, 2 bad input, "
+    "3 internal error, 4 node or link, 5 nothing ran, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

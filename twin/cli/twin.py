@@ -105,9 +105,10 @@ def twin(
 ) -> None:
     """A physical node and its simulated twin side by side, live, in a browser."""
     from levada.hil.nodes import node_overrides
-    from levada.sim.run import runner
+    from levada.sim.run import runner, stops
     from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
+    from levada.twin.cli import console as show
     from levada.twin.session import Options, live
 
     try:
@@ -151,9 +152,24 @@ def twin(
         typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
         typer.echo(f"{running.page.link}  opens it once with the right to change something")
 
+    failed = False
+
+    def ended(running: Running) -> None:
+        nonlocal failed
+        found = running.twin.guest_stops()
+        show.guest_stops(found)
+        failed = stops.fails(found)
+
     interrupted = live(
-        loaded, where, options, started=started, tell=lambda text: typer.echo(text, err=True)
+        loaded,
+        where,
+        options,
+        started=started,
+        ended=ended,
+        tell=lambda text: typer.echo(text, err=True),
     )
+    if failed:  # also after Ctrl-C, which is how a twin is ended
+        raise typer.Exit(Exit.EXPECTATION_FAILED)
     raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
 
 

@@ -331,6 +331,7 @@ class MqttDevices(Closing):
                 boot=row.boot,
                 seq=row.seq,
                 values=row.signals,
+                device_ms=row.device_ms,
                 parameters=heard.parameters,
                 foreign=heard.foreign,
             )

@@ -52,7 +52,15 @@ def heard(source: str | Path, zone: str, scenario: Scenario) -> list[Said]:
             for m in part:
                 values = _signals(json.dumps(dict(m.payload)).encode(), maps)
                 if is_reading(values.get("raw")):
-                    found.append(Said(time_ms=m.time_ms, boot=m.boot, seq=m.seq, values=values))
+                    found.append(
+                        Said(
+                            time_ms=m.time_ms,
+                            boot=m.boot,
+                            seq=m.seq,
+                            values=values,
+                            device_ms=m.device_ms,
+                        )
+                    )
             if len(part) < PAGE:
                 break
             at_ms = part[-1].time_ms + 1

@@ -23,6 +23,7 @@ from levada.guest.abi import DEFAULT_PINS, Call, TrapKind
 from levada.guest.node import Birth, Node, Readings, StepResult
 from levada.guest.tape import encode, iter_records
 from levada.sim.run.runner import NodeSettings
+from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import INDEX
 from levada.sim.scenario.load import ZoneConfig
 from levada.twin import signals as values_of
@@ -66,6 +67,9 @@ class Said:
     seq: int
     values: Mapping[str, float]
     """Its signals, by their names in the store."""
+    device_ms: int | None = None
+    """What its clock showed, believed or not, in the scenario's time zone; None: it does not tell
+    it."""
     parameters: Mapping[str, int] = field(default_factory=dict)
     """Parameters of the guest that are in force since the message before, by name;"""
     foreign: Mapping[str, int] = field(default_factory=dict)
@@ -86,13 +90,12 @@ class Record:
             heapq.heappush(self._waiting, (said.time_ms, next(self._order), said))
 
     def take(self, until_ms: int) -> list[Said]:
-        """Messages up to this time; of several of one time the last."""
-        found: dict[int, Said] = {}
+        """Messages up to this time; several may have one, where a clock was set."""
+        found: list[Said] = []
         with self._lock:
             while self._waiting and self._waiting[0][0] <= until_ms:
-                time_ms, _, said = heapq.heappop(self._waiting)
-                found[time_ms] = said
-        return list(found.values())
+                found.append(heapq.heappop(self._waiting)[2])
+        return found
 
     def next_ms(self) -> int | None:
         """Time of the next message, if there is one."""
@@ -187,7 +190,9 @@ class Mirroring:
     """What the device's clock showed at its last message."""
     due_ms: int | None = None
     """When the guest wants to run next, hence when its next message is due, in the scenario's
-    time."""
+    time,"""
+    due_shown_ms: int = 0
+    """and by the device's clock."""
     skew_ms: int = 0
     """What the device's clock has been set ahead since its guest was started."""
 
@@ -197,6 +202,8 @@ class Followed(Twin):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._mirroring: dict[int, Mirroring] = {}
+        self._stopped: dict[int, tuple[int, GuestStop]] = {}
+        """Zones whose mirror was stopped, as the guest on the device must have been."""
         self._device_clock_ms = 0
         """What a guest on a device takes for the time, minus the scenario's, which is local."""
         super().__init__(*arguments, **options)
@@ -259,7 +266,17 @@ class Followed(Twin):
 
     def _begin(self, i: int, now_ms: int) -> None:
         """Start the mirror of a zone."""
-        self._zones[i].mirror.boot(now_ms)
+        self._note_stop(i, now_ms, self._zones[i].mirror.boot(now_ms))
+
+    def _note_stop(self, i: int, now_ms: int, result: StepResult) -> None:
+        if result.trap != TrapKind.NONE and self._compares_calls(i) and i not in self._stopped:
+            stop = GuestStop(
+                time_ms=now_ms, reason=result.trap_detail, backtrace=result.trap_backtrace
+            )
+            self._stopped[i] = 1, stop
+
+    def _stops(self) -> list[tuple[int, GuestStop | None]]:
+        return [self._stopped.get(i, (0, None)) for i in range(len(self.names))]
 
     def _look_at(self, i: int, now_ms: int, predicted: Readings) -> int:
         """Take what the device of a zone has said; its valve."""
@@ -283,15 +300,18 @@ class Followed(Twin):
         )
         if self._joined_late(said, state):
             state.joining = JOINING
-        device_ms = said.time_ms + self._device_clock_ms
+        shown_ms = said.time_ms if said.device_ms is None else said.device_ms
+        device_ms = max(0, shown_ms + self._device_clock_ms)
         if self._began_here(said, state):
             # it booted as long ago as `init` wants to wait
             wake_ms = zone.mirror.boot(device_ms).wake_ms
-            self._begin(i, device_ms - wake_ms)
+            self._begin(i, max(0, device_ms - wake_ms))
             state.skew_ms = 0
+        elif state.boot is None:
+            state.skew_ms = shown_ms - said.time_ms
         elif state.due_ms is not None and not state.joining and _follows(said, state):
             # nobody steps so late, or before the last step: the clock was set
-            ahead_ms = said.time_ms - state.due_ms
+            ahead_ms = device_ms - state.due_shown_ms
             if ahead_ms > CLOCK_SET_MS or device_ms < state.seen_ms:
                 state.skew_ms += ahead_ms
         state.boot, state.seq = said.boot, said.seq
@@ -300,8 +320,10 @@ class Followed(Twin):
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
         mirrored = zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
         stopped = mirrored.trap != TrapKind.NONE
+        self._note_stop(i, said.time_ms, mirrored)
         state.seen_ms = device_ms
         state.due_ms = None if stopped else said.time_ms + mirrored.wake_ms
+        state.due_shown_ms = device_ms + mirrored.wake_ms
         topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
         # of the device's calls only the message is known, so only messages are compared
         of_mirror = b"".join(

@@ -76,6 +76,7 @@ class Place:
         self._anchor: sqlite3.Connection | None = None
         self._sides: dict[Path, tuple[int, int]] = {}
         self._changes = -1
+        self._size = 0
 
     def settle(self) -> None:
         """The database is open: from now on its log and its header are watched, too."""
@@ -86,6 +87,7 @@ class Place:
         self._anchor = anchor
         self._sides = {side: _identity(os.stat(side)) for side in side_files(self.file)}
         self._changes = 0
+        self._size = os.fstat(self._descriptor).st_size
 
     def harm(self) -> tuple[Harm, str]:
         """What has happened to the files, and a sentence that says so."""
@@ -108,16 +110,21 @@ class Place:
 
     def _is_cut(self, size: int) -> bool:
         """By the header of the file (https://sqlite.org/fileformat2.html#the_database_header): it
-        names the pages that there are, and a counter that only goes up."""
+        names the pages that there are, and a counter that only goes up.
+
+        While a reader, or a full disk, keeps the log from being moved as a whole, the header may be
+        in the file before all of its pages are: then the file has not become shorter, though.
+        """
         if self._changes < 0:
             return False  # nothing is written yet
         head = os.pread(self._descriptor, _HEAD_BYTES, 0)
         if len(head) < _HEAD_BYTES or not head.startswith(_MAGIC):
             return True
         page_bytes, changes, pages = _HEAD.unpack_from(head, len(_MAGIC))
-        if changes < self._changes or size < pages * (page_bytes if page_bytes > 1 else 65_536):
+        named = pages * (page_bytes if page_bytes > 1 else 65_536)
+        if changes < self._changes or size < min(named, self._size):
             return True
-        self._changes = changes
+        self._changes, self._size = changes, size
         return False
 
     @property

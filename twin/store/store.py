@@ -275,6 +275,7 @@ class Store(Closing):
             # readers or a full disk may keep it from being done; there will be another time
             with contextlib.suppress(sqlite3.OperationalError):
                 raw.executescript(script)
+            self._place.harm()  # remembers how long the file is now
             raw.execute(f"PRAGMA busy_timeout = {self.settings.busy_ms}")
 
     def begin_run(
