@@ -2,7 +2,7 @@
 
     import levada
 
-    run = levada.run("quickstart", "runs/mine", overrides={"period.end": "2023-06-30"})
+    run = levada.run("quickstart", "runs/mine", overrides={"period.end": "2023-07-31"})
     print(run.passed, run.summary["irrigation_mm"])
     run.trace.to_pandas()
 

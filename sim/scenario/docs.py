@@ -57,7 +57,7 @@ shipped ones in `scenarios/` are the best start; copy the nearest.
   probe, unless it has its default value. `levada lint` makes every model as a run does, so that
   what it lets pass runs.
 - **Change a value for one run** with `--set`: `--set zone.0.crop.name=wheat`,
-  `--set zone.maize.valve.flow_l_min=3`, `--set period.end=2023-06-30`. Zones and expectations are
+  `--set zone.maize.valve.flow_l_min=3`, `--set period.end=2023-07-31`. Zones and expectations are
   addressed by position or name; the value is TOML, and a text that is not TOML is taken as it is.
 - **Editors** complete and check a file whose first line is `#:schema ./levada.schema.json`.
 - **A run keeps** its scenario with all defaults written out and with the SHA-256 of the weather

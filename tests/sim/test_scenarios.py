@@ -13,6 +13,7 @@ from levada.sim.results.stored import FIGURES, SIGNALS, compare_results, results
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.run.runner import check, run_scenario
 from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.shipped import copy
 
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
 
@@ -130,3 +131,22 @@ class TestResults:
             compare_results(runs["storm"], path)
         with pytest.raises(RunDirError, match="no stored results"):
             compare_results(runs["storm"], path.parent / "nothing.json")
+
+
+class TestCopy:
+    """Of a shipped scenario."""
+
+    def test_two_share_their_weather_in_one_folder(self, tmp_path: Path) -> None:
+        first, second = copy("quickstart", tmp_path), copy("dry-spell", tmp_path)
+        assert {path.name for path in {*first, *second}} == {
+            "quickstart.toml",
+            "dry-spell.toml",
+            "levada.schema.json",
+            "greeley_co_2023_daily.csv",
+        }
+
+    def test_what_was_changed_is_not_overwritten(self, tmp_path: Path) -> None:
+        (tmp_path / "levada.schema.json").write_text("mine", "utf-8")
+        with pytest.raises(FileExistsError, match="nothing was copied"):
+            copy("quickstart", tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["levada.schema.json"]

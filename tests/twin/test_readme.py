@@ -57,7 +57,7 @@ def test_a_newcomer_is_told_how_levada_becomes_a_command() -> None:
     before, after = README.split(". .venv/bin/activate", 1)
     assert "levada run SCENARIO" not in before
     assert "levada run SCENARIO" in after
-    for page, command in (("hardware", "    levada flash"), ("testing", "    levada run")):
+    for page, command in (("hardware", "\nlevada flash"), ("testing", "\nlevada run")):
         text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
         assert 0 < text.find(". .venv/bin/activate") < text.find(command)
 

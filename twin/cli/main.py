@@ -124,7 +124,7 @@ def run(
             metavar="[ZONE=]NODE",
             help="Where guests run instead: sim, virtual, virtual:xtensa, virtual:mqtt, "
             "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT, mqtt://HOST/ic/NODE; may "
-            "be repeated. ZONE is a [[zone]], or one of its `count`, such as maize-001.",
+            "be repeated. ZONE is a [\\[zone]], or one of its `count`, such as maize-001.",
         ),
     ] = None,
     junit: Annotated[
