@@ -175,7 +175,7 @@ class Guest:
         """Result of one of its pure functions, such as `process(raw, dry, wet, limit)`.
 
         Each call has a clean instance; `levada.guest.wasm.host.PureGuest` keeps one.  Raises
-        LinkError if there is no such function, Trap if it is stopped.
+        AbiError if there is no such function, Trap if it is stopped.
         """
         with PureGuest(self.module) as guest:
             return guest.call(function, *arguments)

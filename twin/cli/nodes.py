@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.plain import plain
 from levada.twin.cli import pairs, streams
-from levada.twin.cli.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile
 
