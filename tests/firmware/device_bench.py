@@ -28,7 +28,7 @@ from levada.hil.wire.messages import (
     StepResult,
 )
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+FIRMWARE = Path(__file__).parents[2] / "levada/firmware"
 BUILD = FIRMWARE / "build"
 WAMR = os.environ.get("LEVADA_WAMR_DIR")
 """Where a `libiwasm` is, if there is one: no registry has it."""

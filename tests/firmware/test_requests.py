@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-FIRMWARE = HERE.parents[1] / "firmware"
+FIRMWARE = HERE.parents[1] / "levada/firmware"
 MAIN = FIRMWARE / "port" / "esp-idf" / "main"
 DEPTH = 16
 PAPER = {

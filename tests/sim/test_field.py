@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small import (
-    ScriptedNode,
-    alternating,
     column,
     new_plant,
     rows_of,
@@ -26,6 +24,7 @@ from levada.sim.run.runner import NodeSettings, run_scenario
 from levada.sim.run.zone_loop import Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import timeline
+from levada.testing import ScriptedNode, alternating
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import (
-    ScriptedNode,
-    alternating,
     made_weather,
     new_plant,
     rows_of,
@@ -26,6 +24,7 @@ from levada.sim.run.zone_loop import T, Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Flux, Observed
+from levada.testing import ScriptedNode, alternating
 
 HOUR_MS = 3_600_000
 
