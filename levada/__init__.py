@@ -17,21 +17,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from levada.api import Guest, Run, lint, load, reference_et, run
+    from levada.api import Guest, NodeSettings, Problem, Run, lint, load, reference_et, run
     from levada.guest.errors import LevadaError
     from levada.guest.node import Node
     from levada.sim.scenario.model import Scenario
     from levada.sim.soil.column import Column
+    from levada.sim.soil.hydraulics import VanGenuchten
+    from levada.sim.soil.richards import Layer
     from levada.sim.weather import Site
 
 __all__ = [
     "Column",
     "Guest",
+    "Layer",
     "LevadaError",
     "Node",
+    "NodeSettings",
+    "Problem",
     "Run",
     "Scenario",
     "Site",
+    "VanGenuchten",
     "lint",
     "load",
     "reference_et",
@@ -40,10 +46,12 @@ __all__ = [
 
 _HOMES = {
     "Column": "levada.sim.soil.column",
+    "Layer": "levada.sim.soil.richards",
     "LevadaError": "levada.guest.errors",
     "Node": "levada.guest.node",
     "Scenario": "levada.sim.scenario.model",
     "Site": "levada.sim.weather",
+    "VanGenuchten": "levada.sim.soil.hydraulics",
 }
 """Where a public name lives, unless in `levada.api`."""
 

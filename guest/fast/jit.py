@@ -97,7 +97,7 @@ class _ByModule:
         return str(self._function.__code__.co_firstlineno)
 
 
-caching.FunctionCache._impl_class._locator_classes.insert(0, _ByModule)
+caching.FunctionCache._impl_class._locator_classes.insert(0, _ByModule)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     _A = ParamSpec("_A")

@@ -381,7 +381,7 @@ class SimNodes(Closing):
         self._host.close()
 
 
-class WasmtimeNode:
+class WasmtimeNode(Closing):
     """One guest behind `levada.guest.node.Node`."""
 
     def __init__(
