@@ -14,6 +14,7 @@ time.  What is in `__all__` is the public surface; the subpackages `levada.guest
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ _HOMES = {
     "VanGenuchten": "levada.sim.soil.hydraulics",
 }
 """Where a public name lives, unless in `levada.api`."""
+
+
+if Path(__file__).with_name("guest").is_file():
+    raise ImportError(
+        "levada/guest is a text file where a link to a folder should be: git on this computer makes"
+        " no links.  On Windows, switch Developer Mode on, then `git config core.symlinks true` and"
+        " `git checkout -- levada`; or install levada from a wheel."
+    )
 
 
 def __getattr__(name: str) -> Any:

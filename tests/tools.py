@@ -44,10 +44,21 @@ def missing(programs: dict[str, str]) -> list[str]:
     return packages
 
 
+NO_LINKS = """levada/guest is a text file where a link to a folder should be: git on this computer
+makes no links.  On Windows, switch Developer Mode on, then
+
+    git config core.symlinks true
+    git checkout -- levada
+"""
+
+
 def main() -> int:
     """Exit code 0 if everything is there afterwards."""
     if sys.version_info < (3, 11):  # noqa: UP036 - it may be run by any Python
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    if (Path(__file__).parents[1] / "levada" / "guest").is_file():
+        print(NO_LINKS, file=sys.stderr)
         return 1
     programs = {"--python": {}, "--fuzz": FUZZERS}.get(" ".join(sys.argv[1:]), PROGRAMS)
     packages = missing(programs)
