@@ -22,10 +22,10 @@ check: $(DEV)  ## style and types
 	@$(BIN)/mypy
 
 firmware: $(DEV)  ## build and test the firmware's core
-	@$(MAKE) --no-print-directory -j 1 -C firmware test PYTHON=$(abspath $(BIN)/python)
+	@$(MAKE) --no-print-directory -j 1 -C levada/firmware test PYTHON=$(abspath $(BIN)/python)
 
 kernels: $(DEV)  # compiled once here, not by every process of the tests at the same time
-	@$(BIN)/levada run quickstart --set period.end=2023-04-16 --set expect=[] --out runs/kernels --quiet
+	@$(BIN)/levada run quickstart --set period.end=2023-05-03 --set expect=[] --out runs/kernels --quiet
 
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks
@@ -34,7 +34,7 @@ nightly: $(DEV) tools  ## the slow suites, mutants, and two minutes of libFuzzer
 	@$(BIN)/python -m pytest -m slow
 	@$(BIN)/python tests/mutate.py
 	@if $(BIN)/python tests/tools.py --fuzz; then \
-	    $(MAKE) --no-print-directory -C firmware fuzz SECONDS=120; \
+	    $(MAKE) --no-print-directory -C levada/firmware fuzz SECONDS=120; \
 	elif [ "$$CI" = true ]; then exit 1; \
 	else echo "Not fuzzed by libFuzzer: no clang"; fi
 

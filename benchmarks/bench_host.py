@@ -20,7 +20,7 @@ from levada.guest.fast import fastpath
 from levada.guest.tape import iter_records
 from levada.guest.wasm.host import PureGuest, SimNodes
 
-IRRIGATION = Path(__file__).parent.parent / "guest" / "irrigation" / "irrigation.wasm"
+IRRIGATION = Path(__file__).parent.parent / "levada/guest" / "irrigation" / "irrigation.wasm"
 TICK_MS = 600_000
 ROUNDS = 9
 

@@ -36,7 +36,7 @@ from levada.twin.twin import Twin
 RATE_HZ = 200
 CALLS = 20
 LIMIT_MS = 1_000.0
-SCENARIO = Path(__file__).parents[1] / "scenarios/quickstart.toml"
+SCENARIO = Path(__file__).parents[1] / "levada/scenarios/quickstart.toml"
 ZONE = "maize"
 PERIOD = (("period.start", "2023-07-01"), ("period.end", "2023-07-02"))
 """What the twin really runs, so that the store has all its signals."""

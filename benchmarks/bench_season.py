@@ -31,7 +31,7 @@ from levada.sim.run.trace import read_trace
 from levada.sim.scenario.load import expand, load
 from validation.soil_water import DEPTHS_M, THETA_FC, THETA_START, THETA_WP
 
-QUICKSTART = Path(__file__).parent.parent / "scenarios" / "quickstart.toml"
+QUICKSTART = Path(__file__).parent.parent / "levada/scenarios" / "quickstart.toml"
 ROUNDS = 9
 SCALING = {1: 9, 10: 5, 100: 3, 1000: 2}
 """Rounds by number of zones."""

@@ -1,25 +1,65 @@
-"""Errors of the package `guest`.
+"""The errors of levada: one root, and each class has the exit code that the program ends with.
 
-GuestError
-├── ModuleError      not a module, or not one that levada can run
-│   ├── FeatureError proposals of WebAssembly that not every engine has
-│   ├── LinkError    imports outside the ABI (all of them), or exports missing
-│   └── LimitError   larger than allowed
-├── ParameterError   unknown parameter or value outside its range
-├── BuildError       the toolchain refused the source
-└── Trap             the guest was stopped while running
+Those of guests stand here, the others in `errors.py` of their package or in the module that raises
+them.  Whoever catches `LevadaError` catches whatever levada raises on purpose; an argument that a
+program should not have passed is a ValueError.  The number is the exit code; a class without one
+has that of its base.
+
+LevadaError                        3
+├── GuestError                     2
+│   ├── BuildError                   the toolchain refused the source
+│   ├── ModuleError                  not a module, or not one that levada can run
+│   │   ├── AbiError                 imports outside the ABI, or exports missing
+│   │   ├── FeatureError             proposals of WebAssembly that not every engine has
+│   │   └── LimitError               larger than allowed
+│   ├── ParameterError               unknown parameter, or a value outside its range
+│   ├── TapeError                    bytes that are not a tape
+│   └── Trap                         the guest was stopped while it ran
+├── HilError                       4
+│   ├── DeviceError                  the device answered, and refused
+│   ├── DeviceRestarted              the device has started again in the middle of a session
+│   ├── LinkError                    the device does not answer, or the port is gone
+│   │   └── BrokerError              the broker cannot be started or reached
+│   │       └── ClientIdTakenError   somebody else uses our client id
+│   ├── MessageError                 a body that does not fit its message of the wire
+│   ├── PayloadError                 an MQTT message outside the contract
+│   └── UsageError                 2 what is asked for cannot be, whatever the device
+├── SimError                       2
+│   ├── EnergyFileError              a recording of a power meter that cannot be read or fitted
+│   ├── ExpressionError              not an expression of the grammar
+│   ├── LateError                  3 the computer could not keep up with the wall clock
+│   ├── RunDirError                  a directory that no run has left, or another run has
+│   ├── ScenarioError                a scenario that cannot be used, with all its problems
+│   ├── SoilError                  3 the soil model cannot solve an interval
+│   ├── ValveError                 3 an interval that the soil model cannot be told in one piece
+│   └── WeatherError                 a weather file that cannot be used
+└── TwinError                      2
+    ├── CalibrationError             a parameter or its value is wrong, or was not taken
+    │   └── UnansweredError          it was sent, and nobody says whether it is in force
+    ├── MappingError                 a foreign payload does not fit its mapping
+    ├── PageError                    the pages cannot be served
+    ├── StoreError                   the store cannot do what was asked
+    │   ├── StoreBusyError           another process holds it
+    │   ├── StoreFullError           no space is left
+    │   ├── StoreReadOnlyError       it cannot be written
+    │   └── StoreVersionError        its schema is newer than this program
+    └── TwinMismatchError            a device runs another guest than its twin
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from levada.guest.abi import TrapKind
+from levada.guest.exit_codes import Exit
 
 __all__ = [
+    "AbiError",
     "BuildError",
     "FeatureError",
     "GuestError",
+    "LevadaError",
     "LimitError",
-    "LinkError",
     "ModuleError",
     "ParameterError",
     "Trap",
@@ -29,9 +69,14 @@ __all__ = [
 class LevadaError(Exception):
     """The root of all errors that levada raises on purpose."""
 
+    exit_code: ClassVar[Exit] = Exit.INTERNAL
+    """What the program `levada` ends with if nothing has caught the error."""
+
 
 class GuestError(LevadaError):
-    """Base of all errors of this package."""
+    """Base of the errors of guests and of their modules."""
+
+    exit_code = Exit.BAD_INPUT
 
 
 class ModuleError(GuestError):
@@ -42,7 +87,7 @@ class FeatureError(ModuleError):
     """The module uses proposals outside the feature profile; every one is listed."""
 
 
-class LinkError(ModuleError):
+class AbiError(ModuleError):
     """The module asks for imports outside the ABI, or lacks exports; every one is listed."""
 
 

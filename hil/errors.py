@@ -1,17 +1,9 @@
-"""Errors of the package `hil`.
-
-HilError
-├── UsageError                  what is asked for cannot be, whatever the device
-├── LinkError                   the device does not answer, or the port is gone
-│   └── BrokerError             the broker cannot be started or reached
-│       └── ClientIdTakenError  somebody else uses our client id
-├── DeviceError                 the device answered, and refused
-├── DeviceRestarted             the device has started again in the middle of a session
-└── PayloadError                an MQTT message outside the contract
-"""
+"""Errors of the package `hil`; the tree of all stands in `levada.guest.errors`."""
 
 from __future__ import annotations
 
+from levada.guest.errors import LevadaError
+from levada.guest.exit_codes import Exit
 from levada.guest.text.redaction import redacted
 
 __all__ = [
@@ -26,8 +18,10 @@ __all__ = [
 ]
 
 
-class HilError(Exception):
-    """Base of the errors of this package; no message holds a password."""
+class HilError(LevadaError):
+    """Base of the errors of devices and their lines; no message holds a password."""
+
+    exit_code = Exit.NODE_OR_LINK
 
     def __init__(self, text: str = "") -> None:
         super().__init__(redacted(text))
@@ -35,6 +29,8 @@ class HilError(Exception):
 
 class UsageError(HilError):
     """What is asked for cannot be, whatever the device; says what is permitted."""
+
+    exit_code = Exit.BAD_INPUT
 
 
 class LinkError(HilError):

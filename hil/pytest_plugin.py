@@ -142,16 +142,18 @@ class LevadaNode:
         self._judge(quality)
 
     def run(self, scenario: Path | str, **values: object) -> LevadaRun:
-        """Run a scenario on this node; `values` change it, dots written as `__`."""
+        """Run a scenario on this node; `values` change it, dots written as `__`.
+
+        It is a file beside the test's, or the name of a shipped scenario.
+        """
         from levada.hil.errors import LinkError
         from levada.hil.node import DeviceNode
         from levada.hil.nodes import NodeMaker, node_overrides
         from levada.sim.run import runner
         from levada.sim.scenario import load as scenarios
+        from levada.sim.scenario.shipped import scenario_path
 
-        path = Path(scenario)
-        if not path.is_absolute():
-            path = self._request.path.parent / path
+        path = self._request.path.parent / scenario_path(scenario)
         overrides = [(key.replace("__", "."), str(value)) for key, value in values.items()]
         overrides += node_overrides(path, [self.url])
         document = scenarios.read(path, overrides)

@@ -10,6 +10,7 @@ input.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import select
 import shutil
@@ -26,17 +27,26 @@ from levada.guest.children import run_child, start_child
 from levada.guest.lifecycle import Closing, end_process
 from levada.hil.errors import HilError, LinkError, UsageError
 
-__all__ = ["BUILD", "ENGINES", "FIRMWARE", "VirtualDevice", "build_board"]
+__all__ = ["BUILD", "ENGINES", "FIRMWARE", "IN_CLONE", "VirtualDevice", "build_board"]
 
 FIRMWARE: Final = Path(str(files("levada"))) / "firmware"
 
 
+IN_CLONE: Final = (FIRMWARE.resolve().parent / "setup.cfg").is_file()
+"""Whether levada runs from a clone, and not from where a wheel was installed."""
+
+
 def _build_folder() -> Path:
-    """Beside the sources in a clone; in the user's cache where levada is installed."""
-    if (FIRMWARE.resolve().parent / "setup.cfg").is_file():
+    """Beside the sources in a clone; else in the user's cache, by what the sources say: no two
+    versions meet there, and nothing is written where levada is installed."""
+    if IN_CLONE:
         return FIRMWARE.resolve() / "build"
+    text = hashlib.sha256()
+    for folder in (FIRMWARE, FIRMWARE.parent / "guest" / "include"):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            text.update(path.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "levada" / f"firmware-{version('levada')}"
+    return Path(base) / "levada" / f"firmware-{version('levada')}-{text.hexdigest()[:16]}"
 
 
 BUILD: Final = _build_folder()
@@ -61,7 +71,7 @@ def build_board(engine: str) -> Path:
     if engine not in ENGINES:
         raise UsageError(f"virtual board `{engine}`: permitted {', '.join(ENGINES)}")
     if not (FIRMWARE / "Makefile").is_file():
-        raise HilError(f"{FIRMWARE} is missing: the virtual board is built from the source tree")
+        raise HilError(f"{FIRMWARE} is missing: levada is not whole, install it again")
     emulator, packages = EMULATORS.get(engine, ("", ""))
     if emulator and shutil.which(emulator) is None:
         raise HilError(f"virtual:{engine} needs {emulator} (Debian: {packages})")

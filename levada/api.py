@@ -5,19 +5,23 @@ Thin on purpose: each is a few lines over the subpackages, whose modules say how
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from levada.guest.errors import GuestError
 from levada.guest.module.inspect import ModuleInfo, inspect
+from levada.guest.node import Node
 from levada.guest.tape import Record, TapeReader, iter_records
 from levada.guest.wasm.host import PureGuest, WasmtimeNode
 from levada.hil.nodes import NodeMaker, node_overrides
 from levada.sim.crop.et0 import daily as reference_et
+from levada.sim.errors import WeatherError
 from levada.sim.run import runner
 from levada.sim.run.clock import parse_speed
-from levada.sim.run.rundir import RunDir
+from levada.sim.run.rundir import RunDir, RunDirError
+from levada.sim.run.runner import NodeSettings
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.load import read
 from levada.sim.scenario.shipped import scenario_path
@@ -27,7 +31,16 @@ if TYPE_CHECKING:
 
     from levada.sim.scenario.model import Scenario
 
-__all__ = ["Guest", "Run", "lint", "load", "reference_et", "run"]
+__all__ = [
+    "Guest",
+    "NodeSettings",
+    "Problem",
+    "Run",
+    "lint",
+    "load",
+    "reference_et",
+    "run",
+]
 
 Overrides = Mapping[str, object]
 """Dotted key -> value, as `--set` of the command line: `{"zone.0.valve.flow_l_min": 3}`."""
@@ -36,20 +49,27 @@ Overrides = Mapping[str, object]
 def load(scenario: str | Path, *, overrides: Overrides | None = None) -> Scenario:
     """The scenario of a file, or the shipped one of that name (`quickstart`).
 
-    Raises ScenarioError with everything that is wrong, each with line and column.
+    Raises ScenarioError with everything that is wrong in the file, each with line and column.
     """
     return read(scenario_path(scenario), _pairs(overrides)).scenario
 
 
 def lint(scenario: str | Path, *, overrides: Overrides | None = None) -> tuple[Problem, ...]:
-    """Everything that is wrong with a scenario file; empty if a run would accept it.
+    """Everything that is wrong with a scenario, its guest and its weather; empty if it would run.
 
-    Raises GuestError if the scenario's guest is none, WeatherError for its weather.
+    What follows from the file is found in one go; guest and weather are looked at when the file is
+    right.  Raises OSError if guest or weather cannot be read.
     """
+    path = scenario_path(scenario)
     try:
-        runner.check(read(scenario_path(scenario), _pairs(overrides)))
+        runner.check(read(path, _pairs(overrides)))
     except ScenarioError as error:
         return error.problems
+    except WeatherError as error:
+        found = f"{error.found}; {error.allowed}"
+        return (Problem(file=error.path, line=error.line, column=0, key="weather", message=found),)
+    except GuestError as error:
+        return (Problem(file=str(path), line=0, column=0, key="guest", message=str(error)),)
     return ()
 
 
@@ -58,7 +78,7 @@ def run(
     out: str | Path,
     *,
     overrides: Overrides | None = None,
-    node: str | None = None,
+    node: str | Callable[[NodeSettings], Node] | None = None,
     guest: str | Path | None = None,
     seed: int | None = None,
     speed: str = "max",
@@ -66,21 +86,29 @@ def run(
 ) -> Run:
     """Run a scenario, as `levada run` does, into the directory `out`.
 
-    `node` says where the guest runs (`sim`, `virtual`, `serial:/dev/ttyUSB0`), `guest` is a module
-    instead of the scenario's, `speed` is `max` or a factor such as `60x`.  Raises what `load` and
-    `lint` raise, and HilError if the node cannot be had.
+    `node` says where the guests run (`sim`, `virtual`, `serial:/dev/ttyUSB0`), or makes the node of
+    a zone, such as a `levada.testing.ScriptedNode`; its run is recorded as of node `virtual`.
+    `guest` is a module instead of the scenario's, `speed` is `max` or a factor such as `60x`.
+
+    Raises ScenarioError, GuestError or WeatherError before anything runs, RunDirError if `out` is
+    in use, HilError if a node cannot be had, SoilError if a soil cannot be solved.
     """
     path = scenario_path(scenario)
     pairs = _pairs(overrides)
     if guest is not None:
         pairs.append(("guest.file", str(Path(guest).absolute())))
-    pairs += node_overrides(path, [node] if node is not None else [])
+    choice = "virtual" if callable(node) else node
+    pairs += node_overrides(path, [] if choice is None else [choice])
     document = read(path, pairs, seed)
     runner.check(document)
     factor = parse_speed(speed)
     with NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
-            document.scenario, Path(out), speed=factor, make_node=make_node, report=report
+            document.scenario,
+            Path(out),
+            speed=factor,
+            make_node=node if callable(node) else make_node,
+            report=report,
         )
     return Run(result.path)
 
@@ -88,7 +116,8 @@ def run(
 class Run:
     """What a run has left in its directory; each part is read when it is first asked for.
 
-    Raises RunDirError if the directory is none of a run, or is damaged.
+    Raises RunDirError, here or where a part is asked for, if the directory is none of a run or is
+    damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -109,12 +138,19 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """Whether no expectation failed."""
-        return all(e["passed"] is not False for e in self.summary["expectations"])
+        """Whether the run counts and no expectation failed: `levada run` would end with 0.
+
+        It does not count if nothing ran, or it was interrupted, or a link was too bad.
+        """
+        summary = self.summary
+        void = any(link["void"] for link in (summary["link"] or {}).values())
+        ran = not summary["partial"] and (summary["steps"] or summary["traps"])
+        failed = any(e["passed"] is False for e in summary["expectations"])
+        return bool(ran) and not void and not failed
 
     @cached_property
     def trace(self) -> pa.Table:
-        """The time series, a row a record time and zone; units are in the names of the columns.
+        """The time series, a row for each zone and time of record; column names end in units.
 
         `.to_pandas()` makes a DataFrame of it, if pandas is installed.
         """
@@ -134,8 +170,16 @@ class Run:
         return pa.table({name: pa.array([], kind) for name, kind in columns.items()})
 
     def tape(self, zone: int | str = 0) -> Iterator[Record]:
-        """Every host call of one zone's guest, in order, with its arguments and result."""
-        number = self._files.zones.index(zone) if isinstance(zone, str) else zone
+        """Every host call of one zone's guest, in order, with its arguments and result.
+
+        The zone is given by number or name.  Raises ValueError if there is none, TapeError if the
+        tape is damaged.
+        """
+        zones = self._files.zones
+        known: dict[int | str, int] = {name: i for i, name in enumerate(zones)}
+        number = known.get(zone, zone)
+        if not isinstance(number, int) or not 0 <= number < len(zones):
+            raise ValueError(f"zone {zone!r}: there are {', '.join(zones)}, from 0")
         return iter_records(TapeReader(self._files.tape_path).tapes()[number])
 
     @property
@@ -149,20 +193,27 @@ class Run:
         return path
 
     def _table(self, name: str) -> pa.Table:
-        from pyarrow import parquet
+        from pyarrow import ArrowInvalid, parquet
 
-        return parquet.read_table(self.path / name)
+        try:
+            return parquet.read_table(self.path / name)
+        except (ArrowInvalid, OSError) as error:
+            raise RunDirError(f"{self.path / name}: damaged: {error}") from None
 
 
 class Guest:
     """A guest module: what it is, its pure functions, and nodes that run it.
 
-    `module` is a path or the bytes; the default is the shipped irrigation guest.
+    `module` is a path or the bytes; the default is the shipped irrigation guest.  Raises
+    ModuleError if it is no module that could be a guest.
     """
 
     def __init__(self, module: str | Path | bytes = runner.DEFAULT_GUEST) -> None:
         self.module = module if isinstance(module, bytes) else Path(module).read_bytes()
         self.info: ModuleInfo = inspect(self.module)
+
+    def __repr__(self) -> str:
+        return f"<Guest {self.info.sha256[:8]}, {len(self.module)} bytes>"
 
     def node(self, **settings: Any) -> WasmtimeNode:
         """A node in this process that runs it; `settings` as of `WasmtimeNode`.
@@ -171,11 +222,12 @@ class Guest:
         """
         return WasmtimeNode(self.module, **settings)
 
-    def call(self, function: str, *arguments: int) -> int | float | None:
+    def call(self, function: str, *arguments: float) -> int | float | None:
         """Result of one of its pure functions, such as `process(raw, dry, wet, limit)`.
 
         Each call has a clean instance; `levada.guest.wasm.host.PureGuest` keeps one.  Raises
-        LinkError if there is no such function, Trap if it is stopped.
+        AbiError if there is no such function, ParameterError for arguments that do not fit it, Trap
+        if it is stopped.
         """
         with PureGuest(self.module) as guest:
             return guest.call(function, *arguments)

@@ -1,18 +1,17 @@
-"""Errors of the package `sim`.
-
-SimError
-└── SoilError      the soil model cannot solve an interval
-ValueError
-└── WeatherError   a weather file cannot be used
-"""
+"""Errors of the package `sim`; the tree of all stands in `levada.guest.errors`."""
 
 from __future__ import annotations
+
+from levada.guest.errors import LevadaError
+from levada.guest.exit_codes import Exit
 
 __all__ = ["SimError", "SoilError", "WeatherError"]
 
 
-class SimError(Exception):
-    """Base of the errors of this package."""
+class SimError(LevadaError):
+    """Base of the errors of the simulation and of its files."""
+
+    exit_code = Exit.BAD_INPUT
 
 
 class SoilError(SimError):
@@ -22,6 +21,8 @@ class SoilError(SimError):
     balance was violated most.
     """
 
+    exit_code = Exit.INTERNAL
+
     def __init__(self, detail: str, *, time_s: float, zone: int, cell: int) -> None:
         self.detail = detail
         self.time_s = time_s
@@ -30,7 +31,7 @@ class SoilError(SimError):
         super().__init__(f"soil of zone {zone} at {time_s:.3f} s, cell {cell}: {detail}")
 
 
-class WeatherError(ValueError):
+class WeatherError(SimError, ValueError):
     """A weather file or a period of it cannot be used; `line` is 0 if it is none in particular."""
 
     def __init__(self, path: str, line: int, found: str, allowed: str) -> None:

@@ -21,16 +21,16 @@ from queue import SimpleQueue
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-COPIED: Final = ("firmware", "guest", "hil", "sim", "tests")
+COPIED: Final = ("levada", "tests")
 CODEC: Final = ("tests/firmware/test_library.py",)
 QUICK: Final = ("-k", "not l1_ and not l2_ and not l4_ and not l5_")
 """Without the tests by the million, which are no better at this."""
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
-    "firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
-    "firmware/core/host.c": ("/* RFC 3629, section 4 */", "", CODEC),
-    "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *CODEC)),
-    "hil/wire/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
+    "levada/firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
+    "levada/firmware/core/host.c": ("/* RFC 3629, section 4 */", "", CODEC),
+    "levada/guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *CODEC)),
+    "levada/hil/wire/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
 }
 """File -> text at which the part that is changed begins and ends, and its tests."""
 
@@ -114,7 +114,7 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in COPIED:
-            ignored = shutil.ignore_patterns("__pycache__", "build", "firmware/build")
+            ignored = shutil.ignore_patterns("__pycache__", "build")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         for name in ("setup.cfg", "pyproject.toml"):
             shutil.copy(ROOT / name, folder / name)

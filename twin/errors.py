@@ -1,19 +1,9 @@
-"""Errors of the package `twin`.
-
-TwinError
-├── StoreError              the store cannot do what was asked
-│   ├── StoreBusyError      another process holds it
-│   ├── StoreFullError      no space left
-│   ├── StoreReadOnlyError  it cannot be written
-│   └── StoreVersionError   its schema is newer than this program
-├── MappingError            a foreign payload does not fit its mapping
-├── CalibrationError        a parameter or its value is wrong, or was not taken
-│   └── UnansweredError     it was sent, and nobody says whether it holds
-└── TwinMismatchError       a device runs another guest than its twin
-"""
+"""Errors of the package `twin`; the tree of all stands in `levada.guest.errors`."""
 
 from __future__ import annotations
 
+from levada.guest.errors import LevadaError
+from levada.guest.exit_codes import Exit
 from levada.guest.text.redaction import redacted
 from levada.hil.errors import PayloadError
 
@@ -31,8 +21,10 @@ __all__ = [
 ]
 
 
-class TwinError(Exception):
-    """Base of all errors of this package; no message holds a password."""
+class TwinError(LevadaError):
+    """Base of the errors of twins, their stores and pages; no message holds a password."""
+
+    exit_code = Exit.BAD_INPUT
 
     def __init__(self, text: str = "") -> None:
         super().__init__(redacted(text))

@@ -271,7 +271,7 @@ class Twin:
             mark_compiled()
             self._clock.pace(self._clock.factor)
             self._virtual.run()
-        except _Stopped:
+        except _TwinStopped:
             pass
         finally:
             self.view = self._look(self.now_ms, ended=True)
@@ -334,7 +334,7 @@ class Twin:
     def _attend_all(self) -> None:
         """Attend once; ends the run if somebody has asked for it."""
         if self._stop.is_set():
-            raise _Stopped
+            raise _TwinStopped
         self._attend()
         self._calibrations.serve(self.now_ms, self.parameters)
 
@@ -737,5 +737,5 @@ def _node_text(config: ZoneConfig) -> str:
     return redacted(":".join(part for part in (node.kind, node.target) if part))
 
 
-class _Stopped(Exception):  # noqa: N818 - a wish, not an error
+class _TwinStopped(Exception):  # noqa: N818 - a wish, not an error
     pass

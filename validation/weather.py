@@ -32,7 +32,7 @@ FALLON = Site(
     wind_height_m=3.0,
 )
 GREELEY = Site(latitude_deg=40.4487, longitude_deg=-104.638, elevation_m=1427.4, utc_offset_h=-7.0)
-WEATHER_FILES = ROOT / "scenarios" / "weather"
+WEATHER_FILES = ROOT / "levada/scenarios" / "weather"
 REFET = "Ref-ET for Windows (University of Idaho), output kept by github.com/WSWUP/RefET"
 
 

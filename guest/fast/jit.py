@@ -1,9 +1,9 @@
 """The compiler's decorator, and a cache that notices a change in any compiled file.
 
-numba keys its cache by the file of the function alone: a kernel that calls another file's kernel
-would go on with the old one.  So the cache lives in a folder named after the text of all compiled
-files together.  This module must be imported before numba compiles anything, which is given by
-using its `njit`.
+numba keys its cache by path and time of the function's file: a kernel that calls another file's
+kernel would go on with the old one, and two copies of one version, such as a clone and what was
+installed from it, would compile everything twice.  So the cache lives in a folder named after the
+text of all compiled files together, and in it by the name of the module.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from numba.core import caching
 from numba.core import config as _config
 
 from levada.guest.fast import kernel_cache
@@ -44,7 +45,6 @@ def _cache() -> Path:
 
 CACHE: Final = Path(config.CACHE_DIR) if config.CACHE_DIR else _cache()
 """Where compiled kernels are kept; NUMBA_CACHE_DIR overrides it."""
-config.CACHE_DIR = str(CACHE)
 _troubles: list[OSError] = []
 """Why compiled kernels could not be kept."""
 
@@ -73,6 +73,31 @@ def not_kept() -> str | None:
         "NUMBA_CACHE_DIR names another folder"
     )
 
+
+class _ByModule:
+    """Where numba keeps a kernel of ours, for all copies of one version."""
+
+    @classmethod
+    def from_function(cls, function: Any, _file: str) -> _ByModule | None:
+        return cls(function) if function.__module__.startswith("levada.") else None
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def get_cache_path(self) -> str:
+        return str(CACHE / self._function.__module__)
+
+    def ensure_cache_path(self) -> None:
+        Path(self.get_cache_path()).mkdir(exist_ok=True)
+
+    def get_source_stamp(self) -> str:
+        return CACHE.name
+
+    def get_disambiguator(self) -> str:
+        return str(self._function.__code__.co_firstlineno)
+
+
+caching.FunctionCache._impl_class._locator_classes.insert(0, _ByModule)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     _A = ParamSpec("_A")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from wasmtime import FuncType, MemoryType
 
 from levada.guest.abi import ABI_VERSION, IMPORT_MODULE, IMPORTS, REACTOR_EXPORTS
-from levada.guest.errors import LinkError, ModuleError, ParameterError
+from levada.guest.errors import AbiError, ModuleError, ParameterError
 from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.arithmetic import wide_arithmetic
 from levada.guest.module.features import Survey, survey
@@ -193,10 +193,10 @@ class ModuleInfo:
         check_rules(self.rules, {p.name: values.get(p.id, p.default) for p in self.parameters})
 
     def require(self) -> ModuleInfo:
-        """Itself, or LinkError that lists every problem."""
+        """Itself, or AbiError that lists every problem."""
         if self.problems:
             listed = "\n".join(f"  - {problem}" for problem in self.problems)
-            raise LinkError(
+            raise AbiError(
                 f"the module does not fit ABI {ABI_VERSION}:\n{listed}\n"
                 f"A guest may import from {IMPORT_MODULE}: {', '.join(IMPORTS)}."
             )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import wasmtime
 
 from levada.guest.abi import ABI_VERSION, KEEP_SLOTS, ErrorCode, TrapKind
-from levada.guest.errors import GuestError, LinkError, ParameterError, Trap
+from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
 from levada.guest.fast import fastpath, hostcalls
 from levada.guest.lifecycle import Closing
 from levada.guest.limits import EDGE, FOG, Budget, Profile
@@ -80,7 +80,7 @@ class SimNodes(Closing):
         self.is_command = not {"init", "step"} <= exports.keys()
         mains = [name for name in MAINS if name in exports]
         if self.is_command and not mains:
-            raise LinkError(
+            raise AbiError(
                 "exports neither `init` and `step` nor `main`; functions: "
                 + (", ".join(sorted(exports)) or "none")
             )
@@ -381,7 +381,7 @@ class SimNodes(Closing):
         self._host.close()
 
 
-class WasmtimeNode:
+class WasmtimeNode(Closing):
     """One guest behind `levada.guest.node.Node`."""
 
     def __init__(
@@ -512,13 +512,13 @@ class PureGuest(Closing):
     def call(self, name: str, *arguments: float) -> int | float | None:
         """Result of a function; it keeps its memory from call to call.
 
-        Raises LinkError if there is no such function, ParameterError for wrong arguments, Trap if
+        Raises AbiError if there is no such function, ParameterError for wrong arguments, Trap if
         it is stopped; the call after that has a clean instance.
         """
         signature = self.functions.get(name)
         if signature is None:
             known = ", ".join(sorted(self.functions)) or "none"
-            raise LinkError(f"no function {name!r}; there are {known}")
+            raise AbiError(f"no function {name!r}; there are {known}")
         values = _arguments(name, signature, arguments)
         host = self._host
         host.enter()

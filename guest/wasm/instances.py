@@ -20,7 +20,7 @@ import numpy.typing as npt
 import wasmtime
 
 from levada.guest.abi import IMPORT_MODULE, IMPORTS, Call, TrapKind
-from levada.guest.errors import GuestError, LimitError, LinkError, Trap
+from levada.guest.errors import AbiError, GuestError, LimitError, Trap
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.limits import Budget, Profile
 from levada.guest.topic import ALIAS, resolve_topic
@@ -41,7 +41,7 @@ _FRAME: Final = re.compile(r"^ *\d+: +0x[0-9a-f]+ - [^!\n]*!(.*)$", re.MULTILINE
 _NO_MEMORY: Final = np.zeros(0, dtype=np.uint8)
 
 
-class _Stopped(Exception):  # noqa: N818 - never leaves this module
+class _GuestStopped(Exception):  # noqa: N818 - never leaves this module
     """A host call stops the guest; the row says why."""
 
 
@@ -75,7 +75,7 @@ class Instances:
         self._module = compile_module(bytes(module), budget)
         problems = link_problems(self._module)
         if problems:
-            raise LinkError("imports outside the ABI: " + "; ".join(problems))
+            raise AbiError("imports outside the ABI: " + "; ".join(problems))
         if len(profile.pins) > hostcalls.MAX_PINS:
             raise LimitError(
                 f"profile {profile.name!r}: {len(profile.pins)} pins, "
@@ -206,7 +206,7 @@ class Instances:
         try:
             linker = self._linker if self._native is None else self._link(zone)
             instance = linker.instantiate(store, self._module)
-        except (wasmtime.Trap, _Stopped) as error:
+        except (wasmtime.Trap, _GuestStopped) as error:
             store.close()
             raise self.stopped(zone, "start", error) from None
         except wasmtime.WasmtimeError as error:
@@ -255,7 +255,7 @@ class Instances:
         self.select(zone)
         try:
             result = function(store, *arguments)
-        except (wasmtime.Trap, wasmtime.WasmtimeError, _Stopped) as error:
+        except (wasmtime.Trap, wasmtime.WasmtimeError, _GuestStopped) as error:
             self.count_instructions(zone)
             raise self.stopped(zone, name, error) from None
         self.count_instructions(zone)
@@ -372,7 +372,7 @@ def _callback(owner: ref[Instances], name: str, has_result: bool) -> Callable[..
     def host_call(caller: wasmtime.Caller, *arguments: int) -> int | None:
         host = owner()
         if host is None:
-            raise _Stopped
+            raise _GuestStopped
         zone = host._current
         row, tape = host.rows[zone], host.tapes[zone]
         if name == "mqtt_publish":
@@ -382,7 +382,7 @@ def _callback(owner: ref[Instances], name: str, has_result: bool) -> Callable[..
         else:
             result = function(row, tape, *arguments)
         if row[hostcalls.TRAP]:
-            raise _Stopped
+            raise _GuestStopped
         if yields and host.on_delay is not None:
             host.on_delay()
         return int(result) if has_result else None

@@ -25,6 +25,8 @@ from typing import (
     get_type_hints,
 )
 
+from levada.hil.errors import HilError
+
 __all__ = [
     "MAX_BODY",
     "MESSAGES",
@@ -214,7 +216,7 @@ class FaultPoint(IntEnum):
     FLASH_AFTER = 7
 
 
-class MessageError(ValueError):
+class MessageError(HilError, ValueError):
     """A body that does not fit its message; says which and how."""
 
 

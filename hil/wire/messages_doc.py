@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 from enum import IntEnum, IntFlag
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from levada.hil.wire.messages import MESSAGES, Form, Message
 
 __all__ = ["markdown", "renewed"]
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "wire.md"
+PAGE: Final = Path(str(files("levada"))).parent / "docs" / "wire.md"
 BEGIN: Final = "<!-- written by hil/wire/messages_doc.py -->\n"
 END: Final = "<!-- end -->\n"
 

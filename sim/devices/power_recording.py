@@ -32,6 +32,7 @@ import numpy.typing as npt
 from levada.sim.devices.energy import EnergyProfile, Range
 from levada.sim.devices.energy import profile as named_profile
 from levada.sim.devices.energy_constants import constant
+from levada.sim.errors import SimError
 from levada.sim.soil.model import FloatArray
 
 __all__ = ["EnergyFileError", "EnergyFit", "Recording", "fit", "read_recording"]
@@ -47,7 +48,7 @@ ACCURACY: Final = {"Nordic PPK2": 0.10, "Joulescope": 0.01, "Otii": 0.01, "other
 """Our allowance for the meter, relative; wider than what makers state for the gain alone."""
 
 
-class EnergyFileError(ValueError):
+class EnergyFileError(SimError, ValueError):
     """A recording that cannot be read or fitted: file, line, what was found, what is needed."""
 
 

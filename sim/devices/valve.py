@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from levada.guest.exit_codes import Exit
+from levada.sim.errors import SimError
 from levada.sim.soil.model import FloatArray
 
 __all__ = ["VP", "V", "Valve", "ValveError", "ValveFault", "Valves", "flow_l_min"]
@@ -32,8 +34,10 @@ Outputs = npt.NDArray[np.int8]
 Readings = npt.NDArray[np.int32]
 
 
-class ValveError(ValueError):
+class ValveError(SimError, ValueError):
     """An interval asked for that cannot be told to the soil model in one piece."""
+
+    exit_code = Exit.INTERNAL
 
 
 class ValveFault(IntEnum):

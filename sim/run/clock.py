@@ -14,11 +14,16 @@ from time import monotonic, sleep
 from simpy import Environment
 from simpy.core import EmptySchedule, Infinity
 
+from levada.guest.exit_codes import Exit
+from levada.sim.errors import SimError
+
 __all__ = ["LateError", "WallClock", "new_clock", "parse_speed"]
 
 
-class LateError(RuntimeError):
+class LateError(SimError, RuntimeError):
     """The computer could not keep up: simulated time fell behind the wall clock too far."""
+
+    exit_code = Exit.INTERNAL
 
 
 class WallClock(Environment):

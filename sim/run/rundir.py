@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levada.guest.text.json_text import parse
+from levada.sim.errors import SimError
 from levada.sim.run.trace import Trace, read_trace
 
 __all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced", "trusted"]
@@ -34,7 +35,7 @@ _PAUSE_S: Final = 0.01
 """A reader holds the lock for a moment, to see whether it is free."""
 
 
-class RunDirError(ValueError):
+class RunDirError(SimError, ValueError):
     """A directory that no run has left, that lacks a file, or that another run has."""
 
 

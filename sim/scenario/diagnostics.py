@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pydantic_core import PydanticCustomError
 
 from levada.guest.text.redaction import redacted
+from levada.sim.errors import SimError
 
 __all__ = ["Problem", "ScenarioError", "Trouble", "did_you_mean", "refusal"]
 
@@ -49,7 +50,7 @@ class Problem:
         return text
 
 
-class ScenarioError(ValueError):
+class ScenarioError(SimError, ValueError):
     """The scenario cannot be used; `problems` says why, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

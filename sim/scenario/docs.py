@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +32,9 @@ from levada.sim.scenario.toml_writer import toml_value
 
 __all__ = ["main", "page", "schema"]
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(str(files("levada"))).parent
 PAGE: Final = ROOT / "docs" / "scenario.md"
-SCHEMA: Final = ROOT / "scenarios" / "levada.schema.json"
+SCHEMA: Final = ROOT / "levada" / "scenarios" / "levada.schema.json"
 
 _INTRODUCTION: Final = """\
 # Scenario files

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.abi import WHY, TrapKind
+from levada.sim.errors import SimError
 from levada.sim.run.trace import COLUMNS
 from levada.sim.scenario.diagnostics import did_you_mean
 
@@ -66,7 +67,7 @@ _CONDITION: Final = "condition"
 _NUMBER: Final = ""
 
 
-class ExpressionError(ValueError):
+class ExpressionError(SimError, ValueError):
     """The text is not an expression of the grammar; `column` counts from 1 within the text."""
 
     def __init__(self, message: str, column: int = 1, hint: str = "") -> None:

@@ -33,6 +33,7 @@ from levada.sim.scenario.explain import explain
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.model import SCENARIO_VERSION, Period, Scenario, Site
 from levada.sim.scenario.node_url import NodeUrl
+from levada.sim.scenario.shipped import bare, names
 from levada.sim.scenario.soil import Soil
 from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.toml_index import Place, index
@@ -272,12 +273,18 @@ def _unstorable(data: dict[str, Any]) -> list[Trouble]:
 def _open(path: Path) -> _Source:
     source = _Source(file=str(path))
 
-    def fail(message: str, line: int = 0, column: int = 0) -> ScenarioError:
+    def fail(message: str, line: int = 0, column: int = 0, hint: str = "") -> ScenarioError:
         text = source.lines[line - 1] if 0 < line <= len(source.lines) else ""
         return ScenarioError(
             [
                 Problem(
-                    file=source.file, line=line, column=column, key="", message=message, source=text
+                    file=source.file,
+                    line=line,
+                    column=column,
+                    key="",
+                    message=message,
+                    hint=hint,
+                    source=text,
                 )
             ]
         )
@@ -286,7 +293,8 @@ def _open(path: Path) -> _Source:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise fail(f"cannot be read: {error.strerror}") from None
+        hint = did_you_mean(str(path), names(), "shipped scenarios") if bare(path) else ""
+        raise fail(f"cannot be read: {error.strerror}", hint=hint) from None
     if len(content) > _MAX_BYTES:
         raise fail(f"larger than {_MAX_BYTES} bytes")
     try:

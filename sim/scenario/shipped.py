@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SHIPPED", "copy", "names", "scenario_path", "title"]
+__all__ = ["SHIPPED", "bare", "copy", "names", "scenario_path", "title"]
 
 SHIPPED: Final = Path(str(files("levada"))) / "scenarios"
 
@@ -31,11 +31,13 @@ def scenario_path(scenario: str | Path) -> Path:
     its reader to say.
     """
     path = Path(scenario)
-    if not path.suffix and path.name == str(scenario) and not path.exists():
-        shipped = SHIPPED / f"{scenario}.toml"
-        if shipped.is_file():
-            return shipped
-    return path
+    shipped = SHIPPED / f"{path}.toml"
+    return shipped if bare(path) and not path.exists() and shipped.is_file() else path
+
+
+def bare(path: Path) -> bool:
+    """Whether this may be meant as the name of a shipped scenario: no folder, no `.toml`."""
+    return path.parts == (path.stem,)
 
 
 def copy(name: str, folder: Path) -> list[Path]:
@@ -46,7 +48,7 @@ def copy(name: str, folder: Path) -> list[Path]:
     FileNotFoundError if there is no such scenario.
     """
     source = SHIPPED / f"{name}.toml"
-    if not source.is_file():
+    if name not in names():
         raise FileNotFoundError(f"no scenario `{name}`; there are {', '.join(names())}")
     text = source.read_text("utf-8")
     wanted = [source, SHIPPED / "levada.schema.json"]

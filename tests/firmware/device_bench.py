@@ -28,7 +28,7 @@ from levada.hil.wire.messages import (
     StepResult,
 )
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+FIRMWARE = Path(__file__).parents[2] / "levada/firmware"
 BUILD = FIRMWARE / "build"
 CORE = sorted((FIRMWARE / "core").glob("*.c"))
 WAMR = os.environ.get("LEVADA_WAMR_DIR")

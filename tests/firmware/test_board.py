@@ -56,7 +56,9 @@ from levada.hil.wire.messages import (
 
 pytestmark = pytest.mark.usefixtures("boards")
 
-IRRIGATION = (Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm").read_bytes()
+IRRIGATION = (
+    Path(__file__).parents[2] / "levada/guest" / "irrigation" / "irrigation.wasm"
+).read_bytes()
 OPENER = guest(f"{OPEN_VALVE} (i32.const 60000)")
 """Opens the valve in its first step and leaves it so."""
 COUNTER = guest(

@@ -14,8 +14,8 @@ from levada.guest.module.inspect import inspect, render
 from levada.guest.module.state import state_in_globals
 
 TESTS = Path(__file__).parent
-IRRIGATION = TESTS.parents[1] / "guest" / "irrigation" / "irrigation.wasm"
-EXAMPLES = TESTS.parents[1] / "guest" / "examples"
+IRRIGATION = TESTS.parents[1] / "levada/guest" / "irrigation" / "irrigation.wasm"
+EXAMPLES = TESTS.parents[1] / "levada/guest" / "examples"
 STUBS = {
     "esp_attr.h": "#define RTC_DATA_ATTR\n",
     "esp_log.h": "#include <stdio.h>\n#define ESP_LOGW(tag, ...) fprintf(stderr, __VA_ARGS__)\n",

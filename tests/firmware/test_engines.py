@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("boards")
 ENGINES = ("native", "wasm3", "wasmtime", "xtensa", "aarch64", *(("wamr",) if WAMR else ()))
 WASM_ENGINES = ENGINES[1:]
 NEVER_MS = 1 << 62
-IRRIGATION = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
+IRRIGATION = Path(__file__).parents[2] / "levada/guest" / "irrigation" / "irrigation.wasm"
 PARAMETERS = ((2, 600), (18, 300), (0, 40))
 
 

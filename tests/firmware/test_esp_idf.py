@@ -23,10 +23,10 @@ from levada.guest.abi import DEFAULT_PINS, IMPORTS
 from levada.guest.limits import EDGE, Budget
 from levada.guest.module.inspect import inspect
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+FIRMWARE = Path(__file__).parents[2] / "levada/firmware"
 PROJECT = FIRMWARE / "port" / "esp-idf"
 MAIN = PROJECT / "main"
-GUEST = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
+GUEST = Path(__file__).parents[2] / "levada/guest" / "irrigation" / "irrigation.wasm"
 SECTOR = 4096
 FLASH_BYTES = 4 << 20
 

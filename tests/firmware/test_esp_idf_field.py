@@ -14,7 +14,7 @@ from device_bench import CORE
 from test_esp_idf_line import PAPER as LINE_PAPER
 
 HERE = Path(__file__).parent
-FIRMWARE = HERE.parents[1] / "firmware"
+FIRMWARE = HERE.parents[1] / "levada/firmware"
 MAIN = FIRMWARE / "port" / "esp-idf" / "main"
 KEPT = ("esp_check.h", "esp_crt_bundle.h", "freertos/task.h", "mqtt_client.h")
 PAPER = {name: LINE_PAPER[name] for name in KEPT} | {

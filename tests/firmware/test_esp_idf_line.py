@@ -16,7 +16,7 @@ import pytest
 from levada.hil.wire.codec import encode_frame
 from levada.hil.wire.messages import Ping
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+FIRMWARE = Path(__file__).parents[2] / "levada/firmware"
 MAIN = FIRMWARE / "port" / "esp-idf" / "main"
 
 PAPER = {

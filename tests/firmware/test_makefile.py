@@ -13,7 +13,7 @@ import tools
 from device_bench import BUILD
 
 FIRMWARE = BUILD.parent
-CLONE = FIRMWARE.parent
+CLONE = FIRMWARE.parents[1]
 OBJECT = "posix/engine_wasmtime.o"
 
 
@@ -63,7 +63,7 @@ def test_another_wasmtime_makes_the_engine_be_built_again_and_only_then(tmp_path
 @pytest.mark.parametrize(
     ("clang", "ci", "code", "said"),
     [
-        (True, "true", 0, "-C firmware fuzz SECONDS="),
+        (True, "true", 0, "-C levada/firmware fuzz SECONDS="),
         (False, "", 0, "Not fuzzed by libFuzzer: no clang"),
         (False, "true", 2, ""),
     ],

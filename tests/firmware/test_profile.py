@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_engines import WASM_ENGINES
 
 from levada.guest.abi import IMPORTS, TrapKind
-from levada.guest.errors import LinkError, ModuleError
+from levada.guest.errors import AbiError, ModuleError
 from levada.guest.module.features import refusal
 from levada.guest.module.inspect import inspect
 from levada.guest.module.state import state_in_globals
@@ -24,7 +24,7 @@ from levada.guest.wasm.host import SimNodes
 from levada.hil.link import _reason
 from levada.hil.wire.messages import Ack, Configure, Nak, NakError, Start, Step, StepResult
 
-IRRIGATION = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
+IRRIGATION = Path(__file__).parents[2] / "levada/guest" / "irrigation" / "irrigation.wasm"
 END = "(i32.const 60000)"
 
 
@@ -304,7 +304,7 @@ def test_imports_are_checked_by_the_table_of_the_abi(
     name: str, check: Callable[[bytes], int]
 ) -> None:
     wasm = reactor(FOREIGN[name])
-    with pytest.raises(LinkError, match="import"):
+    with pytest.raises(AbiError, match="import"):
         inspect(wasm).require()
     assert check(wasm) == -2
 

@@ -19,7 +19,7 @@ import pytest
 from device_bench import CORE
 
 HERE = Path(__file__).parent
-FIRMWARE = HERE.parents[1] / "firmware"
+FIRMWARE = HERE.parents[1] / "levada/firmware"
 MAIN = FIRMWARE / "port" / "esp-idf" / "main"
 DEPTH = 16
 PAPER = {

@@ -15,7 +15,7 @@ import wasmtime
 from levada.guest.abi import KEEP_SLOTS, WHY
 from levada.guest.module.inspect import inspect
 
-MODULE = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
+MODULE = Path(__file__).parents[2] / "levada/guest" / "irrigation" / "irrigation.wasm"
 START_S = 1_700_000_000 // 86_400 * 86_400
 """Midnight of a day in November 2023."""
 VALVE = 23

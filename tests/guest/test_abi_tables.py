@@ -26,10 +26,10 @@ from levada.guest.limits import PROFILES, Budget
 from levada.guest.module.inspect import inspect
 
 ROOT = Path(__file__).parents[2]
-HEADER = (ROOT / "guest" / "include" / "levada.h").read_text()
-SOURCE = (ROOT / "guest" / "irrigation" / "irrigation.c").read_text()
+HEADER = (ROOT / "levada/guest" / "include" / "levada.h").read_text()
+SOURCE = (ROOT / "levada/guest" / "irrigation" / "irrigation.c").read_text()
 PAGE = (ROOT / "docs" / "abi.md").read_text()
-SHIPPED = inspect((ROOT / "guest" / "irrigation" / "irrigation.wasm").read_bytes())
+SHIPPED = inspect((ROOT / "levada/guest" / "irrigation" / "irrigation.wasm").read_bytes())
 
 
 def constants(prefix: str) -> dict[str, int]:
@@ -164,7 +164,7 @@ def test_the_page_has_the_parameters_of_the_shipped_guest() -> None:
 
 def test_the_page_shows_the_example_as_it_is() -> None:
     shown = PAGE.split("<!-- threshold.c -->\n```c\n", 1)[1].split("```", 1)[0]
-    assert shown == (ROOT / "guest" / "examples" / "threshold.c").read_text()
+    assert shown == (ROOT / "levada/guest" / "examples" / "threshold.c").read_text()
 
 
 def test_the_page_shows_flags_and_toolchain_of_the_build() -> None:

@@ -19,8 +19,8 @@ from levada.guest.module.inspect import inspect
 from levada.guest.module.sections import CUSTOM, sections
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "guest" / "irrigation"
-EXAMPLES = ROOT / "guest" / "examples"
+SHIPPED = ROOT / "levada/guest" / "irrigation"
+EXAMPLES = ROOT / "levada/guest" / "examples"
 SMALLEST = "int levada_init(void) { return 1; }\nint levada_step(void) { return 1; }\n"
 
 

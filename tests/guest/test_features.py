@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levada.guest.build import FLAGS, INCLUDE
-from levada.guest.errors import FeatureError, LinkError, ModuleError
+from levada.guest.errors import AbiError, FeatureError, ModuleError
 from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, refusal, survey
 from levada.guest.module.inspect import inspect
 from levada.guest.module.state import state_in_globals
@@ -22,7 +22,7 @@ from levada.guest.wasm.host import PureGuest, SimNodes
 from levada.twin.cli.main import main
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = (ROOT / "guest" / "irrigation" / "irrigation.wasm").read_bytes()
+SHIPPED = (ROOT / "levada/guest" / "irrigation" / "irrigation.wasm").read_bytes()
 REFERENCE = reactor("(drop (ref.is_null (ref.null func))) i32.const 1000")
 
 COPYING = r"""
@@ -80,8 +80,8 @@ def test_inspect_lint_and_run_name_the_feature_and_the_flag(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "guest.wasm").write_bytes(REFERENCE)
-    story = (ROOT / "scenarios" / "quickstart.toml").read_text()
-    story = story.replace('file = "weather/', f'file = "{ROOT}/scenarios/weather/')
+    story = (ROOT / "levada/scenarios" / "quickstart.toml").read_text()
+    story = story.replace('file = "weather/', f'file = "{ROOT}/levada/scenarios/weather/')
     (tmp_path / "case.toml").write_text(story + '\n[guest]\nfile = "guest.wasm"\n')
     for command in (
         ["guest", "inspect", str(tmp_path / "guest.wasm")],
@@ -109,9 +109,7 @@ def test_a_node_has_no_floats_but_fog_and_cloud_may(tmp_path: Path) -> None:
         f"(func $half (param i32) (result f32) {half})",
     )
     assert inspect(node).tiers == ()
-    with pytest.raises(
-        LinkError, match=r"floating point: .*scaled integers.*; a node has integers"
-    ):
+    with pytest.raises(AbiError, match=r"floating point: .*scaled integers.*; a node has integers"):
         SimNodes(node)
 
 

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.guest.abi import ErrorCode, TrapKind
-from levada.guest.errors import GuestError, LinkError, ParameterError, Trap
+from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
 from levada.guest.fast import hostcalls
 from levada.guest.limits import EDGE, FOG, Budget, Profile
 from levada.guest.topic import resolve_topic
@@ -417,14 +417,14 @@ def test_imports_outside_the_abi_are_all_listed() -> None:
       (import "env" "memory" (memory 1))
       (func (export "init") (result i32) i32.const 0)
       (func (export "step") (result i32) i32.const 0))""")
-    with pytest.raises(LinkError) as caught:
+    with pytest.raises(AbiError) as caught:
         SimNodes(guest)
     for name in ("fd_write", "read_sensors", "log_int", "memory"):
         assert name in str(caught.value)
 
 
 def test_a_module_without_an_entry_is_refused() -> None:
-    with pytest.raises(LinkError, match="process"):
+    with pytest.raises(AbiError, match="process"):
         SimNodes(module('(func (export "process") (result i32) i32.const 0)'))
 
 
@@ -532,7 +532,7 @@ def test_a_node_whose_guest_does_not_start_says_why(path: str) -> None:
 def test_a_bad_module_is_not_installed(path: str) -> None:
     node = WasmtimeNode(reactor("i32.const 1000"), path=path)
     node.boot(0)
-    with pytest.raises(LinkError):
+    with pytest.raises(AbiError):
         node.install(module('(func (export "other"))'))
     assert node.step(0, READINGS).wake_ms == 1_000
     node.install(reactor("i32.const 2000"))
@@ -577,7 +577,7 @@ def test_pure_functions_keep_their_memory(path: str) -> None:
 def test_wrong_calls_of_pure_functions_are_refused() -> None:
     guest = module('(func (export "process") (param i32) (result i32) (local.get 0))')
     with PureGuest(guest) as pure:
-        with pytest.raises(LinkError, match="no function 'filter'; there are process"):
+        with pytest.raises(AbiError, match="no function 'filter'; there are process"):
             pure.call("filter", 1)
         with pytest.raises(ParameterError, match=r"process\(i32\): 2 arguments given"):
             pure.call("process", 1, 2)

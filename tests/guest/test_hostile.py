@@ -14,7 +14,7 @@ import pytest
 from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
 
 from levada.guest.abi import ErrorCode, TrapKind
-from levada.guest.errors import FeatureError, GuestError, LimitError, LinkError, ModuleError, Trap
+from levada.guest.errors import AbiError, FeatureError, GuestError, LimitError, ModuleError, Trap
 from levada.guest.fast import hostcalls
 from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
@@ -84,7 +84,7 @@ def test_s1_the_watchdog_cuts_what_has_fuel_enough(path: str) -> None:
 
 def test_s1_start_functions_are_refused_as_a_board_cannot_stop_them() -> None:
     guest = reactor("i32.const 1", f"(func $begin {LOOP})", "(start $begin)")
-    with pytest.raises(LinkError, match="start function"):
+    with pytest.raises(AbiError, match="start function"):
         SimNodes(guest)
 
 
@@ -112,7 +112,7 @@ def test_s3_memory_grows_to_its_limit_and_no_further(path: str) -> None:
 
 
 def test_s3_more_memory_than_allowed_from_the_start_is_refused() -> None:
-    with pytest.raises((LimitError, LinkError), match="5"):
+    with pytest.raises((LimitError, AbiError), match="5"):
         SimNodes(reactor("i32.const 1", memory="5"))
 
 
@@ -215,7 +215,7 @@ def test_s6_an_empty_string_may_lie_in_the_last_byte(path: str) -> None:
 
 def test_s6_a_guest_without_memory_cannot_have_strings() -> None:
     guest = module('(func (export "f") (call $wasm_log (i32.const 0)))', memory="")
-    with pytest.raises(LinkError, match="export memory: missing"):
+    with pytest.raises(AbiError, match="export memory: missing"):
         PureGuest(guest)
 
 
@@ -390,7 +390,7 @@ def test_s14_an_undeclared_import_is_named() -> None:
         '(func (export "init") (result i32) i32.const 0) '
         '(func (export "step") (result i32) i32.const 0))'
     )
-    with pytest.raises(LinkError, match="system"):
+    with pytest.raises(AbiError, match="system"):
         SimNodes(guest)
 
 

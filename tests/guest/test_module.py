@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from levada.guest.abi import IMPORTS
-from levada.guest.errors import LimitError, LinkError, ModuleError, ParameterError
+from levada.guest.errors import AbiError, LimitError, ModuleError, ParameterError
 from levada.guest.limits import FOG, Budget
 from levada.guest.module.arithmetic import wide_arithmetic
 from levada.guest.module.inspect import Export, Import, Output, Parameter, inspect, render
 from levada.guest.module.sections import CUSTOM, keep_custom, sections, unsigned
 
-SHIPPED = (Path(__file__).parents[2] / "guest/irrigation/irrigation.wasm").read_bytes()
+SHIPPED = (Path(__file__).parents[2] / "levada/guest/irrigation/irrigation.wasm").read_bytes()
 WAT_TYPES = {
     name: f"(func {'(param' + ' i32' * len(takes) + ')' if takes else ''} "
     f"{'(result i32)' if gives else ''})"
@@ -135,7 +135,7 @@ def test_every_import_outside_the_abi_is_listed() -> None:
         "import env.now_s () -> i64",
         "import env.memory memory",
     ]
-    with pytest.raises(LinkError, match=r"(?s)fopen.*proc_exit.*now_s.*memory"):
+    with pytest.raises(AbiError, match=r"(?s)fopen.*proc_exit.*now_s.*memory"):
         info.require()
 
 

@@ -18,7 +18,7 @@ from levada.hil.wire.codec import Decoder, Frame, encode_frame
 from levada.hil.wire.messages import FaultKind, FaultPoint, Hello
 from levada.twin.cli.main import _run, app
 
-QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
 WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
 DAY = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
 LEVADA = (sys.executable, "-c", "from levada.twin.cli.main import main; main()")

@@ -12,7 +12,7 @@ from levada.sim.run import runner
 from levada.sim.run.rundir import RunDir
 from levada.sim.scenario import load as scenario
 
-QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
 CHANGED = [
     ("period.record_s", "3600"),
     ("expect.1.kind", "count"),

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 import serial
-from bad_line import BadLine, ByteByByte, Damage, bit_errors, clean, lost_and_inserted, lost_answers
 from link_guests import TOGGLER
 
 from levada.guest.wasm.host import WasmtimeNode
@@ -31,11 +30,32 @@ from levada.hil.wire.messages import (
     Pong,
     Statistics,
 )
+from levada.testing import (
+    Damage,
+    FaultyLine,
+    bit_errors,
+    clean,
+    lost_and_inserted,
+    lost_answers,
+)
 
 START_MS = 1_681_516_800_000
 STEP_MS = 600_000
 QUICK = Patience(least_s=0.02, most_s=0.08, tries=16)
 """A pseudo terminal answers at once or never."""
+
+
+class ByteByByte(FaultyLine):
+    """Gives one byte a read."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line, 0)
+        self._kept = b""
+
+    def read(self, timeout_s: float) -> bytes:
+        self._kept = self._kept or self._line.read(timeout_s)
+        first, self._kept = self._kept[:1], self._kept[1:]
+        return first
 
 
 @pytest.fixture
@@ -76,7 +96,7 @@ def simulated(steps: int) -> bytes:
 def test_over_a_line_with_errors_every_step_is_executed_once(
     device: VirtualDevice, damage: Damage, steps: int
 ) -> None:
-    line = BadLine(Port(device.url), seed=1, written=damage, read=damage)
+    line = FaultyLine(Port(device.url), seed=1, written=damage, read=damage)
     # at 1e-3 only one sending in eight is answered undamaged
     node = DeviceNode(Link(line, patience=replace(QUICK, tries=200)), TOGGLER)
     try:
@@ -95,7 +115,7 @@ def test_l9_lost_answers_and_lost_requests_are_sent_again_and_executed_once(
     device: VirtualDevice,
 ) -> None:
     lossy = lost_answers(0.1)
-    node = over(BadLine(Port(device.url), seed=2, written=lossy, read=lossy))
+    node = over(FaultyLine(Port(device.url), seed=2, written=lossy, read=lossy))
     try:
         assert season(node, 200) == simulated(200)
         statistics = node.link.ask(GetStatistics(), Statistics)
@@ -306,7 +326,7 @@ def test_round_trips_are_summed_up_as_percentiles() -> None:
 
 
 def test_a_clean_line_is_not_asked_twice(device: VirtualDevice) -> None:
-    line = BadLine(Port(device.url), seed=3, written=clean)
+    line = FaultyLine(Port(device.url), seed=3, written=clean)
     # so patient that only an answer that is lost is asked for again, however busy the machine
     node = DeviceNode(Link(line, patience=Patience(least_s=20.0, most_s=20.0)), TOGGLER)
     try:

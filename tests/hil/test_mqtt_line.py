@@ -21,7 +21,7 @@ from levada.hil.virtual import VirtualDevice
 from levada.sim.run.runner import DEFAULT_GUEST, run_scenario
 from levada.sim.scenario import load as scenario
 
-QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
 START_MS = 1_700_000_000_000
 
 

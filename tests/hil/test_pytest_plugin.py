@@ -32,7 +32,7 @@ def compiled(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def week() -> str:
     """The head of a test file: a scenario of three days."""
-    return WEEK.format(path=str(ROOT / "scenarios" / "quickstart.toml"))
+    return WEEK.format(path=str(ROOT / "levada/scenarios" / "quickstart.toml"))
 
 
 def test_one_body_runs_on_every_node_and_says_how_the_link_was(

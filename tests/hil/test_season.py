@@ -14,7 +14,7 @@ from levada.sim.run import runner
 from levada.sim.scenario import load as scenario
 from levada.sim.scenario.diagnostics import ScenarioError
 
-QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
 WEEK = [("period.start", "2023-07-01"), ("period.end", "2023-07-07")]
 BOARDS = ("wasm3", "wasmtime", "native", "xtensa", "aarch64")
 

@@ -21,7 +21,7 @@ from levada.sim.scenario import load as scenario
 # importing vcdvcd lets a broken pipe end the process, as fits a command but not a test run
 signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
-QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.toml"
+QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
-"""Short scenarios for the tests of everything that runs them, and nodes that follow a script."""
+"""Runs of the small field, and plants of it whose nodes follow a script."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from levada.guest.abi import DEFAULT_PINS, TrapKind
-from levada.guest.node import Birth, Readings, StepResult
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
@@ -25,68 +21,14 @@ from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.load import ZoneConfig, expand
 from levada.sim.scenario.model import Scenario
 from levada.sim.weather import Days, Site, Weather, from_days
+from levada.testing import ScriptedNode, small_field
 
 ROOT = Path(__file__).resolve().parents[2]
-GREELEY = ROOT / "scenarios/weather/greeley_co_2023_daily.csv"
-
-ZONE = """\
-area_m2 = 100
-[zone.soil]
-model = "{model}"
-theta_fc = 0.184
-theta_wp = 0.092
-initial.available_pct = 60
-[zone.crop]
-name = "maize"
-planting = 2023-05-02
-zr_max_m = 1.05
-[zone.probe]
-depth_m = 0.2
-[zone.valve]
-flow_l_min = 10
-[zone.parameters]
-on_pct = 70
-off_pct = 90
-max_open_s = 3600
-min_pause_s = 7200
-"""
-"""Dry enough for the guest to irrigate within the first hour: 6 mm in an hour."""
-
-
-def text(
-    *,
-    start: str = "2023-07-06",
-    days: int = 2,
-    model: str = "bucket",
-    zone: str = "",
-    zones: Sequence[str] = ("a",),
-    extra: str = "",
-    period: str = "",
-) -> str:
-    """A scenario of `days` in July; `zone` goes behind each `[[zone]]`, `extra` to the end."""
-    end = date.fromisoformat(start) + timedelta(days=days - 1)
-    head = f"""\
-version = 1
-name = "small"
-[site]
-latitude_deg = 40.4487
-longitude_deg = -104.6368
-elevation_m = 1427
-utc_offset_h = -7
-[period]
-start = {start}
-end = {end}
-{period}
-[weather]
-file = "{GREELEY}"
-"""
-    tables = [f'[[zone]]\nname = "{name}"\n{ZONE.format(model=model)}{zone}\n' for name in zones]
-    return "\n".join([head, *tables, extra])
 
 
 def scenario(directory: Path, **parts: Any) -> Scenario:
     path = directory / "small.toml"
-    path.write_text(text(**parts), encoding="utf-8")
+    path.write_text(small_field(**parts), encoding="utf-8")
     return scenarios.load(path)
 
 
@@ -126,61 +68,6 @@ def rows_of(plant: Plant, rows: npt.NDArray[np.float64], zone: int) -> dict[str,
     """Columns of one zone of the rows that a plant gave."""
     mine = rows[rows[:, INDEX["zone"]] == zone]
     return {name: mine[:, i] for i, name in enumerate(COLUMNS)}
-
-
-@dataclass
-class ScriptedNode:
-    """A node without a guest: opens and closes its valve as the script says, then stops asking.
-
-    The script gives for each step the state of the valve and the time to the next step [ms].
-    """
-
-    script: Iterator[tuple[int, int]]
-    wake_ms: int = 600_000
-    boot_wake_ms: int = 600_000
-    readings: list[Readings] = field(default_factory=list)
-    times_ms: list[int] = field(default_factory=list)
-    boots_ms: list[int] = field(default_factory=list)
-    online: list[bool] = field(default_factory=list)
-    trap_at: frozenset[int] = frozenset()
-    """Numbers of the steps that end in a trap."""
-
-    def birth(self) -> Birth:
-        raise NotImplementedError
-
-    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
-        self.boots_ms.append(time_ms)
-        return StepResult(outputs={}, wake_ms=self.boot_wake_ms)
-
-    def step(
-        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
-    ) -> StepResult:
-        self.times_ms.append(time_ms)
-        self.readings.append(readings)
-        self.online.append(online)
-        if len(self.times_ms) - 1 in self.trap_at:
-            return StepResult(outputs={}, trap=TrapKind.GUEST_FAULT)
-        state, wake_ms = next(self.script, (0, self.wake_ms))
-        return StepResult(outputs={DEFAULT_PINS[0]: state}, wake_ms=wake_ms)
-
-    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
-        return values
-
-    def install(self, module: bytes) -> Birth:
-        raise NotImplementedError
-
-    def quality(self) -> None:
-        return None
-
-    def close(self) -> None:
-        pass
-
-
-def alternating(open_ms: int, closed_ms: int) -> Iterator[tuple[int, int]]:
-    """Opens and closes for ever."""
-    while True:
-        yield 1, open_ms
-        yield 0, closed_ms
 
 
 def new_plant(

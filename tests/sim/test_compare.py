@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import run, scenario, text
+from small import run, scenario
 
 from levada.sim.results.compare import RELATIVE_TOLERANCE, compare_runs
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
+from levada.testing import small_field
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def plain(directory: Path) -> RunDir:
 
 def changed(directory: Path, name: str, old: str, new: str) -> RunDir:
     """The plain run with one thing changed in its second zone."""
-    head, separator, last = text(zones=("a", "b")).rpartition("[[zone]]")
+    head, separator, last = small_field(zones=("a", "b")).rpartition("[[zone]]")
     path = directory / f"{name}.toml"
     assert old in last
     path.write_text(head + separator + last.replace(old, new), encoding="utf-8")

@@ -12,7 +12,7 @@ from levada.sim.weather import Site, read
 from levada.sim.weather.disaggregate import Hours, hours, saturation_kpa
 from validation.disaggregation_error import disaggregation_error
 
-FILES = Path(__file__).parents[2] / "scenarios" / "weather"
+FILES = Path(__file__).parents[2] / "levada/scenarios" / "weather"
 
 
 def made(

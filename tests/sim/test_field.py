@@ -5,15 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small import (
-    ScriptedNode,
-    alternating,
     column,
     new_plant,
     rows_of,
     run,
     run_plant,
     scenario,
-    text,
 )
 
 from levada.guest.abi import Call, ErrorCode, Sensor
@@ -26,6 +23,7 @@ from levada.sim.run.runner import NodeSettings, run_scenario
 from levada.sim.run.zone_loop import Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import timeline
+from levada.testing import ScriptedNode, alternating, small_field
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +97,8 @@ def test_faults_and_a_step_at_one_instant_are_the_same_inside_the_plant_and_outs
 
     elsewhere = directory / "outside.toml"
     elsewhere.write_text(
-        text(days=1, extra=SAME_INSTANT).replace("area_m2", 'node = "virtual"\narea_m2'), "utf-8"
+        small_field(days=1, extra=SAME_INSTANT).replace("area_m2", 'node = "virtual"\narea_m2'),
+        "utf-8",
     )
     run_scenario(
         scenarios.load(elsewhere), directory / "outside", make_node=make_node, report=False

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from small import text
 from typer.testing import CliRunner
 
 from levada.sim.weather import Days, Site, Weather, from_days, read
 from levada.sim.weather.generator import Climate, fit, generate
+from levada.testing import small_field
 from levada.twin.cli.main import app
 
-FILE = Path(__file__).parents[2] / "scenarios" / "weather" / "greeley_co_2023_daily.csv"
+FILE = Path(__file__).parents[2] / "levada/scenarios" / "weather" / "greeley_co_2023_daily.csv"
 SITE = Site(latitude_deg=40.4487, longitude_deg=-104.638, elevation_m=1427.4, utc_offset_h=-7.0)
 START, END = date(2023, 1, 1), date(2023, 10, 31)
 YEARS = 100
@@ -197,7 +197,7 @@ def test_impossible_requests_are_refused(climate: Climate, measured: Weather) ->
 
 
 def test_runs_of_a_scenario_have_the_weather_of_their_seeds(tmp_path: Path) -> None:
-    body = text(days=20).replace(f'file = "{FILE}"', f'generator.like = "{FILE}"')
+    body = small_field(days=20).replace(f'file = "{FILE}"', f'generator.like = "{FILE}"')
     assert "generator.like" in body
     (tmp_path / "mine.toml").write_text(body, encoding="utf-8")
     rain = {}

@@ -9,14 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import (
-    ScriptedNode,
-    alternating,
     made_weather,
     new_plant,
     rows_of,
     run_plant,
     scenario,
-    text,
 )
 
 from levada.sim.devices.energy import E
@@ -26,6 +23,7 @@ from levada.sim.run.zone_loop import T, Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Flux, Observed
+from levada.testing import ScriptedNode, alternating, small_field
 
 HOUR_MS = 3_600_000
 
@@ -79,7 +77,9 @@ class TestWater:
         leak: float,
         pattern: list[tuple[int, int]],
     ) -> None:
-        given_ = text(model=model).replace("available_pct = 60", f"available_pct = {available_pct}")
+        given_ = small_field(model=model).replace(
+            "available_pct = 60", f"available_pct = {available_pct}"
+        )
         given_ = given_.replace("flow_l_min = 10", f"flow_l_min = {flow_l_min}\nleak = {leak}")
         path = directory / "water.toml"
         path.write_text(given_, encoding="utf-8")
@@ -235,7 +235,7 @@ def test_threads_do_not_change_a_bit(directory: Path) -> None:
     assert many  # the text below makes forty zones of one table
     path = directory / "many.toml"
     path.write_text(
-        text(model="richards").replace("area_m2 = 100", "area_m2 = 100\ncount = 40")
+        small_field(model="richards").replace("area_m2 = 100", "area_m2 = 100\ncount = 40")
         + "\n[zone.spread]\nvalve.flow_l_min = 0.2\n",
         encoding="utf-8",
     )

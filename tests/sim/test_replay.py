@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import ROOT, reactor, run, text
+from small import ROOT, reactor, run
 
 from levada.guest.abi import Call
 from levada.guest.build import build
@@ -12,6 +12,7 @@ from levada.sim.run.replay import replay_run
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.run.runner import DEFAULT_GUEST, run_scenario
 from levada.sim.scenario import load as scenarios
+from levada.testing import small_field
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_the_same_guest_makes_the_same_calls(left: RunDir) -> None:
 
 def test_another_guest_is_told_apart_at_its_first_other_call(directory: Path, left: RunDir) -> None:
     """The shipped guest, but it reports a count more than it reads."""
-    source = (ROOT / "guest/irrigation/irrigation.c").read_text("utf-8")
+    source = (ROOT / "levada/guest/irrigation/irrigation.c").read_text("utf-8")
     changed = directory / "irrigation.c"
     changed.write_text(
         source.replace('add_field("raw", raw)', 'add_field("raw", raw + 1)'), "utf-8"
@@ -88,7 +89,7 @@ def test_a_guest_of_another_make_replays_up_to_its_first_other_call(
     directory: Path, left: RunDir
 ) -> None:
     """The example in C: it has none of the parameters, and closes the valve before all else."""
-    build([ROOT / "guest/examples/threshold.c"], directory / "threshold.wasm")
+    build([ROOT / "levada/guest/examples/threshold.c"], directory / "threshold.wasm")
     replay = replay_run(left, directory / "threshold.wasm")
     assert replay.complete
     assert not replay.exact
@@ -104,7 +105,7 @@ def test_a_guest_of_another_make_replays_up_to_its_first_other_call(
 def test_a_run_with_traps_and_restarts_replays(directory: Path) -> None:
     guest = directory / "traps.wasm"
     guest.write_bytes(reactor("unreachable"))
-    body = text(days=1).partition("[zone.parameters]")[0]
+    body = small_field(days=1).partition("[zone.parameters]")[0]
     path = directory / "traps.toml"
     path.write_text(f'{body}[guest]\nfile = "{guest}"\nrestart = "2 h"\n', encoding="utf-8")
     run_scenario(scenarios.load(path), directory / "traps", report=False)
@@ -114,8 +115,8 @@ def test_a_run_with_traps_and_restarts_replays(directory: Path) -> None:
 
 
 def test_a_command_guest_replays(directory: Path) -> None:
-    build([ROOT / "guest/examples/loop.c"], directory / "loop.wasm")
-    body = text(days=1).partition("[zone.parameters]")[0]
+    build([ROOT / "levada/guest/examples/loop.c"], directory / "loop.wasm")
+    body = small_field(days=1).partition("[zone.parameters]")[0]
     body = body.replace("available_pct = 60", "available_pct = 20")
     path = directory / "loop.toml"
     path.write_text(f'{body}[guest]\nfile = "{directory / "loop.wasm"}"\n', encoding="utf-8")

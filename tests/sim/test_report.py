@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from report_fixture import make_run
-from small import text
 
 from levada.sim.results.report import write
 from levada.sim.results.report_data import read_season
 from levada.sim.run.rundir import RunDirError
 from levada.sim.run.runner import run_scenario
 from levada.sim.scenario.load import load
+from levada.testing import small_field
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'{{7*7}}"
 
@@ -361,7 +361,7 @@ def test_stress_by_drought_and_by_want_of_air_are_told_apart(tmp_path: Path) -> 
     """A drowned field: the sentence, the tile, and the suctions that count, those of maize."""
     path = tmp_path / "drowned.toml"
     soil = 'initial.water_table_m = 0\nbottom = "head"\nbottom_head_m = 2\n'
-    body = text(model="richards").replace("initial.available_pct = 60\n", soil)
+    body = small_field(model="richards").replace("initial.available_pct = 60\n", soil)
     path.write_text(body, encoding="utf-8")
     run_scenario(load(path), tmp_path / "run")
     page = (tmp_path / "run" / "report.html").read_text("utf-8")

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from small import run, text
+from small import run
 
 from levada.sim.run.rundir import FILES, RunDir, RunDirError, replaced
+from levada.testing import small_field
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_lock_that_a_killed_run_has_left_holds_nobody_up(left: RunDir, tmp_pat
 def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
     """Two processes at the same directory: one is refused, the other's run is whole."""
     path = tmp_path / "small.toml"
-    path.write_text(text(days=30), encoding="utf-8")
+    path.write_text(small_field(days=30), encoding="utf-8")
     command = [
         sys.executable,
         "-c",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import ROOT, column, reactor, run, scenario, text
+from small import ROOT, column, reactor, run, scenario
 
 from levada.guest.abi import WHY, Call, TrapKind
 from levada.guest.build import build
@@ -21,6 +21,7 @@ from levada.sim.run.runner import run_scenario
 from levada.sim.run.trace import COLUMNS
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import FAULTS
+from levada.testing import small_field
 
 CLOSING_S = 2.0
 """Delay of the valve, both ways, as scenarios have it by default."""
@@ -42,7 +43,7 @@ def run_guest(directory: Path, name: str, module: bytes, restart: str = "never")
     guest = directory / f"{name}.wasm"
     guest.write_bytes(module)
     path = directory / f"{name}.toml"
-    body = text().partition("[zone.parameters]")[0]
+    body = small_field().partition("[zone.parameters]")[0]
     path.write_text(f'{body}[guest]\nfile = "{guest}"\nrestart = "{restart}"\n', encoding="utf-8")
     run_scenario(scenarios.load(path), directory / name, report=False)
     return RunDir(directory / name)
@@ -78,7 +79,7 @@ class TestRun:
 
     def test_two_processes_leave_equal_digests(self, directory: Path) -> None:
         path = directory / "twice.toml"
-        path.write_text(text(model="richards", zones=("a", "b")), encoding="utf-8")
+        path.write_text(small_field(model="richards", zones=("a", "b")), encoding="utf-8")
         program = (
             "import sys, json\nfrom pathlib import Path\n"
             "from levada.sim.run import runner; from levada.sim.scenario import load as scenario\n"
@@ -100,7 +101,7 @@ class TestRun:
 
     def test_another_seed_gives_another_run(self, directory: Path, plain: RunDir) -> None:
         path = directory / "seed.toml"
-        path.write_text(text(), encoding="utf-8")
+        path.write_text(small_field(), encoding="utf-8")
         other = run_scenario(scenarios.load(path, seed=2), directory / "seed", report=False)
         assert other.summary["tape_digest"] != plain.summary["tape_digest"], "noise of the probe"
 
@@ -140,7 +141,9 @@ class TestRun:
 
     def test_a_node_elsewhere_needs_someone_who_makes_it(self, directory: Path) -> None:
         path = directory / "virtual.toml"
-        path.write_text(text().replace("area_m2 = 100", 'area_m2 = 100\nnode = "virtual"'), "utf-8")
+        path.write_text(
+            small_field().replace("area_m2 = 100", 'area_m2 = 100\nnode = "virtual"'), "utf-8"
+        )
         with pytest.raises(ValueError, match="zone a: node virtual needs `make_node`"):
             run_scenario(scenarios.load(path), directory / "nobody", report=False)
 
@@ -205,7 +208,7 @@ class TestFaults:
         if magnitude:
             fault += f'magnitude = "{magnitude}"\n'
         path = directory / "fault.toml"
-        body = text(extra=fault)
+        body = small_field(extra=fault)
         if always_open:
             body = body.replace("off_pct = 90", "off_pct = 100\nopen_period_s = 600")
             body = body.replace("max_open_s = 3600", "max_open_s = 43200")
@@ -376,7 +379,7 @@ class TestSafety:
             + (f'magnitude = "{magnitude}"\n' if magnitude else "")
             for (kind, magnitude), start, minutes in faults
         )
-        body = text(extra=extra).replace("max_open_s = 3600", f"max_open_s = {max_open_s}")
+        body = small_field(extra=extra).replace("max_open_s = 3600", f"max_open_s = {max_open_s}")
         body = body.replace("min_pause_s = 7200", "min_pause_s = 60")
         body = body.replace("flow_l_min = 10", f"flow_l_min = {flow_l_min}")
         body = body.replace("depth_m = 0.2", f"depth_m = 0.2\nnoise_counts = {noise}")
@@ -407,8 +410,8 @@ class TestGuests:
     def test_a_command_guest_waters_in_a_field(self, directory: Path) -> None:
         """guest/examples/loop.c: a minute of water an hour while the soil is dry."""
         module = directory / "loop.wasm"
-        build([ROOT / "guest/examples/loop.c"], module)
-        body = text(days=1).partition("[zone.parameters]")[0]
+        build([ROOT / "levada/guest/examples/loop.c"], module)
+        body = small_field(days=1).partition("[zone.parameters]")[0]
         path = directory / "loop.toml"
         body = body.replace("available_pct = 60", "available_pct = 20")
         path.write_text(f'{body}[guest]\nfile = "{module}"\n', encoding="utf-8")
@@ -453,7 +456,7 @@ class TestStress:
 
     def days(self, directory: Path, name: str, soil: str, model: str = "richards") -> list[float]:
         path = directory / f"{name}.toml"
-        body = text(model=model).replace("initial.available_pct = 60\n", soil)
+        body = small_field(model=model).replace("initial.available_pct = 60\n", soil)
         path.write_text(body.replace("on_pct = 70", "on_pct = 1"), encoding="utf-8")
         summary = run_scenario(scenarios.load(path), directory / name, report=False).summary
         found = [float(summary[f"{kind}stress_days"]) for kind in ("", "dry_", "wet_")]
@@ -482,7 +485,7 @@ def test_a_rain_gauge_counts_the_rain_of_the_run(directory: Path) -> None:
     """1.01 and 1.27 mm in the file: 11 tips of 0.2 mm, and 0.08 mm stay in the bucket."""
     path = directory / "gauge.toml"
     site = "utc_offset_h = -7\nrain_gauge_mm_per_tip = 0.2"
-    path.write_text(text().replace("utc_offset_h = -7", site), encoding="utf-8")
+    path.write_text(small_field().replace("utc_offset_h = -7", site), encoding="utf-8")
     summary = run_scenario(scenarios.load(path), directory / "gauge", report=False).summary
     assert summary["rain_mm"] == pytest.approx(2.28)
     assert summary["rain_gauge_tips"] == 11

@@ -25,8 +25,8 @@ from levada.sim.scenario.model import Scenario
 from levada.sim.scenario.toml_writer import toml_text
 
 ROOT = Path(__file__).resolve().parents[2]
-SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
-WEATHER = ROOT / "scenarios" / "weather" / "greeley_co_2023_daily.csv"
+SCENARIOS = sorted((ROOT / "levada/scenarios").glob("*.toml"))
+WEATHER = ROOT / "levada/scenarios" / "weather" / "greeley_co_2023_daily.csv"
 
 BASE = """\
 version = 1
@@ -59,7 +59,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def guest_parameters() -> dict[str, Parameter]:
-    metadata = inspect((ROOT / "guest/irrigation/irrigation.wasm").read_bytes()).metadata
+    metadata = inspect((ROOT / "levada/guest/irrigation/irrigation.wasm").read_bytes()).metadata
     assert metadata is not None
     return {parameter.name: parameter for parameter in metadata.parameters}
 
@@ -102,7 +102,7 @@ class TestShippedScenarios:
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_fits_the_json_schema(self, path: Path) -> None:
-        schema = json.loads((ROOT / "scenarios/levada.schema.json").read_text("utf-8"))
+        schema = json.loads((ROOT / "levada/scenarios/levada.schema.json").read_text("utf-8"))
         data = json.loads(json.dumps(tomllib.loads(path.read_text("utf-8")), default=str))
         jsonschema.Draft202012Validator(schema).validate(data)
 

@@ -36,8 +36,8 @@ from levada.twin.errors import MappingError
 from levada.twin.mqtt.mapping import PayloadMap
 
 ROOT = Path(__file__).resolve().parents[2]
-GREELEY = ROOT / "scenarios/weather/greeley_co_2023_daily.csv"
-GUEST = ROOT / "guest/irrigation/irrigation.wasm"
+GREELEY = ROOT / "levada/scenarios/weather/greeley_co_2023_daily.csv"
+GUEST = ROOT / "levada/guest/irrigation/irrigation.wasm"
 
 BASE = """\
 version = 1

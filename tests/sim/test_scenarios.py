@@ -15,7 +15,7 @@ from levada.sim.run.runner import check, run_scenario
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.shipped import copy
 
-SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
+SCENARIOS = sorted((ROOT / "levada/scenarios").glob("*.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
 
     class Runs(dict[str, RunDir]):
         def __missing__(self, name: str) -> RunDir:
-            document = scenarios.read(ROOT / "scenarios" / f"{name}.toml")
+            document = scenarios.read(ROOT / "levada/scenarios" / f"{name}.toml")
             check(document)
             run_scenario(document.scenario, directory / name, report=False)
             self[name] = RunDir(directory / name)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import text
 
 from levada.sim.run import soils
 from levada.sim.run.rundir import RunDir
@@ -17,6 +16,7 @@ from levada.sim.soil.model import new_observed
 from levada.sim.soil.richards import Richards
 from levada.sim.soil.texture import by_class, by_fractions
 from levada.sim.soil.uptake import FEDDES
+from levada.testing import small_field
 
 MEASURED = "theta_fc = 0.184\ntheta_wp = 0.092\n"
 
@@ -45,7 +45,7 @@ def zone(
     directory: Path, soil: str = MEASURED, model: str = "richards", **changes: str
 ) -> ZoneConfig:
     """A zone with this soil; `changes` are from key to line."""
-    body = text(model=model)
+    body = small_field(model=model)
     if soil == LAYERS:
         body = body.replace(MEASURED, "").replace("[zone.crop]", LAYERS + "[zone.crop]")
     else:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from small import text
 
 from levada.sim.results.golden import accept
 from levada.sim.results.report import write
@@ -16,6 +15,7 @@ from levada.sim.run import stops
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
+from levada.testing import small_field
 from levada.twin.cli.main import _run
 
 
@@ -40,7 +40,7 @@ def scenario(
     directory: Path, module: bytes, *, extra: str = "", zones: tuple[str, ...] = ("a",)
 ) -> Path:
     (directory / "guest.wasm").write_bytes(module)
-    body = re.sub(r"\[zone.parameters\]\n(\w+ = \d+\n)+", "", text(days=1, zones=zones))
+    body = re.sub(r"\[zone.parameters\]\n(\w+ = \d+\n)+", "", small_field(days=1, zones=zones))
     path = directory / "s.toml"
     path.write_text(f'{body}[guest]\nfile = "guest.wasm"\n{extra}', "utf-8")
     return path

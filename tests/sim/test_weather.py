@@ -10,7 +10,7 @@ import pytest
 
 from levada.sim.weather import Site, WeatherError, read, wind_at_2m, write
 
-FILES = Path(__file__).parents[2] / "scenarios" / "weather"
+FILES = Path(__file__).parents[2] / "levada/scenarios" / "weather"
 GREELEY = Site(latitude_deg=40.4487, longitude_deg=-104.638, elevation_m=1427.4, utc_offset_h=-7.0)
 FALLON = Site(
     latitude_deg=39.4575,

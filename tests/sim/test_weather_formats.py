@@ -212,7 +212,7 @@ def test_a_file_of_another_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_our_own_files_pass_through_and_need_a_site() -> None:
-    path = Path(__file__).parents[2] / "scenarios" / "weather" / "greeley_co_2023_daily.csv"
+    path = Path(__file__).parents[2] / "levada/scenarios" / "weather" / "greeley_co_2023_daily.csv"
     site = Site(latitude_deg=40.4, longitude_deg=-104.6, elevation_m=1427.0, utc_offset_h=-7.0)
     assert read(path, site, end=date(2023, 1, 3)).end == date(2023, 1, 3)
     with pytest.raises(WeatherError, match="a file that names no place; a site is needed"):

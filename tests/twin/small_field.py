@@ -12,11 +12,10 @@ from levada.guest.node import Birth, Readings, StepResult
 from levada.guest.tape import outcome
 from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
+from levada.testing import WEATHER
 
 if TYPE_CHECKING:
     from levada.twin.twin import Twin
-
-WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
 
 AnyTwin = TypeVar("AnyTwin", bound="Twin")
 

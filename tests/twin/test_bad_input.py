@@ -16,8 +16,8 @@ from levada.sim.run.rundir import FILES
 from levada.twin.cli.main import _run
 
 ROOT: Final = Path(__file__).parents[2]
-QUICKSTART: Final = ROOT / "scenarios" / "quickstart.toml"
-GUEST: Final = ROOT / "guest" / "irrigation" / "irrigation.wasm"
+QUICKSTART: Final = ROOT / "levada/scenarios" / "quickstart.toml"
+GUEST: Final = ROOT / "levada/guest" / "irrigation" / "irrigation.wasm"
 DAY: Final = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
 DIGITS: Final = "9" * 5_000
 """More than Python reads or writes as a number."""
@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, run_of_a_day: Path) -> Path:
     (folder / "loop").symlink_to("loop")
     (folder / "dangling").symlink_to("nowhere")
     text = QUICKSTART.read_text("utf-8").replace(
-        'file = "weather/', f'file = "{ROOT}/scenarios/weather/'
+        'file = "weather/', f'file = "{ROOT}/levada/scenarios/weather/'
     )
     files: dict[str, bytes] = {
         "empty": b"",

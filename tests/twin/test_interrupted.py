@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 import wasmtime
-from small_field import WEATHER
 
 from levada.hil.diff import Diff, NodeRun
 from levada.hil.virtual import VirtualDevice
+from levada.testing import WEATHER
 from levada.twin.cli.main import main
 
 OPENER = (

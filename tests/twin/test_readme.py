@@ -31,7 +31,7 @@ def test_the_quickstart_prints_what_the_readme_shows(tmp_path: Path) -> None:
     shown = numbers(README)
     assert len(shown) == 7
     result = CliRunner().invoke(
-        app, ["run", str(ROOT / "scenarios/quickstart.toml"), "--out", str(tmp_path / "run")]
+        app, ["run", str(ROOT / "levada/scenarios/quickstart.toml"), "--out", str(tmp_path / "run")]
     )
     assert result.exit_code == 0, result.output
     printed = numbers(result.stdout)
@@ -41,7 +41,7 @@ def test_the_quickstart_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 def test_every_scenario_is_in_the_table() -> None:
-    names = {path.stem for path in (ROOT / "scenarios").glob("*.toml")}
+    names = {path.stem for path in (ROOT / "levada/scenarios").glob("*.toml")}
     assert names == set(re.findall(r"\(scenarios/([a-z0-9-]+)\.toml\)", README))
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-QUICKSTART = ROOT / "scenarios" / "quickstart.toml"
+QUICKSTART = ROOT / "levada/scenarios" / "quickstart.toml"
 DAY = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-02")
 LEVADA = (sys.executable, "-c", "from levada.twin.cli.main import main; main()")
 
 
 def scenario(folder: Path) -> Path:
     """Two days whose one expectation passes."""
-    text = QUICKSTART.read_text("utf-8").replace('"weather/', f'"{ROOT}/scenarios/weather/')
+    text = QUICKSTART.read_text("utf-8").replace('"weather/', f'"{ROOT}/levada/scenarios/weather/')
     head, _, _ = text.partition("[[expect]]")
     path = folder / "s.toml"
     path.write_text(

@@ -38,8 +38,8 @@ from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
 
 FAULTS = Path(__file__).parents[2] / "docs" / "faults.md"
-WEATHER = Path(__file__).parents[2] / "scenarios/weather/greeley_co_2023_daily.csv"
-SHIPPED = Path(__file__).parents[2] / "guest" / "irrigation" / "irrigation.wasm"
+WEATHER = Path(__file__).parents[2] / "levada/scenarios/weather/greeley_co_2023_daily.csv"
+SHIPPED = Path(__file__).parents[2] / "levada/guest/irrigation/irrigation.wasm"
 START_MS = 1_688_601_600_000
 READINGS = (2000, 1500, 3700, 0)
 SPEEDS = ("1x", "600x")

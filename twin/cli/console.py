@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from levada.guest.text.plain import plain
@@ -327,7 +327,7 @@ def module(info: ModuleInfo, path: Path) -> None:
 
 def examination(findings: Sequence[Finding]) -> None:
     """The findings of the doctor."""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(*(Column(overflow="fold") for _ in range(4)), padding=(0, 2))
     for f in findings:
         mark, _ = MARKS[True if f.ok else None if f.optional else False]
         table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))

@@ -9,10 +9,14 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from levada.hil.virtual import BUILD, FIRMWARE, IN_CLONE
+from levada.sim.scenario.shipped import SHIPPED, names
+
 __all__ = ["Finding", "examine"]
 
 PROGRAMS = {
-    "cc": "virtual device, C tests",
+    "cc": "virtual board, C tests",
+    "make": "virtual board, C tests",
     "qemu-xtensa": "emulated Xtensa node",
     "qemu-aarch64": "emulated aarch64 node",
     "xtensa-lx106-elf-gcc": "emulated Xtensa node",
@@ -53,6 +57,9 @@ def examine() -> list[Finding]:
     """Everything that is worth knowing about this installation."""
     findings = [
         Finding(name="python", ok=sys.version_info >= (3, 11), detail=platform.python_version()),
+        _levada(),
+        _scenarios(),
+        _board(),
         _fast_path(),
         _jit(),
     ]
@@ -69,7 +76,7 @@ def examine() -> list[Finding]:
             Finding(
                 name=name,
                 ok=found is not None,
-                detail=found or f"in the clone: .venv/bin/python -m pip install -e '.[{extra}]'",
+                detail=found or _advice(extra),
                 purpose=purpose,
                 optional=True,
             )
@@ -86,6 +93,32 @@ def examine() -> list[Finding]:
             )
         )
     return findings
+
+
+def _advice(extra: str) -> str:
+    """How an extra is installed, here."""
+    if IN_CLONE:
+        return f"in the clone: .venv/bin/python -m pip install -e '.[{extra}]'"
+    return f"{sys.executable} -m pip install 'levada[{extra}]'"
+
+
+def _levada() -> Finding:
+    how = "a clone" if IN_CLONE else "installed"
+    return Finding(
+        name="levada", ok=True, detail=f"{version('levada')}, {how}: {FIRMWARE.parent.resolve()}"
+    )
+
+
+def _scenarios() -> Finding:
+    found = names()
+    detail = f"{len(found)} in {SHIPPED.resolve()}" if found else f"none in {SHIPPED}"
+    return Finding(name="scenarios", ok=bool(found), detail=detail, purpose="`levada scenarios`")
+
+
+def _board() -> Finding:
+    there = (FIRMWARE / "Makefile").is_file()
+    detail = f"built in {BUILD}" if there else f"{FIRMWARE} is missing: install levada again"
+    return Finding(name="virtual board", ok=there, detail=detail, purpose="`--node virtual`")
 
 
 def _package(name: str) -> str | None:

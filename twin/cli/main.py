@@ -20,10 +20,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from levada.guest.errors import LevadaError
+from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.logs import log_to_stderr
 from levada.guest.text.redaction import redacted
 from levada.twin.cli import pairs, streams
-from levada.twin.cli.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
@@ -216,7 +217,9 @@ def lint(
         try:
             document = scenarios.read(path)
             runner.check(document)
-        except _input_errors() as error:
+        except LevadaError as error:
+            if error.exit_code != Exit.BAD_INPUT:
+                raise
             bad += 1
             show.error(error)
         else:
@@ -337,29 +340,10 @@ def _bytes(path: Path) -> bytes:
         raise typer.BadParameter(f"{path}: {error.strerror}") from None
 
 
-def _input_errors() -> tuple[type[BaseException], ...]:
-    from levada.guest.errors import GuestError
-    from levada.hil.errors import UsageError
-    from levada.sim.devices.power_recording import EnergyFileError
-    from levada.sim.run.rundir import RunDirError
-    from levada.sim.scenario.diagnostics import ScenarioError
-    from levada.sim.weather import WeatherError
-    from levada.twin.errors import TwinError
-
-    found = (GuestError, ScenarioError, RunDirError, WeatherError, EnergyFileError, TwinError)
-    return (*found, UsageError)
-
-
 def _system_said(error: OSError) -> str:
     """What the system says of a path or of the disk, such as `x: Permission denied`."""
     said = error.strerror or str(error)
     return said if error.filename is None else f"{os.fsdecode(error.filename)}: {said}"
-
-
-def _link_errors() -> tuple[type[BaseException], ...]:
-    from levada.hil.errors import HilError
-
-    return (HilError,)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -396,12 +380,9 @@ def _run(arguments: list[str] | None) -> object:
     except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
         from levada.twin.cli import console as show
 
-        if isinstance(error, _input_errors()):
+        if isinstance(error, LevadaError) and error.exit_code != Exit.INTERNAL:
             show.error(error)
-            return Exit.BAD_INPUT
-        if isinstance(error, _link_errors()):
-            show.error(error)
-            return Exit.NODE_OR_LINK
+            return error.exit_code
         if isinstance(error, OSError):
             show.error(ValueError(_system_said(error)))
             return Exit.BAD_INPUT

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.plain import plain
+from levada.sim.scenario.shipped import scenario_path
 from levada.twin.cli import pairs, streams
-from levada.twin.cli.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile
 
@@ -149,7 +150,7 @@ def device(
     from levada.hil.virtual import VirtualDevice
 
     if field is not None:
-        _field(field, broker, speed)
+        _field(scenario_path(field), broker, speed)
         return
     check_output(flash, "--flash")
     check_output(pins, "--pins")

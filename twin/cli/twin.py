@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli import pairs
-from levada.twin.cli.exit_codes import INTERRUPTED, Exit
 from levada.twin.cli.scenarios import ScenarioFile
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ class FieldDevice(Closing):
                 lambda values, i=i: self._wish(i, values),  # type: ignore[misc]
             )
         self._clock.pace(self._clock.factor)
-        with suppress(_Stopped):
+        with suppress(_FieldStopped):
             self._field.run()
 
     def stop(self) -> None:
@@ -193,7 +193,7 @@ class FieldDevice(Closing):
             if self._field.now_ms >= self._skip_to_ms and self._clock.factor != self._speed:
                 self._clock.pace(self._speed)
             yield self._clock.timeout(max(1.0, round(ATTENTION_S * min(self._clock.factor, 3e3))))
-        raise _Stopped
+        raise _FieldStopped
 
     def _grant(self, wish: _Wish) -> None:
         ids = {p.name: p.id for p in self._info.parameters}
@@ -208,7 +208,7 @@ class FieldDevice(Closing):
         wish.done.set_result(read_back)
 
 
-class _Stopped(Exception):  # noqa: N818 - a wish, not an error
+class _FieldStopped(Exception):  # noqa: N818 - a wish, not an error
     pass
 
 

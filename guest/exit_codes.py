@@ -1,4 +1,4 @@
-"""Exit codes of `levada`."""
+"""Exit codes of `levada`; every error of ours carries the one it ends the program with."""
 
 from __future__ import annotations
 
