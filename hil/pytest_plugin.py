@@ -146,7 +146,7 @@ class LevadaNode:
         from levada.hil.errors import LinkError
         from levada.hil.node import DeviceNode
         from levada.hil.nodes import NodeMaker, node_overrides
-        from levada.sim.run import runner
+        from levada.sim.run import build, runner
         from levada.sim.scenario import load as scenarios
 
         path = Path(scenario)
@@ -162,7 +162,7 @@ class LevadaNode:
         lost: LinkError | None = None
         with NodeMaker() as make_node:
 
-            def greeted(settings: runner.NodeSettings) -> Node:
+            def greeted(settings: build.NodeSettings) -> Node:
                 try:
                     node = make_node(settings)
                     node.link.hello()

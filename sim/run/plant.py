@@ -1,9 +1,10 @@
 """The plant of a run: weather, soils, probes, valves and supplies of all zones, and their nodes.
 
-Everything is in arrays and goes on in `levada.sim.run.zone_loop`, together with the guests that run
-in this process; this class fills the arrays from a scenario, hands them over, runs the nodes that
-are elsewhere, and is what faults and the recorder act on.  No zone knows of another, so each has a
-time of its own; `advance_to` must be called before anything is changed at an instant.
+Everything is in arrays, which `levada.sim.run.build` makes of a scenario, and goes on in
+`levada.sim.run.zone_loop`, together with the guests that run in this process; this class hands the
+arrays over, runs the nodes that are elsewhere, and is what faults and the recorder act on.  No zone
+knows of another, so each has a time of its own; `advance_to` must be called before anything is
+changed at an instant.
 """
 
 from __future__ import annotations
@@ -22,23 +23,18 @@ from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.hostcalls import NEVER_MS
 from levada.guest.node import Node, Readings, StepResult
 from levada.guest.tape import iter_records
-from levada.sim.crop import crop as crops
-from levada.sim.devices.energy import EP, EnergyProfile, NodePowers, W
+from levada.sim.devices.energy import EnergyProfile, W
 from levada.sim.devices.kernels import command_valve
-from levada.sim.devices.probe import ProbeFault, Probes
-from levada.sim.devices.valve import ValveFault, Valves
+from levada.sim.devices.probe import ProbeFault
+from levada.sim.devices.valve import ValveFault
 from levada.sim.errors import SoilError
-from levada.sim.run import soils
 from levada.sim.run import zone_loop as loop
-from levada.sim.run.models import node_power, probe, valve
+from levada.sim.run.build import FieldModels, build_models, restart_ms
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import COLUMNS
 from levada.sim.run.zone_loop import Stop, T, Z
 from levada.sim.scenario.fault import FaultEvent
-from levada.sim.seeds import zone_keys
-from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards import Richards
 
 if TYPE_CHECKING:
     from levada.guest.wasm.host import SimNodes
@@ -58,9 +54,6 @@ ZONES_A_THREAD: Final = 16
 """Fewer zones than this are not worth a second thread."""
 
 PARTS_A_THREAD: Final = 8
-
-RESTART_LEAST_MS: Final = 1_000
-"""No node starts faster, and a guest that stops in `init` must not stop time."""
 
 PROBE_FAULTS: Final = {
     "probe-stuck": ProbeFault.STUCK,
@@ -110,54 +103,20 @@ class Plant:
         self._native_zones = list(native_zones)
         self._keep = keep
 
-        tables, indices = _forcing(zones, weather)
-        self._tables = tables
-        self._hours = np.column_stack(
-            (weather.temp_c, weather.solar_mj_m2 * (1e6 / 3600.0))
-        ).astype(np.float64)
-        zr_m = [float(tables[indices[i], 0, F.ZR_M]) for i in range(n)]
-        kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
-        row = _rows(kind)
-        of_bucket = [i for i in range(n) if kind[i] == 0]
-        of_richards = [i for i in range(n) if kind[i] == 1]
-        self.bucket: Bucket | None = None
-        self.richards: Richards | None = None
-        if of_bucket:
-            self.bucket = soils.bucket([zones[i] for i in of_bucket], [zr_m[i] for i in of_bucket])
-        if of_richards:
-            self.richards = Richards([soils.richards_profile(zones[i]) for i in of_richards])
-        self.richards_zones = of_richards
-
-        names = self.names
-        self.probes = Probes(
-            [probe(zone) for zone in zones],
-            keys=zone_keys(scenario.seed, "probe", names),
-            start_ms=self.start_ms,
-            temp_c=float(weather.temp_c[:24].mean()),
+        models = build_models(
+            scenario, zones, weather, energy_profile, count_instructions=count_instructions
         )
-        self.valves = Valves([valve(zone) for zone in zones])
-        self.powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
-        if not count_instructions:
-            self.powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
+        self._tables, self._hours = models.tables, models.hours
+        self.bucket, self.richards = models.bucket, models.richards
+        self.richards_zones = models.richards_zones
+        self.probes, self.valves, self.powers = models.probes, models.valves, models.powers
         self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
         self.observed = new_observed(n)
         self.totals: FloatArray = np.zeros((n, len(T)))
-        self.zones: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
+        self.zones: IntArray = _new_zones(n, self.start_ms, restart_ms(scenario), models)
         z = self.zones
-        z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = self.start_ms
-        z[:, Z.WAKE_MS] = NEVER_MS
-        z[:, Z.BOOT_MS] = self.start_ms
-        z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
-        restart = scenario.guest.restart
-        z[:, Z.RESTART_MS] = (
-            -1 if restart is None else max(RESTART_LEAST_MS, round(restart.total_seconds() * 1000))
-        )
-        z[:, Z.TABLE] = indices
-        z[:, Z.SOIL] = kind
-        z[:, Z.SOIL_ROW] = row
-        z[:, Z.PCT] = z[:, Z.WHY] = -1
         for k, zone in enumerate(self._native_zones):
             z[zone, Z.NATIVE] = 1
             z[zone, Z.HOST] = k
@@ -167,7 +126,7 @@ class Plant:
         )
         self._header = native.address if native is not None else 0
         self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
-        self._first_observation(zr_m)
+        self._first_observation(models.zr_m)
         threads = threads or min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
         # several parts a thread: one that is held up leaves its parts to the others
         parts = max(1, min(PARTS_A_THREAD * threads, n // ZONES_A_THREAD))
@@ -509,6 +468,21 @@ class Plant:
             self._native.close()
 
 
+def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> IntArray:
+    """State of the nodes before anything happened: each boots at the start."""
+    z: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
+    z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = start_ms
+    z[:, Z.WAKE_MS] = NEVER_MS
+    z[:, Z.BOOT_MS] = start_ms
+    z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
+    z[:, Z.RESTART_MS] = restart_ms
+    z[:, Z.TABLE] = models.table
+    z[:, Z.SOIL] = models.soil_kind
+    z[:, Z.SOIL_ROW] = models.soil_row
+    z[:, Z.PCT] = z[:, Z.WHY] = -1
+    return z
+
+
 _NO_BUCKET: Final = (np.zeros((0, 8)), np.zeros((0, 10)))
 _NO_RICHARDS: Final = (
     np.zeros((0, 1, 1)),
@@ -516,32 +490,3 @@ _NO_RICHARDS: Final = (
     np.zeros((0, 1)),
     np.zeros((0, 1, 16)),
 )
-
-
-def _rows(kind: Sequence[int]) -> list[int]:
-    counts = [0, 0]
-    rows = []
-    for k in kind:
-        rows.append(counts[k])
-        counts[k] += 1
-    return rows
-
-
-def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
-    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
-    known: dict[str, int] = {}
-    tables: list[FloatArray] = []
-    indices = []
-    for zone in zones:
-        key = zone.crop.model_dump_json()
-        if key not in known:
-            known[key] = len(tables)
-            grown = crops.season(
-                soils.crop(zone.crop),
-                weather,
-                planting=zone.crop.planting,
-                harvest=zone.crop.harvest,
-            )
-            tables.append(crops.forcing_by_hour(grown))
-        indices.append(known[key])
-    return np.array(tables), indices

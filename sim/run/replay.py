@@ -19,7 +19,7 @@ from levada.guest.limits import PROFILES
 from levada.guest.tape import Difference, Record, TapeReader, first_difference, iter_records
 from levada.guest.wasm.host import SimNodes
 from levada.sim.results.compare import count_calls, tape_flaws
-from levada.sim.run import runner
+from levada.sim.run import build, runner
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.scenario import load as scenario
 
@@ -78,7 +78,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             notes.append(f"zone {name}: this guest has no {', '.join(unknown)}; left out")
             given = {key: value for key, value in zone.parameters.items() if key in known}
             zone = replace(zone, parameters=given)
-        settings = runner.node_settings(zone, module, info, loaded)
+        settings = build.node_settings(zone, module, info, loaded)
         nodes = SimNodes(
             module,
             names=[name],
