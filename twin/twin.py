@@ -45,7 +45,7 @@ from levada.sim.run.clock import WallClock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import INDEX
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.load import ZoneConfig, dump, expand
 from levada.sim.scenario.model import Scenario

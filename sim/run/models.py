@@ -97,7 +97,7 @@ def _soil(zone: ZoneConfig, zr_m: float) -> object:
                 f"{zone.soil.depth_m:g} m"
             )
         return soils.bucket([zone], [zr_m])
-    from levada.sim.soil.richards import graded_cells
+    from levada.sim.soil.richards_profile import graded_cells
 
     return graded_cells(soils.richards_profile(zone).layers)
 

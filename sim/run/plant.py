@@ -32,7 +32,8 @@ from levada.sim.run import zone_loop as loop
 from levada.sim.run.build import FieldModels, build_models, restart_ms
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import COLUMNS
-from levada.sim.run.zone_loop import Stop, T, Z
+from levada.sim.run.trace_row import write_row
+from levada.sim.run.zone_columns import Devices, Forcings, Soils, Stop, T, Water, Z
 from levada.sim.scenario.fault import FaultEvent
 from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_observed
 
@@ -244,19 +245,24 @@ class Plant:
             self.record_ms,
             self.start_ms,
             self.zones,
-            self.totals,
             self._rows,
-            self._hours,
-            self._tables,
-            self.forcing,
-            self.fluxes,
-            self.observed,
-            *(
-                (self.bucket.parameters, self.bucket.layers)
-                if self.bucket is not None
-                else _NO_BUCKET
-            ),
-            *(self.richards.arrays if self.richards is not None else _NO_RICHARDS),
+            Forcings(self._hours, self._tables, self.forcing),
+            self._soils(),
+            self._devices(),
+            self._water(),
+            self._hosts,
+            self._header,
+        )
+
+    def _soils(self) -> Soils:
+        bucket, richards = self.bucket, self.richards
+        return Soils(
+            *(_NO_BUCKET if bucket is None else (bucket.parameters, bucket.layers)),
+            *(_NO_RICHARDS if richards is None else richards.arrays),
+        )
+
+    def _devices(self) -> Devices:
+        return Devices(
             self.probes.parameters,
             self.probes.state,
             self.probes.keys,
@@ -266,9 +272,10 @@ class Plant:
             self.powers.state,
             self.powers.work,
             self.readings,
-            self._hosts,
-            self._header,
         )
+
+    def _water(self) -> Water:
+        return Water(self.fluxes, self.observed, self.totals)
 
     def _raise_soil(self, i: int) -> None:
         if self.richards is None:
@@ -280,18 +287,7 @@ class Plant:
         """Write the last row, which stands for the end of the run."""
         for i in range(self.n):
             if self.zones[i, Z.NEXT_ROW_MS] == self.zones[i, Z.NOW_MS]:
-                loop.write_row(
-                    i,
-                    self.zones[i],
-                    self.totals,
-                    self.fluxes,
-                    self.observed,
-                    self.readings,
-                    self.probes.state,
-                    self.valves.state,
-                    self.powers.state,
-                    self._rows,
-                )
+                write_row(i, self.zones[i], self._water(), self._devices(), self._rows)
         # a run that ended between two rows still counts all its water
         self.totals[:, : self.fluxes.shape[1]] += self.fluxes
         self.totals[:, T.ET0_MM] += self.totals[:, T.ROW_ET0_MM]
@@ -309,17 +305,7 @@ class Plant:
 
     def _sample(self, i: int) -> Readings:
         """What the node of zone `i` reads now."""
-        loop.sample_zone(
-            i,
-            int(self.zones[i, Z.NOW_MS]),
-            self.observed,
-            self.probes.parameters,
-            self.probes.state,
-            self.probes.keys,
-            self.valves.state,
-            self.powers.state,
-            self.readings,
-        )
+        loop.sample_zone(i, int(self.zones[i, Z.NOW_MS]), self._devices(), self.observed)
         a, b, c, d = self.readings[i].tolist()
         return a, b, c, d
 

@@ -40,7 +40,7 @@ from levada.sim.run.plant import Plant
 from levada.sim.run.rundir import replaced
 from levada.sim.run.summary import RunEnd, summarise
 from levada.sim.run.trace import TraceWriter, read_trace
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.fault import timeline

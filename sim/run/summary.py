@@ -19,7 +19,7 @@ from levada.sim.devices.valve import V
 from levada.sim.run import soils
 from levada.sim.run.clock import WallClock
 from levada.sim.run.plant import Plant
-from levada.sim.run.zone_loop import T, Z
+from levada.sim.run.zone_columns import T, Z
 from levada.sim.scenario.fault import FAULTS, spans
 from levada.sim.scenario.load import ZoneConfig
 from levada.sim.scenario.model import Scenario

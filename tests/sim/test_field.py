@@ -24,7 +24,7 @@ from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
 from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import run_scenario
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import timeline
 

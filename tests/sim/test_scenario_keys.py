@@ -23,7 +23,7 @@ from levada.sim.run import build, runner
 from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import COLUMNS
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.explain import table_of

@@ -17,7 +17,7 @@ from levada.guest.wasm.host import SimNodes
 from levada.sim.devices.valve import V
 from levada.sim.run import build, runner
 from levada.sim.run.plant import Plant
-from levada.sim.run.zone_loop import T
+from levada.sim.run.zone_columns import T
 from levada.sim.scenario.load import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import CalibrationError
