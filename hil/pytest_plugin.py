@@ -107,11 +107,11 @@ class LevadaNode:
 
     def open(self, module: bytes, **settings: Any) -> Node:
         """A node with that guest, closed after the test; settings as of
-        `levada.guest.wasm.host.WasmtimeNode`.
+        `levada.guest.wasm.node.WasmtimeNode`.
 
         A device that is not there skips the test, or fails it with `--require-hil`.
         """
-        from levada.guest.wasm.host import WasmtimeNode
+        from levada.guest.wasm.node import WasmtimeNode
         from levada.hil.errors import LinkError
         from levada.hil.node import DeviceNode
         from levada.hil.nodes import open_link

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.tape import Record, TapeReader, iter_records
-from levada.guest.wasm.host import PureGuest, WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
+from levada.guest.wasm.pure import PureGuest
 from levada.hil.nodes import NodeMaker, node_overrides
 from levada.sim.crop.et0 import daily as reference_et
 from levada.sim.run import runner
@@ -174,7 +175,7 @@ class Guest:
     def call(self, function: str, *arguments: int) -> int | float | None:
         """Result of one of its pure functions, such as `process(raw, dry, wet, limit)`.
 
-        Each call has a clean instance; `levada.guest.wasm.host.PureGuest` keeps one.  Raises
+        Each call has a clean instance; `levada.guest.wasm.pure.PureGuest` keeps one.  Raises
         LinkError if there is no such function, Trap if it is stopped.
         """
         with PureGuest(self.module) as guest:

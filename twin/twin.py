@@ -37,7 +37,7 @@ from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth, Node, StepResult
 from levada.guest.tape import iter_records
 from levada.guest.text.redaction import redacted
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.devices.probe import Probe
 from levada.sim.results.decisions import sentence, title
 from levada.sim.run import build, runner
@@ -46,8 +46,9 @@ from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import INDEX
 from levada.sim.run.zone_columns import Z
+from levada.sim.scenario.dump import dump
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
-from levada.sim.scenario.load import ZoneConfig, dump, expand
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Observed
 from levada.twin import signals as values_of

@@ -19,7 +19,7 @@ from levada.sim.devices.energy import EP, EnergyProfile, NodePower, NodePowers, 
 from levada.sim.devices.probe import Probe, Probes, calibration
 from levada.sim.devices.valve import Valve, Valves
 from levada.sim.run import soils
-from levada.sim.scenario.load import ZoneConfig
+from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.sim.seeds import zone_keys
 from levada.sim.soil.bucket import Bucket

@@ -20,10 +20,10 @@ from levada.guest.text.plain import plain_values
 from levada.sim.quantities import format_duration
 from levada.sim.run import stops
 from levada.sim.run.trace import Trace
+from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.expression import Expression
 from levada.sim.scenario.fault import Named, Span, matching, spans
-from levada.sim.scenario.load import ZoneConfig
 from levada.sim.scenario.model import Scenario
 
 __all__ = ["Outcome", "evaluate", "judge"]
@@ -98,8 +98,8 @@ def evaluate(
     """Outcomes of all expectations, in the order of the file.
 
     `trace` has the columns of `levada.sim.run.trace`, the rows of one zone in order of time;
-    `zones` are those of `levada.sim.scenario.load.expand`; `summary` is the content of summary.json
-    so far.
+    `zones` are those of `levada.sim.scenario.expand.expand`; `summary` is the content of
+    summary.json so far.
     """
     judge = _Judge(scenario, trace, zones, summary or {})
     return [judge.outcome(expect) for expect in scenario.expect]

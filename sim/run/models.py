@@ -19,7 +19,7 @@ from levada.sim.run.build import node_power, probe, valve
 from levada.sim.scenario.diagnostics import Trouble
 
 if TYPE_CHECKING:
-    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.model import Scenario
     from levada.sim.weather import Weather
 

@@ -39,7 +39,7 @@ from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_obse
 
 if TYPE_CHECKING:
     from levada.guest.wasm.host import SimNodes
-    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.model import Scenario
     from levada.sim.weather import Weather
 

@@ -28,7 +28,8 @@ from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Node
 from levada.guest.tape import TapeWriter
 from levada.guest.text.plain import plain_values
-from levada.guest.wasm.host import SimNodes, WasmtimeNode
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.node import WasmtimeNode
 from levada.sim import weather as weathers
 from levada.sim.devices.energy import EnergyProfile
 from levada.sim.run.build import NodeMaker, NodeSettings, node_settings
@@ -41,10 +42,11 @@ from levada.sim.run.rundir import replaced
 from levada.sim.run.summary import RunEnd, summarise
 from levada.sim.run.trace import TraceWriter, read_trace
 from levada.sim.run.zone_columns import Z
-from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.diagnostics import ScenarioError
+from levada.sim.scenario.dump import dump, pinned
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
-from levada.sim.scenario.load import Document, ZoneConfig, expand
+from levada.sim.scenario.load import Document
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import FloatArray
 
@@ -166,7 +168,7 @@ def run_scenario(
     info = inspect_guest(scenario, module)
     weather = read_weather(scenario)
     with replaced(path) as part:
-        text = scenarios.dump(scenarios.pinned(scenario, info.sha256), path)
+        text = dump(pinned(scenario, info.sha256), path)
         (part / "scenario.toml").write_text(text, encoding="utf-8")
         run = _Run(
             scenario,

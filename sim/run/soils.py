@@ -15,7 +15,7 @@ from levada.sim.soil.texture import by_class, by_contents, by_fractions, nearest
 from levada.sim.soil.uptake import FEDDES, Feddes
 
 if TYPE_CHECKING:
-    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.soil import Soil, SoilLayer
     from levada.sim.scenario.zone import Crop
     from levada.sim.soil.richards_profile import Profile

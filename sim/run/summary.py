@@ -20,8 +20,8 @@ from levada.sim.run import soils
 from levada.sim.run.clock import WallClock
 from levada.sim.run.plant import Plant
 from levada.sim.run.zone_columns import T, Z
+from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.fault import FAULTS, spans
-from levada.sim.scenario.load import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Observed
 from levada.sim.weather import Weather

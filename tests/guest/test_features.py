@@ -18,7 +18,8 @@ from levada.guest.errors import FeatureError, LinkError, ModuleError
 from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, refusal, survey
 from levada.guest.module.inspect import inspect
 from levada.guest.module.state import state_in_globals
-from levada.guest.wasm.host import PureGuest, SimNodes
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.pure import PureGuest
 from levada.twin.cli.main import main
 
 ROOT = Path(__file__).parents[2]

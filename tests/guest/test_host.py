@@ -27,7 +27,9 @@ from levada.guest.errors import GuestError, LinkError, ParameterError, Trap
 from levada.guest.fast import hostcalls
 from levada.guest.limits import EDGE, FOG, Budget, Profile
 from levada.guest.topic import resolve_topic
-from levada.guest.wasm.host import PureGuest, SimNodes, WasmtimeNode
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.node import WasmtimeNode
+from levada.guest.wasm.pure import PureGuest
 
 I32 = st.one_of(
     st.integers(-(2**31), 2**31 - 1),

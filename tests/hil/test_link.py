@@ -13,7 +13,7 @@ import serial
 from bad_line import BadLine, ByteByByte, Damage, bit_errors, clean, lost_and_inserted, lost_answers
 from link_guests import TOGGLER
 
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import DeviceError, HilError, LinkError
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Line, Link, LinkQuality, Patience

@@ -18,7 +18,7 @@ from small import (
 
 from levada.guest.abi import Call, ErrorCode, Sensor
 from levada.guest.tape import Record, TapeReader, iter_records
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.run.build import NodeSettings
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field

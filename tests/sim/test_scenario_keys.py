@@ -26,10 +26,12 @@ from levada.sim.run.trace import COLUMNS
 from levada.sim.run.zone_columns import Z
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
+from levada.sim.scenario.dump import dump, sha256_of
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.explain import table_of
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.idle import IDLE
-from levada.sim.scenario.load import dump, expand, load, read, sha256_of
+from levada.sim.scenario.load import load, read
 from levada.sim.scenario.model import Scenario
 from levada.twin.cli.main import app
 from levada.twin.errors import MappingError

@@ -12,7 +12,7 @@ import pytest
 from small_field import HOUR_MS, START_MS, fault, run, scenario
 
 from levada.guest.node import Birth, Node, Readings, StepResult
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import LinkError
 from levada.hil.nodes import NodeMaker
 from levada.sim.run.build import NodeSettings

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from levada.guest.module.inspect import Parameter
+from levada.guest.module.metadata import Parameter
 from levada.twin.app import words
 from levada.twin.calibration.dry_run import DryRun
 from levada.twin.diagnosis import Cause

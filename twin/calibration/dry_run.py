@@ -18,7 +18,7 @@ from levada.sim.devices.valve import V
 from levada.sim.run import build, runner
 from levada.sim.run.plant import Plant
 from levada.sim.run.zone_columns import T
-from levada.sim.scenario.load import expand
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import CalibrationError
 

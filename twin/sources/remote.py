@@ -24,7 +24,7 @@ from levada.guest.node import Birth, Node, Readings, StepResult
 from levada.guest.tape import encode, iter_records
 from levada.sim.run.build import NodeSettings
 from levada.sim.run.trace import INDEX
-from levada.sim.scenario.load import ZoneConfig
+from levada.sim.scenario.expand import ZoneConfig
 from levada.twin import signals as values_of
 from levada.twin.errors import TwinError
 from levada.twin.mqtt.sequence import unwrap

@@ -36,8 +36,9 @@ from levada.sim.run import build, runner
 from levada.sim.run.clock import WallClock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
-from levada.sim.scenario.load import ZoneConfig, expand, load
+from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
 from levada.sim.scenario.node_url import NodeUrl
 from levada.twin.calibration.parameters import checked
