@@ -229,8 +229,7 @@ def fit(
     """
     current = recording.current_a
     dt = np.diff(recording.time_s, append=2 * recording.time_s[-1] - recording.time_s[-2])
-    if wake_above_a is None:
-        wake_above_a = _wake_level(recording)
+    wake_above_a = _wake_level(recording) if wake_above_a is None else wake_above_a
     awake = _bridged(current > wake_above_a, recording.time_s, dt, merge_s, shortest_wake_s)
     starts, ends = _runs(awake)
     complete = (starts > 0) & (ends < len(current))
@@ -263,8 +262,7 @@ def fit(
             "throughout; raise it"
         )
 
-    if accuracy is None:
-        accuracy = ACCURACY[recording.meter]
+    accuracy = ACCURACY[recording.meter] if accuracy is None else accuracy
     notes = ["charge per instruction is not in a recording: constants; per byte: in the bursts"]
     default = named_profile("esp32-wifi")
     working_a = _mean(current, dt, working)

@@ -22,6 +22,7 @@ from levada.sim.results.compare import count_calls, tape_flaws
 from levada.sim.run import build, runner
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.scenario import load as scenario
+from levada.sim.scenario.expand import expand
 
 __all__ = ["Replay", "replay_run"]
 
@@ -63,7 +64,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             f"this run ({info.sha256[:16]} instead of {tape.guest_sha256[:16]}); "
             "name the right one with --guest"
         )
-    zones = {zone.name: zone for zone in scenario.expand(loaded)}
+    zones = {zone.name: zone for zone in expand(loaded)}
     tapes = tape.tapes()
     flaws = tape_flaws(run, tape, tapes)
     notes = list(flaws)
