@@ -25,7 +25,13 @@ STILL_LARGE: dict[str, int] = {
 }
 """Files over MOST_LINES that have not been cut yet, and how long they may be: never longer."""
 
-TYPES_ONLY: set[tuple[str, str]] = {}
+TYPES_ONLY: set[tuple[str, str]] = {
+    ("levada.sim.scenario.checks", "levada.sim.scenario.model"),
+    ("levada.sim.scenario.fault", "levada.sim.scenario.model"),
+    ("levada.sim.scenario.idle", "levada.sim.scenario.zone"),
+    ("levada.twin.app.api", "levada.twin.app.server"),
+    ("levada.twin.app.callbacks", "levada.twin.app.server"),
+}
 """Imports under `if TYPE_CHECKING` that would close a circle if they were made at run time."""
 
 
