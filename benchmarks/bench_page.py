@@ -26,7 +26,7 @@ import numpy as np
 from sqlalchemy import text
 
 from levada.sim.scenario import load as scenarios
-from levada.twin.app.figures import CURVES
+from levada.twin.app.curves import CURVES
 from levada.twin.app.server import Page
 from levada.twin.store.levels import work_out
 from levada.twin.store.rows import Event, Row

@@ -18,7 +18,8 @@ import numpy as np
 
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import F, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards import Layer, Profile, Richards, warm_up
+from levada.sim.soil.richards import Richards, warm_up
+from levada.sim.soil.richards_profile import Layer, Profile
 
 # Carsel and Parrish (1988), Tables 3 and 6
 SOILS = {

@@ -28,7 +28,8 @@ from levada.sim.crop import et0
 from levada.sim.run import soils
 from levada.sim.run.runner import read_weather, run_scenario
 from levada.sim.run.trace import read_trace
-from levada.sim.scenario.load import expand, load
+from levada.sim.scenario.expand import expand
+from levada.sim.scenario.load import load
 from validation.soil_water import DEPTHS_M, THETA_FC, THETA_START, THETA_WP
 
 QUICKSTART = Path(__file__).parent.parent / "levada/scenarios" / "quickstart.toml"

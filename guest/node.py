@@ -2,7 +2,7 @@
 
 A node runs one guest.  Readings are injected before a step, so a device on a serial line needs one
 round trip a step, and the same guest on the same readings must make the same calls.
-`levada.guest.wasm.host` implements this with Wasmtime, `hil` for devices.
+`levada.guest.wasm.node` implements this with Wasmtime, `hil` for devices.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from levada.guest.module.features import refusal
+from levada.guest.module.refusal import refusal
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.line.serial_port import TERMINAL_S, Port
 from levada.hil.wire.codec import Console, Decoder, Frame, encode_frame

@@ -25,7 +25,7 @@ from levada.hil.virtual import VirtualDevice
 from levada.sim.scenario.node_url import NodeUrl
 
 if TYPE_CHECKING:
-    from levada.sim.run.runner import NodeSettings
+    from levada.sim.run.build import NodeSettings
 
 __all__ = ["NodeMaker", "node_overrides", "open_link"]
 

@@ -107,11 +107,11 @@ class LevadaNode:
 
     def open(self, module: bytes, **settings: Any) -> Node:
         """A node with that guest, closed after the test; settings as of
-        `levada.guest.wasm.host.WasmtimeNode`.
+        `levada.guest.wasm.node.WasmtimeNode`.
 
         A device that is not there skips the test, or fails it with `--require-hil`.
         """
-        from levada.guest.wasm.host import WasmtimeNode
+        from levada.guest.wasm.node import WasmtimeNode
         from levada.hil.errors import LinkError
         from levada.hil.node import DeviceNode
         from levada.hil.nodes import open_link
@@ -149,7 +149,7 @@ class LevadaNode:
         from levada.hil.errors import LinkError
         from levada.hil.node import DeviceNode
         from levada.hil.nodes import NodeMaker, node_overrides
-        from levada.sim.run import runner
+        from levada.sim.run import build, runner
         from levada.sim.scenario import load as scenarios
         from levada.sim.scenario.shipped import scenario_path
 
@@ -164,7 +164,7 @@ class LevadaNode:
         lost: LinkError | None = None
         with NodeMaker() as make_node:
 
-            def greeted(settings: runner.NodeSettings) -> Node:
+            def greeted(settings: build.NodeSettings) -> Node:
                 try:
                     node = make_node(settings)
                     node.link.hello()

@@ -20,7 +20,7 @@ from levada.guest.abi import ABI_VERSION, DEFAULT_PINS
 from levada.guest.errors import ParameterError
 from levada.guest.node import Readings, StepResult
 from levada.guest.tape import first_difference
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import HilError
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode

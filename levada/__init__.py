@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from levada.sim.scenario.model import Scenario
     from levada.sim.soil.column import Column
     from levada.sim.soil.hydraulics import VanGenuchten
-    from levada.sim.soil.richards import Layer
+    from levada.sim.soil.richards_profile import Layer
     from levada.sim.weather import Site
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
 
 _HOMES = {
     "Column": "levada.sim.soil.column",
-    "Layer": "levada.sim.soil.richards",
+    "Layer": "levada.sim.soil.richards_profile",
     "LevadaError": "levada.guest.errors",
     "Node": "levada.guest.node",
     "Scenario": "levada.sim.scenario.model",

@@ -14,14 +14,15 @@ from levada.guest.errors import GuestError
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Node
 from levada.guest.tape import Record, TapeReader, iter_records
-from levada.guest.wasm.host import PureGuest, WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
+from levada.guest.wasm.pure import PureGuest
 from levada.hil.nodes import NodeMaker, node_overrides
 from levada.sim.crop.et0 import daily as reference_et
 from levada.sim.errors import WeatherError
 from levada.sim.run import runner
+from levada.sim.run.build import NodeSettings
 from levada.sim.run.clock import parse_speed
 from levada.sim.run.rundir import RunDir, RunDirError
-from levada.sim.run.runner import NodeSettings
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.load import read
 from levada.sim.scenario.shipped import scenario_path
@@ -225,7 +226,7 @@ class Guest:
     def call(self, function: str, *arguments: float) -> int | float | None:
         """Result of one of its pure functions, such as `process(raw, dry, wet, limit)`.
 
-        Each call has a clean instance; `levada.guest.wasm.host.PureGuest` keeps one.  Raises
+        Each call has a clean instance; `levada.guest.wasm.pure.PureGuest` keeps one.  Raises
         AbiError if there is no such function, ParameterError for arguments that do not fit it, Trap
         if it is stopped.
         """

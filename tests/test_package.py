@@ -357,7 +357,8 @@ def test_a_twin_of_a_virtual_board_shows_its_page(installed: Installed) -> None:
 def test_the_plugin_works_beside_folders_named_as_ours(installed: Installed) -> None:
     (installed.project / "tests" / "test_mine.py").write_text(
         "import pytest\n"
-        "@pytest.mark.scenario('quickstart', period__start='2023-07-01', period__end='2023-07-02')\n"
+        "DAYS = {'period__start': '2023-07-01', 'period__end': '2023-07-02'}\n"
+        "@pytest.mark.scenario('quickstart', **DAYS)\n"
         "def test_the_guest_runs(levada_run):\n"
         "    assert levada_run.summary['steps'] > 0\n"
     )

@@ -29,7 +29,8 @@ from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.nodes import NodeMaker
 from levada.sim.run import runner
-from levada.sim.scenario.load import dump, expand
+from levada.sim.scenario.dump import dump
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.alerts import Change
 from levada.twin.app.server import Page

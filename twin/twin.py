@@ -37,18 +37,19 @@ from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth, Node, StepResult
 from levada.guest.tape import iter_records
 from levada.guest.text.redaction import redacted
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.devices.probe import Probe
 from levada.sim.results.decisions import sentence, title
-from levada.sim.run import runner
+from levada.sim.run import build, runner
 from levada.sim.run.clock import WallClock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import INDEX
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.zone_columns import Z
+from levada.sim.scenario.dump import dump
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
-from levada.sim.scenario.load import ZoneConfig, dump, expand
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Observed
 from levada.twin import signals as values_of
@@ -113,7 +114,7 @@ class Twin:
         scenario: Scenario,
         store: Store,
         *,
-        make_node: runner.NodeMaker | None = None,
+        make_node: build.NodeMaker | None = None,
         speed: float | None = 600.0,
         skip_to_ms: int | None = None,
         publish: Callable[[str, Change], None] = lambda _zone, _change: None,
@@ -149,7 +150,7 @@ class Twin:
 
     # Building
 
-    def _zone(self, config: ZoneConfig, make_node: runner.NodeMaker | None) -> ZoneState:
+    def _zone(self, config: ZoneConfig, make_node: build.NodeMaker | None) -> ZoneState:
         settings = self._settings(config)
         device = self._device(settings, make_node)
         self._nodes.append(device)
@@ -178,11 +179,11 @@ class Twin:
             verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet.", compared=False),
         )
 
-    def _settings(self, config: ZoneConfig) -> runner.NodeSettings:
+    def _settings(self, config: ZoneConfig) -> build.NodeSettings:
         """What the nodes of a zone are given."""
-        return runner.node_settings(config, self._module, self.info, self.scenario)
+        return build.node_settings(config, self._module, self.info, self.scenario)
 
-    def _device(self, settings: runner.NodeSettings, make_node: runner.NodeMaker | None) -> Node:
+    def _device(self, settings: build.NodeSettings, make_node: build.NodeMaker | None) -> Node:
         config = settings.zone
         if config.node.simulated:
             return self._simulated(settings)
@@ -190,11 +191,11 @@ class Twin:
             raise ValueError(f"zone {config.name}: node {config.node} needs `make_node`")
         return make_node(settings)
 
-    def _twin_node(self, i: int, settings: runner.NodeSettings) -> Node:
+    def _twin_node(self, i: int, settings: build.NodeSettings) -> Node:
         """What runs on the twin's plant: the guest."""
         return Watched(self._simulated(settings), lambda seen: self._twin_ran(i, seen))
 
-    def _simulated(self, settings: runner.NodeSettings) -> WasmtimeNode:
+    def _simulated(self, settings: build.NodeSettings) -> WasmtimeNode:
         guest = settings.scenario.guest
         return WasmtimeNode(
             settings.module,

@@ -12,8 +12,8 @@ import numpy as np
 
 from levada.guest.abi import TrapKind
 from levada.guest.node import Birth, StepResult
-from levada.guest.wasm.host import WasmtimeNode
-from levada.sim.scenario.load import ZoneConfig
+from levada.guest.wasm.node import WasmtimeNode
+from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.soil.model import FloatArray, Observed
 from levada.twin import signals as values_of
 from levada.twin.diagnosis import Comparison, Verdict

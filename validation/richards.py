@@ -13,7 +13,7 @@ import numpy as np
 from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import FloatArray, VanGenuchten, head_of, transform
 from levada.sim.soil.model import Flux
-from levada.sim.soil.richards import Bottom, Initial, Layer, Surface
+from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Surface
 from validation.comparison import Comparison, figure
 
 MODEL = "[Richards](models/richards.md)"

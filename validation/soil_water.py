@@ -25,7 +25,8 @@ from levada.sim.crop.crop import forcing_by_hour
 from levada.sim.run import soils
 from levada.sim.scenario.soil import Soil
 from levada.sim.soil.model import F, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards import Initial, Layer, Profile, Richards
+from levada.sim.soil.richards import Richards
+from levada.sim.soil.richards_profile import Initial, Layer, Profile
 from validation.comparison import DATA, Comparison, figure
 from validation.crop import MAIZE, column, our_season, peer_inputs, rows
 from validation.weather import table

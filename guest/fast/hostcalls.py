@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from levada.guest.abi import KEEP_SLOTS, Call, ErrorCode, Sensor, TrapKind
 from levada.guest.fast.jit import njit
+from levada.guest.fast.strings import MAX_TOPIC_BYTES, Bytes, text_length, topic_allowed, utf8_valid
 
 __all__ = [
     "LONGEST_WAKE_MS",
@@ -45,13 +46,10 @@ __all__ = [
     "renew_budget",
     "set_output",
     "stop",
-    "topic_allowed",
     "uptime_s",
-    "utf8_valid",
     "wasm_log",
 ]
 
-MAX_TOPIC_BYTES: Final = 64
 MAX_MESSAGE_BYTES: Final = 512
 MAX_LOG_BYTES: Final = 256
 MAX_PINS: Final = 16
@@ -154,7 +152,6 @@ TRAP_KINDS: Final = tuple(
 """TrapKind by wasmtime's trap code (wasmtime.h, `wasmtime_trap_code_enum`)."""
 
 Row = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 
 # Tape records: `levada.guest.tape` describes and decodes them.
 
@@ -301,15 +298,6 @@ def _enter(z: Row, call: int) -> bool:
 
 
 @njit
-def _length(memory: Bytes, start: int) -> int:
-    """Bytes before the NUL, or -1 if there is none before the end of memory."""
-    for k in range(start, memory.size):
-        if memory[k] == 0:
-            return k - start
-    return -1
-
-
-@njit
 def read_sensor(z: Row, tape: Bytes, kind: int) -> int:
     """Injected reading; flow counts pulses since it was last read."""
     if not _enter(z, CALL_READ_SENSOR):
@@ -359,8 +347,8 @@ def mqtt_publish(
         return 0
     topic &= 0xFFFFFFFF
     message &= 0xFFFFFFFF
-    topic_length = _length(memory, topic)
-    message_length = _length(memory, message)
+    topic_length = text_length(memory, topic)
+    message_length = text_length(memory, message)
     if topic_length < 0 or message_length < 0:
         _refuse(z, CALL_MQTT_PUBLISH, TRAP_POINTER_KIND)
         return 0
@@ -394,7 +382,7 @@ def wasm_log(z: Row, tape: Bytes, memory: Bytes, message: int) -> int:
     if not _enter(z, CALL_WASM_LOG):
         return 0
     message &= 0xFFFFFFFF
-    length = _length(memory, message)
+    length = text_length(memory, message)
     if length < 0:
         _refuse(z, CALL_WASM_LOG, TRAP_POINTER_KIND)
         return 0
@@ -481,84 +469,3 @@ def keep_set(z: Row, tape: Bytes, slot: int, value: int) -> int:
         result = OK
     _put_call3(z, tape, CALL_KEEP_SET, slot, value, result)
     return result
-
-
-@njit
-def topic_allowed(memory: Bytes, start: int, size: int, prefix: Bytes) -> bool:
-    """The rule of `levada.guest.topic.resolve_topic`, for bytes.
-
-    `prefix` holds the node's own prefix, a NUL, and the alias that old binaries use.
-    """
-    if size == 0 or size > MAX_TOPIC_BYTES or not utf8_valid(memory, start, size):
-        return False
-    level = 0  # bytes in this level so far
-    dots = 0  # of which dots
-    slashes = 0
-    for k in range(size + 1):
-        c = 0x2F if k == size else int(memory[start + k])
-        if c == 0x2F:
-            if level == 0 or (dots == level and level <= 2):
-                return False
-            level = 0
-            dots = 0
-            slashes += 1
-        elif c < 0x20 or c == 0x7F or c == 0x23 or c == 0x24 or c == 0x2B:  # control # $ +
-            return False
-        else:
-            level += 1
-            if c == 0x2E:
-                dots += 1
-    if slashes == 1:  # the one that closes the only level
-        return True
-    matches = True
-    k = 0
-    for i in range(prefix.size + 1):
-        if i == prefix.size or prefix[i] == 0:
-            if matches:
-                return True
-            matches = True
-            k = 0
-        else:
-            if k >= size or memory[start + k] != prefix[i]:
-                matches = False
-            k += 1
-    return False
-
-
-@njit
-def utf8_valid(memory: Bytes, start: int, size: int) -> bool:
-    """Whether the bytes are UTF-8 as RFC 3629, section 4 defines it."""
-    k = 0
-    while k < size:
-        lead = memory[start + k]
-        k += 1
-        if lead < 0x80:
-            continue
-        low = 0x80
-        high = 0xBF
-        if lead >= 0xC2 and lead <= 0xDF:
-            tail = 1
-        elif lead >= 0xE0 and lead <= 0xEF:
-            tail = 2
-            if lead == 0xE0:  # else longer than needed
-                low = 0xA0
-            elif lead == 0xED:  # surrogates
-                high = 0x9F
-        elif lead >= 0xF0 and lead <= 0xF4:
-            tail = 3
-            if lead == 0xF0:
-                low = 0x90
-            elif lead == 0xF4:  # beyond U+10FFFF
-                high = 0x8F
-        else:
-            return False
-        if k + tail > size:
-            return False
-        for i in range(tail):
-            c = memory[start + k + i]
-            if c < low or c > high:
-                return False
-            low = 0x80
-            high = 0xBF
-        k += tail
-    return True

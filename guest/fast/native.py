@@ -38,7 +38,6 @@ from levada.guest.fast.hostcalls import (
     TRAP_POINTER,
     USED,
     WAKE,
-    Bytes,
     Row,
     begin,
     delay_ms,
@@ -57,6 +56,7 @@ from levada.guest.fast.hostcalls import (
     wasm_log,
 )
 from levada.guest.fast.jit import KEEPING, njit
+from levada.guest.fast.strings import Bytes
 
 __all__ = ["C_FUNCTIONS", "native_callbacks", "native_step", "step_zone", "tape_of"]
 
@@ -158,43 +158,39 @@ def _argument(raw: Any, k: int) -> int:
     return np.int64(raw[4 * k])  # type: ignore[return-value]  # compiled: a plain integer
 
 
+@njit
+def _frame(env: Any, args: Any) -> tuple[Any, Row, Any, Bytes]:
+    """Of a host call: header and row of the guest that runs, its arguments, and its tape."""
+    header = _carray(env, (HEADER,), np.int64)
+    z = _ints(header[CURRENT], ROW)
+    return header, z, _carray(args, (8,), np.int32), _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+
+
 def native_callbacks() -> dict[str, int]:
     """Addresses of the host calls as `wasmtime_func_unchecked_callback_t`, by import name."""
     callback = _numba.cfunc(_I64(_PTR, _PTR, _PTR, _numba.types.uint64), cache=KEEPING)
 
     @callback  # type: ignore[untyped-decorator]
     def c_read_sensor(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         raw[0] = read_sensor(z, tape, _argument(raw, 0))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_set_output(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         set_output(z, tape, _argument(raw, 0), _argument(raw, 1))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_get_config(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         raw[0] = get_config(z, tape, _argument(raw, 0))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_mqtt_publish(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         prefix = _bytes(z[PREFIX_ADDRESS], z[PREFIX_LENGTH])
         memory = _native_memory(header, z, caller)
         raw[0] = mqtt_publish(z, tape, memory, prefix, _argument(raw, 0), _argument(raw, 1))
@@ -202,64 +198,43 @@ def native_callbacks() -> dict[str, int]:
 
     @callback  # type: ignore[untyped-decorator]
     def c_wasm_log(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         wasm_log(z, tape, _native_memory(header, z, caller), _argument(raw, 0))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_log_int(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         log_int(z, tape, _argument(raw, 0))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_delay_ms(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         delay_ms(z, tape, _argument(raw, 0))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_now_s(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         raw[0] = now_s(z, tape)
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_uptime_s(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         raw[0] = uptime_s(z, tape)
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_keep_get(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         raw[0] = keep_get(z, tape, _argument(raw, 0))
         return _native_trap(header, z)
 
     @callback  # type: ignore[untyped-decorator]
     def c_keep_set(env: Any, caller: Any, args: Any, count: Any) -> int:
-        header = _carray(env, (HEADER,), np.int64)
-        z = _ints(header[CURRENT], ROW)
-        raw = _carray(args, (8,), np.int32)
-        tape = _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
+        header, z, raw, tape = _frame(env, args)
         raw[0] = keep_set(z, tape, _argument(raw, 0), _argument(raw, 1))
         return _native_trap(header, z)
 

@@ -15,20 +15,18 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import wasmtime
 
-from levada.guest.abi import ABI_VERSION, KEEP_SLOTS, ErrorCode, TrapKind
+from levada.guest.abi import KEEP_SLOTS, ErrorCode, TrapKind
 from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
 from levada.guest.fast import fastpath, hostcalls
 from levada.guest.lifecycle import Closing
-from levada.guest.limits import EDGE, FOG, Budget, Profile
+from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
-from levada.guest.node import Birth, Readings, StepResult
 from levada.guest.wasm.command import CommandThread
-from levada.guest.wasm.engine import ENGINE_VERSION, compile_module
 from levada.guest.wasm.instances import Instances, PathName
+from levada.guest.wasm.pure import _functions
 
-__all__ = ["PureGuest", "SimNodes", "WasmtimeNode"]
+__all__ = ["SimNodes"]
 
 DEFAULT_CONFIG: Final = (2500, 1000, 2000)
 """Counts of a capacitive probe in air and in water, and a limit between."""
@@ -379,186 +377,6 @@ class SimNodes(Closing):
         for zone in list(self._threads):
             self._end_thread(zone)
         self._host.close()
-
-
-class WasmtimeNode(Closing):
-    """One guest behind `levada.guest.node.Node`."""
-
-    def __init__(
-        self,
-        module: bytes,
-        *,
-        name: str = "esp32",
-        budget: Budget = Budget(),  # noqa: B008 - immutable
-        profile: Profile = EDGE,
-        config: tuple[int, int, int] = DEFAULT_CONFIG,
-        parameters: Mapping[int, int] | None = None,
-        path: PathName | None = None,
-    ) -> None:
-        self._name = name
-        self._budget = budget
-        self._profile = profile
-        self._config = config
-        self._path = path
-        self._boot_id = 0
-        self._readings = np.zeros((1, 4), dtype=np.int32)
-        self.nodes = self._load(module, parameters or {})
-
-    def _load(self, module: bytes, parameters: Mapping[int, int]) -> SimNodes:
-        return SimNodes(
-            module,
-            names=[self._name],
-            budget=self._budget,
-            profile=self._profile,
-            config=self._config,
-            parameters=parameters,
-            path=self._path,
-        )
-
-    def birth(self) -> Birth:
-        """Who the node is."""
-        info = self.nodes.info
-        return Birth(
-            guest_sha256=info.sha256,
-            guest_name=info.metadata.name if info.metadata else "",
-            guest_version=info.metadata.version if info.metadata else "",
-            abi_version=ABI_VERSION,
-            engine=f"wasmtime {ENGINE_VERSION}",
-            firmware="levada simulated node",
-            boot_id=self._boot_id,
-        )
-
-    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
-        """Start the guest afresh."""
-        self._boot_id += 1
-        self.nodes.skew_ms[0] = skew_ms
-        if forget:
-            self.nodes.kept[0] = 0
-        self.nodes.boot(time_ms)
-        return self._result(time_ms)
-
-    def step(
-        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
-    ) -> StepResult:
-        """Inject readings and run the guest once."""
-        nodes = self.nodes
-        nodes.skew_ms[0] = skew_ms
-        if nodes.trap[0] == 0 and nodes.wake_ms[0] < hostcalls.NEVER_MS:
-            nodes.wake_ms[0] = time_ms
-        nodes.online[0] = online
-        self._readings[0] = readings
-        nodes.step(time_ms, self._readings)
-        return self._result(time_ms, instructions=int(nodes.rows[0, hostcalls.USED]))
-
-    def _result(self, time_ms: int, instructions: int = 0) -> StepResult:
-        nodes = self.nodes
-        records = nodes.drain_tape(0)
-        trap = nodes.trap_error(0)
-        return StepResult(
-            outputs=nodes.ever_set(0),
-            tape=records,
-            wake_ms=0 if trap else int(nodes.wake_ms[0]) - time_ms,
-            trap=trap.kind if trap else TrapKind.NONE,
-            trap_detail=str(trap) if trap else "",
-            trap_backtrace=trap.backtrace if trap else (),
-            instructions=instructions,
-        )
-
-    def calibrate(self, values: dict[int, int]) -> dict[int, int]:
-        """Set parameters by id, all or none; the values the guest has afterwards."""
-        return self.nodes.calibrate(0, values)
-
-    def install(self, module: bytes) -> Birth:
-        """Replace the guest, once the new module is known to load and link."""
-        new = self._load(module, {})
-        if new.info.sha256 == self.nodes.info.sha256:
-            new.kept[:] = self.nodes.kept
-        self.nodes.close()
-        self.nodes = new
-        return self.birth()
-
-    def quality(self) -> None:
-        """There is no link."""
-
-    def close(self) -> None:
-        """Release the guest; its outputs are 0."""
-        self.nodes.close()
-
-
-class PureGuest(Closing):
-    """Functions of a module that keeps no step: `PureGuest(module).call("process", 1800, ...)`."""
-
-    def __init__(
-        self,
-        module: bytes,
-        *,
-        name: str = "esp32",
-        budget: Budget = Budget(),  # noqa: B008 - immutable
-        profile: Profile = FOG,
-        path: PathName | None = None,
-    ) -> None:
-        self.functions = _functions(module, budget)
-        self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
-        self._host = Instances(
-            module,
-            [name],
-            budget=budget,
-            profile=profile,
-            tape=False,
-            path=path or ("fast" if fastpath.status()[0] else "ordinary"),
-        )
-        self._started = False
-
-    def call(self, name: str, *arguments: float) -> int | float | None:
-        """Result of a function; it keeps its memory from call to call.
-
-        Raises AbiError if there is no such function, ParameterError for wrong arguments, Trap if
-        it is stopped; the call after that has a clean instance.
-        """
-        signature = self.functions.get(name)
-        if signature is None:
-            known = ", ".join(sorted(self.functions)) or "none"
-            raise AbiError(f"no function {name!r}; there are {known}")
-        values = _arguments(name, signature, arguments)
-        host = self._host
-        host.enter()
-        try:
-            if not self._started or 0 in host.traps:
-                host.instantiate(0)
-                self._started = True
-            result: int | float | None = host.call(0, name, *values)
-            return result
-        finally:
-            host.busy = False
-
-    def close(self) -> None:
-        """Release the instance."""
-        self._host.close()
-
-
-def _functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
-    """Exported functions and their types."""
-    return {
-        item.name: item.type
-        for item in compile_module(bytes(module), budget).exports
-        if isinstance(item.type, wasmtime.FuncType)
-    }
-
-
-def _arguments(name: str, ty: wasmtime.FuncType, values: tuple[float, ...]) -> list[Any]:
-    kinds = [str(param) for param in ty.params]
-    if len(kinds) != len(values):
-        raise ParameterError(f"{name}({', '.join(kinds)}): {len(values)} arguments given")
-    converted: list[Any] = []
-    for kind, value in zip(kinds, values, strict=True):
-        if kind.startswith("f"):
-            converted.append(float(value))
-            continue
-        bits = int(kind[1:])
-        if int(value) != value or not -(1 << bits - 1) <= value < 1 << bits - 1:
-            raise ParameterError(f"{name}: {value} is not an integer of {bits} bits")
-        converted.append(int(value))
-    return converted
 
 
 def _wrong_shape(readings: npt.NDArray[Any], n: int) -> GuestError:

@@ -21,7 +21,7 @@ Left out: charge per byte and per instruction, which one recording does not tell
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -230,16 +230,7 @@ def fit(
     """
     current = recording.current_a
     dt = np.diff(recording.time_s, append=2 * recording.time_s[-1] - recording.time_s[-2])
-    level = max(float(np.median(current)), 1e-7)
-    peak = float(current.max())
-    if wake_above_a is None:
-        if peak < 3 * level:
-            raise EnergyFileError(
-                f"{recording.name}: highest current {peak * 1e3:.4g} mA, median "
-                f"{level * 1e3:.4g} mA: no wakes stand out; the node must sleep for more than half "
-                "of the recording, or give wake_above_a"
-            )
-        wake_above_a = float(np.sqrt(level * peak))
+    wake_above_a = _wake_level(recording) if wake_above_a is None else wake_above_a
     awake = _bridged(current > wake_above_a, recording.time_s, dt, merge_s, shortest_wake_s)
     starts, ends = _runs(awake)
     complete = (starts > 0) & (ends < len(current))
@@ -263,25 +254,16 @@ def fit(
 
     radio = awake & _bridged(current > radio_above_a, recording.time_s, dt, merge_s, 0.0)
     working = keep & awake & ~radio
-    active_ms, active_a, burst_mc, charge_mc = [], [], [], []
-    for a, b in zip(starts, ends, strict=True):
-        span = slice(a, b)
-        on = working[span]
-        above_mc = (current[span] - sleep_a) * dt[span] * 1e3
-        active_ms.append(float(dt[span][on].sum()) * 1e3)
-        if on.any():
-            active_a.append(_mean(current[span], dt[span], on))
-        charge_mc.append(float(above_mc.sum()))
-        if radio[span].any():
-            burst_mc.append(float(above_mc[radio[span]].sum()))
+    active_ms, active_a, burst_mc, charge_mc = _wakes(
+        current, dt, sleep_a, list(zip(starts, ends, strict=True)), radio, working
+    )
     if not active_a:
         raise EnergyFileError(
             f"{recording.name}: every wake is above radio_above_a = {radio_above_a * 1e3:.4g} mA "
             "throughout; raise it"
         )
 
-    if accuracy is None:
-        accuracy = ACCURACY[recording.meter]
+    accuracy = ACCURACY[recording.meter] if accuracy is None else accuracy
     notes = ["charge per instruction is not in a recording: constants; per byte: in the bursts"]
     default = named_profile("esp32-wifi")
     working_a = _mean(current, dt, working)
@@ -331,6 +313,45 @@ def fit(
 
 
 Mask = npt.NDArray[np.bool_]
+
+
+def _wake_level(recording: Recording) -> float:
+    """Current between sleep and wake: geometric mean of the median and the highest current [A]."""
+    level = max(float(np.median(recording.current_a)), 1e-7)
+    peak = float(recording.current_a.max())
+    if peak < 3 * level:
+        raise EnergyFileError(
+            f"{recording.name}: highest current {peak * 1e3:.4g} mA, median "
+            f"{level * 1e3:.4g} mA: no wakes stand out; the node must sleep for more than half "
+            "of the recording, or give wake_above_a"
+        )
+    return float(np.sqrt(level * peak))
+
+
+def _wakes(
+    current: FloatArray,
+    dt: FloatArray,
+    sleep_a: float,
+    wakes: Sequence[tuple[int, int]],
+    radio: Mask,
+    working: Mask,
+) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Of every wake: time at work [ms], current there [A], charge of its bursts and in all [mC].
+
+    Wakes without work have no current, wakes without radio no burst.
+    """
+    active_ms, active_a, burst_mc, charge_mc = [], [], [], []
+    for a, b in wakes:
+        span = slice(a, b)
+        on = working[span]
+        above_mc = (current[span] - sleep_a) * dt[span] * 1e3
+        active_ms.append(float(dt[span][on].sum()) * 1e3)
+        if on.any():
+            active_a.append(_mean(current[span], dt[span], on))
+        charge_mc.append(float(above_mc.sum()))
+        if radio[span].any():
+            burst_mc.append(float(above_mc[radio[span]].sum()))
+    return active_ms, active_a, burst_mc, charge_mc
 
 
 def _runs(mask: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -256,6 +256,33 @@ def _virtual(clock: int, before: int, skews: npt.NDArray[np.int64]) -> int:
 
 
 @njit
+def _record_bytes(data: npt.NDArray[np.uint8], at: int) -> int:
+    """Size of the record at `at`; beyond the end of the data if it is cut, -1 if it is unknown."""
+    size = len(data)
+    call = data[at]
+    if call == 4:
+        if at + 3 > size:
+            return size + 1
+        topic = _u16(data, at + 1)
+        if at + 5 + topic > size:
+            return size + 1
+        return 9 + topic + _u16(data, at + 3 + topic)
+    if call == 5:
+        return size + 1 if at + 3 > size else 3 + _u16(data, at + 1)
+    if call == 6 or call == 7 or call == 8 or call == 9 or call == 16:
+        return 5
+    if call == 1 or call == 2 or call == 3 or call == 10 or call == 19:
+        return 9
+    if call == 0:
+        return 10
+    if call == 17:
+        return 2
+    if call == 11 or call == 18:
+        return 13
+    return -1
+
+
+@njit
 def _walk(
     data: npt.NDArray[np.uint8],
     pin: int,
@@ -281,33 +308,8 @@ def _walk(
         flush = False
         start = at
         delay = 0
-        if call == 0:
-            need = 10
-        elif call == 1 or call == 2 or call == 3:
-            need = 9
-        elif call == 4:
-            if at + 3 > size:
-                break
-            topic = _u16(data, at + 1)
-            if at + 5 + topic > size:
-                break
-            n = _u16(data, at + 3 + topic)
-            need = 9 + topic + n
-        elif call == 5:
-            if at + 3 > size:
-                break
-            need = 3 + _u16(data, at + 1)
-        elif call == 6 or call == 7 or call == 8 or call == 9 or call == 16:
-            need = 5
-        elif call == 10:
-            need = 9
-        elif call == 17:
-            need = 2
-        elif call == 11 or call == 18:
-            need = 13
-        elif call == 19:
-            need = 9
-        else:
+        need = _record_bytes(data, at)
+        if need < 0:
             return rows, at, int(call)
         if at + need > size:
             break
@@ -325,9 +327,11 @@ def _walk(
             if _i32(data, start + 1) == pin:
                 new_valve = 1 if _i32(data, start + 5) != 0 else 0
         elif call == 4:
-            n_why = _why(data, start + 5 + topic, start + 5 + topic + n)
+            text = start + 5 + _u16(data, start + 1)
+            n = _u16(data, text - 2)
+            n_why = _why(data, text, text + n)
             if n_why >= 0 or length == 0:
-                message, length = start + 5 + topic, n
+                message, length = text, n
             if n_why >= 0:
                 new_why = n_why
         elif call == 7:

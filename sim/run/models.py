@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from levada.sim.crop import crop as crops
-from levada.sim.devices.energy import NodePower, Range, esp32
-from levada.sim.devices.probe import Probe
-from levada.sim.devices.valve import Valve
 from levada.sim.run import soils
+from levada.sim.run.build import node_power, probe, valve
 from levada.sim.scenario.diagnostics import Trouble
 
 if TYPE_CHECKING:
-    from levada.sim.devices.energy import EnergyProfile
-    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.model import Scenario
     from levada.sim.weather import Weather
 
-__all__ = ["node_power", "probe", "refused", "valve"]
+__all__ = ["refused"]
 
 _KEYS: dict[str, tuple[str, str]] = {
     "zr_m": ("crop", "zr_min_m"),
@@ -40,27 +37,6 @@ _KEYS: dict[str, tuple[str, str]] = {
 }
 """Names of the models that scenario files call otherwise."""
 _NAME = re.compile(r"\w+")
-
-
-def probe(zone: ZoneConfig) -> Probe:
-    """The probe of a zone."""
-    return Probe(**dict(zone.probe))
-
-
-def valve(zone: ZoneConfig) -> Valve:
-    """The valve of a zone."""
-    values = dict(zone.valve)
-    del values["method"], values["wetted_fraction"]
-    return Valve(area_m2=zone.area_m2, **values)
-
-
-def node_power(zone: ZoneConfig, profile: EnergyProfile | None = None) -> NodePower:
-    """What the node of a zone draws and is fed by; `profile` replaces that of its energy table."""
-    values = dict(zone.energy)
-    board = {key: values.pop(key) for key in ("sleep", "cpu_mhz", "address", "board_ma")}
-    if board["board_ma"] is not None:
-        board["board_ma"] = Range(*[board["board_ma"]] * 3)
-    return NodePower(profile=profile or esp32(**board), **values)
 
 
 def refused(scenario: Scenario, zones: list[ZoneConfig], weather: Weather) -> Iterator[Trouble]:
@@ -121,7 +97,7 @@ def _soil(zone: ZoneConfig, zr_m: float) -> object:
                 f"{zone.soil.depth_m:g} m"
             )
         return soils.bucket([zone], [zr_m])
-    from levada.sim.soil.richards import graded_cells
+    from levada.sim.soil.richards_profile import graded_cells
 
     return graded_cells(soils.richards_profile(zone).layers)
 

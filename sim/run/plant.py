@@ -1,9 +1,10 @@
 """The plant of a run: weather, soils, probes, valves and supplies of all zones, and their nodes.
 
-Everything is in arrays and goes on in `levada.sim.run.zone_loop`, together with the guests that run
-in this process; this class fills the arrays from a scenario, hands them over, runs the nodes that
-are elsewhere, and is what faults and the recorder act on.  No zone knows of another, so each has a
-time of its own; `advance_to` must be called before anything is changed at an instant.
+Everything is in arrays, which `levada.sim.run.build` makes of a scenario, and goes on in
+`levada.sim.run.zone_loop`, together with the guests that run in this process; this class hands the
+arrays over, runs the nodes that are elsewhere, and is what faults and the recorder act on.  No zone
+knows of another, so each has a time of its own; `advance_to` must be called before anything is
+changed at an instant.
 """
 
 from __future__ import annotations
@@ -22,27 +23,23 @@ from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.hostcalls import NEVER_MS
 from levada.guest.node import Node, Readings, StepResult
 from levada.guest.tape import iter_records
-from levada.sim.crop import crop as crops
-from levada.sim.devices.energy import EP, EnergyProfile, NodePowers, W
+from levada.sim.devices.energy import EnergyProfile, W
 from levada.sim.devices.kernels import command_valve
-from levada.sim.devices.probe import ProbeFault, Probes
-from levada.sim.devices.valve import ValveFault, Valves
+from levada.sim.devices.probe import ProbeFault
+from levada.sim.devices.valve import ValveFault
 from levada.sim.errors import SoilError
-from levada.sim.run import soils
 from levada.sim.run import zone_loop as loop
-from levada.sim.run.models import node_power, probe, valve
+from levada.sim.run.build import FieldModels, build_models, restart_ms
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import COLUMNS
-from levada.sim.run.zone_loop import Stop, T, Z
+from levada.sim.run.trace_row import write_row
+from levada.sim.run.zone_columns import Devices, Forcings, Soils, Stop, T, Water, Z
 from levada.sim.scenario.fault import FaultEvent
-from levada.sim.seeds import zone_keys
-from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards import Richards
 
 if TYPE_CHECKING:
     from levada.guest.wasm.host import SimNodes
-    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.model import Scenario
     from levada.sim.weather import Weather
 
@@ -58,9 +55,6 @@ ZONES_A_THREAD: Final = 16
 """Fewer zones than this are not worth a second thread."""
 
 PARTS_A_THREAD: Final = 8
-
-RESTART_LEAST_MS: Final = 1_000
-"""No node starts faster, and a guest that stops in `init` must not stop time."""
 
 PROBE_FAULTS: Final = {
     "probe-stuck": ProbeFault.STUCK,
@@ -110,54 +104,20 @@ class Plant:
         self._native_zones = list(native_zones)
         self._keep = keep
 
-        tables, indices = _forcing(zones, weather)
-        self._tables = tables
-        self._hours = np.column_stack(
-            (weather.temp_c, weather.solar_mj_m2 * (1e6 / 3600.0))
-        ).astype(np.float64)
-        zr_m = [float(tables[indices[i], 0, F.ZR_M]) for i in range(n)]
-        kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
-        row = _rows(kind)
-        of_bucket = [i for i in range(n) if kind[i] == 0]
-        of_richards = [i for i in range(n) if kind[i] == 1]
-        self.bucket: Bucket | None = None
-        self.richards: Richards | None = None
-        if of_bucket:
-            self.bucket = soils.bucket([zones[i] for i in of_bucket], [zr_m[i] for i in of_bucket])
-        if of_richards:
-            self.richards = Richards([soils.richards_profile(zones[i]) for i in of_richards])
-        self.richards_zones = of_richards
-
-        names = self.names
-        self.probes = Probes(
-            [probe(zone) for zone in zones],
-            keys=zone_keys(scenario.seed, "probe", names),
-            start_ms=self.start_ms,
-            temp_c=float(weather.temp_c[:24].mean()),
+        models = build_models(
+            scenario, zones, weather, energy_profile, count_instructions=count_instructions
         )
-        self.valves = Valves([valve(zone) for zone in zones])
-        self.powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
-        if not count_instructions:
-            self.powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
+        self._tables, self._hours = models.tables, models.hours
+        self.bucket, self.richards = models.bucket, models.richards
+        self.richards_zones = models.richards_zones
+        self.probes, self.valves, self.powers = models.probes, models.valves, models.powers
         self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
         self.observed = new_observed(n)
         self.totals: FloatArray = np.zeros((n, len(T)))
-        self.zones: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
+        self.zones: IntArray = _new_zones(n, self.start_ms, restart_ms(scenario), models)
         z = self.zones
-        z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = self.start_ms
-        z[:, Z.WAKE_MS] = NEVER_MS
-        z[:, Z.BOOT_MS] = self.start_ms
-        z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
-        restart = scenario.guest.restart
-        z[:, Z.RESTART_MS] = (
-            -1 if restart is None else max(RESTART_LEAST_MS, round(restart.total_seconds() * 1000))
-        )
-        z[:, Z.TABLE] = indices
-        z[:, Z.SOIL] = kind
-        z[:, Z.SOIL_ROW] = row
-        z[:, Z.PCT] = z[:, Z.WHY] = -1
         for k, zone in enumerate(self._native_zones):
             z[zone, Z.NATIVE] = 1
             z[zone, Z.HOST] = k
@@ -167,7 +127,7 @@ class Plant:
         )
         self._header = native.address if native is not None else 0
         self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
-        self._first_observation(zr_m)
+        self._first_observation(models.zr_m)
         threads = threads or min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
         # several parts a thread: one that is held up leaves its parts to the others
         parts = max(1, min(PARTS_A_THREAD * threads, n // ZONES_A_THREAD))
@@ -285,19 +245,24 @@ class Plant:
             self.record_ms,
             self.start_ms,
             self.zones,
-            self.totals,
             self._rows,
-            self._hours,
-            self._tables,
-            self.forcing,
-            self.fluxes,
-            self.observed,
-            *(
-                (self.bucket.parameters, self.bucket.layers)
-                if self.bucket is not None
-                else _NO_BUCKET
-            ),
-            *(self.richards.arrays if self.richards is not None else _NO_RICHARDS),
+            Forcings(self._hours, self._tables, self.forcing),
+            self._soils(),
+            self._devices(),
+            self._water(),
+            self._hosts,
+            self._header,
+        )
+
+    def _soils(self) -> Soils:
+        bucket, richards = self.bucket, self.richards
+        return Soils(
+            *(_NO_BUCKET if bucket is None else (bucket.parameters, bucket.layers)),
+            *(_NO_RICHARDS if richards is None else richards.arrays),
+        )
+
+    def _devices(self) -> Devices:
+        return Devices(
             self.probes.parameters,
             self.probes.state,
             self.probes.keys,
@@ -307,9 +272,10 @@ class Plant:
             self.powers.state,
             self.powers.work,
             self.readings,
-            self._hosts,
-            self._header,
         )
+
+    def _water(self) -> Water:
+        return Water(self.fluxes, self.observed, self.totals)
 
     def _raise_soil(self, i: int) -> None:
         if self.richards is None:
@@ -321,18 +287,7 @@ class Plant:
         """Write the last row, which stands for the end of the run."""
         for i in range(self.n):
             if self.zones[i, Z.NEXT_ROW_MS] == self.zones[i, Z.NOW_MS]:
-                loop.write_row(
-                    i,
-                    self.zones[i],
-                    self.totals,
-                    self.fluxes,
-                    self.observed,
-                    self.readings,
-                    self.probes.state,
-                    self.valves.state,
-                    self.powers.state,
-                    self._rows,
-                )
+                write_row(i, self.zones[i], self._water(), self._devices(), self._rows)
         # a run that ended between two rows still counts all its water
         self.totals[:, : self.fluxes.shape[1]] += self.fluxes
         self.totals[:, T.ET0_MM] += self.totals[:, T.ROW_ET0_MM]
@@ -350,17 +305,7 @@ class Plant:
 
     def _sample(self, i: int) -> Readings:
         """What the node of zone `i` reads now."""
-        loop.sample_zone(
-            i,
-            int(self.zones[i, Z.NOW_MS]),
-            self.observed,
-            self.probes.parameters,
-            self.probes.state,
-            self.probes.keys,
-            self.valves.state,
-            self.powers.state,
-            self.readings,
-        )
+        loop.sample_zone(i, int(self.zones[i, Z.NOW_MS]), self._devices(), self.observed)
         a, b, c, d = self.readings[i].tolist()
         return a, b, c, d
 
@@ -509,6 +454,21 @@ class Plant:
             self._native.close()
 
 
+def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> IntArray:
+    """State of the nodes before anything happened: each boots at the start."""
+    z: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
+    z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = start_ms
+    z[:, Z.WAKE_MS] = NEVER_MS
+    z[:, Z.BOOT_MS] = start_ms
+    z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
+    z[:, Z.RESTART_MS] = restart_ms
+    z[:, Z.TABLE] = models.table
+    z[:, Z.SOIL] = models.soil_kind
+    z[:, Z.SOIL_ROW] = models.soil_row
+    z[:, Z.PCT] = z[:, Z.WHY] = -1
+    return z
+
+
 _NO_BUCKET: Final = (np.zeros((0, 8)), np.zeros((0, 10)))
 _NO_RICHARDS: Final = (
     np.zeros((0, 1, 1)),
@@ -516,32 +476,3 @@ _NO_RICHARDS: Final = (
     np.zeros((0, 1)),
     np.zeros((0, 1, 16)),
 )
-
-
-def _rows(kind: Sequence[int]) -> list[int]:
-    counts = [0, 0]
-    rows = []
-    for k in kind:
-        rows.append(counts[k])
-        counts[k] += 1
-    return rows
-
-
-def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
-    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
-    known: dict[str, int] = {}
-    tables: list[FloatArray] = []
-    indices = []
-    for zone in zones:
-        key = zone.crop.model_dump_json()
-        if key not in known:
-            known[key] = len(tables)
-            grown = crops.season(
-                soils.crop(zone.crop),
-                weather,
-                planting=zone.crop.planting,
-                harvest=zone.crop.harvest,
-            )
-            tables.append(crops.forcing_by_hour(grown))
-        indices.append(known[key])
-    return np.array(tables), indices

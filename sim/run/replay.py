@@ -19,9 +19,10 @@ from levada.guest.limits import PROFILES
 from levada.guest.tape import Difference, Record, TapeReader, first_difference, iter_records
 from levada.guest.wasm.host import SimNodes
 from levada.sim.results.compare import count_calls, tape_flaws
-from levada.sim.run import runner
+from levada.sim.run import build, runner
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.scenario import load as scenario
+from levada.sim.scenario.expand import expand
 
 __all__ = ["Replay", "replay_run"]
 
@@ -63,7 +64,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             f"this run ({info.sha256[:16]} instead of {tape.guest_sha256[:16]}); "
             "name the right one with --guest"
         )
-    zones = {zone.name: zone for zone in scenario.expand(loaded)}
+    zones = {zone.name: zone for zone in expand(loaded)}
     tapes = tape.tapes()
     flaws = tape_flaws(run, tape, tapes)
     notes = list(flaws)
@@ -78,7 +79,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
             notes.append(f"zone {name}: this guest has no {', '.join(unknown)}; left out")
             given = {key: value for key, value in zone.parameters.items() if key in known}
             zone = replace(zone, parameters=given)
-        settings = runner.node_settings(zone, module, info, loaded)
+        settings = build.node_settings(zone, module, info, loaded)
         nodes = SimNodes(
             module,
             names=[name],

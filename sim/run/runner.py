@@ -12,8 +12,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
@@ -30,31 +28,30 @@ from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Node
 from levada.guest.tape import TapeWriter
 from levada.guest.text.plain import plain_values
-from levada.guest.wasm.host import SimNodes, WasmtimeNode
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.node import WasmtimeNode
 from levada.sim import weather as weathers
 from levada.sim.devices.energy import EnergyProfile
-from levada.sim.devices.probe import Probe, RainGauge, calibration
-from levada.sim.devices.valve import V
-from levada.sim.run import soils, stops
-from levada.sim.run.clock import WallClock, new_clock
+from levada.sim.run.build import NodeMaker, NodeSettings, node_settings
+from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
+from levada.sim.run.judge import judge
 from levada.sim.run.models import refused
 from levada.sim.run.plant import Plant
 from levada.sim.run.rundir import replaced
-from levada.sim.run.trace import Trace, TraceWriter, read_trace
-from levada.sim.run.zone_loop import T, Z
-from levada.sim.scenario import load as scenarios
+from levada.sim.run.summary import RunEnd, summarise
+from levada.sim.run.trace import TraceWriter, read_trace
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario.diagnostics import ScenarioError
-from levada.sim.scenario.expect import evaluate
-from levada.sim.scenario.fault import FAULTS, spans, timeline
-from levada.sim.scenario.load import Document, ZoneConfig, expand
+from levada.sim.scenario.dump import dump, pinned
+from levada.sim.scenario.expand import ZoneConfig, expand
+from levada.sim.scenario.fault import timeline
+from levada.sim.scenario.load import Document
 from levada.sim.scenario.model import Scenario
-from levada.sim.soil.model import FloatArray, Observed
+from levada.sim.soil.model import FloatArray
 
 __all__ = [
     "DEFAULT_GUEST",
-    "NodeMaker",
-    "NodeSettings",
     "Progress",
     "Result",
     "check",
@@ -62,25 +59,9 @@ __all__ = [
 ]
 
 DEFAULT_GUEST: Final = Path(str(files("levada.guest"))) / "irrigation" / "irrigation.wasm"
-FLUXES: Final = ("rain", "irrigation", "evaporation", "transpiration", "drainage", "runoff", "et0")
 
 Progress = Callable[[int, float, float, str], None]
 """(time [ms since 1970], fraction done, simulated over wall-clock seconds, note)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSettings:
-    """What a node outside the plant is given."""
-
-    zone: ZoneConfig
-    module: bytes
-    scenario: Scenario
-    config: tuple[int, int, int]
-    """Dry, wet and limit counts."""
-    parameters: dict[int, int]
-
-
-NodeMaker = Callable[[NodeSettings], Node]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +168,7 @@ def run_scenario(
     info = inspect_guest(scenario, module)
     weather = read_weather(scenario)
     with replaced(path) as part:
-        text = scenarios.dump(scenarios.pinned(scenario, info.sha256), path)
+        text = dump(pinned(scenario, info.sha256), path)
         (part / "scenario.toml").write_text(text, encoding="utf-8")
         run = _Run(
             scenario,
@@ -207,9 +188,9 @@ def run_scenario(
         finally:
             run.close()
         mark_compiled()
-        summary = plain_values(run.summary(interrupted))
+        summary = plain_values(summarise(run.end(interrupted)))
         trace = read_trace(part / "trace.parquet")
-        summary["expectations"] = _judge(scenario, trace, zones, summary)
+        summary["expectations"] = judge(scenario, trace, zones, summary)
         (part / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         if report:
             from levada.sim.results.report import write
@@ -219,26 +200,6 @@ def run_scenario(
 
             write(part)
     return Result(path=path, summary=summary, interrupted=interrupted)
-
-
-def _judge(
-    scenario: Scenario, trace: Trace, zones: list[ZoneConfig], summary: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """The expectations of a run, and what came out of each."""
-    interrupted = summary["partial"]
-    judged = [
-        {
-            "name": o.name,
-            # of a run that ended early nothing can be said: what has not happened may have come
-            "passed": None if interrupted else o.passed,
-            "detail": "not judged: the run was interrupted" if interrupted else o.detail,
-            "time_ms": None if interrupted else o.time_ms,
-            "zone": None if interrupted else o.zone,
-        }
-        for o in evaluate(scenario, trace, zones, summary)
-    ]
-    found: list[dict[str, Any]] = plain_values([*judged, *stops.judgement(summary)])
-    return found
 
 
 class _Run:
@@ -349,6 +310,22 @@ class _Run:
         for zone, records in tapes:
             self._tape.add(zone, records)
 
+    def end(self, interrupted: bool) -> RunEnd:
+        """What the summary is made of."""
+        return RunEnd(
+            scenario=self.scenario,
+            zones=self.zones,
+            info=self.info,
+            weather=self.weather,
+            plant=self.plant,
+            nodes=self._nodes,
+            clock=self._clock,
+            tape_digest=self._tape.digest.hexdigest(),
+            trace_digest=self._trace.digest(),
+            wall_s=self._wall_s,
+            interrupted=interrupted,
+        )
+
     def close(self) -> None:
         """Close files and nodes."""
         self._writer.shutdown()
@@ -371,202 +348,6 @@ class _Run:
                 ),
                 self._profile_path,
             )
-
-    # Summary
-
-    def summary(self, interrupted: bool) -> dict[str, Any]:
-        """The content of summary.json, without expectations."""
-        scenario, plant = self.scenario, self.plant
-        days = float(plant.zones[:, Z.NOW_MS].min() - plant.start_ms) / 86_400_000
-        zones = [self._zone(i) for i in range(plant.n)]
-        areas = np.array([zone.area_m2 for zone in self.zones])
-
-        def mean(key: str) -> float:
-            return float(np.average([zone[key] for zone in zones], weights=areas))
-
-        balance = max((zone["balance_error_mm"] for zone in zones), key=abs)
-        energy = plant.powers.report()
-        return {
-            "scenario": scenario.name,
-            "title": scenario.title,
-            "seed": scenario.seed,
-            "guest_sha256": self.info.sha256,
-            "tape_digest": self._tape.digest.hexdigest(),
-            "trace_digest": self._trace.digest(),
-            "partial": interrupted,
-            "start": _iso(plant.start_ms),
-            "end": _iso(plant.end_ms),
-            "ended": _iso(int(plant.zones[:, Z.NOW_MS].min())),
-            "days": days,
-            "steps": int(plant.zones[:, Z.STEPS].sum()),
-            **{f"{key}_mm": mean(f"{key}_mm") for key in FLUXES},
-            "et_mm": mean("et_mm"),
-            "storage_change_mm": mean("storage_change_mm"),
-            "balance_error_mm": balance,
-            **{f"{kind}stress_days": mean(f"{kind}stress_days") for kind in ("", "dry_", "wet_")},
-            "valve_openings": sum(zone["valve_openings"] for zone in zones),
-            "longest_opening_s": max(zone["longest_opening_s"] for zone in zones),
-            "water_l": sum(zone["water_l"] for zone in zones),
-            "traps": sum(zone["traps"] for zone in zones),
-            "may_stop": scenario.guest.may_stop,
-            "energy_j": energy.total.nominal,
-            "energy": {
-                "label": energy.label,
-                "low_j": energy.total.low,
-                "nominal_j": energy.total.nominal,
-                "high_j": energy.total.high,
-                "parts": {
-                    name: {"low_j": r.low, "nominal_j": r.nominal, "high_j": r.high}
-                    for name, r in energy.parts.items()
-                },
-                "profiles": sorted(set(energy.profiles)),
-            },
-            "expectations": [],
-            "wall_s": self._wall_s,
-            "field_days_per_s": days * plant.n / self._wall_s,
-            **self._lateness(),
-            "notes": [*soils.notes(self.zones), *scenario.notes()],
-            **self._rain_gauge(mean("rain_mm")),
-            "zones": zones,
-            "faults": self._faults(),
-            "weather": {
-                "source": Path(self.weather.source).name,
-                "sha256": self.weather.sha256,
-                "filled": list(self.weather.filled),
-                "notes": list(self.weather.notes),
-            },
-            "guest": {
-                "name": self.info.metadata.name if self.info.metadata else "",
-                "version": self.info.metadata.version if self.info.metadata else "",
-                "bytes": self.info.size,
-            },
-            "levada_version": version("levada"),
-            "versions": {name: version(name) for name in ("wasmtime", "numba", "simpy", "numpy")},
-            "link": self._links(),
-        }
-
-    def _rain_gauge(self, rain_mm: float) -> dict[str, Any]:
-        """What the gauge of the site, if there is one, has counted."""
-        mm_per_tip = self.scenario.site.rain_gauge_mm_per_tip
-        if mm_per_tip is None:
-            return {}
-        gauge = RainGauge(mm_per_tip)
-        gauge.add(rain_mm)
-        return {
-            "rain_gauge_tips": gauge.tips,
-            "rain_gauge_mm": round(gauge.tips * mm_per_tip, 6),
-        }
-
-    def _links(self) -> dict[str, Any] | None:
-        """By zone, what the links to nodes outside this process were like; None without any."""
-        found = {self.zones[i].name: node.quality() for i, node in self._nodes.items()}
-        return {zone: quality for zone, quality in found.items() if quality is not None} or None
-
-    def _lateness(self) -> dict[str, Any]:
-        if not isinstance(self._clock, WallClock):
-            return {}
-        return {"overruns": self._clock.overruns, "late_s": self._clock.late_s}
-
-    def _zone(self, i: int) -> dict[str, Any]:
-        plant = self.plant
-        totals, valve = plant.totals[i], plant.valves.state[i]
-        sums = dict(
-            zip((f"{key}_mm" for key in FLUXES), totals[: len(FLUXES)].tolist(), strict=True)
-        )
-        change = float(plant.observed[i, Observed.STORAGE_MM] - plant.storage_start_mm[i])
-        et = sums["evaporation_mm"] + sums["transpiration_mm"]
-        stop = plant.stops.get(i)
-        return {
-            "name": plant.names[i],
-            "node": str(self.scenario_node(i)),
-            **sums,
-            "et_mm": et,
-            "storage_change_mm": change,
-            "balance_error_mm": sums["rain_mm"]
-            + sums["irrigation_mm"]
-            - et
-            - sums["drainage_mm"]
-            - sums["runoff_mm"]
-            - change,
-            "stress_days": float(totals[T.STRESS_DAYS]),
-            "dry_stress_days": float(totals[T.STRESS_DAYS] - totals[T.WET_STRESS_DAYS]),
-            "wet_stress_days": float(totals[T.WET_STRESS_DAYS]),
-            "valve_openings": int(valve[V.OPENINGS]),
-            "longest_opening_s": float(totals[T.LONGEST_S]),
-            "water_l": float(valve[V.VOLUME_L]),
-            "energy_j": float(plant.powers.energy_j[i]),
-            "steps": int(plant.zones[i, Z.STEPS]),
-            "traps": int(plant.zones[i, Z.TRAPS]),
-            "trap": stop.reason if stop is not None else None,
-            "trap_ms": stop.time_ms if stop is not None else None,
-            "trap_backtrace": list(stop.backtrace) if stop is not None else [],
-            "soil": soils.summary(self.zones[i].soil),
-            "feddes_m": list(soils.heads(self.zones[i])),
-        }
-
-    def scenario_node(self, i: int) -> str:
-        """Where the guest of a zone ran."""
-        return self.zones[i].node.kind
-
-    def _faults(self) -> list[dict[str, Any]]:
-        scenario = self.scenario
-        return [
-            {
-                "label": fault.label,
-                "kind": fault.kind,
-                "effect": FAULTS[fault.kind].effect,
-                "magnitude": fault.magnitude,
-                "zones": [self.zones[i].name for i in span.zones],
-                "start_ms": span.start_ms,
-                "end_ms": span.end_ms,
-            }
-            for fault, span in zip(
-                scenario.fault, spans(scenario.period, scenario.fault, self.zones), strict=True
-            )
-        ]
-
-
-def _iso(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def node_settings(
-    zone: ZoneConfig, module: bytes, info: ModuleInfo, scenario: Scenario
-) -> NodeSettings:
-    """What the node of a zone is given: calibration and parameters."""
-    ids = {parameter.name: parameter.id for parameter in info.parameters}
-    return NodeSettings(
-        zone=zone,
-        module=module,
-        scenario=scenario,
-        config=_config(zone),
-        parameters={ids[name]: value for name, value in zone.parameters.items()},
-    )
-
-
-def _config(zone: ZoneConfig) -> tuple[int, int, int]:
-    """What the node believes of its probe: dry at wilting point, wet at field capacity."""
-    given = zone.calibration
-    _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
-    p = soils.crop(zone.crop).depletion_fraction
-    a0, a1, a2, a3 = calibration(Probe(**dict(zone.probe)))
-
-    def counts(theta: float) -> int:
-        if zone.probe.kind == "tensiometer":
-            return round(given.wet_counts or zone.probe.wet_counts)
-        return int(np.clip(round(a0 + theta * (a1 + theta * (a2 + theta * a3))), 0, 4095))
-
-    defaults = (counts(wp), counts(fc), counts(fc - p * (fc - wp)))
-    if zone.probe.kind == "tensiometer":
-        dry, wet = round(zone.probe.dry_counts), round(zone.probe.wet_counts)
-        defaults = (dry, wet, round(wet + 0.5 * (dry - wet)))
-    dry, wet, limit = (
-        default if value is None else value
-        for value, default in zip(
-            (given.dry_counts, given.wet_counts, given.limit_counts), defaults, strict=True
-        )
-    )
-    return dry, wet, limit
 
 
 def _nodes(

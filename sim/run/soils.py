@@ -15,10 +15,10 @@ from levada.sim.soil.texture import by_class, by_contents, by_fractions, nearest
 from levada.sim.soil.uptake import FEDDES, Feddes
 
 if TYPE_CHECKING:
-    from levada.sim.scenario.load import ZoneConfig
+    from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.soil import Soil, SoilLayer
     from levada.sim.scenario.zone import Crop
-    from levada.sim.soil.richards import Profile
+    from levada.sim.soil.richards_profile import Profile
 
 __all__ = [
     "Horizon",
@@ -201,7 +201,7 @@ _INITIAL: Final = {
 
 def richards_profile(zone: ZoneConfig) -> Profile:
     """One zone as a column of Richards' equation."""
-    from levada.sim.soil.richards import Bottom, Initial, Layer, Profile, Surface
+    from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface
 
     soil = zone.soil
     initial = soil.initial

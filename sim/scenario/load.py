@@ -10,7 +10,6 @@ lie.  The tables themselves are in `levada.sim.scenario.model`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tomllib
@@ -19,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import numpy as np
 from pydantic import ValidationError
 
 from levada.guest.module.rules import Rule
@@ -28,29 +26,21 @@ from levada.sim.errors import WeatherError
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.checks import Parameter, between_tables, guest_parameters
 from levada.sim.scenario.diagnostics import Problem, ScenarioError, Trouble, did_you_mean
+from levada.sim.scenario.dump import sha256_of
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.explain import explain
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.model import SCENARIO_VERSION, Period, Scenario, Site
-from levada.sim.scenario.node_url import NodeUrl
 from levada.sim.scenario.shipped import bare, names
-from levada.sim.scenario.soil import Soil
 from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.toml_index import Place, index
-from levada.sim.scenario.toml_writer import toml_text
-from levada.sim.scenario.zone import Calibration, Crop, Energy, Probe, Valve, Zone, spreadable
-from levada.sim.seeds import generator
+from levada.sim.scenario.zone import Zone
 
 __all__ = [
     "Document",
     "Overrides",
-    "ZoneConfig",
-    "dump",
-    "expand",
     "load",
-    "pinned",
     "read",
-    "sha256_of",
 ]
 
 Overrides = Sequence[tuple[str, object]]
@@ -431,161 +421,3 @@ def _unread(scenario: Scenario, directory: Path) -> Iterator[Trouble]:
             f"`wind_height_m` = {height_m:g} m has no effect: {file.name} is {said(form)}, whose "
             "wind has its own height",
         )
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def pinned(scenario: Scenario, guest_sha256: str) -> Scenario:
-    """The scenario with the SHA-256 of its weather file and its guest, as a run keeps it."""
-    weather = scenario.weather.model_copy(
-        update={"sha256": sha256_of(Path(scenario.weather.source))}
-    )
-    guest = scenario.guest.model_copy(update={"sha256": guest_sha256})
-    return scenario.model_copy(update={"weather": weather, "guest": guest})
-
-
-def dump(scenario: Scenario, directory: Path | None = None) -> str:
-    """The scenario as TOML with every default written out.
-
-    `directory` is where the text will lie: paths become relative to it; without it they stay as
-    they are.  Nothing is copied.
-    """
-    data = scenario.model_dump()
-    data["expect"] = [e.model_dump(exclude_defaults=True) for e in scenario.expect]
-    data["alert"] = [a.model_dump(exclude_defaults=True) for a in scenario.alert]
-    if directory is not None:
-        for table, key in (
-            (data["weather"], "file"),
-            (data["weather"].get("generator") or {}, "like"),
-            (data["guest"], "file"),
-        ):
-            if table.get(key) is not None:
-                table[key] = Path(os.path.relpath(table[key], directory)).as_posix()
-    return toml_text(_without_nothing(data))
-
-
-def _without_nothing(table: Mapping[str, object]) -> dict[str, object]:
-    """Without keys that are None and without empty tables and arrays: both are the default."""
-    return {
-        key: _without_nothing(value) if isinstance(value, Mapping) else value
-        for key, value in table.items()
-        if value is not None and value not in ({}, [], ())
-    }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ZoneConfig:
-    """One zone of the field, every number drawn."""
-
-    name: str
-    group: str
-    """Name of the `[[zone]]` table it came from."""
-    index: int
-    area_m2: float
-    node: NodeUrl
-    soil: Soil
-    crop: Crop
-    probe: Probe
-    calibration: Calibration
-    valve: Valve
-    energy: Energy
-    parameters: dict[str, int]
-
-
-def expand(scenario: Scenario) -> list[ZoneConfig]:
-    """All zones, in the order of the file; spreads drawn from the scenario's seed.
-
-    A number with a relative standard deviation s becomes v (1 + s z), with z normal and cut at 3,
-    then clipped to its permitted range.  Each key of each table has a stream of its own, so that
-    another key, table, or a larger `count` changes nothing.  Raises ScenarioError if the drawn
-    numbers contradict each other.
-    """
-    zones: list[ZoneConfig] = []
-    for zone in scenario.zone:
-        drawn = _draw(scenario.seed, zone)
-        for i, name in enumerate(zone.names()):
-            one = _with(zone, {key: values[i] for key, values in drawn.items()}, name)
-            zones.append(
-                ZoneConfig(
-                    name=name,
-                    group=zone.name,
-                    index=len(zones),
-                    area_m2=one.area_m2,
-                    node=zone.node_of(name),
-                    soil=one.soil,
-                    crop=one.crop,
-                    probe=one.probe,
-                    calibration=one.calibration,
-                    valve=one.valve,
-                    energy=one.energy,
-                    parameters=dict(one.parameters),
-                )
-            )
-    return zones
-
-
-def _draw(seed: int, zone: Zone) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    numbers = spreadable(zone)
-    return {
-        key: numbers[key]
-        * (
-            1
-            + deviation
-            * np.clip(generator(seed, "spread", zone.name, key).standard_normal(zone.count), -3, 3)
-        )
-        for key, deviation in zone.spread.items()
-    }
-
-
-def _with(zone: Zone, numbers: Mapping[str, float], name: str) -> Zone:
-    if not numbers:
-        return zone
-    data: dict[str, Any] = {key: value for key, value in zone}
-    for key, value in numbers.items():
-        part, _, inner = key.rpartition(".")
-        table: Any = data[part] if part else zone
-        kind = type(table)
-        bounded = _clip(kind, inner, value, getattr(table, inner))
-        if part:
-            data[part] = table.model_copy(update={inner: bounded})
-        else:
-            data[inner] = bounded
-    try:
-        return Zone.model_validate(
-            {key: dict(value) if key in _PARTS else value for key, value in data.items()}
-        )
-    except ValidationError as error:
-        reasons = "; ".join(t.message for t in explain(error, Zone))
-        raise ScenarioError(
-            [
-                Problem(
-                    file=f"spread of zone {zone.name}",
-                    line=0,
-                    column=0,
-                    key=f"zone.{zone.name}.spread",
-                    message=f"makes zone {name} impossible: {reasons}",
-                )
-            ]
-        ) from None
-
-
-_PARTS: Final = ("soil", "crop", "probe", "valve", "energy")
-
-
-def _clip(model: type[Any], key: str, value: float, nominal: float) -> float:
-    """Into the permitted range; an open bound is kept away from by a millionth of the nominal."""
-    margin = abs(nominal) * 1e-6
-    for bound in model.model_fields[key].metadata:
-        if (ge := getattr(bound, "ge", None)) is not None:
-            value = max(value, float(ge))
-        if (gt := getattr(bound, "gt", None)) is not None:
-            value = max(value, float(gt) + margin)
-        if (le := getattr(bound, "le", None)) is not None:
-            value = min(value, float(le))
-        if (lt := getattr(bound, "lt", None)) is not None:
-            value = min(value, float(lt) - margin)
-    return round(value) if model.model_fields[key].annotation is int else float(value)

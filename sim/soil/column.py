@@ -21,7 +21,8 @@ from levada.sim.soil.model import (
     new_forcing,
     new_observed,
 )
-from levada.sim.soil.richards import Bottom, Initial, Layer, Profile, Richards, Surface
+from levada.sim.soil.richards import Richards
+from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface
 
 __all__ = ["Column", "Result"]
 
@@ -69,7 +70,7 @@ class Column:
 
     `cells` is a number of cells graded from `top_cell_m` downwards, or the faces [m].
     `theta_error` is the accepted error of a time step; further settings as in
-    `levada.sim.soil.richards.Profile`.
+    `levada.sim.soil.richards_profile.Profile`.
     """
 
     def __init__(

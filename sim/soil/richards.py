@@ -15,13 +15,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from levada.sim.errors import SoilError
+from levada.sim.soil import richards_columns as columns
 from levada.sim.soil import richards_kernel as kernel
 from levada.sim.soil.hydraulics import (
     HEAD_RANGE_M,
@@ -33,215 +33,13 @@ from levada.sim.soil.hydraulics import (
     transform,
 )
 from levada.sim.soil.model import FloatArray, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.uptake import FEDDES, ROOT_NODES, Feddes, RootDensity, root_shares
+from levada.sim.soil.richards_profile import BOTTOMS, Layer, Profile, graded_cells, range_text
+from levada.sim.soil.uptake import ROOT_NODES
 
-__all__ = [
-    "Bottom",
-    "Initial",
-    "Layer",
-    "Profile",
-    "Richards",
-    "Surface",
-    "compiled",
-    "graded_cells",
-    "warm_up",
-]
+__all__ = ["Richards", "compiled", "warm_up"]
 
 THREADS_FROM_ZONES = 96
 """Below this many zones a second thread costs more than it saves."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One horizon."""
-
-    thickness_m: float
-    soil: VanGenuchten
-    theta_fc: float | None = None
-    """Water content at field capacity; None: from the hydraulic functions (flux criterion)."""
-    theta_wp: float | None = None
-    """Water content at the wilting point; None: that at -1500 kPa."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.thickness_m <= 100.0:
-            raise ValueError(f"thickness_m is {self.thickness_m}; permitted: above 0, up to 100")
-        if not self.soil.theta_r <= self.wp < self.fc <= self.soil.theta_s:
-            raise ValueError(
-                f"theta_wp is {self.wp:.4f}, theta_fc is {self.fc:.4f}; permitted: theta_r "
-                f"{self.soil.theta_r} <= theta_wp < theta_fc <= theta_s {self.soil.theta_s}"
-            )
-
-    @property
-    def fc(self) -> float:
-        """Water content at field capacity."""
-        return self.soil.theta_fc() if self.theta_fc is None else self.theta_fc
-
-    @property
-    def wp(self) -> float:
-        """Water content at the wilting point."""
-        return self.soil.theta_wp() if self.theta_wp is None else self.theta_wp
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surface:
-    """The upper boundary: the atmosphere, or a prescribed head."""
-
-    ponding_max_mm: float = 5.0
-    """Depth of water the surface holds before it runs off."""
-    minimum_head_m: float = -1000.0
-    """Head of a surface in balance with the air: evaporation cannot dry it further."""
-    wetted_fraction: float = 1.0
-    """f_w, share of the surface wetted by irrigation (FAO-56 Table 20)."""
-    head_m: float | None = None
-    """Prescribed head; forcing at the surface then only counts as runoff."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.ponding_max_mm <= 1000.0:
-            raise ValueError(f"ponding_max_mm is {self.ponding_max_mm}; permitted: 0 to 1000")
-        if not HEAD_RANGE_M[0] <= self.minimum_head_m < 0.0:
-            raise ValueError(
-                f"minimum_head_m is {self.minimum_head_m}; "
-                f"permitted: {HEAD_RANGE_M[0]:.0f} to below 0"
-            )
-        if not 0.01 <= self.wetted_fraction <= 1.0:
-            raise ValueError(f"wetted_fraction is {self.wetted_fraction}; permitted: 0.01 to 1")
-        if self.head_m is not None and not HEAD_RANGE_M[0] <= self.head_m <= HEAD_RANGE_M[1]:
-            raise ValueError(f"head_m is {self.head_m}; permitted: {_range(HEAD_RANGE_M)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bottom:
-    """The lower boundary."""
-
-    kind: Literal["free_drainage", "zero_flux", "head", "seepage_face"] = "free_drainage"
-    head_m: float = 0.0
-    """Prescribed head at the bottom face (kind "head"); 0 is a water table there."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in _BOTTOMS:
-            raise ValueError(f"kind is {self.kind!r}; permitted: {', '.join(_BOTTOMS)}")
-        if not HEAD_RANGE_M[0] <= self.head_m <= HEAD_RANGE_M[1]:
-            raise ValueError(f"head_m is {self.head_m}; permitted: {_range(HEAD_RANGE_M)}")
-
-
-_BOTTOMS = {
-    "free_drainage": kernel.FREE_DRAINAGE,
-    "zero_flux": kernel.ZERO_FLUX,
-    "head": kernel.FIXED_HEAD,
-    "seepage_face": kernel.SEEPAGE_FACE,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Initial:
-    """The initial state: one quantity by depth, linear between depths, constant outside them."""
-
-    quantity: Literal["theta", "head_m", "available", "water_table_m"] = "available"
-    """Water content; pressure head; share of the available water, 0 (wilting point) to 1 (field
-    capacity); or depth of a water table with hydrostatic equilibrium (one value)."""
-    values: Sequence[float] = (1.0,)
-    depths_m: Sequence[float] = (0.0,)
-
-    def __post_init__(self) -> None:
-        if self.quantity not in ("theta", "head_m", "available", "water_table_m"):
-            raise ValueError(
-                f"quantity is {self.quantity!r}; permitted: theta, head_m, available, water_table_m"
-            )
-        if len(self.values) != len(self.depths_m) or not self.values:
-            raise ValueError(
-                f"{len(self.values)} values at {len(self.depths_m)} depths; "
-                "permitted: as many values as depths, at least one"
-            )
-        if any(b <= a for a, b in pairwise(self.depths_m)):
-            raise ValueError(f"depths_m are {tuple(self.depths_m)}; permitted: increasing")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """The soil of one zone."""
-
-    layers: Sequence[Layer]
-    initial: Initial = field(default_factory=Initial)
-    surface: Surface = field(default_factory=Surface)
-    bottom: Bottom = field(default_factory=Bottom)
-    feddes: Feddes = FEDDES["maize"]
-    roots: RootDensity = root_shares
-    """Cumulative root profile over relative depth."""
-    probe_depth_m: float = 0.10
-    probe_half_height_m: float = 0.05
-    """The probe averages over depth +- half height."""
-    gravity: float = 1.0
-    """Cosine of the column's slope: 1 vertical, 0 horizontal."""
-    theta_error: float = 2e-3
-    """Accepted error of a time step [m3 m-3]; smaller is slower and more exact."""
-
-    def __post_init__(self) -> None:
-        if not self.layers:
-            raise ValueError("no layers; permitted: at least one")
-        if not 0.0 <= self.probe_depth_m <= self.depth_m:
-            raise ValueError(
-                f"probe_depth_m is {self.probe_depth_m}; permitted: 0 to {self.depth_m:g}"
-            )
-        if not 0.0 < self.probe_half_height_m <= 1.0:
-            raise ValueError(
-                f"probe_half_height_m is {self.probe_half_height_m}; permitted: above 0, up to 1"
-            )
-        if not 0.0 <= self.gravity <= 1.0:
-            raise ValueError(f"gravity is {self.gravity}; permitted: 0 to 1")
-        if not 1e-7 <= self.theta_error <= 0.1:
-            raise ValueError(f"theta_error is {self.theta_error}; permitted: 1e-7 to 0.1")
-
-    @property
-    def depth_m(self) -> float:
-        """Depth of the bottom."""
-        return float(sum(layer.thickness_m for layer in self.layers))
-
-
-def graded_cells(layers: Sequence[Layer], cells: int = 50, top_cell_m: float = 0.01) -> FloatArray:
-    """Faces [m], shape (cells + 1,), of cells that grow with depth from about `top_cell_m`.
-
-    Thickness is linear in depth; every layer boundary is a face.
-    """
-    depth = float(sum(layer.thickness_m for layer in layers))
-    if not 2 * len(layers) <= cells <= 10_000:
-        raise ValueError(f"cells is {cells}; permitted: {2 * len(layers)} to 10000")
-    if not 0.0 < top_cell_m <= depth:
-        raise ValueError(f"top_cell_m is {top_cell_m}; permitted: above 0, up to {depth:g}")
-    growth = 0.0
-    if cells * top_cell_m < depth:
-        # cell thickness s(z) = top + growth z; ln(1 + growth depth / top) / growth cells fit
-        low, high = 1e-9, 10.0
-        for _ in range(100):
-            growth = 0.5 * (low + high)
-            if np.log1p(growth * depth / top_cell_m) / growth > cells:
-                low = growth
-            else:
-                high = growth
-
-    def position(z: FloatArray) -> FloatArray:
-        if growth == 0.0:
-            return z / depth * cells
-        return np.asarray(np.log1p(growth * z / top_cell_m) / growth)
-
-    def depth_at(x: FloatArray) -> FloatArray:
-        if growth == 0.0:
-            return x / cells * depth
-        return np.asarray(np.expm1(growth * x) * top_cell_m / growth)
-
-    edges = np.concatenate([[0.0], np.cumsum([layer.thickness_m for layer in layers])])
-    at = position(edges)
-    share = np.diff(at) * cells / at[-1]
-    count = np.maximum(np.floor(share).astype(int), 2)
-    while count.sum() < cells:
-        count[np.argmax(share - count)] += 1
-    while count.sum() > cells:
-        count[np.argmax(np.where(count > 2, count - share, -np.inf))] -= 1
-    faces = [np.zeros(1)]
-    for k, number in enumerate(count):
-        inner = depth_at(np.linspace(at[k], at[k + 1], int(number) + 1))
-        inner[-1] = edges[k + 1]
-        faces.append(inner[1:])
-    return np.concatenate(faces)
 
 
 class Richards:
@@ -268,9 +66,9 @@ class Richards:
         self.faces_m: FloatArray = np.array(faces)
         """Depths of the cell faces [m], shape (n, cells + 1)."""
         m = self.faces_m.shape[1] - 1
-        self._cells = np.zeros((self.n, kernel.CELL_ROWS, m))
-        self._scalars = np.zeros((self.n, kernel.SCALARS))
-        self._settings = np.zeros((self.n, kernel.SETTINGS))
+        self._cells = np.zeros((self.n, columns.CELL_ROWS, m))
+        self._scalars = np.zeros((self.n, columns.SCALARS))
+        self._settings = np.zeros((self.n, columns.SETTINGS))
         for i, zone in enumerate(zones):
             _fill_cells(self._cells[i], zone, self.faces_m[i], soils)
         self._tables = np.zeros((len(soils), INTERVALS + 1, 16))
@@ -286,7 +84,7 @@ class Richards:
     @property
     def time_s(self) -> float:
         """Time the model has reached."""
-        return float(self._scalars[0, kernel.S_NOW])
+        return float(self._scalars[0, columns.S_NOW])
 
     @property
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -322,48 +120,48 @@ class Richards:
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """Depths of the cell centres of the first zone [m], and theta, shape (n, cells)."""
         depths = 0.5 * (self.faces_m[0, 1:] + self.faces_m[0, :-1])
-        return depths, self._between(kernel.C_THETA, kernel.C_THETA_END)
+        return depths, self._between(columns.C_THETA, columns.C_THETA_END)
 
     def heads(self) -> FloatArray:
         """Pressure heads [m], shape (n, cells)."""
-        start = head_of(self._cells[:, kernel.C_U])
-        end = head_of(self._cells[:, kernel.C_U_END])
+        start = head_of(self._cells[:, columns.C_U])
+        end = head_of(self._cells[:, columns.C_U_END])
         x = self._position()[:, None]
         return np.asarray(start + x * (end - start))
 
     def uptake_mm(self) -> FloatArray:
         """Water taken up by roots since the start [mm], shape (n, cells)."""
-        step = self._position()[:, None] * self._cells[:, kernel.C_UPTAKE_STEP]
-        return np.asarray(kernel.MM * (self._cells[:, kernel.C_UPTAKE] + step))
+        step = self._position()[:, None] * self._cells[:, columns.C_UPTAKE_STEP]
+        return np.asarray(columns.MM * (self._cells[:, columns.C_UPTAKE] + step))
 
     def counters(self) -> dict[str, int]:
         """Work done since the start: steps, Newton iterations, refused steps."""
         s = self._scalars.sum(axis=0)
         return {
-            "steps": int(s[kernel.S_STEPS]),
-            "iterations": int(s[kernel.S_ITERATIONS]),
-            "refused": int(s[kernel.S_REFUSED]),
+            "steps": int(s[columns.S_STEPS]),
+            "iterations": int(s[columns.S_ITERATIONS]),
+            "refused": int(s[columns.S_REFUSED]),
         }
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that changes, as arrays."""
         return {
-            "cells": self._cells[:, : kernel.CELL_STATE_ROWS].copy(),
+            "cells": self._cells[:, : columns.CELL_STATE_ROWS].copy(),
             "scalars": self._scalars.copy(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state of this model or of one configured alike."""
-        shape = (self.n, kernel.CELL_STATE_ROWS, self._cells.shape[2])
+        shape = (self.n, columns.CELL_STATE_ROWS, self._cells.shape[2])
         if state["cells"].shape != shape or state["scalars"].shape != self._scalars.shape:
             raise ValueError(f"state of shape {state['cells'].shape}; permitted: {shape}")
-        self._cells[:, : kernel.CELL_STATE_ROWS] = state["cells"]
+        self._cells[:, : columns.CELL_STATE_ROWS] = state["cells"]
         self._scalars[:] = state["scalars"]
 
     def _position(self) -> FloatArray:
         s = self._scalars
-        length = s[:, kernel.S_END] - s[:, kernel.S_START]
-        done = s[:, kernel.S_NOW] - s[:, kernel.S_START]
+        length = s[:, columns.S_END] - s[:, columns.S_START]
+        done = s[:, columns.S_NOW] - s[:, columns.S_START]
         return np.divide(done, length, out=np.zeros(self.n), where=length > 0.0)
 
     def _between(self, start: int, end: int) -> FloatArray:
@@ -396,11 +194,11 @@ class Richards:
         """Why a zone could not be solved."""
         s = self._scalars[zone]
         return SoilError(
-            f"no convergence with the shortest step of {kernel.SHORTEST_STEP_S} s: theta is off "
-            f"by {s[kernel.S_ERROR_SIZE]:.3g}, permitted {kernel.TOLERANCE:g}",
-            time_s=float(s[kernel.S_START]),
+            f"no convergence with the shortest step of {columns.SHORTEST_STEP_S} s: theta is off "
+            f"by {s[columns.S_ERROR_SIZE]:.3g}, permitted {columns.TOLERANCE:g}",
+            time_s=float(s[columns.S_START]),
             zone=zone,
-            cell=int(s[kernel.S_ERROR_CELL]),
+            cell=int(s[columns.S_ERROR_CELL]),
         )
 
 
@@ -421,10 +219,6 @@ def warm_up(progress: Callable[[str], None] | None = None) -> None:
     model = Richards([Profile(layers=[Layer(thickness_m=1.0, soil=soil)])])
     model.advance(1.0, new_forcing(1), new_fluxes(1), new_observed(1))
     model.observe(new_observed(1))
-
-
-def _range(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:.0f} to {bounds[1]:.0f}"
 
 
 def _faces(
@@ -451,26 +245,26 @@ def _fill_cells(
     centre = 0.5 * (faces[1:] + faces[:-1])
     edges = np.cumsum([layer.thickness_m for layer in zone.layers])
     layer_of = np.minimum(np.searchsorted(edges, centre), len(edges) - 1)
-    c[kernel.C_DZ] = dz
-    c[kernel.C_DZINV] = 1.0 / dz
-    c[kernel.C_DINV, :-1] = 1.0 / np.diff(centre)
-    c[kernel.C_DINV, -1] = 2.0 / dz[-1]
-    c[kernel.C_BOTTOM] = faces[1:]
+    c[columns.C_DZ] = dz
+    c[columns.C_DZINV] = 1.0 / dz
+    c[columns.C_DINV, :-1] = 1.0 / np.diff(centre)
+    c[columns.C_DINV, -1] = 2.0 / dz[-1]
+    c[columns.C_BOTTOM] = faces[1:]
     top, bottom = (
         zone.probe_depth_m - zone.probe_half_height_m,
         zone.probe_depth_m + zone.probe_half_height_m,
     )
     inside = np.clip(np.minimum(faces[1:], bottom) - np.maximum(faces[:-1], top), 0.0, None)
-    c[kernel.C_PROBE] = inside / inside.sum()
+    c[columns.C_PROBE] = inside / inside.sum()
     theta = np.zeros(len(dz))
     head = np.zeros(len(dz))
     initial = zone.initial
     given = np.interp(centre, initial.depths_m, initial.values)
     for k, layer in enumerate(zone.layers):
         at = layer_of == k
-        c[kernel.C_SOIL, at] = soils.setdefault(layer.soil, len(soils))
-        c[kernel.C_FC, at] = layer.fc
-        c[kernel.C_WP, at] = layer.wp
+        c[columns.C_SOIL, at] = soils.setdefault(layer.soil, len(soils))
+        c[columns.C_FC, at] = layer.fc
+        c[columns.C_WP, at] = layer.wp
         if initial.quantity == "head_m":
             head[at] = given[at]
         elif initial.quantity == "water_table_m":
@@ -483,19 +277,20 @@ def _fill_cells(
         theta[at] = layer.soil.theta(head[at])
     if np.any(head < HEAD_RANGE_M[0]) or np.any(head > HEAD_RANGE_M[1]):
         raise ValueError(
-            f"initial heads {head.min():g} to {head.max():g} m; permitted: {_range(HEAD_RANGE_M)}"
+            f"initial heads {head.min():g} to {head.max():g} m; permitted: "
+            f"{range_text(HEAD_RANGE_M)}"
         )
-    c[kernel.C_U] = c[kernel.C_U_END] = transform(head)
-    c[kernel.C_THETA] = c[kernel.C_THETA_END] = theta
+    c[columns.C_U] = c[columns.C_U_END] = transform(head)
+    c[columns.C_THETA] = c[columns.C_THETA_END] = theta
 
 
 def _saturated(soil: VanGenuchten, rows: FloatArray) -> FloatArray:
     """Last row of a table: theta, phi and K at h = 0."""
     last = rows[INTERVALS - 1]
     row = np.zeros(16)
-    row[kernel.T_THETA] = soil.theta(0.0)
-    row[kernel.T_PHI] = last[kernel.T_PHI : kernel.T_PHI + 4].sum()
-    row[kernel.T_K] = soil.ks_m_d / 86400.0
+    row[columns.T_THETA] = soil.theta(0.0)
+    row[columns.T_PHI] = last[columns.T_PHI : columns.T_PHI + 4].sum()
+    row[columns.T_K] = soil.ks_m_d / 86400.0
     return row
 
 
@@ -504,44 +299,44 @@ def _flow(tables: FloatArray, soil: int, head_m: float) -> tuple[float, float]:
     u = float(transform(head_m))
     if u >= 0.0:
         row = tables[soil, INTERVALS]
-        return float(row[kernel.T_PHI] + row[kernel.T_K] * head_m), float(row[kernel.T_K])
-    x = (u - U_MIN) * kernel.PER_U
+        return float(row[columns.T_PHI] + row[columns.T_K] * head_m), float(row[columns.T_K])
+    x = (u - U_MIN) * columns.PER_U
     j = min(int(x), INTERVALS - 1)
     powers = (x - j) ** np.arange(4)
     row = tables[soil, j]
     return (
-        float(row[kernel.T_PHI : kernel.T_PHI + 4] @ powers),
-        float(row[kernel.T_K : kernel.T_K + 4] @ powers),
+        float(row[columns.T_PHI : columns.T_PHI + 4] @ powers),
+        float(row[columns.T_K : columns.T_K + 4] @ powers),
     )
 
 
 def _fill_settings(p: FloatArray, zone: Profile, tables: FloatArray, c: FloatArray) -> None:
     """Boundaries, uptake and tolerances of one zone."""
-    top, bottom = int(c[kernel.C_SOIL, 0]), int(c[kernel.C_SOIL, -1])
+    top, bottom = int(c[columns.C_SOIL, 0]), int(c[columns.C_SOIL, -1])
     surface, feddes = zone.surface, zone.feddes
-    p[kernel.P_BOTTOM] = _BOTTOMS[zone.bottom.kind]
+    p[columns.P_BOTTOM] = BOTTOMS[zone.bottom.kind]
     bottom_head = zone.bottom.head_m if zone.bottom.kind == "head" else 0.0
-    p[kernel.P_BOTTOM_HEAD] = bottom_head
-    p[kernel.P_BOTTOM_PHI], p[kernel.P_BOTTOM_K] = _flow(tables, bottom, bottom_head)
-    p[kernel.P_SURFACE] = 0.0 if surface.head_m is None else 1.0
-    p[kernel.P_SURFACE_HEAD] = surface.head_m or 0.0
-    p[kernel.P_SURFACE_PHI], p[kernel.P_SURFACE_K] = _flow(tables, top, surface.head_m or 0.0)
-    p[kernel.P_DRY_HEAD] = surface.minimum_head_m
-    p[kernel.P_DRY_PHI], _ = _flow(tables, top, surface.minimum_head_m)
-    p[kernel.P_SATURATED_PHI], p[kernel.P_SATURATED_K] = _flow(tables, top, 0.0)
-    p[kernel.P_POND_MAX] = surface.ponding_max_mm / kernel.MM
-    p[kernel.P_WETTED] = surface.wetted_fraction
-    p[kernel.P_H1] = feddes.anaerobic_m
-    p[kernel.P_H2] = feddes.optimal_wet_m
-    p[kernel.P_H3_HIGH] = feddes.optimal_dry_high_m
-    p[kernel.P_H3_LOW] = feddes.optimal_dry_low_m
-    p[kernel.P_H4] = feddes.wilting_m
-    p[kernel.P_DEMAND_HIGH] = feddes.demand_high_mm_d / kernel.MM / 86400.0
-    p[kernel.P_DEMAND_LOW] = feddes.demand_low_mm_d / kernel.MM / 86400.0
-    p[kernel.P_TOLERANCE] = zone.theta_error
-    p[kernel.P_GRAVITY] = zone.gravity
-    p[kernel.P_PROBE_CELL] = min(
-        int(np.searchsorted(c[kernel.C_BOTTOM], zone.probe_depth_m)), c.shape[1] - 1
+    p[columns.P_BOTTOM_HEAD] = bottom_head
+    p[columns.P_BOTTOM_PHI], p[columns.P_BOTTOM_K] = _flow(tables, bottom, bottom_head)
+    p[columns.P_SURFACE] = 0.0 if surface.head_m is None else 1.0
+    p[columns.P_SURFACE_HEAD] = surface.head_m or 0.0
+    p[columns.P_SURFACE_PHI], p[columns.P_SURFACE_K] = _flow(tables, top, surface.head_m or 0.0)
+    p[columns.P_DRY_HEAD] = surface.minimum_head_m
+    p[columns.P_DRY_PHI], _ = _flow(tables, top, surface.minimum_head_m)
+    p[columns.P_SATURATED_PHI], p[columns.P_SATURATED_K] = _flow(tables, top, 0.0)
+    p[columns.P_POND_MAX] = surface.ponding_max_mm / columns.MM
+    p[columns.P_WETTED] = surface.wetted_fraction
+    p[columns.P_H1] = feddes.anaerobic_m
+    p[columns.P_H2] = feddes.optimal_wet_m
+    p[columns.P_H3_HIGH] = feddes.optimal_dry_high_m
+    p[columns.P_H3_LOW] = feddes.optimal_dry_low_m
+    p[columns.P_H4] = feddes.wilting_m
+    p[columns.P_DEMAND_HIGH] = feddes.demand_high_mm_d / columns.MM / 86400.0
+    p[columns.P_DEMAND_LOW] = feddes.demand_low_mm_d / columns.MM / 86400.0
+    p[columns.P_TOLERANCE] = zone.theta_error
+    p[columns.P_GRAVITY] = zone.gravity
+    p[columns.P_PROBE_CELL] = min(
+        int(np.searchsorted(c[columns.C_BOTTOM], zone.probe_depth_m)), c.shape[1] - 1
     )
     shares = zone.roots(np.linspace(0.0, 1.0, ROOT_NODES))
     if abs(shares[0]) > 1e-9 or abs(shares[-1] - 1.0) > 1e-9 or np.any(np.diff(shares) < 0.0):
@@ -549,15 +344,15 @@ def _fill_settings(p: FloatArray, zone: Profile, tables: FloatArray, c: FloatArr
             f"cumulative root profile from {shares[0]:g} to {shares[-1]:g}; "
             "permitted: rising from 0 to 1"
         )
-    p[kernel.P_ROOTS : kernel.P_ROOTS + ROOT_NODES] = shares
+    p[columns.P_ROOTS : columns.P_ROOTS + ROOT_NODES] = shares
 
 
 def _fill_scalars(s: FloatArray, c: FloatArray, p: FloatArray) -> None:
     """State of one zone before its first step."""
-    s[kernel.S_DT] = kernel.FIRST_STEP_S
-    s[kernel.S_WET] = 1.0
-    s[kernel.S_KS] = 1.0
-    theta = c[kernel.C_THETA]
-    s[kernel.S_OBS] = theta @ c[kernel.C_DZ]
-    s[kernel.S_OBS + 2] = theta @ c[kernel.C_PROBE]
-    s[kernel.S_OBS + 3] = head_of(c[kernel.C_U, int(p[kernel.P_PROBE_CELL])])
+    s[columns.S_DT] = columns.FIRST_STEP_S
+    s[columns.S_WET] = 1.0
+    s[columns.S_KS] = 1.0
+    theta = c[columns.C_THETA]
+    s[columns.S_OBS] = theta @ c[columns.C_DZ]
+    s[columns.S_OBS + 2] = theta @ c[columns.C_PROBE]
+    s[columns.S_OBS + 3] = head_of(c[columns.C_U, int(p[columns.P_PROBE_CELL])])

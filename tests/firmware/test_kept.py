@@ -10,7 +10,7 @@ from device_guests import KEEPS, SLEEP, guest
 
 from levada.guest.abi import Call
 from levada.guest.tape import iter_records
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.wire.messages import (
     Ack,
     Fault,

@@ -17,8 +17,8 @@ from test_engines import WASM_ENGINES
 
 from levada.guest.abi import IMPORTS, TrapKind
 from levada.guest.errors import AbiError, ModuleError
-from levada.guest.module.features import refusal
 from levada.guest.module.inspect import inspect
+from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
 from levada.guest.wasm.host import SimNodes
 from levada.hil.link import _reason

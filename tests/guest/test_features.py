@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from levada.guest.build import FLAGS, INCLUDE
 from levada.guest.errors import AbiError, FeatureError, ModuleError
-from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, refusal, survey
+from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, survey
 from levada.guest.module.inspect import inspect
+from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
-from levada.guest.wasm.host import PureGuest, SimNodes
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.pure import PureGuest
 from levada.twin.cli.main import main
 
 ROOT = Path(__file__).parents[2]

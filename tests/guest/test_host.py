@@ -24,10 +24,12 @@ from hypothesis import strategies as st
 
 from levada.guest.abi import ErrorCode, TrapKind
 from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
-from levada.guest.fast import hostcalls
+from levada.guest.fast import strings
 from levada.guest.limits import EDGE, FOG, Budget, Profile
 from levada.guest.topic import resolve_topic
-from levada.guest.wasm.host import PureGuest, SimNodes, WasmtimeNode
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.node import WasmtimeNode
+from levada.guest.wasm.pure import PureGuest
 
 I32 = st.one_of(
     st.integers(-(2**31), 2**31 - 1),
@@ -277,7 +279,7 @@ def test_host_calls_and_receivers_agree_on_topics(topic: bytes, name: str) -> No
     except UnicodeDecodeError:
         resolved = None
 
-    allowed = hostcalls.topic_allowed(memory, 0, len(topic), prefix)
+    allowed = strings.topic_allowed(memory, 0, len(topic), prefix)
 
     assert allowed == (resolved is not None)
     if resolved is not None:
@@ -299,7 +301,7 @@ def test_utf8_is_what_python_decodes(text: bytes) -> None:
     except UnicodeDecodeError:
         expected = False
     memory = np.frombuffer(bytearray(text), dtype=np.uint8)
-    assert hostcalls.utf8_valid(memory, 0, len(text)) == expected
+    assert strings.utf8_valid(memory, 0, len(text)) == expected
 
 
 # Any integer

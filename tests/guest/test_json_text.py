@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from levada.guest.errors import ModuleError
-from levada.guest.module.inspect import read_metadata
+from levada.guest.module.metadata import read_metadata
 from levada.guest.text.json_text import DEPTH, DEPTH_ON_BOARDS, parse
 
 

@@ -17,7 +17,8 @@ from levada.guest.abi import IMPORTS
 from levada.guest.errors import AbiError, LimitError, ModuleError, ParameterError
 from levada.guest.limits import FOG, Budget
 from levada.guest.module.arithmetic import wide_arithmetic
-from levada.guest.module.inspect import Export, Import, Output, Parameter, inspect, render
+from levada.guest.module.inspect import Export, Import, inspect, render
+from levada.guest.module.metadata import Output, Parameter
 from levada.guest.module.sections import CUSTOM, keep_custom, sections, unsigned
 
 SHIPPED = (Path(__file__).parents[2] / "levada/guest/irrigation/irrigation.wasm").read_bytes()

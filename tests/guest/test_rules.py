@@ -10,10 +10,12 @@ from harness import MODULE, Bench, ids
 
 from levada.guest.abi import Call, ErrorCode
 from levada.guest.errors import ModuleError, ParameterError
-from levada.guest.module.inspect import METADATA_SECTION, inspect, read_metadata
+from levada.guest.module.inspect import inspect
+from levada.guest.module.metadata import METADATA_SECTION, read_metadata
 from levada.guest.module.rules import Rule, parse_rule
 from levada.guest.tape import iter_records
-from levada.guest.wasm.host import SimNodes, WasmtimeNode
+from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.node import WasmtimeNode
 
 ON, OFF, LEAST, MOST, DRY, WET = (
     ids()[name]

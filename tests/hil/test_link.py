@@ -12,7 +12,7 @@ import pytest
 import serial
 from link_guests import TOGGLER
 
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import DeviceError, HilError, LinkError
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Line, Link, LinkQuality, Patience

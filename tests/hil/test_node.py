@@ -14,7 +14,7 @@ from levada.guest.errors import ParameterError
 from levada.guest.limits import Budget
 from levada.guest.node import StepResult
 from levada.guest.tape import iter_records
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import DeviceRestarted, LinkError
 from levada.hil.line.serial_port import TERMINAL_S, Port
 from levada.hil.link import Link, Patience

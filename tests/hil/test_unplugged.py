@@ -16,7 +16,7 @@ import pytest
 from link_guests import TOGGLER
 
 from levada.guest.node import StepResult
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import LinkError
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Link

@@ -17,8 +17,8 @@ from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import read_weather, run_scenario
 from levada.sim.run.trace import COLUMNS, INDEX
 from levada.sim.scenario import load as scenarios
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
-from levada.sim.scenario.load import ZoneConfig, expand
 from levada.sim.scenario.model import Scenario
 from levada.sim.weather import Days, Site, Weather, from_days
 from levada.testing import ScriptedNode, small_field

@@ -9,7 +9,7 @@ import pytest
 from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import Flux
-from levada.sim.soil.richards import Bottom, Initial, Layer
+from levada.sim.soil.richards_profile import Bottom, Initial, Layer
 
 LOAM = VanGenuchten(theta_r=0.078, theta_s=0.43, alpha_per_m=3.6, n=1.56, ks_m_d=0.2496)
 LAYERS = [Layer(thickness_m=1.0, soil=LOAM)]

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from levada.sim.run.judge import Outcome, evaluate
 from levada.sim.run.trace import COLUMNS
-from levada.sim.scenario.expect import KINDS, Expect, Outcome, evaluate
+from levada.sim.scenario.expand import expand
+from levada.sim.scenario.expect import KINDS, Expect
 from levada.sim.scenario.expression import CODES, SIGNALS, ExpressionError, parse_expression
-from levada.sim.scenario.load import expand
 from levada.sim.scenario.model import Scenario
 
 STEP_MS = 600_000

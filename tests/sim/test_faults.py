@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.fault import FAULTS, Fault, FaultEvent, matching, spans, timeline
-from levada.sim.scenario.load import expand
 from levada.sim.scenario.model import Scenario
 
 HOUR_MS = 3_600_000

@@ -15,12 +15,13 @@ from small import (
 
 from levada.guest.abi import Call, ErrorCode, Sensor
 from levada.guest.tape import Record, TapeReader, iter_records
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
+from levada.sim.run.build import NodeSettings
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
 from levada.sim.run.rundir import RunDir
-from levada.sim.run.runner import NodeSettings, run_scenario
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.runner import run_scenario
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import timeline
 from levada.testing import ScriptedNode, alternating, small_field

@@ -5,11 +5,11 @@ import pytest
 
 from levada.guest.abi import TrapKind
 from levada.sim.run.trace import COLUMNS, INDEX
+from levada.sim.run.zone_columns import Z
 from levada.sim.run.zone_loop import (
     NEVER_MS,
     PCT_KEY,
     WHY_KEY,
-    Z,
     note_telemetry,
     note_trap,
     telemetry_int,

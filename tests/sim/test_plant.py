@@ -19,7 +19,7 @@ from small import (
 from levada.sim.devices.energy import E
 from levada.sim.devices.valve import V
 from levada.sim.run.trace import INDEX
-from levada.sim.run.zone_loop import T, Z
+from levada.sim.run.zone_columns import T, Z
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Flux, Observed

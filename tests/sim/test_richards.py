@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 from levada.sim.errors import SoilError
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import F, Flux, Observed, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards import (
-    Bottom,
-    Initial,
-    Layer,
-    Profile,
-    Richards,
-    Surface,
-    compiled,
-    graded_cells,
-    warm_up,
-)
+from levada.sim.soil.richards import Richards, compiled, warm_up
+from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface, graded_cells
 
 # Carsel and Parrish (1988), Table 3 and 6: loam, sand, clay
 LOAM = VanGenuchten(theta_r=0.078, theta_s=0.43, alpha_per_m=3.6, n=1.56, ks_m_d=0.2496)

@@ -10,7 +10,7 @@ import pytest
 from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import Flux
-from levada.sim.soil.richards import Initial, Layer, Surface
+from levada.sim.soil.richards_profile import Initial, Layer, Surface
 from validation import comparison as validation
 from validation import richards as validation_richards
 from validation.comparison import Comparison

@@ -13,14 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levada.guest.limits import Budget
-from levada.guest.module.inspect import Parameter, inspect
+from levada.guest.module.inspect import inspect
+from levada.guest.module.metadata import Parameter
 from levada.guest.text.plain import UNPRINTABLE
 from levada.sim.crop import crop
 from levada.sim.devices import energy, probe, valve
 from levada.sim.run import runner
 from levada.sim.scenario import docs as scenario_docs
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
-from levada.sim.scenario.load import dump, expand, load, pinned, read, sha256_of
+from levada.sim.scenario.dump import dump, pinned, sha256_of
+from levada.sim.scenario.expand import expand
+from levada.sim.scenario.load import load, read
 from levada.sim.scenario.model import Scenario
 from levada.sim.scenario.toml_writer import toml_text
 

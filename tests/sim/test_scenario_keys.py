@@ -19,17 +19,19 @@ from levada.guest.errors import GuestError
 from levada.guest.module.inspect import inspect
 from levada.hil.nodes import node_overrides
 from levada.sim.errors import WeatherError
-from levada.sim.run import runner, stops
+from levada.sim.run import build, runner, stops
+from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import COLUMNS
-from levada.sim.run.zone_loop import Z
+from levada.sim.run.zone_columns import Z
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
-from levada.sim.scenario.expect import evaluate
+from levada.sim.scenario.dump import dump, sha256_of
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.explain import table_of
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.idle import IDLE
-from levada.sim.scenario.load import dump, expand, load, read, sha256_of
+from levada.sim.scenario.load import load, read
 from levada.sim.scenario.model import Scenario
 from levada.twin.cli.main import app
 from levada.twin.errors import MappingError
@@ -446,7 +448,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
         add(value)
     add((plant.start_ms, plant.end_ms, plant.zones[:, Z.RESTART_MS], info.sha256))
     for zone in zones:
-        given = runner.node_settings(zone, b"", info, scenario)
+        given = build.node_settings(zone, b"", info, scenario)
         add((zone.name, str(zone.node), given.config, given.parameters))
     add(stops.fails({"traps": 1, "may_stop": scenario.guest.may_stop}))
     add((scenario.guest.profile, scenario.guest.limits(), scenario.site.rain_gauge_mm_per_tip))

@@ -11,7 +11,7 @@ from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.diagnostics import ScenarioError
-from levada.sim.scenario.load import ZoneConfig, expand
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.soil.model import new_observed
 from levada.sim.soil.richards import Richards
 from levada.sim.soil.texture import by_class, by_fractions

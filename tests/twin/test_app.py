@@ -25,7 +25,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from small_field import HOUR_MS, START_MS, fault, scenario, until
 from sqlalchemy.exc import OperationalError
 
-from levada.twin.app import figures, openapi, views
+from levada.twin.app import figures, openapi, pages
 from levada.twin.app.server import Page, PageError
 from levada.twin.store.rows import Event, Points
 from levada.twin.store.store import Store
@@ -358,7 +358,7 @@ def test_what_device_and_twin_decide_alike_stands_once() -> None:
     found = [decided("twin", "Opened."), decided("device", "Opened."), decided("twin", "Closed.")]
     lines = [
         [getattr(part, "children", None) for part in line.children]
-        for line in views.events(found, zone=True).children
+        for line in pages.events(found, zone=True).children
     ]
     assert [line[1:-1] for line in lines] == [
         ["twin", "Closed."],

@@ -30,7 +30,7 @@ from services import Mosquitto
 
 from levada.guest.abi import TrapKind
 from levada.guest.limits import Budget
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import BrokerError
 from levada.hil.line.broker import EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient

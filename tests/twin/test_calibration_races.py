@@ -19,9 +19,9 @@ import pytest
 from small_field import START_MS, scenario
 
 from levada.guest.node import Node, Readings, StepResult
-from levada.guest.wasm.host import WasmtimeNode
+from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.nodes import NodeMaker
-from levada.sim.run.runner import NodeSettings
+from levada.sim.run.build import NodeSettings
 from levada.twin.app.server import Page
 from levada.twin.diagnosis import Cause
 from levada.twin.store.store import Store

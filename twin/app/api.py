@@ -35,7 +35,6 @@ OWN_NAMES: Final = ("expiry", "MQTT")
 def blueprint(subject: Subject, parts: Parts) -> Blueprint:
     """All routes; `parts` are those of /health."""
     routes = Blueprint("levada", __name__)
-    reader = subject.store.reader
 
     @routes.route("/api/<path:_rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def nothing(_rest: str) -> Response:
@@ -69,6 +68,16 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
             zone["verdict"]["cause"] = str(zone["verdict"]["cause"])
         return jsonify(data)
 
+    _series_routes(routes, subject)
+    _record_routes(routes, subject)
+    _calibration_route(routes, subject)
+    return routes
+
+
+def _series_routes(routes: Blueprint, subject: Subject) -> None:
+    """Stored signals: which there are, windows of them, and all of a zone."""
+    reader = subject.store.reader
+
     @routes.get("/api/series")
     def series() -> Response:
         return jsonify([asdict(s) for s in reader.series(request.args.get("zone"))])
@@ -100,6 +109,11 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
         parts = stream_csv(subject.store.url, zone, _integer("start_ms"), _integer("end_ms"))
         return _file(parts, "zone.csv")
 
+
+def _record_routes(routes: Blueprint, subject: Subject) -> None:
+    """What happened, who changed what, and when the twin ran."""
+    reader = subject.store.reader
+
     @routes.get("/api/events")
     def events() -> Response:
         return jsonify(
@@ -121,6 +135,10 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
     def runs() -> Response:
         return jsonify(reader.runs())
 
+
+def _calibration_route(routes: Blueprint, subject: Subject) -> None:
+    """The one route that changes something."""
+
     @routes.post("/api/zones/<zone>/calibration")
     def calibrate(zone: str) -> tuple[Response, int]:
         data = _body()
@@ -139,8 +157,6 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
             return jsonify({"values": done.result(ANSWER_S)}), 200
         except FutureTimeoutError:
             abort(504, f"the device has not answered within {ANSWER_S:.0f} s")
-
-    return routes
 
 
 def _body() -> dict[str, Any]:

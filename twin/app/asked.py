@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from flask import abort, request
 
-from levada.twin.app import views
+from levada.twin.app import pages
 
 __all__ = ["AskedRight"]
 
@@ -88,7 +88,7 @@ KINDS: Final[Mapping[str, Check]] = {
     "zone-name.data": _text,
     "zone-said.data": _or_none(_whole),
     "zone-upto.data": _or_none(_upto),
-    "zone-window.value": _one_of(tuple(views.WINDOWS)),
+    "zone-window.value": _one_of(tuple(pages.WINDOWS)),
     "parameter-now.id": _named,
     "parameter-now.children": _text,
     "parameter.id": _named,
@@ -96,7 +96,7 @@ KINDS: Final[Mapping[str, Check]] = {
     "calibrate-try.n_clicks": _or_none(_whole),
     "calibrate-set.n_clicks": _or_none(_whole),
     "calibrate-who.value": _or_none(_text),
-    "calibrate-expiry.value": _one_of(tuple(views.EXPIRIES)),
+    "calibrate-expiry.value": _one_of(tuple(pages.EXPIRIES)),
     "history-zone.value": _or_none(_text),
     "history-signals.value": _or_none(_texts),
     "history-start.value": _or_none(_text),

@@ -11,7 +11,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from levada.guest.fast.jit import compiled
-from levada.twin.app import figures, views, words
+from levada.twin.app import curves, figures, pages, words
 from levada.twin.app.gate import may_change
 from levada.twin.calibration.parameters import parse
 from levada.twin.errors import CalibrationError, TwinError
@@ -70,27 +70,27 @@ def _everywhere(app: Dash, subject: Subject) -> None:
         first, _, rest = path.strip("/").partition("/")
         name = unquote(rest)
         zones = {zone.name: zone for zone in view.zones}
-        links = views.nav(view, path)
+        links = pages.nav(view, path)
         match first:
             case "":
-                return views.field_page(view), links, view.title
+                return pages.field_page(view), links, view.title
             case "zone" if name in zones:
                 config = next(z for z in subject.scenario.zone if name in z.names())
                 changed = list(config.parameters)
-                content = views.zone_page(
+                content = pages.zone_page(
                     zones[name], subject.info.parameters, changed, may_change=may_change()
                 )
                 return content, links, name
             case "nodes":
-                return views.nodes_page(view), links, "Nodes"
+                return pages.nodes_page(view), links, "Nodes"
             case "node" if name in zones:
-                return views.node_page(zones[name]), links, f"Node of {name}"
+                return pages.node_page(zones[name]), links, f"Node of {name}"
             case "history":
                 query = dict(parse_qsl((search or "").lstrip("?")))
                 zone = query.get("zone") or view.zones[0].name
                 found = subject.store.reader.series(zone)
-                return views.history_page(view, zone, found, query), links, "History"
-        return views.missing_page(f"page {path}"), links, "levada"
+                return pages.history_page(view, zone, found, query), links, "History"
+        return pages.missing_page(f"page {path}"), links, "levada"
 
     @app.callback(
         Output("clock", "children"), Output("banner", "children"), Input("tick", "n_intervals")
@@ -113,7 +113,7 @@ def _everywhere(app: Dash, subject: Subject) -> None:
             slow = "" if compiled() else " The plant is compiled first, once: about half a minute."
             said = f"Starting.{slow} Curves come with the first steps."
             banner = html.Div(said, className="banner")
-        return views.clock(subject.view), banner
+        return pages.clock(subject.view), banner
 
 
 def _field(app: Dash, subject: Subject) -> None:
@@ -139,10 +139,10 @@ def _field(app: Dash, subject: Subject) -> None:
         found = reader.events(kind="alert", limit=30)
         last = _last(found)
         return (
-            [views.tile(*pair) for pair in zip(zones, pictures, strict=True)],
-            [views.tile_class(zone) for zone in zones],
-            views.field_now(view),
-            no_update if last == shown else views.events(found, none="No alert so far."),
+            [pages.tile(*pair) for pair in zip(zones, pictures, strict=True)],
+            [pages.tile_class(zone) for zone in zones],
+            pages.field_now(view),
+            no_update if last == shown else pages.events(found, none="No alert so far."),
             last,
         )
 
@@ -153,7 +153,7 @@ def _field(app: Dash, subject: Subject) -> None:
     )
     def node(_ticks: int, name: str) -> Any:
         zone = _find(subject, name)
-        return views.node_facts(zone, reader.calibrations(name, limit=50))
+        return pages.node_facts(zone, reader.calibrations(name, limit=50))
 
 
 def _zone(app: Dash, subject: Subject) -> None:
@@ -161,7 +161,7 @@ def _zone(app: Dash, subject: Subject) -> None:
     step_s = float(subject.scenario.period.trace_s)
 
     def start_of(window: str) -> int | None:
-        hours = views.WINDOWS.get(window or "", 0)
+        hours = pages.WINDOWS.get(window or "", 0)
         return subject.view.now_ms - hours * HOUR_MS if hours else None
 
     @app.callback(
@@ -221,7 +221,7 @@ def _zone(app: Dash, subject: Subject) -> None:
     )
     def live(_ticks: int, upto: dict[str, Any] | None, name: str, shown: int | None) -> Any:
         zone = _find(subject, name)
-        facts, verdict, kind = views.now(zone)
+        facts, verdict, kind = pages.now(zone)
         found = [
             event
             for event in reader.events(node=name, limit=120)
@@ -230,7 +230,7 @@ def _zone(app: Dash, subject: Subject) -> None:
         last = _last(found)
         said: Any = no_update
         if last != shown:
-            said = views.events(found, zone=True, none="Nothing so far: no decision, no alert.")
+            said = pages.events(found, zone=True, none="Nothing so far: no decision, no alert.")
         if not upto:
             return no_update, no_update, facts, verdict, kind, said, last
         new = figures.delta(reader, name, upto["ms"], band=zone.band, step_s=step_s)
@@ -248,7 +248,7 @@ def _in_force(subject: Subject, zone: str, ids: list[dict[str, str]]) -> list[An
     """Values of the parameters that the page shows; nothing is known of others."""
     units, values = _units(subject), _find(subject, zone).parameters
     return [
-        views.with_unit(values[key["name"]], units[key["name"]])
+        pages.with_unit(values[key["name"]], units[key["name"]])
         if key["name"] in values.keys() & units.keys()
         else no_update
         for key in ids
@@ -271,30 +271,26 @@ def _parameters(app: Dash, subject: Subject) -> None:
 
 
 def _calibration(app: Dash, subject: Subject) -> None:
-    def wanted(texts: list[Any], ids: list[dict[str, str]]) -> dict[str, int]:
-        given = [
-            f"{key['name']}={text}"
-            for key, text in zip(ids, texts, strict=True)
-            if text not in (None, "")
-        ]
-        if not given:
-            raise CalibrationError("nothing is changed: write a new value beside a parameter")
-        return parse(subject.info, given)
+    _trying(app, subject)
+    _setting(app, subject)
 
-    def problem(error: TwinError) -> html.P:
-        return html.P(str(error), className="bad")
 
-    units = _units(subject)
+def _wanted(subject: Subject, texts: list[Any], ids: list[dict[str, str]]) -> dict[str, int]:
+    given = [
+        f"{key['name']}={text}"
+        for key, text in zip(ids, texts, strict=True)
+        if text not in (None, "")
+    ]
+    if not given:
+        raise CalibrationError("nothing is changed: write a new value beside a parameter")
+    return parse(subject.info, given)
 
-    def seen(zone: str, values: dict[str, int], shown: dict[str, str]) -> dict[str, int]:
-        """The values in force, if they are those that the page showed when the button was hit."""
-        present = _find(subject, zone).parameters
-        for name in values:
-            text = views.with_unit(present[name], units[name])
-            if shown[name] != text:
-                raise CalibrationError(f"{name} is {text} by now, not {shown[name]}: look again")
-        return dict(present)
 
+def _problem(error: TwinError) -> html.P:
+    return html.P(str(error), className="bad")
+
+
+def _trying(app: Dash, subject: Subject) -> None:
     @app.callback(
         Output("calibrate-tried", "children"),
         Input("calibrate-try", "n_clicks"),
@@ -308,10 +304,23 @@ def _calibration(app: Dash, subject: Subject) -> None:
         if not clicks:
             raise PreventUpdate
         try:
-            values = wanted(texts, ids)
-            return views.tried(subject.try_out(name, values, DRY_RUN_DAYS), values)
+            values = _wanted(subject, texts, ids)
+            return pages.tried(subject.try_out(name, values, DRY_RUN_DAYS), values)
         except TwinError as error:
-            return problem(error)
+            return _problem(error)
+
+
+def _setting(app: Dash, subject: Subject) -> None:
+    units = _units(subject)
+
+    def seen(zone: str, values: dict[str, int], shown: dict[str, str]) -> dict[str, int]:
+        """The values in force, if they are those that the page showed when the button was hit."""
+        present = _find(subject, zone).parameters
+        for name in values:
+            text = pages.with_unit(present[name], units[name])
+            if shown[name] != text:
+                raise CalibrationError(f"{name} is {text} by now, not {shown[name]}: look again")
+        return dict(present)
 
     @app.callback(
         Output("calibrate-done", "children"),
@@ -340,7 +349,7 @@ def _calibration(app: Dash, subject: Subject) -> None:
             raise PreventUpdate
         same = [no_update] * len(ids)
         try:
-            values = wanted(texts, ids)
+            values = _wanted(subject, texts, ids)
             done = subject.calibrate(
                 name,
                 values,
@@ -348,11 +357,11 @@ def _calibration(app: Dash, subject: Subject) -> None:
                 seen=seen(
                     name, values, dict(zip([key["name"] for key in ids], shown, strict=True))
                 ),
-                expires_s=views.EXPIRIES.get(expiry) or None,
+                expires_s=pages.EXPIRIES.get(expiry) or None,
             )
             read_back = done.result(ANSWER_S)
         except TwinError as error:
-            return problem(error), same, same
+            return _problem(error), same, same
         except FutureTimeoutError:
             return (
                 html.P(f"The device has not answered within {ANSWER_S:.0f} s.", className="bad"),
@@ -368,7 +377,7 @@ def _history(app: Dash, subject: Subject) -> None:
     reader = subject.store.reader
 
     def span(start: str | None, end: str | None) -> tuple[int | None, int | None]:
-        return views.moment(start), views.moment(end)
+        return pages.moment(start), pages.moment(end)
 
     def pairs(signals: list[str] | None) -> list[tuple[str, str]]:
         found = []
@@ -383,7 +392,7 @@ def _history(app: Dash, subject: Subject) -> None:
         prevent_initial_call=True,
     )
     def options(zone: str) -> list[Any]:
-        return views.signal_options(reader.series(zone))
+        return pages.signal_options(reader.series(zone))
 
     @app.callback(
         Output("history-chart", "figure"),
@@ -416,7 +425,7 @@ def _history(app: Dash, subject: Subject) -> None:
         said = (
             f"{wrong[0][:40]!r} is no date: write 2023-07-01 or 2023-07-01 06:00" if wrong else ""
         )
-        return figure, views.exports(links), said
+        return figure, pages.exports(links), said
 
     @app.callback(
         Output("history-then", "children"),
@@ -447,7 +456,7 @@ def _history(app: Dash, subject: Subject) -> None:
         said = reader.events(
             node=zone, start_ms=moment_ms - 24 * HOUR_MS, end_ms=moment_ms + 1, limit=5
         )
-        return views.then(moment_ms, values, said)
+        return pages.then(moment_ms, values, said)
 
     def _moment(start_ms: int | None, end_ms: int | None, at: int | None) -> int | None:
         if start_ms is None or end_ms is None or at is None:
@@ -457,7 +466,7 @@ def _history(app: Dash, subject: Subject) -> None:
 
 
 def _line(at_ms: int | None) -> Mapping[str, Any]:
-    line = {"color": figures.INK, "width": 1, "dash": "dot"}
+    line = {"color": curves.INK, "width": 1, "dash": "dot"}
     return {
         "type": "line",
         "xref": "x",

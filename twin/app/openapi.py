@@ -70,7 +70,6 @@ def _error(text: str) -> Json:
 
 def document() -> Json:
     """The whole document."""
-    integers = {"type": "object", "additionalProperties": {"type": "integer"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "levada, live twin", "version": version("levada")},
@@ -111,51 +110,7 @@ def document() -> Json:
             ),
             "/api/calibrations": _get("Who changed what, when, from what to what.", _ZONE),
             "/api/runs": _get("When the twin ran, on what."),
-            "/api/zones/{zone}/calibration": {
-                "post": {
-                    "summary": "Change parameters, all or none, or try the change on the past.",
-                    "security": [{"token": []}],
-                    "parameters": [_parameter("zone", "path", "string", "Name of a zone.")],
-                    "requestBody": {
-                        "required": True,
-                        "content": {
-                            "application/json": {
-                                "schema": {
-                                    "type": "object",
-                                    "required": ["values"],
-                                    "properties": {
-                                        "values": integers,
-                                        "seen": integers,
-                                        "who": {"type": "string"},
-                                        "expires_s": {
-                                            "type": "number",
-                                            "exclusiveMinimum": 0,
-                                            "maximum": LONGEST_EXPIRY_S,
-                                        },
-                                        "dry_run_days": {
-                                            "type": "integer",
-                                            "minimum": 1,
-                                            "maximum": MOST_DAYS,
-                                        },
-                                    },
-                                }
-                            }
-                        },
-                    },
-                    "responses": {
-                        "200": {"description": "Values read back, or what the dry run found."},
-                        "400": _error("The request itself is wrong."),
-                        "403": _error("The token is missing or wrong, or a foreign page asks."),
-                        "413": _error("More than 1 MiB."),
-                        "422": _error(
-                            "A name or value is wrong, was refused, or `seen` is no longer in "
-                            "force."
-                        ),
-                        "504": _error("The device has not answered."),
-                        "default": {"$ref": "#/components/responses/error"},
-                    },
-                }
-            },
+            "/api/zones/{zone}/calibration": {"post": _calibration()},
         },
         "components": {
             "responses": {"error": _error("What is wrong.")},
@@ -167,6 +122,52 @@ def document() -> Json:
                 }
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _calibration() -> Json:
+    integers = {"type": "object", "additionalProperties": {"type": "integer"}}
+    return {
+        "summary": "Change parameters, all or none, or try the change on the past.",
+        "security": [{"token": []}],
+        "parameters": [_parameter("zone", "path", "string", "Name of a zone.")],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["values"],
+                        "properties": {
+                            "values": integers,
+                            "seen": integers,
+                            "who": {"type": "string"},
+                            "expires_s": {
+                                "type": "number",
+                                "exclusiveMinimum": 0,
+                                "maximum": LONGEST_EXPIRY_S,
+                            },
+                            "dry_run_days": {
+                                "type": "integer",
+                                "minimum": 1,
+                                "maximum": MOST_DAYS,
+                            },
+                        },
+                    }
+                }
+            },
+        },
+        "responses": {
+            "200": {"description": "Values read back, or what the dry run found."},
+            "400": _error("The request itself is wrong."),
+            "403": _error("The token is missing or wrong, or a foreign page asks."),
+            "413": _error("More than 1 MiB."),
+            "422": _error(
+                "A name or value is wrong, was refused, or `seen` is no longer in force."
+            ),
+            "504": _error("The device has not answered."),
+            "default": {"$ref": "#/components/responses/error"},
         },
     }
 

@@ -29,7 +29,7 @@ from levada.guest.lifecycle import Closing
 from levada.guest.module.inspect import ModuleInfo
 from levada.guest.text.json_text import parse
 from levada.sim.scenario.model import Scenario
-from levada.twin.app import views
+from levada.twin.app import pages
 from levada.twin.app.api import blueprint
 from levada.twin.app.asked import AskedRight
 from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
@@ -129,7 +129,7 @@ class Page(Closing):
             serve_locally=True,
             add_log_handler=False,
         )
-        app.layout = views.shell()
+        app.layout = pages.shell()
         self._gate.reading = register(app, subject)
         asked = AskedRight(app.callback_map)
 

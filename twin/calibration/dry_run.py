@@ -15,10 +15,10 @@ from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import inspect
 from levada.guest.wasm.host import SimNodes
 from levada.sim.devices.valve import V
-from levada.sim.run import runner
+from levada.sim.run import build, runner
 from levada.sim.run.plant import Plant
-from levada.sim.run.zone_loop import T
-from levada.sim.scenario.load import expand
+from levada.sim.run.zone_columns import T
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import CalibrationError
 
@@ -92,7 +92,7 @@ def _run(
     module = runner.read_guest(scenario)
     info = inspect(module, budget=scenario.guest.limits())
     ids = {p.name: p.id for p in info.parameters}
-    settings = runner.node_settings(config, module, info, scenario)
+    settings = build.node_settings(config, module, info, scenario)
     # values never changed are left to the guest: a default may mean "as configured"
     defaults = {p.name: p.default for p in info.parameters}
     kept = {ids[n]: v for n, v in present.items() if v != defaults[n]} | settings.parameters

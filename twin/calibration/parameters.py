@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from levada.guest.errors import ParameterError
-from levada.guest.module.inspect import ModuleInfo, Parameter
+from levada.guest.module.inspect import ModuleInfo
+from levada.guest.module.metadata import Parameter
 from levada.guest.module.rules import check_rules
 from levada.guest.node import Birth
 from levada.twin.errors import CalibrationError, TwinMismatchError

@@ -210,6 +210,7 @@ def lint(
     """Check scenario files without running them."""
     from levada.sim.run import runner, soils
     from levada.sim.scenario import load as scenarios
+    from levada.sim.scenario.expand import expand
     from levada.twin.cli import console as show
 
     bad = 0
@@ -223,7 +224,7 @@ def lint(
             bad += 1
             show.error(error)
         else:
-            zones = scenarios.expand(document.scenario)
+            zones = expand(document.scenario)
             typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
             weather = runner.read_weather(document.scenario)
             said = (*soils.notes(zones), *document.scenario.notes())

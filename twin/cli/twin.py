@@ -15,6 +15,7 @@ from levada.twin.cli import pairs
 from levada.twin.cli.scenarios import ScenarioFile
 
 if TYPE_CHECKING:
+    from levada.sim.scenario.model import Period
     from levada.twin.session import Running
     from levada.twin.store.keeper import Policy
 
@@ -30,17 +31,35 @@ StorePath = Annotated[
 ]
 
 
+NodeOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[ZONE=]NODE",
+        help="The physical node: virtual, virtual:xtensa, virtual:mqtt, mqtt://HOST/ic/NODE, "
+        "serial:/dev/ttyUSB0?baud=921600 or sim; may be repeated.",
+    ),
+]
+ReplayOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STORE",
+        help="Instead of a node, what one said before: the store of an earlier twin.",
+    ),
+]
+ShadowOption = Annotated[
+    bool,
+    typer.Option(
+        "--shadow",
+        help="The nodes, mqtt://HOST/ic/NODE, read real soil and are followed; virtual:mqtt: "
+        "virtual boards in simulated soil, to try it.",
+    ),
+]
+
+
 @twin_app.command()
 def twin(
     scenario: ScenarioFile,
-    node: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[ZONE=]NODE",
-            help="The physical node: virtual, virtual:xtensa, virtual:mqtt, mqtt://HOST/ic/NODE, "
-            "serial:/dev/ttyUSB0?baud=921600 or sim; may be repeated.",
-        ),
-    ] = None,
+    node: NodeOptions = None,
     speed: Annotated[
         str, typer.Option(metavar="max|1x|60x", help="Simulated seconds a second.")
     ] = "1x",
@@ -74,21 +93,8 @@ def twin(
             "--thin-after", metavar='"14 d"', help="Keep one value an hour of what is older."
         ),
     ] = None,
-    replay: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STORE",
-            help="Instead of a node, what one said before: the store of an earlier twin.",
-        ),
-    ] = None,
-    shadow: Annotated[
-        bool,
-        typer.Option(
-            "--shadow",
-            help="The nodes, mqtt://HOST/ic/NODE, read real soil and are followed; virtual:mqtt: "
-            "virtual boards in simulated soil, to try it.",
-        ),
-    ] = False,
+    replay: ReplayOption = None,
+    shadow: ShadowOption = False,
     broker: Annotated[
         str | None,
         typer.Option(
@@ -106,39 +112,22 @@ def twin(
     """A physical node and its simulated twin side by side, live, in a browser."""
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner, stops
-    from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
     from levada.twin.cli import console as show
     from levada.twin.session import Options, live
 
-    try:
-        factor = parse_speed(speed)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--speed") from None
-    if store is not None and not store.startswith(_URLS):
-        raise typer.BadParameter(f"{store}: write postgresql://...", param_hint="--store")
-    if replay is not None:
-        _existing(Path(replay), "--replay")
-    for given, option in ((shadow, "--shadow"), (home_assistant, "--home-assistant")):
-        if given and replay is not None:
-            raise typer.BadParameter(f"--replay and {option} exclude each other", param_hint=option)
+    factor = _factor(speed)
+    _check_sources(store, replay, shadow=shadow, home_assistant=home_assistant)
     overrides = pairs.overrides(settings)
     overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides)
     runner.check(document)
     loaded = document.scenario
-    skip_to_ms = None
-    if skip_to is not None:
-        skip_to_ms = round(skip_to.replace(tzinfo=UTC).timestamp() * 1000)
-        if not loaded.period.start_ms <= skip_to_ms < loaded.period.end_ms:
-            raise typer.BadParameter(
-                f"{skip_to}: outside the period of the scenario", param_hint="--skip-to"
-            )
     where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     options = Options(
         speed=factor,
         port=port,
-        skip_to_ms=skip_to_ms,
+        skip_to_ms=None if skip_to is None else _skip_to_ms(skip_to, loaded.period),
         broker=broker,
         store=store,
         policy=_policy(keep, thin_after),
@@ -171,6 +160,36 @@ def twin(
     if failed:  # also after Ctrl-C, which is how a twin is ended
         raise typer.Exit(Exit.EXPECTATION_FAILED)
     raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
+
+
+def _factor(speed: str) -> float | None:
+    from levada.sim.run.clock import parse_speed
+
+    try:
+        return parse_speed(speed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+
+
+def _check_sources(
+    store: str | None, replay: str | None, *, shadow: bool, home_assistant: bool
+) -> None:
+    if store is not None and not store.startswith(_URLS):
+        raise typer.BadParameter(f"{store}: write postgresql://...", param_hint="--store")
+    if replay is not None:
+        _existing(Path(replay), "--replay")
+    for given, option in ((shadow, "--shadow"), (home_assistant, "--home-assistant")):
+        if given and replay is not None:
+            raise typer.BadParameter(f"--replay and {option} exclude each other", param_hint=option)
+
+
+def _skip_to_ms(skip_to: datetime, period: Period) -> int:
+    skip_to_ms = round(skip_to.replace(tzinfo=UTC).timestamp() * 1000)
+    if not period.start_ms <= skip_to_ms < period.end_ms:
+        raise typer.BadParameter(
+            f"{skip_to}: outside the period of the scenario", param_hint="--skip-to"
+        )
+    return skip_to_ms
 
 
 @twin_app.command()

@@ -25,7 +25,7 @@ from levada.guest.node import Birth
 from levada.hil.errors import LinkError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
-from levada.sim.scenario.load import expand
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import CalibrationError, TwinError
 from levada.twin.mqtt.delivery import Delivery

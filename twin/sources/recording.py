@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from levada.guest.node import Birth, Node
 from levada.hil.errors import PayloadError
-from levada.sim.run.runner import NodeSettings
+from levada.sim.run.build import NodeSettings
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import TwinError
 from levada.twin.mqtt.mapping import PayloadMap

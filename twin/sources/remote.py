@@ -22,10 +22,10 @@ from typing import Any, Final
 from levada.guest.abi import DEFAULT_PINS, Call, TrapKind
 from levada.guest.node import Birth, Node, Readings, StepResult
 from levada.guest.tape import encode, iter_records
-from levada.sim.run.runner import NodeSettings
+from levada.sim.run.build import NodeSettings
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import INDEX
-from levada.sim.scenario.load import ZoneConfig
+from levada.sim.scenario.expand import ZoneConfig
 from levada.twin import signals as values_of
 from levada.twin.errors import TwinError
 from levada.twin.mqtt.sequence import unwrap

@@ -20,9 +20,9 @@ from typing import Any, Final
 from levada.guest.abi import DEFAULT_PINS
 from levada.guest.errors import GuestError
 from levada.guest.node import Node, Readings, StepResult
+from levada.sim.run.build import NodeSettings
 from levada.sim.run.clock import WallClock
-from levada.sim.run.runner import NodeSettings
-from levada.sim.scenario.load import ZoneConfig
+from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import TwinError
 from levada.twin.observer import Seen

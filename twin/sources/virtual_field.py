@@ -32,12 +32,13 @@ from levada.hil.errors import HilError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker
-from levada.sim.run import runner
+from levada.sim.run import build, runner
 from levada.sim.run.clock import WallClock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
+from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
-from levada.sim.scenario.load import ZoneConfig, expand, load
+from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
 from levada.sim.scenario.node_url import NodeUrl
 from levada.twin.calibration.parameters import checked
@@ -111,7 +112,7 @@ class FieldDevice(Closing):
         try:
             self._counts: list[tuple[int, int, int]] = []
             for i, zone in enumerate(zones):
-                settings = runner.node_settings(zone, module, self._info, scenario)
+                settings = build.node_settings(zone, module, self._info, scenario)
                 node = _InUtc(self._make_node(settings), scenario.site.utc_offset_ms)
                 self._counts.append(settings.config)
                 self._boards.append(Watched(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]

@@ -15,14 +15,28 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Select, desc, func, select, true
+from sqlalchemy import Select, desc, func, select
 
 from levada.guest.text.json_text import parse
 from levada.twin.store import schema
 from levada.twin.store.engine import connect, normal_url
-from levada.twin.store.levels import shifted
+from levada.twin.store.thinning import (
+    count_about,
+    every_point,
+    extreme_points,
+    interval_extremes,
+    interval_shift,
+    thinned_indices,
+    window_ends,
+)
 
-__all__ = ["Latest", "NodeInfo", "SeriesInfo", "StoreReader", "Window"]
+__all__ = [
+    "Latest",
+    "NodeInfo",
+    "SeriesInfo",
+    "StoreReader",
+    "Window",
+]
 
 _FETCH: Final = 4_000
 """Points that are fetched one by one to be thinned; of more, the extremes of intervals are."""
@@ -131,7 +145,7 @@ class StoreReader:
         if not 4 <= max_points <= 100_000:
             raise ValueError(f"max_points = {max_points}: permitted 4 to 100000")
         read = self._read(node, signal, kind, start_ms, end_ms, max_points)
-        chosen = _thin(read.time_ms, read.value, max_points)
+        chosen = thinned_indices(read.time_ms, read.value, max_points)
         return Window(
             time_ms=read.time_ms[chosen],
             value=read.value[chosen],
@@ -154,19 +168,19 @@ class StoreReader:
             return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit="")
         series_id, unit = found
         with self._engine.connect() as connection:
-            ends = _ends(connection, series_id, start_ms, end_ms)
+            ends = window_ends(connection, series_id, start_ms, end_ms)
             if ends is None:
                 return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit=unit)
             span_ms = ends[1][0] - ends[0][0]
-            shift = _shift(span_ms, max_points // 4)
-            total = _about(connection, series_id, ends[0][0], ends[1][0], shift)
+            shift = interval_shift(span_ms, max_points // 4)
+            total = count_about(connection, series_id, ends[0][0], ends[1][0], shift)
             if total <= max(max_points, min(_FETCH, 2 * max_points)):
-                times, values = _each(connection, series_id, start_ms, end_ms)
+                times, values = every_point(connection, series_id, start_ms, end_ms)
                 total = len(times)
             else:
                 if total > _SCAN and span_ms >> schema.SHIFTS[0] >= _FEW:
                     shift = max(shift, schema.SHIFTS[0])
-                times, values = _extremes(connection, series_id, *ends, shift)
+                times, values = extreme_points(connection, series_id, *ends, shift)
         return Window(time_ms=times, value=values, total=total, unit=unit)
 
     def after(
@@ -210,14 +224,14 @@ class StoreReader:
         if len(ids) != len(signals) or not ids:
             return empty
         with self._engine.connect() as connection:
-            ends = _ends(connection, ids[0], start_ms, end_ms)
+            ends = window_ends(connection, ids[0], start_ms, end_ms)
             if ends is None:
                 return empty
             first_ms, last_ms = ends[0][0], ends[1][0]
-            shift = _shift(last_ms - first_ms, columns)
-            if _about(connection, ids[0], first_ms, last_ms, shift) <= 2 * columns:
+            shift = interval_shift(last_ms - first_ms, columns)
+            if count_about(connection, ids[0], first_ms, last_ms, shift) <= 2 * columns:
                 shift = 0
-            rows = connection.execute(_cells(ids, first_ms, last_ms, shift)).all()
+            rows = connection.execute(interval_extremes(ids, first_ms, last_ms, shift)).all()
         times, column = np.unique(np.array([r[1] for r in rows], np.int64), return_inverse=True)
         row_of = {series_id: k for k, series_id in enumerate(ids)}
         values = np.full((len(ids), len(times)), np.nan)
@@ -400,118 +414,6 @@ class StoreReader:
         for run in found:
             run["detail"] = json.loads(run["detail"])
         return found
-
-
-_End = tuple[int, float]
-
-
-def _ends(
-    connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None
-) -> tuple[_End, _End] | None:
-    """First and last point of a window; None: it has none."""
-    table = schema.points
-    statement = _points(series_id, start_ms, end_ms)
-    first = connection.execute(statement.order_by(table.c.time_ms, table.c.row_id).limit(1)).first()
-    if first is None:
-        return None
-    last = connection.execute(
-        statement.order_by(desc(table.c.time_ms), desc(table.c.row_id)).limit(1)
-    ).one()
-    return (int(first[0]), float(first[1])), (int(last[0]), float(last[1]))
-
-
-def _points(series_id: int, start_ms: int | None, end_ms: int | None) -> Select[Any]:
-    table = schema.points
-    statement = select(table.c.time_ms, table.c.value).where(table.c.series_id == series_id)
-    if start_ms is not None:
-        statement = statement.where(table.c.time_ms >= start_ms)
-    if end_ms is not None:
-        statement = statement.where(table.c.time_ms < end_ms)
-    return statement
-
-
-def _about(connection: Connection, series_id: int, first_ms: int, last_ms: int, shift: int) -> int:
-    """Points from one time to another, counted by whole intervals of about `2^shift` ms."""
-    table = schema.extremes
-    level = max((s for s in schema.SHIFTS if s <= shift), default=schema.SHIFTS[0])
-    counted = select(func.sum(table.c.count)).where(
-        table.c.series_id == series_id,
-        table.c.shift == level,
-        table.c.slot.between(first_ms >> level, last_ms >> level),
-    )
-    return int(connection.scalar(counted) or 0)
-
-
-def _each(
-    connection: Connection, series_id: int, start_ms: int | None, end_ms: int | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    table = schema.points
-    statement = _points(series_id, start_ms, end_ms).order_by(table.c.time_ms, table.c.row_id)
-    rows = connection.execute(statement).all()
-    return np.array([r[0] for r in rows], np.int64), np.array([r[1] for r in rows], np.float64)
-
-
-def _shift(span_ms: int, parts: int) -> int:
-    """The widest intervals of 2^shift ms of which `parts` or more, less than twice, make a span."""
-    return max(0, (span_ms // parts).bit_length() - 1)
-
-
-def _cells(series_ids: Sequence[int], first_ms: int, last_ms: int, shift: int) -> Select[Any]:
-    """Series, number of the interval of `2^shift` ms, smallest and largest value in it."""
-    level = max((s for s in schema.SHIFTS if s <= shift), default=0)
-    begin, end = first_ms >> level, last_ms >> level
-    if level:
-        table = schema.extremes
-        series, place, low, high = table.c.series_id, table.c.slot, table.c.low, table.c.high
-        mine: Any = table.c.shift == level
-    else:
-        points = schema.points
-        series, place = points.c.series_id, points.c.time_ms
-        low = high = points.c.value
-        mine = true()
-    slot = shifted(place, shift - level)
-    return (
-        select(series, slot, func.min(low), func.max(high))
-        .where(series.in_(series_ids), mine, place.between(begin, end))
-        .group_by(series, slot)
-        .order_by(series, slot)
-    )
-
-
-def _extremes(
-    connection: Connection, series_id: int, first: _End, last: _End, shift: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Both ends, and between them smallest and largest value of every `2^shift` ms.
-
-    Which of the two came first is not known; they are put as the neighbours suggest, so that a
-    falling curve falls.
-    """
-    rows = connection.execute(_cells([series_id], first[0], last[0], shift)).all()
-    slots = np.array([r[1] for r in rows], np.int64)
-    lows = np.array([r[2] for r in rows], np.float64)
-    highs = np.array([r[3] for r in rows], np.float64)
-    falls = np.gradient(lows + highs) < 0.0 if len(rows) > 1 else np.zeros(len(rows), np.bool_)
-    starts, quarter = slots << shift, (1 << shift) // 4
-    times = np.stack([starts + quarter, starts + 3 * quarter], axis=1).ravel()
-    values = np.stack([np.where(falls, highs, lows), np.where(falls, lows, highs)], axis=1).ravel()
-    times = np.concatenate([[first[0]], times.clip(first[0], last[0]), [last[0]]])
-    return times, np.concatenate([[first[1]], values, [last[1]]])
-
-
-def _thin(
-    times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], max_points: int
-) -> npt.NDArray[np.intp]:
-    """Indices of about `max_points` values that keep the shape of the curve."""
-    if len(times) <= max_points:
-        return np.arange(len(times))
-    from tsdownsample import MinMaxLTTBDownsampler  # only pages with many points need it
-
-    return np.asarray(
-        MinMaxLTTBDownsampler().downsample(  # type: ignore[no-untyped-call]
-            np.ascontiguousarray(times), np.ascontiguousarray(values), n_out=max_points
-        ),
-        dtype=np.intp,
-    )
 
 
 def _object(text: str) -> Mapping[str, Any]:

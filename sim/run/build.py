@@ -1,0 +1,226 @@
+"""From a scenario to models and arrays.
+
+Models know no scenario, and the scenario knows no arrays: every translation between them is here
+and in `soils`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from levada.guest.module.inspect import ModuleInfo
+from levada.guest.node import Node
+from levada.sim.crop import crop as crops
+from levada.sim.devices.energy import EP, EnergyProfile, NodePower, NodePowers, Range, esp32
+from levada.sim.devices.probe import Probe, Probes, calibration
+from levada.sim.devices.valve import Valve, Valves
+from levada.sim.run import soils
+from levada.sim.scenario.expand import ZoneConfig
+from levada.sim.scenario.model import Scenario
+from levada.sim.seeds import zone_keys
+from levada.sim.soil.bucket import Bucket
+from levada.sim.soil.model import F, FloatArray
+from levada.sim.soil.richards import Richards
+
+if TYPE_CHECKING:
+    from levada.sim.weather import Weather
+
+__all__ = [
+    "FieldModels",
+    "NodeMaker",
+    "NodeSettings",
+    "build_models",
+    "node_power",
+    "node_settings",
+    "probe",
+    "restart_ms",
+    "valve",
+]
+
+
+def probe(zone: ZoneConfig) -> Probe:
+    """The probe of a zone."""
+    return Probe(**dict(zone.probe))
+
+
+def valve(zone: ZoneConfig) -> Valve:
+    """The valve of a zone."""
+    values = dict(zone.valve)
+    del values["method"], values["wetted_fraction"]
+    return Valve(area_m2=zone.area_m2, **values)
+
+
+def node_power(zone: ZoneConfig, profile: EnergyProfile | None = None) -> NodePower:
+    """What the node of a zone draws and is fed by; `profile` replaces that of its energy table."""
+    values = dict(zone.energy)
+    board = {key: values.pop(key) for key in ("sleep", "cpu_mhz", "address", "board_ma")}
+    if board["board_ma"] is not None:
+        board["board_ma"] = Range(*[board["board_ma"]] * 3)
+    return NodePower(profile=profile or esp32(**board), **values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """What a node outside the plant is given."""
+
+    zone: ZoneConfig
+    module: bytes
+    scenario: Scenario
+    config: tuple[int, int, int]
+    """Dry, wet and limit counts."""
+    parameters: dict[int, int]
+
+
+NodeMaker = Callable[[NodeSettings], Node]
+
+
+def node_settings(
+    zone: ZoneConfig, module: bytes, info: ModuleInfo, scenario: Scenario
+) -> NodeSettings:
+    """What the node of a zone is given: calibration and parameters."""
+    ids = {parameter.name: parameter.id for parameter in info.parameters}
+    return NodeSettings(
+        zone=zone,
+        module=module,
+        scenario=scenario,
+        config=_config(zone),
+        parameters={ids[name]: value for name, value in zone.parameters.items()},
+    )
+
+
+def _config(zone: ZoneConfig) -> tuple[int, int, int]:
+    """What the node believes of its probe: dry at wilting point, wet at field capacity."""
+    given = zone.calibration
+    _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
+    p = soils.crop(zone.crop).depletion_fraction
+    a0, a1, a2, a3 = calibration(Probe(**dict(zone.probe)))
+
+    def counts(theta: float) -> int:
+        if zone.probe.kind == "tensiometer":
+            return round(given.wet_counts or zone.probe.wet_counts)
+        return int(np.clip(round(a0 + theta * (a1 + theta * (a2 + theta * a3))), 0, 4095))
+
+    defaults = (counts(wp), counts(fc), counts(fc - p * (fc - wp)))
+    if zone.probe.kind == "tensiometer":
+        dry, wet = round(zone.probe.dry_counts), round(zone.probe.wet_counts)
+        defaults = (dry, wet, round(wet + 0.5 * (dry - wet)))
+    dry, wet, limit = (
+        default if value is None else value
+        for value, default in zip(
+            (given.dry_counts, given.wet_counts, given.limit_counts), defaults, strict=True
+        )
+    )
+    return dry, wet, limit
+
+
+RESTART_LEAST_MS: Final = 1_000
+"""No node starts faster, and a guest that stops in `init` must not stop time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldModels:
+    """What a plant is made of: the models of all zones, as arrays."""
+
+    tables: FloatArray
+    """Hourly forcing of every different crop, shape (crops, hours, columns)."""
+    table: list[int]
+    """By zone, which of them."""
+    hours: FloatArray
+    """Air temperature [°C] and radiation [W m-2] of every hour."""
+    zr_m: list[float]
+    """By zone, the depth of the roots at the start."""
+    soil_kind: list[int]
+    """By zone, 0 for the bucket and 1 for Richards."""
+    soil_row: list[int]
+    """By zone, its row in that model."""
+    bucket: Bucket | None
+    richards: Richards | None
+    richards_zones: list[int]
+    probes: Probes
+    valves: Valves
+    powers: NodePowers
+
+
+def build_models(
+    scenario: Scenario,
+    zones: Sequence[ZoneConfig],
+    weather: Weather,
+    energy_profile: EnergyProfile | None = None,
+    *,
+    count_instructions: bool = True,
+) -> FieldModels:
+    """The models of the zones of a scenario under one weather."""
+    tables, table = _forcing(zones, weather)
+    zr_m = [float(tables[k, 0, F.ZR_M]) for k in table]
+    kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
+    of_bucket = [i for i, k in enumerate(kind) if k == 0]
+    of_richards = [i for i, k in enumerate(kind) if k == 1]
+    powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
+    if not count_instructions:
+        powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
+    return FieldModels(
+        tables=tables,
+        table=table,
+        hours=np.column_stack((weather.temp_c, weather.solar_mj_m2 * (1e6 / 3600.0))).astype(
+            np.float64
+        ),
+        zr_m=zr_m,
+        soil_kind=kind,
+        soil_row=_rows(kind),
+        bucket=soils.bucket([zones[i] for i in of_bucket], [zr_m[i] for i in of_bucket])
+        if of_bucket
+        else None,
+        richards=Richards([soils.richards_profile(zones[i]) for i in of_richards])
+        if of_richards
+        else None,
+        richards_zones=of_richards,
+        probes=Probes(
+            [probe(zone) for zone in zones],
+            keys=zone_keys(scenario.seed, "probe", [zone.name for zone in zones]),
+            start_ms=scenario.period.start_ms,
+            temp_c=float(weather.temp_c[:24].mean()),
+        ),
+        valves=Valves([valve(zone) for zone in zones]),
+        powers=powers,
+    )
+
+
+def restart_ms(scenario: Scenario) -> int:
+    """How long after a trap a guest is started again; negative: never."""
+    restart = scenario.guest.restart
+    if restart is None:
+        return -1
+    return max(RESTART_LEAST_MS, round(restart.total_seconds() * 1000))
+
+
+def _rows(kind: Sequence[int]) -> list[int]:
+    counts = [0, 0]
+    rows = []
+    for k in kind:
+        rows.append(counts[k])
+        counts[k] += 1
+    return rows
+
+
+def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
+    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
+    known: dict[str, int] = {}
+    tables: list[FloatArray] = []
+    indices = []
+    for zone in zones:
+        key = zone.crop.model_dump_json()
+        if key not in known:
+            known[key] = len(tables)
+            grown = crops.season(
+                soils.crop(zone.crop),
+                weather,
+                planting=zone.crop.planting,
+                harvest=zone.crop.harvest,
+            )
+            tables.append(crops.forcing_by_hour(grown))
+        indices.append(known[key])
+    return np.array(tables), indices

@@ -1,0 +1,224 @@
+"""A column of soil for Richards' equation as it is described: layers, surface, bottom and start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from levada.sim.soil import richards_columns as columns
+from levada.sim.soil.hydraulics import HEAD_RANGE_M, VanGenuchten
+from levada.sim.soil.model import FloatArray
+from levada.sim.soil.uptake import FEDDES, Feddes, RootDensity, root_shares
+
+__all__ = [
+    "BOTTOMS",
+    "Bottom",
+    "Initial",
+    "Layer",
+    "Profile",
+    "Surface",
+    "graded_cells",
+    "range_text",
+]
+
+
+BOTTOMS = {
+    "free_drainage": columns.FREE_DRAINAGE,
+    "zero_flux": columns.ZERO_FLUX,
+    "head": columns.FIXED_HEAD,
+    "seepage_face": columns.SEEPAGE_FACE,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One horizon."""
+
+    thickness_m: float
+    soil: VanGenuchten
+    theta_fc: float | None = None
+    """Water content at field capacity; None: from the hydraulic functions (flux criterion)."""
+    theta_wp: float | None = None
+    """Water content at the wilting point; None: that at -1500 kPa."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.thickness_m <= 100.0:
+            raise ValueError(f"thickness_m is {self.thickness_m}; permitted: above 0, up to 100")
+        if not self.soil.theta_r <= self.wp < self.fc <= self.soil.theta_s:
+            raise ValueError(
+                f"theta_wp is {self.wp:.4f}, theta_fc is {self.fc:.4f}; permitted: theta_r "
+                f"{self.soil.theta_r} <= theta_wp < theta_fc <= theta_s {self.soil.theta_s}"
+            )
+
+    @property
+    def fc(self) -> float:
+        """Water content at field capacity."""
+        return self.soil.theta_fc() if self.theta_fc is None else self.theta_fc
+
+    @property
+    def wp(self) -> float:
+        """Water content at the wilting point."""
+        return self.soil.theta_wp() if self.theta_wp is None else self.theta_wp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """The upper boundary: the atmosphere, or a prescribed head."""
+
+    ponding_max_mm: float = 5.0
+    """Depth of water the surface holds before it runs off."""
+    minimum_head_m: float = -1000.0
+    """Head of a surface in balance with the air: evaporation cannot dry it further."""
+    wetted_fraction: float = 1.0
+    """f_w, share of the surface wetted by irrigation (FAO-56 Table 20)."""
+    head_m: float | None = None
+    """Prescribed head; forcing at the surface then only counts as runoff."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.ponding_max_mm <= 1000.0:
+            raise ValueError(f"ponding_max_mm is {self.ponding_max_mm}; permitted: 0 to 1000")
+        if not HEAD_RANGE_M[0] <= self.minimum_head_m < 0.0:
+            raise ValueError(
+                f"minimum_head_m is {self.minimum_head_m}; "
+                f"permitted: {HEAD_RANGE_M[0]:.0f} to below 0"
+            )
+        if not 0.01 <= self.wetted_fraction <= 1.0:
+            raise ValueError(f"wetted_fraction is {self.wetted_fraction}; permitted: 0.01 to 1")
+        if self.head_m is not None and not HEAD_RANGE_M[0] <= self.head_m <= HEAD_RANGE_M[1]:
+            raise ValueError(f"head_m is {self.head_m}; permitted: {range_text(HEAD_RANGE_M)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bottom:
+    """The lower boundary."""
+
+    kind: Literal["free_drainage", "zero_flux", "head", "seepage_face"] = "free_drainage"
+    head_m: float = 0.0
+    """Prescribed head at the bottom face (kind "head"); 0 is a water table there."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in BOTTOMS:
+            raise ValueError(f"kind is {self.kind!r}; permitted: {', '.join(BOTTOMS)}")
+        if not HEAD_RANGE_M[0] <= self.head_m <= HEAD_RANGE_M[1]:
+            raise ValueError(f"head_m is {self.head_m}; permitted: {range_text(HEAD_RANGE_M)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initial:
+    """The initial state: one quantity by depth, linear between depths, constant outside them."""
+
+    quantity: Literal["theta", "head_m", "available", "water_table_m"] = "available"
+    """Water content; pressure head; share of the available water, 0 (wilting point) to 1 (field
+    capacity); or depth of a water table with hydrostatic equilibrium (one value)."""
+    values: Sequence[float] = (1.0,)
+    depths_m: Sequence[float] = (0.0,)
+
+    def __post_init__(self) -> None:
+        if self.quantity not in ("theta", "head_m", "available", "water_table_m"):
+            raise ValueError(
+                f"quantity is {self.quantity!r}; permitted: theta, head_m, available, water_table_m"
+            )
+        if len(self.values) != len(self.depths_m) or not self.values:
+            raise ValueError(
+                f"{len(self.values)} values at {len(self.depths_m)} depths; "
+                "permitted: as many values as depths, at least one"
+            )
+        if any(b <= a for a, b in pairwise(self.depths_m)):
+            raise ValueError(f"depths_m are {tuple(self.depths_m)}; permitted: increasing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The soil of one zone."""
+
+    layers: Sequence[Layer]
+    initial: Initial = field(default_factory=Initial)
+    surface: Surface = field(default_factory=Surface)
+    bottom: Bottom = field(default_factory=Bottom)
+    feddes: Feddes = FEDDES["maize"]
+    roots: RootDensity = root_shares
+    """Cumulative root profile over relative depth."""
+    probe_depth_m: float = 0.10
+    probe_half_height_m: float = 0.05
+    """The probe averages over depth +- half height."""
+    gravity: float = 1.0
+    """Cosine of the column's slope: 1 vertical, 0 horizontal."""
+    theta_error: float = 2e-3
+    """Accepted error of a time step [m3 m-3]; smaller is slower and more exact."""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("no layers; permitted: at least one")
+        if not 0.0 <= self.probe_depth_m <= self.depth_m:
+            raise ValueError(
+                f"probe_depth_m is {self.probe_depth_m}; permitted: 0 to {self.depth_m:g}"
+            )
+        if not 0.0 < self.probe_half_height_m <= 1.0:
+            raise ValueError(
+                f"probe_half_height_m is {self.probe_half_height_m}; permitted: above 0, up to 1"
+            )
+        if not 0.0 <= self.gravity <= 1.0:
+            raise ValueError(f"gravity is {self.gravity}; permitted: 0 to 1")
+        if not 1e-7 <= self.theta_error <= 0.1:
+            raise ValueError(f"theta_error is {self.theta_error}; permitted: 1e-7 to 0.1")
+
+    @property
+    def depth_m(self) -> float:
+        """Depth of the bottom."""
+        return float(sum(layer.thickness_m for layer in self.layers))
+
+
+def graded_cells(layers: Sequence[Layer], cells: int = 50, top_cell_m: float = 0.01) -> FloatArray:
+    """Faces [m], shape (cells + 1,), of cells that grow with depth from about `top_cell_m`.
+
+    Thickness is linear in depth; every layer boundary is a face.
+    """
+    depth = float(sum(layer.thickness_m for layer in layers))
+    if not 2 * len(layers) <= cells <= 10_000:
+        raise ValueError(f"cells is {cells}; permitted: {2 * len(layers)} to 10000")
+    if not 0.0 < top_cell_m <= depth:
+        raise ValueError(f"top_cell_m is {top_cell_m}; permitted: above 0, up to {depth:g}")
+    growth = 0.0
+    if cells * top_cell_m < depth:
+        # cell thickness s(z) = top + growth z; ln(1 + growth depth / top) / growth cells fit
+        low, high = 1e-9, 10.0
+        for _ in range(100):
+            growth = 0.5 * (low + high)
+            if np.log1p(growth * depth / top_cell_m) / growth > cells:
+                low = growth
+            else:
+                high = growth
+
+    def position(z: FloatArray) -> FloatArray:
+        if growth == 0.0:
+            return z / depth * cells
+        return np.asarray(np.log1p(growth * z / top_cell_m) / growth)
+
+    def depth_at(x: FloatArray) -> FloatArray:
+        if growth == 0.0:
+            return x / cells * depth
+        return np.asarray(np.expm1(growth * x) * top_cell_m / growth)
+
+    edges = np.concatenate([[0.0], np.cumsum([layer.thickness_m for layer in layers])])
+    at = position(edges)
+    share = np.diff(at) * cells / at[-1]
+    count = np.maximum(np.floor(share).astype(int), 2)
+    while count.sum() < cells:
+        count[np.argmax(share - count)] += 1
+    while count.sum() > cells:
+        count[np.argmax(np.where(count > 2, count - share, -np.inf))] -= 1
+    faces = [np.zeros(1)]
+    for k, number in enumerate(count):
+        inner = depth_at(np.linspace(at[k], at[k + 1], int(number) + 1))
+        inner[-1] = edges[k + 1]
+        faces.append(inner[1:])
+    return np.concatenate(faces)
+
+
+def range_text(bounds: tuple[float, float]) -> str:
+    """Both ends of a range, for messages."""
+    return f"{bounds[0]:.0f} to {bounds[1]:.0f}"

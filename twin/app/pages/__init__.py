@@ -1,0 +1,40 @@
+"""The pages, as trees of Dash components.
+
+Text goes in as children, which the browser shows as text whatever it contains; links carry names
+percent-encoded.  Every page has its own interval, so that pages that are not shown ask nothing.
+"""
+
+from __future__ import annotations
+
+from levada.twin.app.pages.field import field_now, field_page, tile, tile_class
+from levada.twin.app.pages.history import exports, history_page, signal_options, then
+from levada.twin.app.pages.nodes import node_facts, node_page, nodes_page
+from levada.twin.app.pages.parts import EXPIRIES, WINDOWS, events, moment, with_unit
+from levada.twin.app.pages.shell import clock, missing_page, nav, shell
+from levada.twin.app.pages.zone import now, tried, zone_page
+
+__all__ = [
+    "EXPIRIES",
+    "WINDOWS",
+    "clock",
+    "events",
+    "exports",
+    "field_now",
+    "field_page",
+    "history_page",
+    "missing_page",
+    "moment",
+    "nav",
+    "node_facts",
+    "node_page",
+    "nodes_page",
+    "now",
+    "shell",
+    "signal_options",
+    "then",
+    "tile",
+    "tile_class",
+    "tried",
+    "with_unit",
+    "zone_page",
+]
