@@ -68,6 +68,10 @@ def replaced(path: Path) -> Iterator[Path]:
         try:
             yield part
             _publish(part, path)
+        except OSError as error:
+            if error.filename is None:  # a disk that is full does not say of which file
+                error.filename = path
+            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -185,7 +189,7 @@ class RunDir:
             if unknown := set(fault["zones"]) - set(names):
                 raise self._damaged(_SUMMARY, f"a fault in zones without a run: {sorted(unknown)}")
         zone, time_ms = self.trace["zone"], self.trace["time_ms"]
-        if len(zone) and not (0 <= zone.min() and zone.max() < len(names)):
+        if len(zone) and not (zone.min() >= 0 and zone.max() < len(names)):
             raise self._damaged("trace.parquet", "zones that summary.json does not have")
         start = datetime.fromisoformat(self.summary["start"]).replace(tzinfo=UTC)
         start_ms, length_ms = start.timestamp() * 1000, (self.summary["days"] + 1) * 86_400_000

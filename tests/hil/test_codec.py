@@ -280,3 +280,42 @@ def test_the_longest_frame_waits_for_its_last_zero_whatever_lines_are_in_it() ->
     assert decoder.feed(data[:-1]) == []
     assert decoder.flush() == []
     assert decoder.feed(b"\0") == [Frame(4, 0x0101, body)]
+
+
+def test_only_whole_lines_are_fetched_and_the_rest_waits() -> None:
+    decoder = Decoder()
+    decoder.feed(b"hello\npart")
+    assert decoder.flush() == [Console("hello\n")]
+    assert bytes(decoder.waiting) == b"part"
+
+
+def test_after_the_end_a_frame_is_a_frame_again() -> None:
+    decoder = Decoder()
+    decoder.feed(b"some text")
+    assert decoder.finish() == [Console("some text")]
+    assert [type(item) for item in decoder.feed(frame(1))] == [Frame]
+
+
+def test_a_piece_of_4096_bytes_waits_and_one_byte_more_does_not() -> None:
+    decoder = Decoder()
+    assert decoder.feed(b"a" * 4096) == []
+    assert decoder.feed(b"a") == [Console("a" * 4096)]
+
+
+def test_a_piece_with_noise_is_shown_up_to_its_last_whole_line() -> None:
+    found = Decoder().feed(b"ok line\nmore text" + b"\x01" * 4_200)
+    assert found[0] == Console("ok line\n")
+
+
+def test_text_before_a_zero_needs_no_end_of_line() -> None:
+    assert Decoder().feed(b"hello world\0") == [Console("hello world")]
+
+
+def test_noise_behind_text_that_was_shown_is_no_text() -> None:
+    found = Decoder().feed(b"a" * 4_097 + b"\x01\x02\x03\0")
+    assert found == [Console("a" * 4_096), Damage("no text", 4)]
+
+
+def test_lines_behind_noise_are_shown() -> None:
+    found = Decoder().feed(b"\xc0\xf8\nline of text\n\0")
+    assert found == [Damage("no text", 3), Console("line of text\n")]

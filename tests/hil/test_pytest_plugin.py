@@ -295,7 +295,9 @@ def test_stopped_in_the_body(levada_node):
     )
     result = pytester.runpytest_subprocess(*PLAIN, "-rfE")
     result.assert_outcomes(errors=1, passed=2, failed=1)
-    result.stdout.fnmatch_lines(["zone maize, 2023-07-01T00:*: guest stopped in init: out of fuel (more than 100 *"])
+    result.stdout.fnmatch_lines(
+        ["zone maize, 2023-07-01T00:*: guest stopped in init: out of fuel (more than 100 *"]
+    )
     result.stdout.no_fnmatch_line("*not reached*")
 
 

@@ -684,7 +684,12 @@ def test_a_time_zone_beside_a_file_that_knows_its_own_is_refused(tmp_path: Path,
 
 @pytest.mark.parametrize(
     "line",
-    ["elevation" * 30_000, "value for missing:" * 20_000, "latitude" + " " * 200_000, "-" * 200_000],
+    [
+        "elevation" * 30_000,
+        "value for missing:" * 20_000,
+        "latitude" + " " * 200_000,
+        "-" * 200_000,
+    ],
     ids=["elevation", "missing", "latitude", "dashes"],
 )
 def test_a_header_of_any_length_is_refused_at_once(tmp_path: Path, line: str) -> None:
