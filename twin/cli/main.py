@@ -352,7 +352,7 @@ def _input_errors() -> tuple[type[BaseException], ...]:
 
 def _system_said(error: OSError) -> str:
     """What the system says of a path or of the disk, such as `x: Permission denied`."""
-    if isinstance(error, FileNotFoundError) and error.filename is None and not _is_somewhere():
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
         return "the current directory no longer exists; change to another one"
     said = error.strerror or str(error)
     return said if error.filename is None else f"{os.fsdecode(error.filename)}: {said}"
