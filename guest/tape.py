@@ -398,7 +398,7 @@ class TapeReader:
         with path.open("rb") as file:
             try:
                 head = cbor2.load(file)
-            except (cbor2.CBORDecodeError, ValueError) as error:
+            except (cbor2.CBORDecodeError, ValueError, RecursionError) as error:
                 raise TapeError(f"{path}: not a tape: {error}") from None
         if not isinstance(head, dict) or head.get("format") != FORMAT:
             raise TapeError(f"{path}: not a tape: the first item is no {FORMAT} header")
@@ -423,7 +423,7 @@ class TapeReader:
                 except cbor2.CBORDecodeEOF:
                     self.truncated = True
                     return
-                except cbor2.CBORDecodeError as error:
+                except (cbor2.CBORDecodeError, ValueError, RecursionError) as error:
                     raise TapeError(f"{self.path}: damaged at byte {start}: {error}") from None
                 yield self._chunk(item)
 

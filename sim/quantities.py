@@ -26,7 +26,7 @@ __all__ = [
 
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
-_QUANTITY: Final = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*\Z")
+_QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(\S.*)?\Z")
 _EXAMPLES: Final = 'such as "20 min", "36 h" or "12 d 6 h" (d, h, min, s)'
 _LONGEST_S: Final = 100 * 366 * 86_400
 
@@ -71,7 +71,7 @@ def format_number(value: float) -> str:
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:
     """`"30 min"` -> 1800 with {"s": 1, "min": 60}; raises ValueError."""
-    match = _QUANTITY.match(text)
+    match = _QUANTITY.match(text.strip())
     allowed = ", ".join(units)
     if match is None:
         raise ValueError(f"not a number with a unit ({allowed})")

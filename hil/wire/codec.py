@@ -134,13 +134,13 @@ class Decoder:
     waiting: bytearray = field(default_factory=bytearray)
     """Bytes of a run whose end has not come."""
     _noise: int = 0
-    """Bytes of the present run that are no text, and not told yet."""
+    """Bytes of the present run that are no text, and not told yet; others of it wait then."""
     _cut: bool = False
     """Text of the present run was shown already."""
 
     def feed(self, data: bytes) -> list[Frame | Console | Damage]:
         """What became complete with these bytes, in order."""
-        if data.startswith(b"\0") and not self.waiting and not self._noise:
+        if data.startswith(b"\0") and not self.waiting:
             opened = _open(data[1:-1])
             if isinstance(opened, Frame) and data.endswith(b"\0"):
                 self.frames += 1
@@ -149,7 +149,7 @@ class Decoder:
         *complete, rest = data.split(b"\0")
         for run in complete:
             self._append(run, found)
-            if self.waiting or self._noise:
+            if self.waiting:
                 self._close(found)
             self._cut = False
         self._append(rest, found)

@@ -44,6 +44,9 @@ TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 CURRENT_UNITS: Final = {"a": 1.0, "ma": 1e-3, "ua": 1e-6, "µa": 1e-6, "μa": 1e-6, "na": 1e-9}
 VOLTAGE_UNITS: Final = {"v": 1.0, "mv": 1e-3}
 
+MAX_HEADER: Final = 4096
+"""Characters of the first line; a file of another kind may be one line of any length."""
+
 ACCURACY: Final = {"Nordic PPK2": 0.10, "Joulescope": 0.01, "Otii": 0.01, "other": 0.05}
 """Our allowance for the meter, relative; wider than what makers state for the gain alone."""
 
@@ -107,7 +110,11 @@ def read_recording(path: str | Path) -> Recording:
 
 def _read(path: Path) -> Recording:
     with path.open(encoding="utf-8-sig", newline=None) as file:
-        header = file.readline().rstrip("\n")
+        header = file.readline(MAX_HEADER + 1).rstrip("\n")
+        if len(header) > MAX_HEADER:
+            raise EnergyFileError(
+                f"{path.name}:1: no header of a CSV: over {MAX_HEADER:,} characters without an end"
+            )
         delimiter = max(",;\t", key=header.count)
         columns = _columns(path.name, [cell.strip() for cell in header.split(delimiter)])
         use = [columns.time, columns.current]
@@ -157,10 +164,10 @@ def _columns(file: str, cells: list[str]) -> _Columns:
         return _Columns("Otii", 0, 1.0, 1, 1.0, None, 1.0)
     found: dict[str, tuple[int, float]] = {}
     for index, cell in enumerate(plain):
-        match = re.fullmatch(r"(.*?)\s*[(\[]\s*([^)\]]+?)\s*[)\]]", cell)
+        match = re.fullmatch(r"([^(\[]*)[(\[]([^)\]]+)[)\]]", cell)
         if not match:
             continue
-        name, unit = match.groups()
+        name, unit = (part.strip() for part in match.groups())
         for key, units in (
             ("time", TIME_UNITS),
             ("current", CURRENT_UNITS),

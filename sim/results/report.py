@@ -142,6 +142,8 @@ def _verdict(summary: Json) -> Json:
         return {"kind": "none", "text": "Nothing was expected of this run"}
     if all(e["passed"] is None for e in expectations):
         return {"kind": "none", "text": "Interrupted: nothing was judged"}
+    if summary["partial"]:  # what is known of it already is that a guest was stopped
+        return {"kind": "fail", "text": f"{stops.EXPECTATION}: failed; all else was not judged"}
     kind = "pass" if passed == len(expectations) else "fail"
     return {"kind": kind, "text": f"{passed} of {_count(len(expectations), 'expectation')} passed"}
 

@@ -9,7 +9,6 @@ percent of volume, times in minutes since `start_ms` where a series says `m`, el
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -82,7 +81,7 @@ class Season:
 def read_season(run_dir: Path) -> Season:
     """Read a run directory; raises RunDirError if it is none."""
     run = RunDir(run_dir)
-    scenario = tomllib.loads(run.scenario_path.read_text("utf-8"))
+    scenario = run.scenario
     start = datetime.fromisoformat(run.summary["start"]).replace(tzinfo=UTC)
     table = _Table(run.path / "trace.parquet", round(start.timestamp() * 1000), len(run.zones))
     zones = _zones(run.summary, scenario)

@@ -11,15 +11,18 @@ import fcntl
 import os
 import shutil
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from levada.guest.text.json_text import parse
 from levada.sim.errors import SimError
+from levada.sim.run.shape import scenario_flaw, summary_flaw
 from levada.sim.run.trace import Trace, read_trace
 
 __all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced", "trusted"]
@@ -66,35 +69,29 @@ def replaced(path: Path) -> Iterator[Path]:
         try:
             yield part
             _publish(part, path)
+        except OSError as error:
+            if error.filename is None:  # a disk that is full does not say of which file
+                error.filename = path
+            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
 def trusted(*runs: RunDir) -> Iterator[None]:
-    """Whatever does not fit in the files of runs is said of them: a file may be whole and wrong."""
+    """Read runs whose files fit together; raises RunDirError if they do not, or are damaged.
+
+    Only what a Parquet file says too late, while its pages are read, is caught within.
+    """
     from pyarrow import ArrowException
 
-    from levada.sim.scenario.diagnostics import ScenarioError
-    from levada.sim.weather import WeatherError
-
+    for run in runs:
+        run.check()
     try:
         yield
-    except (RunDirError, ScenarioError, WeatherError):
-        raise
-    except (
-        ArithmeticError,
-        ArrowException,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except ArrowException as error:
         which = " or ".join(str(run.path) for run in runs)
-        raise RunDirError(
-            f"{which}: damaged: files that do not fit together ({type(error).__name__}: {error})"
-        ) from error
+        raise RunDirError(f"{which}: damaged trace: {error}") from error
 
 
 def _publish(part: Path, path: Path) -> None:
@@ -179,28 +176,62 @@ class RunDir:
                 f"`levada run SCENARIO --out DIR` makes one{killed}"
             )
 
+    def check(self) -> None:
+        """Raise RunDirError if the files do not fit together: each may be whole, and of another."""
+        from levada.guest.tape import TapeReader
+
+        names = self.zones
+        tables = sum(table.get("count", 1) for table in self.scenario["zone"])
+        if tables != len(names):
+            raise self._damaged("scenario.toml", f"{tables} zones, summary.json has {len(names)}")
+        if list(TapeReader(self.tape_path).zones) != names:
+            raise self._damaged("tape.cbor", "its zones are not those of summary.json")
+        for fault in self.summary["faults"]:
+            if unknown := set(fault["zones"]) - set(names):
+                raise self._damaged(_SUMMARY, f"a fault in zones without a run: {sorted(unknown)}")
+        zone, time_ms = self.trace["zone"], self.trace["time_ms"]
+        if len(zone) and not (zone.min() >= 0 and zone.max() < len(names)):
+            raise self._damaged("trace.parquet", "zones that summary.json does not have")
+        start = datetime.fromisoformat(self.summary["start"]).replace(tzinfo=UTC)
+        start_ms, length_ms = start.timestamp() * 1000, (self.summary["days"] + 1) * 86_400_000
+        if len(zone) and not (start_ms <= time_ms.min() <= time_ms.max() <= start_ms + length_ms):
+            raise self._damaged("trace.parquet", "times that are not within the run")
+
+    def _damaged(self, name: str, why: object) -> RunDirError:
+        return RunDirError(f"{self.path / name}: damaged: {why}")
+
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The content of summary.json."""
-        path = self.path / "summary.json"
+        """The content of summary.json; all that `levada.sim.run.shape` asks for is there."""
         try:
-            summary = parse(path.read_text("utf-8"))
+            summary: Any = parse((self.path / _SUMMARY).read_text("utf-8"))
         except ValueError as error:
-            raise RunDirError(f"{path}: damaged: {error}") from None
-        if not isinstance(summary, dict):
-            raise RunDirError(f"{path}: damaged: not the summary of a run")
-        return summary
+            raise self._damaged(_SUMMARY, error) from None
+        if why := summary_flaw(summary):
+            raise self._damaged(_SUMMARY, why)
+        found: dict[str, Any] = summary
+        return found
+
+    @cached_property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario as its TOML says."""
+        try:
+            scenario = tomllib.loads(self.scenario_path.read_text("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise self._damaged("scenario.toml", error) from None
+        if why := scenario_flaw(scenario):
+            raise self._damaged("scenario.toml", why)
+        return scenario
 
     @cached_property
     def trace(self) -> Trace:
         """All rows of the trace, sorted by zone, then time."""
-        from pyarrow import ArrowInvalid
+        from pyarrow import ArrowException
 
-        path = self.path / "trace.parquet"
         try:
-            return read_trace(path)
-        except (ArrowInvalid, OSError) as error:
-            raise RunDirError(f"{path}: damaged: {error}") from None
+            return read_trace(self.path / "trace.parquet")
+        except (ArrowException, OSError, ValueError) as error:
+            raise self._damaged("trace.parquet", error) from None
 
     @property
     def tape_path(self) -> Path:

@@ -155,10 +155,16 @@ class _Columns(Mapping[str, npt.NDArray[np.generic]]):
     """The columns of a file, each read when first asked for."""
 
     def __init__(self, path: Path) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
-        self._names: list[str] = self._file.schema_arrow.names
+        schema = self._file.schema_arrow
+        self._names: list[str] = schema.names
+        for name, (kind, _, _) in COLUMNS.items():
+            found = str(schema.field(name).type) if name in self._names else "not there"
+            if found != str(pa.from_numpy_dtype(np.dtype(kind))):
+                raise ValueError(f"column {name} is {found}, not {np.dtype(kind)}")
         self._known: dict[str, npt.NDArray[np.generic]] = {}
         zone, time_ms = self._read("zone"), self._read("time_ms")
         self._order = np.lexsort((time_ms, zone))
@@ -182,5 +188,8 @@ class _Columns(Mapping[str, npt.NDArray[np.generic]]):
 
 
 def read_trace(path: Path) -> Trace:
-    """Read a trace written by `TraceWriter`; columns are read when first asked for."""
+    """Read a trace written by `TraceWriter`; columns are read when first asked for.
+
+    Raises ValueError if columns lack or have another type, and what pyarrow raises.
+    """
     return _Columns(path)

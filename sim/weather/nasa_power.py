@@ -29,6 +29,8 @@ _ELEVATION: Final = re.compile(r"elevation.*=\s*(\S+)\s*meters", re.I)
 _MISSING: Final = re.compile(rf"value for missing.*:\s*{_NUMBER}[\s;,\"]*$", re.I | re.M)
 _UNIT: Final = re.compile(r"^\W*(\w+)\s.*\(([^()]*)\)[\s;,\"]*$", re.M)
 _ABSENT: Final = -999.0
+_MAX_HEADER: Final = 500
+"""Lines of a header, and characters of one; those of NASA have about 30 and 120."""
 
 # Parameters in the order of preference, with our column.
 _PARAMETERS: Final[Mapping[Step, tuple[tuple[str, str], ...]]] = {
@@ -97,11 +99,12 @@ def read_nasa_power(path: str | Path, site: Site | None = None) -> tuple[Table, 
     """Rows and place of a NASA POWER file, daily or hourly; raises WeatherError."""
     text = read_text(path)
     name = text.path
-    end = next((n for n, t in enumerate(text.lines, 1) if "-END HEADER-" in t.upper()), 0)
+    begin = text.lines[:_MAX_HEADER]
+    end = next((n for n, t in enumerate(begin, 1) if "-END HEADER-" in t.upper()), 0)
     rows = [n for n, t in enumerate(text.lines, 1) if n > end and t.strip(' ,;"\t')]
     if not end or len(rows) < 2:
         raise WeatherError(name, 0, "no -END HEADER- with rows after it", "a whole file is needed")
-    header = "\n".join(text.lines[:end])
+    header = "\n".join(" ".join(line.split())[:_MAX_HEADER] for line in begin[:end])
     separator = max(",;\t", key=text.lines[rows[0] - 1].count)
     at = {title.upper(): i for i, title in enumerate(text.cells(rows[0], separator))}
     lines = rows[1:]

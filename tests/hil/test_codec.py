@@ -212,3 +212,110 @@ def test_a_frame_of_another_version_is_refused() -> None:
 def test_examples_go_through_one_stream() -> None:
     stream = b"".join(encode_frame(e.TYPE, SEQUENCE, e.encode()) for e in EXAMPLES)
     assert [f.message() for f in frames_in(Decoder().feed(stream))] == EXAMPLES
+
+
+def counted(decoder: Decoder) -> tuple[int, int, int, int]:
+    return decoder.frames, decoder.damaged, decoder.damaged_bytes, decoder.console_bytes
+
+
+def test_what_comes_is_counted() -> None:
+    assert counted(Decoder()) == (0, 0, 0, 0)
+    stream = frame(1) + b"I (12) log\n" + frame(2) + b"\x05\x01\x01\0" + frame(3)
+    whole, cut, alone = Decoder(), Decoder(), Decoder()
+    whole.feed(stream)
+    for k in range(len(stream)):
+        cut.feed(stream[k : k + 1])
+    assert counted(whole) == counted(cut) == (3, 1, 3, 11)
+    for k in range(4):
+        assert len(alone.feed(frame(k))) == 1
+    assert counted(alone) == (4, 0, 0, 0)
+    assert alone.feed(b"\x01" * 9_000 + b"\0") == [Damage("overrun", 9_000)]
+    assert counted(alone) == (4, 1, 9_000, 0)
+
+
+def test_a_frame_behind_text_that_waits_comes_after_it() -> None:
+    decoder = Decoder()
+    assert decoder.feed(b"hello\n") == []
+    assert [type(item) for item in decoder.feed(frame(1))] == [Console, Frame]
+    assert decoder.feed(b"") == []
+    assert [type(item) for item in decoder.feed(frame(2))] == [Frame]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x7f" + frame(1)[1:], b"\0\x7f" + frame(1)[1:], frame(1)[:-1] + b"\x7f\0"],
+    ids=["instead of the zero", "behind the zero", "before the last zero"],
+)
+def test_a_byte_too_many_makes_a_frame_damage(data: bytes) -> None:
+    assert [type(item) for item in Decoder().feed(data)] == [Damage]
+
+
+def test_the_longest_frame_is_one_and_a_byte_more_is_not() -> None:
+    body = bytes(range(1, 256)) * 4 + b"1234"
+    assert len(body) == MAX_BODY == 1024
+    longest = frame(1, body)
+    assert [type(item) for item in Decoder().feed(longest)] == [Frame]
+    assert [item.body for item in frames_in(Decoder().feed(longest))] == [body]
+    filled = b"\0" + b"\x01" * MAX_ENCODED + b"\0"
+    assert Decoder().feed(filled) == [Damage("crc", MAX_ENCODED)]
+    over = b"\0" + b"\x01" * (MAX_ENCODED + 1) + b"\0"
+    assert Decoder().feed(over) == [Damage("overrun", MAX_ENCODED + 1)]
+
+
+def test_seven_bytes_are_too_short_and_eight_are_not() -> None:
+    for size, reason in ((7, "short"), (8, "crc")):
+        run = cobs.encode(b"\1" * size)
+        assert Decoder().feed(b"\0" + run + b"\0") == [Damage(reason, len(run))]
+
+
+def test_the_longest_frame_waits_for_its_last_zero_whatever_lines_are_in_it() -> None:
+    body = (b"a line of text\n" * 100)[:MAX_BODY]
+    data = encode_frame(4, 0x0101, body)
+    assert len(data) == MAX_ENCODED + 2, "nothing in it is zero"
+    for length in range(18, len(data), 37):
+        decoder = Decoder()
+        decoder.feed(data[:length])
+        assert decoder.flush() == []
+    decoder = Decoder()
+    assert decoder.feed(data[:-1]) == []
+    assert decoder.flush() == []
+    assert decoder.feed(b"\0") == [Frame(4, 0x0101, body)]
+
+
+def test_only_whole_lines_are_fetched_and_the_rest_waits() -> None:
+    decoder = Decoder()
+    decoder.feed(b"hello\npart")
+    assert decoder.flush() == [Console("hello\n")]
+    assert bytes(decoder.waiting) == b"part"
+
+
+def test_after_the_end_a_frame_is_a_frame_again() -> None:
+    decoder = Decoder()
+    decoder.feed(b"some text")
+    assert decoder.finish() == [Console("some text")]
+    assert [type(item) for item in decoder.feed(frame(1))] == [Frame]
+
+
+def test_a_piece_of_4096_bytes_waits_and_one_byte_more_does_not() -> None:
+    decoder = Decoder()
+    assert decoder.feed(b"a" * 4096) == []
+    assert decoder.feed(b"a") == [Console("a" * 4096)]
+
+
+def test_a_piece_with_noise_is_shown_up_to_its_last_whole_line() -> None:
+    found = Decoder().feed(b"ok line\nmore text" + b"\x01" * 4_200)
+    assert found[0] == Console("ok line\n")
+
+
+def test_text_before_a_zero_needs_no_end_of_line() -> None:
+    assert Decoder().feed(b"hello world\0") == [Console("hello world")]
+
+
+def test_noise_behind_text_that_was_shown_is_no_text() -> None:
+    found = Decoder().feed(b"a" * 4_097 + b"\x01\x02\x03\0")
+    assert found == [Console("a" * 4_096), Damage("no text", 4)]
+
+
+def test_lines_behind_noise_are_shown() -> None:
+    found = Decoder().feed(b"\xc0\xf8\nline of text\n\0")
+    assert found == [Damage("no text", 3), Console("line of text\n")]

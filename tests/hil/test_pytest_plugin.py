@@ -265,3 +265,74 @@ def test_x():
     )
     result = pytester.runpytest_subprocess(*PLAIN, "-p", "no:hypothesispytest")
     result.assert_outcomes(passed=1)
+
+
+def test_a_stopped_guest_fails_a_test_unless_that_was_meant(
+    pytester: pytest.Pytester, week: str
+) -> None:
+    """A guest without its budget is stopped at once; the scenario expects nothing of that."""
+    pytester.makepyfile(
+        week
+        + """
+STOPPED = {**WEEK, "guest__budget__instructions": 100, "expect": []}
+
+@pytest.mark.scenario(FILE, **STOPPED)
+def test_stopped(levada_run): pass
+
+@pytest.mark.disturbed
+@pytest.mark.scenario(FILE, **STOPPED)
+def test_stopped_by_the_test(levada_run):
+    assert levada_run.summary["traps"] > 0
+
+@pytest.mark.scenario(FILE, **STOPPED, guest__may_stop="true")
+def test_stopped_as_the_scenario_permits(levada_run):
+    assert levada_run.summary["traps"] > 0
+
+def test_stopped_in_the_body(levada_node):
+    levada_node.run(FILE, **STOPPED)
+    raise AssertionError("not reached")
+"""
+    )
+    result = pytester.runpytest_subprocess(*PLAIN, "-rfE")
+    result.assert_outcomes(errors=1, passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["zone maize, 2023-07-01T00:*: guest stopped in init: out of fuel (more than 100 *"]
+    )
+    result.stdout.no_fnmatch_line("*not reached*")
+
+
+def test_an_item_that_is_run_again_has_the_figures_of_its_last_run(
+    pytester: pytest.Pytester,
+) -> None:
+    """As pytest-rerunfailures does it: the protocol of the same item, once more."""
+    pytester.makeconftest(
+        """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.user_properties.append(("own", "kept"))
+    for last in (False, True):
+        item._initrequest()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+    )
+    pytester.makepyfile(
+        """
+from levada.hil.selftest import default_guest
+START_MS = 1_681_516_800_000
+
+def test_steps(levada_node):
+    levada_node.open(default_guest()).boot(START_MS)
+"""
+    )
+    result = pytester.runpytest_subprocess(
+        *PLAIN, "--levada-node", "virtual:native", "--junitxml", "out.xml"
+    )
+    result.assert_outcomes(passed=1)
+    names = [p.attrib["name"] for p in ElementTree.parse("out.xml").iter("property")]
+    assert len(names) == len(set(names)), "each figure once"
+    assert {"own", "levada_node", "levada_link_requests"} <= set(names)
+    assert not any(name.startswith("levada_link2") for name in names)

@@ -437,6 +437,9 @@ def make_run(
     for expectation in summary["expectations"]:
         expectation.setdefault("time_ms", None)
         expectation.setdefault("zone", None)
+        if partial:  # as `levada.sim.run.runner` has it
+            detail = "not judged: the run was interrupted"
+            expectation |= {"passed": None, "detail": detail, "time_ms": None, "zone": None}
     (path / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
     (path / "scenario.toml").write_text(
         f"""version = 1

@@ -124,3 +124,11 @@ class TestNodeUrls:
     def test_are_refused_with_what_is_permitted(self, text: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             parse_node(text)
+
+
+def test_a_text_of_any_length_is_refused_at_once() -> None:
+    """An expression that backtracks would take the square of its length: an hour."""
+    with pytest.raises(ValueError, match="unknown unit"):
+        parse_quantity("1 a" + " " * 100_000 + "b", {"s": 1.0})
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(" " * 100_000 + "1")

@@ -246,8 +246,29 @@ def test_a_run_without_profile_has_no_empty_section(tmp_path: Path) -> None:
 def test_a_partial_run_says_so_first(tmp_path: Path, page: Page) -> None:
     words = page_of(make_run(tmp_path, days=5, partial=True)).words
     assert "Partial run. It was interrupted after 3.0 days" in words
-    assert words.index("Partial run.") < words.index("expectations passed")
+    assert words.index("Partial run.") < words.index("Interrupted: nothing was judged")
     assert "Partial run." not in page.words
+
+
+def test_a_partial_run_claims_no_judgement(tmp_path: Path) -> None:
+    run = make_run(tmp_path, days=5, partial=True)
+    words = page_of(run).words
+    assert "what was expected of the whole period was not judged" in words
+    assert "were judged" not in words
+    assert "passed" not in words
+    assert words.count("not judged: the run was interrupted") == 4
+    summary = json.loads((run / "summary.json").read_text("utf-8"))
+    stopped = {"traps": 1, "trap": "guest stopped in step: unreachable", "trap_ms": None}
+    summary["zones"][0] |= stopped
+    summary |= {"traps": 1}
+    summary["expectations"].append(
+        {"name": "No guest is stopped", "passed": False, "detail": "", "time_ms": None}
+        | {"zone": None}
+    )
+    (run / "summary.json").write_text(json.dumps(summary), "utf-8")
+    words = page_of(run).words
+    assert "The guest was stopped." in words
+    assert "No guest is stopped: failed; all else was not judged" in words
 
 
 def test_the_link_is_shown_if_there_was_one(tmp_path: Path, page: Page) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from levada.sim.weather import Site, WeatherError, read
 from levada.sim.weather.epw import read_epw
+from levada.sim.weather.nasa_power import read_nasa_power
 
 LYON = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=1.0)
 TO_2M = 4.87 / np.log(67.8 * 10.0 - 5.42)  # FAO-56 Eq. 47, from 10 m
@@ -679,3 +680,21 @@ def test_a_time_zone_beside_a_file_that_knows_its_own_is_refused(tmp_path: Path,
     files = {"epw": epw(tmp_path), "power": path, "meteo": open_meteo(tmp_path)}
     with pytest.raises(WeatherError, match=r"time_zone = Europe/Paris for an? .*; only an hourly"):
         read(files[kind], LYON, time_zone="Europe/Paris")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "elevation" * 30_000,
+        "value for missing:" * 20_000,
+        "latitude" + " " * 200_000,
+        "-" * 200_000,
+    ],
+    ids=["elevation", "missing", "latitude", "dashes"],
+)
+def test_a_header_of_any_length_is_refused_at_once(tmp_path: Path, line: str) -> None:
+    """Expressions that backtrack would take the square of its length."""
+    path = tmp_path / "power.csv"
+    path.write_text(f"{line}\n-END HEADER-\nYEAR,MO,DY,T2M\n2023,1,1,3.0\n")
+    with pytest.raises(WeatherError):
+        read_nasa_power(path)

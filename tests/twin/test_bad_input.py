@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from levada.sim.run.rundir import FILES
+from levada.sim.run.rundir import FILES, RunDir, RunDirError, trusted
 from levada.twin.cli.main import _run
 
 ROOT: Final = Path(__file__).parents[2]
@@ -323,7 +323,12 @@ def test_a_summary_with_any_one_value_wrong_is_never_a_fault_of_levada(
 
     def tried(changed: dict[str, Any]) -> None:
         path.write_text(json.dumps(changed), "utf-8")
-        assert set(all_commands(capfd, run_of_a_day, run).values()) <= {0, 1, 2}
+        try:
+            RunDir(run).check()
+        except RunDirError:  # all that read it refuse it alike
+            assert said(capfd, "report", run)[0] == 2
+        else:
+            assert set(all_commands(capfd, run_of_a_day, run).values()) <= {0, 1, 2}
 
     for key, value in whole.items():
         tried({k: v for k, v in whole.items() if k != key})
@@ -342,3 +347,44 @@ def test_a_name_that_is_not_utf_8_is_shown(
     code, text = said(capfd, "lint", name)
     assert code == 2
     assert re.search(r"f\\udcfcr", text)
+
+
+def test_a_directory_that_is_gone_is_said(
+    run_of_a_day: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    del run_of_a_day  # all is imported: what is not, cannot be from there
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    code, text = said(capfd, "lint", QUICKSTART.name)
+    assert code == 2
+    code, text = said(capfd, "run", QUICKSTART, "-q", *DAY)
+    assert code == 2
+    assert "the current directory no longer exists" in text
+
+
+def test_a_bug_in_a_reader_is_not_called_damage(run_of_a_day: Path) -> None:
+    for bug in (KeyError("x"), TypeError("x"), ValueError("x"), IndexError("x")):
+        with pytest.raises(type(bug)), trusted(RunDir(run_of_a_day)):
+            raise bug
+
+
+def test_files_of_two_runs_do_not_fit_together(run_of_a_day: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_of_a_day, run)
+    path = run / "summary.json"
+    summary = json.loads(path.read_text("utf-8"))
+    zone = summary["zones"][0]
+    for changed, why in (
+        ({"zones": [zone, {**zone, "name": "b"}]}, "1 zones, summary.json has 2"),
+        ({"zones": [{**zone, "name": "b"}]}, "its zones are not those of summary.json"),
+        ({"start": "2031-01-01T00:00:00"}, "times that are not within the run"),
+        ({"start": "2023-07-01T00:00:00Z"}, "no offset"),
+    ):
+        path.write_text(json.dumps({**summary, **changed}), "utf-8")
+        with pytest.raises(RunDirError, match=why):
+            RunDir(run).check()

@@ -343,8 +343,18 @@ def _bytes(path: Path) -> bytes:
 
 def _system_said(error: OSError) -> str:
     """What the system says of a path or of the disk, such as `x: Permission denied`."""
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        return "the current directory no longer exists; change to another one"
     said = error.strerror or str(error)
     return said if error.filename is None else f"{os.fsdecode(error.filename)}: {said}"
+
+
+def _is_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def main(arguments: list[str] | None = None) -> None:
