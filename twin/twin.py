@@ -29,13 +29,12 @@ from typing import Any, Final
 import numpy as np
 from simpy import Event
 
-from levada.guest.abi import Call, TrapKind
+from levada.guest.abi import TrapKind
 from levada.guest.errors import GuestError
 from levada.guest.fast.jit import mark_compiled
 from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth, Node, StepResult
-from levada.guest.tape import iter_records
 from levada.guest.text.redaction import redacted
 from levada.guest.wasm.host import WasmtimeNode
 from levada.sim.devices.probe import Probe
@@ -57,7 +56,7 @@ from levada.twin.calibration.parameters import agree, checked, same_guest
 from levada.twin.calibration.requests import Calibrations, Wish
 from levada.twin.diagnosis import CODES, Cause, Comparison, Verdict, valve
 from levada.twin.errors import CalibrationError, StoreError
-from levada.twin.observer import Seen, Watched
+from levada.twin.observer import Seen, Watched, boots, has_forgotten
 from levada.twin.snapshot import UNITS, View, ZoneView
 from levada.twin.sources.resume import NOTHING
 from levada.twin.store.rows import UNITS as SIGNAL_UNITS
@@ -80,6 +79,10 @@ PROFILE_MS: Final = 3_600_000
 """Between two profiles of the soil."""
 DAY_MS: Final = 86_400_000
 ENDED: Final = "the twin has ended"
+FORGOTTEN: Final = (
+    "The device has started again and found nothing of what its guest had kept: another board, or "
+    "its flash was erased.  Limits of volume begin anew."
+)
 
 OF_DEVICE: Final = ("counts", "temp_c", "battery_mv", "valve_open", "flow_l", "energy_j")
 OF_TWIN: Final = (
@@ -438,18 +441,20 @@ class Twin:
         now_ms = self._time_of(self.plant, i)
         mirrored = StepResult(outputs={})
         if not seen.lost:
-            if seen.readings is None:
-                mirrored = zone.mirror.boot(seen.time_ms, skew_ms=seen.skew_ms, forget=seen.forget)
-            else:
-                restarts = [r for r in iter_records(seen.result.tape) if r.call == Call.BOOT]
-                before = b"".join(
-                    zone.mirror.boot(r.values[0], skew_ms=seen.skew_ms).tape for r in restarts
-                )
+            before = b""
+            for time_ms, found in boots(seen.result.tape):
+                forget = seen.forget
+                if not forget and has_forgotten(found, zone.mirror.kept):
+                    forget = True
+                    self._tell(i, "forgotten", FORGOTTEN, {}, severity="warning", time_ms=now_ms)
+                mirrored = zone.mirror.boot(time_ms, skew_ms=seen.skew_ms, forget=forget)
+                before += mirrored.tape
+            if seen.readings is not None:
                 mirrored = zone.mirror.step(
                     seen.time_ms, seen.readings, online=seen.online, skew_ms=seen.skew_ms
                 )
-                if before:
-                    mirrored = StepResult(outputs=mirrored.outputs, tape=before + mirrored.tape)
+                before += mirrored.tape
+            mirrored = StepResult(outputs=mirrored.outputs, tape=before)
         zone.device.append((now_ms, seen, mirrored))
 
     def _twin_ran(self, i: int, seen: Seen) -> None:
