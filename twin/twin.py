@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from math import sqrt
 from secrets import randbelow
 from threading import Event as Flag
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +37,7 @@ from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth, Node, StepResult
 from levada.guest.text.redaction import redacted
 from levada.guest.wasm.host import WasmtimeNode
+from levada.hil.lease import HUNG_S
 from levada.sim.devices.probe import Probe
 from levada.sim.results.decisions import sentence, title
 from levada.sim.run import runner
@@ -56,6 +57,7 @@ from levada.twin.calibration.parameters import agree, checked, same_guest
 from levada.twin.calibration.requests import Calibrations, Wish
 from levada.twin.diagnosis import CODES, Cause, Comparison, Verdict, valve
 from levada.twin.errors import CalibrationError, StoreError
+from levada.twin.health import Part
 from levada.twin.observer import Seen, Watched, boots, has_forgotten
 from levada.twin.snapshot import UNITS, View, ZoneView
 from levada.twin.sources.resume import NOTHING
@@ -132,6 +134,8 @@ class Twin:
         self._deliver = deliver or self._keep
         self._calibrations = Calibrations(store, self._calibrate, self._calibrated)
         self._stop = Flag()
+        self._attended_s: float | None = None
+        """On the monotonic clock, when other threads were last attended to."""
         self._lost_points = 0
         self._session = randbelow(1 << 31)
         """Stands for a boot of the devices: rows are numbered here, from one for every session."""
@@ -289,6 +293,15 @@ class Twin:
         """Present virtual time [ms since 1970]."""
         return self._virtual.now_ms
 
+    def part(self) -> Part:
+        """Whether it gets on, for /health: what is to be seen of it is as old as its last step."""
+        if self._attended_s is None or self.view.ended:
+            return Part(ok=True)
+        still_s = monotonic() - self._attended_s
+        if still_s < HUNG_S:
+            return Part(ok=True)
+        return Part(ok=False, detail=f"has not got on for {still_s:.0f} s")
+
     def stop(self) -> None:
         """End `run` soon; from any thread."""
         self._stop.set()
@@ -314,6 +327,7 @@ class Twin:
 
     def _attend_all(self) -> None:
         """Attend once; ends the run if somebody has asked for it."""
+        self._attended_s = monotonic()
         if self._stop.is_set():
             raise _Stopped
         self._attend()
@@ -456,6 +470,8 @@ class Twin:
                 before += mirrored.tape
             mirrored = StepResult(outputs=mirrored.outputs, tape=before)
         zone.device.append((now_ms, seen, mirrored))
+        if bool(seen.lost) != bool(self.view.zones[i].lost):  # /health does not wait for a verdict
+            self.view = self._look(self.now_ms, ended=False)
 
     def _twin_ran(self, i: int, seen: Seen) -> None:
         self._zones[i].twin.append((self._time_of(self.twin_plant, i), seen))
@@ -678,6 +694,7 @@ class Twin:
 
     def _view(self, i: int, zone: ZoneState) -> ZoneView:
         last, twin = zone.last, zone.last_twin
+        newest = zone.device[-1][1] if zone.device else last
         counts = last.readings[0] if last is not None and last.readings is not None else None
         other = twin.readings[0] if twin is not None and twin.readings is not None else None
         row = self.twin_plant.observed[i]
@@ -687,7 +704,7 @@ class Twin:
             area_m2=zone.config.area_m2,
             birth=zone.birth,
             running=last is None or last.result.trap == TrapKind.NONE,
-            lost=last.lost if last is not None else "",
+            lost=newest.lost if newest is not None else "",
             time_ms=last.time_ms if last is not None else self.scenario.period.start_ms,
             theta=values_of.theta(zone.curve, counts),
             theta_twin=values_of.theta(zone.curve, other),

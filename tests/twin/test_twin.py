@@ -119,6 +119,8 @@ def test_a_device_that_acts_differently_on_equal_readings_is_found_out(
 
 
 def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, store: Store) -> None:
+    shown: list[str] = []
+
     class Silent(Guarded):
         def boot(self, time_ms: int, **given: Any) -> StepResult:
             self.listen(time_ms)
@@ -130,10 +132,13 @@ def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, sto
 
         def listen(self, time_ms: int) -> None:
             if 6 * HOUR_MS <= time_ms - START_MS < 9 * HOUR_MS:
+                shown.append(twin.view.zones[0].lost)
                 raise LinkError("no answer")
 
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
-    twin = run(Twin(field, store, **made(Silent)))
+    twin = Twin(field, store, **made(Silent))
+    run(twin)
+    assert shown[0] == "" and set(shown[1:]) == {"no answer"}  # at once, not with the verdict
     assert next(a for a in alerts(store) if a[0] == "offline") == ("offline", True, "link")
     assert twin.view.zones[0].lost == ""
     assert not any(a[0] == "different-calls" for a in alerts(store))
