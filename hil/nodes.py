@@ -131,11 +131,11 @@ def open_link(
                 broker = stack.enter_context(EmbeddedBroker()).address
             topic = f"{PREFIX}{name}"
             device = stack.enter_context(VirtualDevice())
-            stack.enter_context(Bridge(Port(device.url), MqttLine(broker, topic, side="device")))
+            stack.enter_context(Bridge(device.port(), MqttLine(broker, topic, side="device")))
             link = Link(MqttLine(broker, topic), name=f"virtual:mqtt at {broker.url}/{topic}")
         case "virtual", engine:
             device = stack.enter_context(VirtualDevice(engine or "wasm3"))
-            link = Link(Port(device.url), name=f"virtual:{device.engine}")
+            link = Link(device.port(), name=f"virtual:{device.engine}")
         case "serial", port:
             link = Link(Port(port, baud=url.baud))
         case (("mqtt" | "mqtts"), where):

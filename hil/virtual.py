@@ -1,7 +1,7 @@
 """The virtual board as a process of its own, built when it is first wanted.
 
     with VirtualDevice("xtensa") as device:
-        link = Link(Port(device.url))
+        link = Link(device.port())
 
 The board ends with whoever started it, however that one ends: it reads the end of its standard
 input.
@@ -26,6 +26,7 @@ from typing import Final
 from levada.guest.children import run_child, start_child
 from levada.guest.lifecycle import Closing, end_process
 from levada.hil.errors import HilError, LinkError, UsageError
+from levada.hil.line.serial_port import Port
 
 __all__ = ["BUILD", "ENGINES", "FIRMWARE", "IN_CLONE", "VirtualDevice", "build_board"]
 
@@ -155,6 +156,14 @@ class VirtualDevice(Closing):
             self.close()
             raise LinkError(f"virtual:{self.engine} did not start: exit {self.process.returncode}")
         return url
+
+    def port(self) -> Port:
+        """The line to it, which is not opened again once the board has ended."""
+        return Port(self.url, ended=self._ended)
+
+    def _ended(self) -> str:
+        code = self.process.poll()
+        return "" if code is None else f"the virtual board has ended (exit code {code})"
 
     def close(self) -> None:
         """End the board; more than once does no harm."""

@@ -11,7 +11,6 @@ import sys
 from typing import Final
 
 from levada.hil.errors import HilError
-from levada.hil.line.serial_port import Port
 from levada.hil.link import Link
 from levada.hil.virtual import VirtualDevice
 
@@ -23,7 +22,7 @@ NEXT: Final = ".venv/bin/levada twin scenarios/quickstart.toml --node virtual --
 def prepare() -> str:
     """Who the virtual board is; raises HilError if there can be none."""
     with VirtualDevice() as device:
-        link = Link(Port(device.url))
+        link = Link(device.port())
         birth = link.hello()
         link.close()
     return f"{birth.engine}, {birth.firmware}"

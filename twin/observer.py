@@ -7,12 +7,14 @@ counts as closed (a device without a host closes it), and it is asked again, fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
+from levada.guest.abi import Call
 from levada.guest.node import Birth, Node, Readings, StepResult
+from levada.guest.tape import iter_records
 from levada.hil.errors import HilError
 
 __all__ = ["RETRY_MS", "Seen", "Watched"]
@@ -38,6 +40,27 @@ class Seen:
     """It lost what its guest kept, and booted."""
     lost: str = ""
     """Why there was no answer; `result` is then empty."""
+
+
+def boots(tape: bytes) -> Iterator[tuple[int, Mapping[int, int]]]:
+    """Time of every boot on a tape, and what the guest found kept after it, by slot."""
+    time_ms: int | None = None
+    found: dict[int, int] = {}
+    for record in iter_records(tape):
+        if record.call == Call.BOOT:
+            if time_ms is not None:
+                yield time_ms, found
+            time_ms, found = record.values[0], {}
+        elif record.call == Call.KEEP_GET:
+            slot, value = record.values
+            found.setdefault(slot, value)
+    if time_ms is not None:
+        yield time_ms, found
+
+
+def has_forgotten(found: Mapping[int, int], kept: Sequence[int]) -> bool:
+    """Whether a guest found nothing of what was `kept`: another board, or an erased flash."""
+    return not any(found.values()) and any(kept[slot] for slot in found if slot < len(kept))
 
 
 class Watched:

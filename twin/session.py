@@ -180,6 +180,7 @@ def live(
         if options.policy is not None:
             keeper = open_.enter_context(Keeper(twin.store, options.policy))
             parts["keeper"] = lambda: Part(ok=keeper.running)
+        parts["twin"] = twin.part
         page.show(twin, parts)
         open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)

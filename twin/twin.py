@@ -23,21 +23,21 @@ from dataclasses import asdict, replace
 from math import sqrt
 from secrets import randbelow
 from threading import Event as Flag
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final
 
 import numpy as np
 from simpy import Event
 
-from levada.guest.abi import Call, TrapKind
+from levada.guest.abi import TrapKind
 from levada.guest.errors import GuestError
 from levada.guest.fast.jit import mark_compiled
 from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth, Node, StepResult
-from levada.guest.tape import iter_records
 from levada.guest.text.redaction import redacted
 from levada.guest.wasm.node import WasmtimeNode
+from levada.hil.lease import HUNG_S
 from levada.sim.devices.probe import Probe
 from levada.sim.results.decisions import sentence, title
 from levada.sim.run import build, runner
@@ -59,7 +59,8 @@ from levada.twin.calibration.parameters import agree, checked, same_guest
 from levada.twin.calibration.requests import Calibrations, Wish
 from levada.twin.diagnosis import CODES, Cause, Comparison, Verdict, valve
 from levada.twin.errors import CalibrationError, StoreError
-from levada.twin.observer import Seen, Watched
+from levada.twin.health import Part
+from levada.twin.observer import Seen, Watched, boots, has_forgotten
 from levada.twin.snapshot import UNITS, View, ZoneView
 from levada.twin.sources.resume import NOTHING
 from levada.twin.store.rows import UNITS as SIGNAL_UNITS
@@ -82,6 +83,10 @@ PROFILE_MS: Final = 3_600_000
 """Between two profiles of the soil."""
 DAY_MS: Final = 86_400_000
 ENDED: Final = "the twin has ended"
+FORGOTTEN: Final = (
+    "The device has started again and found nothing of what its guest had kept: another board, or "
+    "its flash was erased.  Limits of volume begin anew."
+)
 
 OF_DEVICE: Final = ("counts", "temp_c", "battery_mv", "valve_open", "flow_l", "energy_j")
 OF_TWIN: Final = (
@@ -131,6 +136,8 @@ class Twin:
         self._deliver = deliver or self._keep
         self._calibrations = Calibrations(store, self._calibrate, self._calibrated)
         self._stop = Flag()
+        self._attended_s: float | None = None
+        """On the monotonic clock, when other threads were last attended to."""
         self._lost_points = 0
         self._session = randbelow(1 << 31)
         """Stands for a boot of the devices: rows are numbered here, from one for every session."""
@@ -288,6 +295,15 @@ class Twin:
         """Present virtual time [ms since 1970]."""
         return self._virtual.now_ms
 
+    def part(self) -> Part:
+        """Whether it gets on, for /health: what is to be seen of it is as old as its last step."""
+        if self._attended_s is None or self.view.ended:
+            return Part(ok=True)
+        still_s = monotonic() - self._attended_s
+        if still_s < HUNG_S:
+            return Part(ok=True)
+        return Part(ok=False, detail=f"has not got on for {still_s:.0f} s")
+
     def stop(self) -> None:
         """End `run` soon; from any thread."""
         self._stop.set()
@@ -334,6 +350,7 @@ class Twin:
 
     def _attend_all(self) -> None:
         """Attend once; ends the run if somebody has asked for it."""
+        self._attended_s = monotonic()
         if self._stop.is_set():
             raise _TwinStopped
         self._attend()
@@ -461,19 +478,23 @@ class Twin:
         now_ms = self._time_of(self.plant, i)
         mirrored = StepResult(outputs={})
         if not seen.lost:
-            if seen.readings is None:
-                mirrored = zone.mirror.boot(seen.time_ms, skew_ms=seen.skew_ms, forget=seen.forget)
-            else:
-                restarts = [r for r in iter_records(seen.result.tape) if r.call == Call.BOOT]
-                before = b"".join(
-                    zone.mirror.boot(r.values[0], skew_ms=seen.skew_ms).tape for r in restarts
-                )
+            before = b""
+            for time_ms, found in boots(seen.result.tape):
+                forget = seen.forget
+                if not forget and has_forgotten(found, zone.mirror.kept):
+                    forget = True
+                    self._tell(i, "forgotten", FORGOTTEN, {}, severity="warning", time_ms=now_ms)
+                mirrored = zone.mirror.boot(time_ms, skew_ms=seen.skew_ms, forget=forget)
+                before += mirrored.tape
+            if seen.readings is not None:
                 mirrored = zone.mirror.step(
                     seen.time_ms, seen.readings, online=seen.online, skew_ms=seen.skew_ms
                 )
-                if before:
-                    mirrored = StepResult(outputs=mirrored.outputs, tape=before + mirrored.tape)
+                before += mirrored.tape
+            mirrored = StepResult(outputs=mirrored.outputs, tape=before)
         zone.device.append((now_ms, seen, mirrored))
+        if bool(seen.lost) != bool(self.view.zones[i].lost):  # /health does not wait for a verdict
+            self.view = self._look(self.now_ms, ended=False)
 
     def _twin_ran(self, i: int, seen: Seen) -> None:
         self._zones[i].twin.append((self._time_of(self.twin_plant, i), seen))
@@ -696,6 +717,7 @@ class Twin:
 
     def _view(self, i: int, zone: ZoneState) -> ZoneView:
         last, twin = zone.last, zone.last_twin
+        newest = zone.device[-1][1] if zone.device else last
         counts = last.readings[0] if last is not None and last.readings is not None else None
         other = twin.readings[0] if twin is not None and twin.readings is not None else None
         row = self.twin_plant.observed[i]
@@ -705,7 +727,7 @@ class Twin:
             area_m2=zone.config.area_m2,
             birth=zone.birth,
             running=last is None or last.result.trap == TrapKind.NONE,
-            lost=last.lost if last is not None else "",
+            lost=newest.lost if newest is not None else "",
             time_ms=last.time_ms if last is not None else self.scenario.period.start_ms,
             theta=values_of.theta(zone.curve, counts),
             theta_twin=values_of.theta(zone.curve, other),

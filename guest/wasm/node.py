@@ -65,6 +65,11 @@ class WasmtimeNode(Closing):
             boot_id=self._boot_id,
         )
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """What the guest keeps over a boot, by slot."""
+        return tuple(self.nodes.kept[0].tolist())
+
     def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh."""
         self._boot_id += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,11 +29,18 @@ TAKEN: Final = (errno.EAGAIN, errno.EBUSY)
 
 
 class Port:
-    """An open line, its terminal locked.  Raises LinkError if it cannot be opened or is gone."""
+    """An open line, its terminal locked.  Raises LinkError if it cannot be opened or is gone.
 
-    def __init__(self, url: str, *, baud: int = 921_600) -> None:
+    `ended` says why there is nothing more to be opened, or nothing: the number of a pseudo terminal
+    is given to the next program that asks for one.
+    """
+
+    def __init__(
+        self, url: str, *, baud: int = 921_600, ended: Callable[[], str] = lambda: ""
+    ) -> None:
         self.url = url
         self.baud = baud
+        self._ended = ended
         self._serial: Any = None
         self._poll: select.poll | None = None
         self.descriptor = -1
@@ -44,6 +52,8 @@ class Port:
     def open(self) -> None:
         """Open the line, or open it again."""
         self.close()
+        if why := self._ended():
+            raise LinkError(f"{self.url}: {why}")
         try:
             self._serial = serial.serial_for_url(
                 self.url, baudrate=self.baud, timeout=0, write_timeout=WRITE_S, exclusive=True

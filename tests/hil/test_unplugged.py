@@ -19,7 +19,7 @@ from levada.guest.node import StepResult
 from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import LinkError
 from levada.hil.line.serial_port import Port
-from levada.hil.link import Link
+from levada.hil.link import Link, Patience
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.messages import GetStatistics, Statistics
@@ -140,3 +140,22 @@ def test_l8_a_terminal_that_went_is_found_again_and_no_command_is_doubled(cable:
     twin.close()
     print("in step again after", ", ".join(f"{1000 * s:.0f}" for s in took_s), "ms")
     assert max(took_s) < RECONNECT_S
+
+
+def test_a_board_that_has_ended_is_not_looked_for_under_the_name_of_its_terminal() -> None:
+    """The kernel gives the number of a pseudo terminal to whoever asks next."""
+    with VirtualDevice() as device:
+        port = device.port()
+        node = DeviceNode(Link(port, patience=Patience(reopen_s=0.2)), TOGGLER)
+        node.boot(START_MS)
+        device.process.kill()
+        device.process.wait()
+        strangers, terminal = pty.openpty()
+        tty.setraw(terminal)
+        port.url = os.ttyname(terminal)  # as if it had got the same number
+        with pytest.raises(LinkError):
+            node.step(START_MS + STEP_MS, (2000, 1500, 3700, 0))
+        assert not select.select([strangers], [], [], 0)[0], "a stranger was written to"
+        node.close()
+        os.close(strangers)
+        os.close(terminal)

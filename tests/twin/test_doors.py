@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ from small_field import scenario, until
 from sqlalchemy.exc import OperationalError
 
 from levada.guest.text.logs import PER_MINUTE, Sparing
+from levada.hil.lease import HUNG_S
 from levada.twin.app import bounded
 from levada.twin.app.asked import KINDS
 from levada.twin.app.bounded import MOST_BODY, MOST_HEADERS
@@ -303,10 +306,43 @@ def test_health_names_every_part_and_fails_with_one(door: Door) -> None:
         status, text, _ = door.ask("/health")
         assert status == 503 and not json.loads(text)["ok"]
         assert json.loads(text)["parts"]["broker"]["detail"] == "mqtt://***@host does not answer"
+        assert door.ask("/health/own")[0] == 503
         door.page.show(door.twin, broken)  # type: ignore[arg-type]
         assert "ZeroDivisionError" in door.ask("/health")[1]
     finally:
         door.page._answer = before
+
+
+def test_health_says_that_the_twin_does_not_get_on(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = door.twin
+    before = door.page._answer
+    monkeypatch.setattr(twin, "view", replace(twin.view, ended=False))
+    try:
+        door.page.show(twin, {"twin": twin.part})
+        monkeypatch.setattr(twin, "_attended_s", time.monotonic() - HUNG_S / 2)
+        assert door.ask("/health")[0] == 200
+        monkeypatch.setattr(twin, "_attended_s", time.monotonic() - 2 * HUNG_S)
+        status, text, _ = door.ask("/health")
+        assert status == 503
+        assert json.loads(text)["parts"]["twin"]["detail"].startswith("has not got on for 1")
+    finally:
+        door.page._answer = before
+
+
+def test_a_silent_device_is_told_but_is_no_reason_to_restart_the_twin(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = door.twin.view
+    zones = tuple(replace(zone, lost="no answer") for zone in view.zones)
+    monkeypatch.setattr(door.twin, "view", replace(view, zones=zones))
+    for path, expected in (("/health", 503), ("/health/own", 200)):
+        status, text, _ = door.ask(path)
+        assert status == expected
+        assert json.loads(text)["ok"] == (expected == 200)
+        assert json.loads(text)["devices"]["maize"] == {"ok": False, "detail": "no answer"}
+    assert door.ask("/health/x")[0] == 404
 
 
 ANY = st.recursive(

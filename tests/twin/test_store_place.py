@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from conftest import Commits
 from small_field import until
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from levada.twin.errors import StoreBusyError, StoreError
 from levada.twin.store import schema as store_schema
@@ -362,3 +364,43 @@ def test_tables_that_are_dropped_on_postgresql_are_made_again(empty_url: str) ->
         assert store.flush()
         assert store.health().ok
         assert "missing" in store.reader.events(kind="store")[0]["text"]
+
+
+def test_a_file_system_that_fails_for_a_while_does_not_end_the_writer(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network share or a worn card that answers a look at the file with an error of its own."""
+
+    def broken(_descriptor: int, _count: int, _at: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as harmed:
+        harmed.setattr("levada.twin.store.place.os.pread", broken)
+        assert store.submit(row(10))
+        until(lambda: not store.health().ok)
+        assert "Input/output error" in store.health().detail
+    until(lambda: store.health().ok)
+    assert store.flush()
+    assert stored(file) == list(range(11))
+
+
+def test_a_corrupt_file_that_cannot_be_moved_aside_yet_is_tried_again(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def corrupt(_self: Store, _items: object) -> object:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise DBAPIError("INSERT", None, error)
+
+    def fixed(self: Path, _target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with monkeypatch.context() as harmed:
+        harmed.setattr(Store, "_commit", corrupt)
+        harmed.setattr(Path, "rename", fixed)
+        assert store.submit(row(10))
+        until(lambda: not store.health().ok)
+        assert "Permission denied" in store.health().detail
+    until(lambda: store.health().ok)
+    assert store.flush()
+    assert stored(file)[-1] == 10

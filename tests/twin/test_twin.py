@@ -119,6 +119,8 @@ def test_a_device_that_acts_differently_on_equal_readings_is_found_out(
 
 
 def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, store: Store) -> None:
+    shown: list[str] = []
+
     class Silent(Guarded):
         def boot(self, time_ms: int, **given: Any) -> StepResult:
             self.listen(time_ms)
@@ -130,13 +132,45 @@ def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, sto
 
         def listen(self, time_ms: int) -> None:
             if 6 * HOUR_MS <= time_ms - START_MS < 9 * HOUR_MS:
+                shown.append(twin.view.zones[0].lost)
                 raise LinkError("no answer")
 
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
-    twin = run(Twin(field, store, **made(Silent)))
+    twin = Twin(field, store, **made(Silent))
+    run(twin)
+    assert shown[0] == "" and set(shown[1:]) == {"no answer"}  # at once, not with the verdict
     assert next(a for a in alerts(store) if a[0] == "offline") == ("offline", True, "link")
     assert twin.view.zones[0].lost == ""
     assert not any(a[0] == "different-calls" for a in alerts(store))
+
+
+@pytest.mark.parametrize("asked_to_boot", [False, True])
+def test_a_device_that_has_lost_what_its_guest_kept_is_told_and_not_accused(
+    tmp_path: Path, store: Store, *, asked_to_boot: bool
+) -> None:
+    """Another board, or an erased flash: what it reads there differs, not what it does."""
+
+    class Replaced(Guarded):
+        def boot(self, time_ms: int, **given: Any) -> StepResult:
+            given["forget"] = True
+            return super().boot(time_ms, **given)
+
+        def step(self, time_ms: int, readings: Readings, **given: Any) -> StepResult:
+            if time_ms - START_MS != 30 * HOUR_MS:
+                return super().step(time_ms, readings, **given)
+            if asked_to_boot:
+                raise LinkError("no answer")  # the twin boots it when it is there again
+            booted = self.boot(time_ms)
+            result = super().step(time_ms, readings, **given)
+            tape = booted.tape + result.tape
+            return StepResult(outputs=result.outputs, tape=tape, wake_ms=result.wake_ms)
+
+    field = scenario(tmp_path, zones=VIRTUAL, days=3)
+    run(Twin(field, store, **made(Replaced)))
+    assert not any(a[0] == "different-calls" for a in alerts(store))
+    told = list(store.reader.events(kind="forgotten"))
+    assert [e["severity"] for e in told] == ["warning"]
+    assert "nothing of what its guest had kept" in told[0]["text"]
 
 
 def test_a_device_with_another_guest_is_refused_and_both_are_named(

@@ -41,12 +41,16 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
         abort(404)
 
     @routes.get("/health")
-    def health() -> tuple[Response, int]:
+    @routes.get("/health/<path:whose>")
+    def health(whose: str = "") -> tuple[Response, int]:
+        if whose not in ("", "own"):
+            abort(404)
         found = subject.store.health()
         view = subject.view
         seen = look(parts)
         devices = {z.name: Part(ok=not z.lost, detail=z.lost) for z in view.zones}
-        well = found.ok and all(part.ok for part in (*seen.values(), *devices.values()))
+        asked = seen.values() if whose == "own" else (*seen.values(), *devices.values())
+        well = found.ok and all(part.ok for part in asked)
         data = {
             "ok": well,
             "store": {"ok": found.ok, **asdict(found), "state": str(found.state)},

@@ -77,6 +77,7 @@ def document() -> Json:
             "/health": _get(
                 "Whether store, broker, page, gateway and devices are well; 503 if one is not."
             ),
+            "/health/own": _get("The same; 503 only for what is the twin's own, no device."),
             "/api/field": _get("What is to be seen of the field now."),
             "/api/series": _get("Signals that are stored.", _ZONE),
             "/api/series/{zone}/{kind}/{signal}.json": _get(

@@ -70,6 +70,8 @@ class _Flush:
 
 
 _Queued = Item | _Flush | None
+_HINDRANCES: Final = (StoreError, DBAPIError, sqlite3.Error, OSError)
+"""What may keep a store from being opened, moved or put back, for now."""
 
 
 class Store(Closing):
@@ -187,7 +189,7 @@ class Store(Closing):
                 self._check_place()
         except DBAPIError as error:
             raise self._open_error(error) from None
-        except _DisplacedError as error:
+        except (_DisplacedError, OSError) as error:
             raise StoreError(f"store: {error}") from None
 
     def node_id(self, node: str) -> int:
@@ -425,8 +427,14 @@ class Store(Closing):
         if free_bytes(self.file) < 2 * self.settings.reserve_bytes:
             return False
         reserve.unlink(missing_ok=True)
-        with open(os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, self.settings.reserve_bytes)
+        try:
+            with open(
+                os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb"
+            ) as file:
+                os.posix_fallocate(file.fileno(), 0, self.settings.reserve_bytes)
+        except OSError:  # a quota, which the file system does not tell of
+            reserve.unlink(missing_ok=True)
+            return False
         return True
 
     def _release_reserve(self) -> None:
@@ -495,8 +503,8 @@ class Store(Closing):
                     self._check_place()
             except _DisplacedError as error:
                 self._recover(error)
-            except StoreBusyError as error:
-                self._in_trouble(State.BUSY, str(error))
+            except (StoreError, OSError) as error:
+                self._in_trouble(_state_of(error), str(error))
             except DBAPIError as error:
                 self._in_trouble(classify(error, self.file) or State.FAILED, first_line(error))
             else:
@@ -539,9 +547,8 @@ class Store(Closing):
                 else:
                     moved = None
                     self._put_back(error.harm)
-        except (StoreError, DBAPIError, sqlite3.Error, OSError) as trouble:
-            says = first_line(trouble) if isinstance(trouble, DBAPIError) else str(trouble)
-            self._in_trouble(State.MISSING, f"{error}; {says}")
+        except _HINDRANCES as hindrance:
+            self._in_trouble(State.MISSING, f"{error}; {_said(hindrance)}")
             return
         if moved is not None:
             self._tell_moved(moved)
@@ -593,8 +600,8 @@ class Store(Closing):
                 commit = self._commit(items)
             except _DisplacedError as error:
                 self._recover(error)
-            except StoreBusyError as error:
-                self._in_trouble(State.BUSY, str(error))
+            except (StoreError, OSError) as error:
+                self._in_trouble(_state_of(error), str(error))
             except DBAPIError as error:
                 state = classify(error, self.file)
                 if state is State.CONFLICT and conflicts < 3:
@@ -605,10 +612,13 @@ class Store(Closing):
                     return self._commit_singly(items, first_line(error))
                 assert state is not None
                 self._forget()  # the transaction may have made nodes or series
+                says = first_line(error)
                 if state is State.CORRUPT and self.file is not None:
-                    self._replace_corrupt()
-                    continue
-                self._in_trouble(state, first_line(error))
+                    hindrance = self._replace_corrupt()
+                    if not hindrance:
+                        continue
+                    says = f"{says}; it cannot be moved aside: {hindrance}"
+                self._in_trouble(state, says)
                 if state is State.MISSING:
                     self._make_tables()
             except _LogTooLongError as error:
@@ -696,10 +706,15 @@ class Store(Closing):
                 "some program has been reading for too long"
             )
 
-    def _replace_corrupt(self) -> None:
-        with self._write_lock:
-            moved = self._begin_anew()
+    def _replace_corrupt(self) -> str:
+        """Begin a new store in place of a corrupt one; what hinders it, if that cannot be done."""
+        try:
+            with self._write_lock:
+                moved = self._begin_anew()
+        except _HINDRANCES as hindrance:
+            return _said(hindrance)
         self._tell_moved(moved)
+        return ""
 
     def _begin_anew(self) -> Path:
         moved = self._move_aside()
@@ -750,3 +765,11 @@ class _DisplacedError(Exception):
     def __init__(self, harm: Harm, says: str) -> None:
         super().__init__(says)
         self.harm = harm
+
+
+def _state_of(error: StoreError | OSError) -> State:
+    return State.BUSY if isinstance(error, StoreBusyError) else State.FAILED
+
+
+def _said(hindrance: Exception) -> str:
+    return first_line(hindrance) if isinstance(hindrance, DBAPIError) else str(hindrance)
