@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -50,16 +53,23 @@ def seen(bench: Bench, result: StepResult) -> tuple[int, int, list[int], bytes]:
     return result.trap, result.wake_ms, outputs, bench.tape(result)
 
 
+@pytest.fixture(scope="module")
+def bench_of() -> Iterator[Callable[[str], Bench]]:
+    """The one board of an engine for all guests, since starting an emulator is what takes time."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda engine: stack.enter_context(Bench(engine)))
+
+
 def run_both(
-    engine: str, wasm: bytes, steps: int, parameters: tuple[tuple[int, int], ...] = ()
+    bench: Bench, wasm: bytes, steps: int, parameters: tuple[tuple[int, int], ...] = ()
 ) -> int:
     """Run a guest on both sides with the same readings; how many bytes of tape were equal."""
     generator = random.Random(1)
     print("seed 1")
     compared = 0
-    with Bench(engine) as bench, SimNodes(wasm, parameters=dict(parameters)) as nodes:
+    with SimNodes(wasm, parameters=dict(parameters)) as nodes:
         nodes.boot(START_MS)
-        result: Message = bench.start(wasm, parameters)
+        result: Message = bench.start(wasm, parameters, flags=StartFlag.FORGET)
         for _ in range(steps):
             assert isinstance(result, StepResult), result
             expected = state(nodes)
@@ -86,18 +96,20 @@ def run_both(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_shipped_guest_makes_the_same_calls(engine: str) -> None:
-    assert run_both(engine, IRRIGATION.read_bytes(), 400, PARAMETERS) > 40_000
+def test_the_shipped_guest_makes_the_same_calls(
+    engine: str, bench_of: Callable[[str], Bench]
+) -> None:
+    assert run_both(bench_of(engine), IRRIGATION.read_bytes(), 400, PARAMETERS) > 40_000
 
 
 @pytest.mark.parametrize("name", GUESTS)
 @pytest.mark.parametrize("engine", WASM_ENGINES)
 def test_a_guest_makes_the_same_calls_and_is_stopped_for_the_same_reason(
-    engine: str, name: str
+    engine: str, name: str, bench_of: Callable[[str], Bench]
 ) -> None:
     if (engine, name) == ("wamr", "command that never delays"):
         pytest.skip("WAMR does not count what a main does: the board's watchdog ends it")
-    assert run_both(engine, GUESTS[name], 6) > 0
+    assert run_both(bench_of(engine), GUESTS[name], 6) > 0
 
 
 @pytest.mark.parametrize("engine", WASM_ENGINES)
@@ -231,4 +243,5 @@ def test_another_guest_compiled_in_makes_the_same_calls_as_its_module(
         f"GUEST={copy.with_suffix('')}",
         f"build/levada-board-native-{name}",
     )
-    assert run_both(f"native-{name}", wasm, 50) > 500
+    with Bench(f"native-{name}") as bench:
+        assert run_both(bench, wasm, 50) > 500

@@ -465,7 +465,7 @@ def test_a_guest_that_opens_after_each_restart_is_held_by_the_timer_of_its_board
 def test_restarts_close_the_valve_of_the_shipped_guest_and_open_it_no_more(
     tmp_path: Path, kind: str
 ) -> None:
-    # it opens at 2402 s, restarts at 3480 s; the pause of 2400 s never passes before the next start
+    # it opens at 2402 s; at 3480 s it restarts, and no pause of 2400 s passes before the next
     minutes = range(58, 24 * 60, 20)
     restarts = "".join(fault("reboot", f"{k // 60:02}:{k % 60:02}:00") for k in minutes)
     run = simulated(tmp_path, SHIPPED.read_bytes(), restarts, kind, DRY)
