@@ -13,6 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+LINKS = """\
+levada/sim is no link to the folder sim: git has written text files in the place of symbolic links.
+On Windows turn Developer Mode on, then: git config core.symlinks true && git checkout -- levada"""
+
 PROGRAMS = {
     "cc": "gcc libc6-dev",
     "objcopy": "binutils",
@@ -44,21 +49,13 @@ def missing(programs: dict[str, str]) -> list[str]:
     return packages
 
 
-NO_LINKS = """levada/guest is a text file where a link to a folder should be: git on this computer
-makes no links.  On Windows, switch Developer Mode on, then
-
-    git config core.symlinks true
-    git checkout -- levada
-"""
-
-
 def main() -> int:
     """Exit code 0 if everything is there afterwards."""
     if sys.version_info < (3, 11):  # noqa: UP036 - it may be run by any Python
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    if (Path(__file__).parents[1] / "levada" / "guest").is_file():
-        print(NO_LINKS, file=sys.stderr)
+    if not (ROOT / "levada" / "sim").is_dir():
+        print(LINKS, file=sys.stderr)
         return 1
     programs = {"--python": {}, "--fuzz": FUZZERS}.get(" ".join(sys.argv[1:]), PROGRAMS)
     packages = missing(programs)

@@ -43,7 +43,8 @@ def bare(path: Path) -> bool:
 def copy(name: str, folder: Path) -> list[Path]:
     """Copy a shipped scenario, its weather and the schema into a folder; what was written.
 
-    Raises FileExistsError before anything is written if one of the files is there already, and
+    Files that are there already with the same content, such as the weather of another scenario, are
+    left.  Raises FileExistsError before anything is written if one has other content, and
     FileNotFoundError if there is no such scenario.
     """
     source = SHIPPED / f"{name}.toml"
@@ -52,11 +53,11 @@ def copy(name: str, folder: Path) -> list[Path]:
     text = source.read_text("utf-8")
     wanted = [source, SHIPPED / "levada.schema.json"]
     wanted += [path for path in sorted(SHIPPED.glob("weather/*")) if path.name in text]
-    targets = [folder / path.relative_to(SHIPPED) for path in wanted]
-    for target in targets:
-        if target.exists():
+    targets = {path: folder / path.relative_to(SHIPPED) for path in wanted}
+    for path, target in targets.items():
+        if target.exists() and target.read_bytes() != path.read_bytes():
             raise FileExistsError(f"{target} exists already: nothing was copied")
-    for path, target in zip(wanted, targets, strict=True):
+    for path, target in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    return targets
+    return list(targets.values())

@@ -4,9 +4,13 @@ import os
 import time
 from pathlib import Path
 
+import numba.core.config
 import pytest
 
+from levada.guest.fast.jit import CACHE
 from levada.guest.fast.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
+from levada.sim.run import zone_loop
+from levada.sim.soil import richards_kernel
 
 
 @pytest.fixture
@@ -63,3 +67,18 @@ def test_a_mark_of_today_keeps_an_old_version(filled: Path) -> None:
     mark_whole(filled)
     remove_old(filled.parent, keep=filled.parent / "other")
     assert is_whole(filled)
+
+
+def test_kernels_are_kept_by_version_and_module_wherever_the_files_lie() -> None:
+    for kernel in (richards_kernel.advance, zone_loop.run_zones):
+        assert Path(kernel.stats.cache_path) == CACHE / kernel.__module__  # type: ignore[attr-defined]
+
+
+def test_kernels_of_others_stay_where_numba_keeps_them() -> None:
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.core.config.CACHE_DIR  # type: ignore[attr-defined]
+    kernel = numba.njit(cache=True)(filled_with_ones)
+    assert Path(__file__).parent in Path(kernel.stats.cache_path).parents
+
+
+def filled_with_ones(n: int) -> int:
+    return n
