@@ -188,7 +188,10 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("installed")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
+    clone = folder / "clone"  # building leaves files
+    made = (".git", ".venv", "build", "runs", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, clone, symlinks=True, ignore=shutil.ignore_patterns(*made))
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, clone]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     environment = folder / "environment"
@@ -297,6 +300,8 @@ def test_shipped_scenarios_are_listed_and_copied(installed: Installed) -> None:
         assert re.search(rf"^{path.stem} ", listed, re.MULTILINE)
     installed.run("levada", "scenarios", "copy", "quickstart", "fields")
     assert "1 zone" in installed.run("levada", "lint", "fields/quickstart.toml")
+    with (installed.project / "fields/quickstart.toml").open("a") as mine:
+        mine.write("# mine\n")
     again = installed.run("levada", "scenarios", "copy", "quickstart", "fields", code=2)
     assert "exists already: nothing was copied" in again
     unknown = installed.run("levada", "scenarios", "copy", "nosuch", "fields", code=2)
@@ -357,8 +362,8 @@ def test_a_twin_of_a_virtual_board_shows_its_page(installed: Installed) -> None:
 def test_the_plugin_works_beside_folders_named_as_ours(installed: Installed) -> None:
     (installed.project / "tests" / "test_mine.py").write_text(
         "import pytest\n"
-        "DAYS = {'period__start': '2023-07-01', 'period__end': '2023-07-02'}\n"
-        "@pytest.mark.scenario('quickstart', **DAYS)\n"
+        "two_days = {'period__start': '2023-07-01', 'period__end': '2023-07-02'}\n"
+        "@pytest.mark.scenario('quickstart', **two_days)\n"
         "def test_the_guest_runs(levada_run):\n"
         "    assert levada_run.summary['steps'] > 0\n"
     )

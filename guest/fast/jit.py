@@ -21,7 +21,7 @@ from numba.core import config as _config
 
 from levada.guest.fast import kernel_cache
 
-__all__ = ["CACHE", "KEEPING", "compiled", "config", "mark_compiled", "njit", "not_kept"]
+__all__ = ["CACHE", "KEEPING", "VERSION", "compiled", "config", "mark_compiled", "njit", "not_kept"]
 
 config: Any = _config  # its attributes are made at run time
 
@@ -35,14 +35,20 @@ def _kernel_files() -> list[Path]:
     return sorted(path for path in files if b"levada.guest.fast.jit" in path.read_bytes())
 
 
-def _cache() -> Path:
+def _version() -> str:
     text = hashlib.sha256()
     for path in _kernel_files():
         text.update(path.read_bytes())
+    return text.hexdigest()[:16]
+
+
+def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "levada" / text.hexdigest()[:16]
+    return Path(base) / "levada" / VERSION
 
 
+VERSION: Final = _version()
+"""Of the kernels: their text."""
 CACHE: Final = Path(config.CACHE_DIR) if config.CACHE_DIR else _cache()
 """Where compiled kernels are kept; NUMBA_CACHE_DIR overrides it."""
 _troubles: list[OSError] = []
@@ -91,7 +97,7 @@ class _ByModule:
         Path(self.get_cache_path()).mkdir(exist_ok=True)
 
     def get_source_stamp(self) -> str:
-        return CACHE.name
+        return VERSION
 
     def get_disambiguator(self) -> str:
         return str(self._function.__code__.co_firstlineno)

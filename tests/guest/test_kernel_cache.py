@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import numba.core.config
 import pytest
 
+from levada.guest.fast.jit import CACHE, VERSION
 from levada.guest.fast.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
+from levada.sim.run import zone_loop
+from levada.sim.soil import richards_kernel
 
 
 @pytest.fixture
@@ -63,3 +69,38 @@ def test_a_mark_of_today_keeps_an_old_version(filled: Path) -> None:
     mark_whole(filled)
     remove_old(filled.parent, keep=filled.parent / "other")
     assert is_whole(filled)
+
+
+def test_kernels_are_kept_by_version_and_module_wherever_the_files_lie() -> None:
+    for kernel in (richards_kernel.advance, zone_loop.run_zones):
+        assert Path(kernel.stats.cache_path) == CACHE / kernel.__module__  # type: ignore[attr-defined]
+
+
+def test_a_kernel_of_another_version_is_not_taken_from_a_folder_that_the_user_names(
+    tmp_path: Path,
+) -> None:
+    """NUMBA_CACHE_DIR is one folder for all versions."""
+    program = (
+        "from levada.guest.fast.jit import CACHE, VERSION\n"
+        "from levada.sim.soil.richards_kernel import advance\n"
+        "assert advance._cache._impl.locator.get_source_stamp() == VERSION\n"
+        "print(CACHE.name, VERSION)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "mine")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["mine", VERSION]
+
+
+def test_kernels_of_others_stay_where_numba_keeps_them() -> None:
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.core.config.CACHE_DIR  # type: ignore[attr-defined]
+    kernel = numba.njit(cache=True)(filled_with_ones)
+    assert Path(__file__).parent in Path(kernel.stats.cache_path).parents
+
+
+def filled_with_ones(n: int) -> int:
+    return n
