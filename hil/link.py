@@ -24,7 +24,8 @@ from levada.guest.module.refusal import refusal
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.line.serial_port import TERMINAL_S, Port
 from levada.hil.wire.codec import Console, Decoder, Frame, encode_frame
-from levada.hil.wire.messages import Birth, Heartbeat, Hello, Message, MessageError, Nak, NakError
+from levada.hil.wire.message import Message, MessageError
+from levada.hil.wire.messages import Birth, Heartbeat, Hello, Nak, NakError
 
 if TYPE_CHECKING:
     from levada.hil.quick import Quick

@@ -14,7 +14,8 @@ from typing import Final
 from levada.hil.errors import LinkError
 from levada.hil.link import Line
 from levada.hil.wire.codec import NO_TEXT, Console, Damage, Decoder, Frame
-from levada.hil.wire.messages import MessageError, StepResult
+from levada.hil.wire.message import MessageError
+from levada.hil.wire.messages import StepResult
 
 __all__ = ["describe", "rest", "watch"]
 

@@ -24,6 +24,7 @@ from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.lease import LEASE_MS, Heart, old_lease_ms
 from levada.hil.link import Link, Patience
 from levada.hil.wire import messages
+from levada.hil.wire.message import MessageError
 from levada.hil.wire.messages import BirthFlag, NakError, ResetReason, StartFlag, StepFlag
 
 __all__ = ["DeviceNode"]
@@ -394,7 +395,7 @@ class DeviceNode:
         try:
             request = PACK_STEP(self._time_ms, flags, *readings, uptime_ms)
         except struct.error as error:
-            raise messages.MessageError(f"Step({self._time_ms}, {readings}): {error}") from None
+            raise MessageError(f"Step({self._time_ms}, {readings}): {error}") from None
         body = self.link.exchange(messages.Step, request, messages.StepResult)
         tape = body[RESULT_BYTES:]
         try:

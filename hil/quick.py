@@ -17,7 +17,8 @@ import numpy.typing as npt
 from levada.guest.fast.jit import config, njit
 from levada.hil.line.serial_port import Port
 from levada.hil.wire.codec import MAX_CONTENT, MAX_ENCODED, RESIDUE
-from levada.hil.wire.messages import MAX_BODY, WIRE_VERSION, MessageError
+from levada.hil.wire.message import MAX_BODY, MessageError
+from levada.hil.wire.messages import WIRE_VERSION
 
 __all__ = ["Quick"]
 

@@ -26,7 +26,7 @@ from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import open_link
 from levada.hil.wire import messages
-from levada.hil.wire.messages import MAX_BODY
+from levada.hil.wire.message import MAX_BODY
 from levada.sim.scenario.node_url import parse_node
 
 __all__ = ["Check", "selftest"]

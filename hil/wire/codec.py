@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 
 from cobs import cobs  # type: ignore[import-untyped]
 
-from levada.hil.wire.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Message, MessageError
+from levada.hil.wire.message import MAX_BODY, Message, MessageError
+from levada.hil.wire.messages import MESSAGES, WIRE_VERSION
 
 __all__ = [
     "MAX_CONTENT",

@@ -9,26 +9,12 @@ The host asks, the device answers, one answer a request.  Requests have types be
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Final,
-    Self,
-    TypeVar,
-    dataclass_transform,
-    get_args,
-    get_type_hints,
-)
+from typing import Annotated, Final
 
-from levada.hil.errors import HilError
+from levada.hil.wire.message import MESSAGES, Form, Message, Pairs, Rest, message_type
 
 __all__ = [
-    "MAX_BODY",
     "MESSAGES",
     "WIRE_VERSION",
     "Ack",
@@ -41,7 +27,6 @@ __all__ = [
     "Fault",
     "FaultKind",
     "FaultPoint",
-    "Form",
     "GetParameter",
     "GetStatistics",
     "GetTelemetry",
@@ -49,8 +34,6 @@ __all__ = [
     "InstallBegin",
     "InstallChunk",
     "InstallEnd",
-    "Message",
-    "MessageError",
     "Nak",
     "NakError",
     "Parameter",
@@ -71,19 +54,6 @@ __all__ = [
 ]
 
 WIRE_VERSION: Final = 1
-MAX_BODY: Final = 1024
-"""Longest body of a message [bytes]; it bounds the buffers of the firmware."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How a field looks on the wire."""
-
-    kind: str
-    """`int`, `ints`, `text`, `bytes`, `tail` (rest of the body) or `pairs` (rest: i32, i32)."""
-    code: str = ""
-    """Of the module `struct`."""
-    count: int = 1
 
 
 U8 = Annotated[int, Form("int", "B")]
@@ -100,8 +70,6 @@ Text24 = Annotated[str, Form("text", "s", 24)]
 Text32 = Annotated[str, Form("text", "s", 32)]
 """UTF-8, filled with NUL; at least one NUL stays."""
 Sha256 = Annotated[bytes, Form("bytes", "s", 32)]
-Rest = Annotated[bytes, Form("tail")]
-Pairs = Annotated[tuple[tuple[int, int], ...], Form("pairs", "i", 2)]
 
 
 class NakError(IntEnum):
@@ -216,158 +184,10 @@ class FaultPoint(IntEnum):
     FLASH_AFTER = 7
 
 
-class MessageError(HilError, ValueError):
-    """A body that does not fit its message; says which and how."""
-
-
-class Message:
-    """Base of all messages."""
-
-    __slots__ = ()
-
-    TYPE: ClassVar[int]
-    FORMS: ClassVar[tuple[tuple[str, Form], ...]]
-    """Name and form of every field, in wire order."""
-    layout: ClassVar[struct.Struct]
-    """Of the fixed part of the body."""
-    _has_tail: ClassVar[bool]
-    _setters: ClassVar[tuple[Callable[[Any, Any], None], ...]]
-    """Of all slots in wire order, if every field is a number or the rest of the body."""
-
-    def encode(self) -> bytes:
-        """Body of the message; raises MessageError if a value does not fit."""
-        flat: list[Any] = []
-        tail = b""
-        for name, form in self.FORMS:
-            value = getattr(self, name)
-            if form.kind == "int":
-                flat.append(value)
-            elif form.kind == "ints":
-                if len(value) != form.count:
-                    raise MessageError(f"{self._named(name)} = {value}: {form.count} values wanted")
-                flat.extend(value)
-            elif form.kind == "text":
-                raw = value.encode()
-                if len(raw) >= form.count or 0 in raw:
-                    raise MessageError(
-                        f"{self._named(name)} = {value!r}: at most {form.count - 1} bytes, no NUL"
-                    )
-                flat.append(raw)
-            elif form.kind == "bytes":
-                if len(value) != form.count:
-                    raise MessageError(
-                        f"{self._named(name)} has {len(value)} bytes: {form.count} wanted"
-                    )
-                flat.append(value)
-            elif form.kind == "tail":
-                tail = bytes(value)
-            else:
-                tail = self._encode_pairs(name, value)
-        try:
-            body = self.layout.pack(*flat) + tail
-        except struct.error as error:
-            raise MessageError(f"{self!r}: {error}") from error
-        if len(body) > MAX_BODY:
-            raise MessageError(
-                f"{type(self).__name__} has {len(body)} bytes: at most {MAX_BODY} allowed"
-            )
-        return body
-
-    @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """Message of a body; raises MessageError if it does not fit."""
-        fixed = cls.layout.size
-        if len(body) < fixed or (len(body) > fixed and not cls._has_tail):
-            raise MessageError(f"{cls.__name__} has {len(body)} bytes: {fixed} wanted")
-        flat = cls.layout.unpack_from(body)
-        if cls._setters:  # results of steps come by the ten thousand
-            made = cls.__new__(cls)
-            for put, value in zip(cls._setters, (*flat, body[fixed:]), strict=False):
-                put(made, value)
-            return made
-        values: list[Any] = []
-        at = 0
-        for name, form in cls.FORMS:
-            if form.kind == "int" or form.kind == "bytes":
-                values.append(flat[at])
-                at += 1
-            elif form.kind == "ints":
-                values.append(flat[at : at + form.count])
-                at += form.count
-            elif form.kind == "text":
-                values.append(cls._decode_text(name, flat[at]))
-                at += 1
-            elif form.kind == "tail":
-                values.append(body[fixed:])
-            else:
-                values.append(cls._decode_pairs(name, body[fixed:]))
-        return cls(**dict(zip((n for n, _ in cls.FORMS), values, strict=True)))
-
-    @classmethod
-    def fixed_bytes(cls) -> int:
-        """Length of the body without its variable end."""
-        return cls.layout.size
-
-    @classmethod
-    def _named(cls, name: str) -> str:
-        return f"{cls.__name__}.{name}"
-
-    @classmethod
-    def _encode_pairs(cls, name: str, pairs: Iterable[tuple[int, int]]) -> bytes:
-        try:
-            return b"".join(struct.pack("<ii", a, b) for a, b in pairs)
-        except struct.error as error:
-            raise MessageError(f"{cls._named(name)}: {error}") from error
-
-    @classmethod
-    def _decode_pairs(cls, name: str, tail: bytes) -> tuple[tuple[int, int], ...]:
-        if len(tail) % 8:
-            raise MessageError(f"{cls._named(name)} has {len(tail)} bytes: a multiple of 8 wanted")
-        return tuple(struct.iter_unpack("<ii", tail))
-
-    @classmethod
-    def _decode_text(cls, name: str, raw: bytes) -> str:
-        text, nul, rest = raw.partition(b"\0")
-        if not nul or rest.strip(b"\0"):
-            raise MessageError(f"{cls._named(name)} = {raw!r}: text, then only NUL wanted")
-        try:
-            return text.decode()
-        except UnicodeDecodeError as error:
-            raise MessageError(f"{cls._named(name)} = {raw!r}: not UTF-8") from error
-
-
-_M = TypeVar("_M", bound=Message)
-_VARIABLE: Final = ("tail", "pairs")
-
-MESSAGES: Final[dict[int, type[Message]]] = {}
-"""Every message by its type."""
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def _message(type_number: int) -> Callable[[type[_M]], type[_M]]:
-    """Make a class a message of that type and enter it into the table."""
-
-    def enter(cls: type[_M]) -> type[_M]:
-        hints = get_type_hints(cls, include_extras=True)
-        made = dataclass(frozen=True, kw_only=True, slots=True)(cls)
-        made.TYPE = type_number
-        made.FORMS = tuple((name, get_args(hints[name])[1]) for name in cls.__annotations__)
-        codes = [f"{form.count}{form.code}" for _, form in made.FORMS if form.kind not in _VARIABLE]
-        made.layout = struct.Struct("<" + "".join(codes))
-        plain = all(form.kind in ("int", "tail") for _, form in made.FORMS)
-        made._setters = tuple(vars(made)[n].__set__ for n, _ in made.FORMS) if plain else ()
-        made._has_tail = any(form.kind in _VARIABLE for _, form in made.FORMS)
-        assert type_number not in MESSAGES
-        MESSAGES[type_number] = made
-        return made
-
-    return enter
-
-
 # --- requests: host to device -------------------------------------------------------------------
 
 
-@_message(0x01)
+@message_type(0x01)
 class Hello(Message):
     """Begin a session.  Always executed; the guest is not touched.  Answer: `Birth`."""
 
@@ -375,7 +195,7 @@ class Hello(Message):
     """Any number; the answer repeats it, so that an answer to an older HELLO is recognised."""
 
 
-@_message(0x02)
+@message_type(0x02)
 class Configure(Message):
     """Who the node is and what its guest may use; in force at once.  Answer: `Ack`."""
 
@@ -406,7 +226,7 @@ class Configure(Message):
     """Silence of this session's host after which outputs close [ms]; 0: never."""
 
 
-@_message(0x03)
+@message_type(0x03)
 class Start(Message):
     """Instantiate the guest and run `init`; `main` waits for a Step.  Answer: `StepResult`."""
 
@@ -418,7 +238,7 @@ class Start(Message):
     """Parameter id and value, set after `init` in this order."""
 
 
-@_message(0x04)
+@message_type(0x04)
 class Step(Message):
     """Inject readings and run the guest once.  Answer: `StepResult`."""
 
@@ -431,14 +251,14 @@ class Step(Message):
     """Since the guest was started; it does not jump with `time_ms`."""
 
 
-@_message(0x05)
+@message_type(0x05)
 class ReadTape(Message):
     """Records of the last Start, Step or Calibrate that did not fit its answer.  Answer: `Tape`."""
 
     offset: U32
 
 
-@_message(0x06)
+@message_type(0x06)
 class Calibrate(Message):
     """Set parameters, all or none, between steps.  Answer: `Calibrated`."""
 
@@ -447,14 +267,14 @@ class Calibrate(Message):
     parameters: Pairs
 
 
-@_message(0x07)
+@message_type(0x07)
 class GetParameter(Message):
     """Read a parameter back from guest memory.  Answer: `Parameter`."""
 
     id: I32
 
 
-@_message(0x08)
+@message_type(0x08)
 class InstallBegin(Message):
     """Open the slot that is not in use for a new guest.  Answer: `Ack`."""
 
@@ -462,7 +282,7 @@ class InstallBegin(Message):
     sha256: Sha256
 
 
-@_message(0x09)
+@message_type(0x09)
 class InstallChunk(Message):
     """Part of the module, in order.  Answer: `Ack` with the number of bytes received."""
 
@@ -470,34 +290,34 @@ class InstallChunk(Message):
     data: Rest
 
 
-@_message(0x0A)
+@message_type(0x0A)
 class InstallEnd(Message):
     """Verify the whole and switch slots; `Start` runs the new guest.  Answer: `Ack`."""
 
 
-@_message(0x0B)
+@message_type(0x0B)
 class Reset(Message):
     """Restart the device.  Answer: `Ack`, before it does."""
 
 
-@_message(0x0C)
+@message_type(0x0C)
 class Ping(Message):
     """Answer: `Pong` with the same bytes."""
 
     data: Rest
 
 
-@_message(0x0D)
+@message_type(0x0D)
 class Close(Message):
     """Outputs close, the guest is unloaded.  Answer: `Ack`; 1: the lease had ended before."""
 
 
-@_message(0x0E)
+@message_type(0x0E)
 class GetTelemetry(Message):
     """Oldest publication that is not acknowledged.  Answer: `Telemetry`."""
 
 
-@_message(0x0F)
+@message_type(0x0F)
 class TelemetryAck(Message):
     """All publications of that boot up to that sequence number are stored.  Answer: `Ack`."""
 
@@ -505,7 +325,7 @@ class TelemetryAck(Message):
     sequence: U32
 
 
-@_message(0x10)
+@message_type(0x10)
 class Fault(Message):
     """Ask the virtual device to fail.  Answer: `Ack`; a board refuses it."""
 
@@ -519,12 +339,12 @@ class Fault(Message):
     """Depends on the kind."""
 
 
-@_message(0x11)
+@message_type(0x11)
 class GetStatistics(Message):
     """Answer: `Statistics`."""
 
 
-@_message(0x12)
+@message_type(0x12)
 class Heartbeat(Message):
     """The host lives: renews the lease of its session.  Outside the numbering; no answer."""
 
@@ -535,7 +355,7 @@ class Heartbeat(Message):
 # --- answers: device to host --------------------------------------------------------------------
 
 
-@_message(0x80)
+@message_type(0x80)
 class Ack(Message):
     """Done."""
 
@@ -543,7 +363,7 @@ class Ack(Message):
     """Depends on the request; 0 if it says nothing."""
 
 
-@_message(0x81)
+@message_type(0x81)
 class Nak(Message):
     """Refused, without effect."""
 
@@ -554,7 +374,7 @@ class Nak(Message):
     detail: I32
 
 
-@_message(0x82)
+@message_type(0x82)
 class Birth(Message):
     """Who the device is."""
 
@@ -579,7 +399,7 @@ class Birth(Message):
     firmware: Text24
 
 
-@_message(0x83)
+@message_type(0x83)
 class StepResult(Message):
     """What Start or Step did."""
 
@@ -603,7 +423,7 @@ class StepResult(Message):
     tape: Rest
 
 
-@_message(0x84)
+@message_type(0x84)
 class Tape(Message):
     """Part of the tape."""
 
@@ -611,7 +431,7 @@ class Tape(Message):
     tape: Rest
 
 
-@_message(0x85)
+@message_type(0x85)
 class Calibrated(Message):
     """Values in force, read back from guest memory."""
 
@@ -620,7 +440,7 @@ class Calibrated(Message):
     parameters: Pairs
 
 
-@_message(0x86)
+@message_type(0x86)
 class Parameter(Message):
     """A parameter as the guest has it."""
 
@@ -628,14 +448,14 @@ class Parameter(Message):
     value: I32
 
 
-@_message(0x87)
+@message_type(0x87)
 class Pong(Message):
     """The bytes of the Ping."""
 
     data: Rest
 
 
-@_message(0x88)
+@message_type(0x88)
 class Telemetry(Message):
     """A publication of the guest that is not acknowledged yet."""
 
@@ -652,7 +472,7 @@ class Telemetry(Message):
     """Topic, then message."""
 
 
-@_message(0x89)
+@message_type(0x89)
 class Statistics(Message):
     """Counters since the start of the device."""
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from levada.guest.abi import ABI_VERSION, KEEP_SLOTS, Call, ConfigKey, ErrorCode, Sensor, TrapKind
 from levada.hil.wire import messages
-from levada.hil.wire.messages import MAX_BODY, MESSAGES, WIRE_VERSION, Form, Message
+from levada.hil.wire.message import MAX_BODY, Form, Message
+from levada.hil.wire.messages import MESSAGES, WIRE_VERSION
 
 __all__ = ["c_header"]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from levada.hil.wire import messages
-from levada.hil.wire.messages import MESSAGES, Form, Message
+from levada.hil.wire.message import Form, Message
+from levada.hil.wire.messages import MESSAGES
 
 __all__ = ["markdown", "renewed"]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from levada.hil.wire.codec import Console, Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
     Ack,
     Calibrated,
@@ -21,7 +22,6 @@ from levada.hil.wire.messages import (
     InstallBegin,
     InstallChunk,
     InstallEnd,
-    Message,
     Nak,
     ReadTape,
     Start,

@@ -16,6 +16,7 @@ from device_bench import BUILD, CONFIGURE, START_MS, Bench
 from device_guests import OPEN_VALVE, guest
 
 from levada.hil.wire.codec import Console, Damage, Decoder, Frame, encode_frame
+from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
     Ack,
     Birth,
@@ -34,7 +35,6 @@ from levada.hil.wire.messages import (
     InstallBegin,
     InstallChunk,
     InstallEnd,
-    Message,
     Nak,
     NakError,
     Parameter,

@@ -16,12 +16,12 @@ from device_guests import GUESTS, OPEN_VALVE, guest, module
 from levada.guest.abi import TrapKind
 from levada.guest.build import build as build_guest
 from levada.guest.wasm.host import SimNodes
+from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
     Ack,
     Birth,
     BirthFlag,
     Configure,
-    Message,
     Nak,
     NakError,
     Start,

@@ -11,12 +11,12 @@ from device_guests import KEEPS, SLEEP, guest
 from levada.guest.abi import Call
 from levada.guest.tape import iter_records
 from levada.guest.wasm.node import WasmtimeNode
+from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
     Ack,
     Fault,
     FaultKind,
     FaultPoint,
-    Message,
     Reset,
     StartFlag,
     Step,

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.hil.wire.codec import Damage, Decoder, Frame, encode_frame
-from levada.hil.wire.messages import MAX_BODY, MESSAGES, WIRE_VERSION, MessageError
+from levada.hil.wire.message import MAX_BODY, MessageError
+from levada.hil.wire.messages import MESSAGES, WIRE_VERSION
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hil"))
 from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded

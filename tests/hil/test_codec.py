@@ -10,7 +10,7 @@ from test_messages import SEQUENCE, vectors
 from wire_frames import EXAMPLES, cobs_contents, flip_bits, random_body, seeded
 
 from levada.hil.wire.codec import MAX_ENCODED, Console, Damage, Decoder, Frame, encode_frame
-from levada.hil.wire.messages import MAX_BODY, MessageError
+from levada.hil.wire.message import MAX_BODY, MessageError
 
 PAYLOAD = bytes(range(64))
 

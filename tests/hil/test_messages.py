@@ -12,6 +12,7 @@ from wire_frames import EXAMPLES, cobs_contents
 
 from levada.hil.wire import messages as m
 from levada.hil.wire.codec import Decoder, Frame, encode_frame
+from levada.hil.wire.message import MessageError
 from levada.hil.wire.messages_c import HEADER, c_header
 from levada.hil.wire.messages_doc import PAGE, renewed
 
@@ -73,7 +74,7 @@ def test_golden_vectors_are_what_we_send_and_understand() -> None:
     ],
 )
 def test_a_value_that_does_not_fit_is_named(message: m.Message, complaint: str) -> None:
-    with pytest.raises(m.MessageError, match=complaint):
+    with pytest.raises(MessageError, match=complaint):
         message.encode()
 
 
@@ -81,7 +82,7 @@ def test_a_value_that_does_not_fit_is_named(message: m.Message, complaint: str) 
 def test_a_text_that_does_not_fit_is_refused(text: str) -> None:
     birth = next(e for e in EXAMPLES if isinstance(e, m.Configure))
     values = {name: getattr(birth, name) for name, _ in birth.FORMS} | {"node": text}
-    with pytest.raises(m.MessageError, match=r"Configure\.node"):
+    with pytest.raises(MessageError, match=r"Configure\.node"):
         m.Configure(**values).encode()
 
 
@@ -89,13 +90,13 @@ def test_a_text_that_does_not_fit_is_refused(text: str) -> None:
 def test_a_body_of_another_length_is_refused(example: m.Message) -> None:
     body, kind = example.encode(), type(example)
     for cut in range(kind.fixed_bytes()):
-        with pytest.raises(m.MessageError, match="bytes"):
+        with pytest.raises(MessageError, match="bytes"):
             kind.decode(body[:cut])
     if "Rest" not in str(kind.__annotations__) and "Pairs" not in str(kind.__annotations__):
-        with pytest.raises(m.MessageError, match="bytes"):
+        with pytest.raises(MessageError, match="bytes"):
             kind.decode(body + b"\0")
     elif "Pairs" in str(kind.__annotations__):
-        with pytest.raises(m.MessageError, match="multiple of 8"):
+        with pytest.raises(MessageError, match="multiple of 8"):
             kind.decode(body + b"\0")
 
 
@@ -107,7 +108,7 @@ def test_a_body_of_another_length_is_refused(example: m.Message) -> None:
 def test_a_malformed_text_is_refused(at: int, value: bytes) -> None:
     body = bytearray(next(e for e in EXAMPLES if isinstance(e, m.Configure)).encode())
     body[at : at + len(value)] = value
-    with pytest.raises(m.MessageError, match="node"):
+    with pytest.raises(MessageError, match="node"):
         m.Configure.decode(bytes(body))
 
 
@@ -115,7 +116,7 @@ def test_a_malformed_text_is_refused(at: int, value: bytes) -> None:
 def test_no_bytes_make_the_parser_do_anything_but_refuse(kind: int, body: bytes) -> None:
     try:
         message = Frame(kind, 0, body).message()
-    except m.MessageError:
+    except MessageError:
         return
     assert message.encode() == body
 

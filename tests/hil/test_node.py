@@ -21,13 +21,13 @@ from levada.hil.link import Link, Patience
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.codec import encode_frame
+from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
     Ack,
     Fault,
     FaultKind,
     FaultPoint,
     GetStatistics,
-    Message,
     Ping,
     Statistics,
     Step,

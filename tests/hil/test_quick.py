@@ -17,7 +17,8 @@ from wire_frames import seeded
 from levada.hil.line.serial_port import Port
 from levada.hil.quick import Quick
 from levada.hil.wire.codec import encode_frame
-from levada.hil.wire.messages import MAX_BODY, WIRE_VERSION, MessageError, Ping, Pong
+from levada.hil.wire.message import MAX_BODY, MessageError
+from levada.hil.wire.messages import WIRE_VERSION, Ping, Pong
 
 SEQUENCE = 0xA1B2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from levada.hil.wire import messages as m
+from levada.hil.wire.message import MAX_BODY
 
 SHA = bytes(range(32))
 
@@ -122,7 +123,7 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)
 
 
-def random_body(generator: random.Random, longest: int = m.MAX_BODY) -> bytes:
+def random_body(generator: random.Random, longest: int = MAX_BODY) -> bytes:
     """Any length, and more zeros than chance would bring."""
     length = generator.choice((0, generator.randrange(16), generator.randrange(longest + 1)))
     zeros = generator.choice((0.0, 0.1, 0.9))
