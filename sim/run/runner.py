@@ -33,12 +33,12 @@ from levada.guest.text.plain import plain_values
 from levada.guest.wasm.host import SimNodes, WasmtimeNode
 from levada.sim import weather as weathers
 from levada.sim.devices.energy import EnergyProfile
-from levada.sim.devices.probe import Probe, RainGauge, calibration
+from levada.sim.devices.probe import RainGauge
 from levada.sim.devices.valve import V
-from levada.sim.run import soils, stops
+from levada.sim.run import models, soils, stops
 from levada.sim.run.clock import WallClock, new_clock
 from levada.sim.run.field import Field
-from levada.sim.run.models import refused
+from levada.sim.run.models import believed_counts, refused
 from levada.sim.run.plant import Plant
 from levada.sim.run.rundir import replaced
 from levada.sim.run.trace import Trace, TraceWriter, read_trace
@@ -425,7 +425,11 @@ class _Run:
             "wall_s": self._wall_s,
             "field_days_per_s": days * plant.n / self._wall_s,
             **self._lateness(),
-            "notes": [*soils.notes(self.zones), *scenario.notes()],
+            "notes": [
+                *soils.notes(self.zones),
+                *models.notes(scenario, self.zones),
+                *scenario.notes(),
+            ],
             **self._rain_gauge(mean("rain_mm")),
             "zones": zones,
             "faults": self._faults(),
@@ -539,34 +543,9 @@ def node_settings(
         zone=zone,
         module=module,
         scenario=scenario,
-        config=_config(zone),
+        config=believed_counts(zone),
         parameters={ids[name]: value for name, value in zone.parameters.items()},
     )
-
-
-def _config(zone: ZoneConfig) -> tuple[int, int, int]:
-    """What the node believes of its probe: dry at wilting point, wet at field capacity."""
-    given = zone.calibration
-    _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
-    p = soils.crop(zone.crop).depletion_fraction
-    a0, a1, a2, a3 = calibration(Probe(**dict(zone.probe)))
-
-    def counts(theta: float) -> int:
-        if zone.probe.kind == "tensiometer":
-            return round(given.wet_counts or zone.probe.wet_counts)
-        return int(np.clip(round(a0 + theta * (a1 + theta * (a2 + theta * a3))), 0, 4095))
-
-    defaults = (counts(wp), counts(fc), counts(fc - p * (fc - wp)))
-    if zone.probe.kind == "tensiometer":
-        dry, wet = round(zone.probe.dry_counts), round(zone.probe.wet_counts)
-        defaults = (dry, wet, round(wet + 0.5 * (dry - wet)))
-    dry, wet, limit = (
-        default if value is None else value
-        for value, default in zip(
-            (given.dry_counts, given.wet_counts, given.limit_counts), defaults, strict=True
-        )
-    )
-    return dry, wet, limit
 
 
 def _nodes(
