@@ -274,6 +274,13 @@ class NodePower:
                 f"restart_mv = {self.restart_mv} mV: must be above cutoff_mv = {self.cutoff_mv}"
             )
 
+    @property
+    def first_v(self) -> float:
+        """Voltage of the battery at the start, with the node on [V]."""
+        board = self.profile or profile("esp32-wifi")
+        drop = board.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
+        return open_circuit_v(self.initial_charge) - drop
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnergyReport:

@@ -33,6 +33,7 @@ __all__ = [
     "FieldModels",
     "NodeMaker",
     "NodeSettings",
+    "believed_counts",
     "build_models",
     "node_power",
     "node_settings",
@@ -87,17 +88,19 @@ def node_settings(
         zone=zone,
         module=module,
         scenario=scenario,
-        config=_config(zone),
+        config=believed_counts(zone),
         parameters={ids[name]: value for name, value in zone.parameters.items()},
     )
 
 
-def _config(zone: ZoneConfig) -> tuple[int, int, int]:
-    """What the node believes of its probe: dry at wilting point, wet at field capacity."""
+def believed_counts(zone: ZoneConfig) -> tuple[int, int, int]:
+    """What the node believes of its probe: dry at wilting point, wet at field capacity, and the
+    limit between them.
+    """
     given = zone.calibration
     _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
     p = soils.crop(zone.crop).depletion_fraction
-    a0, a1, a2, a3 = calibration(Probe(**dict(zone.probe)))
+    a0, a1, a2, a3 = calibration(probe(zone))
 
     def counts(theta: float) -> int:
         if zone.probe.kind == "tensiometer":

@@ -8,14 +8,15 @@ says what a run would.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from levada.sim.crop import crop as crops
 from levada.sim.run import soils
-from levada.sim.run.build import node_power, probe, valve
+from levada.sim.run.build import believed_counts, node_power, valve
 from levada.sim.scenario.diagnostics import Trouble
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from levada.sim.scenario.model import Scenario
     from levada.sim.weather import Weather
 
-__all__ = ["refused"]
+__all__ = ["notes", "refused"]
 
 _KEYS: dict[str, tuple[str, str]] = {
     "zr_m": ("crop", "zr_min_m"),
@@ -37,6 +38,78 @@ _KEYS: dict[str, tuple[str, str]] = {
 }
 """Names of the models that scenario files call otherwise."""
 _NAME = re.compile(r"\w+")
+
+
+def _told(zone: ZoneConfig) -> None:
+    """Raise ValueError if the node could not tell a dry soil from a wet one."""
+    dry, wet, _ = believed_counts(zone)
+    if dry == wet:
+        raise ValueError(
+            f"`dry_counts` and `wet_counts` come to the same, {dry} counts, at the wilting point "
+            "and at field capacity: the node cannot tell dry from wet"
+        )
+
+
+def _powered(zone: ZoneConfig) -> None:
+    """Raise ValueError if the node would be off from the start and nothing could wake it."""
+    power = node_power(zone)
+    if power.battery == "none" or power.solar_w > 0.0:
+        return
+    volts = power.first_v
+    if volts * 1000.0 < power.cutoff_mv:
+        raise ValueError(
+            f"`initial_charge` = {power.initial_charge:g}: the battery begins at "
+            f"{volts * 1000.0:.0f} mV, below `cutoff_mv` = {power.cutoff_mv:g} mV, and with "
+            "`solar_w` = 0 the node would never start"
+        )
+
+
+def notes(scenario: Scenario, zones: Sequence[ZoneConfig]) -> list[str]:
+    """What the models take and may still not be meant; once for each `[[zone]]`."""
+    said: dict[tuple[str, int], str] = {}
+    for zone in zones:
+        for kind, note in enumerate((_grown(scenario, zone), _rooted(zone), _limited(zone))):
+            if note:
+                said.setdefault((zone.group, kind), f"zone {zone.name}: {note}")
+    return list(said.values())
+
+
+def _grown(scenario: Scenario, zone: ZoneConfig) -> str:
+    wanted = zone.crop
+    if wanted.growth == "degree-days" and wanted.harvest is None:
+        return ""
+    over = wanted.harvest or wanted.planting + timedelta(days=sum(soils.crop(wanted).stages))
+    if over > scenario.period.start:
+        return ""
+    return (
+        f"no crop in the period, the ground is bare: {wanted.name or 'the crop'}, planted "
+        f"{wanted.planting}, ended {over}"
+    )
+
+
+def _rooted(zone: ZoneConfig) -> str:
+    crop, soil_m = soils.crop(zone.crop), zone.soil.depth_m
+    deepest_m = min(crop.zr_max_m, soil_m)
+    if zone.probe.depth_m > deepest_m:
+        return (
+            f"the probe at {zone.probe.depth_m:g} m lies below the deepest roots, {deepest_m:g} m"
+        )
+    if crop.zr_max_m > soil_m:
+        return (
+            f"roots of {zone.crop.name or 'the crop'} could reach {crop.zr_max_m:g} m and end with "
+            f"the soil at {soil_m:g} m (`depth_m` in [zone.soil])"
+        )
+    return ""
+
+
+def _limited(zone: ZoneConfig) -> str:
+    dry, wet, limit = believed_counts(zone)
+    if min(dry, wet) <= limit <= max(dry, wet):
+        return ""
+    return (
+        f"`limit_counts` = {limit} counts: not between what the guest takes as 100 %, {wet} "
+        f"counts, and as 0 %, {dry} counts"
+    )
 
 
 def refused(scenario: Scenario, zones: list[ZoneConfig], weather: Weather) -> Iterator[Trouble]:
@@ -83,9 +156,9 @@ def _models(
         "soil": (zone.soil, lambda: _initial_water(zone)),
         "crop": (zone.crop, season),
         "soil.model": (soil, lambda: _soil(zone, float(season().zr_m[0]))),
-        "probe": (zone.probe, lambda: probe(zone)),
+        "probe": ((zone.probe, zone.calibration, zone.soil, zone.crop), lambda: _told(zone)),
         "valve": (zone.valve, lambda: valve(zone)),
-        "energy": (zone.energy, lambda: node_power(zone)),
+        "energy": (zone.energy, lambda: _powered(zone)),
     }
 
 

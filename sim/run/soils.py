@@ -184,7 +184,8 @@ def _initial_theta(soil: Soil, top_m: float, bottom_m: float, fc: float, wp: flo
     """Mean water content between two depths; the bucket has no suction, so no heads."""
     initial = soil.initial
     depths_m = np.linspace(top_m, max(bottom_m, top_m), 101)
-    value = float(np.interp(depths_m, initial.depths_m, initial.values).mean())
+    given = np.interp(depths_m, initial.depths_m, initial.values)
+    value = min(float(given.mean()), float(given.max()))  # the mean of equal ones may be above them
     if initial.quantity == "available_pct":
         value = wp + (fc - wp) * value / 100.0
     return value

@@ -16,7 +16,7 @@ from levada.guest.module.inspect import ModuleInfo
 from levada.guest.node import Node
 from levada.sim.devices.probe import RainGauge
 from levada.sim.devices.valve import V
-from levada.sim.run import soils
+from levada.sim.run import models, soils
 from levada.sim.run.clock import WallClock
 from levada.sim.run.plant import Plant
 from levada.sim.run.zone_columns import T, Z
@@ -100,7 +100,11 @@ def summarise(run: RunEnd) -> dict[str, Any]:
         "wall_s": run.wall_s,
         "field_days_per_s": days * plant.n / run.wall_s,
         **_lateness(run),
-        "notes": [*soils.notes(run.zones), *scenario.notes()],
+        "notes": [
+            *soils.notes(run.zones),
+            *models.notes(scenario, run.zones),
+            *scenario.notes(),
+        ],
         **_rain_gauge(run, mean("rain_mm")),
         "zones": zones,
         "faults": _faults(run),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from levada.guest.module.rules import Rule
 from levada.sim.quantities import Moment, format_duration
@@ -18,10 +18,10 @@ from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.diagnostics import Trouble, did_you_mean
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
+from levada.sim.scenario.zone import Zone, spreadable
 
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period
-    from levada.sim.scenario.zone import Zone
 
 __all__ = ["MAX_ZONES", "Parameter", "between_tables", "guest_parameters"]
 
@@ -100,6 +100,13 @@ def _zones(
         if zone is None:
             continue
         yield from _nodes(i, zone, used)
+        numbers = spreadable(zone)
+        for key, deviation in zone.spread.items():
+            if deviation and numbers[key] == 0.0:
+                yield Trouble(
+                    ("zone", i, "spread", key),
+                    f"`{key}` has no effect: it is 0, and every share of it too",
+                )
         clash = sorted(repeated.intersection(zone.names()) & seen)
         if clash:
             yield Trouble(("zone", i, "name"), f"the zone name `{clash[0]}` is used twice")
@@ -228,7 +235,7 @@ def _expectations(
             yield Trouble((*path, "name"), f'the expectation name "{expect.name}" is used twice')
         yield from _unknown_zones((*path, "zones"), expect.zones, known)
         if known is not None:
-            yield from _suction(path, expect, [z for z in zones if z is not None])
+            yield from _of_bucket(path, expect, [z for z in zones if z is not None])
         if period is not None:
             yield from _window(period, path, expect)
         if expect.after is not None and None not in faults:
@@ -236,18 +243,24 @@ def _expectations(
             yield from _after(period, path, expect, declared)
 
 
-def _suction(
+_NOT_OF_BUCKET: Final = {"head_probe_m": "suction", "ponding_mm": "water on its surface"}
+"""Signals that the bucket never has -> what it lacks."""
+
+
+def _of_bucket(
     path: tuple[str | int, ...], expect: Expect, zones: Sequence[Zone]
 ) -> Iterator[Trouble]:
-    if expect.kind == "summary" or "head_probe_m" not in expect.expression.signals:
+    if expect.kind == "summary":
         return
-    for zone in zones:
+    unknown = [name for name in _NOT_OF_BUCKET if name in expect.expression.signals]
+    for zone in zones if unknown else ():
         names = [ZoneName(n, zone.name) for n in zone.names()]
         if zone.soil.model == "bucket" and matching(expect.zones, names):
             key = "that" if expect.that is not None else "of"
             yield Trouble(
                 (*path, key),
-                f"`head_probe_m`: the bucket of zone {zone.name} has no suction",
+                f"`{unknown[0]}`: the bucket of zone {zone.name} has no "
+                f"{_NOT_OF_BUCKET[unknown[0]]}",
                 'set model = "richards" in [zone.soil]',
             )
             return
@@ -277,6 +290,26 @@ def _window(period: Period, path: tuple[str | int, ...], expect: Expect) -> Iter
                 f"`{key}` = {format_duration(limit)}: the trace has a row every {period.trace_s} s "
                 "and cannot show it",
                 "set `record_s` in [period] to less",
+            )
+    yield from _never_broken(period, path, expect, troubles)
+
+
+def _never_broken(
+    period: Period, path: tuple[str | int, ...], expect: Expect, troubles: Sequence[Trouble]
+) -> Iterator[Trouble]:
+    """A tolerated time that is as long as what is looked at."""
+    if troubles:
+        return
+    first_ms = period.start_ms if expect.start is None else period.moment_ms(expect.start)
+    last_ms = period.end_ms if expect.end is None else period.moment_ms(expect.end)
+    for key in ("longer_than", "at_most"):
+        limit: timedelta | None = getattr(expect, key)
+        if limit is not None and _ms(limit) >= last_ms - first_ms > 0:
+            window = format_duration(timedelta(milliseconds=last_ms - first_ms))
+            yield Trouble(
+                (*path, key),
+                f"`{key}` = {format_duration(limit)}: all of the {window} that are looked at, so "
+                "that it could not be broken",
             )
 
 

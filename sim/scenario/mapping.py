@@ -25,7 +25,7 @@ from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import Trouble
 from levada.sim.scenario.soil import as_tuple
 
-__all__ = ["CONVERSIONS", "FieldMapping", "PayloadMapping"]
+__all__ = ["CONVERSIONS", "SIGNAL_UNITS", "FieldMapping", "PayloadMapping"]
 
 CONVERSIONS: Final[Mapping[str, tuple[str, float, float]]] = {
     "": ("", 1.0, 0.0),
@@ -71,6 +71,16 @@ Unit = Literal[
 ]
 assert set(CONVERSIONS) == set(Unit.__args__)  # type: ignore[attr-defined]
 
+SIGNAL_UNITS: Final[Mapping[str, str]] = {
+    "raw": "counts",
+    "pct": "%",
+    "irrigar": "",
+    "flow": "pulses",
+    "temp_c": "degC",
+    "battery_mv": "mV",
+}
+"""Signals that the twin knows, with their units in the store."""
+
 _ESCAPE: Final = re.compile(r"~(?![01])")
 
 
@@ -97,6 +107,14 @@ class FieldMapping(Table):
         """A pointer as RFC 6901 has it, and a value that tells something."""
         if self.scale == 0.0:
             yield Trouble(("scale",), "`scale` = 0: the payload's value would have no effect")
+        known = SIGNAL_UNITS.get(self.signal)
+        if self.unit and known is not None and CONVERSIONS[self.unit][0] != known:
+            fitting = [f'"{unit}"' for unit, (to, _, _) in CONVERSIONS.items() if to == known]
+            yield Trouble(
+                ("unit",),
+                f'`unit` = "{self.unit}": `{self.signal}` is kept in {known or "no unit"}',
+                f"allowed: {', '.join(fitting)}, or a signal with another name",
+            )
         if (self.pointer and not self.pointer.startswith("/")) or _ESCAPE.search(self.pointer):
             yield Trouble(
                 ("pointer",), f"`pointer` = {self.pointer!r}: must be a JSON pointer such as /a/0/b"
@@ -114,6 +132,13 @@ class PayloadMapping(Table):
         tuple[FieldMapping, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=64)
     ]
     """`[[mapping.field]]`: where each signal stands."""
+
+    def covers(self, other: PayloadMapping) -> bool:
+        """Whether every topic of the other table is one of this, too."""
+        ours, theirs = self.topic.split("/"), other.topic.split("/")
+        return len(ours) == len(theirs) and all(
+            level in ("+", theirs[i]) for i, level in enumerate(ours)
+        )
 
     def troubles(self) -> Iterator[Trouble]:
         """One name for the node, no signal twice."""

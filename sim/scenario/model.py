@@ -75,6 +75,13 @@ class Site(Table):
 
     def troubles(self) -> Iterator[Trouble]:
         """A clock that goes with the sun."""
+        if not (self.utc_offset_h * 4.0).is_integer():
+            yield Trouble(
+                ("utc_offset_h",),
+                f"`utc_offset_h` = {self.utc_offset_h:g} h: standard times are whole quarters of "
+                "an hour from UTC",
+                "write minutes as a decimal: 5 h 30 min is 5.5",
+            )
         ahead_h = self.clock_ahead_h
         if abs(ahead_h) > _FARTHEST_CLOCK_H:
             near = round(self.longitude_deg / 15.0)
@@ -316,6 +323,16 @@ class Scenario(Table):
     def troubles(self) -> Iterator[Trouble]:
         """What contradicts itself between tables."""
         yield from between_tables(self.period, self.zone, self.fault, self.expect, self.alert)
+        for number, table in enumerate(self.mapping):
+            for before in self.mapping[:number]:
+                if before.covers(table):
+                    yield Trouble(
+                        ("mapping", number, "topic"),
+                        f'`topic` = "{table.topic}" has no effect: every payload of it is read by '
+                        f'"{before.topic}" above',
+                        "put the fields into one table, or the special topic first",
+                    )
+                    break
 
     def notes(self) -> list[str]:
         """What is permitted and may still not be meant."""

@@ -75,7 +75,7 @@ def check_values(table: Table) -> Table:
                 table.path,
                 int(table.line[row]),
                 f"{name} = {values[row]:g}",
-                f"allowed for {meaning} is {low:g} to {most:g} {unit}",
+                f"allowed for {meaning} is {low:g} to {most:g} {unit}{_code(values[row])}",
             )
         if (values > high).any():
             above = int((values > high).sum())
@@ -102,6 +102,13 @@ def check_values(table: Table) -> Table:
                     f"at most {high_name} = {columns[high_name][row]:g}",
                 )
     return replace(table, columns=columns, notes=tuple(notes))
+
+
+def _code(value: float) -> str:
+    """A hint if a value looks like what loggers and services write where they have none."""
+    digits = f"{abs(value):g}".replace(".", "")
+    code = len(digits) >= 3 and set(digits) == {"9"}
+    return "; the code of an absent value? leave its cell empty" if code else ""
 
 
 def cut_vapour(

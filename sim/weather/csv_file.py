@@ -36,13 +36,14 @@ def read_csv(path: str | Path, *, time_zone: str | None = None, utc_offset_h: fl
     clock = None if time_zone is None else zone(name, time_zone)
     time_at = header.index("date" if step == "daily" else "time")
     times, values = np.empty(len(numbers) - 1, np.int64), np.empty((len(numbers) - 1, len(header)))
+    read_ms = times.copy()
     seen: set[int] = set()
     commas = 0
     for row, line in enumerate(numbers[1:]):
         cells = text.cells(line, separator)
         if len(cells) != len(header):
             raise WeatherError(name, line, f"{len(cells)} cells", f"{len(header)} are needed")
-        times[row] = _time(name, line, cells[time_at], step)
+        times[row] = read_ms[row] = _time(name, line, cells[time_at], step)
         if clock is not None and step == "hourly":
             times[row] = _standard(name, line, int(times[row]), clock, utc_offset_h, seen)
             seen.add(int(times[row]))
@@ -51,7 +52,11 @@ def read_csv(path: str | Path, *, time_zone: str | None = None, utc_offset_h: fl
                 if separator != "," and "," in cell:
                     cell, commas = cell.replace(",", ".", 1), commas + 1
                 values[row, column] = number(name, line, header[column], cell)
-    notes = [] if clock is None else [f"clock time of {time_zone} brought to standard time"]
+    notes = []
+    if clock is not None:
+        moved_h = sorted(set(((times - read_ms) / HOUR_MS).tolist())) if step == "hourly" else []
+        by = " and ".join(f"{hours:+g} h" if hours else "0 h" for hours in moved_h)
+        notes.append(f"clock time of {time_zone} brought to standard time, moved by {by}")
     if commas:
         notes.append(f"{commas} numbers with a decimal comma")
     return Table(

@@ -25,6 +25,9 @@ Form = Literal["EPW", "NASA POWER", "Open-Meteo", "daily", "hourly"]
 """Of others, or our own by its step."""
 
 _FAR_DEG: Final = 1.0  # two cells of the reanalyses behind these services
+_HIGH_M: Final = 200.0  # 1.3 K
+_LAPSE_C_M: Final = 0.0065
+"""Fall of temperature with height in the standard atmosphere (ISO 2533)."""
 _READERS: Final[dict[Form, Callable[..., tuple[Table, Site]]]] = {
     "EPW": read_epw,
     "NASA POWER": read_nasa_power,
@@ -70,6 +73,7 @@ def read(
         table, place = _READERS[form](path, site)
         if site is not None:
             _check_near(name, place, site)
+            table = replace(table, notes=(*table.notes, *_height_note(place, site)))
         where = replace(site or place, wind_height_m=2.0)  # the reader has brought wind to 2 m
     elif site is None:
         raise WeatherError(name, 0, "a file that names no place", "a site is needed")
@@ -84,6 +88,18 @@ def said(form: Form | None) -> str:
     if form in ("daily", "hourly"):
         return f"a {form} CSV file" if form == "daily" else f"an {form} CSV file"
     return f"a file of {form}" if form != "EPW" else "an EPW file"
+
+
+def _height_note(place: Site, site: Site) -> list[str]:
+    """What a difference of height means for temperatures that are not corrected for it."""
+    apart_m = site.elevation_m - place.elevation_m
+    if abs(apart_m) <= _HIGH_M:
+        return []
+    return [
+        f"the file is of {place.elevation_m:.0f} m, the site at {site.elevation_m:.0f} m: its "
+        f"temperatures are taken as they are, and would be some {abs(apart_m) * _LAPSE_C_M:.1f} K "
+        f"{'lower' if apart_m > 0.0 else 'higher'} there"
+    ]
 
 
 def _check_near(path: str, place: Site, site: Site) -> None:

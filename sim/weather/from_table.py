@@ -46,7 +46,7 @@ def build(
     check_columns(table.path, table.step, columns)
     table = replace(table, columns=columns)
     checks.check_order(table)
-    table = gaps.without_gauge(checks.check_values(table))
+    table = gaps.without_gauge(checks.check_values(table), start, end)
     table, filled = gaps.complete(table, start, end, fill)
     notes = list(table.notes)
     columns = dict(table.columns)

@@ -48,10 +48,19 @@ class _Hole:
     absent: Mask
 
 
-def without_gauge(table: Table) -> Table:
-    """The table without its rain if more than half of that is absent: nobody measured it."""
-    rain = table.columns.get("rain_mm")
-    if rain is None or not np.isnan(rain).mean() > _NO_GAUGE:
+def without_gauge(table: Table, start: date | None, end: date | None) -> Table:
+    """The table without its rain if more than half of that is absent from `start` to `end`: nobody
+    measured it.
+    """
+    if "rain_mm" not in table.columns:
+        return table
+    asked = np.ones(table.time_ms.size, bool)
+    if start is not None:
+        asked &= table.time_ms >= to_ms(start)
+    if end is not None:
+        asked &= table.time_ms < to_ms(end) + DAY_MS
+    rain = table.columns["rain_mm"][asked]
+    if not rain.size or not np.isnan(rain).mean() > _NO_GAUGE:
         return table
     absent = int(np.isnan(rain).sum())
     note = f"rain_mm absent in {_count(absent, rain.size, table.step)}: taken as no rain column"
@@ -83,7 +92,10 @@ def complete(
     for hole in holes:
         for name in hole.columns or _used(table.step, columns):
             columns[name] = _filled(table, name, columns[name], wide, inside, hole.absent, fill)
-    filled = tuple(_said(hole, wide[inside], table.step, f", filled by {fill}") for hole in holes)
+    filled = tuple(
+        _said(hole, wide[inside], table.step, _how(hole, fill, "rain_mm" in columns))
+        for hole in holes
+    )
     columns = {name: values[inside] for name, values in columns.items()}
     return replace(table, time_ms=wide[inside], line=line[inside], columns=columns), filled
 
@@ -152,6 +164,11 @@ def _holes(
 
 def _count(absent: int, total: int, step: Step) -> str:
     return f"{absent} of {total} {'days' if step == 'daily' else 'hours'}"
+
+
+def _how(hole: _Hole, fill: Fill, gauge: bool) -> str:
+    rain = gauge and (not hole.columns or "rain_mm" in hole.columns)
+    return f", filled by {fill}" + (", rain taken as 0" if rain and fill == "linear" else "")
 
 
 def _said(hole: _Hole, time_ms: IntArray, step: Step, how: str = "") -> str:

@@ -155,7 +155,8 @@ def _where(path: str, header: str, site: Site | None, step: Step) -> tuple[Site,
     if not re.search(r"\bin UTC\b", header, re.I):
         note = "NASA POWER: local solar time taken as standard time"
         ahead_h = offset_h - solar_h
-        return where, 0, note + (f", {abs(ahead_h):g} h from it" if ahead_h else "")
+        side = "ahead of" if ahead_h > 0.0 else "behind"
+        return where, 0, note + (f", which is {abs(ahead_h):g} h {side} it" if ahead_h else "")
     if step == "daily":
         return where, 0, "NASA POWER: days of UTC taken as days of standard time"
     if site is None:

@@ -114,8 +114,9 @@ def read_open_meteo(path: str | Path, site: Site | None = None) -> tuple[Table, 
     off_ms = round(offset_h * HOUR_MS - seconds * 1000.0)
     if step == "hourly":
         if off_ms % HOUR_MS:
-            found = f"utc_offset_seconds = {seconds:g}"
-            raise WeatherError(name, line, found, "whole hours from the site")
+            found = f"hours of UTC{seconds / 3600.0:+g}, and a site at UTC{offset_h:+g}"
+            allowed = "whole hours apart: ask the service for the time zone of the site"
+            raise WeatherError(name, line, found, allowed)
         times = [time + off_ms for time in times]
         notes.append("Open-Meteo: radiation and rain moved to the start of their hour")
     elif off_ms:

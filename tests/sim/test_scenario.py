@@ -959,7 +959,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
                 "latitude_deg": number(-66, 66),
                 "longitude_deg": longitude_deg,
                 "elevation_m": number(-400, 5000),
-                "utc_offset_h": min(max(longitude_deg / 15 + number(-3, 3), -12), 14),
+                "utc_offset_h": round(4 * min(max(longitude_deg / 15 + number(-3, 3), -12), 14))
+                / 4,
             },
             "period": {
                 "start": datetime.date(2023, 5, 1),

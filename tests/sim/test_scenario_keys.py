@@ -19,7 +19,7 @@ from levada.guest.errors import GuestError
 from levada.guest.module.inspect import inspect
 from levada.hil.nodes import node_overrides
 from levada.sim.errors import WeatherError
-from levada.sim.run import build, runner, stops
+from levada.sim.run import build, models, runner, stops
 from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import COLUMNS
@@ -171,9 +171,9 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
     ),
     "weather.generator.warming_c": (RANDOM, [("weather.generator.warming_c", "2")]),
     "guest.file": ((), [("guest.file", "other.wasm")]),
+    "guest.may_stop": ((), [("guest.may_stop", "true")]),
     "guest.profile": ((), [("guest.profile", "fog")]),
     "guest.restart": ((), [("guest.restart", "10 min")]),
-    "guest.may_stop": ((), [("guest.may_stop", "true")]),
     **{
         f"guest.budget.{key}": ((), [(f"guest.budget.{key}", value)])
         for key, value in {
@@ -360,15 +360,18 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
     "mapping.topic": ((), [("mapping.0.topic", "tele/y/SENSOR")]),
     "mapping.node": ((), [("mapping.0.node", "y")]),
     **{
-        f"mapping.field.{key}": ((), [(f"mapping.0.field.0.{key}", value)])
+        f"mapping.field.{key}": (
+            (("mapping.0.field.0", '{signal = "m", pointer = "/a", unit = "counts"}'),),
+            [(f"mapping.0.field.0.{key}", value)],
+        )
         for key, value in {
-            "signal": "pct",
+            "signal": "n",
             "pointer": "/b",
             "unit": "ratio",
+            "values": "{ON = 1}",
             "scale": "2",
             "offset": "1",
             "required": "true",
-            "values": '{"on" = 1}',
         }.items()
     },
 }
@@ -461,7 +464,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
         payloads = PayloadMap(table)
         add([payloads.node_of(topic) for topic in ("tele/x/SENSOR", "tele/y/SENSOR")])
         add(payloads.units())
-        for payload in ({"a": 10.0, "b": 20.0}, {"a": "on"}, {}):
+        for payload in ({"a": 10.0, "b": 20.0}, {"a": "on"}, {"a": "ON"}, {}):
             try:
                 add(payloads.apply(json.dumps(payload).encode()))
             except MappingError as error:
@@ -635,6 +638,28 @@ def test_keys_beside_a_file_of_others(directory: Path, setting: Setting, message
         (("zone.a.spread", "{probe.range_kpa = 0.1}"), "`probe.range_kpa` has no effect"),
         (("zone.a.soil.initial.depth_m", "0.5"), "one value holds at every depth"),
         (("site.utc_offset_h", "7"), "10.0 h behind the sun at `longitude_deg` = -104.6 deg"),
+        (("site.utc_offset_h", "-6.3"), "whole quarters of an hour from UTC"),
+        (("zone.a.spread", "{valve.leak = 0.1}"), "`valve.leak` has no effect: it is 0"),
+        (
+            ("expect", '[{name = "e", kind = "never", that = "trap > 0", longer_than = "99 d"}]'),
+            "`longer_than` = 99 d: all of the ",
+        ),
+        (
+            ("expect", '[{name = "e", kind = "duration", that = "why == LEAK", at_most = "99 d"}]'),
+            "`at_most` = 99 d: all of the ",
+        ),
+        (
+            ("mapping.0.field.0", '{signal = "temp_c", pointer = "/t", unit = "mV"}'),
+            '`unit` = "mV": `temp_c` is kept in degC',
+        ),
+        (
+            (
+                "mapping",
+                '[{topic = "a/+/c", field = [{signal = "raw", pointer = "/r"}]}, '
+                '{topic = "a/b/c", node = "b", field = [{signal = "pct", pointer = "/p"}]}]',
+            ),
+            '`topic` = "a/b/c" has no effect: every payload of it is read by "a/\\+/c" above',
+        ),
     ],
 )
 def test_what_changes_nothing_or_contradicts_itself(
@@ -754,6 +779,72 @@ def test_lint_says_what_a_model_refuses(
         runner.check(read(directory / "s.toml", settings))
     (problem,) = caught.value.problems
     assert problem.key == key
+
+
+def test_an_expectation_that_a_bucket_cannot_break(directory: Path) -> None:
+    setting = ("expect", '[{name = "e", kind = "never", that = "ponding_mm > 1", zones = "ZONE"}]')
+    load(directory / "s.toml", [(setting[0], setting[1].replace("ZONE", "a"))])
+    with pytest.raises(ScenarioError, match="`ponding_mm`: the bucket of zone b has no water on"):
+        load(directory / "s.toml", [(setting[0], setting[1].replace("ZONE", "b"))])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            [("zone.a.probe", "{dry_counts = 0, wet_counts = 1}")],
+            r"come to the same, 0 counts, at the wilting point and at field capacity",
+        ),
+        (
+            [("zone.b.energy.initial_charge", "0")],
+            # Chen and Rincon-Mora (2006), Eq. 2: 3.685 - 1.031 = 2.654 V, and 68 mA in 0.12 ohm
+            r"`initial_charge` = 0: the battery begins at 264\d mV, below `cutoff_mv` = 3200 mV",
+        ),
+    ],
+)
+def test_what_would_run_and_never_do_anything_is_refused(
+    directory: Path, settings: list[Setting], message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        runner.check(read(directory / "s.toml", settings))
+
+
+def test_a_panel_may_wake_an_empty_battery(directory: Path) -> None:
+    empty = [("zone.b.energy", "{initial_charge = 0, solar_w = 1}")]
+    runner.check(read(directory / "s.toml", empty))
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        (
+            [("zone.b.crop", '{name = "maize", planting = 2022-08-01, harvest = 2023-01-31}')],
+            "zone b: no crop in the period, the ground is bare: maize, planted 2022-08-01, ended "
+            "2023-01-31",
+        ),
+        (
+            [("zone.b.soil.depth_m", "0.9"), ("zone.b.crop.zr_max_m", "1.2")],
+            "zone b: roots of wheat could reach 1.2 m and end with the soil at 0.9 m (`depth_m` in "
+            "[zone.soil])",
+        ),
+        (
+            [("zone.b.probe.depth_m", "1.4"), ("zone.b.crop.zr_max_m", "1.2")],
+            "zone b: the probe at 1.4 m lies below the deepest roots, 1.2 m",
+        ),
+        (
+            [("zone.b.calibration", "{dry_counts = 3000, wet_counts = 1300, limit_counts = 100}")],
+            "zone b: `limit_counts` = 100 counts: not between what the guest takes as 100 %, 1300 "
+            "counts, and as 0 %, 3000 counts",
+        ),
+    ],
+)
+def test_what_may_not_be_meant_is_noted(
+    directory: Path, settings: list[Setting], note: str
+) -> None:
+    scenario = load(directory / "s.toml", settings)
+    assert note in models.notes(scenario, expand(scenario))
+    plain = load(directory / "s.toml")
+    assert models.notes(plain, expand(plain)) == []
 
 
 def test_a_year_without_a_timer_is_a_valve(directory: Path) -> None:

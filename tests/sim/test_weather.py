@@ -74,7 +74,10 @@ def test_the_shipped_hourly_file_says_where_its_holes_are_and_fills_them_by_name
         "all columns absent in 2 of 8760 hours, filled by linear: "
         "2015-04-22T09:00, 2015-11-01T01:00",
     )
-    assert "clock time of America/Los_Angeles brought to standard time" in weather.notes
+    assert (
+        "clock time of America/Los_Angeles brought to standard time, moved by -1 h and 0 h"
+        in weather.notes
+    )
     assert "no rain column: no rain" in weather.notes
     assert len(weather.days) == 365
     # neighbours of the filled hour in the file, by its clock: 09:00 and 11:00 with 16.79, 20.59
@@ -393,7 +396,7 @@ def test_an_empty_cell_is_absent_in_its_column_only(tmp_path: Path) -> None:
     weather = read(path, GREELEY, fill="linear")
     assert weather.days.tmax_c.tolist() == [25.0, 26.0, 27.0]
     assert weather.filled == (
-        "tmax_c, rain_mm absent in 1 of 3 days, filled by linear: 2023-05-02",
+        "tmax_c, rain_mm absent in 1 of 3 days, filled by linear, rain taken as 0: 2023-05-02",
     )
     # outside the period it does not matter
     assert read(path, GREELEY, end=date(2023, 5, 1)).filled == ()
@@ -420,4 +423,14 @@ def test_a_clock_that_is_not_whole_hours_from_the_sites_is_refused(tmp_path: Pat
 def test_a_table_of_nasa_power_without_its_header_is_said_to_be_one(tmp_path: Path) -> None:
     path = daily(tmp_path, "2023,1,1,5", header="YEAR,MO,DY,T2M\n")
     with pytest.raises(WeatherError, match="but `YEAR`: of NASA POWER without the header"):
+        read(path, GREELEY)
+
+
+@pytest.mark.parametrize("code", ["-999", "9999", "-99.9", "-9999.0"])
+def test_a_code_of_an_absent_value_is_named(tmp_path: Path, code: str) -> None:
+    path = daily(tmp_path, ROW[0], f"2023-05-02,20,{code},10,5,2,0", ROW[2])
+    with pytest.raises(WeatherError, match=r"csv:3: tmax_c .* absent value\? leave its cell"):
+        read(path, GREELEY)
+    path = daily(tmp_path, ROW[0], "2023-05-02,20,77,10,5,2,0", ROW[2])
+    with pytest.raises(WeatherError, match=r"tmax_c = 77; allowed .* degC$"):
         read(path, GREELEY)

@@ -288,6 +288,24 @@ def test_rain_that_is_mostly_missing_is_no_rain_column(tmp_path: Path) -> None:
     assert weather.temp_c[23] == 23.0
 
 
+def test_rain_is_judged_in_the_period_and_not_in_the_file(tmp_path: Path) -> None:
+    path = with_cells(epw(tmp_path, days=6), 33, "999", range(48, 144))
+    weather = read(path, start=date(2005, 1, 1), end=date(2005, 1, 2))
+    assert weather.rain_mm.sum() == pytest.approx(24.0)  # 48 hours of 0.5 mm
+    assert weather.notes == ()
+    weather = read(path, start=date(2005, 1, 3), end=date(2005, 1, 4))
+    assert weather.notes == ("rain_mm absent in 48 of 48 hours: taken as no rain column",)
+
+
+def test_a_file_of_another_height_is_noted(tmp_path: Path) -> None:
+    high = replace(LYON, elevation_m=1240.0)  # the file is of 240 m; 6.5 K a km, ISO 2533
+    assert read(epw(tmp_path), high).notes == (
+        "the file is of 240 m, the site at 1240 m: its temperatures are taken as they are, and "
+        "would be some 6.5 K lower there",
+    )
+    assert read(epw(tmp_path), replace(LYON, elevation_m=400.0)).notes == ()
+
+
 def test_holes_in_sum_and_not_one_by_one(tmp_path: Path) -> None:
     path = with_cells(epw(tmp_path, days=6), 21, "999", range(24, 144, 12))
     (said,) = read(path, fill="linear").filled
@@ -655,7 +673,9 @@ def test_open_meteo_of_several_places_takes_the_nearest(tmp_path: Path) -> None:
 
 
 def test_open_meteo_hours_that_do_not_fit_and_days_of_another_zone(tmp_path: Path) -> None:
-    with pytest.raises(WeatherError, match="utc_offset_seconds = 19800; whole hours from the site"):
+    with pytest.raises(
+        WeatherError, match=r"hours of UTC\+5.5, and a site at UTC\+1; whole hours apart"
+    ):
         read(open_meteo(tmp_path, offset_s=19800), LYON)
     path = tmp_path / "days.csv"
     text = OPEN_METEO_DAILY.replace(",3600,", ",0,").replace(",,", ",0.00,")

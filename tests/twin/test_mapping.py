@@ -205,3 +205,16 @@ def test_an_integer_of_thousands_of_digits_elsewhere_does_no_harm() -> None:
 def test_a_wrong_mapping_says_what_is_wrong(table: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         made(**table)
+
+
+def test_a_known_signal_without_a_unit_has_that_of_the_store() -> None:
+    mapping = made(topic="a/+", field=[{"signal": "temp_c", "pointer": "/t"}])
+    assert mapping.units() == {"temp_c": "degC"}
+
+
+def test_a_special_topic_before_a_general_one_is_permitted() -> None:
+    field = [{"signal": "raw", "pointer": "/r"}]
+    general = PayloadMapping.model_validate({"topic": "a/+/c", "field": field})
+    special = PayloadMapping.model_validate({"topic": "a/b/c", "node": "b", "field": field})
+    assert general.covers(special)
+    assert not special.covers(general)

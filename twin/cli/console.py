@@ -140,7 +140,8 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print(Text.assemble(*parts, ("seed", "dim"), f" {summary['seed']}"))
         report = plain(str(path / "report.html"))
         out.print(Text.assemble(("report", "dim"), f" {report}"), soft_wrap=True)
-        for note in [*summary.get("notes", ()), *summary["weather"]["notes"]]:
+        weather = summary["weather"]
+        for note in [*summary.get("notes", ()), *weather["notes"], *weather["filled"]]:
             out.print(Text.assemble(("note", "yellow"), f"   {plain(note)}"), soft_wrap=True)
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")

@@ -208,7 +208,7 @@ def lint(
     scenario: ScenarioFiles,
 ) -> None:
     """Check scenario files without running them."""
-    from levada.sim.run import runner, soils
+    from levada.sim.run import models, runner, soils
     from levada.sim.scenario import load as scenarios
     from levada.sim.scenario.expand import expand
     from levada.twin.cli import console as show
@@ -227,7 +227,8 @@ def lint(
             zones = expand(document.scenario)
             typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
             weather = runner.read_weather(document.scenario)
-            said = (*soils.notes(zones), *document.scenario.notes())
+            loaded = document.scenario
+            said = (*soils.notes(zones), *models.notes(loaded, zones), *loaded.notes())
             for note in (*said, *weather.notes, *weather.filled):
                 typer.echo(f"    {note}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)

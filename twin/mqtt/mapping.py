@@ -16,7 +16,12 @@ from typing import Any, Final
 from levada.guest.text.json_text import parse
 from levada.guest.topic import is_node_name
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
-from levada.sim.scenario.mapping import CONVERSIONS, FieldMapping, PayloadMapping
+from levada.sim.scenario.mapping import (
+    CONVERSIONS,
+    SIGNAL_UNITS,
+    FieldMapping,
+    PayloadMapping,
+)
 from levada.twin.errors import MappingError
 
 __all__ = ["PayloadMap", "convert", "resolve_pointer"]
@@ -94,7 +99,10 @@ class PayloadMap:
 
     def units(self) -> Mapping[str, str]:
         """Signal -> unit in the store."""
-        return {entry.signal: CONVERSIONS[entry.unit][0] for entry in self.table.field}
+        return {
+            entry.signal: CONVERSIONS[entry.unit][0] or SIGNAL_UNITS.get(entry.signal, "")
+            for entry in self.table.field
+        }
 
     def apply(self, payload: bytes) -> dict[str, float]:
         """Signals of a payload.

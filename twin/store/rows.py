@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any, Final, Literal
 
+from levada.sim.scenario.mapping import SIGNAL_UNITS
 from levada.twin.errors import StoreError
 from levada.twin.store.engine import State
 
@@ -32,16 +33,11 @@ Kind = Literal["raw", "filtered", "twin"]
 Severity = Literal["info", "warning", "error"]
 
 UNITS: Final[Mapping[str, str]] = {
-    "raw": "counts",
+    **SIGNAL_UNITS,
     "filt": "counts",
-    "pct": "%",
     "on": "%",
     "off": "%",
-    "irrigar": "",
     "why": "",
-    "flow": "pulses",
-    "temp_c": "degC",
-    "battery_mv": "mV",
 }
 """Units of the signals that every part knows; others are stored with the unit they come with."""
 
