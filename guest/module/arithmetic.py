@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from levada.guest.errors import ModuleError
-from levada.guest.module.instructions import CODE, functions, instructions, spans
-from levada.guest.module.sections import sections, unsigned
+from levada.guest.module.instructions import CODE, functions, instructions, skip_locals, spans
+from levada.guest.module.sections import sections
 
 __all__ = ["wide_arithmetic"]
 
@@ -60,12 +60,3 @@ def wide_arithmetic(data: bytes) -> frozenset[str]:
                     raise ModuleError(f"instruction 0x{item.opcode:02x}: not known to levada")
                 found.update(KINDS.get(item.opcode, ()))
     return frozenset(found)
-
-
-def skip_locals(code: bytes, at: int) -> int:
-    """Offset of a function's first instruction."""
-    groups, at = unsigned(code, at, "number of locals")
-    for _ in range(groups):
-        _, at = unsigned(code, at, "number of locals")
-        at += 1
-    return at

@@ -21,6 +21,7 @@ __all__ = [
     "instructions",
     "placed",
     "signed",
+    "skip_locals",
     "spans",
 ]
 
@@ -99,6 +100,15 @@ def functions(payload: bytes) -> Iterator[Function]:
             raise ModuleError(f"function at byte {at} of the code: reaches beyond its section")
         yield Function(at, at + size)
         at += size
+
+
+def skip_locals(code: bytes, at: int) -> int:
+    """Offset of a function's first instruction."""
+    groups, at = unsigned(code, at, "number of locals")
+    for _ in range(groups):
+        _, at = unsigned(code, at, "number of locals")
+        at += 1
+    return at
 
 
 def signed(data: bytes, at: int) -> tuple[int, int]:

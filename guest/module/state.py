@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
-from levada.guest.module.arithmetic import skip_locals
 from levada.guest.module.features import NESTING_MOST
 from levada.guest.module.instructions import (
     BLOCKS,
@@ -35,6 +34,7 @@ from levada.guest.module.instructions import (
     Instruction,
     functions,
     instructions,
+    skip_locals,
 )
 from levada.guest.module.sections import sections
 

@@ -21,9 +21,9 @@ from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
+from levada.guest.text.logs import LimitedLog
 from levada.hil.errors import BrokerError, ClientIdTakenError, PayloadError
 from levada.hil.line.broker import BrokerAddress
-from levada.hil.line.limited_log import LimitedLog
 
 __all__ = ["MAX_PAYLOAD_BYTES", "MqttClient"]
 

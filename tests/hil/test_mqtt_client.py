@@ -14,9 +14,9 @@ import pytest
 from hand_broker import raw_publish, sending
 from raw_mqtt import packet, publish
 
+from levada.guest.text.logs import LimitedLog
 from levada.hil.errors import PayloadError
 from levada.hil.line.broker import BrokerAddress
-from levada.hil.line.limited_log import LimitedLog
 from levada.hil.line.mqtt_client import MqttClient
 
 
@@ -96,9 +96,9 @@ def test_what_handlers_refuse_is_told_in_few_lines(caplog: pytest.LogCaptureFixt
 
 def test_what_was_left_out_of_a_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
-    log = LimitedLog(logging.getLogger("x"), lines=2, every_s=60, clock=lambda: now[0])
+    log = LimitedLog(logging.getLogger("x"), lines=2, clock_s=lambda: now[0])
     for number in range(5):
         log.warning("line %d", number)
     now[0] = 60.0
     log.warning("line %d", 5)
-    assert caplog.messages == ["line 0", "line 1", "3 lines like the next were left out", "line 5"]
+    assert caplog.messages == ["line 0", "line 1", "line 5 (3 more like it before)"]

@@ -36,7 +36,7 @@ from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from levada.guest.lifecycle import Closing
-from levada.hil.line.limited_log import LimitedLog
+from levada.guest.text.logs import LimitedLog
 from levada.twin.errors import StoreBusyError, StoreError, StoreFullError, StoreReadOnlyError
 from levada.twin.store import schema
 from levada.twin.store.commit import Known, Work, clean, make_node, new_id
