@@ -109,7 +109,7 @@ def events(store: Path, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("days", "kills"),
-    [(1, 1), pytest.param(12, 8, marks=pytest.mark.slow)],
+    [(2, 1), pytest.param(12, 8, marks=pytest.mark.slow)],
     ids=["CI", "slow"],
 )
 def test_killed_and_started_again_it_loses_no_alarm_and_tells_none_twice(
