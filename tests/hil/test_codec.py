@@ -319,3 +319,28 @@ def test_noise_behind_text_that_was_shown_is_no_text() -> None:
 def test_lines_behind_noise_are_shown() -> None:
     found = Decoder().feed(b"\xc0\xf8\nline of text\n\0")
     assert found == [Damage("no text", 3), Console("line of text\n")]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            b"\xc0\xf8\nabcd\nline of text\n",
+            [Damage("no text", 3), Console("abcd\nline of text\n")],
+        ),
+        (b"\xc0\xf8\nabc\nline of text\n", [Damage("no text", 7), Console("line of text\n")]),
+        (b"ok\nline of text\n", [Console("ok\nline of text\n")]),
+        (
+            b"\x01\x02a text of twenty characters\x01\nline of text\n",
+            [
+                Damage("no text", 2),
+                Console("a text of twenty characters"),
+                Damage("no text", 2),
+                Console("line of text\n"),
+            ],
+        ),
+    ],
+    ids=["four", "three", "short", "within"],
+)
+def test_text_among_noise(data: bytes, expected: list[Frame | Console | Damage]) -> None:
+    assert Decoder().feed(data + b"\0") == expected
