@@ -49,8 +49,8 @@ class _Hole:
 
 
 def without_gauge(table: Table, start: date | None, end: date | None) -> Table:
-    """The table without its rain if more than half of that is absent from `start` to `end`: nobody
-    measured it.
+    """The table without its rain if more than half of that is absent, in the file and from `start`
+    to `end`: nobody measured it.
     """
     if "rain_mm" not in table.columns:
         return table
@@ -59,8 +59,9 @@ def without_gauge(table: Table, start: date | None, end: date | None) -> Table:
         asked &= table.time_ms >= to_ms(start)
     if end is not None:
         asked &= table.time_ms < to_ms(end) + DAY_MS
-    rain = table.columns["rain_mm"][asked]
-    if not rain.size or not np.isnan(rain).mean() > _NO_GAUGE:
+    whole = table.columns["rain_mm"]
+    rain = whole[asked]
+    if not rain.size or min(np.isnan(whole).mean(), np.isnan(rain).mean()) <= _NO_GAUGE:
         return table
     absent = int(np.isnan(rain).sum())
     note = f"rain_mm absent in {_count(absent, rain.size, table.step)}: taken as no rain column"

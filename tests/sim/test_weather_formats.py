@@ -295,6 +295,10 @@ def test_rain_is_judged_in_the_period_and_not_in_the_file(tmp_path: Path) -> Non
     assert weather.notes == ()
     weather = read(path, start=date(2005, 1, 3), end=date(2005, 1, 4))
     assert weather.notes == ("rain_mm absent in 48 of 48 hours: taken as no rain column",)
+    # a gauge that was off for most of the period only has a hole, which is filled by name
+    path = with_cells(epw(tmp_path, days=6), 33, "999", range(48, 72))
+    with pytest.raises(WeatherError, match="rain_mm absent in 24 of 24 hours"):
+        read(path, start=date(2005, 1, 3), end=date(2005, 1, 3))
 
 
 def test_a_file_of_another_height_is_noted(tmp_path: Path) -> None:
