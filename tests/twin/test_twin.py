@@ -138,7 +138,7 @@ def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, sto
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
     twin = Twin(field, store, **made(Silent))
     run(twin)
-    assert shown[0] == "" and set(shown[1:]) == {"no answer"}  # at once, not with the verdict
+    assert shown[0] == "" and set(shown[1:]) == {"no answer"}
     assert next(a for a in alerts(store) if a[0] == "offline") == ("offline", True, "link")
     assert twin.view.zones[0].lost == ""
     assert not any(a[0] == "different-calls" for a in alerts(store))
