@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import select
@@ -55,12 +56,15 @@ CONFIGURE = Configure(
 
 def build(*targets: str) -> None:
     """Make targets of the firmware; what the compiler says is in the error."""
-    done = subprocess.run(
-        ["make", "-C", FIRMWARE, f"PYTHON={sys.executable}", *targets],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:  # workers of pytest-xdist build in the same folder
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "-C", FIRMWARE, f"PYTHON={sys.executable}", *targets],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
