@@ -329,6 +329,8 @@ def test_lines_behind_noise_are_shown() -> None:
             [Damage("no text", 3), Console("abcd\nline of text\n")],
         ),
         (b"\xc0\xf8\nabc\nline of text\n", [Damage("no text", 7), Console("line of text\n")]),
+        (b"\xc0\xf8\nabcd\n", [Damage("no text", 3), Console("abcd\n")]),
+        (b"\xc0\xf8\nabc\n", [Damage("cobs", 7)]),
         (b"ok\nline of text\n", [Console("ok\nline of text\n")]),
         (
             b"\x01\x02a text of twenty characters\x01\nline of text\n",
@@ -340,7 +342,7 @@ def test_lines_behind_noise_are_shown() -> None:
             ],
         ),
     ],
-    ids=["four", "three", "short", "within"],
+    ids=["four", "three", "only four", "only three", "short", "within"],
 )
 def test_text_among_noise(data: bytes, expected: list[Frame | Console | Damage]) -> None:
     assert Decoder().feed(data + b"\0") == expected
