@@ -16,7 +16,7 @@ from levada.hil.virtual import VirtualDevice
 
 __all__ = ["main", "prepare"]
 
-NEXT: Final = ".venv/bin/levada twin scenarios/quickstart.toml --node virtual --speed 600x"
+NEXT: Final = ".venv/bin/levada twin quickstart --node virtual --speed 600x"
 
 
 def prepare() -> str:

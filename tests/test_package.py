@@ -125,19 +125,6 @@ def test_every_folder_with_code_is_a_package() -> None:
             assert (path.parent / "__init__.py").is_file(), path
 
 
-def test_a_clone_without_links_is_told_what_to_do(tmp_path: Path) -> None:
-    """As git on Windows leaves it: a text file that holds where the link leads to."""
-    for name in ("levada", "tests"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "levada/sim").write_text("../sim")
-    tools = tmp_path / "tests/tools.py"
-    tools.write_bytes((ROOT / "tests/tools.py").read_bytes())
-    command = [sys.executable, tools, "--python"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "git config core.symlinks true" in done.stderr
-
-
 @dataclass(frozen=True)
 class Installed:
     """An environment that has the wheel, and a project that uses it."""
