@@ -316,6 +316,7 @@ class _Run:
             scenario=self.scenario,
             zones=self.zones,
             info=self.info,
+            guest_path=self._native.path if self._native is not None else "device",
             weather=self.weather,
             plant=self.plant,
             nodes=self._nodes,

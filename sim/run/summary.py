@@ -38,6 +38,8 @@ class RunEnd:
     scenario: Scenario
     zones: Sequence[ZoneConfig]
     info: ModuleInfo
+    guest_path: str
+    """How the guests of this process reach their host: `fast` or `ordinary`; else `device`."""
     weather: Weather
     plant: Plant
     nodes: Mapping[int, Node]
@@ -118,6 +120,7 @@ def summarise(run: RunEnd) -> dict[str, Any]:
             "name": run.info.metadata.name if run.info.metadata else "",
             "version": run.info.metadata.version if run.info.metadata else "",
             "bytes": run.info.size,
+            "path": run.guest_path,
         },
         "levada_version": version("levada"),
         "versions": {name: version(name) for name in ("wasmtime", "numba", "simpy", "numpy")},

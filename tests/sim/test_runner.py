@@ -14,6 +14,7 @@ from small import ROOT, column, reactor, run, scenario
 
 from levada.guest.abi import WHY, Call, TrapKind
 from levada.guest.build import build
+from levada.guest.fast import jit
 from levada.guest.tape import TapeReader, iter_records
 from levada.sim.run import clock, runner
 from levada.sim.run.rundir import RunDir
@@ -505,3 +506,8 @@ def test_a_valve_closes_after_six_hours_whatever_the_guest_does(directory: Path)
     open_forever = "i32.const 23 i32.const 1 call $set_output i32.const 600000"
     held = run_guest(directory, "held", reactor(open_forever))
     assert held.summary["longest_opening_s"] == pytest.approx(6 * 3600, abs=2 * CLOSING_S)
+
+
+def test_the_summary_says_how_its_guests_reach_their_host(tmp_path: Path) -> None:
+    expected = "ordinary" if jit.config.DISABLE_JIT else "fast"
+    assert run(tmp_path).summary["guest"]["path"] == expected
