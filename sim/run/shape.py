@@ -22,6 +22,13 @@ def _iso(text: str) -> str:
     return text
 
 
+def _thresholds(heads_m: list[float]) -> list[float]:
+    """Those of root uptake; the bucket has none."""
+    if len(heads_m) not in (0, 5):
+        raise ValueError("5 pressure heads, or none")
+    return heads_m
+
+
 Instant = Annotated[int, Field(ge=-LAST_MS // 4, le=LAST_MS)]
 Moment = Annotated[str, AfterValidator(_iso)]
 Number = Annotated[float, Field(ge=-1e15, le=1e15)]
@@ -82,7 +89,7 @@ class _Zone(_Balance):
     trap_ms: Instant | None = None
     trap_backtrace: list[str] | None = None
     soil: list[_Layer] = []
-    feddes_m: Annotated[list[Number], Field(min_length=5, max_length=5)] | None = None
+    feddes_m: Annotated[list[Number], AfterValidator(_thresholds)] | None = None
 
 
 class _Fault(_Part):
