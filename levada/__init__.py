@@ -4,7 +4,7 @@
 
     run = levada.run("quickstart", "runs/mine", overrides={"period.end": "2023-07-31"})
     print(run.passed, run.summary["irrigation_mm"])
-    run.trace.to_pandas()
+    print(run.trace.column_names)
 
 Everything here is imported when it is first asked for, so that `import levada` itself takes no
 time.  What is in `__all__` is the public surface; the subpackages `levada.guest`, `levada.sim`,
@@ -66,6 +66,8 @@ if Path(__file__).with_name("guest").is_file():
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("levada")
     if name not in __all__:
         raise AttributeError(f"module 'levada' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES.get(name, "levada.api")), name)
