@@ -22,6 +22,12 @@ def _iso(text: str) -> str:
     return text
 
 
+def _five_or_none(heads: list[float]) -> list[float]:
+    if len(heads) not in {0, 5}:
+        raise ValueError(f"{len(heads)} heads: permitted are five, or none for the bucket")
+    return heads
+
+
 Instant = Annotated[int, Field(ge=-LAST_MS // 4, le=LAST_MS)]
 Moment = Annotated[str, AfterValidator(_iso)]
 Number = Annotated[float, Field(ge=-1e15, le=1e15)]
@@ -82,7 +88,7 @@ class _Zone(_Balance):
     trap_ms: Instant | None = None
     trap_backtrace: list[str] | None = None
     soil: list[_Layer] = []
-    feddes_m: Annotated[list[Number], Field(min_length=5, max_length=5)] | None = None
+    feddes_m: Annotated[list[Number], AfterValidator(_five_or_none)] | None = None
 
 
 class _Fault(_Part):
