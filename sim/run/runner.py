@@ -79,9 +79,9 @@ def read_guest(scenario: Scenario) -> bytes:
 
 
 def inspect_guest(scenario: Scenario, module: bytes, file: Path | None = None) -> ModuleInfo:
-    """What a module is; raises ModuleError, which names its file, if it is none."""
+    """What a module is; raises ModuleError, which names its file, if no node would run it."""
     try:
-        return inspect(module, budget=scenario.guest.limits())
+        return inspect(module, budget=scenario.guest.limits()).require()
     except ModuleError as error:
         where = file or scenario.guest.file or DEFAULT_GUEST
         raise type(error)(f"{where}: {error}") from None
