@@ -127,6 +127,15 @@ def test_what_no_node_runs_is_refused_by_inspect_lint_and_run_alike(
         runner.run_scenario(document.scenario, tmp_path / "run")
 
 
+def test_lint_refuses_a_module_that_has_nothing_for_a_node_to_run(tmp_path: Path) -> None:
+    """It may run on fog and cloud."""
+    process = '(func (export "process") (param i32 i32 i32 i32) (result i32) i32.const 5)'
+    (tmp_path / "guest.wasm").write_bytes(module(process))
+    (tmp_path / "case.toml").write_text(small_field(extra='[guest]\nfile = "guest.wasm"\n'))
+    with pytest.raises(AbiError, match=r"guest\.wasm: no `step` and no `main` .*process"):
+        runner.check(scenarios.read(tmp_path / "case.toml"))
+
+
 def test_segments_that_end_with_the_memory_and_the_table_fit() -> None:
     fields = '(data (i32.const 65532) "abcd") (table 2 funcref) (elem (i32.const 1) 0)'
     assert inspect(reactor("i32.const 1", fields)).fits
