@@ -56,6 +56,7 @@ more."""
 NESTING_MOST: Final = 128
 """Blocks within blocks: wasm3 compiles them by recursion, and WAMR keeps each on its stack."""
 TABLE_MOST: Final = 1024
+PAGE_BYTES: Final = 65_536
 """Elements of the table."""
 IMPORTS_MOST: Final = 64
 EXPORTS_MOST: Final = 256
@@ -193,6 +194,7 @@ class _Surveyor:
         self.excess: dict[str, Found] = {}
         self.sign_extension = False
         self.memory_pages = 0
+        self.table_elements = 0
         self.imported = 0
         """Functions; those of the module are numbered behind them."""
 
@@ -338,6 +340,7 @@ class _Surveyor:
             self.value_type(kind, "the table section")
         else:
             found = self.limits(payload, at + 1, "table")
+            self.table_elements = found[0] if found else 0
             if found and found[0] > TABLE_MOST:
                 self.exceed(
                     f"table of {found[0]} elements", f"at most {TABLE_MOST} in a guest's table"
@@ -389,7 +392,9 @@ class _Surveyor:
             end = self.constant(payload, at, where)
             if end is None:
                 return
-            functions_, at = unsigned(payload, end, "number of functions")
+            functions_, first = unsigned(payload, end, "number of functions")
+            self.segment(payload, at, functions_, self.table_elements, f"elements, {where}")
+            at = first
             for _ in range(functions_):
                 _, at = unsigned(payload, at, "function")
 
@@ -404,8 +409,17 @@ class _Surveyor:
             end = self.constant(payload, at, where)
             if end is None:
                 return
-            length, at = unsigned(payload, end, "length")
-            at += length
+            length, first = unsigned(payload, end, "length")
+            self.segment(payload, at, length, self.memory_pages * PAGE_BYTES, f"bytes, {where}")
+            at = first + length
+
+    def segment(self, payload: bytes, at: int, length: int, room: int, what: str) -> None:
+        """What is filled in at the start has to lie inside; some engines load it and trap later."""
+        offset = next(instructions(payload, at, len(payload)))
+        if offset.opcode == 0x41:
+            start = offset.numbers[0] & 0xFFFFFFFF
+            if start + length > room:
+                self.exceed(f"{length} {what}, from {start} on", f"there is room for {room}")
 
     def code_section(self, payload: bytes, begin: int) -> None:
         for index, function in enumerate(functions(payload)):

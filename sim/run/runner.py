@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from levada.guest.errors import ModuleError
+from levada.guest.errors import AbiError, ModuleError
 from levada.guest.fast.jit import compiled, mark_compiled
 from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import ModuleInfo, inspect
@@ -79,9 +79,14 @@ def read_guest(scenario: Scenario) -> bytes:
 
 
 def inspect_guest(scenario: Scenario, module: bytes, file: Path | None = None) -> ModuleInfo:
-    """What a module is; raises ModuleError, which names its file, if it is none."""
+    """What a module is; raises ModuleError, which names its file, if no node would run it."""
     try:
-        return inspect(module, budget=scenario.guest.limits())
+        info = inspect(module, budget=scenario.guest.limits()).require()
+        if info.kind == "pure":
+            raise AbiError(
+                f"no `step` and no `main` for a node; functions: {', '.join(info.functions)}"
+            )
+        return info
     except ModuleError as error:
         where = file or scenario.guest.file or DEFAULT_GUEST
         raise type(error)(f"{where}: {error}") from None

@@ -21,6 +21,9 @@ from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
 from levada.guest.wasm.host import SimNodes
 from levada.guest.wasm.pure import PureGuest
+from levada.sim.run import runner
+from levada.sim.scenario import load as scenarios
+from levada.testing import small_field
 from levada.twin.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +100,45 @@ def test_inspect_lint_and_run_name_the_feature_and_the_flag(
         said = " ".join(capsys.readouterr().err.split())
         assert "reference types: ref.null" in said, command
         assert "-mno-reference-types" in said, command
+
+
+@pytest.mark.parametrize(
+    ("fields", "memory", "message"),
+    [
+        ("", "5", "memory of 5 pages at the start: at most 4"),
+        ("(table 2000 funcref)", "1", "table of 2000 elements: at most 1024"),
+        ('(data (i32.const 65533) "abcd")', "1", "4 bytes.*from 65533 on: there is room for 65536"),
+        ('(data (i32.const -1) "a")', "1", "from 4294967295 on: there is room for 65536"),
+        ("(table 2 funcref) (elem (i32.const 2) 0)", "1", "1 elements.*from 2 on: .*room for 2"),
+    ],
+)
+def test_what_no_node_runs_is_refused_by_inspect_lint_and_run_alike(
+    tmp_path: Path, fields: str, memory: str, message: str
+) -> None:
+    """An engine may load a segment that lies outside and trap at the start; another refuses it."""
+    wasm = reactor("i32.const 1", fields, memory=memory)
+    assert re.search(message, "\n".join(inspect(wasm).problems))
+    (tmp_path / "guest.wasm").write_bytes(wasm)
+    (tmp_path / "case.toml").write_text(small_field(extra='[guest]\nfile = "guest.wasm"\n'))
+    document = scenarios.read(tmp_path / "case.toml")
+    with pytest.raises(AbiError, match=rf"guest\.wasm: [\s\S]*{message}"):
+        runner.check(document)
+    with pytest.raises(AbiError, match=message):
+        runner.run_scenario(document.scenario, tmp_path / "run")
+
+
+def test_lint_refuses_a_module_that_has_nothing_for_a_node_to_run(tmp_path: Path) -> None:
+    """It may run on fog and cloud."""
+    process = '(func (export "process") (param i32 i32 i32 i32) (result i32) i32.const 5)'
+    (tmp_path / "guest.wasm").write_bytes(module(process))
+    (tmp_path / "case.toml").write_text(small_field(extra='[guest]\nfile = "guest.wasm"\n'))
+    with pytest.raises(AbiError, match=r"guest\.wasm: no `step` and no `main` .*process"):
+        runner.check(scenarios.read(tmp_path / "case.toml"))
+
+
+def test_segments_that_end_with_the_memory_and_the_table_fit() -> None:
+    fields = '(data (i32.const 65532) "abcd") (table 2 funcref) (elem (i32.const 1) 0)'
+    assert inspect(reactor("i32.const 1", fields)).fits
 
 
 def test_a_node_has_no_floats_but_fog_and_cloud_may(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from guest_modules import all_paths, data, lines, module, reactor, readings, run
 
 from levada.guest.abi import ErrorCode, TrapKind
 from levada.guest.errors import AbiError, FeatureError, GuestError, LimitError, ModuleError, Trap
-from levada.guest.fast import hostcalls
+from levada.guest.fast import hostcalls, strings
 from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
 from levada.guest.wasm import engine as compiler
@@ -563,15 +563,15 @@ def test_s18_runs_repeat_bit_for_bit(path: str) -> None:
 
 
 def test_s19_host_calls_know_nothing_that_could_block() -> None:
-    tree = ast.parse(Path(hostcalls.__file__).read_text())
     imported = {
         node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in ast.walk(tree)
+        for module in (hostcalls, strings)
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     assert imported == {
         "__future__", "typing", "numpy", "numpy.typing", "levada.guest.abi",
-        "levada.guest.fast.jit",
+        "levada.guest.fast.jit", "levada.guest.fast.strings", "levada.guest.topic",
     }  # fmt: skip
 
 
