@@ -8,12 +8,11 @@ with the same rules, by the firmware (`firmware/engine/profile.c`):
   the budget on a board, so bulk memory is out, and with it the sections that come along;
 - wasm3 lacks reference types, passive segments and padded table indices, takes tail calls for
   ordinary ones, and has several results only in part;
-- floating point is not compiled into every engine, and its bits differ between them.  Functions of
-  fog and cloud, which never run on a board, may use it.
+- floating point is not compiled into every engine, and its bits differ; functions of fog and cloud,
+  which never run on a board, may use it.
 
-Limits of size are there for the same reasons: zeroing locals and compiling nested blocks is work
-that no budget counts.  Opcodes and sections: WebAssembly core specification 2.0, chapter 5, and the
-proposals.
+Limits of size are there as zeroing locals and compiling nested blocks are work no budget counts.
+Opcodes and sections: WebAssembly core specification 2.0, chapter 5, and the proposals.
 """
 
 from __future__ import annotations
@@ -51,13 +50,12 @@ __all__ = [
 PARAMETERS_MOST: Final = 64
 """Parameters of one function."""
 LOCALS_MOST: Final = 128
-"""Locals of one function: an engine zeroes them at every call, and the smallest has no room for
-more."""
+"""Locals of one function: zeroed at every call, and the smallest engine has room for no more."""
 NESTING_MOST: Final = 128
 """Blocks within blocks: wasm3 compiles them by recursion, and WAMR keeps each on its stack."""
 TABLE_MOST: Final = 1024
-PAGE_BYTES: Final = 65_536
 """Elements of the table."""
+PAGE_BYTES: Final = 65_536
 IMPORTS_MOST: Final = 64
 EXPORTS_MOST: Final = 256
 

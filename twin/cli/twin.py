@@ -137,10 +137,6 @@ def twin(
         stay=stay,
     )
 
-    def started(running: Running) -> None:
-        typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
-        typer.echo(f"{running.page.link}  opens it once with the right to change something")
-
     failed = False
 
     def ended(running: Running) -> None:
@@ -153,13 +149,18 @@ def twin(
         loaded,
         where,
         options,
-        started=started,
+        started=_announce,
         ended=ended,
         tell=lambda text: typer.echo(text, err=True),
     )
     if failed:  # also after Ctrl-C, which is how a twin is ended
         raise typer.Exit(Exit.EXPECTATION_FAILED)
     raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
+
+
+def _announce(running: Running) -> None:
+    typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+    typer.echo(f"{running.page.link}  opens it once with the right to change something")
 
 
 def _factor(speed: str) -> float | None:
