@@ -37,7 +37,9 @@ def ran(field: Path) -> levada.Run:
 
 def test_the_names_that_type_checkers_see_are_those_that_there_are() -> None:
     tree = ast.parse(Path(levada.__file__).read_text("utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    assert isinstance(block.test, ast.Name)
+    assert block.test.id == "TYPE_CHECKING"
     seen = {a.name for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
     assert seen == set(levada.__all__)
     assert set(levada.__all__) <= set(dir(levada))

@@ -445,6 +445,10 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:
+        if isinstance(value, tuple):  # of arrays, whose text would be shortened
+            for part in value:
+                add(part)
+            return
         digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
 
     for value in plant._arguments(0)[1:]:

@@ -303,7 +303,9 @@ def test_a_damaged_run_is_bad_input_or_a_difference(
     path.write_bytes(damages(path.read_bytes())[damage])
     codes = all_commands(capfd, run_of_a_day, run)
     assert set(codes.values()) <= {0, 1, 2}
-    assert name == "trace.parquet" or codes["replay"] in (1, 2), codes
+    # a scenario that ends early between two keys may still say all that a replay needs
+    enough = name == "trace.parquet" or (name, damage) == ("scenario.toml", "half")
+    assert enough or codes["replay"] in (1, 2), codes
     assert name == "scenario.toml" or codes["compare"] in (1, 2) or damage == "bits", codes
 
 
