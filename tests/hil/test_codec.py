@@ -346,3 +346,10 @@ def test_lines_behind_noise_are_shown() -> None:
 )
 def test_text_among_noise(data: bytes, expected: list[Frame | Console | Damage]) -> None:
     assert Decoder().feed(data + b"\0") == expected
+
+
+def test_what_was_shown_at_the_end_is_not_held_against_the_next_run() -> None:
+    decoder = Decoder()
+    decoder.feed(b"boot")
+    assert len(decoder.finish()) == 1
+    assert decoder.feed(encode_frame(1, 2, b"body")[1:]) == [Frame(1, 2, b"body")]
