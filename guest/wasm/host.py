@@ -24,7 +24,7 @@ from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.command import CommandThread
 from levada.guest.wasm.instances import Instances, PathName
-from levada.guest.wasm.pure import _functions
+from levada.guest.wasm.pure import exported_functions
 
 __all__ = ["SimNodes"]
 
@@ -72,7 +72,7 @@ class SimNodes(Closing):
         if n < 1 or len(names) != n:
             raise GuestError(f"{n} nodes with {len(names)} names: need one name for each, n >= 1")
         self.n = n
-        exports = _functions(module, budget)
+        exports = exported_functions(module, budget)
         self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
         self._declared = {p.id: p for p in self.info.parameters}
         self.is_command = not {"init", "step"} <= exports.keys()

@@ -14,7 +14,7 @@ from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.engine import compile_module
 from levada.guest.wasm.instances import Instances, PathName
 
-__all__ = ["PureGuest"]
+__all__ = ["PureGuest", "exported_functions"]
 
 
 class PureGuest(Closing):
@@ -29,7 +29,7 @@ class PureGuest(Closing):
         profile: Profile = FOG,
         path: PathName | None = None,
     ) -> None:
-        self.functions = _functions(module, budget)
+        self.functions = exported_functions(module, budget)
         self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
         self._host = Instances(
             module,
@@ -68,7 +68,7 @@ class PureGuest(Closing):
         self._host.close()
 
 
-def _functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
+def exported_functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
     """Exported functions and their types."""
     return {
         item.name: item.type

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from flask import abort, request
 
+from levada.guest.text.json_text import parse
 from levada.twin.app import pages
 
 __all__ = ["AskedRight"]
@@ -119,8 +120,8 @@ class AskedRight:
     def check(self) -> None:
         """Refuse the present request (HTTPException, 400) unless the page makes such."""
         try:
-            body = json.loads(request.get_data())
-        except (ValueError, RecursionError):
+            body = parse(request.get_data())
+        except ValueError:
             abort(400, _WRONG)
         if not self._fits(body):
             abort(400, _WRONG)

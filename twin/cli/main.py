@@ -238,12 +238,7 @@ def lint(
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
-    tolerance: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
-        ),
-    ] = None,
+    tolerance: pairs.Tolerances = None,
 ) -> None:
     """Compare two runs: first divergent host call, then signals beyond their tolerance."""
     from levada.sim.results.compare import compare_runs

@@ -70,12 +70,7 @@ def diff(
 def accept(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")],
     golden: Annotated[Path, typer.Argument(metavar="GOLDEN", help="Directory of golden run.")],
-    tolerance: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
-        ),
-    ] = None,
+    tolerance: pairs.Tolerances = None,
 ) -> None:
     """Keep a run as the golden one, which later runs are held to."""
     from levada.sim.results.golden import accept as accept_run

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Annotated
 
 import typer
 
-__all__ = ["overrides", "tolerances"]
+__all__ = ["Tolerances", "overrides", "tolerances"]
+
+Tolerances = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tolerance", metavar="SIGNAL=VALUE", help="Allowed difference; may be repeated."
+    ),
+]
+"""The option of commands that compare runs."""
 
 
 def overrides(settings: Sequence[str] | None, option: str = "--set") -> list[tuple[str, str]]:
