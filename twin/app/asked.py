@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from flask import abort, request
 
-from levada.guest.text.json_text import parse
 from levada.twin.app import pages
 
 __all__ = ["AskedRight"]
@@ -120,8 +119,8 @@ class AskedRight:
     def check(self) -> None:
         """Refuse the present request (HTTPException, 400) unless the page makes such."""
         try:
-            body = parse(request.get_data())
-        except ValueError:
+            body = json.loads(request.get_data())
+        except (ValueError, RecursionError):
             abort(400, _WRONG)
         if not self._fits(body):
             abort(400, _WRONG)
