@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from levada.sim.soil.hydraulics import VanGenuchten
-from levada.sim.soil.model import F, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.model import ForcingCol, new_fluxes, new_forcing, new_observed
 from levada.sim.soil.richards import Richards, warm_up
 from levada.sim.soil.richards_profile import Layer, Profile
 
@@ -58,13 +58,13 @@ class Field:
     def _weather(self, hour: int, rain: float) -> None:
         sun = max(0.0, math.sin((hour - 5.5) / 12.0 * math.pi))
         f = self.forcing
-        f[:, F.RAIN_MM_H] = rain
-        f[:, F.EVAPORATION_MM_H] = 0.15 * sun
-        f[:, F.EVAPORATION_CAP_MM_H] = 0.12 * sun
-        f[:, F.TRANSPIRATION_MM_H] = 0.5 * sun
-        f[:, F.ZR_M] = min(0.2 + 0.01 * self.day, 1.0)
-        f[:, F.IRRIGATION_MM_H] = 10.0 if self.day % 4 == 0 and hour in (5, 6) else 0.0
-        f[:, F.IRRIGATION_TO_S] = 600.0
+        f[:, ForcingCol.RAIN_MM_H] = rain
+        f[:, ForcingCol.EVAPORATION_MM_H] = 0.15 * sun
+        f[:, ForcingCol.EVAPORATION_CAP_MM_H] = 0.12 * sun
+        f[:, ForcingCol.TRANSPIRATION_MM_H] = 0.5 * sun
+        f[:, ForcingCol.ZR_M] = min(0.2 + 0.01 * self.day, 1.0)
+        f[:, ForcingCol.IRRIGATION_MM_H] = 10.0 if self.day % 4 == 0 and hour in (5, 6) else 0.0
+        f[:, ForcingCol.IRRIGATION_TO_S] = 600.0
 
 
 def main() -> int:

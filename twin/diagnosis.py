@@ -21,9 +21,9 @@ from typing import Any, Final
 from levada.guest.abi import DEFAULT_PINS, ErrorCode
 from levada.guest.node import StepResult
 from levada.guest.tape import first_difference
-from levada.twin.observer import Seen
+from levada.twin.observer import StepObservation
 
-__all__ = ["CODES", "STUCK_STEPS", "Cause", "Comparison", "Verdict", "valve"]
+__all__ = ["CODES", "STUCK_STEPS", "Cause", "Diagnoser", "Verdict", "valve"]
 
 STUCK_STEPS: Final = 6
 """So many equal probe readings in a row look stuck, if the twin's have moved meanwhile."""
@@ -62,7 +62,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Comparison:
+class Diagnoser:
     """Judges the steps of one zone, one after the other.
 
     `tolerance_counts` is what two probes of one kind may differ by from noise alone.
@@ -87,12 +87,14 @@ class Comparison:
     agreeing: int = 0
     """Steps in a row in which the readings agreed."""
     _broken: Cause = Cause.PLANT
-    _last: Seen | None = None
+    _last: StepObservation | None = None
     _twin_then: int = 0
     _was_open: tuple[int, int] = (0, 0)
     """Valve as commanded after the step before, and the one before that."""
 
-    def judge(self, device: Seen, mirror: StepResult, twin: Seen | None) -> Verdict:
+    def judge(
+        self, device: StepObservation, mirror: StepResult, twin: StepObservation | None
+    ) -> Verdict:
         """What the device's step says, beside the mirror's and the twin's of the same time."""
         difference = None if device.lost else first_difference(mirror.tape, device.result.tape)
         if difference is None:
@@ -104,7 +106,9 @@ class Comparison:
         self._last = device
         return verdict
 
-    def _judge(self, device: Seen, twin: Seen | None, difference: object) -> Verdict:
+    def _judge(
+        self, device: StepObservation, twin: StepObservation | None, difference: object
+    ) -> Verdict:
         def found(cause: Cause, text: str, **evidence: Any) -> Verdict:
             readings = {
                 "device": device.readings,
@@ -180,7 +184,7 @@ class Comparison:
         text = "Equal readings" if mine == other else "Readings that agree within noise"
         return found(Cause.NONE, f"{text}, equal calls.")
 
-    def _look_at_flow(self, device: Seen) -> None:
+    def _look_at_flow(self, device: StepObservation) -> None:
         """Water against command over the interval that ends with this step."""
         if device.readings is None:
             return
@@ -194,7 +198,7 @@ class Comparison:
         elif pulses > 0:
             self.starved = False
 
-    def _look_at_probe(self, device: Seen, twin: Seen | None) -> None:
+    def _look_at_probe(self, device: StepObservation, twin: StepObservation | None) -> None:
         if device.readings is None or twin is None or twin.readings is None:
             return
         last = self._last.readings if self._last is not None else None

@@ -17,14 +17,14 @@ from levada.guest.node import Birth, Node, Readings, StepResult
 from levada.guest.tape import iter_records
 from levada.hil.errors import HilError
 
-__all__ = ["RETRY_MS", "Seen", "Watched"]
+__all__ = ["RETRY_MS", "ObservedNode", "StepObservation"]
 
 RETRY_MS: Final = 600_000
 """Virtual time after which a device that did not answer is asked again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class StepObservation:
     """One run of a guest."""
 
     time_ms: int
@@ -63,10 +63,10 @@ def has_forgotten(found: Mapping[int, int], kept: Sequence[int]) -> bool:
     return not any(found.values()) and any(kept[slot] for slot in found if slot < len(kept))
 
 
-class Watched:
+class ObservedNode:
     """A `levada.guest.node.Node` around another one."""
 
-    def __init__(self, node: Node, tell: Callable[[Seen], None]) -> None:
+    def __init__(self, node: Node, tell: Callable[[StepObservation], None]) -> None:
         self.inner = node
         self._tell = tell
         self._lost = False
@@ -109,7 +109,7 @@ class Watched:
             result = StepResult(outputs={}, wake_ms=RETRY_MS)
         self._lost = bool(lost)
         self._tell(
-            Seen(
+            StepObservation(
                 time_ms=time_ms,
                 readings=readings,
                 online=online,

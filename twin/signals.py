@@ -13,7 +13,7 @@ from levada.guest.text.json_text import parse
 from levada.sim.devices.probe import Probe, calibration
 from levada.sim.results.decisions import Decision
 from levada.sim.run.trace import INDEX
-from levada.twin.observer import Seen
+from levada.twin.observer import StepObservation
 
 __all__ = ["Curve", "by_zone", "curve", "decision", "finite", "numbers", "signals", "theta"]
 
@@ -84,7 +84,7 @@ def finite(values: Mapping[str, object]) -> dict[str, float]:
     return found
 
 
-def decision(zone: int, time_ms: int, seen: Seen) -> Decision | None:
+def decision(zone: int, time_ms: int, seen: StepObservation) -> Decision | None:
     """What the guest said it decided in a step; None: nothing."""
     said: dict[str, float] = {}
     message = ""

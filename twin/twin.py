@@ -46,7 +46,7 @@ from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import INDEX
-from levada.sim.run.zone_columns import Z
+from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.dump import dump
 from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
@@ -56,17 +56,16 @@ from levada.twin import signals as values_of
 from levada.twin.alerts import Alerts, Change
 from levada.twin.calibration.dry_run import DryRun, dry_run
 from levada.twin.calibration.parameters import agree, checked, same_guest
-from levada.twin.calibration.requests import Calibrations, Wish
-from levada.twin.diagnosis import CODES, Cause, Comparison, Verdict, valve
+from levada.twin.calibration.requests import CalibrationRequest, Calibrations
+from levada.twin.diagnosis import CODES, Cause, Diagnoser, Verdict, valve
 from levada.twin.errors import CalibrationError, StoreError
 from levada.twin.health import Part
-from levada.twin.observer import Seen, Watched, boots, has_forgotten
+from levada.twin.observer import ObservedNode, StepObservation, boots, has_forgotten
 from levada.twin.snapshot import UNITS, View, ZoneView
 from levada.twin.sources.resume import NOTHING
 from levada.twin.store.rows import UNITS as SIGNAL_UNITS
 from levada.twin.store.rows import Event as StoreEvent
-from levada.twin.store.rows import Item, Kind, Points, Row
-from levada.twin.store.rows import Seen as Present
+from levada.twin.store.rows import Item, Kind, Points, PresenceChange, Row
 from levada.twin.store.store import Store
 from levada.twin.zone import ZoneState
 
@@ -179,7 +178,7 @@ class Twin:
             config=config,
             mirror=mirror,
             birth=birth,
-            comparison=Comparison(tolerance),
+            comparison=Diagnoser(tolerance),
             parameters=parameters,
             curve=curve,
             band=tolerance * slope,
@@ -200,7 +199,7 @@ class Twin:
 
     def _twin_node(self, i: int, settings: build.NodeSettings) -> Node:
         """What runs on the twin's plant: the guest."""
-        return Watched(self._simulated(settings), lambda seen: self._twin_ran(i, seen))
+        return ObservedNode(self._simulated(settings), lambda seen: self._twin_ran(i, seen))
 
     def _simulated(self, settings: build.NodeSettings) -> WasmtimeNode:
         guest = settings.scenario.guest
@@ -245,7 +244,7 @@ class Twin:
     def _build_physical(self, zones: list[ZoneConfig]) -> None:
         """The plant that the devices live in; at equal times it comes before the twin's."""
         watched = {
-            i: Watched(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
+            i: ObservedNode(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
             for i, device in self._devices.items()
         }
         self._devices = dict(watched)
@@ -272,7 +271,7 @@ class Twin:
         )
         for name, zone in zip(self.names, self._zones, strict=True):
             birth = asdict(zone.birth) | {"node": _node_text(zone.config)}
-            self._put(Present(node=name, online=True, time_ms=self.now_ms, birth=birth))
+            self._put(PresenceChange(node=name, online=True, time_ms=self.now_ms, birth=birth))
         try:
             for plant in self._plants:
                 plant.advance_to(plant.start_ms)  # goes nowhere, but compiles, or loads, all of it
@@ -326,7 +325,7 @@ class Twin:
 
     def _stops(self) -> list[tuple[int, GuestStop | None]]:
         """How often the guest of each zone was stopped, and why first."""
-        counts = self.plant.zones[:, Z.TRAPS].tolist()
+        counts = self.plant.zones[:, NodeCol.TRAPS].tolist()
         return [(count, self.plant.stops.get(i)) for i, count in enumerate(counts)]
 
     def close(self) -> None:
@@ -456,7 +455,7 @@ class Twin:
                 self._tell(i, "calibration", f"The twin cannot follow: {error}", {})
         return found
 
-    def _calibrated(self, wish: Wish) -> None:
+    def _calibrated(self, wish: CalibrationRequest) -> None:
         i = self.names.index(wish.zone)
         zone = self._zones[i]
         changed = ", ".join(
@@ -473,7 +472,7 @@ class Twin:
 
     # What nodes did
 
-    def _device_ran(self, i: int, seen: Seen) -> None:
+    def _device_ran(self, i: int, seen: StepObservation) -> None:
         zone = self._zones[i]
         now_ms = self._time_of(self.plant, i)
         mirrored = StepResult(outputs={})
@@ -496,7 +495,7 @@ class Twin:
         if bool(seen.lost) != bool(self.view.zones[i].lost):  # /health does not wait for a verdict
             self.view = self._look(self.now_ms, ended=False)
 
-    def _twin_ran(self, i: int, seen: Seen) -> None:
+    def _twin_ran(self, i: int, seen: StepObservation) -> None:
         self._zones[i].twin.append((self._time_of(self.twin_plant, i), seen))
 
     def _record(self, now_ms: int) -> None:
@@ -524,7 +523,7 @@ class Twin:
                 self._judge(i, zone, *zone.device.popleft())
 
     def _judge(
-        self, i: int, zone: ZoneState, now_ms: int, seen: Seen, mirrored: StepResult
+        self, i: int, zone: ZoneState, now_ms: int, seen: StepObservation, mirrored: StepResult
     ) -> None:
         while zone.twin and zone.twin[0][0] <= now_ms:
             _, zone.last_twin = zone.twin.popleft()
@@ -553,9 +552,11 @@ class Twin:
     @staticmethod
     def _time_of(plant: Plant, i: int) -> int:
         """Where a zone of a plant is in time."""
-        return int(plant.zones[i, Z.NOW_MS])
+        return int(plant.zones[i, NodeCol.NOW_MS])
 
-    def _note_decision(self, i: int, zone: ZoneState, who: str, now_ms: int, seen: Seen) -> None:
+    def _note_decision(
+        self, i: int, zone: ZoneState, who: str, now_ms: int, seen: StepObservation
+    ) -> None:
         decision = values_of.decision(i, now_ms, seen)
         if decision is None:
             return

@@ -16,8 +16,8 @@ from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.soil.model import FloatArray, Observed
 from levada.twin import signals as values_of
-from levada.twin.diagnosis import Comparison, Verdict
-from levada.twin.observer import Seen
+from levada.twin.diagnosis import Diagnoser, Verdict
+from levada.twin.observer import StepObservation
 
 __all__ = ["ZoneState"]
 
@@ -45,7 +45,7 @@ class ZoneState:
     config: ZoneConfig
     mirror: WasmtimeNode
     birth: Birth
-    comparison: Comparison
+    comparison: Diagnoser
     parameters: Mapping[str, int]
     """In force on the device, by name."""
     curve: values_of.Curve | None
@@ -53,11 +53,11 @@ class ZoneState:
     band: float
     """Difference of water content that noise alone explains [m3/m3]."""
     verdict: Verdict
-    device: deque[tuple[int, Seen, StepResult]] = field(default_factory=deque)
+    device: deque[tuple[int, StepObservation, StepResult]] = field(default_factory=deque)
     """Runs not judged yet: true time, what was seen, what the mirror did."""
-    twin: deque[tuple[int, Seen]] = field(default_factory=deque)
-    last_twin: Seen | None = None
-    last: Seen | None = None
+    twin: deque[tuple[int, StepObservation]] = field(default_factory=deque)
+    last_twin: StepObservation | None = None
+    last: StepObservation | None = None
     numbers: Any = field(default_factory=lambda: count(1))
     heard_ms: int = 0
     decided: dict[str, tuple[Any, ...]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ import pyfao56
 
 from levada.sim.crop.crop import Crop, Season, forcing_by_hour, season
 from levada.sim.soil.bucket import Bucket
-from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.model import ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 from levada.sim.weather import Days, Site, from_days
 from validation.comparison import DATA, Comparison, figure
 from validation.weather import table
@@ -223,9 +223,11 @@ def run_bucket(
         if float(row["wetted"]) > 0.0:
             soil.wetted[0] = float(row["wetted"])
         forcing[0] = hourly[24 * day]
-        forcing[0, F.RAIN_MM_H] = float(row["rain_mm"]) / 24.0
-        forcing[0, F.IRRIGATION_MM_H] = float(row["irrigation_mm"]) / 24.0
-        forcing[0, F.IRRIGATION_TO_S] = 86_400.0 if float(row["irrigation_mm"]) > 0.0 else 0.0
+        forcing[0, ForcingCol.RAIN_MM_H] = float(row["rain_mm"]) / 24.0
+        forcing[0, ForcingCol.IRRIGATION_MM_H] = float(row["irrigation_mm"]) / 24.0
+        forcing[0, ForcingCol.IRRIGATION_TO_S] = (
+            86_400.0 if float(row["irrigation_mm"]) > 0.0 else 0.0
+        )
         soil.advance(86_400.0, forcing, fluxes, observed)
         depletion[day] = observed[0, Observed.DR_MM]
     return depletion, fluxes[0]

@@ -24,7 +24,7 @@ from levada.sim.crop import et0
 from levada.sim.crop.crop import forcing_by_hour
 from levada.sim.run import soils
 from levada.sim.scenario.soil import Soil
-from levada.sim.soil.model import F, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.model import ForcingCol, new_fluxes, new_forcing, new_observed
 from levada.sim.soil.richards import Richards
 from levada.sim.soil.richards_profile import Initial, Layer, Profile
 from validation.comparison import DATA, Comparison, figure
@@ -88,8 +88,8 @@ def richards() -> FloatArray:
             forcing = new_forcing(1)
             forcing[0] = hourly[24 * day + hour]
             if water_mm > 0.0 and FROM_H <= hour < FROM_H + HOURS:
-                forcing[0, F.IRRIGATION_MM_H] = water_mm / HOURS
-                forcing[0, F.IRRIGATION_TO_S] = 3600.0
+                forcing[0, ForcingCol.IRRIGATION_MM_H] = water_mm / HOURS
+                forcing[0, ForcingCol.IRRIGATION_TO_S] = 3600.0
             model.advance(3600.0, forcing, fluxes, observed)
             if hour == 11:
                 found[day] = shares @ model.profile()[1][0]

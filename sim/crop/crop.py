@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from levada.sim.crop import et0
 from levada.sim.crop.table import TABLE
-from levada.sim.soil.model import F
+from levada.sim.soil.model import ForcingCol
 from levada.sim.weather import Days, Weather
 
 __all__ = ["Crop", "Season", "crop", "forcing_by_hour", "season"]
@@ -205,22 +205,22 @@ def season(
 def forcing_by_hour(season: Season) -> FloatArray:
     """Forcing of a soil (`levada.sim.soil.model.F`) for every hour, shape (hours, len(F)), no
     irrigation."""
-    out = np.zeros((season.et0_mm_h.size, len(F)))
+    out = np.zeros((season.et0_mm_h.size, len(ForcingCol)))
 
     def hourly(daily: FloatArray) -> FloatArray:
         return np.repeat(daily, 24)
 
     demand, kcb, kc_max = season.et0_mm_h, hourly(season.kcb), hourly(season.kc_max)
     cover = hourly(season.cover)
-    out[:, F.RAIN_MM_H] = season.weather.rain_mm
-    out[:, F.EVAPORATION_MM_H] = (kc_max - kcb) * demand
-    out[:, F.EVAPORATION_CAP_MM_H] = (1.0 - cover) * kc_max * demand
-    out[:, F.TRANSPIRATION_MM_H] = kcb * demand
-    out[:, F.ZR_M] = hourly(season.zr_m)
-    out[:, F.DEPLETION_FRACTION] = hourly(season.depletion_fraction)
-    out[:, F.ET0_MM_H] = demand
-    out[:, F.KC_MAX] = kc_max
-    out[:, F.COVER] = cover
+    out[:, ForcingCol.RAIN_MM_H] = season.weather.rain_mm
+    out[:, ForcingCol.EVAPORATION_MM_H] = (kc_max - kcb) * demand
+    out[:, ForcingCol.EVAPORATION_CAP_MM_H] = (1.0 - cover) * kc_max * demand
+    out[:, ForcingCol.TRANSPIRATION_MM_H] = kcb * demand
+    out[:, ForcingCol.ZR_M] = hourly(season.zr_m)
+    out[:, ForcingCol.DEPLETION_FRACTION] = hourly(season.depletion_fraction)
+    out[:, ForcingCol.ET0_MM_H] = demand
+    out[:, ForcingCol.KC_MAX] = kc_max
+    out[:, ForcingCol.COVER] = cover
     return out
 
 

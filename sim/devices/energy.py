@@ -27,16 +27,16 @@ from levada.sim.devices.energy_constants import constant
 from levada.sim.soil.model import FloatArray
 
 __all__ = [
-    "EP",
     "NOT_MEASURED",
     "PROFILES",
-    "E",
+    "EnergyParam",
     "EnergyProfile",
     "EnergyReport",
+    "EnergyState",
+    "EnergyWork",
     "NodePower",
     "NodePowers",
     "Range",
-    "W",
     "esp32",
     "open_circuit_v",
     "profile",
@@ -46,7 +46,7 @@ NOT_MEASURED: Final = "model, not measured"
 DAYS_PER_MONTH: Final = 365.25 / 12
 
 
-class W(IntEnum):
+class EnergyWork(IntEnum):
     """Columns of the work a node did since the last call, one row a zone."""
 
     WAKES = 0
@@ -56,7 +56,7 @@ class W(IntEnum):
     BYTES = 3
 
 
-class EP(IntEnum):
+class EnergyParam(IntEnum):
     """Columns of the parameters, one row a zone; the first six are rates at nominal values."""
 
     ALIVE_MA = 0
@@ -77,7 +77,7 @@ class EP(IntEnum):
     RESTART_MV = 12
 
 
-class E(IntEnum):
+class EnergyState(IntEnum):
     """Columns of the state, one row a zone; the first six are the quantities behind the rates."""
 
     ALIVE_S = 0
@@ -298,7 +298,8 @@ class EnergyReport:
 class NodePowers:
     """Energy and supply of n nodes.
 
-    `work` has the columns `W`: the field adds to it what each node did, `advance` takes it off.
+    `work` has the columns `EnergyWork`: the field adds to it what each node did, `advance` takes
+    it off.
     """
 
     def __init__(self, nodes: Sequence[NodePower]) -> None:
@@ -311,21 +312,27 @@ class NodePowers:
         self._nodes = tuple(nodes)
         self._profiles = tuple(node.profile or default for node in self._nodes)
         self.n = len(self._nodes)
-        self.parameters: FloatArray = np.zeros((self.n, len(EP)))
-        self.state: FloatArray = np.zeros((self.n, len(E)))
-        self.work: FloatArray = np.zeros((self.n, len(W)))
+        self.parameters: FloatArray = np.zeros((self.n, len(EnergyParam)))
+        self.state: FloatArray = np.zeros((self.n, len(EnergyState)))
+        self.work: FloatArray = np.zeros((self.n, len(EnergyWork)))
         for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
             row = self.parameters[i]
             row[:RATES] = [rate.nominal for rate in _rates(node, board)]
-            row[EP.SUPPLY_V] = board.supply_v
+            row[EnergyParam.SUPPLY_V] = board.supply_v
             if node.battery == "li-ion":
-                row[EP.CAPACITY_MC] = node.capacity_mah * 3_600.0
-            row[EP.SELF_DISCHARGE_PER_S] = node.self_discharge_per_month / (DAYS_PER_MONTH * 86_400)
-            row[EP.LOAD_DROP_V] = board.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
-            row[EP.SOLAR_MW_M2_W] = node.solar_w * constant("solar_derating").nominal
-            row[EP.CUTOFF_MV] = node.cutoff_mv
-            row[EP.RESTART_MV] = node.restart_mv
-            self.state[i, E.CHARGE_MC] = row[EP.CAPACITY_MC] * node.initial_charge
+                row[EnergyParam.CAPACITY_MC] = node.capacity_mah * 3_600.0
+            row[EnergyParam.SELF_DISCHARGE_PER_S] = node.self_discharge_per_month / (
+                DAYS_PER_MONTH * 86_400
+            )
+            row[EnergyParam.LOAD_DROP_V] = (
+                board.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
+            )
+            row[EnergyParam.SOLAR_MW_M2_W] = node.solar_w * constant("solar_derating").nominal
+            row[EnergyParam.CUTOFF_MV] = node.cutoff_mv
+            row[EnergyParam.RESTART_MV] = node.restart_mv
+            self.state[i, EnergyState.CHARGE_MC] = (
+                row[EnergyParam.CAPACITY_MC] * node.initial_charge
+            )
         self._kernels.settle_powers(self.parameters, self.state)
 
     def advance(
@@ -355,18 +362,20 @@ class NodePowers:
     @property
     def empty(self) -> npt.NDArray[np.bool_]:
         """Which nodes are off because their battery is empty, shape (n,)."""
-        return self.state[:, E.EMPTY] > 0.0
+        return self.state[:, EnergyState.EMPTY] > 0.0
 
     @property
     def energy_j(self) -> FloatArray:
         """Energy since the start at nominal rates, shape (n,) [J]."""
-        return self.state[:, E.ENERGY_J]
+        return self.state[:, EnergyState.ENERGY_J]
 
     def set_charge(self, zone: int, charge: float) -> None:
         """Put the battery of a zone at a state of charge 0 .. 1: a fault, or a new battery."""
         if not 0.0 <= charge <= 1.0:
             raise ValueError(f"state of charge = {charge}: permitted are 0 .. 1")
-        self.state[zone, E.CHARGE_MC] = self.parameters[zone, EP.CAPACITY_MC] * charge
+        self.state[zone, EnergyState.CHARGE_MC] = (
+            self.parameters[zone, EnergyParam.CAPACITY_MC] * charge
+        )
         self._kernels.settle_powers(self.parameters, self.state)
 
     def report(self) -> EnergyReport:
@@ -402,7 +411,7 @@ class NodePowers:
 
 
 def _rates(node: NodePower, board: EnergyProfile) -> tuple[Range, ...]:
-    """The six rates [mA or mC]: the quantities of `E` times these are charges."""
+    """The six rates [mA or mC]: the quantities of `EnergyState` times these are charges."""
     sleep, active = board.sleep_ma, board.active_ma
     # modem sleep may draw what the processor draws: then a wake costs nothing on top
     more = max(0.0, active.nominal - sleep.nominal)

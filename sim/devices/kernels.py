@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.fast.jit import njit
-from levada.sim.devices.energy import EP, E, W
-from levada.sim.devices.probe import ADC_MAX, KPA_PER_M, P, S
-from levada.sim.devices.valve import VP, V
+from levada.sim.devices.energy import EnergyParam, EnergyState, EnergyWork
+from levada.sim.devices.probe import ADC_MAX, KPA_PER_M, ProbeParam, ProbeState
+from levada.sim.devices.valve import ValveParam, ValveState
 from levada.sim.seeds import Key
-from levada.sim.soil.model import F, FloatArray, Observed
+from levada.sim.soil.model import FloatArray, ForcingCol, Observed
 
 __all__ = [
     "advance_power",
@@ -106,11 +106,11 @@ def soil_temperature(
     i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
 ) -> None:
     """Advance the soil temperature of zone `i` under constant air temperature [degC]."""
-    tau_s = parameters[i, P.FILTER_S]
+    tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
-        state[i, S.TEMP_C] -= (air_c - state[i, S.TEMP_C]) * expm1(-dt_s / tau_s)
+        state[i, ProbeState.TEMP_C] -= (air_c - state[i, ProbeState.TEMP_C]) * expm1(-dt_s / tau_s)
     elif dt_s > 0.0:
-        state[i, S.TEMP_C] = air_c
+        state[i, ProbeState.TEMP_C] = air_c
 
 
 @njit
@@ -131,39 +131,45 @@ def probe_counts(
     keys: Key,
 ) -> int:
     """Reading of the probe of zone `i`: counts 0 .. 4095 or a negative error code."""
-    if state[i, S.OPEN] != 0.0:
-        return int(state[i, S.OPEN_VALUE])
-    if state[i, S.STUCK] != 0.0 and not isnan(state[i, S.LAST]):
-        return int(state[i, S.LAST])
-    if parameters[i, P.TENSIOMETER] != 0.0:
+    if state[i, ProbeState.OPEN] != 0.0:
+        return int(state[i, ProbeState.OPEN_VALUE])
+    if state[i, ProbeState.STUCK] != 0.0 and not isnan(state[i, ProbeState.LAST]):
+        return int(state[i, ProbeState.LAST])
+    if parameters[i, ProbeParam.TENSIOMETER] != 0.0:
         if isnan(head_m):
             return int(UNAVAILABLE)
-        x = min(max(-head_m * KPA_PER_M, 0.0), parameters[i, P.RANGE_KPA])
+        x = min(max(-head_m * KPA_PER_M, 0.0), parameters[i, ProbeParam.RANGE_KPA])
     else:
         x = theta
-    counts = parameters[i, P.A0] + x * (
-        parameters[i, P.A1] + x * (parameters[i, P.A2] + x * parameters[i, P.A3])
+    counts = parameters[i, ProbeParam.A0] + x * (
+        parameters[i, ProbeParam.A1]
+        + x * (parameters[i, ProbeParam.A2] + x * parameters[i, ProbeParam.A3])
     )
-    age_ms = time_ms - parameters[i, P.INSTALLED_MS]
-    kept = max(0.0, 1.0 - parameters[i, P.AGEING_PER_MS] * age_ms)
-    counts = parameters[i, P.DRY_COUNTS] + (counts - parameters[i, P.DRY_COUNTS]) * kept
-    counts += parameters[i, P.TEMPERATURE_COUNTS] * (
-        state[i, S.TEMP_C] - parameters[i, P.REFERENCE_C]
+    age_ms = time_ms - parameters[i, ProbeParam.INSTALLED_MS]
+    kept = max(0.0, 1.0 - parameters[i, ProbeParam.AGEING_PER_MS] * age_ms)
+    counts = (
+        parameters[i, ProbeParam.DRY_COUNTS]
+        + (counts - parameters[i, ProbeParam.DRY_COUNTS]) * kept
     )
-    counts += parameters[i, P.DRIFT_PER_MS] * age_ms
-    if parameters[i, P.WARMUP_COUNTS] != 0.0:
-        powered_ms = time_ms - state[i, S.POWERED_MS]
-        counts += parameters[i, P.WARMUP_COUNTS] * exp(-powered_ms / parameters[i, P.WARMUP_MS])
-    if parameters[i, P.NOISE_COUNTS] > 0.0:
-        counts += parameters[i, P.NOISE_COUNTS] * gaussian(int(time_ms), keys[i])
-    counts += state[i, S.DRIFT_PER_MS] * (time_ms - state[i, S.DRIFT_SINCE_MS])
-    counts += state[i, S.SPIKE]
+    counts += parameters[i, ProbeParam.TEMPERATURE_COUNTS] * (
+        state[i, ProbeState.TEMP_C] - parameters[i, ProbeParam.REFERENCE_C]
+    )
+    counts += parameters[i, ProbeParam.DRIFT_PER_MS] * age_ms
+    if parameters[i, ProbeParam.WARMUP_COUNTS] != 0.0:
+        powered_ms = time_ms - state[i, ProbeState.POWERED_MS]
+        counts += parameters[i, ProbeParam.WARMUP_COUNTS] * exp(
+            -powered_ms / parameters[i, ProbeParam.WARMUP_MS]
+        )
+    if parameters[i, ProbeParam.NOISE_COUNTS] > 0.0:
+        counts += parameters[i, ProbeParam.NOISE_COUNTS] * gaussian(int(time_ms), keys[i])
+    counts += state[i, ProbeState.DRIFT_PER_MS] * (time_ms - state[i, ProbeState.DRIFT_SINCE_MS])
+    counts += state[i, ProbeState.SPIKE]
     if isnan(counts):
         return int(UNAVAILABLE)
     counts = min(max(counts, 0.0), float(ADC_MAX))
-    quantum = parameters[i, P.QUANTUM]
+    quantum = parameters[i, ProbeParam.QUANTUM]
     counts = min(floor(counts / quantum + 0.5) * quantum, float(ADC_MAX))
-    state[i, S.LAST] = counts
+    state[i, ProbeState.LAST] = counts
     return int(counts)
 
 
@@ -187,7 +193,7 @@ def sample_probes(
             state,
             keys,
         )
-        readings[i, 1] = floor(state[i, S.TEMP_C] * 100.0 + 0.5)
+        readings[i, 1] = floor(state[i, ProbeState.TEMP_C] * 100.0 + 0.5)
 
 
 # --- valve ----------------------------------------------------------------------------------------
@@ -196,42 +202,44 @@ def sample_probes(
 @njit
 def set_open(i: int, time_ms: float, state: FloatArray) -> None:
     """Bring `OPEN` in line with position and fault at `time_ms`."""
-    stuck = state[i, V.STUCK]
+    stuck = state[i, ValveState.STUCK]
     if stuck == 1.0:
         is_open = 1.0
     elif stuck == 2.0:
         is_open = 0.0
     else:
-        is_open = state[i, V.POSITION]
-    if is_open == state[i, V.OPEN]:
+        is_open = state[i, ValveState.POSITION]
+    if is_open == state[i, ValveState.OPEN]:
         return
-    state[i, V.OPEN] = is_open
+    state[i, ValveState.OPEN] = is_open
     if is_open != 0.0:
-        state[i, V.SINCE_MS] = time_ms
-        state[i, V.OPENINGS] += 1.0
+        state[i, ValveState.SINCE_MS] = time_ms
+        state[i, ValveState.OPENINGS] += 1.0
     else:
-        run_s = (time_ms - state[i, V.SINCE_MS]) / 1000.0
-        state[i, V.LONGEST_S] = max(state[i, V.LONGEST_S], run_s)
+        run_s = (time_ms - state[i, ValveState.SINCE_MS]) / 1000.0
+        state[i, ValveState.LONGEST_S] = max(state[i, ValveState.LONGEST_S], run_s)
 
 
 @njit
 def settle_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArray) -> None:
     """Let everything happen that is due up to and including `time_ms`, in order."""
     while True:
-        edge_ms = state[i, V.EDGE_MS]
-        timer_ms = state[i, V.TIMER_MS]
+        edge_ms = state[i, ValveState.EDGE_MS]
+        timer_ms = state[i, ValveState.TIMER_MS]
         if -np.inf < timer_ms <= time_ms and timer_ms <= edge_ms:
-            if state[i, V.POSITION] != 0.0:
-                state[i, V.TIMER_MS] = -np.inf
-                state[i, V.EDGE_MS] = min(edge_ms, timer_ms + parameters[i, VP.CLOSING_MS])
+            if state[i, ValveState.POSITION] != 0.0:
+                state[i, ValveState.TIMER_MS] = -np.inf
+                state[i, ValveState.EDGE_MS] = min(
+                    edge_ms, timer_ms + parameters[i, ValveParam.CLOSING_MS]
+                )
             else:
-                state[i, V.TIMER_MS] = np.inf
-                state[i, V.EDGE_MS] = np.inf
+                state[i, ValveState.TIMER_MS] = np.inf
+                state[i, ValveState.EDGE_MS] = np.inf
         elif edge_ms <= time_ms:
-            state[i, V.EDGE_MS] = np.inf
-            state[i, V.POSITION] = 1.0 - state[i, V.POSITION]
-            if state[i, V.POSITION] == 0.0:
-                state[i, V.TIMER_MS] = np.inf
+            state[i, ValveState.EDGE_MS] = np.inf
+            state[i, ValveState.POSITION] = 1.0 - state[i, ValveState.POSITION]
+            if state[i, ValveState.POSITION] == 0.0:
+                state[i, ValveState.TIMER_MS] = np.inf
             set_open(i, edge_ms, state)
         else:
             return
@@ -243,22 +251,24 @@ def command_valve(
 ) -> None:
     """Output of the node of zone `i` at `time_ms`: 0 closed, otherwise open."""
     wanted = 1.0 if commanded != 0 else 0.0
-    if wanted == state[i, V.COMMANDED]:
+    if wanted == state[i, ValveState.COMMANDED]:
         return
     settle_valve(i, time_ms, parameters, state)
-    state[i, V.COMMANDED] = wanted
+    state[i, ValveState.COMMANDED] = wanted
     if wanted != 0.0:
-        if state[i, V.POSITION] == 0.0:
-            state[i, V.EDGE_MS] = time_ms + parameters[i, VP.OPENING_MS]
-            state[i, V.TIMER_MS] = time_ms + parameters[i, VP.MAX_OPEN_MS]
-        elif state[i, V.TIMER_MS] != -np.inf:
+        if state[i, ValveState.POSITION] == 0.0:
+            state[i, ValveState.EDGE_MS] = time_ms + parameters[i, ValveParam.OPENING_MS]
+            state[i, ValveState.TIMER_MS] = time_ms + parameters[i, ValveParam.MAX_OPEN_MS]
+        elif state[i, ValveState.TIMER_MS] != -np.inf:
             # still open: the timer goes on, or a toggling guest would hold the valve open for ever
-            state[i, V.EDGE_MS] = np.inf
-    elif state[i, V.POSITION] == 0.0:
-        state[i, V.EDGE_MS] = np.inf
-        state[i, V.TIMER_MS] = np.inf
+            state[i, ValveState.EDGE_MS] = np.inf
+    elif state[i, ValveState.POSITION] == 0.0:
+        state[i, ValveState.EDGE_MS] = np.inf
+        state[i, ValveState.TIMER_MS] = np.inf
     else:
-        state[i, V.EDGE_MS] = min(state[i, V.EDGE_MS], time_ms + parameters[i, VP.CLOSING_MS])
+        state[i, ValveState.EDGE_MS] = min(
+            state[i, ValveState.EDGE_MS], time_ms + parameters[i, ValveParam.CLOSING_MS]
+        )
     settle_valve(i, time_ms, parameters, state)
 
 
@@ -279,8 +289,8 @@ def next_valve_cut(t0_ms: float, t1_ms: float, state: FloatArray) -> float:
     """Earliest movement of a leaking valve after `t0_ms`, at most `t1_ms`."""
     cut_ms = t1_ms
     for i in range(state.shape[0]):
-        if state[i, V.CLOSED_L_MIN] > 0.0:
-            for due_ms in (state[i, V.EDGE_MS], state[i, V.TIMER_MS]):
+        if state[i, ValveState.CLOSED_L_MIN] > 0.0:
+            for due_ms in (state[i, ValveState.EDGE_MS], state[i, ValveState.TIMER_MS]):
                 if t0_ms < due_ms < cut_ms:
                     cut_ms = due_ms
     return cut_ms
@@ -303,14 +313,14 @@ def valve_segment(
     simple = True
     while t_ms < t1_ms:
         settle_valve(i, t_ms, parameters, state)
-        next_ms = min(t1_ms, state[i, V.EDGE_MS])
-        if t_ms < state[i, V.TIMER_MS] < next_ms:
-            next_ms = state[i, V.TIMER_MS]
-        if state[i, V.OPEN] != 0.0:
-            flow = state[i, V.OPEN_L_MIN]
-            state[i, V.OPEN_S] += (next_ms - t_ms) / 1000.0
+        next_ms = min(t1_ms, state[i, ValveState.EDGE_MS])
+        if t_ms < state[i, ValveState.TIMER_MS] < next_ms:
+            next_ms = state[i, ValveState.TIMER_MS]
+        if state[i, ValveState.OPEN] != 0.0:
+            flow = state[i, ValveState.OPEN_L_MIN]
+            state[i, ValveState.OPEN_S] += (next_ms - t_ms) / 1000.0
         else:
-            flow = state[i, V.CLOSED_L_MIN]
+            flow = state[i, ValveState.CLOSED_L_MIN]
         if flow > 0.0:
             if to_ms == from_ms:
                 rate_l_min = flow
@@ -320,17 +330,18 @@ def valve_segment(
             to_ms = next_ms
         t_ms = next_ms
     settle_valve(i, t1_ms, parameters, state)
-    if state[i, V.OPEN] != 0.0:
-        run_s = (t1_ms - state[i, V.SINCE_MS]) / 1000.0
-        state[i, V.LONGEST_S] = max(state[i, V.LONGEST_S], run_s)
-    forcing[i, F.IRRIGATION_MM_H] = rate_l_min * 60.0 / parameters[i, VP.AREA_M2]
-    forcing[i, F.IRRIGATION_FROM_S] = (from_ms - t0_ms) / 1000.0
-    forcing[i, F.IRRIGATION_TO_S] = (to_ms - t0_ms) / 1000.0
+    if state[i, ValveState.OPEN] != 0.0:
+        run_s = (t1_ms - state[i, ValveState.SINCE_MS]) / 1000.0
+        state[i, ValveState.LONGEST_S] = max(state[i, ValveState.LONGEST_S], run_s)
+    forcing[i, ForcingCol.IRRIGATION_MM_H] = rate_l_min * 60.0 / parameters[i, ValveParam.AREA_M2]
+    forcing[i, ForcingCol.IRRIGATION_FROM_S] = (from_ms - t0_ms) / 1000.0
+    forcing[i, ForcingCol.IRRIGATION_TO_S] = (to_ms - t0_ms) / 1000.0
     if to_ms > from_ms:
-        state[i, V.VOLUME_L] += rate_l_min * (to_ms - from_ms) / 60_000.0
+        state[i, ValveState.VOLUME_L] += rate_l_min * (to_ms - from_ms) / 60_000.0
         # from the sum, so that no remainder is lost; the margin forgives rounding of the sum
-        state[i, V.PULSES] = floor(
-            state[i, V.VOLUME_L] * parameters[i, VP.PULSES_PER_L] * (1.0 + 1e-12) + 1e-9
+        state[i, ValveState.PULSES] = floor(
+            state[i, ValveState.VOLUME_L] * parameters[i, ValveParam.PULSES_PER_L] * (1.0 + 1e-12)
+            + 1e-9
         )
     return simple
 
@@ -361,8 +372,8 @@ def read_meters(
     """Pulses since the last reading into `readings[:, 3]`, for nodes due at `time_ms`."""
     for i in range(state.shape[0]):
         if wake_ms[i] <= time_ms:
-            readings[i, 3] = int(state[i, V.PULSES] - state[i, V.READ_PULSES])
-            state[i, V.READ_PULSES] = state[i, V.PULSES]
+            readings[i, 3] = int(state[i, ValveState.PULSES] - state[i, ValveState.READ_PULSES])
+            state[i, ValveState.READ_PULSES] = state[i, ValveState.PULSES]
 
 
 # --- node energy ----------------------------------------------------------------------------------
@@ -381,21 +392,21 @@ def cell_voltage(charge: float) -> float:
 @njit
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
     """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
-    capacity_mc = parameters[i, EP.CAPACITY_MC]
+    capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc <= 0.0:
-        state[i, E.BATTERY_MV] = parameters[i, EP.SUPPLY_V] * 1000.0
+        state[i, EnergyState.BATTERY_MV] = parameters[i, EnergyParam.SUPPLY_V] * 1000.0
         return False
-    volts = cell_voltage(state[i, E.CHARGE_MC] / capacity_mc)
-    if state[i, E.EMPTY] == 0.0:
-        volts -= parameters[i, EP.LOAD_DROP_V]
-    state[i, E.BATTERY_MV] = volts * 1000.0
-    if state[i, E.EMPTY] == 0.0:
-        if state[i, E.BATTERY_MV] < parameters[i, EP.CUTOFF_MV]:
-            state[i, E.EMPTY] = 1.0
-            state[i, E.BROWNOUTS] += 1.0
+    volts = cell_voltage(state[i, EnergyState.CHARGE_MC] / capacity_mc)
+    if state[i, EnergyState.EMPTY] == 0.0:
+        volts -= parameters[i, EnergyParam.LOAD_DROP_V]
+    state[i, EnergyState.BATTERY_MV] = volts * 1000.0
+    if state[i, EnergyState.EMPTY] == 0.0:
+        if state[i, EnergyState.BATTERY_MV] < parameters[i, EnergyParam.CUTOFF_MV]:
+            state[i, EnergyState.EMPTY] = 1.0
+            state[i, EnergyState.BROWNOUTS] += 1.0
             return True
-    elif state[i, E.BATTERY_MV] >= parameters[i, EP.RESTART_MV]:
-        state[i, E.EMPTY] = 0.0
+    elif state[i, EnergyState.BATTERY_MV] >= parameters[i, EnergyParam.RESTART_MV]:
+        state[i, EnergyState.EMPTY] = 0.0
         return True
     return False
 
@@ -421,47 +432,51 @@ def advance_power(
 ) -> bool:
     """Charge an interval and the work done in it to node `i`; true if it went off or on."""
     used_mc = 0.0
-    if state[i, E.EMPTY] == 0.0:
-        state[i, E.ALIVE_S] += dt_s
-        used_mc += parameters[i, EP.ALIVE_MA] * dt_s
+    if state[i, EnergyState.EMPTY] == 0.0:
+        state[i, EnergyState.ALIVE_S] += dt_s
+        used_mc += parameters[i, EnergyParam.ALIVE_MA] * dt_s
         if commanded != 0:
-            state[i, E.VALVE_S] += dt_s
-            used_mc += parameters[i, EP.VALVE_MA] * dt_s
+            state[i, EnergyState.VALVE_S] += dt_s
+            used_mc += parameters[i, EnergyParam.VALVE_MA] * dt_s
     else:
-        state[i, E.EMPTY_S] += dt_s
-    if work[i, W.WAKES] != 0.0 or work[i, W.BURSTS] != 0.0 or work[i, W.BYTES] != 0.0:
-        state[i, E.WAKES] += work[i, W.WAKES]
-        state[i, E.INSTRUCTIONS] += work[i, W.INSTRUCTIONS]
-        state[i, E.BURSTS] += work[i, W.BURSTS]
-        state[i, E.BYTES] += work[i, W.BYTES]
+        state[i, EnergyState.EMPTY_S] += dt_s
+    if (
+        work[i, EnergyWork.WAKES] != 0.0
+        or work[i, EnergyWork.BURSTS] != 0.0
+        or work[i, EnergyWork.BYTES] != 0.0
+    ):
+        state[i, EnergyState.WAKES] += work[i, EnergyWork.WAKES]
+        state[i, EnergyState.INSTRUCTIONS] += work[i, EnergyWork.INSTRUCTIONS]
+        state[i, EnergyState.BURSTS] += work[i, EnergyWork.BURSTS]
+        state[i, EnergyState.BYTES] += work[i, EnergyWork.BYTES]
         used_mc += (
-            parameters[i, EP.WAKE_MC] * work[i, W.WAKES]
-            + parameters[i, EP.INSTRUCTION_MC] * work[i, W.INSTRUCTIONS]
-            + parameters[i, EP.BURST_MC] * work[i, W.BURSTS]
-            + parameters[i, EP.BYTE_MC] * work[i, W.BYTES]
+            parameters[i, EnergyParam.WAKE_MC] * work[i, EnergyWork.WAKES]
+            + parameters[i, EnergyParam.INSTRUCTION_MC] * work[i, EnergyWork.INSTRUCTIONS]
+            + parameters[i, EnergyParam.BURST_MC] * work[i, EnergyWork.BURSTS]
+            + parameters[i, EnergyParam.BYTE_MC] * work[i, EnergyWork.BYTES]
         )
-        work[i, W.WAKES] = 0.0
-        work[i, W.INSTRUCTIONS] = 0.0
-        work[i, W.BURSTS] = 0.0
-        work[i, W.BYTES] = 0.0
-    state[i, E.ENERGY_J] += used_mc * parameters[i, EP.SUPPLY_V] / 1000.0
-    capacity_mc = parameters[i, EP.CAPACITY_MC]
+        work[i, EnergyWork.WAKES] = 0.0
+        work[i, EnergyWork.INSTRUCTIONS] = 0.0
+        work[i, EnergyWork.BURSTS] = 0.0
+        work[i, EnergyWork.BYTES] = 0.0
+    state[i, EnergyState.ENERGY_J] += used_mc * parameters[i, EnergyParam.SUPPLY_V] / 1000.0
+    capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc > 0.0:
-        charge_mc = state[i, E.CHARGE_MC]
-        charge_mc -= charge_mc * parameters[i, EP.SELF_DISCHARGE_PER_S] * dt_s + used_mc
-        if radiation_w_m2 > 0.0 and parameters[i, EP.SOLAR_MW_M2_W] > 0.0:
+        charge_mc = state[i, EnergyState.CHARGE_MC]
+        charge_mc -= charge_mc * parameters[i, EnergyParam.SELF_DISCHARGE_PER_S] * dt_s + used_mc
+        if radiation_w_m2 > 0.0 and parameters[i, EnergyParam.SOLAR_MW_M2_W] > 0.0:
             # P / U at the voltage of the cell
             solar_mc = (
-                parameters[i, EP.SOLAR_MW_M2_W]
+                parameters[i, EnergyParam.SOLAR_MW_M2_W]
                 * radiation_w_m2
                 * dt_s
                 * 1000.0
-                / state[i, E.BATTERY_MV]
+                / state[i, EnergyState.BATTERY_MV]
             )
             solar_mc = max(0.0, min(solar_mc, capacity_mc - charge_mc))
-            state[i, E.SOLAR_MC] += solar_mc
+            state[i, EnergyState.SOLAR_MC] += solar_mc
             charge_mc += solar_mc
-        state[i, E.CHARGE_MC] = max(0.0, charge_mc)
+        state[i, EnergyState.CHARGE_MC] = max(0.0, charge_mc)
     return settle_power(i, parameters, state)
 
 
@@ -479,5 +494,5 @@ def advance_powers(
     changed = False
     for i in range(state.shape[0]):
         changed |= advance_power(i, dt_s, radiation_w_m2, commanded[i], parameters, state, work)
-        readings[i, 2] = floor(state[i, E.BATTERY_MV] + 0.5)
+        readings[i, 2] = floor(state[i, EnergyState.BATTERY_MV] + 0.5)
     return changed

@@ -32,12 +32,12 @@ from levada.sim.soil.model import FloatArray
 __all__ = [
     "ADC_MAX",
     "KPA_PER_M",
-    "P",
     "Probe",
     "ProbeFault",
+    "ProbeParam",
+    "ProbeState",
     "Probes",
     "RainGauge",
-    "S",
     "calibration",
     "damping_depth_m",
     "filter_time_s",
@@ -71,7 +71,7 @@ class ProbeFault(IntEnum):
     (-2: the sensor does not answer)."""
 
 
-class P(IntEnum):
+class ProbeParam(IntEnum):
     """Columns of the parameters of a probe, one row a zone."""
 
     TENSIOMETER = 0
@@ -94,7 +94,7 @@ class P(IntEnum):
     INSTALLED_MS = 16
 
 
-class S(IntEnum):
+class ProbeState(IntEnum):
     """Columns of the state of a probe, one row a zone."""
 
     LAST = 0
@@ -259,12 +259,12 @@ class Probes:
         self.n = len(probes)
         self.keys: Key = np.ascontiguousarray(keys, dtype=np.uint64)
         self.parameters: FloatArray = np.array([_row(p, start_ms) for p in probes]).reshape(
-            self.n, len(P)
+            self.n, len(ProbeParam)
         )
-        self.state: FloatArray = np.zeros((self.n, len(S)))
-        self.state[:, S.LAST] = np.nan
-        self.state[:, S.POWERED_MS] = start_ms
-        self.state[:, S.TEMP_C] = temp_c
+        self.state: FloatArray = np.zeros((self.n, len(ProbeState)))
+        self.state[:, ProbeState.LAST] = np.nan
+        self.state[:, ProbeState.POWERED_MS] = start_ms
+        self.state[:, ProbeState.TEMP_C] = temp_c
 
     def warm(self, dt_s: float, air_c: float) -> None:
         """Advance the soil temperature by `dt_s` under constant air temperature."""
@@ -283,7 +283,7 @@ class Probes:
 
     def power_up(self, time_ms: int, zones: Sequence[int] | slice = slice(None)) -> None:
         """Power came to the probes of `zones` (all by default): warm-up starts again."""
-        self.state[zones, S.POWERED_MS] = time_ms
+        self.state[zones, ProbeState.POWERED_MS] = time_ms
 
     def set_fault(
         self, time_ms: int, zone: int, kind: ProbeFault, active: bool, magnitude: float = 0.0
@@ -293,20 +293,20 @@ class Probes:
             raise ValueError(f"magnitude = {magnitude}: must be finite")
         row = self.state[zone]
         if kind is ProbeFault.STUCK:
-            row[S.STUCK] = active
+            row[ProbeState.STUCK] = active
         elif kind is ProbeFault.DRIFT:
-            row[S.DRIFT_PER_MS] = magnitude / DAY_MS if active else 0.0
-            row[S.DRIFT_SINCE_MS] = time_ms
+            row[ProbeState.DRIFT_PER_MS] = magnitude / DAY_MS if active else 0.0
+            row[ProbeState.DRIFT_SINCE_MS] = time_ms
         elif kind is ProbeFault.SPIKE:
-            row[S.SPIKE] = magnitude if active else 0.0
+            row[ProbeState.SPIKE] = magnitude if active else 0.0
         else:
             codes = [code.value for code in ErrorCode if code < 0]
             if magnitude < 0 and magnitude not in codes:
                 raise ValueError(
                     f"magnitude = {magnitude}: permitted are 0 (upper rail) and the codes {codes}"
                 )
-            row[S.OPEN] = active
-            row[S.OPEN_VALUE] = magnitude if magnitude < 0 else ADC_MAX
+            row[ProbeState.OPEN] = active
+            row[ProbeState.OPEN_VALUE] = magnitude if magnitude < 0 else ADC_MAX
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of everything that changes."""
@@ -318,22 +318,24 @@ class Probes:
 
 
 def _row(probe: Probe, start_ms: int) -> list[float]:
-    row = dict.fromkeys(P, 0.0)
-    row[P.TENSIOMETER] = float(probe.kind == "tensiometer")
-    row[P.A0], row[P.A1], row[P.A2], row[P.A3] = calibration(probe)
-    row[P.RANGE_KPA] = probe.range_kpa
-    row[P.DRY_COUNTS] = probe.dry_counts
-    row[P.TEMPERATURE_COUNTS] = probe.temperature_counts_per_c
-    row[P.REFERENCE_C] = probe.reference_c
-    row[P.NOISE_COUNTS] = probe.noise_counts
-    row[P.DRIFT_PER_MS] = probe.drift_counts_per_day / DAY_MS
-    row[P.AGEING_PER_MS] = probe.ageing_per_year / YEAR_MS
-    row[P.QUANTUM] = 2.0 ** (12 - probe.adc_bits)
-    row[P.WARMUP_COUNTS] = probe.warmup_counts
-    row[P.WARMUP_MS] = probe.warmup_s * 1000.0
-    row[P.FILTER_S] = filter_time_s(probe.depth_m, probe.soil_diffusivity_m2_s)
-    row[P.INSTALLED_MS] = start_ms
-    return [row[column] for column in P]
+    row = dict.fromkeys(ProbeParam, 0.0)
+    row[ProbeParam.TENSIOMETER] = float(probe.kind == "tensiometer")
+    row[ProbeParam.A0], row[ProbeParam.A1], row[ProbeParam.A2], row[ProbeParam.A3] = calibration(
+        probe
+    )
+    row[ProbeParam.RANGE_KPA] = probe.range_kpa
+    row[ProbeParam.DRY_COUNTS] = probe.dry_counts
+    row[ProbeParam.TEMPERATURE_COUNTS] = probe.temperature_counts_per_c
+    row[ProbeParam.REFERENCE_C] = probe.reference_c
+    row[ProbeParam.NOISE_COUNTS] = probe.noise_counts
+    row[ProbeParam.DRIFT_PER_MS] = probe.drift_counts_per_day / DAY_MS
+    row[ProbeParam.AGEING_PER_MS] = probe.ageing_per_year / YEAR_MS
+    row[ProbeParam.QUANTUM] = 2.0 ** (12 - probe.adc_bits)
+    row[ProbeParam.WARMUP_COUNTS] = probe.warmup_counts
+    row[ProbeParam.WARMUP_MS] = probe.warmup_s * 1000.0
+    row[ProbeParam.FILTER_S] = filter_time_s(probe.depth_m, probe.soil_diffusivity_m2_s)
+    row[ProbeParam.INSTALLED_MS] = start_ms
+    return [row[column] for column in ProbeParam]
 
 
 class RainGauge:

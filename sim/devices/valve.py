@@ -28,7 +28,7 @@ from levada.guest.exit_codes import Exit
 from levada.sim.errors import SimError
 from levada.sim.soil.model import FloatArray
 
-__all__ = ["VP", "V", "Valve", "ValveError", "ValveFault", "Valves", "flow_l_min"]
+__all__ = ["Valve", "ValveError", "ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
 
 Outputs = npt.NDArray[np.int8]
 Readings = npt.NDArray[np.int32]
@@ -53,7 +53,7 @@ class ValveFault(IntEnum):
     """Passes `magnitude` (0 .. 1) less."""
 
 
-class VP(IntEnum):
+class ValveParam(IntEnum):
     """Columns of the parameters of a valve, one row a zone."""
 
     OPENING_MS = 0
@@ -63,7 +63,7 @@ class VP(IntEnum):
     AREA_M2 = 4
 
 
-class V(IntEnum):
+class ValveState(IntEnum):
     """Columns of the state of a valve, one row a zone."""
 
     COMMANDED = 0
@@ -157,7 +157,7 @@ def flow_l_min(
 class Valves:
     """The valves of n zones.
 
-    `parameters` and `state` have a row a zone and the columns `VP` and `V`;
+    `parameters` and `state` have a row a zone and the columns `ValveParam` and `ValveState`;
     `levada.sim.devices.kernels` has the same model as compiled functions for one zone and for all.
     Between two calls of `segment`, which must follow each other without gaps, commands, pressures
     and faults take effect at the instant given.
@@ -183,10 +183,10 @@ class Valves:
                 for v in self._valves
             ],
             dtype=np.float64,
-        ).reshape(self.n, len(VP))
-        self.state: FloatArray = np.zeros((self.n, len(V)))
-        self.state[:, V.EDGE_MS] = inf
-        self.state[:, V.TIMER_MS] = inf
+        ).reshape(self.n, len(ValveParam))
+        self.state: FloatArray = np.zeros((self.n, len(ValveState)))
+        self.state[:, ValveState.EDGE_MS] = inf
+        self.state[:, ValveState.TIMER_MS] = inf
         self.pressure_kpa: FloatArray = np.array([v.pressure_kpa for v in self._valves])
         self.fault_leak: FloatArray = np.zeros(self.n)
         self.fault_clog: FloatArray = np.zeros(self.n)
@@ -196,7 +196,7 @@ class Valves:
     @property
     def leaks(self) -> bool:
         """Whether any valve passes water while closed, so that `next_cut_ms` matters."""
-        return bool(np.any(self.state[:, V.CLOSED_L_MIN] > 0.0))
+        return bool(np.any(self.state[:, ValveState.CLOSED_L_MIN] > 0.0))
 
     def command(self, time_ms: int, commanded: Outputs) -> None:
         """The outputs of all nodes at `time_ms`, shape (n,), 0 closed, otherwise open."""
@@ -231,7 +231,9 @@ class Valves:
     def flow_l_min(self) -> FloatArray:
         """Present flow, shape (n,) [L min-1]."""
         return np.where(
-            self.state[:, V.OPEN] > 0, self.state[:, V.OPEN_L_MIN], self.state[:, V.CLOSED_L_MIN]
+            self.state[:, ValveState.OPEN] > 0,
+            self.state[:, ValveState.OPEN_L_MIN],
+            self.state[:, ValveState.CLOSED_L_MIN],
         )
 
     def set_pressure(self, pressure_kpa: float, zones: Sequence[int] | None = None) -> None:
@@ -253,11 +255,11 @@ class Valves:
             self._set_flow(zone)
             return
         if not active:
-            row[V.STUCK] = 0
+            row[ValveState.STUCK] = 0
         elif kind is ValveFault.STUCK:
-            row[V.STUCK] = 1 if row[V.OPEN] else 2
+            row[ValveState.STUCK] = 1 if row[ValveState.OPEN] else 2
         else:
-            row[V.STUCK] = 1 if kind is ValveFault.STUCK_OPEN else 2
+            row[ValveState.STUCK] = 1 if kind is ValveFault.STUCK_OPEN else 2
         self._kernels.set_open(zone, float(time_ms), self.state)
 
     def _set_flow(self, zone: int) -> None:
@@ -270,8 +272,8 @@ class Valves:
         )
         passing = (1.0 - valve.clog) * (1.0 - float(self.fault_clog[zone]))
         leak = min(1.0, valve.leak + float(self.fault_leak[zone]))
-        self.state[zone, V.OPEN_L_MIN] = full * passing
-        self.state[zone, V.CLOSED_L_MIN] = full * passing * leak
+        self.state[zone, ValveState.OPEN_L_MIN] = full * passing
+        self.state[zone, ValveState.CLOSED_L_MIN] = full * passing * leak
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of everything that changes."""

@@ -15,7 +15,14 @@ import numpy as np
 from levada.guest.module.inspect import ModuleInfo
 from levada.guest.node import Node
 from levada.sim.crop import crop as crops
-from levada.sim.devices.energy import EP, EnergyProfile, NodePower, NodePowers, Range, esp32
+from levada.sim.devices.energy import (
+    EnergyParam,
+    EnergyProfile,
+    NodePower,
+    NodePowers,
+    Range,
+    esp32,
+)
 from levada.sim.devices.probe import Probe, Probes, calibration
 from levada.sim.devices.valve import Valve, Valves
 from levada.sim.run import soils
@@ -23,7 +30,7 @@ from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.sim.seeds import zone_keys
 from levada.sim.soil.bucket import Bucket
-from levada.sim.soil.model import F, FloatArray
+from levada.sim.soil.model import FloatArray, ForcingCol
 from levada.sim.soil.richards import Richards
 
 if TYPE_CHECKING:
@@ -158,13 +165,13 @@ def build_models(
 ) -> FieldModels:
     """The models of the zones of a scenario under one weather."""
     tables, table = _forcing(zones, weather)
-    zr_m = [float(tables[k, 0, F.ZR_M]) for k in table]
+    zr_m = [float(tables[k, 0, ForcingCol.ZR_M]) for k in table]
     kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
     of_bucket = [i for i, k in enumerate(kind) if k == 0]
     of_richards = [i for i, k in enumerate(kind) if k == 1]
     powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
     if not count_instructions:
-        powers.parameters[:, EP.INSTRUCTION_MC] = 0.0
+        powers.parameters[:, EnergyParam.INSTRUCTION_MC] = 0.0
     return FieldModels(
         tables=tables,
         table=table,

@@ -17,7 +17,7 @@ import numpy as np
 from levada.sim.crop import crop as crops
 from levada.sim.run import soils
 from levada.sim.run.build import believed_counts, node_power, valve
-from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.diagnostics import Issue
 
 if TYPE_CHECKING:
     from levada.sim.scenario.expand import ZoneConfig
@@ -112,7 +112,7 @@ def _limited(zone: ZoneConfig) -> str:
     )
 
 
-def refused(scenario: Scenario, zones: list[ZoneConfig], weather: Weather) -> Iterator[Trouble]:
+def refused(scenario: Scenario, zones: list[ZoneConfig], weather: Weather) -> Iterator[Issue]:
     """The first thing that a model refuses in each `[[zone]]`; paths from the top of the file."""
     tables = [table.name for table in scenario.zone]
     refusing: set[str] = set()
@@ -129,7 +129,7 @@ def refused(scenario: Scenario, zones: list[ZoneConfig], weather: Weather) -> It
                 make()
             except ValueError as error:
                 path = _path(part, str(error), scenario.zone[i])
-                yield Trouble(("zone", i, *path), f"zone {zone.name}: {error}")
+                yield Issue(("zone", i, *path), f"zone {zone.name}: {error}")
                 refusing.add(zone.group)
                 break
             taken.add((part, of))

@@ -23,7 +23,7 @@ from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.hostcalls import NEVER_MS
 from levada.guest.node import Node, Readings, StepResult
 from levada.guest.tape import iter_records
-from levada.sim.devices.energy import EnergyProfile, W
+from levada.sim.devices.energy import EnergyProfile, EnergyWork
 from levada.sim.devices.kernels import command_valve
 from levada.sim.devices.probe import ProbeFault
 from levada.sim.devices.valve import ValveFault
@@ -33,9 +33,9 @@ from levada.sim.run.build import FieldModels, build_models, restart_ms
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import COLUMNS
 from levada.sim.run.trace_row import write_row
-from levada.sim.run.zone_columns import Devices, Forcings, Soils, Stop, T, Water, Z
+from levada.sim.run.zone_columns import Devices, Forcings, NodeCol, Soils, Stop, TotalsCol, Water
 from levada.sim.scenario.fault import FaultEvent
-from levada.sim.soil.model import F, Observed, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.model import ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 
 if TYPE_CHECKING:
     from levada.guest.wasm.host import SimNodes
@@ -115,12 +115,12 @@ class Plant:
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
         self.observed = new_observed(n)
-        self.totals: FloatArray = np.zeros((n, len(T)))
+        self.totals: FloatArray = np.zeros((n, len(TotalsCol)))
         self.zones: IntArray = _new_zones(n, self.start_ms, restart_ms(scenario), models)
         z = self.zones
         for k, zone in enumerate(self._native_zones):
-            z[zone, Z.NATIVE] = 1
-            z[zone, Z.HOST] = k
+            z[zone, NodeCol.NATIVE] = 1
+            z[zone, NodeCol.HOST] = k
         fastpath.load()  # the loop is linked against it, whether a guest here needs it or not
         self._hosts = (
             native.rows if native is not None else np.zeros((1, hostcalls.ROW), dtype=np.int64)
@@ -145,14 +145,14 @@ class Plant:
         for model, kind in ((self.bucket, 0), (self.richards, 1)):
             if model is None:
                 continue
-            at = self.zones[:, Z.SOIL] == kind
+            at = self.zones[:, NodeCol.SOIL] == kind
             n = int(at.sum())
             before, after = new_observed(n), new_observed(n)
             model.observe(before)
-            forcing = np.zeros((n, len(F)))
-            forcing[:, F.ZR_M] = np.array(zr_m)[at]
-            forcing[:, F.DEPLETION_FRACTION] = self._tables[
-                self.zones[at, Z.TABLE], 0, F.DEPLETION_FRACTION
+            forcing = np.zeros((n, len(ForcingCol)))
+            forcing[:, ForcingCol.ZR_M] = np.array(zr_m)[at]
+            forcing[:, ForcingCol.DEPLETION_FRACTION] = self._tables[
+                self.zones[at, NodeCol.TABLE], 0, ForcingCol.DEPLETION_FRACTION
             ]
             state = model.state()
             model.advance(1.0, forcing, new_fluxes(n), after)
@@ -160,7 +160,7 @@ class Plant:
             after[:, Observed.STORAGE_MM] = before[:, Observed.STORAGE_MM]
             self.observed[at] = after
         self.observed[:, Observed.KS] = 1.0
-        self.totals[:, T.ZR_M] = zr_m
+        self.totals[:, TotalsCol.ZR_M] = zr_m
 
     # Time
 
@@ -169,19 +169,19 @@ class Plant:
 
         Raises SoilError if a soil cannot be solved.
         """
-        room = int((until_ms - self.zones[:, Z.NOW_MS].min()) // self.record_ms) + 3
-        used = int(self.zones[:, Z.ROW].max())
+        room = int((until_ms - self.zones[:, NodeCol.NOW_MS].min()) // self.record_ms) + 3
+        used = int(self.zones[:, NodeCol.ROW].max())
         if used + room > self._rows.shape[1]:
             grown = np.zeros((self.n, used + room, len(COLUMNS)))
             grown[:, :used] = self._rows[:, :used]
             self._rows = grown
         which = slice(None) if zone is None else slice(zone, zone + 1)
         while self._run(until_ms, zone):
-            stops = self.zones[which, Z.STOP]
+            stops = self.zones[which, NodeCol.STOP]
             if self._native is not None and (stops == Stop.TAPE).any():
                 self._native.grow_tapes()
             for i in (np.flatnonzero(stops) + (zone or 0)).tolist():
-                match Stop(int(self.zones[i, Z.STOP])):
+                match Stop(int(self.zones[i, NodeCol.STOP])):
                     case Stop.BOOT:
                         self._boot(i)
                     case Stop.STEP:
@@ -197,8 +197,8 @@ class Plant:
         due_ms = NEVER_MS
         for i in self.nodes:
             z = self.zones[i]
-            if z[Z.POWERED] and not z[Z.DARK]:
-                due_ms = min(due_ms, int(z[Z.WAKE_MS]), int(z[Z.BOOT_MS]))
+            if z[NodeCol.POWERED] and not z[NodeCol.DARK]:
+                due_ms = min(due_ms, int(z[NodeCol.WAKE_MS]), int(z[NodeCol.BOOT_MS]))
         return due_ms
 
     def attend(self, now_ms: int) -> None:
@@ -207,13 +207,13 @@ class Plant:
             return
         for i in self.nodes:
             z = self.zones[i]
-            if min(z[Z.WAKE_MS], z[Z.BOOT_MS]) > now_ms:
+            if min(z[NodeCol.WAKE_MS], z[NodeCol.BOOT_MS]) > now_ms:
                 continue
             self.advance_to(now_ms, i)
-            if z[Z.POWERED] and not z[Z.DARK]:
-                if z[Z.BOOT_MS] <= now_ms:
+            if z[NodeCol.POWERED] and not z[NodeCol.DARK]:
+                if z[NodeCol.BOOT_MS] <= now_ms:
                     self._boot(i)
-                if z[Z.WAKE_MS] <= now_ms:
+                if z[NodeCol.WAKE_MS] <= now_ms:
                     self._step(i)
 
     def _run(self, until_ms: int, zone: int | None) -> int:
@@ -280,57 +280,57 @@ class Plant:
     def _raise_soil(self, i: int) -> None:
         if self.richards is None:
             raise AssertionError("the bucket always has a solution")
-        error = self.richards.error(int(self.zones[i, Z.SOIL_ROW]))
+        error = self.richards.error(int(self.zones[i, NodeCol.SOIL_ROW]))
         raise SoilError(error.detail, time_s=error.time_s, zone=i, cell=error.cell)
 
     def finish(self) -> None:
         """Write the last row, which stands for the end of the run."""
         for i in range(self.n):
-            if self.zones[i, Z.NEXT_ROW_MS] == self.zones[i, Z.NOW_MS]:
+            if self.zones[i, NodeCol.NEXT_ROW_MS] == self.zones[i, NodeCol.NOW_MS]:
                 write_row(i, self.zones[i], self._water(), self._devices(), self._rows)
         # a run that ended between two rows still counts all its water
         self.totals[:, : self.fluxes.shape[1]] += self.fluxes
-        self.totals[:, T.ET0_MM] += self.totals[:, T.ROW_ET0_MM]
+        self.totals[:, TotalsCol.ET0_MM] += self.totals[:, TotalsCol.ROW_ET0_MM]
         self.fluxes[:] = 0.0
-        self.totals[:, T.ROW_ET0_MM] = 0.0
+        self.totals[:, TotalsCol.ROW_ET0_MM] = 0.0
 
     def take_rows(self) -> FloatArray:
         """Rows since the last call, zone by zone, shape (rows, columns of the trace)."""
-        counts = self.zones[:, Z.ROW]
+        counts = self.zones[:, NodeCol.ROW]
         rows = np.concatenate([self._rows[i, : counts[i]] for i in range(self.n)])
-        self.zones[:, Z.ROW] = 0
+        self.zones[:, NodeCol.ROW] = 0
         return rows
 
     # Nodes
 
     def _sample(self, i: int) -> Readings:
         """What the node of zone `i` reads now."""
-        loop.sample_zone(i, int(self.zones[i, Z.NOW_MS]), self._devices(), self.observed)
+        loop.sample_zone(i, int(self.zones[i, NodeCol.NOW_MS]), self._devices(), self.observed)
         a, b, c, d = self.readings[i].tolist()
         return a, b, c, d
 
     def _command(self, i: int, state: int) -> None:
         """The node of zone `i` commands its valve now."""
         z = self.zones[i]
-        z[Z.COMMANDED] = state
-        command_valve(i, float(z[Z.NOW_MS]), state, self.valves.parameters, self.valves.state)
+        z[NodeCol.COMMANDED] = state
+        command_valve(i, float(z[NodeCol.NOW_MS]), state, self.valves.parameters, self.valves.state)
 
     def _boot(self, i: int) -> None:
         """Start the node of zone `i` afresh now; its outputs are 0."""
         z = self.zones[i]
-        time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
-        skew_ms, forget = int(z[Z.SKEW_MS]), bool(z[Z.FORGET])
+        time_ms = int(z[NodeCol.NOW_MS] + z[NodeCol.SKEW_MS])
+        skew_ms, forget = int(z[NodeCol.SKEW_MS]), bool(z[NodeCol.FORGET])
         self._note_stops()  # the boot forgets why
-        z[Z.BOOT_MS] = NEVER_MS
-        z[Z.FORGET] = 0
+        z[NodeCol.BOOT_MS] = NEVER_MS
+        z[NodeCol.FORGET] = 0
         self._command(i, 0)
-        self.probes.power_up(int(z[Z.NOW_MS]), [i])
-        if z[Z.NATIVE] == 0:
+        self.probes.power_up(int(z[NodeCol.NOW_MS]), [i])
+        if z[NodeCol.NATIVE] == 0:
             self._take(i, self.nodes[i].boot(time_ms, skew_ms=skew_ms, forget=forget))
             return
         if self._native is None:
             raise AssertionError("a native zone without its host")
-        k = int(z[Z.HOST])
+        k = int(z[NodeCol.HOST])
         row = self._native.rows[k]
         start = int(row[hostcalls.POSITION])
         self._native.skew_ms[k] = skew_ms
@@ -352,39 +352,39 @@ class Plant:
         """Run the guest of zone `i`, which is elsewhere, once."""
         z = self.zones[i]
         readings = self._sample(i)
-        time_ms = int(z[Z.NOW_MS] + z[Z.SKEW_MS])
+        time_ms = int(z[NodeCol.NOW_MS] + z[NodeCol.SKEW_MS])
         result = self.nodes[i].step(
-            time_ms, readings, online=bool(z[Z.ONLINE]), skew_ms=int(z[Z.SKEW_MS])
+            time_ms, readings, online=bool(z[NodeCol.ONLINE]), skew_ms=int(z[NodeCol.SKEW_MS])
         )
-        z[Z.STEPS] += 1
+        z[NodeCol.STEPS] += 1
         self._take(i, result)
 
     def _take(self, i: int, result: StepResult) -> None:
         """Take over what the node of zone `i` did."""
         z, work = self.zones[i], self.powers.work[i]
-        if z[Z.NATIVE] == 0:
+        if z[NodeCol.NATIVE] == 0:
             self._keep(i, result.tape)
-        work[W.WAKES] += 1.0
-        work[W.INSTRUCTIONS] += result.instructions
+        work[EnergyWork.WAKES] += 1.0
+        work[EnergyWork.INSTRUCTIONS] += result.instructions
         published = sum(
             len(record.values[0]) + len(record.values[1])
             for record in iter_records(result.tape)
             if record.call == Call.MQTT_PUBLISH
         )
         if published:
-            work[W.BURSTS] += 1.0
-            work[W.BYTES] += published
+            work[EnergyWork.BURSTS] += 1.0
+            work[EnergyWork.BYTES] += published
             # may be written, as a simulated node's tape may: else numba compiles it once more
             text = np.frombuffer(bytearray(result.tape), dtype=np.uint8)
             loop.note_telemetry(z, text, 0, text.size)
-        z[Z.TRAP] = result.trap
+        z[NodeCol.TRAP] = result.trap
         if result.trap != TrapKind.NONE:
             self._command(i, 0)
             loop.note_trap(z)
-            if z[Z.NATIVE] == 0:
+            if z[NodeCol.NATIVE] == 0:
                 self._note_stop(i, result.trap_detail, result.trap_backtrace)
             return
-        z[Z.WAKE_MS] = min(int(z[Z.NOW_MS]) + result.wake_ms, NEVER_MS)
+        z[NodeCol.WAKE_MS] = min(int(z[NodeCol.NOW_MS]) + result.wake_ms, NEVER_MS)
         self._command(i, result.outputs.get(DEFAULT_PINS[0], 0))
 
     def _note_stops(self) -> None:
@@ -392,14 +392,14 @@ class Plant:
         if self._native is None:
             return
         self._native.collect_traps()
-        for i in np.flatnonzero(self.zones[:, Z.TRAP]).tolist():
-            if self.zones[i, Z.NATIVE] and i not in self.stops:
-                trap = self._native.trap_error(int(self.zones[i, Z.HOST]))
+        for i in np.flatnonzero(self.zones[:, NodeCol.TRAP]).tolist():
+            if self.zones[i, NodeCol.NATIVE] and i not in self.stops:
+                trap = self._native.trap_error(int(self.zones[i, NodeCol.HOST]))
                 if trap is not None:
                     self._note_stop(i, str(trap), trap.backtrace)
 
     def _note_stop(self, i: int, reason: str, backtrace: tuple[str, ...]) -> None:
-        time_ms = int(self.zones[i, Z.STOPPED_MS])
+        time_ms = int(self.zones[i, NodeCol.STOPPED_MS])
         self.stops.setdefault(
             i,
             GuestStop(time_ms=time_ms, reason=reason or "guest stopped", backtrace=backtrace),
@@ -410,7 +410,7 @@ class Plant:
     def apply(self, event: FaultEvent) -> None:
         """Begin or end a fault now."""
         i, active = event.zone_index, event.active
-        now_ms = int(self.zones[i, Z.NOW_MS])
+        now_ms = int(self.zones[i, NodeCol.NOW_MS])
         z = self.zones[i]
         magnitude = event.magnitude or 0.0
         if event.kind in PROBE_FAULTS:
@@ -418,26 +418,26 @@ class Plant:
         elif event.kind in VALVE_FAULTS:
             self.valves.set_fault(now_ms, i, VALVE_FAULTS[event.kind], active, magnitude)
         elif event.kind in ("reboot", "keep-loss"):
-            z[Z.BOOT_MS] = now_ms
-            z[Z.FORGET] |= int(event.kind == "keep-loss")
+            z[NodeCol.BOOT_MS] = now_ms
+            z[NodeCol.FORGET] |= int(event.kind == "keep-loss")
         elif event.kind == "brown-out":
-            z[Z.POWERED] = int(not active)
+            z[NodeCol.POWERED] = int(not active)
             if active:
-                z[Z.WAKE_MS] = z[Z.BOOT_MS] = NEVER_MS
+                z[NodeCol.WAKE_MS] = z[NodeCol.BOOT_MS] = NEVER_MS
                 self._command(i, 0)
             else:
-                z[Z.BOOT_MS] = now_ms
+                z[NodeCol.BOOT_MS] = now_ms
         elif event.kind == "clock-skew":
-            z[Z.SKEW_MS] = round(magnitude * 1000.0) if active else 0
+            z[NodeCol.SKEW_MS] = round(magnitude * 1000.0) if active else 0
         elif event.kind == "link-loss":
-            z[Z.ONLINE] = int(not active)
+            z[NodeCol.ONLINE] = int(not active)
         else:
             raise AssertionError(f"fault {event.kind}")
         bit = 1 << event.fault_index % 31
         if active:
-            z[Z.FAULTS] |= bit
+            z[NodeCol.FAULTS] |= bit
         else:
-            z[Z.FAULTS] &= ~bit
+            z[NodeCol.FAULTS] &= ~bit
 
     def profile(self) -> list[tuple[int, FloatArray, FloatArray]]:
         """(zone, depths [m], theta) of every zone whose soil has depth."""
@@ -456,16 +456,16 @@ class Plant:
 
 def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> IntArray:
     """State of the nodes before anything happened: each boots at the start."""
-    z: IntArray = np.zeros((n, len(Z)), dtype=np.int64)
-    z[:, Z.NOW_MS] = z[:, Z.NEXT_ROW_MS] = start_ms
-    z[:, Z.WAKE_MS] = NEVER_MS
-    z[:, Z.BOOT_MS] = start_ms
-    z[:, Z.POWERED] = z[:, Z.ONLINE] = 1
-    z[:, Z.RESTART_MS] = restart_ms
-    z[:, Z.TABLE] = models.table
-    z[:, Z.SOIL] = models.soil_kind
-    z[:, Z.SOIL_ROW] = models.soil_row
-    z[:, Z.PCT] = z[:, Z.WHY] = -1
+    z: IntArray = np.zeros((n, len(NodeCol)), dtype=np.int64)
+    z[:, NodeCol.NOW_MS] = z[:, NodeCol.NEXT_ROW_MS] = start_ms
+    z[:, NodeCol.WAKE_MS] = NEVER_MS
+    z[:, NodeCol.BOOT_MS] = start_ms
+    z[:, NodeCol.POWERED] = z[:, NodeCol.ONLINE] = 1
+    z[:, NodeCol.RESTART_MS] = restart_ms
+    z[:, NodeCol.TABLE] = models.table
+    z[:, NodeCol.SOIL] = models.soil_kind
+    z[:, NodeCol.SOIL_ROW] = models.soil_row
+    z[:, NodeCol.PCT] = z[:, NodeCol.WHY] = -1
     return z
 
 

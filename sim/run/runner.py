@@ -41,7 +41,7 @@ from levada.sim.run.plant import Plant
 from levada.sim.run.rundir import replaced
 from levada.sim.run.summary import RunEnd, summarise
 from levada.sim.run.trace import TraceWriter, read_trace
-from levada.sim.run.zone_columns import Z
+from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.dump import dump, pinned
 from levada.sim.scenario.expand import ZoneConfig, expand
@@ -279,7 +279,7 @@ class _Run:
             self.field.run()
         except KeyboardInterrupt:
             self.plant.finish()
-            self._record(int(self.plant.zones[:, Z.NOW_MS].min()))
+            self._record(int(self.plant.zones[:, NodeCol.NOW_MS].min()))
             interrupted = True
         else:
             interrupted = False

@@ -15,11 +15,11 @@ from simpy import Environment
 from levada.guest.module.inspect import ModuleInfo
 from levada.guest.node import Node
 from levada.sim.devices.probe import RainGauge
-from levada.sim.devices.valve import V
+from levada.sim.devices.valve import ValveState
 from levada.sim.run import models, soils
 from levada.sim.run.clock import WallClock
 from levada.sim.run.plant import Plant
-from levada.sim.run.zone_columns import T, Z
+from levada.sim.run.zone_columns import NodeCol, TotalsCol
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.fault import FAULTS, spans
 from levada.sim.scenario.model import Scenario
@@ -54,7 +54,7 @@ class RunEnd:
 def summarise(run: RunEnd) -> dict[str, Any]:
     """The content of summary.json, without expectations."""
     scenario, plant = run.scenario, run.plant
-    days = float(plant.zones[:, Z.NOW_MS].min() - plant.start_ms) / 86_400_000
+    days = float(plant.zones[:, NodeCol.NOW_MS].min() - plant.start_ms) / 86_400_000
     zones = [_zone(run, i) for i in range(plant.n)]
     areas = np.array([zone.area_m2 for zone in run.zones])
 
@@ -73,9 +73,9 @@ def summarise(run: RunEnd) -> dict[str, Any]:
         "partial": run.interrupted,
         "start": _iso(plant.start_ms),
         "end": _iso(plant.end_ms),
-        "ended": _iso(int(plant.zones[:, Z.NOW_MS].min())),
+        "ended": _iso(int(plant.zones[:, NodeCol.NOW_MS].min())),
         "days": days,
-        "steps": int(plant.zones[:, Z.STEPS].sum()),
+        "steps": int(plant.zones[:, NodeCol.STEPS].sum()),
         **{f"{key}_mm": mean(f"{key}_mm") for key in FLUXES},
         "et_mm": mean("et_mm"),
         "storage_change_mm": mean("storage_change_mm"),
@@ -172,15 +172,15 @@ def _zone(run: RunEnd, i: int) -> dict[str, Any]:
         - sums["drainage_mm"]
         - sums["runoff_mm"]
         - change,
-        "stress_days": float(totals[T.STRESS_DAYS]),
-        "dry_stress_days": float(totals[T.STRESS_DAYS] - totals[T.WET_STRESS_DAYS]),
-        "wet_stress_days": float(totals[T.WET_STRESS_DAYS]),
-        "valve_openings": int(valve[V.OPENINGS]),
-        "longest_opening_s": float(totals[T.LONGEST_S]),
-        "water_l": float(valve[V.VOLUME_L]),
+        "stress_days": float(totals[TotalsCol.STRESS_DAYS]),
+        "dry_stress_days": float(totals[TotalsCol.STRESS_DAYS] - totals[TotalsCol.WET_STRESS_DAYS]),
+        "wet_stress_days": float(totals[TotalsCol.WET_STRESS_DAYS]),
+        "valve_openings": int(valve[ValveState.OPENINGS]),
+        "longest_opening_s": float(totals[TotalsCol.LONGEST_S]),
+        "water_l": float(valve[ValveState.VOLUME_L]),
         "energy_j": float(plant.powers.energy_j[i]),
-        "steps": int(plant.zones[i, Z.STEPS]),
-        "traps": int(plant.zones[i, Z.TRAPS]),
+        "steps": int(plant.zones[i, NodeCol.STEPS]),
+        "traps": int(plant.zones[i, NodeCol.TRAPS]),
         "trap": stop.reason if stop is not None else None,
         "trap_ms": stop.time_ms if stop is not None else None,
         "trap_backtrace": list(stop.backtrace) if stop is not None else [],

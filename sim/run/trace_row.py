@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from levada.guest.fast.jit import njit
-from levada.sim.devices.energy import E
-from levada.sim.devices.valve import V
+from levada.sim.devices.energy import EnergyState
+from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace import INDEX
-from levada.sim.run.zone_columns import Devices, IntArray, T, Water, Z
+from levada.sim.run.zone_columns import Devices, IntArray, NodeCol, TotalsCol, Water
 from levada.sim.soil.model import FloatArray, Flux, Observed
 
 __all__ = ["write_row"]
@@ -98,17 +98,17 @@ def write_row(i: int, z: IntArray, water: Water, devices: Devices, rows: FloatAr
     o = water.observed[i]
     v = devices.valve_state[i]
     readings, power_state = devices.readings, devices.power_state
-    row = rows[i, z[Z.ROW]]
-    row[C_TIME] = z[Z.NOW_MS]
+    row = rows[i, z[NodeCol.ROW]]
+    row[C_TIME] = z[NodeCol.NOW_MS]
     row[C_ZONE] = i
     for k in range(FLUXES):
         row[C_RAIN + k] = fluxes[i, k]
         t[k] += fluxes[i, k]
         fluxes[i, k] = 0.0
-    row[C_ET0] = t[T.ROW_ET0_MM]
-    t[T.ET0_MM] += t[T.ROW_ET0_MM]
-    t[T.ROW_ET0_MM] = 0.0
-    zr_m = t[T.ZR_M]
+    row[C_ET0] = t[TotalsCol.ROW_ET0_MM]
+    t[TotalsCol.ET0_MM] += t[TotalsCol.ROW_ET0_MM]
+    t[TotalsCol.ROW_ET0_MM] = 0.0
+    zr_m = t[TotalsCol.ZR_M]
     fc = np.nan
     stress = np.nan
     if zr_m > 0.0:
@@ -128,26 +128,26 @@ def write_row(i: int, z: IntArray, water: Water, devices: Devices, rows: FloatAr
     row[C_HEAD] = o[Observed.HEAD_PROBE_M]
     row[C_COUNTS] = readings[i, 0]
     row[C_TEMP] = devices.probe_state[i, 2]
-    row[C_BATTERY] = floor(power_state[i, E.BATTERY_MV] + 0.5)
-    row[C_PULSES] = min(v[V.PULSES] - z[Z.ROW_PULSES], float(I32_MAX))
-    z[Z.ROW_PULSES] = int(v[V.PULSES])
-    row[C_FLOW] = v[V.VOLUME_L] - t[T.ROW_VOLUME_L]
-    t[T.ROW_VOLUME_L] = v[V.VOLUME_L]
-    row[C_COMMANDED] = z[Z.COMMANDED]
-    row[C_OPEN] = v[V.OPEN]
-    row[C_OPEN_S] = v[V.OPEN_S] - t[T.ROW_OPEN_S]
-    t[T.ROW_OPEN_S] = v[V.OPEN_S]
-    row[C_RUN_S] = v[V.LONGEST_S]
-    t[T.LONGEST_S] = max(t[T.LONGEST_S], v[V.LONGEST_S])
-    v[V.LONGEST_S] = 0.0
-    row[C_ENERGY] = power_state[i, E.ENERGY_J] - t[T.ROW_ENERGY_J]
-    t[T.ROW_ENERGY_J] = power_state[i, E.ENERGY_J]
-    row[C_STEPS] = z[Z.STEPS] - z[Z.ROW_STEPS]
-    z[Z.ROW_STEPS] = z[Z.STEPS]
-    row[C_PCT] = z[Z.PCT]
-    row[C_WHY] = z[Z.WHY]
-    row[C_TRAP] = z[Z.TRAP] if z[Z.TRAP] != 0 else z[Z.ROW_TRAP]
-    z[Z.ROW_TRAP] = 0
-    row[C_ONLINE] = z[Z.ONLINE]
-    row[C_FAULT] = z[Z.FAULTS]
-    z[Z.ROW] += 1
+    row[C_BATTERY] = floor(power_state[i, EnergyState.BATTERY_MV] + 0.5)
+    row[C_PULSES] = min(v[ValveState.PULSES] - z[NodeCol.ROW_PULSES], float(I32_MAX))
+    z[NodeCol.ROW_PULSES] = int(v[ValveState.PULSES])
+    row[C_FLOW] = v[ValveState.VOLUME_L] - t[TotalsCol.ROW_VOLUME_L]
+    t[TotalsCol.ROW_VOLUME_L] = v[ValveState.VOLUME_L]
+    row[C_COMMANDED] = z[NodeCol.COMMANDED]
+    row[C_OPEN] = v[ValveState.OPEN]
+    row[C_OPEN_S] = v[ValveState.OPEN_S] - t[TotalsCol.ROW_OPEN_S]
+    t[TotalsCol.ROW_OPEN_S] = v[ValveState.OPEN_S]
+    row[C_RUN_S] = v[ValveState.LONGEST_S]
+    t[TotalsCol.LONGEST_S] = max(t[TotalsCol.LONGEST_S], v[ValveState.LONGEST_S])
+    v[ValveState.LONGEST_S] = 0.0
+    row[C_ENERGY] = power_state[i, EnergyState.ENERGY_J] - t[TotalsCol.ROW_ENERGY_J]
+    t[TotalsCol.ROW_ENERGY_J] = power_state[i, EnergyState.ENERGY_J]
+    row[C_STEPS] = z[NodeCol.STEPS] - z[NodeCol.ROW_STEPS]
+    z[NodeCol.ROW_STEPS] = z[NodeCol.STEPS]
+    row[C_PCT] = z[NodeCol.PCT]
+    row[C_WHY] = z[NodeCol.WHY]
+    row[C_TRAP] = z[NodeCol.TRAP] if z[NodeCol.TRAP] != 0 else z[NodeCol.ROW_TRAP]
+    z[NodeCol.ROW_TRAP] = 0
+    row[C_ONLINE] = z[NodeCol.ONLINE]
+    row[C_FAULT] = z[NodeCol.FAULTS]
+    z[NodeCol.ROW] += 1

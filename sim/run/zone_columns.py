@@ -15,16 +15,16 @@ __all__ = [
     "Devices",
     "Forcings",
     "IntArray",
+    "NodeCol",
     "Readings",
     "Soils",
     "Stop",
-    "T",
+    "TotalsCol",
     "Water",
-    "Z",
 ]
 
 
-class Z(IntEnum):
+class NodeCol(IntEnum):
     """Columns of the state of a zone's node, int64, one row a zone."""
 
     NOW_MS = 0
@@ -90,7 +90,7 @@ class Stop(IntEnum):
     """The guest runs elsewhere, and is due."""
 
 
-class T(IntEnum):
+class TotalsCol(IntEnum):
     """Columns of the sums of a zone, float64, one row a zone."""
 
     RAIN_MM = 0

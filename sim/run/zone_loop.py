@@ -18,23 +18,23 @@ import numpy as np
 from levada.guest.fast import hostcalls, native
 from levada.guest.fast.jit import njit
 from levada.sim.devices import kernels as device_kernels
-from levada.sim.devices.energy import E, W
-from levada.sim.devices.valve import V
+from levada.sim.devices.energy import EnergyState, EnergyWork
+from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace_row import write_row
 from levada.sim.run.zone_columns import (
     Bytes,
     Devices,
     Forcings,
     IntArray,
+    NodeCol,
     Readings,
     Soils,
     Stop,
-    T,
+    TotalsCol,
     Water,
-    Z,
 )
 from levada.sim.soil import bucket, richards_columns, richards_kernel
-from levada.sim.soil.model import F, FloatArray, Flux, Observed
+from levada.sim.soil.model import FloatArray, Flux, ForcingCol, Observed
 
 __all__ = [
     "NEVER_MS",
@@ -99,30 +99,32 @@ def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) ->
         devices.probe_keys,
     )
     readings[i, 1] = floor(probe_state[i, 2] * 100.0 + 0.5)
-    readings[i, 2] = floor(devices.power_state[i, E.BATTERY_MV] + 0.5)
-    pulses = valve_state[i, V.PULSES] - valve_state[i, V.READ_PULSES]
+    readings[i, 2] = floor(devices.power_state[i, EnergyState.BATTERY_MV] + 0.5)
+    pulses = valve_state[i, ValveState.PULSES] - valve_state[i, ValveState.READ_PULSES]
     readings[i, 3] = int(min(pulses, float(I32_MAX)))
-    valve_state[i, V.READ_PULSES] = valve_state[i, V.PULSES]
+    valve_state[i, ValveState.READ_PULSES] = valve_state[i, ValveState.PULSES]
 
 
 @njit
 def note_trap(z: IntArray) -> None:
     """The guest of a zone is stopped: count it, and plan the restart."""
-    if z[Z.TRAPS] == 0:
-        z[Z.STOPPED_MS] = z[Z.NOW_MS]
-    z[Z.TRAPS] += 1
-    z[Z.ROW_TRAP] = z[Z.TRAP]
-    z[Z.WAKE_MS] = NEVER_MS
-    z[Z.BOOT_MS] = z[Z.NOW_MS] + z[Z.RESTART_MS] if z[Z.RESTART_MS] >= 0 else NEVER_MS
+    if z[NodeCol.TRAPS] == 0:
+        z[NodeCol.STOPPED_MS] = z[NodeCol.NOW_MS]
+    z[NodeCol.TRAPS] += 1
+    z[NodeCol.ROW_TRAP] = z[NodeCol.TRAP]
+    z[NodeCol.WAKE_MS] = NEVER_MS
+    z[NodeCol.BOOT_MS] = (
+        z[NodeCol.NOW_MS] + z[NodeCol.RESTART_MS] if z[NodeCol.RESTART_MS] >= 0 else NEVER_MS
+    )
 
 
 @njit
 def note_telemetry(z: IntArray, text: Bytes, start: int, stop: int) -> None:
     """Take percent and reason from what a guest published; numbers out of all range are cut."""
-    pct = telemetry_int(text, start, stop, PCT_KEY, z[Z.PCT])
-    z[Z.PCT] = min(max(pct, -I16_MAX), I16_MAX)
-    why = telemetry_int(text, start, stop, WHY_KEY, z[Z.WHY])
-    z[Z.WHY] = min(max(why, -I8_MAX), I8_MAX)
+    pct = telemetry_int(text, start, stop, PCT_KEY, z[NodeCol.PCT])
+    z[NodeCol.PCT] = min(max(pct, -I16_MAX), I16_MAX)
+    why = telemetry_int(text, start, stop, WHY_KEY, z[NodeCol.WHY])
+    z[NodeCol.WHY] = min(max(why, -I8_MAX), I8_MAX)
 
 
 @njit
@@ -135,25 +137,27 @@ def step_native(
     work: FloatArray,
 ) -> None:
     """Run the guest of zone `i`, and take over what it did."""
-    host = z[Z.HOST]
+    host = z[NodeCol.HOST]
     h = hosts[host]
     start = h[hostcalls.POSITION]
-    h[hostcalls.ONLINE] = z[Z.ONLINE]
-    h[hostcalls.SKEW] = z[Z.SKEW_MS]
-    h[hostcalls.WAKE] = z[Z.NOW_MS]
-    work[i, W.WAKES] += 1.0
-    native.step_zone(header + 8 * native.HEADER * host, h, z[Z.NOW_MS] + z[Z.SKEW_MS], readings[i])
-    work[i, W.INSTRUCTIONS] += float(h[hostcalls.USED])
-    z[Z.STEPS] += 1
-    z[Z.TRAP] = h[hostcalls.TRAP]
-    z[Z.COMMANDED] = h[hostcalls.OUTPUTS]
-    if z[Z.TRAP] != 0:
+    h[hostcalls.ONLINE] = z[NodeCol.ONLINE]
+    h[hostcalls.SKEW] = z[NodeCol.SKEW_MS]
+    h[hostcalls.WAKE] = z[NodeCol.NOW_MS]
+    work[i, EnergyWork.WAKES] += 1.0
+    native.step_zone(
+        header + 8 * native.HEADER * host, h, z[NodeCol.NOW_MS] + z[NodeCol.SKEW_MS], readings[i]
+    )
+    work[i, EnergyWork.INSTRUCTIONS] += float(h[hostcalls.USED])
+    z[NodeCol.STEPS] += 1
+    z[NodeCol.TRAP] = h[hostcalls.TRAP]
+    z[NodeCol.COMMANDED] = h[hostcalls.OUTPUTS]
+    if z[NodeCol.TRAP] != 0:
         note_trap(z)
     else:
-        z[Z.WAKE_MS] = h[hostcalls.WAKE] - z[Z.SKEW_MS]
+        z[NodeCol.WAKE_MS] = h[hostcalls.WAKE] - z[NodeCol.SKEW_MS]
     if h[hostcalls.PUBLISHED] > 0:
-        work[i, W.BURSTS] += 1.0
-        work[i, W.BYTES] += float(h[hostcalls.PUBLISHED])
+        work[i, EnergyWork.BURSTS] += 1.0
+        work[i, EnergyWork.BYTES] += float(h[hostcalls.PUBLISHED])
         note_telemetry(z, native.tape_of(h), start, h[hostcalls.POSITION])
 
 
@@ -162,12 +166,12 @@ def interval_end(
     z: IntArray, until_ms: int, step_ms: int, start_ms: int, alive: bool, v: FloatArray
 ) -> int:
     """The next instant at which something of a zone changes, `until_ms` at the latest."""
-    now = z[Z.NOW_MS]
+    now = z[NodeCol.NOW_MS]
     end = min(until_ms, now - (now - start_ms) % step_ms + step_ms)
     if alive:
-        end = min(end, z[Z.WAKE_MS], z[Z.BOOT_MS])
-    if v[V.CLOSED_L_MIN] > 0.0:  # two rates: the interval ends at the edge
-        for edge in (v[V.EDGE_MS], v[V.TIMER_MS]):
+        end = min(end, z[NodeCol.WAKE_MS], z[NodeCol.BOOT_MS])
+    if v[ValveState.CLOSED_L_MIN] > 0.0:  # two rates: the interval ends at the edge
+        for edge in (v[ValveState.EDGE_MS], v[ValveState.TIMER_MS]):
             if edge > now and edge < end:
                 end = int(edge)
     return int(end)
@@ -179,8 +183,8 @@ def advance_soil(
 ) -> bool:
     """Let the soil of zone `i` go on by `dt_s`; false if it cannot be solved."""
     fluxes, observed = water.fluxes, water.observed
-    j = z[Z.SOIL_ROW]
-    if z[Z.SOIL] == 0:
+    j = z[NodeCol.SOIL_ROW]
+    if z[NodeCol.SOIL] == 0:
         bucket.advance_zones(
             dt_s,
             soils.bucket_parameters[j : j + 1],
@@ -208,14 +212,14 @@ def advance_soil(
 @njit
 def close_day(t: FloatArray) -> None:
     """Judge the day that ends: was it one of stress, and was that want of air?"""
-    lost_mm = t[T.DAY_POTENTIAL_MM] - t[T.DAY_ACTUAL_MM]
-    if lost_mm > (1.0 - STRESS) * t[T.DAY_POTENTIAL_MM]:
-        t[T.STRESS_DAYS] += 1.0
-        if t[T.DAY_AIRLESS_MM] >= 0.5 * lost_mm:
-            t[T.WET_STRESS_DAYS] += 1.0
-    t[T.DAY_POTENTIAL_MM] = 0.0
-    t[T.DAY_ACTUAL_MM] = 0.0
-    t[T.DAY_AIRLESS_MM] = 0.0
+    lost_mm = t[TotalsCol.DAY_POTENTIAL_MM] - t[TotalsCol.DAY_ACTUAL_MM]
+    if lost_mm > (1.0 - STRESS) * t[TotalsCol.DAY_POTENTIAL_MM]:
+        t[TotalsCol.STRESS_DAYS] += 1.0
+        if t[TotalsCol.DAY_AIRLESS_MM] >= 0.5 * lost_mm:
+            t[TotalsCol.WET_STRESS_DAYS] += 1.0
+    t[TotalsCol.DAY_POTENTIAL_MM] = 0.0
+    t[TotalsCol.DAY_ACTUAL_MM] = 0.0
+    t[TotalsCol.DAY_AIRLESS_MM] = 0.0
 
 
 @njit
@@ -223,17 +227,23 @@ def advance_supply(i: int, z: IntArray, dt_s: float, radiation: float, devices: 
     """Let the battery of zone `i`, at its new time, go on by `dt_s`; it may go dark, or boot."""
     power_state = devices.power_state
     if device_kernels.advance_power(
-        i, dt_s, radiation, z[Z.COMMANDED], devices.power_parameters, power_state, devices.work
+        i,
+        dt_s,
+        radiation,
+        z[NodeCol.COMMANDED],
+        devices.power_parameters,
+        power_state,
+        devices.work,
     ):
-        z[Z.DARK] = int(power_state[i, E.EMPTY])
-        if z[Z.DARK] != 0:
-            z[Z.COMMANDED] = 0
-            z[Z.WAKE_MS] = z[Z.BOOT_MS] = NEVER_MS
+        z[NodeCol.DARK] = int(power_state[i, EnergyState.EMPTY])
+        if z[NodeCol.DARK] != 0:
+            z[NodeCol.COMMANDED] = 0
+            z[NodeCol.WAKE_MS] = z[NodeCol.BOOT_MS] = NEVER_MS
             device_kernels.command_valve(
-                i, float(z[Z.NOW_MS]), 0, devices.valve_parameters, devices.valve_state
+                i, float(z[NodeCol.NOW_MS]), 0, devices.valve_parameters, devices.valve_state
             )
         else:
-            z[Z.BOOT_MS] = z[Z.NOW_MS]
+            z[NodeCol.BOOT_MS] = z[NodeCol.NOW_MS]
 
 
 @njit
@@ -248,11 +258,11 @@ def advance_zone(
     water: Water,
 ) -> bool:
     """Let valve, soil, probe and battery of zone `i` go on to `end`; false if the soil cannot."""
-    now = z[Z.NOW_MS]
+    now = z[NodeCol.NOW_MS]
     hour = (now - start_ms) // HOUR_MS
     dt_s = (end - now) / 1000.0
     f = forcings.now[i]
-    f[:] = forcings.tables[z[Z.TABLE], hour]
+    f[:] = forcings.tables[z[NodeCol.TABLE], hour]
     device_kernels.valve_segment(
         i, float(now), float(end), devices.valve_parameters, devices.valve_state, forcings.now
     )
@@ -260,20 +270,20 @@ def advance_zone(
     if not advance_soil(i, z, dt_s, soils, forcings.now, water):
         return False
     t = water.totals[i]
-    t[T.ROW_ET0_MM] += f[F.ET0_MM_H] * dt_s / 3600.0
-    t[T.ZR_M] = f[F.ZR_M]
-    t[T.DAY_POTENTIAL_MM] += f[F.TRANSPIRATION_MM_H] * dt_s / 3600.0
-    t[T.DAY_ACTUAL_MM] += water.fluxes[i, Flux.TRANSPIRATION_MM] - transpired_mm
-    if z[Z.SOIL] != 0:
-        airless = soils.scalars[z[Z.SOIL_ROW], richards_columns.S_AIRLESS]
-        t[T.DAY_AIRLESS_MM] += airless * f[F.TRANSPIRATION_MM_H] * dt_s / 3600.0
+    t[TotalsCol.ROW_ET0_MM] += f[ForcingCol.ET0_MM_H] * dt_s / 3600.0
+    t[TotalsCol.ZR_M] = f[ForcingCol.ZR_M]
+    t[TotalsCol.DAY_POTENTIAL_MM] += f[ForcingCol.TRANSPIRATION_MM_H] * dt_s / 3600.0
+    t[TotalsCol.DAY_ACTUAL_MM] += water.fluxes[i, Flux.TRANSPIRATION_MM] - transpired_mm
+    if z[NodeCol.SOIL] != 0:
+        airless = soils.scalars[z[NodeCol.SOIL_ROW], richards_columns.S_AIRLESS]
+        t[TotalsCol.DAY_AIRLESS_MM] += airless * f[ForcingCol.TRANSPIRATION_MM_H] * dt_s / 3600.0
     if (end - start_ms) % DAY_MS == 0:
         close_day(t)
     device_kernels.soil_temperature(
         i, dt_s, forcings.hours[hour, 0], devices.probe_parameters, devices.probe_state
     )
-    z[Z.NOW_MS] = end
-    if z[Z.POWERED] != 0:  # a node cut off from its battery draws nothing from it
+    z[NodeCol.NOW_MS] = end
+    if z[NodeCol.POWERED] != 0:  # a node cut off from its battery draws nothing from it
         advance_supply(i, z, dt_s, forcings.hours[hour, 1], devices)
     return True
 
@@ -295,27 +305,27 @@ def run_zone(
     header: int,
 ) -> Stop:
     """Run zone `i` to `until_ms`; why it returned."""
-    while z[Z.NOW_MS] < until_ms:
-        now = z[Z.NOW_MS]
-        alive = z[Z.POWERED] != 0 and z[Z.DARK] == 0
-        if alive and z[Z.BOOT_MS] <= now:
+    while z[NodeCol.NOW_MS] < until_ms:
+        now = z[NodeCol.NOW_MS]
+        alive = z[NodeCol.POWERED] != 0 and z[NodeCol.DARK] == 0
+        if alive and z[NodeCol.BOOT_MS] <= now:
             return Stop.BOOT
-        if alive and z[Z.WAKE_MS] <= now:
-            if z[Z.NATIVE] == 0:
+        if alive and z[NodeCol.WAKE_MS] <= now:
+            if z[NodeCol.NATIVE] == 0:
                 return Stop.STEP
-            h = hosts[z[Z.HOST]]
+            h = hosts[z[NodeCol.HOST]]
             if h[hostcalls.POSITION] + h[hostcalls.TAPE_ROOM] > h[hostcalls.TAPE_CAPACITY]:
                 return Stop.TAPE
             sample_zone(i, now, devices, water.observed)
             step_native(i, z, hosts, header, devices.readings, devices.work)
             device_kernels.command_valve(
-                i, float(now), z[Z.COMMANDED], devices.valve_parameters, devices.valve_state
+                i, float(now), z[NodeCol.COMMANDED], devices.valve_parameters, devices.valve_state
             )
-        if z[Z.NEXT_ROW_MS] <= now:
-            if z[Z.ROW] >= rows.shape[1]:
+        if z[NodeCol.NEXT_ROW_MS] <= now:
+            if z[NodeCol.ROW] >= rows.shape[1]:
                 return Stop.ROWS
             write_row(i, z, water, devices, rows)
-            z[Z.NEXT_ROW_MS] += record_ms
+            z[NodeCol.NEXT_ROW_MS] += record_ms
         end = interval_end(z, until_ms, step_ms, start_ms, alive, devices.valve_state[i])
         if not advance_zone(i, z, end, start_ms, forcings, soils, devices, water):
             return Stop.SOIL
@@ -343,7 +353,7 @@ def run_zones(
     stopped = 0
     for i in range(first, last):
         z = zones[i]
-        z[Z.STOP] = run_zone(
+        z[NodeCol.STOP] = run_zone(
             i,
             z,
             until_ms,
@@ -358,6 +368,6 @@ def run_zones(
             hosts,
             header,
         )
-        if z[Z.STOP] != Stop.DONE:
+        if z[NodeCol.STOP] != Stop.DONE:
             stopped += 1
     return stopped

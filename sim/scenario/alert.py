@@ -17,7 +17,7 @@ from pydantic import Field
 
 from levada.sim.quantities import Duration, format_number
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.diagnostics import Issue
 from levada.sim.scenario.fault import Zones
 
 __all__ = ["ALERTS", "Alert", "AlertKind"]
@@ -148,13 +148,13 @@ class Alert(Table):
     severity: Literal["info", "warning", "error"] = "warning"
     """How loudly it is said."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Two thresholds, on the side that the kind has them."""
         rule = ALERTS[self.kind]
         low, high = self.thresholds
         if (high > low) != rule.falls or high == low:
             side = "above" if rule.falls else "below"
-            yield Trouble(
+            yield Issue(
                 ("clear_at",) if self.clear_at is not None else ("raise_at",),
                 f"`clear_at` = {format_number(high)} {rule.unit}: must be {side} "
                 f"`raise_at` = {format_number(low)} {rule.unit}",

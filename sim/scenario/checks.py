@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from levada.guest.module.rules import Rule
 from levada.sim.quantities import Moment, format_duration
 from levada.sim.scenario.alert import Alert
-from levada.sim.scenario.diagnostics import Trouble, did_you_mean
+from levada.sim.scenario.diagnostics import Issue, did_you_mean
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
 from levada.sim.scenario.zone import Zone, spreadable
@@ -62,7 +62,7 @@ def between_tables(
     faults: Sequence[Fault | None],
     expects: Sequence[Expect | None],
     alerts: Sequence[Alert | None],
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     """Everything wrong between tables; paths start at the top of the file."""
     names = [ZoneName(n, z.name) for z in zones if z is not None for n in z.names()]
     known = names if None not in zones else None
@@ -72,7 +72,7 @@ def between_tables(
     yield from _alerts(alerts, known)
 
 
-def _alerts(alerts: Sequence[Alert | None], known: Sequence[ZoneName] | None) -> Iterator[Trouble]:
+def _alerts(alerts: Sequence[Alert | None], known: Sequence[ZoneName] | None) -> Iterator[Issue]:
     seen: dict[tuple[str, int], int] = {}
     for i, alert in enumerate(alerts):
         if alert is None or known is None:
@@ -80,7 +80,7 @@ def _alerts(alerts: Sequence[Alert | None], known: Sequence[ZoneName] | None) ->
         yield from _unknown_zones(("alert", i, "zones"), alert.zones, known)
         for zone in matching(alert.zones, known):
             if seen.setdefault((alert.kind, zone), i) != i:
-                yield Trouble(
+                yield Issue(
                     ("alert", i, "kind"),
                     f"a second rule of {alert.kind} in zone {known[zone].name}: one would have no "
                     "effect",
@@ -90,9 +90,9 @@ def _alerts(alerts: Sequence[Alert | None], known: Sequence[ZoneName] | None) ->
 
 def _zones(
     period: Period | None, zones: Sequence[Zone | None], names: Sequence[ZoneName]
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     if len(names) > MAX_ZONES:
-        yield Trouble(("zone",), f"{len(names)} zones: permitted at most {MAX_ZONES}")
+        yield Issue(("zone",), f"{len(names)} zones: permitted at most {MAX_ZONES}")
     repeated = {name for name, count in Counter(n.name for n in names).items() if count > 1}
     seen: set[str] = set()
     used: dict[str, str] = {}
@@ -103,28 +103,26 @@ def _zones(
         numbers = spreadable(zone)
         for key, deviation in zone.spread.items():
             if deviation and numbers[key] == 0.0:
-                yield Trouble(
+                yield Issue(
                     ("zone", i, "spread", key),
                     f"`{key}` has no effect: it is 0, and every share of it too",
                 )
         clash = sorted(repeated.intersection(zone.names()) & seen)
         if clash:
-            yield Trouble(("zone", i, "name"), f"the zone name `{clash[0]}` is used twice")
+            yield Issue(("zone", i, "name"), f"the zone name `{clash[0]}` is used twice")
         seen.update(zone.names())
         if period is None:
             continue
         planting = zone.crop.planting
         path = ("zone", i, "crop", "planting")
         if planting > period.end:
-            yield Trouble(
-                path, f"`planting` = {planting}: after the period, which ends {period.end}"
-            )
+            yield Issue(path, f"`planting` = {planting}: after the period, which ends {period.end}")
         elif period.start - planting > _LONGEST_GROWTH:
-            yield Trouble(
+            yield Issue(
                 path, f"`planting` = {planting}: more than a year before the period, {period.start}"
             )
         elif zone.crop.growth == "degree-days" and planting < period.start:
-            yield Trouble(
+            yield Issue(
                 path,
                 f"`planting` = {planting}: before the period, {period.start}, and degree-days are "
                 "counted from its weather",
@@ -132,13 +130,13 @@ def _zones(
             )
 
 
-def _nodes(i: int, zone: Zone, used: dict[str, str]) -> Iterator[Trouble]:
+def _nodes(i: int, zone: Zone, used: dict[str, str]) -> Iterator[Issue]:
     """The first zone of a table whose node is another zone's; `used` has those by place."""
     for name in zone.names():
         place = zone.node_of(name).place
         if place and used.setdefault(place, name) != name:
             path = ("nodes", name) if name in zone.nodes else ("node",)
-            yield Trouble(
+            yield Issue(
                 ("zone", i, *path),
                 f"zones {used[place]} and {name} have one and the same node {place}",
                 "give one zone alone a node by its name: --node ZONE=NODE, or `nodes` in [[zone]]",
@@ -148,25 +146,25 @@ def _nodes(i: int, zone: Zone, used: dict[str, str]) -> Iterator[Trouble]:
 
 def _unknown_zones(
     path: tuple[str | int, ...], patterns: Sequence[str], known: Sequence[ZoneName] | None
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     if known is None:
         return
     for i, pattern in enumerate(patterns):
         if not matching([pattern], known):
             groups = list(dict.fromkeys(z.group for z in known))
-            yield Trouble(
+            yield Issue(
                 (*path, i), f"no zone fits `{pattern}`", did_you_mean(pattern, groups, "zones")
             )
 
 
 def _outside(
     period: Period, moment: Moment, path: tuple[str | int, ...], last: bool = False
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     at_ms = period.moment_ms(moment)
     if period.start_ms <= at_ms < period.end_ms or (last and at_ms == period.end_ms):
         return
     text = format_duration(moment) if isinstance(moment, timedelta) else str(moment)
-    yield Trouble(
+    yield Issue(
         path,
         f"`{path[-1]}` = {text}: outside the period, {period.start} to {period.end} "
         f"({period.days} d)",
@@ -175,15 +173,15 @@ def _outside(
 
 def _faults(
     period: Period | None, faults: Sequence[Fault | None], known: Sequence[ZoneName] | None
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     labels = Counter(fault.name for fault in faults if fault is not None and fault.name)
     for i, fault in enumerate(faults):
         if fault is None:
             continue
         if labels[fault.name] > 1 and fault.name:
-            yield Trouble(("fault", i, "name"), f"the fault name `{fault.name}` is used twice")
+            yield Issue(("fault", i, "name"), f"the fault name `{fault.name}` is used twice")
         if fault.name in FAULTS and fault.name != fault.kind:
-            yield Trouble(("fault", i, "name"), f"`{fault.name}` is a kind of fault, not a name")
+            yield Issue(("fault", i, "name"), f"`{fault.name}` is a kind of fault, not a name")
         yield from _unknown_zones(("fault", i, "zones"), fault.zones, known)
         if period is None:
             continue
@@ -192,7 +190,7 @@ def _faults(
         if fault.duration is not None and not troubles:
             over = period.moment_ms(fault.start) + _ms(fault.duration) - period.end_ms
             if over > 0:
-                yield Trouble(
+                yield Issue(
                     ("fault", i, "duration"),
                     f"`duration` = {format_duration(fault.duration)}: ends "
                     f"{format_duration(timedelta(milliseconds=over))} after the period",
@@ -204,7 +202,7 @@ def _faults(
 
 def _overlaps(
     period: Period, faults: Sequence[tuple[int, Fault]], known: Sequence[ZoneName]
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     acting = spans(period, [fault for _, fault in faults], known)
     for ((_, a), sa), ((j, b), sb) in combinations(zip(faults, acting, strict=True), 2):
         same = a.kind == b.kind
@@ -213,7 +211,7 @@ def _overlaps(
         both = set(sa.zones) & set(sb.zones)
         if both and sa.start_ms < sb.end_ms and sb.start_ms < sa.end_ms:
             zone = known[min(both)].name
-            yield Trouble(
+            yield Issue(
                 ("fault", j, "start"),
                 f"{b.label} overlaps {'another ' if same else ''}{a.label} in zone {zone}",
             )
@@ -225,14 +223,14 @@ def _expectations(
     faults: Sequence[Fault | None],
     expects: Sequence[Expect | None],
     known: Sequence[ZoneName] | None,
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     named = Counter(e.name for e in expects if e is not None)
     for i, expect in enumerate(expects):
         if expect is None:
             continue
         path = ("expect", i)
         if named[expect.name] > 1:
-            yield Trouble((*path, "name"), f'the expectation name "{expect.name}" is used twice')
+            yield Issue((*path, "name"), f'the expectation name "{expect.name}" is used twice')
         yield from _unknown_zones((*path, "zones"), expect.zones, known)
         if known is not None:
             yield from _of_bucket(path, expect, [z for z in zones if z is not None])
@@ -249,7 +247,7 @@ _NOT_OF_BUCKET: Final = {"head_probe_m": "suction", "ponding_mm": "water on its 
 
 def _of_bucket(
     path: tuple[str | int, ...], expect: Expect, zones: Sequence[Zone]
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     if expect.kind == "summary":
         return
     unknown = [name for name in _NOT_OF_BUCKET if name in expect.expression.signals]
@@ -257,7 +255,7 @@ def _of_bucket(
         names = [ZoneName(n, zone.name) for n in zone.names()]
         if zone.soil.model == "bucket" and matching(expect.zones, names):
             key = "that" if expect.that is not None else "of"
-            yield Trouble(
+            yield Issue(
                 (*path, key),
                 f"`{unknown[0]}`: the bucket of zone {zone.name} has no "
                 f"{_NOT_OF_BUCKET[unknown[0]]}",
@@ -266,7 +264,7 @@ def _of_bucket(
             return
 
 
-def _window(period: Period, path: tuple[str | int, ...], expect: Expect) -> Iterator[Trouble]:
+def _window(period: Period, path: tuple[str | int, ...], expect: Expect) -> Iterator[Issue]:
     bounds = [("start", expect.start), ("end", expect.end)]
     troubles = [
         trouble
@@ -281,11 +279,11 @@ def _window(period: Period, path: tuple[str | int, ...], expect: Expect) -> Iter
         and expect.end is not None
         and period.moment_ms(expect.end) <= period.moment_ms(expect.start)
     ):
-        yield Trouble((*path, "end"), "`end`: not after `start`")
+        yield Issue((*path, "end"), "`end`: not after `start`")
     for key in ("longer_than", "within", "at_most"):
         limit: timedelta | None = getattr(expect, key)
         if limit and _ms(limit) < period.trace_s * 1000:
-            yield Trouble(
+            yield Issue(
                 (*path, key),
                 f"`{key}` = {format_duration(limit)}: the trace has a row every {period.trace_s} s "
                 "and cannot show it",
@@ -295,8 +293,8 @@ def _window(period: Period, path: tuple[str | int, ...], expect: Expect) -> Iter
 
 
 def _never_broken(
-    period: Period, path: tuple[str | int, ...], expect: Expect, troubles: Sequence[Trouble]
-) -> Iterator[Trouble]:
+    period: Period, path: tuple[str | int, ...], expect: Expect, troubles: Sequence[Issue]
+) -> Iterator[Issue]:
     """A tolerated time that is as long as what is looked at."""
     if troubles:
         return
@@ -306,7 +304,7 @@ def _never_broken(
         limit: timedelta | None = getattr(expect, key)
         if limit is not None and _ms(limit) >= last_ms - first_ms > 0:
             window = format_duration(timedelta(milliseconds=last_ms - first_ms))
-            yield Trouble(
+            yield Issue(
                 (*path, key),
                 f"`{key}` = {format_duration(limit)}: all of the {window} that are looked at, so "
                 "that it could not be broken",
@@ -315,11 +313,11 @@ def _never_broken(
 
 def _after(
     period: Period | None, path: tuple[str | int, ...], expect: Expect, faults: Sequence[Fault]
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     meant = [f for f in faults if expect.after in (f.name, f.kind)]
     if not meant:
         labels = list(dict.fromkeys(f.label for f in faults))
-        yield Trouble(
+        yield Issue(
             (*path, "after"),
             f"no fault is called `{expect.after}`",
             did_you_mean(str(expect.after), labels, "faults"),
@@ -327,7 +325,7 @@ def _after(
     elif period is not None and expect.kind == "recovers" and expect.within is not None:
         for fault, span in zip(meant, spans(period, meant, []), strict=True):
             if _too_late(period, span, expect.within):
-                yield Trouble(
+                yield Issue(
                     (*path, "after"),
                     f"{fault.label} ends too late: less than {format_duration(expect.within)} "
                     "before the end of the period",
@@ -344,7 +342,7 @@ def _ms(duration: timedelta) -> int:
 
 def guest_parameters(
     zones: Sequence[Zone], parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
-) -> Iterator[Trouble]:
+) -> Iterator[Issue]:
     """What the module does not accept: unknown names, values out of range, with the range, and
     pairs that break a rule.
     """
@@ -354,11 +352,11 @@ def guest_parameters(
         for rule in rules:
             if not rule.holds(in_force):
                 at = rule.right if rule.right in zone.parameters else rule.left
-                yield Trouble(("zone", i, "parameters", at), rule.complaint(in_force))
+                yield Issue(("zone", i, "parameters", at), rule.complaint(in_force))
         for name, value in zone.parameters.items():
             path = ("zone", i, "parameters", name)
             if name not in parameters:
-                yield Trouble(
+                yield Issue(
                     path,
                     f"the guest has no parameter `{name}`",
                     did_you_mean(name, list(parameters), "parameters"),
@@ -367,6 +365,6 @@ def guest_parameters(
             of = parameters[name]
             if not of.minimum <= value <= of.maximum:
                 unit = f" {of.unit}" if of.unit else ""
-                yield Trouble(
+                yield Issue(
                     path, f"`{name}` = {value}{unit}: permitted {of.minimum} to {of.maximum}{unit}"
                 )

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from levada.sim.scenario.diagnostics import Trouble, refusal
+from levada.sim.scenario.diagnostics import Issue, refusal
 
 __all__ = ["Table"]
 
@@ -23,7 +23,7 @@ class Table(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """What is wrong between the keys of this table; asked when each key is right by itself."""
         return iter(())
 

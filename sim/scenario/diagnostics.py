@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from levada.guest.text.redaction import redacted
 from levada.sim.errors import SimError
 
-__all__ = ["Problem", "ScenarioError", "Trouble", "did_you_mean", "refusal"]
+__all__ = ["Issue", "Problem", "ScenarioError", "did_you_mean", "refusal"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class ScenarioError(SimError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Issue:
     """A problem inside one table, before its place in the file is known."""
 
     path: tuple[str | int, ...]
@@ -76,9 +76,9 @@ class Trouble:
     hint: str = ""
 
 
-def refusal(*troubles: Trouble | str) -> PydanticCustomError:
+def refusal(*troubles: Issue | str) -> PydanticCustomError:
     """The exception with which a validator refuses a value or a table, for all its reasons."""
-    found = [t if isinstance(t, Trouble) else Trouble((), t) for t in troubles]
+    found = [t if isinstance(t, Issue) else Issue((), t) for t in troubles]
     text = "; ".join(".".join(map(str, (*t.path, ""))) + t.message for t in found)
     return PydanticCustomError("refused", "{text}", {"text": text, "troubles": found})
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from levada.sim.quantities import Duration, Moment
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble, did_you_mean
+from levada.sim.scenario.diagnostics import Issue, did_you_mean
 from levada.sim.scenario.expression import SUMS, Expression, ExpressionError, parse_expression
 from levada.sim.scenario.fault import Zones
 
@@ -162,36 +162,36 @@ class Expect(Table):
     end: Moment | None = None
     """Look at the trace up to here."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Keys that go with the kind, limits in order, expressions that mean something."""
         yield from self._keys()
         yield from self._limits()
         yield from self._expressions()
 
-    def _keys(self) -> Iterator[Trouble]:
+    def _keys(self) -> Iterator[Issue]:
         kind = KINDS[self.kind]
         for key in _SPECIFIC:
             if key in self.model_fields_set and key not in kind.keys:
                 belongs = ", ".join(f"`{k}`" for k in kind.keys)
-                yield Trouble(
+                yield Issue(
                     (key,), f"`{key}` does not go with `{self.kind}`", f"allowed: {belongs}"
                 )
         for key in kind.required:
             if getattr(self, key) is None:
-                yield Trouble((), f"`{key}` is missing: kind `{self.kind}` needs it")
+                yield Issue((), f"`{key}` is missing: kind `{self.kind}` needs it")
 
-    def _limits(self) -> Iterator[Trouble]:
+    def _limits(self) -> Iterator[Issue]:
         if "above" not in KINDS[self.kind].optional:
             return
         if self.above is None and self.below is None:
-            yield Trouble((), f"`above` or `below` is missing: kind `{self.kind}` needs a limit")
+            yield Issue((), f"`above` or `below` is missing: kind `{self.kind}` needs a limit")
         elif self.above is not None and self.below is not None and self.below <= self.above:
-            yield Trouble(("below",), f"`below` = {self.below}: not greater than `above`")
+            yield Issue(("below",), f"`below` = {self.below}: not greater than `above`")
 
-    def _expressions(self) -> Iterator[Trouble]:
+    def _expressions(self) -> Iterator[Issue]:
         if self.kind == "summary":
             if self.of is not None and self.of not in SUMMARY:
-                yield Trouble(
+                yield Issue(
                     ("of",), f"`{self.of}` is not in the summary", did_you_mean(self.of, SUMMARY)
                 )
             return
@@ -201,17 +201,17 @@ class Expect(Table):
             try:
                 found = parse_expression(text)
             except ExpressionError as error:
-                yield Trouble(
+                yield Issue(
                     (key,), f'`{key}` = "{text}", character {error.column}: {error}', error.hint
                 )
                 continue
             if found.condition != (key == "that"):
                 need = "a condition" if key == "that" else "a quantity"
-                yield Trouble((key,), f'`{key}` = "{text}": {need} is needed')
+                yield Issue((key,), f'`{key}` = "{text}": {need} is needed')
             elif self.kind == "total":
                 states = [s for s in found.signals if s not in SUMS]
                 if states:
-                    yield Trouble(
+                    yield Issue(
                         ("of",),
                         f"`{states[0]}` is a state: adding up its rows means nothing",
                         'use kind = "mean"',

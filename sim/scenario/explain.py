@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, ValidationError
 
 from levada.sim.quantities import format_number
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble, did_you_mean
+from levada.sim.scenario.diagnostics import Issue, did_you_mean
 from levada.sim.scenario.toml_writer import toml_value
 
 __all__ = ["UNITS", "choices", "explain", "permitted", "table_of", "unit_of"]
@@ -92,13 +92,13 @@ def permitted(field: FieldInfo, key: str) -> str:
     return f"permitted {text} {unit}".rstrip() if text else ""
 
 
-def explain(error: ValidationError, root: type[Table]) -> Iterator[Trouble]:
+def explain(error: ValidationError, root: type[Table]) -> Iterator[Issue]:
     """Every error, its path from the top of `root`."""
     for found in error.errors(include_url=False):
         yield from _one(found, root)
 
 
-def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
+def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Issue]:
     path, kind, value = found["loc"], found["type"], found["input"]
     table, field = _walk(path, root)
     key = next((p for p in reversed(path) if isinstance(p, str)), "")
@@ -109,23 +109,23 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
             for trouble in context["troubles"]:
                 of_field = not trouble.path and field is not None and table_of(field) is None
                 message = f"{says}: {trouble.message}" if of_field else trouble.message
-                yield Trouble((*path, *trouble.path), message, trouble.hint)
+                yield Issue((*path, *trouble.path), message, trouble.hint)
         case "extra_forbidden":
             known = list(table.model_fields) if table else []
-            yield Trouble(path, f"unknown key `{key}`", did_you_mean(key, known))
+            yield Issue(path, f"unknown key `{key}`", did_you_mean(key, known))
         case "missing":
-            yield Trouble(path[:-1], f"`{key}` is missing", _hint(field))
+            yield Issue(path[:-1], f"`{key}` is missing", _hint(field))
         case "literal_error":
             options = choices(field) if field else []
             near = did_you_mean(str(value), [str(o) for o in options], "")
-            yield Trouble(
+            yield Issue(
                 path,
                 f"{says}: permitted {', '.join(map(_shown, options))}",
                 near if near.startswith("did") else "",
             )
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             unit = unit_of(key)
-            yield Trouble(
+            yield Issue(
                 path, f"{says} {unit}".rstrip() + f": {permitted(field, key) if field else ''}"
             )
         case _ if kind in _EXPECTED:
@@ -133,19 +133,19 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Trouble]:
             expected = _EXPECTED[kind]
             if kind in ("tuple_type", "list_type") and field and table_of(field):
                 expected = f"an array of tables, written [[{'.'.join(_names(path))}]]"
-            yield Trouble(path, f"{says}: must be {expected}{unit}, this is {_type(value)}")
+            yield Issue(path, f"{says}: must be {expected}{unit}, this is {_type(value)}")
         case "too_short" if field and table_of(field):
-            yield Trouble(path, f"at least one [[{'.'.join(_names(path))}]] is needed")
+            yield Issue(path, f"at least one [[{'.'.join(_names(path))}]] is needed")
         case "too_short" | "too_long":
             count = context.get("actual_length", "?")
             need = context.get("min_length", context.get("max_length", "?"))
-            yield Trouble(path, f"`{key}` has {count} values: {need} needed")
+            yield Issue(path, f"`{key}` has {count} values: {need} needed")
         case "string_pattern_mismatch" | "string_too_short" | "string_too_long":
-            yield Trouble(path, f"{says}: not permitted", _hint(field))
+            yield Issue(path, f"{says}: not permitted", _hint(field))
         case "finite_number":
-            yield Trouble(path, f"{says}: must be a finite number")
+            yield Issue(path, f"{says}: must be a finite number")
         case _:
-            yield Trouble(path, f"{says}: {found['msg']}")
+            yield Issue(path, f"{says}: {found['msg']}")
 
 
 def _walk(

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from levada.sim.quantities import Duration, Moment, format_number, parse_quantity
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.diagnostics import Issue
 
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period, Scenario
@@ -174,34 +174,34 @@ class Fault(Table):
     magnitude: str | None = None
     """How strong, a number with its unit: `"-40 counts/d"`, `"30 %"`, `"90 s"`."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Duration and magnitude as the kind has them."""
         kind = FAULTS[self.kind]
         if kind.instant and self.duration is not None:
-            yield Trouble(("duration",), f"`duration`: a {self.kind} happens at once, leave it out")
+            yield Issue(("duration",), f"`duration`: a {self.kind} happens at once, leave it out")
         if self.duration is not None and self.duration < timedelta(seconds=1):
-            yield Trouble(("duration",), "`duration` = 0 s: permitted at least 1 s")
+            yield Issue(("duration",), "`duration` = 0 s: permitted at least 1 s")
         if kind.units is None:
             if self.magnitude is not None:
-                yield Trouble(("magnitude",), f"`magnitude`: {self.kind} has none, leave it out")
+                yield Issue(("magnitude",), f"`magnitude`: {self.kind} has none, leave it out")
         elif self.magnitude is not None:
             yield from self._magnitude(self.magnitude, kind, kind.units)
         elif not kind.optional:
-            yield Trouble((), f"`magnitude` is missing: {self.kind} needs one in {kind.unit}")
+            yield Issue((), f"`magnitude` is missing: {self.kind} needs one in {kind.unit}")
 
-    def _magnitude(self, text: str, kind: FaultKind, units: dict[str, float]) -> Iterator[Trouble]:
+    def _magnitude(self, text: str, kind: FaultKind, units: dict[str, float]) -> Iterator[Issue]:
         says = f'`magnitude` = "{text}"'
         try:
             value = parse_quantity(text, units) / units[kind.unit]
         except ValueError as error:
-            yield Trouble(("magnitude",), f"{says}: {error}")
+            yield Issue(("magnitude",), f"{says}: {error}")
             return
         if not kind.low <= value <= kind.high:
-            yield Trouble(("magnitude",), f"{says}: permitted {kind.permitted}")
+            yield Issue(("magnitude",), f"{says}: permitted {kind.permitted}")
         elif value == 0.0:
-            yield Trouble(("magnitude",), f"{says}: changes nothing, leave the fault out")
+            yield Issue(("magnitude",), f"{says}: changes nothing, leave the fault out")
         elif kind.unit == "code" and not value.is_integer():
-            yield Trouble(("magnitude",), f"{says}: a code is a whole number")
+            yield Issue(("magnitude",), f"{says}: a code is a whole number")
 
     @property
     def label(self) -> str:

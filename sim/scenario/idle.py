@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.diagnostics import Issue
 
 if TYPE_CHECKING:
     from levada.sim.scenario.zone import Zone
@@ -136,7 +136,7 @@ IDLE: Final = (
 """In the order of the tables of a zone."""
 
 
-def idle_keys(zone: Zone) -> Iterator[Trouble]:
+def idle_keys(zone: Zone) -> Iterator[Issue]:
     """Keys of the zone, its layers and its spread that change nothing."""
     for rule in IDLE:
         if not rule.when(zone):
@@ -144,23 +144,23 @@ def idle_keys(zone: Zone) -> Iterator[Trouble]:
         table = getattr(zone, rule.part)
         for key in rule.keys:
             if getattr(table, key) != type(table).model_fields[key].default:
-                yield Trouble((rule.part, key), f"`{key}` has no effect: {rule.reason}")
+                yield Issue((rule.part, key), f"`{key}` has no effect: {rule.reason}")
             name = f"{rule.part}.{key}"
             if zone.spread.get(name):
-                yield Trouble(("spread", name), f"`{name}` has no effect: {rule.reason}")
+                yield Issue(("spread", name), f"`{name}` has no effect: {rule.reason}")
     yield from _layers(zone)
     initial = zone.soil.initial
     if initial.depth_m is not None and len(initial.values) == 1 and initial.depth_m != (0.0,):
-        yield Trouble(
+        yield Issue(
             ("soil", "initial", "depth_m"),
             "`depth_m` has no effect: one value holds at every depth",
         )
 
 
-def _layers(zone: Zone) -> Iterator[Trouble]:
+def _layers(zone: Zone) -> Iterator[Issue]:
     for number, layer in enumerate(zone.soil.layer):
         if _bucket(zone) and layer.pore_connectivity != 0.5:
-            yield Trouble(
+            yield Issue(
                 ("soil", "layer", number, "pore_connectivity"),
                 "`pore_connectivity` has no effect: the bucket needs conductivity at saturation "
                 "only",

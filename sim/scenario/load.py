@@ -25,7 +25,7 @@ from levada.guest.text.plain import UNPRINTABLE, plain
 from levada.sim.errors import WeatherError
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.checks import Parameter, between_tables, guest_parameters
-from levada.sim.scenario.diagnostics import Problem, ScenarioError, Trouble, did_you_mean
+from levada.sim.scenario.diagnostics import Issue, Problem, ScenarioError, did_you_mean
 from levada.sim.scenario.dump import sha256_of
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.explain import explain
@@ -68,7 +68,7 @@ class Document:
     scenario: Scenario
     source: _Source
 
-    def problems(self, troubles: Iterator[Trouble] | Sequence[Trouble]) -> list[Problem]:
+    def problems(self, troubles: Iterator[Issue] | Sequence[Issue]) -> list[Problem]:
         """Troubles with paths from the top of the file -> problems with line and column."""
         return [self.source.problem(trouble) for trouble in troubles]
 
@@ -113,7 +113,7 @@ class _Source:
     given: dict[KeyPath, str] = field(default_factory=dict)
     """Path -> option of the command line that set it."""
 
-    def problem(self, trouble: Trouble) -> Problem:
+    def problem(self, trouble: Issue) -> Problem:
         """Where a trouble stands: its key, or the nearest table around it."""
         path = trouble.path
         for i in range(len(path), 0, -1):
@@ -141,7 +141,7 @@ class _Source:
 
     def _problem(
         self,
-        trouble: Trouble,
+        trouble: Issue,
         *,
         file: str,
         line: int = 0,
@@ -160,14 +160,14 @@ class _Source:
             width=width,
         )
 
-    def override(self, key: str, value: object) -> Iterator[Trouble]:
+    def override(self, key: str, value: object) -> Iterator[Issue]:
         """Set one dotted key in the data."""
         option = f"--set {_short(key)}={_short(str(value))}"
         path: KeyPath = ()
         here: Any = self.data
         if key.count(".") >= _MOST_NESTED:
             self.given[key,] = option
-            yield Trouble((key,), f"nested more than {_MOST_NESTED} deep")
+            yield Issue((key,), f"nested more than {_MOST_NESTED} deep")
             return
         steps = key.split(".")
         for depth, step in enumerate(steps):
@@ -177,7 +177,7 @@ class _Source:
                 if number is None:
                     names = [str(i.get("name")) for i in here if isinstance(i, dict)]
                     self.given[*path, step] = option
-                    yield Trouble(
+                    yield Issue(
                         (*path, step),
                         f"no `{step}` in [[{path[-1]}]]",
                         did_you_mean(step, names, "by number from 0, or by name"),
@@ -196,7 +196,7 @@ class _Source:
                     here = here.setdefault(step, {})
             else:
                 self.given[path] = option
-                yield Trouble(path, f"`{path[-1]}` is not a table")
+                yield Issue(path, f"`{path[-1]}` is not a table")
                 return
         self.given[path] = option
 
@@ -228,28 +228,28 @@ _NAMES: Final = ("name", "title")
 _NO_NAME: Final = re.compile(f"[\t\n]|{UNPRINTABLE.pattern}")
 
 
-def _unstorable(data: dict[str, Any]) -> list[Trouble]:
+def _unstorable(data: dict[str, Any]) -> list[Issue]:
     """Values that no report, terminal or other TOML file could take."""
-    found: list[Trouble] = []
+    found: list[Issue] = []
     waiting: list[tuple[KeyPath, object]] = [((), data)]
     while waiting:
         path, value = waiting.pop()
         if len(path) > _MOST_NESTED:
-            return [Trouble(path[:2], f"nested more than {_MOST_NESTED} deep")]
+            return [Issue(path[:2], f"nested more than {_MOST_NESTED} deep")]
         items: Iterator[tuple[str | int, object]] = iter(())
         if isinstance(value, dict):
             items = iter(value.items())
             bad = [str(key) for key in value if UNPRINTABLE.search(str(key))]
-            found += [Trouble(path, f"{plain(key)!r}: a control character in a key") for key in bad]
+            found += [Issue(path, f"{plain(key)!r}: a control character in a key") for key in bad]
         elif isinstance(value, list):
             items = iter(enumerate(value))
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            found.append(Trouble(path, _LARGE))
+            found.append(Issue(path, _LARGE))
         elif isinstance(value, str):
             no = _NO_NAME if path[-1] in _NAMES else UNPRINTABLE
             if match := no.search(value):
                 found.append(
-                    Trouble(
+                    Issue(
                         path,
                         f"a control character, U+{ord(match.group()):04X}, as character "
                         f"{match.start() + 1}",
@@ -327,14 +327,14 @@ def _longest_number(text: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Trouble]]:
+def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Issue]]:
     version = data.get("version")
     if version != SCENARIO_VERSION or isinstance(version, bool):
         if version is None:
             message = f"`version` is missing: this levada reads version = {SCENARIO_VERSION}"
-            return None, [Trouble((), message)]
+            return None, [Issue((), message)]
         return None, [
-            Trouble(
+            Issue(
                 ("version",), f"`version` = {version}: this levada reads version {SCENARIO_VERSION}"
             )
         ]
@@ -365,17 +365,17 @@ def _items(data: object) -> list[object]:
     return data if isinstance(data, list) else []
 
 
-def _locate(scenario: Scenario, directory: Path) -> tuple[Scenario, list[Trouble]]:
+def _locate(scenario: Scenario, directory: Path) -> tuple[Scenario, list[Issue]]:
     """Make paths absolute; files must be there, and be those that are pinned."""
     troubles = []
 
     def find(path: KeyPath, name: str, sha256: str | None) -> str:
         file = Path(os.path.normpath(directory / name))
         if not file.is_file():
-            troubles.append(Trouble(path, f'`{path[-1]}` = "{name}": no such file', str(file)))
+            troubles.append(Issue(path, f'`{path[-1]}` = "{name}": no such file', str(file)))
         elif sha256 is not None and sha256_of(file) != sha256:
             troubles.append(
-                Trouble(
+                Issue(
                     (path[0], "sha256"),
                     f"{name} is not the file that is pinned: its SHA-256 is {sha256_of(file)}",
                 )
@@ -397,7 +397,7 @@ def _locate(scenario: Scenario, directory: Path) -> tuple[Scenario, list[Trouble
     return scenario.model_copy(update={"weather": weather, "guest": guest}), troubles
 
 
-def _unread(scenario: Scenario, directory: Path) -> Iterator[Trouble]:
+def _unread(scenario: Scenario, directory: Path) -> Iterator[Issue]:
     """Keys that say something of a weather file which its form says already."""
     from levada.sim.weather.files import form_of, said  # loads numpy
 
@@ -410,13 +410,13 @@ def _unread(scenario: Scenario, directory: Path) -> Iterator[Trouble]:
     if form is None or form == "hourly":
         return
     if zone is not None:
-        yield Trouble(
+        yield Issue(
             ("weather", "time_zone"),
             f'`time_zone` = "{zone}" has no effect: {file.name} is {said(form)}',
             "it goes with an hourly CSV file of levada's own that is kept on clock time",
         )
     if form != "daily" and height_m != Site.model_fields["wind_height_m"].default:
-        yield Trouble(
+        yield Issue(
             ("site", "wind_height_m"),
             f"`wind_height_m` = {height_m:g} m has no effect: {file.name} is {said(form)}, whose "
             "wind has its own height",

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field
 
 from levada.guest.topic import is_node_name
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.diagnostics import Issue
 from levada.sim.scenario.soil import as_tuple
 
 __all__ = ["CONVERSIONS", "SIGNAL_UNITS", "FieldMapping", "PayloadMapping"]
@@ -103,20 +103,20 @@ class FieldMapping(Table):
     """Whether a payload without it, or with something that is no number, is refused; else the
     signal is left out."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """A pointer as RFC 6901 has it, and a value that tells something."""
         if self.scale == 0.0:
-            yield Trouble(("scale",), "`scale` = 0: the payload's value would have no effect")
+            yield Issue(("scale",), "`scale` = 0: the payload's value would have no effect")
         known = SIGNAL_UNITS.get(self.signal)
         if self.unit and known is not None and CONVERSIONS[self.unit][0] != known:
             fitting = [f'"{unit}"' for unit, (to, _, _) in CONVERSIONS.items() if to == known]
-            yield Trouble(
+            yield Issue(
                 ("unit",),
                 f'`unit` = "{self.unit}": `{self.signal}` is kept in {known or "no unit"}',
                 f"allowed: {', '.join(fitting)}, or a signal with another name",
             )
         if (self.pointer and not self.pointer.startswith("/")) or _ESCAPE.search(self.pointer):
-            yield Trouble(
+            yield Issue(
                 ("pointer",), f"`pointer` = {self.pointer!r}: must be a JSON pointer such as /a/0/b"
             )
 
@@ -140,23 +140,21 @@ class PayloadMapping(Table):
             level in ("+", theirs[i]) for i, level in enumerate(ours)
         )
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """One name for the node, no signal twice."""
         levels = self.topic.split("/")
         plus = levels.count("+")
         if "#" in self.topic or any("+" in lv and lv != "+" for lv in levels) or plus > 1:
-            yield Trouble(("topic",), f"`topic` = {self.topic!r}: permitted is one level `+`")
+            yield Issue(("topic",), f"`topic` = {self.topic!r}: permitted is one level `+`")
         elif bool(plus) == bool(self.node):
-            yield Trouble(
-                ("topic",), f"`topic` = {self.topic!r}: needs either a level `+` or `node`"
-            )
+            yield Issue(("topic",), f"`topic` = {self.topic!r}: needs either a level `+` or `node`")
         if self.node and not is_node_name(self.node):
-            yield Trouble(
+            yield Issue(
                 ("node",),
                 f"`node` = {self.node!r}: 1 to 64 characters without / + # $ are permitted",
             )
         seen: set[str] = set()
         for number, entry in enumerate(self.field):
             if entry.signal in seen:
-                yield Trouble(("field", number, "signal"), f"`{entry.signal}` is there twice")
+                yield Issue(("field", number, "signal"), f"`{entry.signal}` is there twice")
             seen.add(entry.signal)

@@ -20,7 +20,7 @@ from levada.sim.quantities import format_duration, parse_duration
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.checks import between_tables
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble, did_you_mean, refusal
+from levada.sim.scenario.diagnostics import Issue, did_you_mean, refusal
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.mapping import PayloadMapping
@@ -73,10 +73,10 @@ class Site(Table):
     """A tipping bucket beside the field; the summary then has its `rain_gauge_tips` and
     `rain_gauge_mm`."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """A clock that goes with the sun."""
         if not (self.utc_offset_h * 4.0).is_integer():
-            yield Trouble(
+            yield Issue(
                 ("utc_offset_h",),
                 f"`utc_offset_h` = {self.utc_offset_h:g} h: standard times are whole quarters of "
                 "an hour from UTC",
@@ -85,7 +85,7 @@ class Site(Table):
         ahead_h = self.clock_ahead_h
         if abs(ahead_h) > _FARTHEST_CLOCK_H:
             near = round(self.longitude_deg / 15.0)
-            yield Trouble(
+            yield Issue(
                 ("utc_offset_h",),
                 f"`utc_offset_h` = {self.utc_offset_h:g} h: {abs(ahead_h):.1f} h "
                 f"{'ahead of' if ahead_h > 0.0 else 'behind'} the sun at `longitude_deg` = "
@@ -121,19 +121,19 @@ class Period(Table):
     """Time between two rows of the trace: a multiple of `step_s` that divides a day; default:
     `step_s`."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Days in order, intervals that fit into each other."""
         if self.end < self.start:
-            yield Trouble(("end",), f"`end` = {self.end}: before `start` = {self.start}")
+            yield Issue(("end",), f"`end` = {self.end}: before `start` = {self.start}")
         elif self.days > _MAX_DAYS:
-            yield Trouble(("end",), f"{self.days} days: permitted at most {_MAX_DAYS}")
+            yield Issue(("end",), f"{self.days} days: permitted at most {_MAX_DAYS}")
         if 3600 % self.step_s:
             near = max(s for s in range(1, self.step_s) if 3600 % s == 0)
-            yield Trouble(
+            yield Issue(
                 ("step_s",), f"`step_s` = {self.step_s} s: must divide 3600 s", f"{near} does"
             )
         elif self.trace_s % self.step_s or 86_400 % self.trace_s:
-            yield Trouble(
+            yield Issue(
                 ("record_s",),
                 f"`record_s` = {self.record_s} s: must be a multiple of `step_s` = {self.step_s} s "
                 "and divide a day of 86400 s",
@@ -202,15 +202,15 @@ class Weather(Table):
     sha256: Sha256 | None = None
     """Refuse the file, or the file the generator is fitted to, if it is not this one."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """One source."""
         if (self.file is None) == (self.generator is None):
             found = "none" if self.file is None else "both"
-            yield Trouble((), f"exactly one of `file` and `generator` is needed: found {found}")
+            yield Issue((), f"exactly one of `file` and `generator` is needed: found {found}")
         if self.time_zone is not None:
             yield from _zone(self.time_zone)
         if self.generator is not None and self.fill != "none":
-            yield Trouble(("fill",), "`fill` goes with `file`: random weather has no holes")
+            yield Issue(("fill",), "`fill` goes with `file`: random weather has no holes")
 
     @property
     def source(self) -> str:
@@ -218,12 +218,12 @@ class Weather(Table):
         return self.file if self.file is not None else self.generator.like  # type: ignore[union-attr]
 
 
-def _zone(name: str) -> Iterator[Trouble]:
+def _zone(name: str) -> Iterator[Issue]:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         hint = did_you_mean(name, sorted(available_timezones()), "")
-        yield Trouble(("time_zone",), f'`time_zone` = "{name}": no such zone', hint)
+        yield Issue(("time_zone",), f'`time_zone` = "{name}": no such zone', hint)
 
 
 class GuestBudget(Table):
@@ -320,13 +320,13 @@ class Scenario(Table):
     mapping: Annotated[tuple[PayloadMapping, ...], BeforeValidator(as_tuple)] = ()
     """`[[mapping]]`: payloads of devices that speak otherwise."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """What contradicts itself between tables."""
         yield from between_tables(self.period, self.zone, self.fault, self.expect, self.alert)
         for number, table in enumerate(self.mapping):
             for before in self.mapping[:number]:
                 if before.covers(table):
-                    yield Trouble(
+                    yield Issue(
                         ("mapping", number, "topic"),
                         f'`topic` = "{table.topic}" has no effect: every payload of it is read by '
                         f'"{before.topic}" above',

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble
+from levada.sim.scenario.diagnostics import Issue
 
 __all__ = ["DEFAULT_SOIL_MODEL", "Initial", "Soil", "SoilLayer", "Texture", "as_tuple"]
 
@@ -83,12 +83,12 @@ class SoilLayer(Table):
     theta_wp: float | None = Field(default=None, ge=0, lt=1)
     """Water content at the wilting point; without it, that at a suction of 150 m."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Water contents in order, and a conductivity that falls as the soil dries."""
         # of dry soil, K goes with Se^(l + 2/m), m = 1 - 1/n (van Genuchten 1980, Eq. 8)
         least = -2.0 * self.n / (self.n - 1.0)
         if self.pore_connectivity <= least:
-            yield Trouble(
+            yield Issue(
                 ("pore_connectivity",),
                 f"`pore_connectivity` = {self.pore_connectivity:g}: permitted above {least:.2f} "
                 f"with `n` = {self.n:g}, or conductivity would rise as the soil dries",
@@ -97,7 +97,7 @@ class SoilLayer(Table):
         known = [(key, getattr(self, key)) for key in order if getattr(self, key) is not None]
         for (small, low), (large, high) in pairwise(known):
             if high < low or (high == low and (small, large) != ("theta_r", "theta_wp")):
-                yield Trouble((large,), f"`{large}` = {high}: must be above `{small}` = {low}")
+                yield Issue((large,), f"`{large}` = {high}: must be above `{small}` = {low}")
 
 
 _INITIAL: Final = {
@@ -127,27 +127,27 @@ class Initial(Table):
     def _default(cls, data: Any) -> Any:
         return {"available_pct": 100.0} if data == {} else data
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """One quantity, in its range, a value for each depth."""
         given = [key for key in _INITIAL if getattr(self, key) is not None]
         if len(given) != 1:
             names = ", ".join(f"`{key}`" for key in _INITIAL)
             found = " and ".join(f"`{key}`" for key in given) or "none"
-            yield Trouble((), f"exactly one of {names} is needed: found {found}")
+            yield Issue((), f"exactly one of {names} is needed: found {found}")
             return
         key = given[0]
         low, high = _INITIAL[key]
         for value in self.values:
             if not low <= value <= high:
-                yield Trouble((key,), f"`{key}` = {value:g}: permitted {low:g} to {high:g}")
+                yield Issue((key,), f"`{key}` = {value:g}: permitted {low:g} to {high:g}")
         if len(self.depths_m) != len(self.values):
-            yield Trouble(
+            yield Issue(
                 (key,),
                 f"`{key}` has {len(self.values)} values for {len(self.depths_m)} depths",
                 "" if self.depth_m else "give `depth_m` as many values",
             )
         if self.depths_m[0] < 0 or any(b <= a for a, b in pairwise(self.depths_m)):
-            yield Trouble(("depth_m",), "`depth_m` must increase from 0 or more")
+            yield Issue(("depth_m",), "`depth_m` must increase from 0 or more")
 
     @property
     def quantity(self) -> str:
@@ -205,30 +205,30 @@ class Soil(Table):
     initial: Initial = Initial()
     """Water at the start; without it, field capacity."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """One description, complete; depths inside; nothing the bucket does not know."""
         yield from self._description()
         fc, wp = self.theta_fc, self.theta_wp
         if fc is not None and wp is not None and fc - wp < 0.01:
-            yield Trouble(
+            yield Issue(
                 ("theta_fc",), f"`theta_fc` = {fc}: must be at least 0.01 above `theta_wp` = {wp}"
             )
         elif fc is not None and wp is not None:
             yield from self._measured(fc, wp)
         if self.initial.depths_m[-1] > self.depth_m:
-            yield Trouble(
+            yield Issue(
                 ("initial", "depth_m"),
                 f"`depth_m` = {self.initial.depths_m[-1]:g} m: the soil ends at {self.depth_m:g} m",
             )
         if (self.bottom == "head") != (self.bottom_head_m is not None):
             key = "bottom" if self.bottom_head_m is None else "bottom_head_m"
-            yield Trouble((key,), '`bottom = "head"` and `bottom_head_m` go together')
+            yield Issue((key,), '`bottom = "head"` and `bottom_head_m` go together')
         if len(self.layer) > _MOST_LAYERS:
-            yield Trouble(("layer",), f"{len(self.layer)} layers: permitted at most {_MOST_LAYERS}")
+            yield Issue(("layer",), f"{len(self.layer)} layers: permitted at most {_MOST_LAYERS}")
         if self.model == "bucket":
             yield from self._bucket()
 
-    def _description(self) -> Iterator[Trouble]:
+    def _description(self) -> Iterator[Issue]:
         def there(keys: tuple[str, ...]) -> list[str]:
             return [key for key in keys if getattr(self, key) is not None]
 
@@ -240,45 +240,43 @@ class Soil(Table):
         }
         given = [text for text, found in ways.items() if found]
         if len(given) != 1:
-            yield Trouble(
+            yield Issue(
                 (),
                 f"a soil is described in exactly one way: found {' and '.join(given) or 'none'}",
                 "; or ".join(ways),
             )
         if self.theta_s is not None and not there(_CONTENTS):
-            yield Trouble(("theta_s",), "`theta_s` needs `theta_fc` and `theta_wp` too")
+            yield Issue(("theta_s",), "`theta_s` needs `theta_fc` and `theta_wp` too")
         for group in (_FRACTIONS, _CONTENTS):
             present = there(group)
             missing = [f"`{key}`" for key in group if key not in present]
             if present and missing:
-                yield Trouble((present[0],), f"`{present[0]}` needs {' and '.join(missing)} too")
+                yield Issue((present[0],), f"`{present[0]}` needs {' and '.join(missing)} too")
         if len(there(_FRACTIONS)) == len(_FRACTIONS):
             total = math.fsum(getattr(self, key) for key in _FRACTIONS)
             if abs(total - 100) > 1:
-                yield Trouble(
+                yield Issue(
                     ("sand_pct",),
                     f"`sand_pct` + `silt_pct` + `clay_pct` = {total:g} %: permitted 99 to 101 %",
                 )
 
-    def _measured(self, fc: float, wp: float) -> Iterator[Trouble]:
+    def _measured(self, fc: float, wp: float) -> Iterator[Issue]:
         from levada.sim.soil.texture import by_contents  # loads numpy
 
         try:
             by_contents(theta_fc=fc, theta_wp=wp, texture=self.texture, theta_s=self.theta_s)
         except ValueError as error:
-            yield Trouble(("theta_fc",), str(error))
+            yield Issue(("theta_fc",), str(error))
 
-    def _bucket(self) -> Iterator[Trouble]:
+    def _bucket(self) -> Iterator[Issue]:
         hint = 'set model = "richards"'
         if self.bottom != "free-drainage":
-            yield Trouble(
-                ("bottom",), f'`bottom` = "{self.bottom}": the bucket drains freely', hint
-            )
+            yield Issue(("bottom",), f'`bottom` = "{self.bottom}": the bucket drains freely', hint)
         if self.initial.quantity in ("head_m", "water_table_m"):
             key = self.initial.quantity
-            yield Trouble(("initial", key), f"`{key}`: the bucket has no suction", hint)
+            yield Issue(("initial", key), f"`{key}`: the bucket has no suction", hint)
         if self.initial.quantity == "theta" and max(self.initial.values) > 0.7:
-            yield Trouble(
+            yield Issue(
                 ("initial", "theta"),
                 f"`theta` = {max(self.initial.values):g}: permitted 0 to 0.7 in the bucket",
             )

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from levada.sim.crop.table import TABLE
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Trouble, did_you_mean
+from levada.sim.scenario.diagnostics import Issue, did_you_mean
 from levada.sim.scenario.idle import idle_keys
 from levada.sim.scenario.node_url import NodeUrl, parse_node
 from levada.sim.scenario.soil import Soil, as_tuple
@@ -63,37 +63,37 @@ class Crop(Table):
     feddes_like: str | None = Field(default=None, min_length=1)
     """Crop whose heads are taken; without it, its own, or those of maize with a note."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """A known name or all numbers; what must be in order is."""
         if self.name is None:
             missing = [f"`{k}`" for k in _CROP_NUMBERS if getattr(self, k) is None]
             if missing:
-                yield Trouble((), f"a crop without `name` needs {', '.join(missing)}")
+                yield Issue((), f"a crop without `name` needs {', '.join(missing)}")
         elif self.name not in TABLE:
-            yield Trouble(
+            yield Issue(
                 ("name",),
                 f'`name` = "{self.name}": not a crop of the table',
                 did_you_mean(self.name, list(TABLE), "crops"),
             )
         if self.stages is not None and any(not 0 < length <= 5000 for length in self.stages):
-            yield Trouble(
+            yield Issue(
                 ("stages",), f"`stages` = {list(self.stages)}: each permitted above 0, at most 5000"
             )
         if self.growth == "degree-days" and self.stages is None:
-            yield Trouble(("growth",), "`growth`: the table has days only, give `stages` too")
+            yield Issue(("growth",), "`growth`: the table has days only, give `stages` too")
         yield from self._heads()
         if self.harvest is not None and self.harvest <= self.planting:
-            yield Trouble(("harvest",), f"`harvest` = {self.harvest}: not after `planting`")
+            yield Issue(("harvest",), f"`harvest` = {self.harvest}: not after `planting`")
         for small, large in (("zr_min_m", "zr_max_m"), ("base_c", "upper_c")):
             low, high = getattr(self, small), getattr(self, large)
             if low is not None and high is not None and high < low:
-                yield Trouble((large,), f"`{large}` = {high}: below `{small}` = {low}")
+                yield Issue((large,), f"`{large}` = {high}: below `{small}` = {low}")
 
-    def _heads(self) -> Iterator[Trouble]:
+    def _heads(self) -> Iterator[Issue]:
         if self.feddes_m is not None:
             h = self.feddes_m
             if not (0.0 >= h[0] > h[1] > h[2] >= h[3] > h[4] >= -1e4):
-                yield Trouble(
+                yield Issue(
                     ("feddes_m",),
                     f"`feddes_m` = {list(h)}: permitted 0 >= h1 > h2 > h3 high >= h3 low > h4 "
                     ">= -10000 m",
@@ -102,9 +102,9 @@ class Crop(Table):
             from levada.sim.soil.uptake import FEDDES  # loads numpy
 
             if self.feddes_m is not None:
-                yield Trouble(("feddes_like",), "`feddes_like` and `feddes_m`: give one")
+                yield Issue(("feddes_like",), "`feddes_like` and `feddes_m`: give one")
             if self.feddes_like not in FEDDES:
-                yield Trouble(
+                yield Issue(
                     ("feddes_like",),
                     f'`feddes_like` = "{self.feddes_like}": no heads are known of it',
                     did_you_mean(self.feddes_like, list(FEDDES), "crops"),
@@ -167,15 +167,15 @@ class Probe(Table):
     adc_bits: int = Field(default=12, ge=4, le=12)
     """Effective resolution."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """A calibration that can be turned around."""
         if abs(self.dry_counts - self.wet_counts) < 1:
-            yield Trouble(
+            yield Issue(
                 ("wet_counts",),
                 f"`wet_counts` = {self.wet_counts:g} counts: equals `dry_counts`",
             )
         if self.theta_wet - self.theta_dry < 0.01:
-            yield Trouble(
+            yield Issue(
                 ("theta_wet",),
                 f"`theta_wet` = {self.theta_wet}: must be at least 0.01 above `theta_dry` = "
                 f"{self.theta_dry}",
@@ -192,10 +192,10 @@ class Calibration(Table):
     limit_counts: int | None = Field(default=None, ge=0, le=4095)
     """Counts above which the soil is too dry; default: where the crop's stress begins."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Two ends that are apart."""
         if self.dry_counts is not None and self.dry_counts == self.wet_counts:
-            yield Trouble(
+            yield Issue(
                 ("wet_counts",), f"`wet_counts` = {self.wet_counts} counts: equals `dry_counts`"
             )
 
@@ -265,10 +265,10 @@ class Energy(Table):
     restart_mv: float = Field(default=3400.0, ge=2500, le=4200)
     """Battery voltage at which it comes back."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """A node that does not flicker."""
         if self.restart_mv <= self.cutoff_mv:
-            yield Trouble(
+            yield Issue(
                 ("restart_mv",),
                 f"`restart_mv` = {self.restart_mv:g} mV: must be above `cutoff_mv` = "
                 f"{self.cutoff_mv:g} mV",
@@ -329,7 +329,7 @@ class Zone(Table):
     """How much numbers differ among the zones: relative standard deviation by key, such as
     `valve.flow_l_min = 0.1`."""
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Node, depths and spreads that fit together."""
         yield from self._nodes()
         probe = self.probe
@@ -338,20 +338,20 @@ class Zone(Table):
             (probe.depth_m + probe.half_height_m > self.soil.depth_m, "reach below the soil"),
         ):
             if beyond:
-                yield Trouble(
+                yield Issue(
                     ("probe", "depth_m"),
                     f"`depth_m` = {probe.depth_m:g} m: the probe, {probe.half_height_m:g} m to "
                     f"either side, would {edge}, 0 to {self.soil.depth_m:g} m",
                 )
         if self.crop.name == "rice" and self.soil.model == "richards" and not self.crop.feddes_m:
-            yield Trouble(
+            yield Issue(
                 ("crop", "name"),
                 '`name` = "rice": grown under water, which `richards` does not describe: its roots '
                 "would have no air",
                 'set model = "bucket" in [zone.soil], or `feddes_m` for rice grown dry',
             )
         if probe.kind == "tensiometer" and self.soil.model == "bucket":
-            yield Trouble(
+            yield Issue(
                 ("probe", "kind"),
                 '`kind` = "tensiometer": the bucket has no suction',
                 'set model = "richards" in [zone.soil]',
@@ -360,15 +360,15 @@ class Zone(Table):
         numbers = spreadable(self)
         for key, deviation in self.spread.items():
             if key not in numbers:
-                yield Trouble(
+                yield Issue(
                     ("spread", key),
                     f"`{key}` is not a number that is set in this zone",
                     did_you_mean(key, list(numbers)),
                 )
             if not 0 <= deviation <= 1:
-                yield Trouble(("spread", key), f"`{key}` = {deviation:g}: permitted 0 to 1")
+                yield Issue(("spread", key), f"`{key}` = {deviation:g}: permitted 0 to 1")
 
-    def _nodes(self) -> Iterator[Trouble]:
+    def _nodes(self) -> Iterator[Issue]:
         names = self.names()
         given: dict[tuple[str | int, ...], str] = {("node",): self.node}
         given |= {("nodes", name): node for name, node in self.nodes.items()}
@@ -376,11 +376,11 @@ class Zone(Table):
             try:
                 parse_node(node)
             except ValueError as error:
-                yield Trouble(path, f'`{path[-1]}` = "{node}": {error}')
+                yield Issue(path, f'`{path[-1]}` = "{node}": {error}')
         for name in self.nodes:
             if name not in names:
                 there = " to ".join(dict.fromkeys((names[0], names[-1])))
-                yield Trouble(("nodes", name), f"no zone `{name}` in this table: it has {there}")
+                yield Issue(("nodes", name), f"no zone `{name}` in this table: it has {there}")
 
     def node_of(self, name: str) -> NodeUrl:
         """The node of the zone that is called so."""

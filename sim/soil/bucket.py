@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.fast.jit import njit
-from levada.sim.soil.model import F, FloatArray, Flux, Observed
+from levada.sim.soil.model import FloatArray, Flux, ForcingCol, Observed
 
 __all__ = ["Bucket", "advance_zones"]
 
@@ -37,15 +37,15 @@ _FC, _WP, _ZE, _REW, _INTAKE, _WETTED, _PROFILE, _PROBE = range(8)
 _ROOT_MM, _BELOW_MM, _ZR, _DE, _FW, _RAIN_DAY, _IRRIGATION_DAY, _CLOCK, _KS, _P = range(10)
 
 # Constants of levada.sim.soil.model as plain ints, for the same reason.
-_RAIN, _IRRIGATION = int(F.RAIN_MM_H), int(F.IRRIGATION_MM_H)
-_FROM, _TO = int(F.IRRIGATION_FROM_S), int(F.IRRIGATION_TO_S)
-_EVAPORATION, _CAP = int(F.EVAPORATION_MM_H), int(F.EVAPORATION_CAP_MM_H)
+_RAIN, _IRRIGATION = int(ForcingCol.RAIN_MM_H), int(ForcingCol.IRRIGATION_MM_H)
+_FROM, _TO = int(ForcingCol.IRRIGATION_FROM_S), int(ForcingCol.IRRIGATION_TO_S)
+_EVAPORATION, _CAP = int(ForcingCol.EVAPORATION_MM_H), int(ForcingCol.EVAPORATION_CAP_MM_H)
 _TRANSPIRATION, _ZR_NEW, _DEPLETION = (
-    int(F.TRANSPIRATION_MM_H),
-    int(F.ZR_M),
-    int(F.DEPLETION_FRACTION),
+    int(ForcingCol.TRANSPIRATION_MM_H),
+    int(ForcingCol.ZR_M),
+    int(ForcingCol.DEPLETION_FRACTION),
 )
-_ET0, _KC_MAX, _COVER = int(F.ET0_MM_H), int(F.KC_MAX), int(F.COVER)
+_ET0, _KC_MAX, _COVER = int(ForcingCol.ET0_MM_H), int(ForcingCol.KC_MAX), int(ForcingCol.COVER)
 _F_RAIN, _F_IRRIGATION = int(Flux.RAIN_MM), int(Flux.IRRIGATION_MM)
 _F_EVAPORATION, _F_TRANSPIRATION = int(Flux.EVAPORATION_MM), int(Flux.TRANSPIRATION_MM)
 _F_DRAINAGE, _F_RUNOFF = int(Flux.DRAINAGE_MM), int(Flux.RUNOFF_MM)

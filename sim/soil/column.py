@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.soil.model import (
-    F,
     FloatArray,
     Flux,
+    ForcingCol,
     Observed,
     new_fluxes,
     new_forcing,
@@ -27,11 +27,11 @@ from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Su
 __all__ = ["Column", "Result"]
 
 FORCING = {
-    "rain_mm_h": F.RAIN_MM_H,
-    "irrigation_mm_h": F.IRRIGATION_MM_H,
-    "evaporation_mm_h": F.EVAPORATION_MM_H,
-    "transpiration_mm_h": F.TRANSPIRATION_MM_H,
-    "root_depth_m": F.ZR_M,
+    "rain_mm_h": ForcingCol.RAIN_MM_H,
+    "irrigation_mm_h": ForcingCol.IRRIGATION_MM_H,
+    "evaporation_mm_h": ForcingCol.EVAPORATION_MM_H,
+    "transpiration_mm_h": ForcingCol.TRANSPIRATION_MM_H,
+    "root_depth_m": ForcingCol.ZR_M,
 }
 """Forcing by name: potential rates, and the depth over which roots take up water."""
 
@@ -111,13 +111,13 @@ class Column:
         unknown = sorted(set(forcing) - set(FORCING))
         if unknown:
             raise ValueError(f"forcing {', '.join(unknown)}; permitted: {', '.join(FORCING)}")
-        rows = np.zeros((len(times) - 1, len(F)))
+        rows = np.zeros((len(times) - 1, len(ForcingCol)))
         for name, values in forcing.items():
             rows[:, FORCING[name]] = values
         # here evaporation is limited by the soil alone
-        rows[:, F.EVAPORATION_CAP_MM_H] = rows[:, F.EVAPORATION_MM_H]
-        rows[:, F.ET0_MM_H] = rows[:, F.EVAPORATION_MM_H]
-        rows[:, F.KC_MAX] = 1.0
+        rows[:, ForcingCol.EVAPORATION_CAP_MM_H] = rows[:, ForcingCol.EVAPORATION_MM_H]
+        rows[:, ForcingCol.ET0_MM_H] = rows[:, ForcingCol.EVAPORATION_MM_H]
+        rows[:, ForcingCol.KC_MAX] = 1.0
         return self._run(rows, times)
 
     def _run(self, rows: FloatArray, times: FloatArray) -> Result:
@@ -130,7 +130,7 @@ class Column:
         forcing = new_forcing(1)
         for row, seconds in zip(rows, np.diff(times), strict=True):
             forcing[0] = row
-            forcing[0, F.IRRIGATION_TO_S] = seconds
+            forcing[0, ForcingCol.IRRIGATION_TO_S] = seconds
             passed = new_fluxes(1)
             model.advance(float(seconds), forcing, passed, observed)
             fluxes.append(passed[0])

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "F",
     "FloatArray",
     "Flux",
+    "ForcingCol",
     "Observed",
     "Soil",
     "new_fluxes",
@@ -27,7 +27,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 
 
-class F(IntEnum):
+class ForcingCol(IntEnum):
     """Columns of the forcing, constant over one call of `advance`."""
 
     RAIN_MM_H = 0
@@ -91,7 +91,7 @@ class Observed(IntEnum):
 
 def new_forcing(n: int) -> FloatArray:
     """Zero forcing for n zones, shape (n, len(F))."""
-    return np.zeros((n, len(F)))
+    return np.zeros((n, len(ForcingCol)))
 
 
 def new_fluxes(n: int) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.soil.hydraulics import INTERVALS, U_MIN
-from levada.sim.soil.model import F, Flux, Observed
+from levada.sim.soil.model import Flux, ForcingCol, Observed
 from levada.sim.soil.uptake import ROOT_NODES
 
 FloatArray = npt.NDArray[np.float64]
@@ -129,11 +129,15 @@ Q_TRANSPIRATION = int(Flux.TRANSPIRATION_MM)
 Q_DRAINAGE = int(Flux.DRAINAGE_MM)
 Q_RUNOFF = int(Flux.RUNOFF_MM)
 FLUXES = 6
-F_RAIN, F_IRRIGATION = int(F.RAIN_MM_H), int(F.IRRIGATION_MM_H)
-F_FROM, F_TO = int(F.IRRIGATION_FROM_S), int(F.IRRIGATION_TO_S)
-F_EVAPORATION, F_CAP = int(F.EVAPORATION_MM_H), int(F.EVAPORATION_CAP_MM_H)
-F_TRANSPIRATION, F_ZR, F_P = int(F.TRANSPIRATION_MM_H), int(F.ZR_M), int(F.DEPLETION_FRACTION)
-F_ET0, F_KC_MAX = int(F.ET0_MM_H), int(F.KC_MAX)
+F_RAIN, F_IRRIGATION = int(ForcingCol.RAIN_MM_H), int(ForcingCol.IRRIGATION_MM_H)
+F_FROM, F_TO = int(ForcingCol.IRRIGATION_FROM_S), int(ForcingCol.IRRIGATION_TO_S)
+F_EVAPORATION, F_CAP = int(ForcingCol.EVAPORATION_MM_H), int(ForcingCol.EVAPORATION_CAP_MM_H)
+F_TRANSPIRATION, F_ZR, F_P = (
+    int(ForcingCol.TRANSPIRATION_MM_H),
+    int(ForcingCol.ZR_M),
+    int(ForcingCol.DEPLETION_FRACTION),
+)
+F_ET0, F_KC_MAX = int(ForcingCol.ET0_MM_H), int(ForcingCol.KC_MAX)
 O_STORAGE, O_THETA, O_DR = int(Observed.STORAGE_MM), int(Observed.THETA_ROOT), int(Observed.DR_MM)
 O_TAW, O_RAW, O_KS = int(Observed.TAW_MM), int(Observed.RAW_MM), int(Observed.KS)
 O_PROBE, O_POND = int(Observed.THETA_PROBE), int(Observed.PONDING_MM)

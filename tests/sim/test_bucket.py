@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.model import (
-    F,
     FloatArray,
     Flux,
+    ForcingCol,
     Observed,
     Soil,
     new_fluxes,
@@ -24,10 +24,10 @@ TEW = 1000.0 * (0.30 - 0.075) * 0.1  # 22.5 mm, FAO-56 Eq. 73
 def bare(n: int = 1, /, **columns: float) -> FloatArray:
     """Forcing without crop or demand, root depth and p as usual, some columns changed."""
     forcing = new_forcing(n)
-    forcing[:, F.ZR_M] = 0.5
-    forcing[:, F.DEPLETION_FRACTION] = 0.5
+    forcing[:, ForcingCol.ZR_M] = 0.5
+    forcing[:, ForcingCol.DEPLETION_FRACTION] = 0.5
     for name, value in columns.items():
-        forcing[:, F[name]] = value
+        forcing[:, ForcingCol[name]] = value
     return forcing
 
 
@@ -101,11 +101,15 @@ def test_water_is_conserved_for_any_weather_and_valve_pattern(
     fluxes, observed = new_fluxes(1), new_observed(1)
     for values in pattern * (1000 // len(pattern)):  # about a week, over and over
         forcing = bare(**{k: v for k, v in values.items() if k != "kcb"})
-        forcing[0, F.KC_MAX] = max(1.2, values["kcb"] + 0.05)
+        forcing[0, ForcingCol.KC_MAX] = max(1.2, values["kcb"] + 0.05)
         et0 = values["ET0_MM_H"]
-        forcing[0, F.EVAPORATION_MM_H] = (forcing[0, F.KC_MAX] - values["kcb"]) * et0
-        forcing[0, F.EVAPORATION_CAP_MM_H] = (1.0 - values["COVER"]) * forcing[0, F.KC_MAX] * et0
-        forcing[0, F.TRANSPIRATION_MM_H] = values["kcb"] * et0
+        forcing[0, ForcingCol.EVAPORATION_MM_H] = (
+            forcing[0, ForcingCol.KC_MAX] - values["kcb"]
+        ) * et0
+        forcing[0, ForcingCol.EVAPORATION_CAP_MM_H] = (
+            (1.0 - values["COVER"]) * forcing[0, ForcingCol.KC_MAX] * et0
+        )
+        forcing[0, ForcingCol.TRANSPIRATION_MM_H] = values["kcb"] * et0
         soil.advance(600.0, forcing, fluxes, observed)
         assert np.all(fluxes >= 0.0)
         assert 0.0 <= observed[0, Observed.KS] <= 1.0
@@ -176,7 +180,7 @@ def test_evaporation_is_limited_by_the_part_that_irrigation_wets() -> None:
     forcing = bare(EVAPORATION_MM_H=0.6, EVAPORATION_CAP_MM_H=0.72, KC_MAX=1.2, ET0_MM_H=0.6)
     fluxes, _ = run(soil, forcing, dt_s=3600.0)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(0.6)
-    forcing[0, F.IRRIGATION_MM_H], forcing[0, F.IRRIGATION_TO_S] = 1.0, 3600.0
+    forcing[0, ForcingCol.IRRIGATION_MM_H], forcing[0, ForcingCol.IRRIGATION_TO_S] = 1.0, 3600.0
     fluxes, _ = run(soil, forcing, dt_s=3600.0)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(0.3 * 1.2 * 0.6)
 
@@ -185,11 +189,11 @@ def test_a_day_with_three_millimetres_of_rain_wets_the_whole_surface_again() -> 
     soil = Bucket(1, **LOAM, wetted=0.3)
     demand = bare(EVAPORATION_MM_H=0.6, EVAPORATION_CAP_MM_H=0.72, KC_MAX=1.2, ET0_MM_H=0.6)
     watered = demand.copy()
-    watered[0, F.IRRIGATION_MM_H], watered[0, F.IRRIGATION_TO_S] = 6.0, 3600.0
+    watered[0, ForcingCol.IRRIGATION_MM_H], watered[0, ForcingCol.IRRIGATION_TO_S] = 6.0, 3600.0
     run(soil, watered, dt_s=3600.0)
     run(soil, bare(), dt_s=3600.0, steps=23)
     rainy = demand.copy()
-    rainy[0, F.RAIN_MM_H] = 1.0
+    rainy[0, ForcingCol.RAIN_MM_H] = 1.0
     fluxes, _ = run(soil, rainy, dt_s=3600.0, steps=2)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(2 * 0.3 * 1.2 * 0.6)
     fluxes, _ = run(soil, rainy, dt_s=3600.0)  # the third millimetre of the day
@@ -219,7 +223,7 @@ def test_zones_advance_together_as_they_would_alone() -> None:
     fc = np.array([0.20, 0.28, 0.36])
     together = Bucket(3, theta_fc=fc, theta_wp=fc / 2, profile_m=1.2, zr_m=0.5, theta=0.9 * fc)
     forcing = bare(3, RAIN_MM_H=1.0, TRANSPIRATION_MM_H=0.5, IRRIGATION_TO_S=600.0)
-    forcing[:, F.IRRIGATION_MM_H] = [0.0, 5.0, 10.0]
+    forcing[:, ForcingCol.IRRIGATION_MM_H] = [0.0, 5.0, 10.0]
     fluxes, observed = new_fluxes(3), new_observed(3)
     for _ in range(50):
         together.advance(600.0, forcing, fluxes, observed)

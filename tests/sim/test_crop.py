@@ -9,7 +9,7 @@ from pyfao56.tools import FAO56Tables
 
 from levada.sim.crop.crop import Crop, crop, forcing_by_hour, season
 from levada.sim.crop.table import TABLE
-from levada.sim.soil.model import F
+from levada.sim.soil.model import ForcingCol
 from levada.sim.weather import Days, Site, Weather, from_days
 
 SITE = Site(latitude_deg=40.0, longitude_deg=-105.0, elevation_m=1500.0, utc_offset_h=-7.0)
@@ -104,16 +104,22 @@ def test_forcing_holds_the_demand_of_every_hour() -> None:
     weather = replace(weather, rain_mm=np.arange(2400) % 7 * 0.1)
     maize = season(crop("maize"), weather)
     forcing = forcing_by_hour(maize)
-    assert forcing.shape == (2400, len(F))
+    assert forcing.shape == (2400, len(ForcingCol))
     noon = 24 * 50 + 12
     et0 = maize.et0_mm_h[noon]
-    assert forcing[noon, F.ET0_MM_H] == et0
-    assert forcing[noon, F.TRANSPIRATION_MM_H] == pytest.approx(0.65 * et0)
-    assert forcing[noon, F.EVAPORATION_MM_H] == pytest.approx((1.2 - 0.65) * et0)
+    assert forcing[noon, ForcingCol.ET0_MM_H] == et0
+    assert forcing[noon, ForcingCol.TRANSPIRATION_MM_H] == pytest.approx(0.65 * et0)
+    assert forcing[noon, ForcingCol.EVAPORATION_MM_H] == pytest.approx((1.2 - 0.65) * et0)
     cover = maize.cover[50]
-    assert forcing[noon, F.EVAPORATION_CAP_MM_H] == pytest.approx((1.0 - cover) * 1.2 * et0)
-    np.testing.assert_array_equal(forcing[:, F.RAIN_MM_H], weather.rain_mm)
-    for column in (F.IRRIGATION_MM_H, F.IRRIGATION_FROM_S, F.IRRIGATION_TO_S):
+    assert forcing[noon, ForcingCol.EVAPORATION_CAP_MM_H] == pytest.approx(
+        (1.0 - cover) * 1.2 * et0
+    )
+    np.testing.assert_array_equal(forcing[:, ForcingCol.RAIN_MM_H], weather.rain_mm)
+    for column in (
+        ForcingCol.IRRIGATION_MM_H,
+        ForcingCol.IRRIGATION_FROM_S,
+        ForcingCol.IRRIGATION_TO_S,
+    ):
         assert not forcing[:, column].any()
 
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from levada.sim.devices.energy import (
     NOT_MEASURED,
     PROFILES,
-    E,
     EnergyProfile,
+    EnergyState,
+    EnergyWork,
     NodePower,
     NodePowers,
     Range,
-    W,
     esp32,
     open_circuit_v,
     profile,
@@ -51,10 +51,10 @@ class Bench:
 
     def run(self, dt_s: float, radiation_w_m2: float = 0.0, **work: float) -> bool:
         for name, amount in work.items():
-            self.nodes.work[:, W[name.upper()]] += amount
+            self.nodes.work[:, EnergyWork[name.upper()]] += amount
         return self.nodes.advance(dt_s, radiation_w_m2, self.commanded, self.readings)
 
-    def __getitem__(self, column: E) -> float:
+    def __getitem__(self, column: EnergyState) -> float:
         return float(self.nodes.state[0, column])
 
 
@@ -65,7 +65,7 @@ def test_a_day_of_deep_sleep_costs_what_the_datasheet_says() -> None:
     bench = Bench(NodePower(battery="none"))
     bench.run(DAY_S)
     # 10 uA of the ESP32 and 1.6 uA of the regulator at 3.3 V
-    assert bench[E.ENERGY_J] == pytest.approx(11.6e-6 * DAY_S * 3.3, rel=1e-12)
+    assert bench[EnergyState.ENERGY_J] == pytest.approx(11.6e-6 * DAY_S * 3.3, rel=1e-12)
 
 
 def test_every_quantity_costs_its_rate() -> None:
@@ -78,7 +78,7 @@ def test_every_quantity_costs_its_rate() -> None:
     ):
         bench = Bench(MAINS)
         bench.run(600.0, **work)
-        assert bench[E.ENERGY_J] == pytest.approx((1200.0 + millicoulomb) * 3.0 / 1000)
+        assert bench[EnergyState.ENERGY_J] == pytest.approx((1200.0 + millicoulomb) * 3.0 / 1000)
 
 
 def test_holding_the_valve_costs_its_current_while_commanded() -> None:
@@ -87,16 +87,16 @@ def test_holding_the_valve_costs_its_current_while_commanded() -> None:
     bench.run(100.0)
     bench.commanded[:] = 0
     bench.run(100.0)
-    assert bench[E.ENERGY_J] == pytest.approx((400.0 + 7000.0) * 3.0 / 1000)
+    assert bench[EnergyState.ENERGY_J] == pytest.approx((400.0 + 7000.0) * 3.0 / 1000)
 
 
 def test_work_is_charged_once() -> None:
     bench = Bench(MAINS)
     bench.run(1.0, wakes=1, bursts=1, bytes=10, instructions=7)
-    before = bench[E.ENERGY_J]
+    before = bench[EnergyState.ENERGY_J]
     assert not bench.nodes.work.any()
     bench.run(1.0)
-    assert bench[E.ENERGY_J] - before == pytest.approx(2.0 * 3.0 / 1000)
+    assert bench[EnergyState.ENERGY_J] - before == pytest.approx(2.0 * 3.0 / 1000)
 
 
 work = st.fixed_dictionaries(
@@ -119,12 +119,12 @@ def test_energy_is_the_sum_over_any_pieces_and_never_negative(
         if not done["wakes"]:
             done = {**done, "instructions": 0}
         pieced.run(dt_s, **done)
-        assert pieced[E.ENERGY_J] >= last
-        last = pieced[E.ENERGY_J]
+        assert pieced[EnergyState.ENERGY_J] >= last
+        last = pieced[EnergyState.ENERGY_J]
         for name, amount in done.items():
-            whole.nodes.work[:, W[name.upper()]] += amount
+            whole.nodes.work[:, EnergyWork[name.upper()]] += amount
     whole.run(sum(dt_s for dt_s, _ in pieces))
-    assert last == pytest.approx(whole[E.ENERGY_J], rel=1e-12, abs=1e-12)
+    assert last == pytest.approx(whole[EnergyState.ENERGY_J], rel=1e-12, abs=1e-12)
 
 
 def test_the_report_bounds_the_energy_and_says_that_it_is_a_model() -> None:
@@ -137,7 +137,7 @@ def test_the_report_bounds_the_energy_and_says_that_it_is_a_model() -> None:
     # instructions at 50 and 200 mA 0.25 4, burst 10 40, bytes 5 20, valve 3000
     assert report.zones[0].low == pytest.approx((600 + 2.5 + 0.25 + 10 + 5 + 3000) * 3 / 1000)
     assert report.zones[0].high == pytest.approx((2400 + 40 + 4 + 40 + 20 + 3000) * 3 / 1000)
-    assert report.zones[0].nominal == pytest.approx(bench[E.ENERGY_J])
+    assert report.zones[0].nominal == pytest.approx(bench[EnergyState.ENERGY_J])
     assert report.total.nominal == pytest.approx(sum(z.nominal for z in report.zones))
     assert report.total.high == pytest.approx(sum(p.high for p in report.parts.values()))
     assert report.parts["radio bursts"].nominal == pytest.approx(2 * 20 * 3 / 1000)
@@ -209,14 +209,14 @@ def test_the_battery_gives_what_the_node_draws() -> None:
     for _ in range(24):
         bench.run(3600.0)
     # 2 mA for a day: 48 mAh
-    assert bench[E.CHARGE_MC] / 3600 == pytest.approx(52.0)
+    assert bench[EnergyState.CHARGE_MC] / 3600 == pytest.approx(52.0)
 
 
 def test_an_idle_battery_loses_three_percent_a_month() -> None:
     bench = Bench(NodePower(profile=QUIET, self_discharge_per_month=0.03))
     for _ in range(3044):
         bench.run(864.0)
-    assert bench[E.CHARGE_MC] / (2500 * 3600) == pytest.approx(exp(-0.03), abs=1e-5)
+    assert bench[EnergyState.CHARGE_MC] / (2500 * 3600) == pytest.approx(exp(-0.03), abs=1e-5)
 
 
 def test_the_node_goes_off_when_the_battery_is_empty_and_comes_back_with_the_sun() -> None:
@@ -227,28 +227,28 @@ def test_the_node_goes_off_when_the_battery_is_empty_and_comes_back_with_the_sun
     # Eq. 2 crosses 3.2 V + 17 mV of load at a charge of 2.2 %: 48.9 mAh at 2 mA
     assert hours == pytest.approx(24, abs=1)
     assert bench.nodes.empty.tolist() == [True]
-    spent = bench[E.ENERGY_J]
+    spent = bench[EnergyState.ENERGY_J]
     bench.run(3600.0)
-    assert bench[E.ENERGY_J] == spent
-    assert bench[E.EMPTY_S] == 3600.0
+    assert bench[EnergyState.ENERGY_J] == spent
+    assert bench[EnergyState.EMPTY_S] == 3600.0
     # 1 W x 0.7 at 3.2 V is 219 mA: 10 mAh come in less than 4 minutes
     assert bench.run(240.0, radiation_w_m2=1000.0)
     assert not bench.nodes.empty.any()
-    assert bench[E.BROWNOUTS] == 1
+    assert bench[EnergyState.BROWNOUTS] == 1
 
 
 def test_the_panel_charges_with_its_power_at_the_voltage_of_the_cell() -> None:
     bench = Bench(NodePower(profile=QUIET, initial_charge=0.5, solar_w=2.0))
     volts = open_circuit_v(0.5) - 0.102 * 0.171
     bench.run(600.0, radiation_w_m2=500.0)
-    assert bench[E.SOLAR_MC] == pytest.approx(2.0 * 0.5 * 0.7 / volts * 600 * 1000)
+    assert bench[EnergyState.SOLAR_MC] == pytest.approx(2.0 * 0.5 * 0.7 / volts * 600 * 1000)
 
 
 def test_a_full_battery_takes_no_more() -> None:
     bench = Bench(NodePower(profile=ROUND, solar_w=50.0))
     for _ in range(10):
         bench.run(3600.0, radiation_w_m2=1000.0)
-    assert bench[E.CHARGE_MC] == pytest.approx(2500 * 3600)
+    assert bench[EnergyState.CHARGE_MC] == pytest.approx(2500 * 3600)
 
 
 @given(
@@ -261,7 +261,7 @@ def test_charge_stays_between_empty_and_full(
     bench = Bench(NodePower(profile=ROUND, capacity_mah=20.0, initial_charge=start, solar_w=0.5))
     for dt_s, radiation, wakes in pieces:
         bench.run(dt_s, radiation, wakes=wakes)
-        assert 0.0 <= bench[E.CHARGE_MC] <= 20.0 * 3600 + 1e-6
+        assert 0.0 <= bench[EnergyState.CHARGE_MC] <= 20.0 * 3600 + 1e-6
         assert 2600 <= bench.readings[0, 2] <= 4103
 
 
@@ -278,13 +278,13 @@ def test_a_battery_can_be_emptied_and_replaced() -> None:
 def test_a_snapshot_brings_everything_back() -> None:
     bench = Bench(NodePower(profile=ROUND))
     bench.run(60.0, wakes=1)
-    bench.nodes.work[0, W.WAKES] = 5
+    bench.nodes.work[0, EnergyWork.WAKES] = 5
     kept = bench.nodes.snapshot()
     before = bench.nodes.state.copy()
     bench.run(60.0)
     bench.nodes.restore(kept)
     assert np.array_equal(bench.nodes.state, before)
-    assert bench.nodes.work[0, W.WAKES] == 5
+    assert bench.nodes.work[0, EnergyWork.WAKES] == 5
 
 
 # --- configuration and constants

@@ -21,7 +21,7 @@ from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
 from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import run_scenario
-from levada.sim.run.zone_columns import Z
+from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import timeline
 from levada.testing import ScriptedNode, alternating, small_field
@@ -39,7 +39,7 @@ def test_the_recorder_is_called_at_the_end_of_every_slice(directory: Path) -> No
 
     def recorder(now_ms: int) -> None:
         called.append(now_ms)
-        assert (plant.zones[:, Z.NOW_MS] == now_ms).all(), "every zone is there"
+        assert (plant.zones[:, NodeCol.NOW_MS] == now_ms).all(), "every zone is there"
         plant.take_rows()
 
     field = Field(

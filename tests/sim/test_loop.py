@@ -5,7 +5,7 @@ import pytest
 
 from levada.guest.abi import TrapKind
 from levada.sim.run.trace import COLUMNS, INDEX
-from levada.sim.run.zone_columns import Z
+from levada.sim.run.zone_columns import NodeCol
 from levada.sim.run.zone_loop import (
     NEVER_MS,
     PCT_KEY,
@@ -50,24 +50,28 @@ def test_telemetry_outside_the_part_given_is_not_read() -> None:
 
 
 def test_what_a_zone_publishes_fits_the_trace() -> None:
-    z = np.zeros(len(Z), dtype=np.int64)
+    z = np.zeros(len(NodeCol), dtype=np.int64)
     for message in ('{"pct":99999,"why":999}', '{"pct":-99999,"why":-999}'):
         text = as_bytes(message)
         note_telemetry(z, text, 0, text.size)
-        for signal, column in (("pct", Z.PCT), ("why", Z.WHY)):
+        for signal, column in (("pct", NodeCol.PCT), ("why", NodeCol.WHY)):
             kind = np.iinfo(np.dtype(COLUMNS[signal][0]))
             assert kind.min <= z[column] <= kind.max
 
 
 @pytest.mark.parametrize(("restart_ms", "boot_ms"), [(-1, NEVER_MS), (90_000, 1_090_000)])
 def test_a_trap_is_counted_and_the_restart_planned(restart_ms: int, boot_ms: int) -> None:
-    z = np.zeros(len(Z), dtype=np.int64)
-    z[Z.NOW_MS], z[Z.RESTART_MS], z[Z.TRAP] = 1_000_000, restart_ms, TrapKind.OUT_OF_FUEL
+    z = np.zeros(len(NodeCol), dtype=np.int64)
+    z[NodeCol.NOW_MS], z[NodeCol.RESTART_MS], z[NodeCol.TRAP] = (
+        1_000_000,
+        restart_ms,
+        TrapKind.OUT_OF_FUEL,
+    )
     note_trap(z)
-    assert z[Z.TRAPS] == 1
-    assert z[Z.ROW_TRAP] == TrapKind.OUT_OF_FUEL
-    assert z[Z.WAKE_MS] == NEVER_MS
-    assert z[Z.BOOT_MS] == boot_ms
+    assert z[NodeCol.TRAPS] == 1
+    assert z[NodeCol.ROW_TRAP] == TrapKind.OUT_OF_FUEL
+    assert z[NodeCol.WAKE_MS] == NEVER_MS
+    assert z[NodeCol.BOOT_MS] == boot_ms
 
 
 def test_the_rows_of_the_loop_are_those_of_the_trace() -> None:

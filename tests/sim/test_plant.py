@@ -16,10 +16,10 @@ from small import (
     scenario,
 )
 
-from levada.sim.devices.energy import E
-from levada.sim.devices.valve import V
+from levada.sim.devices.energy import EnergyState
+from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace import INDEX
-from levada.sim.run.zone_columns import T, Z
+from levada.sim.run.zone_columns import NodeCol, TotalsCol
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Flux, Observed
@@ -88,10 +88,10 @@ class TestWater:
         plant, zones = new_plant(dry, lambda _: ScriptedNode(iter(pattern)), weather)
         run_plant(dry, plant, zones)
         assert abs(balance_error_mm(plant, 0)) < 1e-6
-        assert plant.totals[0, T.RAIN_MM] == pytest.approx(sum(rain_mm) / 10, abs=1e-9)
+        assert plant.totals[0, TotalsCol.RAIN_MM] == pytest.approx(sum(rain_mm) / 10, abs=1e-9)
         # what the valve let through is what reached the zone: 100 L on 100 m2 are 1 mm
-        volume_l = plant.valves.state[0, V.VOLUME_L]
-        assert plant.totals[0, T.IRRIGATION_MM] == pytest.approx(volume_l / 100.0, rel=1e-9)
+        volume_l = plant.valves.state[0, ValveState.VOLUME_L]
+        assert plant.totals[0, TotalsCol.IRRIGATION_MM] == pytest.approx(volume_l / 100.0, rel=1e-9)
 
     def test_an_hour_of_10_l_min_on_100_m2_is_6_mm(self, directory: Path) -> None:
         dry = loaded(directory)
@@ -197,7 +197,7 @@ class TestNodes:
         assert node.boots_ms[1] - node.times_ms[1] == 90_000
         assert rows["trap"][-1] == 0
         assert np.count_nonzero(rows["trap"]) == 1, "the trace tells of a trap that is over"
-        assert plant.zones[0, Z.TRAPS] == 1
+        assert plant.zones[0, NodeCol.TRAPS] == 1
 
     def test_a_guest_that_stops_at_once_does_not_stop_time(self, directory: Path) -> None:
         dry = loaded(directory, days=1, extra='[guest]\nrestart = "0 s"\n')
@@ -219,7 +219,7 @@ class TestNodes:
         plant, zones = new_plant(dry, lambda _: node)
         rows = rows_of(plant, run_plant(dry, plant, zones), 0)
         dark = np.flatnonzero((rows["valve_open"] == 0) & (rows["steps"] == 0))[2:]
-        assert plant.powers.state[0, E.BROWNOUTS] >= 1
+        assert plant.powers.state[0, EnergyState.BROWNOUTS] >= 1
         assert len(node.boots_ms) >= 2, "it came back"
         gone_ms = rows["time_ms"][dark[0]]
         assert rows["battery_mv"][dark[1]] < 3500

@@ -14,12 +14,12 @@ from levada.sim import seeds
 from levada.sim.devices import kernels as device_kernels
 from levada.sim.devices.probe import (
     ADC_MAX,
-    P,
     Probe,
     ProbeFault,
+    ProbeParam,
     Probes,
+    ProbeState,
     RainGauge,
-    S,
     calibration,
     damping_depth_m,
 )
@@ -323,7 +323,7 @@ def test_a_snapshot_brings_state_and_faults_back() -> None:
     read(probes, HOUR_MS, theta=0.4)
     probes.restore(kept)
     assert read(probes, HOUR_MS, theta=0.4) == [2150]
-    assert probes.state[0, S.TEMP_C] == 15.0
+    assert probes.state[0, ProbeState.TEMP_C] == 15.0
 
 
 # --- soil temperature
@@ -342,7 +342,7 @@ def test_the_daily_wave_is_damped_as_at_the_depth_of_the_probe(depths: float) ->
     temps = []
     for hour in hours:
         probes.warm(600.0, 20.0 + 10.0 * np.sin(2 * pi * (hour + 1 / 12) / 24))
-        temps.append(probes.state[0, S.TEMP_C])
+        temps.append(probes.state[0, ProbeState.TEMP_C])
     last_day = np.array(temps[-144:])
     assert (last_day.max() - last_day.min()) / 2 == pytest.approx(10 * e**-depths, rel=0.01)
     lag_h = hours[-144:][last_day.argmax()] % 24 + 1 / 6 - 6
@@ -357,7 +357,9 @@ def test_soil_temperature_does_not_depend_on_how_an_interval_is_cut(
     for piece in pieces:
         cut.warm(piece, air_c)
     whole.warm(sum(pieces), air_c)
-    assert cut.state[0, S.TEMP_C] == pytest.approx(whole.state[0, S.TEMP_C], abs=1e-9)
+    assert cut.state[0, ProbeState.TEMP_C] == pytest.approx(
+        whole.state[0, ProbeState.TEMP_C], abs=1e-9
+    )
 
 
 def test_a_probe_at_the_surface_has_air_temperature() -> None:
@@ -393,9 +395,9 @@ def test_a_wrong_probe_is_refused_with_value_and_range(
 
 def test_parameters_have_a_row_a_zone() -> None:
     probes = make(EXACT, replace(EXACT, noise_counts=9.0))
-    assert probes.parameters.shape == (2, len(P))
-    assert probes.parameters[1, P.NOISE_COUNTS] == 9.0
-    assert isnan(probes.state[0, S.LAST])
+    assert probes.parameters.shape == (2, len(ProbeParam))
+    assert probes.parameters[1, ProbeParam.NOISE_COUNTS] == 9.0
+    assert isnan(probes.state[0, ProbeState.LAST])
 
 
 # --- rain gauge

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from levada.sim.errors import SoilError
 from levada.sim.soil.hydraulics import VanGenuchten
-from levada.sim.soil.model import F, Flux, Observed, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.model import Flux, ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 from levada.sim.soil.richards import Richards, compiled, warm_up
 from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface, graded_cells
 
@@ -36,7 +36,7 @@ class Run:
 
     def advance(self, dt_s: float, **forcing: float) -> None:
         for name, value in forcing.items():
-            self.forcing[:, F[name]] = value
+            self.forcing[:, ForcingCol[name]] = value
         self.model.advance(dt_s, self.forcing, self.fluxes, self.observed)
 
     def imbalance(self) -> float:
@@ -334,9 +334,9 @@ def test_a_seepage_face_lets_water_out_but_not_in() -> None:
 def test_weather_that_is_not_a_number_stops_the_run_with_zone_and_time() -> None:
     run = Run(profile(), profile())
     run.advance(7200.0)
-    run.forcing[1, F.EVAPORATION_MM_H] = np.nan
-    run.forcing[:, F.EVAPORATION_CAP_MM_H] = np.nan
-    run.forcing[0, F.EVAPORATION_CAP_MM_H] = 0.0
+    run.forcing[1, ForcingCol.EVAPORATION_MM_H] = np.nan
+    run.forcing[:, ForcingCol.EVAPORATION_CAP_MM_H] = np.nan
+    run.forcing[0, ForcingCol.EVAPORATION_CAP_MM_H] = 0.0
     with pytest.raises(SoilError) as raised:
         run.advance(600.0)
     assert (raised.value.zone, raised.value.time_s) == (1, 7200.0)

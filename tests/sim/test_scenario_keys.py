@@ -23,7 +23,7 @@ from levada.sim.run import build, models, runner, stops
 from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import COLUMNS
-from levada.sim.run.zone_columns import Z
+from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.dump import dump, sha256_of
@@ -453,7 +453,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
 
     for value in plant._arguments(0)[1:]:
         add(value)
-    add((plant.start_ms, plant.end_ms, plant.zones[:, Z.RESTART_MS], info.sha256))
+    add((plant.start_ms, plant.end_ms, plant.zones[:, NodeCol.RESTART_MS], info.sha256))
     for zone in zones:
         given = build.node_settings(zone, b"", info, scenario)
         add((zone.name, str(zone.node), given.config, given.parameters))

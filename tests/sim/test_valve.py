@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.sim.devices.valve import V, Valve, ValveError, ValveFault, Valves, flow_l_min
-from levada.sim.soil.model import F, new_forcing
+from levada.sim.devices.valve import Valve, ValveError, ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.soil.model import ForcingCol, new_forcing
 
 MIN_MS = 60_000
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)
@@ -39,14 +39,16 @@ class Line:
             cut = self.valves.next_cut_ms(self.now_ms, end)
             assert self.now_ms < cut <= end
             self.valves.segment(self.now_ms, cut, forcing)
-            rate, start, stop = forcing[0, F.IRRIGATION_MM_H : F.IRRIGATION_TO_S + 1]
+            rate, start, stop = forcing[
+                0, ForcingCol.IRRIGATION_MM_H : ForcingCol.IRRIGATION_TO_S + 1
+            ]
             assert 0 <= start <= stop <= (cut - self.now_ms) / 1000
             if stop > start:
                 self.pieces.append((rate, self.now_ms / 1000 + start, self.now_ms / 1000 + stop))
                 self.delivered_l += rate * self.valve.area_m2 * (stop - start) / 3600
             self.now_ms = cut
 
-    def __getitem__(self, column: V) -> float:
+    def __getitem__(self, column: ValveState) -> float:
         return float(self.valves.state[0, column])
 
 
@@ -58,11 +60,11 @@ def test_ten_minutes_at_ten_litres_a_minute_are_one_millimetre_on_a_hundred_squa
     line.run(10 * MIN_MS)
     # dead times of 2 s at both ends: open from 2 s to 602 s
     assert line.pieces == [(6.0, 2.0, 600.0), (6.0, 600.0, 602.0)]
-    assert line[V.VOLUME_L] == pytest.approx(100.0, abs=1e-9)
-    assert line[V.PULSES] == 45_000
-    assert line[V.OPEN_S] == 600.0
-    assert line[V.OPENINGS] == 1
-    assert line[V.LONGEST_S] == 600.0
+    assert line[ValveState.VOLUME_L] == pytest.approx(100.0, abs=1e-9)
+    assert line[ValveState.PULSES] == 45_000
+    assert line[ValveState.OPEN_S] == 600.0
+    assert line[ValveState.OPENINGS] == 1
+    assert line[ValveState.LONGEST_S] == 600.0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_pressure_changes_the_flow_from_then_on() -> None:
     line.run(MIN_MS)
     line.valves.set_pressure(400.0)
     line.run(MIN_MS)
-    assert line[V.VOLUME_L] == pytest.approx(10.0 + 20.0)
+    assert line[ValveState.VOLUME_L] == pytest.approx(10.0 + 20.0)
     assert line.valves.flow_l_min.tolist() == [20.0]
 
 
@@ -103,15 +105,15 @@ def test_a_command_taken_back_within_the_dead_time_moves_nothing() -> None:
     line.run(4_999)
     line.command(0)
     line.run(MIN_MS)
-    assert (line[V.OPENINGS], line[V.VOLUME_L]) == (0, 0)
+    assert (line[ValveState.OPENINGS], line[ValveState.VOLUME_L]) == (0, 0)
     line.command(1)
     line.run(MIN_MS)
     line.command(0)
     line.run(4_999)
     line.command(1)
     line.run(MIN_MS)
-    assert line[V.OPENINGS] == 1
-    assert line[V.OPEN_S] == pytest.approx(55.0 + 4.999 + 60.0)
+    assert line[ValveState.OPENINGS] == 1
+    assert line[ValveState.OPEN_S] == pytest.approx(55.0 + 4.999 + 60.0)
 
 
 def test_a_movement_due_now_happens_before_a_command_now() -> None:
@@ -128,7 +130,7 @@ def test_an_edge_on_the_boundary_belongs_to_the_next_interval() -> None:
     line.command(1)
     line.run(MIN_MS)
     assert line.pieces == []
-    assert line[V.OPEN] == 1
+    assert line[ValveState.OPEN] == 1
     line.run(MIN_MS)
     assert line.pieces == [(6.0, 60.0, 120.0)]
 
@@ -141,18 +143,18 @@ def test_the_hardware_timer_closes_and_waits_for_a_new_command() -> None:
     assert line.pieces == [(6.0, 2.0, 103.0)]
     line.command(1)
     line.run(10 * MIN_MS)
-    assert line[V.OPENINGS] == 1
+    assert line[ValveState.OPENINGS] == 1
     line.command(0)
     line.command(1)
     line.run(10 * MIN_MS)
-    assert line[V.OPENINGS] == 2
+    assert line[ValveState.OPENINGS] == 2
 
 
 def test_a_timer_shorter_than_the_dead_time_never_opens() -> None:
     line = Line(Valve(opening_delay_s=10.0, max_open_s=5.0))
     line.command(1)
     line.run(10 * MIN_MS)
-    assert line[V.OPENINGS] == 0
+    assert line[ValveState.OPENINGS] == 0
 
 
 def test_a_valve_stuck_open_passes_water_against_the_command() -> None:
@@ -162,7 +164,7 @@ def test_a_valve_stuck_open_passes_water_against_the_command() -> None:
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK_OPEN, False)
     line.run(MIN_MS)
     assert line.pieces == [(6.0, 0.0, 60.0)]
-    assert line[V.LONGEST_S] == 60.0
+    assert line[ValveState.LONGEST_S] == 60.0
 
 
 def test_a_valve_stuck_closed_opens_when_it_is_freed_if_still_commanded() -> None:
@@ -183,18 +185,18 @@ def test_a_stuck_valve_stays_as_it_is(state: int) -> None:
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK, True)
     line.command(1 - state)
     line.run(MIN_MS)
-    assert line[V.VOLUME_L] == pytest.approx(20.0 * state)
+    assert line[ValveState.VOLUME_L] == pytest.approx(20.0 * state)
 
 
 def test_a_leak_passes_its_share_while_closed() -> None:
     line = Line(replace(SHARP, leak=0.01))
     assert line.valves.leaks
     line.run(60 * MIN_MS)
-    assert line[V.VOLUME_L] == pytest.approx(6.0)
-    assert line[V.OPEN_S] == 0
+    assert line[ValveState.VOLUME_L] == pytest.approx(6.0)
+    assert line[ValveState.OPEN_S] == 0
     line.valves.set_fault(line.now_ms, 0, ValveFault.LEAK, True, 0.09)
     line.run(60 * MIN_MS)
-    assert line[V.VOLUME_L] == pytest.approx(6.0 + 60.0)
+    assert line[ValveState.VOLUME_L] == pytest.approx(6.0 + 60.0)
 
 
 def test_a_leaking_valve_asks_for_a_cut_at_its_edge_and_only_there() -> None:
@@ -218,19 +220,19 @@ def test_clogging_takes_its_share() -> None:
     line.valves.set_fault(0, 0, ValveFault.CLOG, True, 0.5)
     line.command(1)
     line.run(MIN_MS)
-    assert line[V.VOLUME_L] == pytest.approx(4.5)
+    assert line[ValveState.VOLUME_L] == pytest.approx(4.5)
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, False)
     line.run(MIN_MS)
-    assert line[V.VOLUME_L] == pytest.approx(13.5)
+    assert line[ValveState.VOLUME_L] == pytest.approx(13.5)
 
 
 def test_an_observation_of_the_longest_run_counts_an_opening_under_way_from_its_start() -> None:
     line = Line(SHARP)
     line.command(1)
     line.run(MIN_MS)
-    line.valves.state[0, V.LONGEST_S] = 0.0
+    line.valves.state[0, ValveState.LONGEST_S] = 0.0
     line.run(MIN_MS)
-    assert line[V.LONGEST_S] == 120.0
+    assert line[ValveState.LONGEST_S] == 120.0
 
 
 def test_pulses_go_to_the_nodes_that_are_due_and_none_is_lost() -> None:
@@ -255,8 +257,8 @@ def test_zones_do_not_touch_each_other() -> None:
     valves.command(0, np.array([0, 1, 0], dtype=np.int8))
     forcing = new_forcing(3)
     valves.segment(0, 10 * MIN_MS, forcing)
-    assert valves.state[:, V.VOLUME_L].tolist() == [0.0, 30.0, 0.0]
-    assert forcing[:, F.IRRIGATION_MM_H].tolist() == [0.0, pytest.approx(1.8), 0.0]
+    assert valves.state[:, ValveState.VOLUME_L].tolist() == [0.0, 30.0, 0.0]
+    assert forcing[:, ForcingCol.IRRIGATION_MM_H].tolist() == [0.0, pytest.approx(1.8), 0.0]
 
 
 def test_a_snapshot_brings_everything_back() -> None:
@@ -264,12 +266,12 @@ def test_a_snapshot_brings_everything_back() -> None:
     line.command(1)
     line.run(MIN_MS)
     kept = line.valves.snapshot()
-    volume = line[V.VOLUME_L]
+    volume = line[ValveState.VOLUME_L]
     line.valves.set_pressure(10.0)
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, True, 0.9)
     line.run(MIN_MS)
     line.valves.restore(kept)
-    assert line[V.VOLUME_L] == volume
+    assert line[ValveState.VOLUME_L] == volume
     assert line.valves.flow_l_min.tolist() == [10.0]
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, False)
     assert line.valves.flow_l_min.tolist() == [10.0]
@@ -318,9 +320,13 @@ def test_the_soil_gets_what_the_meter_counts(valve: Valve, pattern: list[tuple[i
     for state, duration_ms in pattern:
         line.command(state)
         line.run(duration_ms)
-    volume = line[V.VOLUME_L]
+    volume = line[ValveState.VOLUME_L]
     assert line.delivered_l == pytest.approx(volume, rel=1e-9, abs=1e-9)
-    assert -1e-6 <= volume - line[V.PULSES] / valve.pulses_per_l < 1 / valve.pulses_per_l + 1e-6
+    assert (
+        -1e-6
+        <= volume - line[ValveState.PULSES] / valve.pulses_per_l
+        < 1 / valve.pulses_per_l + 1e-6
+    )
 
 
 @given(valves, patterns, st.integers(50, 7 * MIN_MS))
@@ -334,9 +340,17 @@ def test_cutting_intervals_changes_nothing(
         cut.command(state)
         for start in range(0, duration_ms, step_ms):
             cut.run(min(step_ms, duration_ms - start))
-    exact = [V.COMMANDED, V.POSITION, V.OPEN, V.EDGE_MS, V.TIMER_MS, V.SINCE_MS, V.OPENINGS]
+    exact = [
+        ValveState.COMMANDED,
+        ValveState.POSITION,
+        ValveState.OPEN,
+        ValveState.EDGE_MS,
+        ValveState.TIMER_MS,
+        ValveState.SINCE_MS,
+        ValveState.OPENINGS,
+    ]
     assert [whole[c] for c in exact] == [cut[c] for c in exact]
-    for column in (V.VOLUME_L, V.OPEN_S, V.LONGEST_S):
+    for column in (ValveState.VOLUME_L, ValveState.OPEN_S, ValveState.LONGEST_S):
         assert whole[column] == pytest.approx(cut[column], rel=1e-9, abs=1e-9)
 
 
@@ -348,7 +362,9 @@ def test_a_valve_with_a_timer_is_never_open_longer(
     for state, duration_ms in pattern:
         line.command(state)
         line.run(duration_ms)
-        assert line[V.LONGEST_S] <= (valve.max_open_s or 300.0) + valve.closing_delay_s + 1e-9
+        assert (
+            line[ValveState.LONGEST_S] <= (valve.max_open_s or 300.0) + valve.closing_delay_s + 1e-9
+        )
 
 
 def test_toggling_the_command_does_not_hold_a_valve_open_against_its_timer() -> None:
@@ -360,6 +376,6 @@ def test_toggling_the_command_does_not_hold_a_valve_open_against_its_timer() -> 
         line.run(3_000)
     # open at 0 s; the timer at 60 s lets the command to close of 57 s stand, closed at 62 s; the
     # next command to open is that of 66 s, and so on every 66 s
-    assert line[V.LONGEST_S] == 62.0
+    assert line[ValveState.LONGEST_S] == 62.0
     assert line.pieces[-1][2] == pytest.approx(240.0)
-    assert line[V.OPENINGS] == 4
+    assert line[ValveState.OPENINGS] == 4

@@ -21,7 +21,7 @@ from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.sim.run import runner
 from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
-from levada.twin.observer import Seen
+from levada.twin.observer import StepObservation
 from levada.twin.sources.mqtt import MqttDevices
 from levada.twin.sources.remote import FOREVER_MS
 from levada.twin.sources.shadow import Shadow
@@ -61,7 +61,7 @@ class Boards(FieldDevice):
         super().stop()
         self.go_on()
 
-    def _ran(self, i: int, seen: Seen) -> None:
+    def _ran(self, i: int, seen: StepObservation) -> None:
         self._lived_ms = seen.time_ms
         if seen.time_ms >= self._rest_ms:
             self._going.wait()

@@ -8,8 +8,8 @@ from small_field import READINGS, step
 from levada.guest.abi import Call
 from levada.guest.node import Readings, StepResult
 from levada.guest.tape import encode
-from levada.twin.diagnosis import AGREEING_STEPS, STUCK_STEPS, Cause, Comparison, Verdict
-from levada.twin.observer import Seen
+from levada.twin.diagnosis import AGREEING_STEPS, STUCK_STEPS, Cause, Diagnoser, Verdict
+from levada.twin.observer import StepObservation
 
 
 def tape(readings: Readings, valve: int) -> bytes:
@@ -25,7 +25,7 @@ class Field:
     """Device, mirror and twin, stepped by hand; device and twin agree unless told otherwise."""
 
     def __init__(self) -> None:
-        self.comparison = Comparison(tolerance_counts=12.0)
+        self.comparison = Diagnoser(tolerance_counts=12.0)
         self.time_ms = 0
 
     def step(
@@ -48,7 +48,7 @@ class Field:
         readings = (counts, *READINGS[1:3], pulses)
         others = (counts if twin_counts is None else twin_counts, *READINGS[1:3], 0)
         mirrored = valve if mirror_valve is None else mirror_valve
-        device = Seen(
+        device = StepObservation(
             time_ms=self.time_ms,
             readings=readings,
             online=True,
@@ -56,7 +56,7 @@ class Field:
             took_s=took_s,
             lost=lost,
         )
-        twin = Seen(
+        twin = StepObservation(
             time_ms=self.time_ms,
             readings=others,
             online=True,

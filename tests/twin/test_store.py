@@ -26,7 +26,7 @@ from levada.twin.store.commit import write_points
 from levada.twin.store.engine import State, connect, normal_url
 from levada.twin.store.policy import downsample, prune
 from levada.twin.store.reads import StoreReader
-from levada.twin.store.rows import Event, Flag, Item, Points, Row, Seen, StoreSettings
+from levada.twin.store.rows import Event, Flag, Item, Points, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
 
 HERE = Path(__file__).parent
@@ -132,7 +132,9 @@ def test_calibrations_runs_nodes_and_events_are_kept(both: Store) -> None:
     run = both.begin_run("x", "hil", guest_sha256="0" * 64, scenario="version = 1")
     both.end_run(run)
     assert both.reader.runs()[0]["ended_ms"] == T0
-    assert both.submit(Seen(node="n", online=True, time_ms=T0, birth={"boot": 4, "engine": "e"}))
+    assert both.submit(
+        PresenceChange(node="n", online=True, time_ms=T0, birth={"boot": 4, "engine": "e"})
+    )
     assert both.submit(Event(kind="alert", text="<script>\0 🌱", time_ms=T0, node="n"))
     assert both.flush()
     assert both.reader.nodes()[0].birth == {"boot": 4, "engine": "e"}
@@ -302,7 +304,7 @@ def test_the_signals_of_a_node_are_bounded_over_restarts(tmp_path: Path) -> None
 def test_the_nodes_of_a_store_are_bounded(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite", settings=StoreSettings(nodes=5)) as store:
         put(store, *(row(0, node=f"n{i}") for i in range(20)))
-        store.submit(Seen(node="m", online=True, time_ms=T0))
+        store.submit(PresenceChange(node="m", online=True, time_ms=T0))
         store.submit(Event(kind="online", text="m is there", time_ms=T0, node="m"))
         put(store, row(1, node="n0"))
         assert {node.name for node in store.reader.nodes()} == {f"n{i}" for i in range(5)}
@@ -314,7 +316,7 @@ def test_the_nodes_of_a_store_are_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        Seen(node="n", online=True, time_ms=T0, birth={"x": 10**5_000}),
+        PresenceChange(node="n", online=True, time_ms=T0, birth={"x": 10**5_000}),
         Event(kind="x", text="x", time_ms=T0, evidence={"x": 10**5_000}),
         Event(kind="x", text="x", time_ms=2**70),
         Points(node="n", time_ms=2**70, signals={"x": 1.0}),

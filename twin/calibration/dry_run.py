@@ -14,10 +14,10 @@ from levada.guest.errors import GuestError
 from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import inspect
 from levada.guest.wasm.host import SimNodes
-from levada.sim.devices.valve import V
+from levada.sim.devices.valve import ValveState
 from levada.sim.run import build, runner
 from levada.sim.run.plant import Plant
-from levada.sim.run.zone_columns import T
+from levada.sim.run.zone_columns import TotalsCol
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import CalibrationError
@@ -135,9 +135,9 @@ def _run(
 def _sums(plant: Plant) -> Outcome:
     totals, fluxes, valve = plant.totals[0], plant.fluxes[0], plant.valves.state[0]
     return Outcome(
-        water_l=float(valve[V.VOLUME_L]),
-        irrigation_mm=float(totals[T.IRRIGATION_MM] + fluxes[T.IRRIGATION_MM]),
-        drainage_mm=float(totals[T.DRAINAGE_MM] + fluxes[T.DRAINAGE_MM]),
-        stress_days=float(totals[T.STRESS_DAYS]),
-        openings=int(valve[V.OPENINGS]),
+        water_l=float(valve[ValveState.VOLUME_L]),
+        irrigation_mm=float(totals[TotalsCol.IRRIGATION_MM] + fluxes[TotalsCol.IRRIGATION_MM]),
+        drainage_mm=float(totals[TotalsCol.DRAINAGE_MM] + fluxes[TotalsCol.DRAINAGE_MM]),
+        stress_days=float(totals[TotalsCol.STRESS_DAYS]),
+        openings=int(valve[ValveState.OPENINGS]),
     )

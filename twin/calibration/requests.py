@@ -21,7 +21,7 @@ from levada.twin.calibration.expiries import Expiries
 from levada.twin.errors import CalibrationError, StoreError, UnansweredError
 from levada.twin.store.store import Store
 
-__all__ = ["Calibrations", "Wish"]
+__all__ = ["CalibrationRequest", "Calibrations"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _AGAIN_MS: Final = 600_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class CalibrationRequest:
     """A calibration that somebody wants."""
 
     request: str
@@ -58,12 +58,12 @@ class Calibrations:
         self,
         store: Store,
         apply: Callable[[str, Mapping[str, int]], dict[str, int]],
-        granted: Callable[[Wish], None],
+        granted: Callable[[CalibrationRequest], None],
     ) -> None:
         self._store = store
         self._apply = apply
         self._granted = granted
-        self._waiting: queue.Queue[Wish] = queue.Queue(_MOST)
+        self._waiting: queue.Queue[CalibrationRequest] = queue.Queue(_MOST)
         self._expiries = Expiries()
 
     def ask(
@@ -127,11 +127,11 @@ class Calibrations:
         who: str,
         seen: Mapping[str, int],
         expires_ms: int | None,
-    ) -> Wish:
+    ) -> CalibrationRequest:
         request = token_hex(8)
         changes = {name: (before.get(name), value) for name, value in values.items()}
         self._store.request_calibration(zone, request, changes, who=who, expires_ms=expires_ms)
-        return Wish(
+        return CalibrationRequest(
             request=request,
             zone=zone,
             values=values,
@@ -141,7 +141,7 @@ class Calibrations:
             done=Future(),
         )
 
-    def _grant(self, wish: Wish, present: Callable[[str], Mapping[str, int]]) -> bool:
+    def _grant(self, wish: CalibrationRequest, present: Callable[[str], Mapping[str, int]]) -> bool:
         if not wish.done.set_running_or_notify_cancel():
             self._settle(wish, "refused", reason="withdrawn")
             return False
@@ -167,7 +167,7 @@ class Calibrations:
 
     def _settle(
         self,
-        wish: Wish,
+        wish: CalibrationRequest,
         state: Literal["in force", "refused", "unanswered"],
         *,
         before: Mapping[str, int] | None = None,
@@ -182,7 +182,7 @@ class Calibrations:
             _log.warning("calibration of %s, %s, is not noted: %s", wish.zone, state, error)
 
 
-def _check_seen(wish: Wish, present: Mapping[str, int]) -> None:
+def _check_seen(wish: CalibrationRequest, present: Mapping[str, int]) -> None:
     for name in wish.values.keys() & wish.seen.keys():
         if present[name] != wish.seen[name]:
             raise CalibrationError(

@@ -38,7 +38,7 @@ from levada.twin.mqtt.messages import (
     split_topic,
 )
 from levada.twin.mqtt.sequence import MODULUS
-from levada.twin.store.rows import UNITS, Commit, Event, Flag, Row, Seen, StoreSettings
+from levada.twin.store.rows import UNITS, Commit, Event, Flag, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
 
 __all__ = ["Counters", "Delivery", "Presence"]
@@ -345,7 +345,9 @@ class Delivery:
         if message.state == "birth":
             birth = message.model_dump(exclude_none=True)
             now = self.store.now_ms()
-            self.store.submit(Seen(node=self._named(node), online=True, time_ms=now, birth=birth))
+            self.store.submit(
+                PresenceChange(node=self._named(node), online=True, time_ms=now, birth=birth)
+            )
 
     def _presence_changed(self, node: str, online: bool) -> None:
         now = self.store.now_ms()
@@ -359,7 +361,7 @@ class Delivery:
                 text=f"{node} is there" if online else f"{node} has fallen silent",
             )
         )
-        self.store.submit(Seen(node=node, online=online, time_ms=now))
+        self.store.submit(PresenceChange(node=node, online=online, time_ms=now))
 
     def _oversized(self, topic: str, size: int) -> None:
         self.counters.oversized += 1

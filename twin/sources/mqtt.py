@@ -32,7 +32,7 @@ from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.mapping import PayloadMap
 from levada.twin.mqtt.messages import COUNTS, Config, ConfigAck, Message, Status
 from levada.twin.sources.completeness import Completeness
-from levada.twin.sources.remote import FOREVER_MS, Elsewhere, Record, Said, is_reading
+from levada.twin.sources.remote import FOREVER_MS, DeviceReport, Elsewhere, ReportQueue, is_reading
 from levada.twin.store.rows import Flag, Row, StoreSettings
 from levada.twin.store.store import Store
 
@@ -112,7 +112,7 @@ class _Heard:
     """What is known of one device."""
 
     device: str
-    record: Record = field(default_factory=Record)
+    record: ReportQueue = field(default_factory=ReportQueue)
     status: Status | None = None
     said: threading.Event = field(default_factory=threading.Event)
     born: threading.Event = field(default_factory=threading.Event)
@@ -195,7 +195,7 @@ class MqttDevices(Closing):
         for heard in self._heard.values():
             heard.born.wait(max(0.0, born_s - monotonic()))
 
-    def record(self, zone: str) -> Record:
+    def record(self, zone: str) -> ReportQueue:
         """What a zone's device has said."""
         return self._heard[zone].record
 
@@ -326,7 +326,7 @@ class MqttDevices(Closing):
         heard.messages += 1
         self._follow_numbers(heard, row)
         heard.record.add(
-            Said(
+            DeviceReport(
                 time_ms=self.time.now_ms() if time_ms is None else time_ms,
                 boot=row.boot,
                 seq=row.seq,

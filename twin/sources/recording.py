@@ -22,10 +22,10 @@ from levada.twin.mqtt.messages import Telemetry, decode
 from levada.twin.sources.remote import (
     FOREVER_MS,
     SECOND_MS,
+    DeviceReport,
     Elsewhere,
     Followed,
-    Record,
-    Said,
+    ReportQueue,
     is_reading,
 )
 from levada.twin.store.engine import to_read
@@ -37,14 +37,14 @@ __all__ = ["Replay", "heard"]
 PAGE: Final = 5_000
 
 
-def heard(source: str | Path, zone: str, scenario: Scenario) -> list[Said]:
+def heard(source: str | Path, zone: str, scenario: Scenario) -> list[DeviceReport]:
     """The readings of a zone's device in the scenario's period, in the order in which it lived.
 
     Raises StoreError if `source` cannot be read.
     """
     maps = [PayloadMap(table) for table in scenario.mapping]
     start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
-    found: list[Said] = []
+    found: list[DeviceReport] = []
     with to_read(source) as url, closing(StoreReader(url)) as reader:
         at_ms = start_ms
         while True:
@@ -53,7 +53,7 @@ def heard(source: str | Path, zone: str, scenario: Scenario) -> list[Said]:
                 values = _signals(json.dumps(dict(m.payload)).encode(), maps)
                 if is_reading(values.get("raw")):
                     found.append(
-                        Said(
+                        DeviceReport(
                             time_ms=m.time_ms,
                             boot=m.boot,
                             seq=m.seq,
@@ -99,7 +99,7 @@ class Replay(Followed):
         self, scenario: Scenario, store: Store, source: str | Path, **options: Any
     ) -> None:
         self._source = source
-        self._records: list[Record] = []
+        self._records: list[ReportQueue] = []
         super().__init__(scenario, store, **options)
         if _was_followed(source):
             self._device_clock_ms = -scenario.site.utc_offset_ms
@@ -109,7 +109,7 @@ class Replay(Followed):
         found = heard(self._source, zone, self.scenario)
         if not found:
             raise TwinError(f"{self._source}: has no readings of {zone} in the scenario's period")
-        record = Record()
+        record = ReportQueue()
         for said in found:
             record.add(said)
         self._records.append(record)
@@ -126,7 +126,7 @@ class Replay(Followed):
             )
         )
 
-    def _record_of(self, i: int) -> Record:
+    def _record_of(self, i: int) -> ReportQueue:
         return self._records[i]
 
     def _wait(self, i: int, time_ms: int) -> int:

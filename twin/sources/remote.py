@@ -29,17 +29,17 @@ from levada.sim.scenario.expand import ZoneConfig
 from levada.twin import signals as values_of
 from levada.twin.errors import TwinError
 from levada.twin.mqtt.sequence import unwrap
-from levada.twin.observer import Seen
+from levada.twin.observer import StepObservation
 from levada.twin.twin import Twin
 
 __all__ = [
     "FOREVER_MS",
     "SECOND_MS",
+    "DeviceReport",
     "Elsewhere",
     "Followed",
     "Mirroring",
-    "Record",
-    "Said",
+    "ReportQueue",
     "is_reading",
 ]
 
@@ -58,7 +58,7 @@ JOINING: Final = 144
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class DeviceReport:
     """One message of a device with a reading, `raw`."""
 
     time_ms: int
@@ -76,22 +76,22 @@ class Said:
     """those of them that were not set from here."""
 
 
-class Record:
+class ReportQueue:
     """What a device has said and nobody has looked at yet, by time; any thread may add to it."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, Said]] = []
+        self._waiting: list[tuple[int, int, DeviceReport]] = []
         self._order = count()
         self._lock = threading.Lock()
 
-    def add(self, said: Said) -> None:
+    def add(self, said: DeviceReport) -> None:
         """Keep a message."""
         with self._lock:
             heapq.heappush(self._waiting, (said.time_ms, next(self._order), said))
 
-    def take(self, until_ms: int) -> list[Said]:
-        """Messages up to this time; several may have one, where a clock was set."""
-        found: list[Said] = []
+    def take(self, until_ms: int) -> list[DeviceReport]:
+        """Messages up to this time; several may carry the same time where a clock was set."""
+        found: list[DeviceReport] = []
         with self._lock:
             while self._waiting and self._waiting[0][0] <= until_ms:
                 found.append(heapq.heappop(self._waiting)[2])
@@ -215,19 +215,19 @@ class Followed(Twin):
         """The device of a zone, for its birth and its calibration; it is never stepped."""
 
     @abstractmethod
-    def _record_of(self, i: int) -> Record:
+    def _record_of(self, i: int) -> ReportQueue:
         """What the device of a zone says."""
 
     @abstractmethod
     def _wait(self, i: int, time_ms: int) -> int:
         """Time until it is to be looked at again [ms]."""
 
-    def _joined_late(self, said: Said, before: Mirroring) -> bool:
+    def _joined_late(self, said: DeviceReport, before: Mirroring) -> bool:
         """Whether the guest on the device has lived through what the mirror has not."""
         del said, before
         return False
 
-    def _began_here(self, said: Said, before: Mirroring) -> bool:
+    def _began_here(self, said: DeviceReport, before: Mirroring) -> bool:
         """Whether this is the first message of a life of the device."""
         return before.boot is not None and said.boot != before.boot
 
@@ -288,7 +288,7 @@ class Followed(Twin):
                 self._take(i, now_ms, said, predicted)
         return state.valve
 
-    def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
+    def _take(self, i: int, now_ms: int, said: DeviceReport, predicted: Readings) -> None:
         zone, state = self._zones[i], self._mirroring[i]
         values = said.values
         temperature = values["temp_c"] * 100 if "temp_c" in values else None
@@ -333,7 +333,7 @@ class Followed(Twin):
         )
         same = self._agree(i, values, mirrored)
         of_device = encode(Call.MQTT_PUBLISH, topic.encode(), message.encode(), 0)
-        device = Seen(
+        device = StepObservation(
             time_ms=said.time_ms,
             readings=readings,
             online=True,
@@ -352,7 +352,7 @@ class Followed(Twin):
         awaited = self._compares_calls(i)
         late_ms = SECOND_MS if awaited else self.scenario.period.step_s * SECOND_MS
         fresh = now_ms - said.time_ms < late_ms
-        twin = Seen(
+        twin = StepObservation(
             time_ms=said.time_ms,
             readings=predicted if fresh else None,  # of then nothing is known any more
             online=True,
@@ -426,7 +426,7 @@ def _whole(value: float | None, default: int) -> int:
     return round(value) if value is not None and is_reading(value) else default
 
 
-def _comes_behind(said: Said, state: Mirroring) -> bool:
+def _comes_behind(said: DeviceReport, state: Mirroring) -> bool:
     """Whether a message repeats, or was overtaken by, one that was taken: nothing follows from it
     any more."""
     if said.boot != state.boot:
@@ -434,7 +434,7 @@ def _comes_behind(said: Said, state: Mirroring) -> bool:
     return unwrap(said.seq, state.seq) <= state.seq
 
 
-def _follows(said: Said, state: Mirroring) -> bool:
+def _follows(said: DeviceReport, state: Mirroring) -> bool:
     """Whether this is the message right behind the last one: no step was missed."""
     return said.boot == state.boot and unwrap(said.seq, state.seq) == state.seq + 1
 

@@ -25,10 +25,17 @@ from levada.sim.run.clock import WallClock
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import TwinError
-from levada.twin.observer import Seen
+from levada.twin.observer import StepObservation
 from levada.twin.sources.mqtt import MqttDevice, MqttDevices
 from levada.twin.sources.recording import heard
-from levada.twin.sources.remote import FOREVER_MS, SECOND_MS, Followed, Mirroring, Record, Said
+from levada.twin.sources.remote import (
+    FOREVER_MS,
+    SECOND_MS,
+    DeviceReport,
+    Followed,
+    Mirroring,
+    ReportQueue,
+)
 from levada.twin.sources.resume import told
 from levada.twin.store.store import Store
 from levada.twin.twin import ATTENTION_S, FULL_SPEED
@@ -103,15 +110,15 @@ class Shadow(Followed):
     def _device_of(self, settings: NodeSettings) -> Node:
         return MqttDevice(self._far, settings.zone.name)
 
-    def _record_of(self, i: int) -> Record:
+    def _record_of(self, i: int) -> ReportQueue:
         return self._far.record(self.names[i])
 
-    def _joined_late(self, said: Said, before: Mirroring) -> bool:
+    def _joined_late(self, said: DeviceReport, before: Mirroring) -> bool:
         if said.boot != before.boot:
             return said.seq > 1  # some count from 0, some from 1
         return said.seq != before.seq + 1
 
-    def _began_here(self, said: Said, before: Mirroring) -> bool:
+    def _began_here(self, said: DeviceReport, before: Mirroring) -> bool:
         return said.boot != before.boot
 
     def _compares_calls(self, i: int) -> bool:
@@ -208,7 +215,7 @@ class Shadow(Followed):
     def _take_over(self, i: int, values: dict[int, int]) -> None:
         """The twin is behind: the mirror has them with the device's next message."""
 
-    def _take(self, i: int, now_ms: int, said: Said, predicted: Readings) -> None:
+    def _take(self, i: int, now_ms: int, said: DeviceReport, predicted: Readings) -> None:
         self._note_foreign(i, said.foreign)
         self._adopt(i, said.parameters)
         super()._take(i, now_ms, said, predicted)
@@ -237,7 +244,7 @@ class Shadow(Followed):
     def _fell_silent(self, i: int) -> None:
         zone = self._zones[i]
         now_ms = self._time_of(self.twin_plant, i)
-        seen = Seen(
+        seen = StepObservation(
             time_ms=now_ms,
             readings=None,
             online=False,

@@ -44,7 +44,7 @@ from levada.sim.scenario.node_url import NodeUrl
 from levada.twin.calibration.parameters import checked
 from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.gateway import Gateway
-from levada.twin.observer import Seen, Watched
+from levada.twin.observer import ObservedNode, StepObservation
 from levada.twin.twin import ATTENTION_S, FULL_SPEED
 
 __all__ = ["FieldDevice", "main"]
@@ -108,14 +108,14 @@ class FieldDevice(Closing):
         module = runner.read_guest(scenario)
         self._info = inspect(module, budget=scenario.guest.limits())
         self._make_node = NodeMaker(speed=speed)
-        self._boards: list[Watched] = []
+        self._boards: list[ObservedNode] = []
         try:
             self._counts: list[tuple[int, int, int]] = []
             for i, zone in enumerate(zones):
                 settings = build.node_settings(zone, module, self._info, scenario)
                 node = _InUtc(self._make_node(settings), scenario.site.utc_offset_ms)
                 self._counts.append(settings.config)
-                self._boards.append(Watched(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
+                self._boards.append(ObservedNode(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
             self._parameters = [self._first_parameters(zone) for zone in zones]
             self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
         except BaseException:
@@ -173,7 +173,7 @@ class FieldDevice(Closing):
     def _first_parameters(self, zone: ZoneConfig) -> dict[str, int]:
         return {p.name: p.default for p in self._info.parameters} | dict(zone.parameters)
 
-    def _ran(self, i: int, seen: Seen) -> None:
+    def _ran(self, i: int, seen: StepObservation) -> None:
         for topic, message in seen.result.publications:
             if seen.time_ms < self._skip_to_ms:
                 self._gateway.outbox.skip(self.names[i])

@@ -17,7 +17,16 @@ from levada.twin.mqtt.sequence import Received, unwrap
 from levada.twin.store import levels as store_levels
 from levada.twin.store import schema
 from levada.twin.store.engine import insert_or_replace
-from levada.twin.store.rows import Commit, Event, Flag, Item, Points, Row, Seen, StoreSettings
+from levada.twin.store.rows import (
+    Commit,
+    Event,
+    Flag,
+    Item,
+    Points,
+    PresenceChange,
+    Row,
+    StoreSettings,
+)
 
 __all__ = ["Known", "Work", "clean", "make_node", "new_id", "write_points"]
 
@@ -277,10 +286,10 @@ class Work:
                 self.points(item)
             case Event():
                 self.event(item)
-            case Seen():
+            case PresenceChange():
                 self.seen(item)
 
-    def seen(self, seen: Seen) -> None:
+    def seen(self, seen: PresenceChange) -> None:
         """Note that a node is there or not, and what it said at birth."""
         if not self.admit(seen.node):
             return

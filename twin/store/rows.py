@@ -23,8 +23,8 @@ __all__ = [
     "Item",
     "Kind",
     "Points",
+    "PresenceChange",
     "Row",
-    "Seen",
     "Severity",
     "StoreSettings",
 ]
@@ -192,7 +192,7 @@ class Health:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class PresenceChange:
     """A node has shown itself or has gone."""
 
     node: str
@@ -202,5 +202,5 @@ class Seen:
     """What it said at birth."""
 
 
-Item = Row | Points | Event | Seen
+Item = Row | Points | Event | PresenceChange
 """What the writer takes."""
