@@ -32,7 +32,13 @@ from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.mapping import PayloadMap
 from levada.twin.mqtt.messages import COUNTS, Config, ConfigAck, Message, Status
 from levada.twin.sources.completeness import Completeness
-from levada.twin.sources.remote import FOREVER_MS, DeviceReport, Elsewhere, ReportQueue, is_reading
+from levada.twin.sources.remote import (
+    FOREVER_MS,
+    DeviceReport,
+    RemoteDevice,
+    ReportQueue,
+    is_reading,
+)
 from levada.twin.store.rows import Flag, Row, StoreSettings
 from levada.twin.store.store import Store
 
@@ -112,7 +118,7 @@ class _Heard:
     """What is known of one device."""
 
     device: str
-    record: ReportQueue = field(default_factory=ReportQueue)
+    queue: ReportQueue = field(default_factory=ReportQueue)
     status: Status | None = None
     said: threading.Event = field(default_factory=threading.Event)
     born: threading.Event = field(default_factory=threading.Event)
@@ -125,9 +131,9 @@ class _Heard:
     complete: Completeness = field(default_factory=Completeness)
     """Of messages that are numbered and tell their time."""
     parameters: dict[str, int] = field(default_factory=dict)
-    """Told to be in force since the last message,"""
+    """Parameters that came into force since the last message."""
     foreign: dict[str, int] = field(default_factory=dict)
-    """and not set from here."""
+    """Those of `parameters` that another client has set."""
 
 
 class MqttDevices(Closing):
@@ -195,9 +201,9 @@ class MqttDevices(Closing):
         for heard in self._heard.values():
             heard.born.wait(max(0.0, born_s - monotonic()))
 
-    def record(self, zone: str) -> ReportQueue:
-        """What a zone's device has said."""
-        return self._heard[zone].record
+    def queue(self, zone: str) -> ReportQueue:
+        """The reports of a zone's device that have not been looked at yet."""
+        return self._heard[zone].queue
 
     def birth(self, zone: str) -> Birth:
         """Who a zone's device is; without SHA-256 if it does not say."""
@@ -325,7 +331,7 @@ class MqttDevices(Closing):
             self._delivery.ask_birth(heard.device)
         heard.messages += 1
         self._follow_numbers(heard, row)
-        heard.record.add(
+        heard.queue.add(
             DeviceReport(
                 time_ms=self.time.now_ms() if time_ms is None else time_ms,
                 boot=row.boot,
@@ -374,7 +380,7 @@ class MqttDevices(Closing):
         return {name: value for name, value in values.items() if name in names}
 
 
-class MqttDevice(Elsewhere):
+class MqttDevice(RemoteDevice):
     """One of them as a node."""
 
     def __init__(self, devices: MqttDevices, zone: str) -> None:
