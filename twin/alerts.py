@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Active:
-    """An alert that stands."""
+    """An alert that was raised and has not been cleared."""
 
     kind: str
     since_ms: int
@@ -131,9 +131,9 @@ class Alerts:
         return changes
 
     def resume(self, zone: int, standing: Mapping[str, Active]) -> None:
-        """Go on where others stopped, who had told that the alerts `standing`, by kind, stand.
+        """Go on where an earlier twin stopped, which had reported the alerts `standing` by kind.
 
-        One that stands without having been told is raised with the next value that is bad.
+        An alert that stands without having been reported is raised with the next bad value.
         """
         for kind, rule in self._rules[zone].items():
             before, rule.active = rule.active, standing.get(kind)
@@ -141,5 +141,5 @@ class Alerts:
                 rule.bad_since_ms = before.since_ms
 
     def active(self, zone: int) -> list[Active]:
-        """Alerts of a zone that stand."""
+        """Alerts of a zone that were raised and have not been cleared."""
         return [rule.active for rule in self._rules[zone].values() if rule.active is not None]

@@ -9,7 +9,7 @@ from levada.sim.run.clock import WallClock
 __all__ = ["ATTENTION_S", "FULL_SPEED", "PacedClock"]
 
 FULL_SPEED: Final = 1e9
-"""Simulated seconds a second: as fast as it goes."""
+"""Simulated seconds a second, more than any computer can pass."""
 ATTENTION_S: Final = 0.2
 """Wall-clock time between two looks at what other threads want."""
 _FASTEST: Final = 3_000.0

@@ -9,9 +9,8 @@ twin's engine fed with the device's readings.
   weather is to blame; the flow meter and the probe's history say which.
 - If the device did not answer, came late or started again, it is the link, or its supply.
 
-Nothing here reads a tape: whoever has heard the device knows what can be compared, and says whether
-the calls differ.  Nothing here knows of time passing or of thresholds for alerts either; see
-`levada.twin.alerts`.
+No tape is read here: the source of a report knows what can be compared, and tells where the calls
+differ.  Passing time and thresholds are the business of `levada.twin.alerts`.
 """
 
 from __future__ import annotations
@@ -80,12 +79,11 @@ class Diagnoser:
     still_twin_counts: int = 0
     """How far the twin's reading has moved meanwhile."""
     starved: bool = False
-    """Commanded open, and no water has been seen since."""
+    """Whether the valve was commanded open and no water has flowed since."""
     leaks: bool = False
-    """Commanded closed, and water flowed in the last interval."""
+    """Whether water flowed in the last interval through a valve that was commanded closed."""
     broken: str = ""
-    """What was found at valve or probe since device and twin last agreed: its aftermath may last
-    for days."""
+    """The last fault of valve or probe since device and twin agreed; its effects last for days."""
     agreeing: int = 0
     """Steps in a row in which the readings agreed."""
     _broken: Cause = Cause.PLANT

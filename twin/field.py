@@ -89,7 +89,7 @@ class TwinField:
         self.devices: list[Node] = []
         self._twins: Sequence[Node] = ()
         self._nodes: list[Node] = []
-        """All that have to be closed: devices, mirrors and those of the twin's plant."""
+        """Devices, mirrors and the nodes of the twin's plant, to be closed."""
         self._profile_ms = 0
 
     # Building
@@ -209,11 +209,11 @@ class TwinField:
         zone.decided[who] = key
         if now_ms <= zone.resume.upto_ms:
             return
-        said = sentence(replace(decision, changed=changed))
+        reason = sentence(replace(decision, changed=changed))
         self.journal.event(
             i,
             "decision",
-            f"{title(decision)}. {said}",
+            f"{title(decision)}. {reason}",
             {
                 "who": who,
                 "step_ms": seen.time_ms,

@@ -1,6 +1,6 @@
-"""A node under observation: it does what the node inside does, and tells of every run of the guest.
+"""A node under observation: it does what the node inside does, and reports every run of the guest.
 
-The plant drives nodes without knowing that somebody looks on, so the twin needs no other plant
+The plant drives nodes without knowing that they are observed, so the twin needs no other plant
 than that of an ordinary run.  A device that does not answer is not the end of the twin: its valve
 counts as closed (a device without a host closes it), and it is asked again, from a fresh start.
 """
@@ -35,9 +35,9 @@ class StepObservation:
     took_s: float
     """Wall-clock time from the request to the answer."""
     skew_ms: int = 0
-    """What the node's clock was ahead of the true time."""
+    """How far the node's clock was ahead of the true time."""
     forget: bool = False
-    """It lost what its guest kept, and booted."""
+    """Whether it booted without what its guest had kept."""
     lost: str = ""
     """Why there was no answer; `result` is then empty."""
 
@@ -66,9 +66,9 @@ def has_forgotten(found: Mapping[int, int], kept: Sequence[int]) -> bool:
 class ObservedNode:
     """A `levada.guest.node.Node` around another one."""
 
-    def __init__(self, node: Node, tell: Callable[[StepObservation], None]) -> None:
+    def __init__(self, node: Node, report: Callable[[StepObservation], None]) -> None:
         self.inner = node
-        self._tell = tell
+        self._report = report
         self._lost = False
 
     def birth(self) -> Birth:
@@ -108,7 +108,7 @@ class ObservedNode:
             lost = str(error)
             result = StepResult(outputs={}, wake_ms=RETRY_MS)
         self._lost = bool(lost)
-        self._tell(
+        self._report(
             StepObservation(
                 time_ms=time_ms,
                 readings=readings,

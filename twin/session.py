@@ -1,7 +1,7 @@
 """`levada twin`: the twin, its broker, its store and its page together, until the end or Ctrl-C.
 
 The twin runs in the main thread, where Ctrl-C reaches it; page and store have threads of their
-own, broker and virtual boards are processes that end with us.  Whatever happens, all of it is
+own, broker and virtual boards are processes that end with this one.  Whatever happens, all of it is
 closed in the opposite order.
 
 What devices publish goes the way it goes in the field: over the broker into the store, which
@@ -69,7 +69,7 @@ class Options:
     """How a twin is run."""
 
     speed: float | None
-    """Simulated seconds a second; None: as fast as it goes."""
+    """Simulated seconds a second; None: full speed."""
     port: int = 8050
     """Of the page; 0: any."""
     skip_to_ms: int | None = None
@@ -83,9 +83,9 @@ class Options:
     replay: str | None = None
     """A store, file or URL, whose devices speak again instead of nodes."""
     shadow: bool = False
-    """Devices read real soil and are followed."""
+    """Whether the devices read real soil and are followed."""
     home_assistant: bool = False
-    """Announce the nodes to Home Assistant."""
+    """Whether the nodes are announced to Home Assistant."""
     stay: bool = True
     """Whether the page remains after the end of the period, until Ctrl-C."""
 
@@ -103,7 +103,7 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class _Start:
-    """What is there when a twin begins."""
+    """What a twin is started with."""
 
     scenario: Scenario
     where: Path
@@ -113,7 +113,7 @@ class _Start:
     """Closes what is opened, the last first."""
     tell: Callable[[str], None]
     parts: dict[str, Callable[[], Part]]
-    """What /health asks."""
+    """The parts whose state /health shows."""
 
     @property
     def store(self) -> str:
@@ -132,9 +132,9 @@ def run_session(
 ) -> bool:
     """Run the twin of `scenario` with its store in the directory `where`; true if interrupted.
 
-    `ended` is called when the period is over, before the page is.  `tell` is told what is being
-    done until there is something to see, as the page is.  Raises what
-    Twin, Store, Page and nodes raise, BrokerError if the broker cannot be reached.
+    `started` is called when the page shows the twin, `ended` when the period is over and the page
+    is still open.  `tell` is given each step of the start, as the page is.  Raises what Twin,
+    Store, Page and nodes raise, BrokerError if the broker cannot be reached.
     """
     if options.shadow and options.speed is None:
         raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
@@ -317,7 +317,7 @@ def _start_field(start: _Start) -> Callable[[], None]:
 
 
 def _without_effect(scenario: Scenario, options: Options) -> Iterator[str]:
-    """What is asked for and changes nothing."""
+    """Notes on settings that have no effect."""
     followed = options.shadow or options.replay is not None
     if scenario.mapping and not followed:
         yield (
@@ -378,7 +378,7 @@ def _tell_address(path: Path, page: Page, broker: BrokerAddress | None, ours: bo
     data: dict[str, Any] = {"url": page.url, "token": page.token}
     if broker is not None:
         data["broker"] = {"url": broker.url, "user": broker.user}
-        if ours:  # whoever brings a broker has its password
+        if ours:  # the owner of another broker knows its password
             data["broker"]["password"] = broker.password
     with os.fdopen(descriptor, "w") as file:
         json.dump(data, file)

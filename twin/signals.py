@@ -1,4 +1,4 @@
-"""From rows of a plant and steps of a guest to values for the store and the eye."""
+"""Signals from rows of a plant and steps of a guest, for the store and the page."""
 
 from __future__ import annotations
 
@@ -85,18 +85,18 @@ def finite(values: Mapping[str, object]) -> dict[str, float]:
 
 
 def decision(zone: int, time_ms: int, seen: StepObservation) -> Decision | None:
-    """What the guest said it decided in a step; None: nothing."""
-    said: dict[str, float] = {}
+    """The decision that a guest published in a step; None: it published none."""
+    published: dict[str, float] = {}
     message = ""
     for _topic, text in seen.result.publications:
         found = numbers(text)
         if "irrigar" in found or "pct" in found:
-            said, message = found, text
-    if not said and not seen.result.trap:
+            published, message = found, text
+    if not published and not seen.result.trap:
         return None
 
     def integer(key: str) -> int | None:
-        return int(said[key]) if key in said else None
+        return int(published[key]) if key in published else None
 
     valve = seen.result.outputs.get(DEFAULT_PINS[0], 0)
     return Decision(
@@ -109,7 +109,7 @@ def decision(zone: int, time_ms: int, seen: StepObservation) -> Decision | None:
         on=integer("on"),
         off=integer("off"),
         flow=integer("flow"),
-        irrigar=int(said.get("irrigar", valve)),
+        irrigar=int(published.get("irrigar", valve)),
         why=integer("why"),
         trap=int(seen.result.trap),
         changed=False,

@@ -1,4 +1,4 @@
-"""What is to be seen of a twin at one moment: immutable, so that any thread may look."""
+"""The state of a twin at one moment: immutable, so that any thread may read it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ UNITS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ZoneView:
-    """What is to be seen of a zone now."""
+    """The state of a zone at one moment."""
 
     name: str
     node: str
@@ -87,7 +87,7 @@ class ZoneView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """What is to be seen of the field now; immutable, so that any thread may look."""
+    """The state of the field at one moment; immutable, so that any thread may read it."""
 
     scenario: str
     title: str
@@ -109,7 +109,7 @@ def zone_view(
     alerts: tuple[Active, ...],
     link: Mapping[str, Any] | None,
 ) -> ZoneView:
-    """What is to be seen of a zone.
+    """The state of a zone.
 
     `observed` is its row of the twin's plant (`levada.sim.soil.model.Observed`), `start_ms` its
     time before the first step, and `link` the quality of the way to its device.

@@ -7,7 +7,7 @@
 What the devices do comes from a source (`levada.twin.sources.source`): a bench, where they are
 given simulated readings, a recording, or real soil.  The twin's own plant goes on beside it without
 faults.  A third guest, the mirror, is fed what the device read (`levada.twin.diagnosis` says why).
-What is seen goes into the store and, as one immutable `View`, to whoever looks.
+Results go into the store and, as one immutable `View`, to the page and other readers.
 
 Everything happens in the thread that calls `run`; other threads hand in calibrations, which take
 effect between two steps.
@@ -322,7 +322,7 @@ class Twin:
     def _note_calibration(self, i: int, text: str, evidence: Mapping[str, Any]) -> None:
         self._journal.event(i, "calibration", text, evidence, time_ms=self.now_ms)
 
-    # What is to be seen
+    # The view
 
     def _refresh(self) -> None:
         self.view = self._look(ended=False)

@@ -1,4 +1,4 @@
-"""What a twin keeps of one zone, and what can be said of it from that alone."""
+"""The state of one zone of a twin, and what follows from that state alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _BUDGET_TRAPS: Final = frozenset(
 
 @dataclass(slots=True)
 class ZoneState:
-    """A zone, as far as the twin has come."""
+    """The state of a zone at the time that the twin has come to."""
 
     settings: build.NodeSettings
     """What the nodes of the zone are given."""
@@ -76,9 +76,9 @@ class ZoneState:
     decision: str = ""
     pct: int | None = None
     dry_since_ms: int | None = None
-    """Commanded open without flow: since when, virtual time."""
+    """Since when the valve has been commanded open without flow, in virtual time."""
     unasked_l: float = 0.0
-    """Water in one go while commanded closed."""
+    """Water that has flowed without a break while the valve was commanded closed [L]."""
     still_since_ms: int | None = None
     steps: int = 0
     metered: bool = True
@@ -87,7 +87,7 @@ class ZoneState:
     day: int = 0
     water_today_l: float = 0.0
     energy_j: float | None = None
-    """Of the device, if its plant is simulated here."""
+    """Energy that the device has used [J]; None: its plant is not simulated here."""
     used_mm: deque[tuple[int, float]] = field(default_factory=deque)
     """Evapotranspiration of the last day, by row."""
     flowed: bool = False
@@ -153,7 +153,7 @@ class ZoneState:
     def alert_values(
         self, now_ms: int, observed: FloatArray, instructions: int
     ) -> dict[str, float | None]:
-        """What alerts watch, by kind; `instructions` is the guest's budget of a step."""
+        """The values that alerts watch, by kind; `instructions` is the guest's budget of a step."""
         difference = self.residual
         return {
             "residual": None if difference is None else abs(difference),

@@ -50,8 +50,13 @@ class Boards(FieldDevice):
 
     def rest(self, after_ms: int) -> None:
         """Live on for this time, then wait for `go_on`."""
+        self.rest_at(self._lived_ms + after_ms)
+
+    def rest_at(self, time_ms: int) -> None:
+        """Live on up to this time of the scenario, then wait for `go_on`."""
+        self._rest_ms = time_ms
+        self._going.set()  # if they rest already
         self._going.clear()
-        self._rest_ms = self._lived_ms + after_ms
 
     def go_on(self) -> None:
         """Live on."""

@@ -43,7 +43,7 @@ ReplayOption = Annotated[
     str | None,
     typer.Option(
         metavar="STORE",
-        help="Instead of a node, what one said before: the store of an earlier twin.",
+        help="Instead of a node, what one reported before: the store of an earlier twin.",
     ),
 ]
 ShadowOption = Annotated[

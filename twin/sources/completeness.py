@@ -1,7 +1,7 @@
-"""Up to when everything is here that a device has said.
+"""Up to what time every message of a device has arrived.
 
-Whether a message is still to come is told by the numbers of those that came, not by how long one
-has waited: only a missing number that is not repeated is given up in the end.
+The numbers of the messages that came show whether one is still to come, not the time that one has
+waited: only a missing number that is not repeated is given up in the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Completeness"]
 
 
 class Completeness:
-    """Of the present life of one device; any thread may ask and tell."""
+    """The completeness of the messages since the last boot of one device; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -146,7 +146,7 @@ class Recording:
         )
 
     def connect(self, field: TwinField) -> list[Follower]:
-        """Let the twin's valves follow those of the past."""
+        """Let the twin's valves follow the recorded ones."""
         utc = _keeps_utc(self._store)
         self._followers = [
             Follower(

@@ -5,7 +5,7 @@ Their reports are all that is known of them.  The twin's valve follows that of t
 twin predicts what the probe should have read under the very decisions that were taken.  The mirror,
 the twin's guest fed with the device's readings, should decide as the device did.
 
-Readings that a report does not tell are those of the plant; a flow that it does not tell is
+Readings that a report does not hold are those of the plant; a flow that it does not hold is
 unknown.
 """
 
@@ -53,7 +53,7 @@ AGREEING: Final = 6
 CLOCK_SET_MS: Final = 300_000
 """A report so much behind its time shows that the device's clock was set ahead."""
 JOINING: Final = 144
-"""Reports that a mirror may take to catch up; beyond, the device is said to act differently."""
+"""Reports that a mirror may take to catch up; beyond, their calls count as different."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ class DeviceReport:
     """Its signals, by their names in the store."""
     device_ms: int | None = None
     """What the device's clock showed, believed or not, in the scenario's time zone; None: it does
-    not tell the time."""
+    not send the time."""
     parameters: Mapping[str, int] = field(default_factory=dict)
     """Parameters of the guest that came into force since the report before, by name."""
     foreign: Mapping[str, int] = field(default_factory=dict)
@@ -173,9 +173,9 @@ class Follower(RemoteDevice):
     """A node on the twin's plant that commands the valve as the device of zone `i` did.
 
     It takes the device's reports from `queue` and gives their readings to the mirror.  `wait_ms`
-    is asked after each look, with the time, how long to wait until the next.  `joins_running` says
-    that the device may have run before its first report; `parameters` are those that it told at its
-    birth.  `clock_offset_ms` is what a guest on the device takes for the time, less the scenario's.
+    is given the time after each look and returns how long to wait until the next.  `joins_running`
+    means that the device may have run before its first report; `parameters` are those of its birth
+    message.  `clock_offset_ms` is the time that a guest on the device sees, less the scenario's.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class Follower(RemoteDevice):
     # The mirror
 
     def _begin(self, time_ms: int) -> None:
-        """Start the mirror with the parameters that the device told at its birth."""
+        """Start the mirror with the parameters of the device's birth message."""
         self._note_stop(time_ms, self._zone.mirror.boot(time_ms))
         parameters = self._parameters()
         self._adopt(parameters)
@@ -236,7 +236,7 @@ class Follower(RemoteDevice):
             self._note_foreign(parameters)
 
     def _take(self, now_ms: int, report: DeviceReport, predicted: Readings) -> None:
-        """Let the mirror live through a report, and tell the twin what both did."""
+        """Step the mirror with a report, and tell the twin what both did."""
         self._note_foreign(report.foreign)
         self._adopt(report.parameters)
         state, values = self.state, report.values
@@ -303,7 +303,7 @@ class Follower(RemoteDevice):
     # Parameters
 
     def _note_foreign(self, values: Mapping[str, int]) -> None:
-        """Tell of parameters that another client has set on the device."""
+        """Record parameters that another client has set on the device."""
         zone = self._zone
         new = {name: v for name, v in values.items() if zone.parameters.get(name) != v}
         if not new:
@@ -330,7 +330,7 @@ class Follower(RemoteDevice):
             self._i, "calibration", text, evidence, severity=severity, time_ms=field.now_ms
         )
 
-    # What is told and stored
+    # What the twin learns
 
     def _tell(
         self,
@@ -368,7 +368,7 @@ class Follower(RemoteDevice):
         self._field.observe(self._i, now_ms, device, difference)
 
     def _agree(self, reported: Mapping[str, float], mirrored: StepResult) -> bool:
-        """Whether device and mirror tell alike what both tell, or cannot be held to it yet."""
+        """Whether device and mirror publish the same values, or need not do so yet."""
         if not self.compares_calls:
             return True
         state = self.state

@@ -7,7 +7,7 @@ report missing for a minute, is not waited for.  Devices that tell no time, or r
 are followed a little behind their present.
 
 What devices reported to this store before is followed first, at full speed; what an earlier twin
-has concluded from that is not told again.
+has concluded from that is not reported again.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Shadow:
         return _HeldClock(self._speed, skip_s=skip_s, hold=self._hold, behind_s=self._behind_s)
 
     def counts(self, zone: str) -> tuple[int, int, int] | None:
-        """What a device said at its birth that it believes of its probe."""
+        """What a device believes of its probe, by its birth message."""
         return self._devices.counts(zone)
 
     def device(self, settings: NodeSettings) -> MqttDevice:

@@ -214,12 +214,12 @@ class _FieldStopped(Exception):  # noqa: N818 - a request, not an error
 
 
 def main() -> None:
-    """Live as standard input says, until it is closed."""
+    """Run the field that standard input describes, until that is closed."""
     log_to_stderr("field: %(message)s", logging.ERROR)
-    said = sys.stdin.readline()
-    if not said:
+    line = sys.stdin.readline()
+    if not line:
         return  # the process that started this one has ended already
-    settings = json.loads(said)
+    settings = json.loads(line)
     with FieldDevice(
         load(Path(settings["scenario"])),
         BrokerAddress(**settings["broker"]),
