@@ -7,9 +7,7 @@ numbers made here; for them delivery is as good as the broker (`Flag.UNIDENTIFIE
 
 from __future__ import annotations
 
-import itertools
 import logging
-import secrets
 import threading
 import time
 from collections import Counter
@@ -37,7 +35,7 @@ from levada.twin.mqtt.messages import (
     node_topic,
     split_topic,
 )
-from levada.twin.mqtt.sequence import MODULUS
+from levada.twin.mqtt.sequence import MODULUS, Numbering
 from levada.twin.store.rows import UNITS, Commit, Event, Flag, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
 
@@ -172,8 +170,7 @@ class Delivery:
         self._on_message = on_message
         self._on_row = on_row
         self._beat_ms = beat_ms
-        self._boot = secrets.randbelow(MODULUS) - MODULUS  # negative: numbers made here
-        self._numbers = itertools.count()
+        self._numbering = Numbering(_NODES)
         self._refusals = 0
         self._left_out: set[str] = set()
         self._closing = threading.Event()
@@ -260,20 +257,21 @@ class Delivery:
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
         self.presence.heard(node, _wall_ms())
         processed = isinstance(message, Processed)
-        boot, seq, oldest = self._identity(message)
+        name = self._named(node)
+        identity = message.identity or self._numbering.next(name)
         self._take(
             Row(
-                node=self._named(node),
-                boot=boot,
-                seq=seq,
-                oldest=oldest,
+                node=name,
+                boot=identity.boot,
+                seq=identity.seq,
+                oldest=identity.oldest,
                 device_ms=None if message.t is None else message.t + self._shift_ms,
                 received_ms=0,
                 payload=payload.decode(),
                 signals=message.signals(),
                 kind="filtered" if processed else "raw",
                 target=self._named(message.node) if isinstance(message, Processed) else "",
-                flags=Flag.NONE if message.identified else Flag.UNIDENTIFIED,
+                flags=Flag.NONE if message.identity else Flag.UNIDENTIFIED,
             )
         )
 
@@ -291,25 +289,20 @@ class Delivery:
     def _named(self, node: str) -> str:
         return self._names.get(node, node)
 
-    def _identity(self, message: Telemetry) -> tuple[int, int, int]:
-        if message.boot is not None and message.seq is not None and message.oldest is not None:
-            return message.boot, message.seq, message.oldest
-        number = next(self._numbers) % MODULUS
-        return self._boot, number, 0
-
     def _mapped(self, mapping: PayloadMap, node: str, payload: bytes) -> None:
         try:
             signals = mapping.apply(payload)
         finally:
             self._tell_left_out(mapping, node)
         self.presence.heard(node, _wall_ms())
-        boot, number, oldest = self._identity(Telemetry())
+        name = self._named(node)
+        identity = self._numbering.next(name)
         self._take(
             Row(
-                node=self._named(node),
-                boot=boot,
-                seq=number,
-                oldest=oldest,
+                node=name,
+                boot=identity.boot,
+                seq=identity.seq,
+                oldest=identity.oldest,
                 received_ms=0,
                 payload=payload.decode(),
                 signals=signals,
