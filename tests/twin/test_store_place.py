@@ -21,8 +21,9 @@ from sqlalchemy.exc import DBAPIError
 
 from levada.twin.errors import StoreBusyError, StoreError
 from levada.twin.store import schema as store_schema
-from levada.twin.store.engine import State, connect, normal_url
+from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.export import export
+from levada.twin.store.health import State
 from levada.twin.store.policy import prune
 from levada.twin.store.rows import Row, StoreSettings
 from levada.twin.store.store import Store

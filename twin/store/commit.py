@@ -6,7 +6,7 @@ Everything is worked out on copies; only when the transaction is durable does `K
 from __future__ import annotations
 
 import json
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +17,7 @@ from levada.twin.mqtt.sequence import Received, unwrap
 from levada.twin.store import levels as store_levels
 from levada.twin.store import schema
 from levada.twin.store.engine import insert_or_replace
+from levada.twin.store.health import Refusal
 from levada.twin.store.rows import (
     Commit,
     Event,
@@ -136,7 +137,7 @@ class Work:
         self.crowded: set[str] = set()
         self.nodes = known.nodes
         self.duplicates = 0
-        self.refused = 0
+        self.refused: Counter[tuple[str, Refusal]] = Counter()
         self.left_out = 0
         self.next_id = known.next_id or self._first_free_id()
 
@@ -307,7 +308,7 @@ class Work:
     def row(self, row: Row) -> None:
         """Take a message, unless it is there already."""
         if not (self.admit(row.node) and (not row.target or self.admit(row.target))):
-            self.refused += 1
+            self.refused[row.node, Refusal.NODES] += 1
             return
         node_id = self.node(row.node)
         life = self.life(node_id, row)
@@ -319,7 +320,7 @@ class Work:
             self.duplicates += 1
             return
         if not life.fits(seq):
-            self.refused += 1
+            self.refused[row.node, Refusal.WINDOW] += 1
             return
         time_ms, flags = _place(row, seq, life, self.settings)
         if seq > life.highest:

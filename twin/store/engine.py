@@ -21,10 +21,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from levada.guest.text.redaction import redacted
 from levada.twin.errors import StoreError
+from levada.twin.store.health import State
 
 __all__ = [
     "Content",
-    "State",
     "classify",
     "connect",
     "content",
@@ -47,21 +47,6 @@ reserve of a full disk."""
 _TRACE: Final = b"CREATE TABLE schema_version"
 """What is left near the beginning of a store whose header is damaged."""
 _OURS: Final = {"schema_version", "telemetry"}
-
-
-class State(StrEnum):
-    """What the store is able to do; all but OK mean that nothing is acknowledged."""
-
-    OK = "ok"
-    FULL = "full"
-    BUSY = "busy"
-    READ_ONLY = "read-only"
-    LOG_TOO_LONG = "log too long"
-    CORRUPT = "corrupt"
-    CONFLICT = "conflict"
-    MISSING = "missing"
-    """Its file, or the log beside it, is gone or another one."""
-    FAILED = "failed"
 
 
 class Content(StrEnum):
@@ -252,6 +237,8 @@ _SQLITE_STATES: Final = {
 _POSTGRESQL_STATES: Final = {
     "53100": State.FULL,  # disk_full
     "42P01": State.MISSING,  # undefined_table
+    "42703": State.MISSING,  # undefined_column
+    "42501": State.DENIED,  # insufficient_privilege
     "25006": State.READ_ONLY,  # read_only_sql_transaction
     "55P03": State.BUSY,  # lock_not_available
     "40001": State.BUSY,  # serialization_failure

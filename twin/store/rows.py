@@ -1,4 +1,4 @@
-"""What goes into the store, what a commit says, and how the store is.
+"""What goes into the store, and what a commit says.
 
 Frozen values that pass between threads.
 """
@@ -12,14 +12,12 @@ from typing import Any, Final, Literal
 
 from levada.sim.scenario.mapping import SIGNAL_UNITS
 from levada.twin.errors import StoreError
-from levada.twin.store.engine import State
 
 __all__ = [
     "UNITS",
     "Commit",
     "Event",
     "Flag",
-    "Health",
     "Item",
     "Kind",
     "Points",
@@ -162,33 +160,6 @@ class Commit:
     duplicates: int
     last_id: int
     """Highest `telemetry.id`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
-    """How the store is, for the banner of the page."""
-
-    state: State = State.OK
-    detail: str = ""
-    since_ms: int = 0
-    waiting: int = 0
-    """Rows waiting for the writer."""
-    stored: int = 0
-    duplicates: int = 0
-    refused: int = 0
-    """Rows that were not taken: too many waited, their number was out of bounds, or their node was
-    one too many."""
-    left_out: int = 0
-    """Values that are in their message alone: their node has too many signals."""
-    reserve: bool = True
-    """Whether the reserve file is in place."""
-    moved_aside: str = ""
-    """Where the corrupt former store lies."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether rows are being acknowledged."""
-        return self.state is State.OK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

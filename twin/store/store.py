@@ -28,7 +28,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -42,7 +41,6 @@ from levada.twin.store import schema
 from levada.twin.store.commit import Known, Work, clean, make_node, new_id
 from levada.twin.store.engine import (
     Content,
-    State,
     classify,
     connect,
     content,
@@ -52,9 +50,10 @@ from levada.twin.store.engine import (
     is_sound,
     normal_url,
 )
+from levada.twin.store.health import Health, Refusal, State, Vitals
 from levada.twin.store.place import PRIVATE, Harm, Place, side_files
 from levada.twin.store.reads import StoreReader
-from levada.twin.store.rows import Commit, Event, Health, Item, StoreSettings
+from levada.twin.store.rows import Commit, Event, Item, StoreSettings
 
 __all__ = ["Store"]
 
@@ -96,7 +95,7 @@ class Store(Closing):
         self._clock_ms = clock_ms
         self._queue: queue.Queue[_Queued] = queue.Queue(self.settings.queue_rows)
         self._listeners: list[Callable[[Commit], None]] = []
-        self._health = Health()
+        self._vitals = Vitals(self.settings.queue_rows)
         self._write_lock = threading.Lock()
         self._closing = threading.Event()
         self._said = LimitedLog(_log)
@@ -130,11 +129,12 @@ class Store(Closing):
     def submit(self, item: Item) -> bool:
         """Hand `item` to the writer; False if too much waits already.  Never blocks."""
         if self._closing.is_set():
+            self._vitals.refuse(item.node, Refusal.CLOSED)
             return False
         try:
             self._queue.put_nowait(item)
         except queue.Full:
-            self._health = replace(self._health, refused=self._health.refused + 1)
+            self._vitals.refuse(item.node, Refusal.QUEUE)
             return False
         return True
 
@@ -152,8 +152,8 @@ class Store(Closing):
         return marker.done.wait(timeout_s)
 
     def health(self) -> Health:
-        """How the store is."""
-        return replace(self._health, waiting=self._queue.qsize())
+        """How the store is now."""
+        return self._vitals.look(waiting=self._queue.qsize(), writer=self._writer.is_alive())
 
     def now_ms(self) -> int:
         """Time in which the field lives [ms since 1970]."""
@@ -168,7 +168,7 @@ class Store(Closing):
             self._queue.put(None, timeout=timeout_s)
         except queue.Full:
             self._closing.set()
-        if not self._health.ok:
+        if self._vitals.state is not State.OK:
             self._closing.set()  # the writer is waiting for a database that may never come back
         self._writer.join(max(0.0, deadline - time.monotonic()))
         self._closing.set()
@@ -386,7 +386,7 @@ class Store(Closing):
                     raise StoreError("the database on PostgreSQL holds no store of levada")
         schema.migrate(self._engine, file=self.file)
         if self.file is not None:
-            self._health = replace(self._health, reserve=self._make_reserve())
+            self._vitals.note(reserve=self._make_reserve())
         return moved
 
     def _move_aside(self) -> Path:
@@ -415,7 +415,7 @@ class Store(Closing):
     def _tell_moved(self, moved: Path) -> None:
         message = f"store {self.file} was corrupt: moved to {moved.name}, a new one begun"
         _log.error("%s", message)
-        self._health = replace(self._health, moved_aside=str(moved))
+        self._vitals.note(moved_aside=str(moved))
         self.submit(Event(kind="store", severity="error", text=message, time_ms=self._clock_ms()))
 
     def _make_reserve(self) -> bool:
@@ -440,7 +440,7 @@ class Store(Closing):
     def _release_reserve(self) -> None:
         if self.file is not None:
             self.file.with_name(self.file.name + ".reserve").unlink(missing_ok=True)
-            self._health = replace(self._health, reserve=False)
+            self._vitals.note(reserve=False)
 
     def _open_error(self, error: DBAPIError) -> StoreError:
         state = classify(error, self.file)
@@ -463,9 +463,7 @@ class Store(Closing):
         try:
             self._write_groups()
         except Exception as error:  # noqa: BLE001 - a fault of ours; silence would look like health
-            self._health = replace(
-                self._health, state=State.FAILED, detail=f"writer ended: {error!r}"
-            )
+            self._vitals.become(State.ENDED, f"the writer has ended: {error!r}", self._clock_ms())
             self._closing.set()
             _log.exception("writer of the store ended")
 
@@ -484,7 +482,9 @@ class Store(Closing):
                     break
             stop = group[-1] is None
             items = [i for i in group if isinstance(i, Item)]
+            self._vitals.begin()
             committed = self._commit_until_done(items) if items else True
+            self._vitals.rest()
             if committed and isinstance(group[-1], _Flush):
                 group[-1].done.set()
             if stop or self._closing.is_set():
@@ -498,6 +498,7 @@ class Store(Closing):
             except queue.Empty:
                 if self._closing.is_set():
                     return None
+            self._vitals.begin()
             try:
                 with self._write_lock:
                     self._check_place()
@@ -509,6 +510,7 @@ class Store(Closing):
                 self._in_trouble(classify(error, self.file) or State.FAILED, first_line(error))
             else:
                 self._well()
+            self._vitals.rest()
 
     def _check_place(self) -> None:
         """Raises _DisplacedError if what is written is not what lies under the name."""
@@ -538,7 +540,7 @@ class Store(Closing):
 
     def _recover(self, error: _DisplacedError) -> None:
         """Have a store under the name again, if that can be done now."""
-        if self._health.state is not State.MISSING:
+        if self._vitals.state is not State.MISSING:
             self._in_trouble(State.MISSING, str(error))
         try:
             with self._write_lock:
@@ -632,7 +634,7 @@ class Store(Closing):
                 return True
             if self._closing.wait(self.settings.retry_ms / 1000):
                 return False
-            while self._health.state is State.FULL and not self._room():
+            while self._vitals.state is State.FULL and not self._room():
                 if self._closing.wait(self.settings.retry_ms / 1000):
                     return False
 
@@ -651,31 +653,30 @@ class Store(Closing):
         if len(items) > 1:
             return all([self._commit_until_done([item]) for item in items])
         self._said.warning("store refused %s: %s", type(items[0]).__name__, why)
-        self._health = replace(self._health, refused=self._health.refused + 1)
+        self._vitals.refuse(items[0].node, Refusal.DATABASE)
         return True
 
     def _in_trouble(self, state: State, detail: str) -> None:
         if state is State.FULL:
             self._release_reserve()
-        if self._health.state is state:
-            self._health = replace(self._health, detail=detail)
-            return
-        _log.error("store %s: %s; nothing is acknowledged until it is well again", state, detail)
-        self._health = replace(self._health, state=state, detail=detail, since_ms=self._clock_ms())
+        before, _, _ = self._vitals.become(state, detail, self._clock_ms())
+        if before is not state:
+            _log.error(
+                "store %s: %s; nothing is acknowledged until it is well again", state, detail
+            )
 
     def _well(self) -> None:
-        if self._health.ok:
+        was, detail, since_ms = self._vitals.become(State.OK, "", self._clock_ms())
+        if was is State.OK:
             return
-        was = self._health
-        _log.warning("store is well again (was %s)", was.state)
-        self._health = replace(was, state=State.OK, detail="", since_ms=self._clock_ms())
+        _log.warning("store is well again (was %s)", was)
         self.submit(
             Event(
                 kind="store",
                 severity="warning",
-                text=f"store could not be written ({was.state}): {was.detail}",
+                text=f"store could not be written ({was}): {detail}",
                 time_ms=self._clock_ms(),
-                evidence={"state": was.state, "since_ms": was.since_ms},
+                evidence={"state": was, "since_ms": since_ms},
             )
         )
 
@@ -684,7 +685,7 @@ class Store(Closing):
         if self.file is None or not self.settings.reserve_bytes:
             return True
         made = self._make_reserve()
-        self._health = replace(self._health, reserve=made)
+        self._vitals.note(reserve=made)
         return made
 
     def _check_log(self) -> None:
@@ -723,11 +724,6 @@ class Store(Closing):
         return moved
 
     def _announce(self, commit: Commit) -> None:
-        self._health = replace(
-            self._health,
-            stored=self._health.stored + commit.stored,
-            duplicates=self._health.duplicates + commit.duplicates,
-        )
         if not commit.acks:
             return
         for listener in self._listeners:
@@ -748,12 +744,9 @@ class Store(Closing):
                 work.write()
             self._check_place()
         self._known.learn(work)
-        if work.refused or work.left_out:
-            self._health = replace(
-                self._health,
-                refused=self._health.refused + work.refused,
-                left_out=self._health.left_out + work.left_out,
-            )
+        for (node, reason), rows in work.refused.items():
+            self._vitals.refuse(node, reason, rows)
+        self._vitals.commit(len(work.telemetry), work.duplicates, work.left_out)
         return work.commit()
 
 
