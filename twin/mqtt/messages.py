@@ -148,6 +148,11 @@ class Config(Message):
     set: dict[str, Counts] | None = None
     """Parameter name -> value, in the parameter's unit."""
 
+    def values(self) -> dict[str, int]:
+        """Parameter of the guest -> value wanted."""
+        old = {new: getattr(self, name) for name, new in COUNTS.items()}
+        return {k: v for k, v in old.items() if v is not None} | (self.set or {})
+
 
 class ConfigAck(Message):
     """Calibration in force."""

@@ -41,6 +41,7 @@ __all__ = [
     "Mirroring",
     "ReportQueue",
     "is_reading",
+    "is_valve",
 ]
 
 FOREVER_MS: Final = 1 << 50
@@ -59,7 +60,8 @@ JOINING: Final = 144
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceReport:
-    """One message of a device with a reading, `raw`."""
+    """One message of a device: a reading, `raw`, with what belongs to it, or a valve's state alone,
+    `irrigar`."""
 
     time_ms: int
     """In the scenario's time."""
@@ -282,7 +284,10 @@ class Followed(Twin):
         """Take what the device of a zone has said; its valve."""
         state = self._mirroring[i]
         for said in self._record_of(i).take(now_ms):
-            if _comes_behind(said, state):
+            if "raw" not in said.values:
+                state.valve = int(said.values["irrigar"] > 0)
+                self._put_points(i, said.time_ms, "raw", {"valve": float(state.valve)})
+            elif _comes_behind(said, state):
                 self._put_points(i, said.time_ms, "raw", self._of_device(i, said.values))
             else:
                 self._take(i, now_ms, said, predicted)
@@ -420,6 +425,11 @@ class Followed(Twin):
 def is_reading(value: float | None) -> bool:
     """Whether a number can be what a guest is given: 32 bits."""
     return value is not None and -(1 << 31) <= value < 1 << 31
+
+
+def is_valve(values: Mapping[str, float]) -> bool:
+    """Whether a message is a valve's state and nothing else that a twin follows."""
+    return "raw" not in values and "irrigar" in values
 
 
 def _whole(value: float | None, default: int) -> int:
