@@ -126,7 +126,11 @@ def test_a_calibration_travels_over_mqtt_and_is_read_back(broker: Broker, tmp_pa
         assert states == ["in force", "in force"]
 
 
-def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("request_id", ["other", None])
+def test_what_somebody_else_sets_on_the_device_is_followed(
+    tmp_path: Path, request_id: str | None
+) -> None:
+    """Also without a name, when the device answers nothing."""
     story = scenario(tmp_path, zones=NODE, days=20)
     with (
         EmbeddedBroker() as broker,
@@ -139,12 +143,17 @@ def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> No
         in_background(twin, stack)
         other = MqttClient(broker.address)
         stack.callback(other.close)
-        config = Config(id="other", set={"on_pct": 50})
+        refused = Config(set={"on_pct": 10_000})
+        assert other.publish(node_topic(Config, "maize"), refused.encode())
+        config = Config(id=request_id, set={"on_pct": 50})
         assert other.publish(node_topic(Config, "maize"), config.encode())
         until(lambda: twin.view.zones[0].parameters["on_pct"] == 50)
         until(lambda: len(store.reader.events(kind="calibration")) == 1)
         (told,) = store.reader.events(kind="calibration")
         assert told["text"] == "On the device, not from here: on_pct 70 -> 50"
+        seen = twin.view.zones[0].steps
+        until(lambda: twin.view.zones[0].steps > seen + 100)
+        assert ("different-calls", "firmware or engine") not in alerts(store)
 
 
 def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Path) -> None:

@@ -140,6 +140,8 @@ class _Heard:
     """Told to be in force since the last message,"""
     foreign: dict[str, int] = field(default_factory=dict)
     """and not set from here."""
+    unanswered: bool = False
+    """Whether some were wanted by who gives no name, whom the device does not answer."""
     in_force: dict[str, int] = field(default_factory=dict)
     """Parameters that are known to be in force on the device."""
 
@@ -355,10 +357,11 @@ class MqttDevices(Closing):
                 device_ms=row.device_ms,
                 parameters=heard.parameters if is_told else {},
                 foreign=heard.foreign if is_told else {},
+                unanswered=heard.unanswered and is_told,
             )
         )
         if is_told:
-            heard.parameters, heard.foreign = {}, {}
+            heard.parameters, heard.foreign, heard.unanswered = {}, {}, False
             heard.said.set()
         self.news.set()
 
@@ -406,6 +409,7 @@ class MqttDevices(Closing):
         heard.in_force |= taken
         heard.parameters = heard.parameters | taken
         heard.foreign = heard.foreign | taken
+        heard.unanswered = True
 
     def _known(self, values: Mapping[str, int]) -> dict[str, int]:
         names = {parameter.name for parameter in self.info.parameters}

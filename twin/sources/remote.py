@@ -34,6 +34,7 @@ from levada.twin.twin import Twin
 
 __all__ = [
     "FOREVER_MS",
+    "JOINING",
     "SECOND_MS",
     "DeviceReport",
     "Elsewhere",
@@ -76,6 +77,9 @@ class DeviceReport:
     """Parameters of the guest that are in force since the message before, by name;"""
     foreign: Mapping[str, int] = field(default_factory=dict)
     """those of them that were not set from here."""
+    unanswered: bool = False
+    """Whether some of these were only seen to be wanted: they may be in force a few messages later
+    or earlier."""
 
 
 class ReportQueue:

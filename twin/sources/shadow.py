@@ -30,6 +30,7 @@ from levada.twin.sources.mqtt import MqttDevice, MqttDevices
 from levada.twin.sources.recording import heard
 from levada.twin.sources.remote import (
     FOREVER_MS,
+    JOINING,
     SECOND_MS,
     DeviceReport,
     Followed,
@@ -218,6 +219,8 @@ class Shadow(Followed):
     def _take(self, i: int, now_ms: int, said: DeviceReport, predicted: Readings) -> None:
         self._note_foreign(i, said.foreign)
         self._adopt(i, said.parameters)
+        if said.unanswered:
+            self._mirroring[i].joining = JOINING
         super()._take(i, now_ms, said, predicted)
 
     def _note_foreign(self, i: int, values: Mapping[str, int]) -> None:
