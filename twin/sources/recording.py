@@ -28,8 +28,7 @@ from levada.twin.sources.remote import (
     ReportQueue,
     is_reading,
 )
-from levada.twin.store.engine import to_read
-from levada.twin.store.reads import StoreReader
+from levada.twin.store.reads import StoreReader, to_read
 from levada.twin.store.store import Store
 
 __all__ = ["Replay", "heard"]
