@@ -22,9 +22,9 @@ from sqlalchemy import inspect
 from levada.twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
 from levada.twin.mqtt.sequence import MODULUS
 from levada.twin.store import schema as store_schema
-from levada.twin.store.commit import write_points
 from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.health import State
+from levada.twin.store.points import write_points
 from levada.twin.store.policy import downsample, prune
 from levada.twin.store.reads import StoreReader
 from levada.twin.store.rows import Event, Flag, Item, Points, PresenceChange, Row, StoreSettings

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import Engine, Insert, Table, create_engine, event, func, make_url
+from sqlalchemy import Engine, Insert, Select, Table, create_engine, event, func, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 
@@ -35,6 +35,7 @@ __all__ = [
     "insert_or_replace",
     "is_sound",
     "normal_url",
+    "replace_levels",
     "uri",
     "widen",
 ]
@@ -217,6 +218,17 @@ def widen(engine: Engine, table: Table) -> Insert:
             "low": least(table.c.low, new.low),
             "high": greatest(table.c.high, new.high),
         },
+    )
+
+
+def replace_levels(engine: Engine, table: Table, source: Select[Any]) -> Insert:
+    """INSERT into `extremes` of what `source` finds, in the place of intervals that are there."""
+    columns = ["series_id", "shift", "slot", "count", "low", "high"]
+    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    statement: sqlite.Insert | postgresql.Insert = make(table)
+    new = statement.excluded
+    return statement.from_select(columns, source).on_conflict_do_update(
+        index_elements=columns[:3], set_={name: new[name] for name in columns[3:]}
     )
 
 
