@@ -34,7 +34,13 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, settings: StoreSettings, *, existing: bool) -> None:
         super().__init__()
-        self.engine = connect(url, writes=True, busy_ms=settings.busy_ms, sessions=1)
+        self.engine = connect(
+            url,
+            writes=True,
+            busy_ms=settings.busy_ms,
+            answer_s=settings.answer_ms / 1000,
+            sessions=1,
+        )
         event.listen(self.engine, "connect", self._begin_session)
         try:
             self.watch()  # takes the lock
