@@ -118,7 +118,7 @@ def test_a_writer_that_has_ended_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         raise ZeroDivisionError("of ours")
 
     with Store(tmp_path / "s.sqlite") as store:
-        monkeypatch.setattr(store, "_commit_until_done", fault)
+        monkeypatch.setattr(store._writer, "_commit_until_done", fault)
         assert store.submit(row(0))
         until(lambda: not store.health().writer)
         seen = store.health()

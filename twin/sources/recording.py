@@ -31,8 +31,7 @@ from levada.twin.sources.remote import (
     is_reading,
     is_valve,
 )
-from levada.twin.store.engine import to_read
-from levada.twin.store.reads import StoreReader
+from levada.twin.store.reads import StoreReader, to_read
 from levada.twin.store.rows import Flag
 from levada.twin.store.store import Store
 

@@ -72,6 +72,8 @@ class Health:
     """Rows waiting for the writer,"""
     queue_rows: int = 0
     """of so many that may."""
+    twin_waiting: int = 0
+    """Values of the twin's own that wait behind them, of as many."""
     stored: int = 0
     duplicates: int = 0
     refused: int = 0
@@ -154,7 +156,7 @@ class Vitals:
             self._duplicates += duplicates
             self._left_out += left_out
 
-    def look(self, *, waiting: int, writer: bool) -> Health:
+    def look(self, *, waiting: int, writer: bool, twin_waiting: int = 0) -> Health:
         """A snapshot; an attempt that gets no answer for too long is a state of its own."""
         with self._lock:
             now_s = self._clock_s()
@@ -173,6 +175,7 @@ class Vitals:
                 commit_age_s=_age(self._commit_s, now_s),
                 attempt_age_s=attempt,
                 waiting=waiting,
+                twin_waiting=twin_waiting,
                 queue_rows=self._queue_rows,
                 stored=self._stored,
                 duplicates=self._duplicates,

@@ -68,6 +68,8 @@ class StoreSettings:
     """Write-ahead log beyond which nothing more is written (a reader holds it)."""
     busy_ms: int = 5_000
     """How long a write waits for another program [ms]."""
+    answer_ms: int = 20_000
+    """How long PostgreSQL may work on one statement [ms]; half as long again is waited for it."""
     retry_ms: int = 500
     """Between two attempts while the database cannot be written [ms]."""
     ahead_ms: int = 60_000
@@ -95,6 +97,7 @@ class StoreSettings:
             ("reserve_bytes", 0, 1 << 40),
             ("log_bytes", 1 << 16, 1 << 40),
             ("busy_ms", 0, 60_000),
+            ("answer_ms", 10, 600_000),
             ("retry_ms", 1, 60_000),
             ("nodes", 1, 1_000_000),
             ("signals", 1, 100_000),
