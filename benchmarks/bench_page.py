@@ -28,6 +28,7 @@ from sqlalchemy import text
 from levada.sim.scenario import load as scenarios
 from levada.twin.app.curves import CURVES
 from levada.twin.app.server import Page
+from levada.twin.sources.bench import Bench
 from levada.twin.store.levels import work_out
 from levada.twin.store.rows import Event, Row
 from levada.twin.store.store import Store
@@ -241,7 +242,7 @@ def bench(where: str, name: str, days: int, step_of: Callable[[str, str], int]) 
     scenario = scenarios.load(SCENARIO, PERIOD)
     missed = []
     with Store(where) as store:
-        twin = Twin(scenario, store, speed=None)
+        twin = Twin(scenario, store, Bench(speed=None))
         try:
             twin.run()
             start_ms = twin.view.now_ms

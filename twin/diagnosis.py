@@ -9,7 +9,9 @@ twin's engine fed with the device's readings.
   weather is to blame; the flow meter and the probe's history say which.
 - If the device did not answer, came late or started again, it is the link, or its supply.
 
-Nothing here knows of time passing or of thresholds for alerts; see `levada.twin.alerts`.
+Nothing here reads a tape: whoever has heard the device knows what can be compared, and says whether
+the calls differ.  Nothing here knows of time passing or of thresholds for alerts either; see
+`levada.twin.alerts`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, Final
 
 from levada.guest.abi import DEFAULT_PINS, ErrorCode
 from levada.guest.node import StepResult
-from levada.guest.tape import first_difference
+from levada.guest.tape import Difference
 from levada.twin.observer import StepObservation
 
 __all__ = ["CODES", "STUCK_STEPS", "Cause", "Diagnoser", "Verdict", "valve"]
@@ -93,10 +95,16 @@ class Diagnoser:
     """Valve as commanded after the step before, and the one before that."""
 
     def judge(
-        self, device: StepObservation, mirror: StepResult, twin: StepObservation | None
+        self,
+        device: StepObservation,
+        twin: StepObservation | None,
+        difference: Difference | None,
     ) -> Verdict:
-        """What the device's step says, beside the mirror's and the twin's of the same time."""
-        difference = None if device.lost else first_difference(mirror.tape, device.result.tape)
+        """What the device's step says, beside the twin's of the same time.
+
+        `difference` is where the device's calls part from the mirror's, which was given the same
+        readings; None: they are equal, or the device did not answer.
+        """
         if difference is None:
             self.different_calls = 0
         else:
@@ -107,7 +115,10 @@ class Diagnoser:
         return verdict
 
     def _judge(
-        self, device: StepObservation, twin: StepObservation | None, difference: object
+        self,
+        device: StepObservation,
+        twin: StepObservation | None,
+        difference: Difference | None,
     ) -> Verdict:
         def found(cause: Cause, text: str, **evidence: Any) -> Verdict:
             readings = {

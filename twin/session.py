@@ -41,15 +41,16 @@ from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.discovery import Announcer, Parameter
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.mqtt.messages import Alert, node_topic
+from levada.twin.sources.bench import Bench
 from levada.twin.sources.mqtt import MqttDevices
-from levada.twin.sources.recording import Replay
+from levada.twin.sources.recording import Recording
 from levada.twin.sources.shadow import Shadow
 from levada.twin.store.keeper import Keeper, Policy
 from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
-__all__ = ["ADDRESS", "Options", "Running", "live", "publisher"]
+__all__ = ["ADDRESS", "Options", "Running", "publisher", "run_session"]
 
 ADDRESS: Final = "page.json"
 """Beside the store: where page and broker are, and the token of this run; only its owner can read
@@ -120,7 +121,7 @@ class _Start:
         return self.options.store or str(self.where / STORE)
 
 
-def live(
+def run_session(
     scenario: Scenario,
     where: Path,
     options: Options,
@@ -225,14 +226,12 @@ def _bench(start: _Start) -> Twin:
     clock.twin = twin = Twin(
         scenario,
         store,
-        make_node=make_node,
-        speed=options.speed,
-        skip_to_ms=options.skip_to_ms,
+        Bench(make_node, speed=options.speed, skip_to_ms=options.skip_to_ms),
         publish=_alerts(start),
         deliver=gateway.deliver,
     )
     open_.callback(gateway.outbox.flush, END_S)
-    twin.serve_at(gateway.serve)
+    twin.register_nodes(gateway.serve)
     return twin
 
 
@@ -264,7 +263,8 @@ def _shadow(start: _Start) -> Twin:
         start.parts["virtual field"] = field_part
     start.tell(f"Waiting for a first reading at {start.broker.url}")
     devices.wait(FIRST_S, check)
-    return Shadow(scenario, store, devices, speed=options.speed, publish=_alerts(start))
+    source = Shadow(devices, speed=options.speed)
+    return Twin(scenario, store, source, publish=_alerts(start))
 
 
 def _replay(start: _Start) -> Twin:
@@ -273,12 +273,10 @@ def _replay(start: _Start) -> Twin:
     assert options.replay is not None
     clock = _Clock(scenario)
     store = start.open_.enter_context(Store(start.store, clock_ms=clock.now_ms))
-    clock.twin = twin = Replay(
+    clock.twin = twin = Twin(
         scenario,
         store,
-        options.replay,
-        speed=options.speed,
-        skip_to_ms=options.skip_to_ms,
+        Recording(options.replay, speed=options.speed, skip_to_ms=options.skip_to_ms),
         publish=_alerts(start) if start.broker is not None else _silent,
     )
     return twin

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from levada.guest.abi import TrapKind
 from levada.guest.node import Birth
+from levada.sim.soil.model import FloatArray, Observed
+from levada.twin import signals as values_of
 from levada.twin.alerts import Active
-from levada.twin.diagnosis import Verdict
+from levada.twin.diagnosis import Verdict, valve
+from levada.twin.observer import StepObservation
+from levada.twin.zone import ZoneState
 
-__all__ = ["UNITS", "View", "ZoneView"]
+__all__ = ["UNITS", "View", "ZoneView", "zone_view"]
 
 UNITS: Final[dict[str, str]] = {
     "counts": "counts",
@@ -94,3 +99,58 @@ class View:
     ended: bool
     late_s: float
     zones: tuple[ZoneView, ...] = ()
+
+
+def zone_view(
+    zone: ZoneState,
+    observed: FloatArray,
+    *,
+    start_ms: int,
+    alerts: tuple[Active, ...],
+    link: Mapping[str, Any] | None,
+) -> ZoneView:
+    """What is to be seen of a zone.
+
+    `observed` is its row of the twin's plant (`levada.sim.soil.model.Observed`), `start_ms` its
+    time before the first step, and `link` the quality of the way to its device.
+    """
+    last, twin = zone.last, zone.last_twin
+    newest = zone.device[-1][1] if zone.device else last
+    counts = _counts(last)
+    return ZoneView(
+        name=zone.config.name,
+        node=zone.node_text,
+        area_m2=zone.config.area_m2,
+        birth=zone.birth,
+        running=last is None or last.result.trap == TrapKind.NONE,
+        lost=newest.lost if newest is not None else "",
+        time_ms=last.time_ms if last is not None else start_ms,
+        theta=values_of.theta(zone.curve, counts),
+        theta_twin=values_of.theta(zone.curve, _counts(twin)),
+        residual=zone.residual,
+        band=zone.band,
+        counts=counts,
+        pct=zone.pct,
+        decision=zone.decision,
+        valve=valve(last.result) if last is not None else 0,
+        valve_twin=valve(twin.result) if twin is not None else 0,
+        flowed=zone.flowed,
+        water_today_l=zone.water_today_l if zone.metered else None,
+        water_l=zone.water_l if zone.metered else None,
+        dr_mm=float(observed[Observed.DR_MM]),
+        raw_mm=float(observed[Observed.RAW_MM]),
+        stress_h=zone.stress_h(observed),
+        verdict=zone.verdict,
+        alerts=alerts,
+        parameters=zone.parameters,
+        link=link,
+        battery_mv=last.readings[2] if last is not None and last.readings is not None else 0,
+        energy_j=zone.energy_j,
+        logs=tuple(zone.logs),
+        steps=zone.steps,
+    )
+
+
+def _counts(seen: StepObservation | None) -> int | None:
+    """What the probe read."""
+    return seen.readings[0] if seen is not None and seen.readings is not None else None

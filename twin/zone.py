@@ -5,28 +5,35 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from math import sqrt
 from typing import Any, Final
 
 import numpy as np
 
 from levada.guest.abi import TrapKind
-from levada.guest.node import Birth, StepResult
+from levada.guest.limits import PROFILES
+from levada.guest.module.inspect import ModuleInfo
+from levada.guest.node import Birth, Node
+from levada.guest.tape import Difference
+from levada.guest.text.redaction import redacted
 from levada.guest.wasm.node import WasmtimeNode
+from levada.sim.run import build
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.soil.model import FloatArray, Observed
 from levada.twin import signals as values_of
-from levada.twin.diagnosis import Diagnoser, Verdict
+from levada.twin.calibration.parameters import same_guest
+from levada.twin.diagnosis import Cause, Diagnoser, Verdict
 from levada.twin.observer import StepObservation
+from levada.twin.sources.resume import NEW, ResumePoint
 
-__all__ = ["ZoneState"]
+__all__ = ["ZoneState", "guest_node", "new_zone"]
 
 LOG_LINES: Final = 200
 DAY_MS: Final = 86_400_000
 _FORECAST_H: Final = 20.0
-"""A forecast rests on the use of so many hours at least,"""
+"""A forecast rests on the water use of at least this time [h]."""
 _FORECAST_MM: Final = 0.5
-"""and on so much."""
+"""A forecast rests on at least this water use [mm]."""
 _BUDGET_TRAPS: Final = frozenset(
     {
         TrapKind.OUT_OF_FUEL,
@@ -42,10 +49,11 @@ _BUDGET_TRAPS: Final = frozenset(
 class ZoneState:
     """A zone, as far as the twin has come."""
 
-    config: ZoneConfig
+    settings: build.NodeSettings
+    """What the nodes of the zone are given."""
     mirror: WasmtimeNode
     birth: Birth
-    comparison: Diagnoser
+    diagnoser: Diagnoser
     parameters: Mapping[str, int]
     """In force on the device, by name."""
     curve: values_of.Curve | None
@@ -53,13 +61,16 @@ class ZoneState:
     band: float
     """Difference of water content that noise alone explains [m3/m3]."""
     verdict: Verdict
-    device: deque[tuple[int, StepObservation, StepResult]] = field(default_factory=deque)
-    """Runs not judged yet: true time, what was seen, what the mirror did."""
+    device: deque[tuple[int, StepObservation, Difference | None]] = field(default_factory=deque)
+    """Runs not judged yet: true time, what was seen, where its calls differ from the mirror's."""
     twin: deque[tuple[int, StepObservation]] = field(default_factory=deque)
+    """Runs of the twin's guest that no run of the device has been compared with yet."""
     last_twin: StepObservation | None = None
     last: StepObservation | None = None
-    numbers: Any = field(default_factory=lambda: count(1))
     heard_ms: int = 0
+    """When the device was last heard."""
+    resume: ResumePoint = NEW
+    """What an earlier twin of the same device has concluded."""
     decided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     """What `device` and `twin` decided last."""
     decision: str = ""
@@ -82,6 +93,17 @@ class ZoneState:
     flowed: bool = False
     logs: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
 
+    @property
+    def config(self) -> ZoneConfig:
+        """The zone as the scenario has it."""
+        return self.settings.zone
+
+    @property
+    def node_text(self) -> str:
+        """The URL of the zone's node, without a password."""
+        node = self.config.node
+        return redacted(":".join(part for part in (node.kind, node.target) if part))
+
     def measure_flow(self, now_ms: int, opened: int, pulses: int, step_ms: int) -> None:
         """Note the flow meter's pulses of a step, at whose start the valve was `opened`."""
         litres = max(pulses, 0) / self.config.valve.pulses_per_l
@@ -90,7 +112,7 @@ class ZoneState:
                 self.dry_since_ms = now_ms - step_ms
         elif pulses > 0:
             self.dry_since_ms = None
-        self.unasked_l = self.unasked_l + litres if self.comparison.leaks else 0.0
+        self.unasked_l = self.unasked_l + litres if self.diagnoser.leaks else 0.0
 
     def count_water(self, time_ms: int, litres: float) -> None:
         """Add water to the sums of the day and of all."""
@@ -128,14 +150,14 @@ class ZoneState:
             return None
         return max(0.0, spare_mm / (used_mm / span_h))
 
-    def watched(
+    def alert_values(
         self, now_ms: int, observed: FloatArray, instructions: int
     ) -> dict[str, float | None]:
         """What alerts watch, by kind; `instructions` is the guest's budget of a step."""
         difference = self.residual
         return {
             "residual": None if difference is None else abs(difference),
-            "different-calls": self.comparison.different_calls,
+            "different-calls": self.diagnoser.different_calls,
             "probe-stuck": self._still_h(now_ms),
             "no-flow": 0.0 if self.dry_since_ms is None else (now_ms - self.dry_since_ms) / 60e3,
             "unasked-flow": self.unasked_l,
@@ -145,7 +167,7 @@ class ZoneState:
         }
 
     def _still_h(self, now_ms: int) -> float:
-        moved = self.comparison.still_twin_counts > self.comparison.tolerance_counts
+        moved = self.diagnoser.still_twin_counts > self.diagnoser.tolerance_counts
         if not moved or self.still_since_ms is None:
             return 0.0
         return (now_ms - self.still_since_ms) / 3.6e6
@@ -156,3 +178,42 @@ class ZoneState:
         if self.last.result.trap in _BUDGET_TRAPS:
             return 100.0
         return 100.0 * self.last.result.instructions / instructions
+
+
+def new_zone(settings: build.NodeSettings, device: Node, info: ModuleInfo) -> ZoneState:
+    """A zone before anything has been seen; TwinMismatchError if `device` runs another guest."""
+    birth = device.birth()
+    same_guest(settings.zone.name, birth, info)
+    probe = build.probe(settings.zone)
+    curve = values_of.curve(probe)
+    slope = 0.0
+    if curve is not None:
+        slope = float(np.ptp(curve[1]) / max(np.ptp(curve[0]), 1))
+    # two readings of noise s differ by less than 3 sqrt(2) s in 997 of 1000 cases
+    tolerance = max(3 * sqrt(2) * probe.noise_counts, 2.0 ** (12 - probe.adc_bits))
+    names = {p.id: p.name for p in info.parameters}
+    parameters = {p.name: p.default for p in info.parameters}
+    parameters |= {names[key]: value for key, value in settings.parameters.items()}
+    return ZoneState(
+        settings=settings,
+        mirror=guest_node(settings),
+        birth=birth,
+        diagnoser=Diagnoser(tolerance),
+        parameters=parameters,
+        curve=curve,
+        band=tolerance * slope,
+        verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet.", compared=False),
+    )
+
+
+def guest_node(settings: build.NodeSettings) -> WasmtimeNode:
+    """The guest of a zone in Wasmtime: a mirror, the twin's, or a simulated device."""
+    guest = settings.scenario.guest
+    return WasmtimeNode(
+        settings.module,
+        name=settings.zone.name,
+        budget=guest.limits(),
+        profile=PROFILES[guest.profile],
+        config=settings.config,
+        parameters=settings.parameters,
+    )

@@ -28,6 +28,7 @@ from levada.twin.sources.shadow import Shadow
 from levada.twin.sources.virtual_field import FieldDevice
 from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 NODE = 'node = "virtual:mqtt"'
 SPEED = 20_000.0
@@ -113,4 +114,4 @@ if __name__ == "__main__":
     with ears(story, address, Path(sys.argv[2]), speed) as (devices, store):
         print(LISTENING, end="", flush=True)
         devices.wait(60.0)
-        run(Shadow(story, store, devices, speed=speed))
+        run(Twin(story, store, Shadow(devices, speed=speed)))

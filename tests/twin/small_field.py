@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from levada.guest.abi import TrapKind
 from levada.guest.node import Birth, Readings, StepResult
@@ -16,8 +16,6 @@ from levada.testing import WEATHER
 
 if TYPE_CHECKING:
     from levada.twin.twin import Twin
-
-AnyTwin = TypeVar("AnyTwin", bound="Twin")
 
 HOUR_MS = 3_600_000
 START_MS = 1_688_601_600_000  # 2023-07-06
@@ -60,7 +58,7 @@ parameters.min_pause_s = 7200
     return load(path)
 
 
-def run(twin: AnyTwin) -> AnyTwin:
+def run(twin: Twin) -> Twin:
     """Let it live until the end of the period."""
     try:
         twin.run()

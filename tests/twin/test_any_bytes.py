@@ -28,6 +28,7 @@ from levada.twin.mqtt.mapping import PayloadMap
 from levada.twin.sources.mqtt import MqttDevices
 from levada.twin.sources.shadow import Shadow
 from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 LASTS = [
     "data", "config", "config/ack", "status", "ack", "ask", "alert", "link/host", "ota/begin", "",
@@ -150,7 +151,7 @@ def test_a_twin_that_follows_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFi
             devices.listen(store, broker)
             devices.wait(60.0)
             assert commits.wait("maize", 77, 0)
-            twin = Shadow(story, store, devices, speed=SPEED)
+            twin = Twin(story, store, Shadow(devices, speed=SPEED))
             thread = threading.Thread(target=run, args=(twin,))
             thread.start()
             try:

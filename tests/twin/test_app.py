@@ -27,6 +27,7 @@ from sqlalchemy.exc import OperationalError
 
 from levada.twin.app import figures, openapi, pages
 from levada.twin.app.server import Page, PageError
+from levada.twin.sources.bench import Bench
 from levada.twin.store.rows import Event, Points
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
@@ -42,7 +43,8 @@ class Live:
     def __init__(self, folder: Path, *, extra: str = "", speed: float = 3600.0) -> None:
         self.store = Store(folder / "store.sqlite", clock_ms=self.now_ms)
         field = scenario(folder, extra=extra, days=20)
-        self.twin = Twin(field, self.store, speed=speed, skip_to_ms=START_MS + HOUR_MS)
+        source = Bench(speed=speed, skip_to_ms=START_MS + HOUR_MS)
+        self.twin = Twin(field, self.store, source)
         self.page = Page(self.twin, port=0)
         self.thread = threading.Thread(target=self.twin.run)
         self.thread.start()

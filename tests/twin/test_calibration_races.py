@@ -24,6 +24,7 @@ from levada.hil.nodes import NodeMaker
 from levada.sim.run.build import NodeSettings
 from levada.twin.app.server import Page
 from levada.twin.diagnosis import Cause
+from levada.twin.sources.bench import Bench
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -78,8 +79,7 @@ class Race:
         self.twin = Twin(
             scenario(folder, zones='node = "virtual"', days=25),
             self.store,
-            make_node=self._make,
-            speed=speed,
+            Bench(self._make, speed=speed),
         )
         self.thread = threading.Thread(target=self.twin.run)
         self.thread.start()

@@ -26,13 +26,13 @@ def test_a_stream_of_calibrations_does_not_hold_up_the_guest(store: Store) -> No
     def apply(zone: str, values: Mapping[str, int]) -> dict[str, int]:
         nonlocal granted
         granted += 1
-        calibrations.ask(zone, BEFORE, values, who="again")
+        calibrations.submit(zone, BEFORE, values, who="again")
         return dict(values)
 
-    calibrations = Calibrations(store, apply, lambda _wish: None)
-    calibrations.ask("maize", BEFORE, WANTED, who="first")
+    calibrations = Calibrations(store, apply, lambda _request: None)
+    calibrations.submit("maize", BEFORE, WANTED, who="first")
     for round_ in (1, 2):
-        calibrations.serve(0, lambda _zone: BEFORE)
+        calibrations.process_pending(0, lambda _zone: BEFORE)
         assert granted == round_
 
 
@@ -49,9 +49,9 @@ def test_what_is_not_answered_is_not_said_to_be_refused(
     def apply(_zone: str, _values: Mapping[str, int]) -> dict[str, int]:
         raise error
 
-    calibrations = Calibrations(store, apply, lambda _wish: None)
-    done = calibrations.ask("maize", BEFORE, WANTED, who="Ada")
-    calibrations.serve(0, lambda _zone: BEFORE)
+    calibrations = Calibrations(store, apply, lambda _request: None)
+    done = calibrations.submit("maize", BEFORE, WANTED, who="Ada")
+    calibrations.process_pending(0, lambda _zone: BEFORE)
     with pytest.raises(raised, match=says) as found:
         done.result(0)
     assert found.type is raised
@@ -59,9 +59,9 @@ def test_what_is_not_answered_is_not_said_to_be_refused(
 
 
 def test_what_is_read_back_wrong_is_refused(store: Store) -> None:
-    calibrations = Calibrations(store, lambda _z, _v: {"on_pct": 54}, lambda _wish: None)
-    done = calibrations.ask("maize", BEFORE, WANTED, who="Ada")
-    calibrations.serve(0, lambda _zone: BEFORE)
+    calibrations = Calibrations(store, lambda _z, _v: {"on_pct": 54}, lambda _request: None)
+    done = calibrations.submit("maize", BEFORE, WANTED, who="Ada")
+    calibrations.process_pending(0, lambda _zone: BEFORE)
     with pytest.raises(CalibrationError, match="read back"):
         done.result(0)
     assert states(store) == ["refused"]
@@ -74,11 +74,11 @@ def test_the_values_before_come_back_when_the_time_is_over(store: Store) -> None
         present.update(values)
         return dict(values)
 
-    calibrations = Calibrations(store, apply, lambda _wish: None)
-    calibrations.ask("maize", dict(BEFORE), WANTED, who="Ada", expires_ms=1_000)
-    calibrations.serve(999, lambda _zone: present)
+    calibrations = Calibrations(store, apply, lambda _request: None)
+    calibrations.submit("maize", dict(BEFORE), WANTED, who="Ada", expires_ms=1_000)
+    calibrations.process_pending(999, lambda _zone: present)
     assert present == WANTED
-    calibrations.serve(1_000, lambda _zone: present)
+    calibrations.process_pending(1_000, lambda _zone: present)
     assert present == BEFORE
     assert [c["who"] for c in store.reader.calibrations()] == ["Ada", "expiry"]
 
@@ -96,15 +96,15 @@ def test_what_cannot_be_put_back_is_tried_again(
         present.update(values)
         return dict(values)
 
-    calibrations = Calibrations(store, apply, lambda _wish: None)
-    calibrations.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=100)
-    calibrations.serve(0, lambda _zone: present)
+    calibrations = Calibrations(store, apply, lambda _request: None)
+    calibrations.submit("maize", BEFORE, WANTED, who="Ada", expires_ms=100)
+    calibrations.process_pending(0, lambda _zone: present)
     reachable = False
-    calibrations.serve(100, lambda _zone: present)
+    calibrations.process_pending(100, lambda _zone: present)
     reachable = True
-    calibrations.serve(109, lambda _zone: present)
+    calibrations.process_pending(109, lambda _zone: present)
     assert present == WANTED
-    calibrations.serve(110, lambda _zone: present)
+    calibrations.process_pending(110, lambda _zone: present)
     assert present == BEFORE
     assert states(store) == ["in force", "unanswered", "in force"]
 
@@ -115,14 +115,14 @@ def test_an_expiry_outlives_the_twin(store: Store) -> None:
         return dict(values)
 
     present = dict(BEFORE)
-    first = Calibrations(store, apply, lambda _wish: None)
-    first.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=100)
-    first.serve(0, lambda _zone: present)
-    second = Calibrations(store, apply, lambda _wish: None)
+    first = Calibrations(store, apply, lambda _request: None)
+    first.submit("maize", BEFORE, WANTED, who="Ada", expires_ms=100)
+    first.process_pending(0, lambda _zone: present)
+    second = Calibrations(store, apply, lambda _request: None)
     second.recall(["maize", "beans"])
-    second.serve(99, lambda _zone: present)
+    second.process_pending(99, lambda _zone: present)
     assert present == WANTED
-    second.serve(100, lambda _zone: present)
+    second.process_pending(100, lambda _zone: present)
     assert present == BEFORE
 
 
@@ -133,13 +133,13 @@ def test_who_has_seen_other_values_is_refused(store: Store) -> None:
         present.update(values)
         return dict(values)
 
-    calibrations = Calibrations(store, apply, lambda _wish: None)
+    calibrations = Calibrations(store, apply, lambda _request: None)
     both_saw = dict(present)
-    first = calibrations.ask("maize", both_saw, {"on_pct": 55}, who="Ada", seen=both_saw)
-    late = calibrations.ask("maize", both_saw, {"on_pct": 60}, who="Bob", seen=both_saw)
-    other = calibrations.ask("maize", both_saw, {"off_pct": 80}, who="Cem", seen=both_saw)
-    blind = calibrations.ask("maize", both_saw, {"on_pct": 50}, who="Dan")
-    calibrations.serve(0, lambda _zone: present)
+    first = calibrations.submit("maize", both_saw, {"on_pct": 55}, who="Ada", seen=both_saw)
+    late = calibrations.submit("maize", both_saw, {"on_pct": 60}, who="Bob", seen=both_saw)
+    other = calibrations.submit("maize", both_saw, {"off_pct": 80}, who="Cem", seen=both_saw)
+    blind = calibrations.submit("maize", both_saw, {"on_pct": 50}, who="Dan")
+    calibrations.process_pending(0, lambda _zone: present)
     assert first.result(0) == {"on_pct": 55}
     with pytest.raises(CalibrationError, match="on_pct is 55 by now, not 70"):
         late.result(0)
@@ -156,8 +156,8 @@ def test_who_has_seen_other_values_is_refused(store: Store) -> None:
 
 
 def test_a_store_that_is_full_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _wish: None)
-    done = calibrations.ask("maize", BEFORE, WANTED, who="Ada", expires_ms=1)
+    calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _request: None)
+    done = calibrations.submit("maize", BEFORE, WANTED, who="Ada", expires_ms=1)
 
     def full(*_arguments: object, **_options: object) -> None:
         raise StoreFullError("no space left")
@@ -165,17 +165,19 @@ def test_a_store_that_is_full_ends_nothing(store: Store, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(store, "settle_calibration", full)
         patch.setattr(store, "request_calibration", full)
-        calibrations.serve(0, lambda _zone: BEFORE)
+        calibrations.process_pending(0, lambda _zone: BEFORE)
         assert done.result(0) == WANTED
-        calibrations.serve(5, lambda _zone: WANTED)  # cannot be noted, so it is tried again
-    calibrations.serve(6, lambda _zone: WANTED)
+        calibrations.process_pending(
+            5, lambda _zone: WANTED
+        )  # not noted: tried again
+    calibrations.process_pending(6, lambda _zone: WANTED)
     assert [c["who"] for c in store.reader.calibrations()] == ["Ada", "expiry"]
 
 
 def test_too_many_at_once_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levada.twin.calibration.requests._MOST", 1)
-    calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _wish: None)
-    calibrations.ask("maize", BEFORE, WANTED, who="Ada")
+    calibrations = Calibrations(store, lambda _z, values: dict(values), lambda _request: None)
+    calibrations.submit("maize", BEFORE, WANTED, who="Ada")
     with pytest.raises(CalibrationError, match="too many"):
-        calibrations.ask("maize", BEFORE, WANTED, who="Bob")
+        calibrations.submit("maize", BEFORE, WANTED, who="Bob")
     assert states(store) == ["wanted", "refused"]

@@ -7,7 +7,7 @@ from small_field import READINGS, step
 
 from levada.guest.abi import Call
 from levada.guest.node import Readings, StepResult
-from levada.guest.tape import encode
+from levada.guest.tape import encode, first_difference
 from levada.twin.diagnosis import AGREEING_STEPS, STUCK_STEPS, Cause, Diagnoser, Verdict
 from levada.twin.observer import StepObservation
 
@@ -25,7 +25,7 @@ class Field:
     """Device, mirror and twin, stepped by hand; device and twin agree unless told otherwise."""
 
     def __init__(self) -> None:
-        self.comparison = Diagnoser(tolerance_counts=12.0)
+        self.diagnoser = Diagnoser(tolerance_counts=12.0)
         self.time_ms = 0
 
     def step(
@@ -63,8 +63,8 @@ class Field:
             result=step(tape(others, valve), valve=valve if twin_valve is None else twin_valve),
             took_s=0.0,
         )
-        mirror = step(tape(readings, mirrored), valve=mirrored)
-        return self.comparison.judge(device, mirror, twin)
+        calls = tape(readings, mirrored), tape(readings, valve)
+        return self.diagnoser.judge(device, twin, None if lost else first_difference(*calls))
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_equal_readings_and_different_calls_accuse_firmware_or_engine(field: Fie
     verdict = field.step(valve=1, mirror_valve=0)
     assert verdict.cause is Cause.FIRMWARE
     assert "set_output" in verdict.evidence["difference"]
-    assert field.comparison.different_calls == 1
+    assert field.diagnoser.different_calls == 1
     field.step(valve=1)
-    assert field.comparison.different_calls == 0
+    assert field.diagnoser.different_calls == 0
 
 
 def test_different_readings_accuse_plant_probe_or_weather(field: Field) -> None:

@@ -16,9 +16,10 @@ from small_field import START_MS, run, scenario
 from levada.sim.scenario.load import load
 from levada.twin.app.server import Page
 from levada.twin.cli.main import main
-from levada.twin.sources.recording import Replay
+from levada.twin.sources.recording import Recording
 from levada.twin.store.rows import Row
 from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 UNREACHABLE = """(module
   (import "env" "set_output" (func $set_output (param i32 i32)))
@@ -213,7 +214,7 @@ def test_a_guest_that_is_stopped_by_what_a_device_read_is_told_by_the_replay(
         )
         assert store.flush()
     with Store(tmp_path / "now.sqlite") as store:
-        twin = run(Replay(loaded, store, past, speed=None))
+        twin = run(Twin(loaded, store, Recording(past)))
     [zone] = twin.guest_stops()["zones"]
     assert (zone["name"], zone["trap_ms"]) == ("maize", at_ms)
     assert "unreachable" in zone["trap"]

@@ -28,6 +28,7 @@ from levada.twin.app.bounded import MOST_BODY, MOST_HEADERS
 from levada.twin.app.gate import DASH_PATH
 from levada.twin.app.server import Page
 from levada.twin.health import Part
+from levada.twin.sources.bench import Bench
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -81,7 +82,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("door")
     with ExitStack() as open_:
         store = open_.enter_context(Store(folder / "store.sqlite"))
-        twin = Twin(scenario(folder), store, speed=None)
+        twin = Twin(scenario(folder), store, Bench(speed=None))
         open_.callback(twin.close)
         asked: list[dict[str, Any]] = []
 

@@ -9,6 +9,7 @@ from small_field import HOUR_MS, START_MS, scenario
 
 from levada.twin.calibration.dry_run import dry_run
 from levada.twin.errors import CalibrationError
+from levada.twin.sources.bench import Bench
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -36,7 +37,7 @@ def test_a_lower_threshold_uses_less_water_and_more_openings_bring_more(tmp_path
 def test_it_finds_what_the_twin_itself_used(tmp_path: Path) -> None:
     """From the start on, the dry run is the season of the twin again: 3 days, 55 L a step."""
     with Store(tmp_path / "store.sqlite", clock_ms=lambda: START_MS) as store:
-        twin = Twin(scenario(tmp_path, days=3), store, speed=None)
+        twin = Twin(scenario(tmp_path, days=3), store, Bench(speed=None))
         twin.run()
         found = twin.try_out("maize", {"on_pct": 70}, 14)
         twin.close()

@@ -24,6 +24,7 @@ from small_field import fault, scenario
 from levada.hil.line.broker import EmbeddedBroker, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.session import Options, _names, _without_effect, publisher
+from levada.twin.sources.bench import Bench
 from levada.twin.store.reads import StoreReader
 from levada.twin.store.rows import Points
 from levada.twin.store.store import Store
@@ -182,7 +183,7 @@ def test_alerts_are_published_with_their_evidence(tmp_path: Path) -> None:
         )
         assert listener.wait_connected()
         client = MqttClient(broker.address)
-        twin = Twin(field, store, speed=None, publish=publisher(client))
+        twin = Twin(field, store, Bench(speed=None), publish=publisher(client))
         twin.run()
         twin.close()
         topic, payload = heard.get(timeout=60)

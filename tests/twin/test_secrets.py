@@ -18,7 +18,7 @@ from levada.guest.text.redaction import redacted
 from levada.hil.line.broker import EmbeddedBroker
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.twin.cli.main import app, main
-from levada.twin.session import Options, Running, live
+from levada.twin.session import Options, Running, run_session
 
 SECRET = "s3cret"
 
@@ -156,7 +156,7 @@ def test_a_run_leaves_no_password_anywhere(
             assert found_in(tmp_path / "run", password) == []
 
         how = Options(speed=None, port=0, broker=url, stay=False)
-        live(field, tmp_path / "run", how, started=started, tell=told.append)
+        run_session(field, tmp_path / "run", how, started=started, tell=told.append)
     assert found_in(tmp_path / "run", password) == []
     said = capfd.readouterr()
     assert password not in "".join([said.out, said.err, *told, *seen])

@@ -29,11 +29,12 @@ from levada.twin.sources.mqtt import MqttDevices
 from levada.twin.sources.shadow import Shadow
 from levada.twin.store.reads import Latest, StoreReader
 from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 UTC_OFFSET_MS = -7 * 3_600_000
 
 
-def in_background(twin: Shadow, stack: ExitStack) -> threading.Thread:
+def in_background(twin: Twin, stack: ExitStack) -> threading.Thread:
     thread = threading.Thread(target=run, args=(twin,))
     thread.start()
 
@@ -55,7 +56,7 @@ def test_a_healthy_device_is_predicted_to_the_last_count(broker: Broker, tmp_pat
     story = scenario(tmp_path, zones=NODE)
     with ears(story, broker.address, tmp_path) as (devices, store), field(story, broker):
         devices.wait(60.0)
-        twin = run(Shadow(story, store, devices, speed=SPEED))
+        twin = run(Twin(story, store, Shadow(devices, speed=SPEED)))
         zone = twin.view.zones[0]
         assert zone.birth.guest_sha256 == twin.info.sha256
         assert zone.steps > 300
@@ -86,7 +87,7 @@ def test_what_is_concluded_does_not_hang_on_when_messages_come(
         field(story, broker),
     ):
         devices.wait(60.0)
-        twin = run(Shadow(story, store, devices, speed=SPEED))
+        twin = run(Twin(story, store, Shadow(devices, speed=SPEED)))
         assert twin.view.zones[0].steps > 300
         residual = store.reader.window("maize", "residual", kind="twin")
         assert residual.total > 300
@@ -102,7 +103,7 @@ def test_a_valve_that_does_not_open_in_the_field_is_found_out(tmp_path: Path) ->
         field(story, broker),
     ):
         devices.wait(60.0)
-        run(Shadow(story, store, devices, speed=SPEED))
+        run(Twin(story, store, Shadow(devices, speed=SPEED)))
         assert ("no-flow", "valve") in alerts(store)
 
 
@@ -114,7 +115,7 @@ def test_a_calibration_travels_over_mqtt_and_is_read_back(broker: Broker, tmp_pa
         ExitStack() as stack,
     ):
         devices.wait(60.0)
-        twin = Shadow(story, store, devices, speed=SPEED)
+        twin = Twin(story, store, Shadow(devices, speed=SPEED))
         in_background(twin, stack)
         done = twin.calibrate("maize", {"on_pct": 55, "off_pct": 80}, who="Ada").result(60)
         assert done == {"on_pct": 55, "off_pct": 80}
@@ -139,7 +140,7 @@ def test_what_somebody_else_sets_on_the_device_is_followed(
         ExitStack() as stack,
     ):
         devices.wait(60.0)
-        twin = Shadow(story, store, devices, speed=SPEED)
+        twin = Twin(story, store, Shadow(devices, speed=SPEED))
         in_background(twin, stack)
         other = MqttClient(broker.address)
         stack.callback(other.close)
@@ -150,7 +151,7 @@ def test_what_somebody_else_sets_on_the_device_is_followed(
         until(lambda: twin.view.zones[0].parameters["on_pct"] == 50)
         until(lambda: len(store.reader.events(kind="calibration")) == 1)
         (told,) = store.reader.events(kind="calibration")
-        assert told["text"] == "On the device, not from here: on_pct 70 -> 50"
+        assert told["text"] == "Set on the device by another client: on_pct 70 -> 50"
         seen = twin.view.zones[0].steps
         until(lambda: twin.view.zones[0].steps > seen + 100)
         assert ("different-calls", "firmware or engine") not in alerts(store)
@@ -163,7 +164,7 @@ def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Pat
         teller.say("ic/maize/data", reading(START_MS))
         devices.wait(60.0)
         with pytest.raises(TwinMismatchError, match="ab" * 32):
-            Shadow(story, store, devices, speed=SPEED)
+            Twin(story, store, Shadow(devices, speed=SPEED))
 
 
 def test_a_device_that_lives_at_another_time_is_refused(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_device_that_lives_at_another_time_is_refused(tmp_path: Path) -> None:
         teller.say("ic/maize/data", reading(START_MS - 86_400_000))
         devices.wait(60.0)
         with pytest.raises(TwinError, match=r"2023-07-05.*outside the scenario's period"):
-            Shadow(story, store, devices, speed=SPEED)
+            Twin(story, store, Shadow(devices, speed=SPEED))
 
 
 def test_a_device_that_says_nothing_is_an_error_of_the_link(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
             topic, payload = "tele/maize/SENSOR", {"ANALOG": {"A0": 2300}}
         teller.say(topic, json.dumps(payload).encode())
         devices.wait(60.0)
-        twin = Shadow(story, store, devices, speed=SPEED)
+        twin = Twin(story, store, Shadow(devices, speed=SPEED))
         in_background(twin, stack)
         while twin.view.zones[0].steps < 3:
             teller.say(topic, json.dumps(payload).encode())
@@ -250,7 +251,7 @@ def test_a_foreign_device_is_followed_by_bare_values_on_two_topics(
             devices.time.hear(START_MS)
             teller.say("probe/maize", payload)
             devices.wait(60.0)
-            twin = Shadow(story, store, devices, speed=SPEED)
+            twin = Twin(story, store, Shadow(devices, speed=SPEED))
             in_background(twin, stack)
             for state, valve in ((b"ON", 1), (b"OFF", 0), (b"ON", 1)):
                 teller.say("valve/maize/state", state)
@@ -304,7 +305,7 @@ def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
     ):
         with field(story, broker):
             devices.wait(60.0)
-            twin = Shadow(story, store, devices, speed=SPEED)
+            twin = Twin(story, store, Shadow(devices, speed=SPEED))
             in_background(twin, stack)
             until(lambda: twin.view.zones[0].steps > 20)
         # it has said goodbye
@@ -322,7 +323,7 @@ def test_what_a_device_says_is_judged_at_once(tmp_path: Path) -> None:
         begun_ms = START_MS + 60_000
         teller.say("ic/maize/data", reading(begun_ms))
         devices.wait(60.0)
-        twin = Shadow(story, store, devices, speed=1.0)
+        twin = Twin(story, store, Shadow(devices, speed=1.0))
         assert not twin.view.zones[0].verdict.compared
         in_background(twin, stack)
         until(lambda: twin.view.zones[0].counts == 2300)
@@ -350,7 +351,7 @@ def test_what_is_repeated_or_was_overtaken_is_not_judged_again(tmp_path: Path) -
 
         say(0)
         devices.wait(60.0)
-        twin = Shadow(story, store, devices, speed=1.0)
+        twin = Twin(story, store, Shadow(devices, speed=1.0))
         in_background(twin, stack)
         for seq in (1, 3):
             say(seq)

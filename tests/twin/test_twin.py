@@ -18,6 +18,7 @@ from levada.hil.nodes import NodeMaker
 from levada.sim.run.build import NodeSettings
 from levada.twin.diagnosis import Cause
 from levada.twin.errors import CalibrationError, TwinMismatchError
+from levada.twin.sources.bench import Bench
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -42,8 +43,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def made(device: Callable[[NodeSettings], Node]) -> dict[str, Any]:
-    return {"make_node": device, "speed": None}
+def made(device: Callable[[NodeSettings], Node]) -> Bench:
+    return Bench(device, speed=None)
 
 
 def alerts(store: Store) -> list[tuple[str, bool, str]]:
@@ -55,7 +56,7 @@ def alerts(store: Store) -> list[tuple[str, bool, str]]:
 
 
 def test_device_and_twin_agree_while_nothing_is_broken(tmp_path: Path, store: Store) -> None:
-    twin = run(Twin(scenario(tmp_path), store, speed=None))
+    twin = run(Twin(scenario(tmp_path), store, Bench(speed=None)))
     zone = twin.view.zones[0]
     assert zone.verdict.cause is Cause.NONE
     assert zone.residual == 0.0
@@ -69,7 +70,7 @@ def test_device_and_twin_agree_while_nothing_is_broken(tmp_path: Path, store: St
 def test_the_virtual_board_makes_the_calls_of_its_twin(tmp_path: Path, store: Store) -> None:
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
     with NodeMaker() as make_node:
-        twin = run(Twin(field, store, make_node=make_node, speed=None))
+        twin = run(Twin(field, store, Bench(make_node, speed=None)))
     zone = twin.view.zones[0]
     assert "wasm3" in zone.birth.engine
     assert zone.birth.guest_sha256 == twin.info.sha256
@@ -81,13 +82,13 @@ def test_the_virtual_board_makes_the_calls_of_its_twin(tmp_path: Path, store: St
 
 def test_a_valve_that_does_not_open_is_found_out(tmp_path: Path, store: Store) -> None:
     field = scenario(tmp_path, extra=fault("valve-stuck-closed", "0 h"))
-    run(Twin(field, store, speed=None))
+    run(Twin(field, store, Bench(speed=None)))
     assert ("no-flow", True, "valve") in alerts(store)
 
 
 def test_a_valve_that_does_not_close_is_found_out(tmp_path: Path, store: Store) -> None:
     field = scenario(tmp_path, extra=fault("valve-stuck-open", "1 d 12 h", "3 h"))
-    run(Twin(field, store, speed=None))
+    run(Twin(field, store, Bench(speed=None)))
     found = alerts(store)
     assert ("unasked-flow", True, "valve") in found
     assert ("unasked-flow", False, "valve") in found or ("unasked-flow", False, "") in found
@@ -95,13 +96,13 @@ def test_a_valve_that_does_not_close_is_found_out(tmp_path: Path, store: Store) 
 
 def test_a_stuck_probe_is_found_out(tmp_path: Path, store: Store) -> None:
     field = scenario(tmp_path, extra=fault("probe-stuck", "2 h", "60 h"))
-    run(Twin(field, store, speed=None))
+    run(Twin(field, store, Bench(speed=None)))
     assert ("probe-stuck", True, "probe") in alerts(store)
 
 
 def test_a_node_without_link_is_missed(tmp_path: Path, store: Store) -> None:
     field = scenario(tmp_path, extra=fault("link-loss", "6 h", "3 h"))
-    run(Twin(field, store, speed=None))
+    run(Twin(field, store, Bench(speed=None)))
     assert [a[:2] for a in alerts(store)] == [("offline", True), ("offline", False)]
 
 
@@ -114,7 +115,7 @@ def test_a_device_that_acts_differently_on_equal_readings_is_found_out(
             return super().step(time_ms, dry, **given)
 
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
-    run(Twin(field, store, **made(Wrong)))
+    run(Twin(field, store, made(Wrong)))
     assert ("different-calls", True, "firmware or engine") in alerts(store)
 
 
@@ -136,7 +137,7 @@ def test_a_device_that_falls_silent_is_missed_and_taken_back(tmp_path: Path, sto
                 raise LinkError("no answer")
 
     field = scenario(tmp_path, zones=VIRTUAL, days=1)
-    twin = Twin(field, store, **made(Silent))
+    twin = Twin(field, store, made(Silent))
     run(twin)
     assert shown[0] == "" and set(shown[1:]) == {"no answer"}
     assert next(a for a in alerts(store) if a[0] == "offline") == ("offline", True, "link")
@@ -166,7 +167,7 @@ def test_a_device_that_has_lost_what_its_guest_kept_is_told_and_not_accused(
             return StepResult(outputs=result.outputs, tape=tape, wake_ms=result.wake_ms)
 
     field = scenario(tmp_path, zones=VIRTUAL, days=3)
-    run(Twin(field, store, **made(Replaced)))
+    run(Twin(field, store, made(Replaced)))
     assert not any(a[0] == "different-calls" for a in alerts(store))
     told = list(store.reader.events(kind="forgotten"))
     assert [e["severity"] for e in told] == ["warning"]
@@ -182,7 +183,7 @@ def test_a_device_with_another_guest_is_refused_and_both_are_named(
 
     field = scenario(tmp_path, zones=VIRTUAL)
     with pytest.raises(TwinMismatchError) as caught:
-        Twin(field, store, **made(Other))
+        Twin(field, store, made(Other))
     assert "ab" * 32 in str(caught.value)
     assert "strange" in str(caught.value)
     assert "ac4c42" in str(caught.value) or "irrigation" in str(caught.value)
@@ -200,7 +201,7 @@ def test_a_calibration_is_read_back_and_kept_with_who_and_from_what(
 ) -> None:
     field = scenario(tmp_path, zones=f'node = "{node}"', days=20)
     with NodeMaker() as make_node:
-        twin = Twin(field, store, make_node=make_node, speed=2000.0)
+        twin = Twin(field, store, Bench(make_node, speed=2000.0))
         thread = in_background(twin)
         found = twin.calibrate("maize", {"on_pct": 55, "off": 80}, who="Ada").result(30)
         assert found == {"on_pct": 55, "off_pct": 80}
@@ -218,7 +219,7 @@ def test_a_calibration_is_read_back_and_kept_with_who_and_from_what(
 
 
 def test_a_calibration_expires(tmp_path: Path, store: Store) -> None:
-    twin = Twin(scenario(tmp_path, days=20), store, speed=50_000.0)
+    twin = Twin(scenario(tmp_path, days=20), store, Bench(speed=50_000.0))
     thread = in_background(twin)
     twin.calibrate("maize", {"on_pct": 55}, who="Ada", expires_s=3600).result(30)
     while twin.view.zones[0].parameters["on_pct"] != 70:
@@ -229,7 +230,7 @@ def test_a_calibration_expires(tmp_path: Path, store: Store) -> None:
 
 
 def test_many_calibrations_at_once_are_never_mixed(tmp_path: Path, store: Store) -> None:
-    twin = Twin(scenario(tmp_path, days=20), store, speed=50_000.0)
+    twin = Twin(scenario(tmp_path, days=20), store, Bench(speed=50_000.0))
     thread = in_background(twin)
     wrong: list[dict[str, int]] = []
 
@@ -271,7 +272,7 @@ def test_many_calibrations_at_once_are_never_mixed(tmp_path: Path, store: Store)
 def test_a_wrong_calibration_is_refused_and_nothing_is_changed(
     tmp_path: Path, store: Store, values: dict[str, Any], says: str
 ) -> None:
-    twin = Twin(scenario(tmp_path, days=1), store, speed=None)
+    twin = Twin(scenario(tmp_path, days=1), store, Bench(speed=None))
     before = dict(twin.view.zones[0].parameters)
     with pytest.raises(CalibrationError, match=says):
         twin.calibrate("maize", values, who="Ada")
@@ -284,7 +285,7 @@ def test_a_pair_that_breaks_a_rule_of_the_guest_is_refused_as_a_whole(
     tmp_path: Path, store: Store
 ) -> None:
     """The field has on_pct = 70 and off_pct = 90."""
-    twin = Twin(scenario(tmp_path, days=20), store, speed=2000.0)
+    twin = Twin(scenario(tmp_path, days=20), store, Bench(speed=2000.0))
     thread = in_background(twin)
     for values in ({"on_pct": 95}, {"off_pct": 70}, {"on_pct": 90, "off_pct": 10}):
         with pytest.raises(CalibrationError, match="the guest asks for on_pct < off_pct unless 0"):
@@ -304,14 +305,14 @@ def test_a_pair_that_breaks_a_rule_of_the_guest_is_refused_as_a_whole(
 
 
 def test_a_calibration_of_a_zone_that_is_not_there_is_refused(tmp_path: Path, store: Store) -> None:
-    twin = Twin(scenario(tmp_path, days=1), store, speed=None)
+    twin = Twin(scenario(tmp_path, days=1), store, Bench(speed=None))
     with pytest.raises(CalibrationError, match="known are maize"):
         twin.calibrate("wheat", {"on_pct": 1}, who="Ada")
     twin.close()
 
 
 def test_a_calibration_after_the_end_is_refused(tmp_path: Path, store: Store) -> None:
-    twin = run(Twin(scenario(tmp_path, days=1), store, speed=None))
+    twin = run(Twin(scenario(tmp_path, days=1), store, Bench(speed=None)))
     done = twin.calibrate("maize", {"on_pct": 50}, who="Ada")
     with pytest.raises(CalibrationError, match="ended"):
         done.result(10)
@@ -319,7 +320,7 @@ def test_a_calibration_after_the_end_is_refused(tmp_path: Path, store: Store) ->
 
 
 def test_telemetry_decisions_and_the_run_are_kept(tmp_path: Path, store: Store) -> None:
-    run(Twin(scenario(tmp_path, days=1), store, speed=None))
+    run(Twin(scenario(tmp_path, days=1), store, Bench(speed=None)))
     assert store.reader.count("maize") > 140
     (kept,) = store.reader.runs()
     assert kept["mode"] == "hil" and kept["ended_ms"] is not None

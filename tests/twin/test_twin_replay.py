@@ -9,9 +9,11 @@ import pytest
 from small_field import START_MS, fault, scenario
 
 from levada.sim.scenario.load import load
+from levada.sim.scenario.model import Scenario
 from levada.twin.diagnosis import Cause
 from levada.twin.errors import StoreError, TwinError
-from levada.twin.sources.recording import Replay
+from levada.twin.sources.bench import Bench
+from levada.twin.sources.recording import Recording
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -20,7 +22,7 @@ def record(folder: Path, *, extra: str = "") -> Path:
     """Three days of a field, stored."""
     place = folder / "past.sqlite"
     with Store(place, clock_ms=lambda: START_MS) as store:
-        twin = Twin(scenario(folder, extra=extra), store, speed=None)
+        twin = Twin(scenario(folder, extra=extra), store, Bench(speed=None))
         twin.run()
         twin.close()
     return place
@@ -32,8 +34,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def replay(field: object, store: Store, past: Path) -> Replay:
-    twin = Replay(field, store, past, speed=None)  # type: ignore[arg-type]
+def replay(field: Scenario, store: Store, past: Path) -> Twin:
+    twin = Twin(field, store, Recording(past))
     twin.run()
     twin.close()
     return twin
@@ -91,10 +93,10 @@ def test_a_store_without_the_zone_says_so(tmp_path: Path, store: Store) -> None:
     with Store(tmp_path / "empty.sqlite") as empty:
         empty.flush()
     with pytest.raises(TwinError, match="no readings of maize"):
-        Replay(scenario(tmp_path), store, tmp_path / "empty.sqlite", speed=None)
+        Twin(scenario(tmp_path), store, Recording(tmp_path / "empty.sqlite"))
 
 
 def test_what_is_no_store_is_not_replayed(tmp_path: Path, store: Store) -> None:
     (tmp_path / "w.csv").write_text("time,rain\n")
     with pytest.raises(StoreError, match=r"w\.csv is no store of levada"):
-        Replay(scenario(tmp_path), store, tmp_path / "w.csv", speed=None)
+        Twin(scenario(tmp_path), store, Recording(tmp_path / "w.csv"))

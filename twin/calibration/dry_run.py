@@ -22,13 +22,13 @@ from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import CalibrationError
 
-__all__ = ["DryRun", "Outcome", "dry_run"]
+__all__ = ["DryRun", "DryRunOutcome", "dry_run"]
 
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class DryRunOutcome:
     """What a zone used and suffered over the time looked at."""
 
     water_l: float
@@ -46,8 +46,8 @@ class DryRun:
     end_ms: int
     present: Mapping[str, int]
     """Parameters that are in force."""
-    before: Outcome
-    after: Outcome
+    before: DryRunOutcome
+    after: DryRunOutcome
 
 
 def dry_run(
@@ -87,7 +87,7 @@ def _run(
     wanted: Mapping[str, int],
     start_ms: int,
     end_ms: int,
-) -> Outcome:
+) -> DryRunOutcome:
     config = next(c for c in expand(scenario) if c.name == zone)
     module = runner.read_guest(scenario)
     info = inspect(module, budget=scenario.guest.limits())
@@ -123,7 +123,7 @@ def _run(
         raise CalibrationError(f"the dry run has failed: {error}") from None
     finally:
         plant.close()
-    return Outcome(
+    return DryRunOutcome(
         water_l=after.water_l - before.water_l,
         irrigation_mm=after.irrigation_mm - before.irrigation_mm,
         drainage_mm=after.drainage_mm - before.drainage_mm,
@@ -132,9 +132,9 @@ def _run(
     )
 
 
-def _sums(plant: Plant) -> Outcome:
+def _sums(plant: Plant) -> DryRunOutcome:
     totals, fluxes, valve = plant.totals[0], plant.fluxes[0], plant.valves.state[0]
-    return Outcome(
+    return DryRunOutcome(
         water_l=float(valve[ValveState.VOLUME_L]),
         irrigation_mm=float(totals[TotalsCol.IRRIGATION_MM] + fluxes[TotalsCol.IRRIGATION_MM]),
         drainage_mm=float(totals[TotalsCol.DRAINAGE_MM] + fluxes[TotalsCol.DRAINAGE_MM]),

@@ -18,13 +18,13 @@ __all__ = ["Expiries"]
 class _Expiry:
     at_ms: int
     value: int
-    """Set for a time."""
+    """What was set for a time."""
     back: int
     """What comes back."""
 
 
 class Expiries:
-    """Those of all zones."""
+    """The expiries of all zones."""
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], _Expiry] = {}

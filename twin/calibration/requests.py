@@ -1,8 +1,8 @@
-"""Calibrations that other threads want: granted between two steps, all values or none, and audited.
+"""Calibrations requested by other threads: applied between two steps, all values or none, audited.
 
-Whoever asks gets a future with the values read back from the device.  Who asked, when, from what
-and to what is in the store before anything happens, and what became of it afterwards.  Who has seen
-what is in force and decides by that says so, and is refused if it has changed meanwhile.
+Each request gets a future with the values read back from the device.  Who asked, when, from what
+and to what is in the store before anything happens, and what became of it afterwards.  A request
+may name the values it was decided on, and is refused if they have changed meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["CalibrationRequest", "Calibrations"]
 _log = logging.getLogger(__name__)
 
 _MOST: Final = 1_000
-"""Wishes that may wait."""
+"""Requests that may wait."""
 _AUDIT: Final = 100_000
 """Rows of a zone's audit that are gone through."""
 _AGAIN_MS: Final = 600_000
@@ -35,9 +35,9 @@ _AGAIN_MS: Final = 600_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRequest:
-    """A calibration that somebody wants."""
+    """A calibration that was requested and has not been applied yet."""
 
-    request: str
+    id: str
     zone: str
     values: Mapping[str, int]
     seen: Mapping[str, int]
@@ -48,10 +48,10 @@ class CalibrationRequest:
 
 
 class Calibrations:
-    """Those of all zones.
+    """The calibrations of all zones.
 
     `apply(zone, values)` sets parameters by name, all or none, and returns those read back;
-    `granted(wish)` hears of every success.  Both are called in the thread of `serve`.
+    `granted(request)` hears of every success.  Both are called in the thread of `process_pending`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Calibrations:
         self._waiting: queue.Queue[CalibrationRequest] = queue.Queue(_MOST)
         self._expiries = Expiries()
 
-    def ask(
+    def submit(
         self,
         zone: str,
         before: Mapping[str, int],
@@ -76,31 +76,31 @@ class Calibrations:
         seen: Mapping[str, int] | None = None,
         expires_ms: int | None = None,
     ) -> Future[dict[str, int]]:
-        """Want `values`, where `before` is in force; from any thread.
+        """Request `values` where `before` is in force; from any thread.
 
-        If `seen` is given, it is refused unless the parameters to be changed still have these
-        values.  At `expires_ms`, if given, the values before come back.  Raises CalibrationError if
-        too many wait.
+        If `seen` is given, the request is refused unless the parameters to be changed still have
+        these values.  At `expires_ms`, if given, the values before come back.  Raises
+        CalibrationError if too many requests wait.
         """
-        wish = self._noted(zone, before, values, who, seen or {}, expires_ms)
+        request = self._noted(zone, before, values, who, seen or {}, expires_ms)
         try:
-            self._waiting.put_nowait(wish)
+            self._waiting.put_nowait(request)
         except queue.Full:
-            self._settle(wish, "refused", reason="too many at once")
+            self._settle(request, "refused", reason="too many at once")
             raise CalibrationError("too many calibrations at once: try again") from None
-        return wish.done
+        return request.done
 
-    def serve(self, now_ms: int, present: Callable[[str], Mapping[str, int]]) -> None:
-        """Grant what waits, and take back what has expired; `present` is in force in a zone."""
+    def process_pending(self, now_ms: int, present: Callable[[str], Mapping[str, int]]) -> None:
+        """Apply what waits, and take back what has expired; `present` is in force in a zone."""
         for _ in range(self._waiting.qsize()):  # what comes meanwhile waits: guests have to run
             self._grant(self._waiting.get_nowait(), present)
         for zone, back in self._expiries.due(now_ms, present).items():
             try:
-                wish = self._noted(zone, present(zone), back, "expiry", {}, None)
+                request = self._noted(zone, present(zone), back, "expiry", {}, None)
             except StoreError as error:
                 _log.warning("calibration of %s does not expire yet: %s", zone, error)
                 continue
-            if not self._grant(wish, present):
+            if not self._grant(request, present):
                 self._expiries.postpone(zone, back, now_ms + _AGAIN_MS)
 
     def recall(self, zones: Sequence[str]) -> None:
@@ -112,12 +112,12 @@ class Calibrations:
         """Refuse whatever waits."""
         while True:
             try:
-                wish = self._waiting.get_nowait()
+                request = self._waiting.get_nowait()
             except queue.Empty:
                 return
-            self._settle(wish, "refused", reason=reason)
-            if wish.done.set_running_or_notify_cancel():
-                wish.done.set_exception(CalibrationError(reason))
+            self._settle(request, "refused", reason=reason)
+            if request.done.set_running_or_notify_cancel():
+                request.done.set_exception(CalibrationError(reason))
 
     def _noted(
         self,
@@ -128,11 +128,11 @@ class Calibrations:
         seen: Mapping[str, int],
         expires_ms: int | None,
     ) -> CalibrationRequest:
-        request = token_hex(8)
+        number = token_hex(8)
         changes = {name: (before.get(name), value) for name, value in values.items()}
-        self._store.request_calibration(zone, request, changes, who=who, expires_ms=expires_ms)
+        self._store.request_calibration(zone, number, changes, who=who, expires_ms=expires_ms)
         return CalibrationRequest(
-            request=request,
+            id=number,
             zone=zone,
             values=values,
             seen=seen,
@@ -141,33 +141,35 @@ class Calibrations:
             done=Future(),
         )
 
-    def _grant(self, wish: CalibrationRequest, present: Callable[[str], Mapping[str, int]]) -> bool:
-        if not wish.done.set_running_or_notify_cancel():
-            self._settle(wish, "refused", reason="withdrawn")
+    def _grant(
+        self, request: CalibrationRequest, present: Callable[[str], Mapping[str, int]]
+    ) -> bool:
+        if not request.done.set_running_or_notify_cancel():
+            self._settle(request, "refused", reason="withdrawn")
             return False
-        before = dict(present(wish.zone))
+        before = dict(present(request.zone))
         try:
-            _check_seen(wish, before)
-            found = self._apply(wish.zone, wish.values)
-            if found != wish.values:
-                raise CalibrationError(f"read back {found} instead of {dict(wish.values)}")
+            _check_seen(request, before)
+            found = self._apply(request.zone, request.values)
+            if found != request.values:
+                raise CalibrationError(f"read back {found} instead of {dict(request.values)}")
         except LinkError as error:  # the request may have arrived all the same
-            self._settle(wish, "unanswered", reason=str(error))
-            wish.done.set_exception(UnansweredError(f"{error}; it may be in force or not"))
+            self._settle(request, "unanswered", reason=str(error))
+            request.done.set_exception(UnansweredError(f"{error}; it may be in force or not"))
             return False
         except (HilError, GuestError, CalibrationError) as error:
-            self._settle(wish, "refused", reason=str(error))
-            wish.done.set_exception(CalibrationError(str(error)))
+            self._settle(request, "refused", reason=str(error))
+            request.done.set_exception(CalibrationError(str(error)))
             return False
-        self._settle(wish, "in force", before=before, values=found)
-        self._expiries.note(wish.zone, before, found, wish.expires_ms)
-        self._granted(wish)
-        wish.done.set_result(found)
+        self._settle(request, "in force", before=before, values=found)
+        self._expiries.note(request.zone, before, found, request.expires_ms)
+        self._granted(request)
+        request.done.set_result(found)
         return True
 
     def _settle(
         self,
-        wish: CalibrationRequest,
+        request: CalibrationRequest,
         state: Literal["in force", "refused", "unanswered"],
         *,
         before: Mapping[str, int] | None = None,
@@ -176,15 +178,15 @@ class Calibrations:
     ) -> None:
         try:
             self._store.settle_calibration(
-                wish.request, state=state, before=before, values=values, reason=reason
+                request.id, state=state, before=before, values=values, reason=reason
             )
         except StoreError as error:  # what happened has happened
-            _log.warning("calibration of %s, %s, is not noted: %s", wish.zone, state, error)
+            _log.warning("calibration of %s, %s, is not noted: %s", request.zone, state, error)
 
 
-def _check_seen(wish: CalibrationRequest, present: Mapping[str, int]) -> None:
-    for name in wish.values.keys() & wish.seen.keys():
-        if present[name] != wish.seen[name]:
+def _check_seen(request: CalibrationRequest, present: Mapping[str, int]) -> None:
+    for name in request.values.keys() & request.seen.keys():
+        if present[name] != request.seen[name]:
             raise CalibrationError(
-                f"{name} is {present[name]} by now, not {wish.seen[name]}: look again"
+                f"{name} is {present[name]} by now, not {request.seen[name]}: look again"
             )

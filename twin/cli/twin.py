@@ -113,8 +113,8 @@ def twin(
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner, stops
     from levada.sim.scenario import load as scenarios
-    from levada.twin.cli import console as show
-    from levada.twin.session import Options, live
+    from levada.twin.cli import console
+    from levada.twin.session import Options, run_session
 
     factor = _factor(speed)
     _check_sources(store, replay, shadow=shadow, home_assistant=home_assistant)
@@ -142,10 +142,10 @@ def twin(
     def ended(running: Running) -> None:
         nonlocal failed
         found = running.twin.guest_stops()
-        show.guest_stops(found)
+        console.guest_stops(found)
         failed = stops.fails(found)
 
-    interrupted = live(
+    interrupted = run_session(
         loaded,
         where,
         options,

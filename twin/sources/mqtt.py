@@ -38,7 +38,7 @@ from levada.twin.sources.completeness import Completeness
 from levada.twin.sources.remote import (
     FOREVER_MS,
     DeviceReport,
-    Elsewhere,
+    RemoteDevice,
     ReportQueue,
     is_reading,
     is_valve,
@@ -124,7 +124,7 @@ class _Heard:
     device: str
     assembly: Assembly
     """Its reports, if it numbers nothing."""
-    record: ReportQueue = field(default_factory=ReportQueue)
+    queue: ReportQueue = field(default_factory=ReportQueue)
     status: Status | None = None
     said: threading.Event = field(default_factory=threading.Event)
     born: threading.Event = field(default_factory=threading.Event)
@@ -137,9 +137,9 @@ class _Heard:
     complete: Completeness = field(default_factory=Completeness)
     """Of messages that are numbered and tell their time."""
     parameters: dict[str, int] = field(default_factory=dict)
-    """Told to be in force since the last message,"""
+    """Parameters that came into force since the last message."""
     foreign: dict[str, int] = field(default_factory=dict)
-    """and not set from here."""
+    """Those of `parameters` that another client has set."""
     unanswered: bool = False
     """Whether some were wanted by who gives no name, whom the device does not answer."""
     in_force: dict[str, int] = field(default_factory=dict)
@@ -212,9 +212,9 @@ class MqttDevices(Closing):
         for heard in self._heard.values():
             heard.born.wait(max(0.0, born_s - monotonic()))
 
-    def record(self, zone: str) -> ReportQueue:
-        """What a zone's device has said."""
-        return self._heard[zone].record
+    def queue(self, zone: str) -> ReportQueue:
+        """The reports of a zone's device that have not been looked at yet."""
+        return self._heard[zone].queue
 
     def birth(self, zone: str) -> Birth:
         """Who a zone's device is; without SHA-256 if it does not say."""
@@ -348,7 +348,7 @@ class MqttDevices(Closing):
         if not heard.said.is_set() and heard.status is None and self._delivery is not None:
             self._delivery.ask_birth(heard.device)
         heard.messages += is_told
-        heard.record.add(
+        heard.queue.add(
             DeviceReport(
                 time_ms=self.time.now_ms() if time_ms is None else time_ms,
                 boot=row.boot,
@@ -416,7 +416,7 @@ class MqttDevices(Closing):
         return {name: value for name, value in values.items() if name in names}
 
 
-class MqttDevice(Elsewhere):
+class MqttDevice(RemoteDevice):
     """One of them as a node."""
 
     def __init__(self, devices: MqttDevices, zone: str) -> None:

@@ -1,4 +1,4 @@
-"""A stored day again: what a device once said, beside the twin that runs today.
+"""A stored day again: what a device once reported, beside the twin that runs today.
 
 Another guest, or other parameters, may thus be tried on the past: the first decision that differs
 is shown.  The soil begins as the scenario has it, so a store is best replayed from its first day.
@@ -12,12 +12,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from levada.guest.node import Birth, Node
+from levada.guest.module.inspect import inspect
+from levada.guest.node import Birth
 from levada.hil.errors import PayloadError
 from levada.sim.run.build import NodeSettings, believed_counts
+from levada.sim.run.stops import GuestStop
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
+from levada.twin.clock import PacedClock
 from levada.twin.errors import TwinError
+from levada.twin.field import TwinField
 from levada.twin.mqtt.assembly import Assembly
 from levada.twin.mqtt.mapping import PayloadMap, signals_of
 from levada.twin.mqtt.messages import Telemetry, decode
@@ -25,32 +29,33 @@ from levada.twin.sources.remote import (
     FOREVER_MS,
     SECOND_MS,
     DeviceReport,
-    Elsewhere,
-    Followed,
+    Follower,
+    RemoteDevice,
     ReportQueue,
     is_reading,
     is_valve,
+    stops_of,
 )
+from levada.twin.sources.source import Mode
 from levada.twin.store.reads import StoreReader, to_read
 from levada.twin.store.rows import Flag
-from levada.twin.store.store import Store
 
-__all__ = ["Replay", "heard"]
+__all__ = ["Recording", "stored_reports"]
 
 PAGE: Final = 5_000
 
 
-def heard(source: str | Path, zone: str, scenario: Scenario) -> list[DeviceReport]:
+def stored_reports(store: str | Path, zone: str, scenario: Scenario) -> list[DeviceReport]:
     """The readings of a zone's device in the scenario's period, in the order in which it lived.
 
-    Raises StoreError if `source` cannot be read.
+    Raises StoreError if `store` cannot be read.
     """
     maps = [PayloadMap(table) for table in scenario.mapping]
     dry, wet, _ = next(believed_counts(z) for z in expand(scenario) if z.name == zone)
     assembly = Assembly(dry_counts=dry, wet_counts=wet)
     start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
     found: list[DeviceReport] = []
-    with to_read(source) as url, closing(StoreReader(url)) as reader:
+    with to_read(store) as url, closing(StoreReader(url)) as reader:
         at_ms = start_ms
         while True:
             part = reader.messages(zone, start_ms=at_ms, end_ms=end_ms, limit=PAGE)
@@ -91,55 +96,97 @@ def _signals(message: Mapping[str, Any], maps: Sequence[PayloadMap]) -> dict[str
     return {}
 
 
-def _was_followed(source: str | Path) -> bool:
-    """Whether the store is that of devices which keep UTC."""
-    with to_read(source) as url, closing(StoreReader(url)) as reader:
+def _keeps_utc(store: str | Path) -> bool:
+    """Whether the store's last run was a shadow, whose devices keep UTC."""
+    with to_read(store) as url, closing(StoreReader(url)) as reader:
         return any(run["mode"] == "shadow" for run in reader.runs(limit=1))
 
 
-class Replay(Followed):
-    """A twin whose devices are records of the store `source`.
+class Recording:
+    """Devices that report again what is in `store`, a file or a URL.
 
-    Raises StoreError if `source` is no store, TwinError if it tells nothing of a zone over the
-    scenario's period.
+    Time up to `skip_to_ms` is passed at full speed, then `speed` holds (None: full speed all the
+    way).  It is a `levada.twin.sources.source.Source`; `device` raises StoreError if `store` cannot
+    be read, TwinError if it holds no reading of the zone in the scenario's period.
     """
 
-    mode = "replay"
+    mode: Mode = "replay"
+    independent = False
 
     def __init__(
-        self, scenario: Scenario, store: Store, source: str | Path, **options: Any
+        self,
+        store: str | Path,
+        *,
+        speed: float | None = None,
+        skip_to_ms: int | None = None,
     ) -> None:
-        self._source = source
-        self._records: list[ReportQueue] = []
-        super().__init__(scenario, store, **options)
-        if _was_followed(source):
-            self._device_clock_ms = -scenario.site.utc_offset_ms
+        self._store = store
+        self._speed = speed
+        self._skip_to_ms = skip_to_ms
+        self._queues: list[ReportQueue] = []
+        self._followers: list[Follower] = []
 
-    def _device_of(self, settings: NodeSettings) -> Node:
+    def clock(self, scenario: Scenario) -> PacedClock:
+        """A clock that skips what is to be skipped."""
+        return PacedClock.skipping(self._speed, scenario.period.start_ms, self._skip_to_ms)
+
+    def counts(self, zone: str) -> None:
+        """The store does not tell what a device believed."""
+
+    def device(self, settings: NodeSettings) -> RemoteDevice:
+        """A device of the past, which is taken to have run the twin's guest."""
         zone = settings.zone.name
-        found = heard(self._source, zone, self.scenario)
+        found = stored_reports(self._store, zone, settings.scenario)
         if not found:
-            raise TwinError(f"{self._source}: has no readings of {zone} in the scenario's period")
-        record = ReportQueue()
-        for said in found:
-            record.add(said)
-        self._records.append(record)
-        metadata = self.info.metadata
-        return Elsewhere(
+            raise TwinError(f"{self._store}: has no readings of {zone} in the scenario's period")
+        queue = ReportQueue()
+        for report in found:
+            queue.add(report)
+        self._queues.append(queue)
+        info = inspect(settings.module, budget=settings.scenario.guest.limits())
+        return RemoteDevice(
             Birth(
-                guest_sha256=self.info.sha256,
-                guest_name=metadata.name if metadata else "",
-                guest_version=metadata.version if metadata else "",
+                guest_sha256=info.sha256,
+                guest_name=info.metadata.name if info.metadata else "",
+                guest_version=info.metadata.version if info.metadata else "",
                 abi_version=1,
                 engine="record",
-                firmware=f"store {Path(str(self._source)).name}",
+                firmware=f"store {Path(str(self._store)).name}",
                 boot_id=found[0].boot,
             )
         )
 
-    def _record_of(self, i: int) -> ReportQueue:
-        return self._records[i]
+    def connect(self, field: TwinField) -> list[Follower]:
+        """Let the twin's valves follow those of the past."""
+        utc = _keeps_utc(self._store)
+        self._followers = [
+            Follower(
+                field,
+                i,
+                queue,
+                wait_ms=lambda time_ms, queue=queue: _wait_ms(queue, time_ms),  # type: ignore[misc]
+                joins_running=False,
+                clock_offset_ms=-field.scenario.site.utc_offset_ms if utc else 0,
+            )
+            for i, queue in enumerate(self._queues)
+        ]
+        return self._followers
 
-    def _wait(self, i: int, time_ms: int) -> int:
-        next_ms = self._records[i].next_ms()
-        return FOREVER_MS if next_ms is None else max(SECOND_MS, next_ms - time_ms)
+    def attend(self) -> None:
+        """The past does not change."""
+
+    def rows(self) -> None:
+        """The past is not simulated."""
+
+    def stops(self) -> list[tuple[int, GuestStop | None]]:
+        """Stops of the mirrors, since the guests of then must have been stopped likewise."""
+        return stops_of(self._followers)
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+def _wait_ms(queue: ReportQueue, time_ms: int) -> int:
+    """Until the next report [ms]."""
+    next_ms = queue.next_ms()
+    return FOREVER_MS if next_ms is None else max(SECOND_MS, next_ms - time_ms)

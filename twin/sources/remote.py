@@ -1,11 +1,12 @@
-"""A twin of devices that live elsewhere: in the past (`levada.twin.sources.recording`) or in real
-soil (`levada.twin.sources.shadow`).
+"""Devices that live elsewhere: in the past (`levada.twin.sources.recording`) or in real soil
+(`levada.twin.sources.shadow`).
 
-Their messages are all that is known of them.  The twin's valve follows that of the device, so the
+Their reports are all that is known of them.  The twin's valve follows that of the device, so the
 twin predicts what the probe should have read under the very decisions that were taken.  The mirror,
 the twin's guest fed with the device's readings, should decide as the device did.
 
-Readings that messages do not tell are those of the plant; a flow that they do not tell is unknown.
+Readings that a report does not tell are those of the plant; a flow that it does not tell is
+unknown.
 """
 
 from __future__ import annotations
@@ -13,36 +14,33 @@ from __future__ import annotations
 import heapq
 import json
 import threading
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
 from levada.guest.abi import DEFAULT_PINS, Call, TrapKind
-from levada.guest.node import Birth, Node, Readings, StepResult
-from levada.guest.tape import encode, iter_records
-from levada.sim.run.build import NodeSettings
+from levada.guest.errors import GuestError
+from levada.guest.node import Birth, Readings, StepResult
+from levada.guest.tape import Difference, encode, first_difference, iter_records
 from levada.sim.run.stops import GuestStop
-from levada.sim.run.trace import INDEX
-from levada.sim.scenario.expand import ZoneConfig
 from levada.twin import signals as values_of
 from levada.twin.errors import TwinError
+from levada.twin.field import TwinField
 from levada.twin.mqtt.sequence import unwrap
 from levada.twin.observer import StepObservation
-from levada.twin.twin import Twin
+from levada.twin.store.rows import Severity
 
 __all__ = [
     "FOREVER_MS",
-    "JOINING",
     "SECOND_MS",
     "DeviceReport",
-    "Elsewhere",
-    "Followed",
-    "Mirroring",
+    "Follower",
+    "RemoteDevice",
     "ReportQueue",
     "is_reading",
     "is_valve",
+    "stops_of",
 ]
 
 FOREVER_MS: Final = 1 << 50
@@ -50,13 +48,13 @@ SECOND_MS: Final = 1_000
 UNKNOWN: Final = -1
 """Flow of a device that has no meter."""
 IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest"})
-"""Members that a device adds to what its guest says."""
+"""Members that a device adds to what its guest publishes."""
 AGREEING: Final = 6
-"""Messages in a row after which the mirror has caught up with a guest that it joined later."""
+"""Reports in a row after which the mirror has caught up with a guest that it joined later."""
 CLOCK_SET_MS: Final = 300_000
-"""A message so much behind its time says that the device's clock was set ahead."""
+"""A report so much behind its time shows that the device's clock was set ahead."""
 JOINING: Final = 144
-"""Messages that a mirror may take to catch up; beyond, the device is said to act differently."""
+"""Reports that a mirror may take to catch up; beyond, the device is said to act differently."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,32 +69,32 @@ class DeviceReport:
     values: Mapping[str, float]
     """Its signals, by their names in the store."""
     device_ms: int | None = None
-    """What its clock showed, believed or not, in the scenario's time zone; None: it does not tell
-    it."""
+    """What the device's clock showed, believed or not, in the scenario's time zone; None: it does
+    not tell the time."""
     parameters: Mapping[str, int] = field(default_factory=dict)
-    """Parameters of the guest that are in force since the message before, by name;"""
+    """Parameters of the guest that came into force since the report before, by name."""
     foreign: Mapping[str, int] = field(default_factory=dict)
-    """those of them that were not set from here."""
+    """Those of `parameters` that another client has set."""
     unanswered: bool = False
     """Whether some of these were only seen to be wanted: they may be in force a few messages later
     or earlier."""
 
 
 class ReportQueue:
-    """What a device has said and nobody has looked at yet, by time; any thread may add to it."""
+    """The reports of one device that nobody has looked at yet, by time; any thread may add one."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, DeviceReport]] = []
         self._order = count()
         self._lock = threading.Lock()
 
-    def add(self, said: DeviceReport) -> None:
-        """Keep a message."""
+    def add(self, report: DeviceReport) -> None:
+        """Keep a report."""
         with self._lock:
-            heapq.heappush(self._waiting, (said.time_ms, next(self._order), said))
+            heapq.heappush(self._waiting, (report.time_ms, next(self._order), report))
 
     def take(self, until_ms: int) -> list[DeviceReport]:
-        """Messages up to this time; several may carry the same time where a clock was set."""
+        """Reports up to this time; several may carry the same time where a clock was set."""
         found: list[DeviceReport] = []
         with self._lock:
             while self._waiting and self._waiting[0][0] <= until_ms:
@@ -104,14 +102,13 @@ class ReportQueue:
         return found
 
     def next_ms(self) -> int | None:
-        """Time of the next message, if there is one."""
+        """Time of the next report, if there is one."""
         with self._lock:
             return self._waiting[0][0] if self._waiting else None
 
 
-class Elsewhere:
-    """A device that nobody here steps; a `levada.guest.node.Node` for its birth and its
-    calibration."""
+class RemoteDevice:
+    """A device that nobody here steps: a `levada.guest.node.Node` with birth and calibration."""
 
     def __init__(self, birth: Birth) -> None:
         self._birth = birth
@@ -121,264 +118,273 @@ class Elsewhere:
         return self._birth
 
     def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
-        """Not from here."""
-        del skew_ms, forget
-        raise TwinError(f"a device that is followed is not started from here ({time_ms} ms)")
+        """Not supported for a remote device: TwinError."""
+        del time_ms, skew_ms, forget
+        raise _unsupported("boot")
 
     def step(
         self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
     ) -> StepResult:
-        """Not from here."""
-        del readings, online, skew_ms
-        raise TwinError(f"a device that is followed is not stepped from here ({time_ms} ms)")
+        """Not supported for a remote device: TwinError."""
+        del time_ms, readings, online, skew_ms
+        raise _unsupported("step")
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:
-        """What is set holds for the mirror."""
+        """Nothing is sent: what is set holds for the mirror."""
         return dict(values)
 
     def install(self, module: bytes) -> Birth:
-        """There is nothing to replace."""
+        """Not supported for a remote device: TwinError."""
         del module
-        raise TwinError("a device that is followed takes no guest from here")
+        raise _unsupported("install")
 
     def quality(self) -> dict[str, Any] | None:
-        """There is no link."""
+        """None: there is no link."""
         return None
 
     def close(self) -> None:
         """There is nothing to release."""
 
 
-class _Follower(Elsewhere):
-    """What runs on the twin's plant: it commands the valve as the device did."""
-
-    def __init__(
-        self,
-        birth: Birth,
-        begin: Callable[[int], None],
-        look: Callable[[int, Readings], int],
-        wait: Callable[[int], int],
-    ) -> None:
-        super().__init__(birth)
-        self._begin = begin
-        self._look = look
-        self._wait = wait
-
-    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
-        """Wait for the first message."""
-        del skew_ms, forget
-        self._begin(time_ms)
-        return StepResult(outputs={}, wake_ms=self._wait(time_ms))
-
-    def step(
-        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
-    ) -> StepResult:
-        """Look at what the device has said up to now; `readings` are the twin's prediction."""
-        del online, skew_ms
-        state = self._look(time_ms, readings)
-        return StepResult(outputs={DEFAULT_PINS[0]: state}, wake_ms=self._wait(time_ms))
+def _unsupported(what: str) -> TwinError:
+    return TwinError(f"{what}: not supported for a remote device")
 
 
 @dataclass(slots=True)
-class Mirroring:
+class MirrorState:
     """Whether a mirror is where the device's guest is."""
 
     boot: int | None = None
     seq: int = -1
     boots: set[int] = field(default_factory=set)
-    """This one and those before."""
+    """The present boot and those before."""
     joining: int = 0
-    """Messages that the mirror may still need to catch up with a guest that ran before; 0: it
-    has."""
+    """Reports that the mirror may still need to catch up with a guest that ran before; 0: it has
+    caught up."""
     agreeing: int = 0
+    """Reports in a row that mirror and device agreed on while joining."""
     valve: int = 0
     seen_ms: int = 0
-    """What the device's clock showed at its last message."""
+    """What the device's clock showed at its last report."""
     due_ms: int | None = None
-    """When the guest wants to run next, hence when its next message is due, in the scenario's
-    time,"""
+    """When the guest's next report is due, in the scenario's time; None: that is not known."""
     due_shown_ms: int = 0
-    """and by the device's clock."""
+    """When the guest's next report is due, by the device's clock."""
     skew_ms: int = 0
     """What the device's clock has been set ahead since its guest was started."""
 
 
-class Followed(Twin):
-    """Base of both: a twin without a physical plant."""
+class Follower(RemoteDevice):
+    """A node on the twin's plant that commands the valve as the device of zone `i` did.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._mirroring: dict[int, Mirroring] = {}
-        self._stopped: dict[int, tuple[int, GuestStop]] = {}
-        """Zones whose mirror was stopped, as the guest on the device must have been."""
-        self._device_clock_ms = 0
-        """What a guest on a device takes for the time, minus the scenario's, which is local."""
-        super().__init__(*arguments, **options)
+    It takes the device's reports from `queue` and gives their readings to the mirror.  `wait_ms`
+    is asked after each look, with the time, how long to wait until the next.  `joins_running` says
+    that the device may have run before its first report; `parameters` are those that it told at its
+    birth.  `clock_offset_ms` is what a guest on the device takes for the time, less the scenario's.
+    """
 
-    # What the two differ in
+    def __init__(
+        self,
+        field: TwinField,
+        i: int,
+        queue: ReportQueue,
+        *,
+        wait_ms: Callable[[int], int],
+        joins_running: bool,
+        parameters: Callable[[], Mapping[str, int]] = dict,
+        clock_offset_ms: int = 0,
+    ) -> None:
+        self._field = field
+        self._i = i
+        self._zone = field.zones[i]
+        super().__init__(self._zone.birth)
+        self._zone.metered = False  # until the device reports a flow
+        self._queue = queue
+        self._wait_ms = wait_ms
+        self._joins_running = joins_running
+        self._parameters = parameters
+        self._clock_offset_ms = clock_offset_ms
+        self.compares_calls = self._zone.birth.guest_sha256 == field.info.sha256
+        """Whether the device runs the mirror's guest, so that the two must act alike."""
+        self.state = MirrorState()
+        self.stop: GuestStop | None = None
+        """Why the mirror was stopped first, as the guest on the device must have been."""
 
-    @abstractmethod
-    def _device_of(self, settings: NodeSettings) -> Node:
-        """The device of a zone, for its birth and its calibration; it is never stepped."""
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
+        """Start the mirror, and wait for the first report."""
+        del skew_ms, forget
+        self._begin(time_ms)
+        return StepResult(outputs={}, wake_ms=self._wait_ms(time_ms))
 
-    @abstractmethod
-    def _record_of(self, i: int) -> ReportQueue:
-        """What the device of a zone says."""
-
-    @abstractmethod
-    def _wait(self, i: int, time_ms: int) -> int:
-        """Time until it is to be looked at again [ms]."""
-
-    def _joined_late(self, said: DeviceReport, before: Mirroring) -> bool:
-        """Whether the guest on the device has lived through what the mirror has not."""
-        del said, before
-        return False
-
-    def _began_here(self, said: DeviceReport, before: Mirroring) -> bool:
-        """Whether this is the first message of a life of the device."""
-        return before.boot is not None and said.boot != before.boot
-
-    def _compares_calls(self, i: int) -> bool:
-        """Whether the device runs the mirror's guest."""
-        del i
-        return True
-
-    # The twin
-
-    def _device(self, settings: NodeSettings, make_node: Any) -> Node:
-        del make_node
-        return self._device_of(settings)
-
-    def _twin_node(self, i: int, settings: NodeSettings) -> Node:
-        del settings
-        self._mirroring[i] = Mirroring()
-        self._zones[i].metered = False  # until it tells a flow
-        return _Follower(
-            self._zones[i].birth,
-            lambda time_ms: self._begin(i, time_ms),
-            lambda time_ms, readings: self._look_at(i, time_ms, readings),
-            lambda time_ms: self._wait(i, time_ms),
-        )
-
-    def _build_physical(self, zones: list[ZoneConfig]) -> None:
-        """It is elsewhere."""
-
-    def _device_rows(self) -> list[Any]:
-        return [None] * len(self.names)
-
-    def _store_rows(self, i: int, zone: Any, device: Any, twin: Any) -> None:
-        del device  # its values are stored as they come
-        for row in twin:
-            self._put_points(i, int(row[INDEX["time_ms"]]), "twin", self._of_twin(zone, row))
-
-    def _begin(self, i: int, now_ms: int) -> None:
-        """Start the mirror of a zone."""
-        self._note_stop(i, now_ms, self._zones[i].mirror.boot(now_ms))
-
-    def _note_stop(self, i: int, now_ms: int, result: StepResult) -> None:
-        if result.trap != TrapKind.NONE and self._compares_calls(i) and i not in self._stopped:
-            stop = GuestStop(
-                time_ms=now_ms, reason=result.trap_detail, backtrace=result.trap_backtrace
-            )
-            self._stopped[i] = 1, stop
-
-    def _stops(self) -> list[tuple[int, GuestStop | None]]:
-        return [self._stopped.get(i, (0, None)) for i in range(len(self.names))]
-
-    def _look_at(self, i: int, now_ms: int, predicted: Readings) -> int:
-        """Take what the device of a zone has said; its valve."""
-        state = self._mirroring[i]
-        for said in self._record_of(i).take(now_ms):
-            if "raw" not in said.values:
-                state.valve = int(said.values["irrigar"] > 0)
-                self._put_points(i, said.time_ms, "raw", {"valve": float(state.valve)})
-            elif _comes_behind(said, state):
-                self._put_points(i, said.time_ms, "raw", self._of_device(i, said.values))
+    def step(
+        self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
+    ) -> StepResult:
+        """Take the reports up to now; `readings` are the twin's prediction."""
+        del online, skew_ms
+        for report in self._queue.take(time_ms):
+            if is_valve(report.values):
+                self.state.valve = int(report.values["irrigar"] > 0)
+                signals = {"valve": float(self.state.valve)}
+                self._field.journal.points(self._i, report.time_ms, "raw", signals)
+            elif _is_stale(report, self.state):
+                signals = self._signals(report.values)
+                self._field.journal.points(self._i, report.time_ms, "raw", signals)
             else:
-                self._take(i, now_ms, said, predicted)
-        return state.valve
+                self._take(time_ms, report, readings)
+        outputs = {DEFAULT_PINS[0]: self.state.valve}
+        return StepResult(outputs=outputs, wake_ms=self._wait_ms(time_ms))
 
-    def _take(self, i: int, now_ms: int, said: DeviceReport, predicted: Readings) -> None:
-        zone, state = self._zones[i], self._mirroring[i]
-        values = said.values
-        temperature = values["temp_c"] * 100 if "temp_c" in values else None
-        readings = (
-            int(values["raw"]),
-            _whole(temperature, predicted[1]),
-            _whole(values.get("battery_mv"), predicted[2]),
-            _whole(values.get("flow"), UNKNOWN),
-        )
-        if self._joined_late(said, state):
+    # The mirror
+
+    def _begin(self, time_ms: int) -> None:
+        """Start the mirror with the parameters that the device told at its birth."""
+        self._note_stop(time_ms, self._zone.mirror.boot(time_ms))
+        parameters = self._parameters()
+        self._adopt(parameters)
+        if self.state.boot is not None:  # the device has started again
+            self._note_foreign(parameters)
+
+    def _take(self, now_ms: int, report: DeviceReport, predicted: Readings) -> None:
+        """Let the mirror live through a report, and tell the twin what both did."""
+        self._note_foreign(report.foreign)
+        self._adopt(report.parameters)
+        if report.unanswered:
+            self.state.joining = JOINING
+        state, values = self.state, report.values
+        readings = _readings(values, predicted)
+        device_ms = self._follow_clock(report)
+        state.boot, state.seq = report.boot, report.seq
+        state.boots.add(report.boot)
+        state.valve = int(values.get("irrigar", state.valve) > 0)
+        flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
+        mirrored = self._zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
+        stopped = mirrored.trap != TrapKind.NONE
+        self._note_stop(report.time_ms, mirrored)
+        state.seen_ms = device_ms
+        state.due_ms = None if stopped else report.time_ms + mirrored.wake_ms
+        state.due_shown_ms = device_ms + mirrored.wake_ms
+        # where the twin waits for its device it looks at the very second; else what comes a little
+        # late is compared with what is predicted now
+        step_ms = self._field.scenario.period.step_s * SECOND_MS
+        fresh = now_ms - report.time_ms < (SECOND_MS if self.compares_calls else step_ms)
+        expected = predicted if fresh else None  # nothing is known any more of what was then
+        self._tell(now_ms, report, readings, expected, mirrored)
+        self._store(report.time_ms, values, expected)
+
+    def _follow_clock(self, report: DeviceReport) -> int:
+        """Start the mirror with the device, and follow the device's clock; what it shows [ms]."""
+        state = self.state
+        if self._joined_late(report):
             state.joining = JOINING
-        shown_ms = said.time_ms if said.device_ms is None else said.device_ms
-        device_ms = max(0, shown_ms + self._device_clock_ms)
-        if self._began_here(said, state):
+        shown_ms = report.time_ms if report.device_ms is None else report.device_ms
+        device_ms = max(0, shown_ms + self._clock_offset_ms)
+        if self._has_booted(report):
             # it booted as long ago as `init` wants to wait
-            wake_ms = zone.mirror.boot(device_ms).wake_ms
-            self._begin(i, max(0, device_ms - wake_ms))
+            wake_ms = self._zone.mirror.boot(device_ms).wake_ms
+            self._begin(max(0, device_ms - wake_ms))
             state.skew_ms = 0
         elif state.boot is None:
-            state.skew_ms = shown_ms - said.time_ms
-        elif state.due_ms is not None and not state.joining and _follows(said, state):
+            state.skew_ms = shown_ms - report.time_ms
+        elif state.due_ms is not None and not state.joining and _follows(report, state):
             # nobody steps so late, or before the last step: the clock was set
             ahead_ms = device_ms - state.due_shown_ms
             if ahead_ms > CLOCK_SET_MS or device_ms < state.seen_ms:
                 state.skew_ms += ahead_ms
-        state.boot, state.seq = said.boot, said.seq
-        state.boots.add(said.boot)
-        state.valve = int(values.get("irrigar", state.valve) > 0)
-        flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
-        mirrored = zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
-        stopped = mirrored.trap != TrapKind.NONE
-        self._note_stop(i, said.time_ms, mirrored)
-        state.seen_ms = device_ms
-        state.due_ms = None if stopped else said.time_ms + mirrored.wake_ms
-        state.due_shown_ms = device_ms + mirrored.wake_ms
-        topic, message = "data", json.dumps(dict(said.values), separators=(",", ":"))
-        # of the device's calls only the message is known, so only messages are compared
-        of_mirror = b"".join(
-            encode(Call.MQTT_PUBLISH, *record.values)
-            for record in iter_records(mirrored.tape)
-            if record.call == Call.MQTT_PUBLISH
+        return device_ms
+
+    def _joined_late(self, report: DeviceReport) -> bool:
+        """Whether the guest on the device has lived through what the mirror has not."""
+        if not self._joins_running:
+            return False
+        if report.boot != self.state.boot:
+            return report.seq > 1  # some count from 0, some from 1
+        return report.seq != self.state.seq + 1
+
+    def _has_booted(self, report: DeviceReport) -> bool:
+        """Whether this is the first report after a boot of the device."""
+        known = self._joins_running or self.state.boot is not None
+        return known and report.boot != self.state.boot
+
+    def _note_stop(self, time_ms: int, result: StepResult) -> None:
+        if result.trap != TrapKind.NONE and self.compares_calls and self.stop is None:
+            self.stop = GuestStop(
+                time_ms=time_ms, reason=result.trap_detail, backtrace=result.trap_backtrace
+            )
+
+    # Parameters
+
+    def _note_foreign(self, values: Mapping[str, int]) -> None:
+        """Tell of parameters that another client has set on the device."""
+        zone = self._zone
+        new = {name: v for name, v in values.items() if zone.parameters.get(name) != v}
+        if not new:
+            return
+        words = ", ".join(f"{name} {zone.parameters.get(name)} -> {v}" for name, v in new.items())
+        self._note_calibration(f"Set on the device by another client: {words}", {"values": new})
+        zone.parameters = {**zone.parameters, **new}
+
+    def _adopt(self, values: Mapping[str, int]) -> None:
+        """Give the mirror parameters that are in force on the device."""
+        if not values:
+            return
+        ids = {p.name: p.id for p in self._field.info.parameters}
+        try:
+            self._zone.mirror.calibrate({ids[name]: value for name, value in values.items()})
+        except GuestError as error:
+            self._note_calibration(f"The twin cannot follow: {error}", {}, severity="warning")
+
+    def _note_calibration(
+        self, text: str, evidence: Mapping[str, Any], *, severity: Severity = "info"
+    ) -> None:
+        field = self._field
+        field.journal.event(
+            self._i, "calibration", text, evidence, severity=severity, time_ms=field.now_ms
         )
-        same = self._agree(i, values, mirrored)
-        of_device = encode(Call.MQTT_PUBLISH, topic.encode(), message.encode(), 0)
-        device = StepObservation(
-            time_ms=said.time_ms,
-            readings=readings,
+
+    # What is told and stored
+
+    def _tell(
+        self,
+        now_ms: int,
+        report: DeviceReport,
+        readings: Readings,
+        expected: Readings | None,
+        mirrored: StepResult,
+    ) -> None:
+        """Tell the twin what the device did, and the mirror with the device's readings."""
+        topic, message = "data", json.dumps(dict(report.values), separators=(",", ":"))
+        known = encode(Call.MQTT_PUBLISH, topic.encode(), message.encode(), 0)
+        twin = StepObservation(
+            time_ms=report.time_ms,
+            readings=expected,
             online=True,
             result=StepResult(
-                outputs={DEFAULT_PINS[0]: state.valve},
-                publications=[(topic, message)],
-                tape=of_mirror if same else of_device,
+                outputs=mirrored.outputs, publications=mirrored.publications, logs=[]
             ),
             took_s=0.0,
         )
-        shown = StepResult(
-            outputs=mirrored.outputs, publications=mirrored.publications, tape=of_mirror
-        )
-        # where the twin waits for its device it looks at the very second; else what comes a little
-        # late is compared with what is predicted now
-        awaited = self._compares_calls(i)
-        late_ms = SECOND_MS if awaited else self.scenario.period.step_s * SECOND_MS
-        fresh = now_ms - said.time_ms < late_ms
-        twin = StepObservation(
-            time_ms=said.time_ms,
-            readings=predicted if fresh else None,  # of then nothing is known any more
+        device = StepObservation(
+            time_ms=report.time_ms,
+            readings=readings,
             online=True,
-            result=shown,
+            result=StepResult(
+                outputs={DEFAULT_PINS[0]: self.state.valve},
+                tape=known,
+                publications=[(topic, message)],
+            ),
             took_s=0.0,
         )
-        zone.twin.append((now_ms, twin))
-        zone.device.append((now_ms, device, shown))
-        self._store_device(i, said.time_ms, values, predicted if fresh else None)
+        self._field.observe_twin(self._i, now_ms, twin)
+        difference = None if self._agree(report.values, mirrored) else _parting(mirrored, known)
+        self._field.observe(self._i, now_ms, device, difference)
 
-    def _agree(self, i: int, said: Mapping[str, float], mirrored: StepResult) -> bool:
+    def _agree(self, reported: Mapping[str, float], mirrored: StepResult) -> bool:
         """Whether device and mirror tell alike what both tell, or cannot be held to it yet."""
-        if not self._compares_calls(i):
+        if not self.compares_calls:
             return True
-        state = self._mirroring[i]
+        state = self.state
         again = [values_of.numbers(message) for _, message in mirrored.publications]
-        same = any(_alike(said, other) for other in again)
+        same = any(_alike(reported, other) for other in again)
         if not state.joining:
             return same
         state.joining -= 1
@@ -387,32 +393,26 @@ class Followed(Twin):
             state.joining = 0
         return same or state.joining > 0
 
-    def _store_device(
-        self,
-        i: int,
-        time_ms: int,
-        values: Mapping[str, float],
-        predicted: Readings | None,
-    ) -> None:
-        zone = self._zones[i]
-        signals = self._of_device(i, values)
+    def _store(self, time_ms: int, values: Mapping[str, float], expected: Readings | None) -> None:
+        zone, journal = self._zone, self._field.journal
+        signals = self._signals(values)
         if "flow_l" in signals:
             zone.metered = True
             zone.count_water(time_ms, signals["flow_l"])
-        self._put_points(i, time_ms, "raw", signals)
+        journal.points(self._i, time_ms, "raw", signals)
         water = signals.get("theta")
-        other = values_of.theta(zone.curve, predicted[0]) if predicted is not None else None
+        other = values_of.theta(zone.curve, expected[0]) if expected is not None else None
         if other is not None:
             twins = {"theta": other}
             if water is not None:
                 twins["residual"] = water - other
-            self._put_points(i, time_ms, "twin", twins)
+            journal.points(self._i, time_ms, "twin", twins)
 
-    def _of_device(self, i: int, values: Mapping[str, float]) -> dict[str, float]:
-        """Signals of a device's message."""
-        zone = self._zones[i]
+    def _signals(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Signals of a device's report."""
+        zone = self._zone
         counts = int(values["raw"])
-        valve = int(values.get("irrigar", self._mirroring[i].valve) > 0)
+        valve = int(values.get("irrigar", self.state.valve) > 0)
         signals = {"counts": float(counts), "valve": float(valve)}
         water = values_of.theta(zone.curve, counts)
         if water is not None:
@@ -426,6 +426,11 @@ class Followed(Twin):
         return signals
 
 
+def stops_of(followers: Sequence[Follower]) -> list[tuple[int, GuestStop | None]]:
+    """How often the guest of each device was stopped, 0 or 1 as far as is known, and why."""
+    return [(0 if follower.stop is None else 1, follower.stop) for follower in followers]
+
+
 def is_reading(value: float | None) -> bool:
     """Whether a number can be what a guest is given: 32 bits."""
     return value is not None and -(1 << 31) <= value < 1 << 31
@@ -436,23 +441,43 @@ def is_valve(values: Mapping[str, float]) -> bool:
     return "raw" not in values and "irrigar" in values
 
 
+def _readings(values: Mapping[str, float], predicted: Readings) -> Readings:
+    """What the guest on the device read; what is not reported is the twin's prediction."""
+    temperature = values["temp_c"] * 100 if "temp_c" in values else None
+    return (
+        int(values["raw"]),
+        _whole(temperature, predicted[1]),
+        _whole(values.get("battery_mv"), predicted[2]),
+        _whole(values.get("flow"), UNKNOWN),
+    )
+
+
 def _whole(value: float | None, default: int) -> int:
     return round(value) if value is not None and is_reading(value) else default
 
 
-def _comes_behind(said: DeviceReport, state: Mirroring) -> bool:
-    """Whether a message repeats, or was overtaken by, one that was taken: nothing follows from it
-    any more."""
-    if said.boot != state.boot:
-        return said.boot in state.boots
-    return unwrap(said.seq, state.seq) <= state.seq
+def _is_stale(report: DeviceReport, state: MirrorState) -> bool:
+    """Whether a report is a duplicate or out of order: stored, but it does not drive the twin."""
+    if report.boot != state.boot:
+        return report.boot in state.boots
+    return unwrap(report.seq, state.seq) <= state.seq
 
 
-def _follows(said: DeviceReport, state: Mirroring) -> bool:
-    """Whether this is the message right behind the last one: no step was missed."""
-    return said.boot == state.boot and unwrap(said.seq, state.seq) == state.seq + 1
+def _follows(report: DeviceReport, state: MirrorState) -> bool:
+    """Whether this is the report right behind the last one: no step was missed."""
+    return report.boot == state.boot and unwrap(report.seq, state.seq) == state.seq + 1
 
 
-def _alike(said: Mapping[str, float], again: Mapping[str, float]) -> bool:
-    common = said.keys() & again.keys() - IDENTITY
-    return bool(common) and all(said[key] == again[key] for key in common)
+def _alike(reported: Mapping[str, float], again: Mapping[str, float]) -> bool:
+    common = reported.keys() & again.keys() - IDENTITY
+    return bool(common) and all(reported[key] == again[key] for key in common)
+
+
+def _parting(mirrored: StepResult, known: bytes) -> Difference | None:
+    """Where the mirror's messages part from `known`, the one call of the device that is known."""
+    published = b"".join(
+        encode(Call.MQTT_PUBLISH, *record.values)
+        for record in iter_records(mirrored.tape)
+        if record.call == Call.MQTT_PUBLISH
+    )
+    return first_difference(published, known)

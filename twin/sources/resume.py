@@ -1,8 +1,8 @@
-"""What a twin that ran before on the same store has told already: it is not told twice.
+"""Where an earlier twin on the same store has stopped: what it reported is not reported again.
 
-A twin that follows devices begins by going through all that they said, at full speed.  What it
-concludes up to where the one before it had come is in the store; a twin that was killed has lost
-what it had not committed, so the alerts that stand are then compared with those of the store.
+A twin of independent devices begins by going through all that they reported, at full speed.  What
+it concludes up to where the twin before it had come is in the store; a twin that was killed has
+lost what it had not committed, so the alerts that stand are then compared with those of the store.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from levada.sim.scenario.model import Scenario
 from levada.twin.alerts import Active
 from levada.twin.store.reads import StoreReader
 
-__all__ = ["NOTHING", "Told", "told"]
+__all__ = ["NEW", "ResumePoint", "resume_point"]
 
 _MOST: Final = 100_000
 """Alerts of one zone and period that are gone through."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
-    """Of one zone."""
+class ResumePoint:
+    """How far an earlier twin has come with one zone."""
 
     upto_ms: int = -(1 << 62)
-    """Time up to which everything has been told, in the scenario's time."""
+    """Time up to which every conclusion is in the store, in the scenario's time."""
     standing: Mapping[str, Active] = field(default_factory=dict)
     """Alerts that stood then, by kind."""
 
 
-NOTHING: Final = Told()
+NEW: Final = ResumePoint()
+"""There was no earlier twin, or nothing is left of it to take up."""
 
 
-def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
-    """What a store holds of a zone and the scenario's period."""
+def resume_point(reader: StoreReader, zone: str, scenario: Scenario) -> ResumePoint:
+    """How far the store's earlier twin has come with a zone in the scenario's period."""
     start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
     judged = reader.window(
         zone, "cause", kind="twin", start_ms=start_ms, end_ms=end_ms, max_points=4
@@ -47,7 +48,7 @@ def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
     # of a slice, decisions are stored first, then points, then the alerts that its end raises
     known = [*(int(t) for t in judged[-1:]), *(int(e["time_ms"]) for e in decisions + alerts)]
     if not known:
-        return NOTHING
+        return NEW
     standing: dict[str, Active] = {}
     for event in alerts:
         evidence = event["evidence"]
@@ -61,4 +62,4 @@ def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
                 text=event["text"],
                 cause=evidence["cause"],
             )
-    return Told(upto_ms=max(known), standing=standing)
+    return ResumePoint(upto_ms=max(known), standing=standing)

@@ -33,7 +33,6 @@ from levada.hil.line.broker import BrokerAddress
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker
 from levada.sim.run import build, runner
-from levada.sim.run.clock import WallClock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.scenario.expand import ZoneConfig, expand
@@ -42,10 +41,10 @@ from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
 from levada.sim.scenario.node_url import NodeUrl
 from levada.twin.calibration.parameters import checked
+from levada.twin.clock import PacedClock
 from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.observer import ObservedNode, StepObservation
-from levada.twin.twin import ATTENTION_S, FULL_SPEED
 
 __all__ = ["FieldDevice", "main"]
 
@@ -78,7 +77,9 @@ class _InUtc:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _ParameterChange:
+    """Parameters that a client of the broker wants to set."""
+
     zone: int
     values: dict[str, int]
     done: Future[dict[str, int]]
@@ -102,7 +103,7 @@ class FieldDevice(Closing):
         self._speed = speed
         self._skip_to_ms = skip_to_ms
         self._stop = threading.Event()
-        self._wishes: queue.Queue[_Wish] = queue.Queue()
+        self._changes: queue.Queue[_ParameterChange] = queue.Queue()
         zones = [replace(zone, node=BOARD) for zone in expand(scenario)]
         self.names = [zone.name for zone in zones]
         module = runner.read_guest(scenario)
@@ -129,8 +130,7 @@ class FieldDevice(Closing):
             [],
             dict(enumerate(self._boards)),
         )
-        skips = skip_to_ms > scenario.period.start_ms
-        self._clock = WallClock(factor=FULL_SPEED if skips else speed)
+        self._clock = PacedClock.skipping(speed, scenario.period.start_ms, skip_to_ms)
         self._field = Field(
             self._clock,
             self._plant,
@@ -149,7 +149,7 @@ class FieldDevice(Closing):
                 self._boards[i].birth(),
                 self._counts[i],
                 lambda i=i: self._parameters[i],  # type: ignore[misc]
-                lambda values, i=i: self._wish(i, values),  # type: ignore[misc]
+                lambda values, i=i: self._submit(i, values),  # type: ignore[misc]
             )
         self._clock.pace(self._clock.factor)
         with suppress(_FieldStopped):
@@ -180,36 +180,36 @@ class FieldDevice(Closing):
             else:
                 self._gateway.deliver(self.names[i], topic, seen.time_ms, message)
 
-    def _wish(self, i: int, values: dict[str, int]) -> Future[dict[str, int]]:
-        wish = _Wish(i, checked(self._info, values), Future())
-        self._wishes.put(wish)
-        return wish.done
+    def _submit(self, i: int, values: dict[str, int]) -> Future[dict[str, int]]:
+        change = _ParameterChange(i, checked(self._info, values), Future())
+        self._changes.put(change)
+        return change.done
 
     def _attend(self) -> Generator[Event, Any, None]:
         """Attend to calibrations, between the steps, which fall on whole seconds."""
         yield self._clock.timeout(0.5)
         while not self._stop.is_set():
-            for _ in range(self._wishes.qsize()):  # what comes meanwhile waits: guests have to run
-                self._grant(self._wishes.get_nowait())
-            if self._field.now_ms >= self._skip_to_ms and self._clock.factor != self._speed:
-                self._clock.pace(self._speed)
-            yield self._clock.timeout(max(1.0, round(ATTENTION_S * min(self._clock.factor, 3e3))))
+            for _ in range(self._changes.qsize()):  # what comes meanwhile waits: guests have to run
+                self._apply(self._changes.get_nowait())
+            yield self._clock.timeout(self._clock.keep_pace())
         raise _FieldStopped
 
-    def _grant(self, wish: _Wish) -> None:
+    def _apply(self, change: _ParameterChange) -> None:
         ids = {p.name: p.id for p in self._info.parameters}
         names = {number: name for name, number in ids.items()}
         try:
-            found = self._boards[wish.zone].calibrate({ids[n]: v for n, v in wish.values.items()})
+            found = self._boards[change.zone].calibrate(
+                {ids[n]: v for n, v in change.values.items()}
+            )
         except (HilError, GuestError) as error:
-            wish.done.set_exception(CalibrationError(str(error)))
+            change.done.set_exception(CalibrationError(str(error)))
             return
         read_back = {names[number]: value for number, value in found.items()}
-        self._parameters[wish.zone] |= read_back
-        wish.done.set_result(read_back)
+        self._parameters[change.zone] |= read_back
+        change.done.set_result(read_back)
 
 
-class _FieldStopped(Exception):  # noqa: N818 - a wish, not an error
+class _FieldStopped(Exception):  # noqa: N818 - a request, not an error
     pass
 
 
@@ -218,7 +218,7 @@ def main() -> None:
     log_to_stderr("field: %(message)s", logging.ERROR)
     said = sys.stdin.readline()
     if not said:
-        return  # who started us has ended already
+        return  # the process that started this one has ended already
     settings = json.loads(said)
     with FieldDevice(
         load(Path(settings["scenario"])),

@@ -20,12 +20,13 @@ from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
 from services import Mosquitto
 from small_field import HOUR_MS, START_MS, fault, run, scenario
 
-from levada.twin.sources.recording import Replay
-from levada.twin.sources.resume import NOTHING, told
+from levada.twin.sources.recording import Recording
+from levada.twin.sources.resume import NEW, resume_point
 from levada.twin.sources.shadow import Shadow
 from levada.twin.store.reads import StoreReader
 from levada.twin.store.rows import Event, Points
 from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 SLOWLY = SPEED / 4
 """A twin may need many seconds to start: the boards are not to be through by then."""
@@ -46,7 +47,7 @@ def alert(kind: str, hour: int, *, raised: bool) -> Event:
 
 def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store: Store) -> None:
     story = scenario(tmp_path)
-    assert told(store.reader, "maize", story) is NOTHING
+    assert resume_point(store.reader, "maize", story) is NEW
     for event in (
         alert("no-flow", 1, raised=True),
         alert("no-flow", 2, raised=False),
@@ -56,7 +57,7 @@ def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store
     ):
         assert store.submit(event)
     assert store.flush()
-    found = told(store.reader, "maize", story)
+    found = resume_point(store.reader, "maize", story)
     assert found.upto_ms == START_MS + 4 * HOUR_MS
     assert set(found.standing) == {"no-flow", "stuck-probe"}
     assert found.standing["no-flow"].since_ms == START_MS + 4 * HOUR_MS - 60_000
@@ -64,7 +65,7 @@ def test_what_stands_is_what_was_raised_and_not_taken_back(tmp_path: Path, store
     later = START_MS + 5 * HOUR_MS
     assert store.submit(Points(node="maize", time_ms=later, kind="twin", signals={"cause": 0.0}))
     assert store.flush()
-    assert told(store.reader, "maize", story).upto_ms == later
+    assert resume_point(store.reader, "maize", story).upto_ms == later
 
 
 @contextmanager
@@ -138,7 +139,7 @@ def test_killed_and_started_again_it_loses_no_alarm_and_tells_none_twice(
     found = told_of(store, "no-flow")
     again = tmp_path / "again.sqlite"
     with Store(again) as opened:
-        twin = Replay(story, opened, store, speed=None)  # the whole of it by one that lives on
+        twin = Twin(story, opened, Recording(store))  # the whole of it by one that lives on
         twin.run()
         twin.close()
     expected = told_of(again, "no-flow")
@@ -161,7 +162,7 @@ def test_devices_that_begin_anew_are_told_of_anew(tmp_path: Path, mosquitto: Mos
         with ears(story, mosquitto.address, tmp_path) as (devices, store):
             with field(story, mosquitto):
                 devices.wait(60.0)
-                run(Shadow(story, store, devices, speed=SPEED))
+                run(Twin(story, store, Shadow(devices, speed=SPEED)))
             decided.append(len(events(tmp_path / "store.sqlite", "decision")))
     assert decided[1] > decided[0] > 0
     told_alerts = events(tmp_path / "store.sqlite", "alert")

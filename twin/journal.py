@@ -1,0 +1,100 @@
+"""What a twin writes into its store: events, signals of its zones, messages of its devices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import count
+from secrets import randbelow
+from time import sleep
+from typing import Any, Final
+
+from levada.twin import signals as values_of
+from levada.twin.snapshot import UNITS
+from levada.twin.store.rows import UNITS as SIGNAL_UNITS
+from levada.twin.store.rows import Event, Item, Kind, Points, PresenceChange, Row, Severity
+from levada.twin.store.store import Store
+
+__all__ = ["Journal"]
+
+BUSY_S: Final = 0.01
+"""Between two attempts to hand something to a writer that is busy."""
+
+
+class Journal:
+    """The entries of one twin; `names` are those of its zones.
+
+    A writer that is busy is waited for.  What a writer in trouble does not take is left out, as is
+    what it does not take at once when the twin is asked to `stop`.
+    """
+
+    def __init__(self, store: Store, names: Sequence[str], stop: threading.Event) -> None:
+        self.store = store
+        self._names = names
+        self._stop = stop
+        self._session = randbelow(1 << 31)
+        """Stands for a boot of the devices: rows are numbered here, from one for every session."""
+        self._numbers = [count(1) for _ in names]
+
+    def online(self, i: int, time_ms: int, birth: Mapping[str, Any]) -> None:
+        """A device is there, and says who it is."""
+        self._put(PresenceChange(node=self._names[i], online=True, time_ms=time_ms, birth=birth))
+
+    def event(
+        self,
+        i: int,
+        kind: str,
+        text: str,
+        evidence: Mapping[str, Any],
+        *,
+        time_ms: int,
+        severity: Severity = "info",
+    ) -> None:
+        """Something happened in a zone."""
+        self._put(
+            Event(
+                kind=kind,
+                text=text,
+                time_ms=time_ms,
+                severity=severity,
+                node=self._names[i],
+                evidence=evidence,
+            )
+        )
+
+    def message(self, i: int, now_ms: int, device_ms: int, message: str) -> None:
+        """What a device published, as if it had come over MQTT."""
+        number = next(self._numbers[i])
+        signals = values_of.numbers(message)
+        self._put(
+            Row(
+                node=self._names[i],
+                boot=self._session,
+                seq=number,
+                oldest=number,
+                received_ms=now_ms,
+                device_ms=device_ms,
+                payload=message,
+                signals={k: v for k, v in signals.items() if k in SIGNAL_UNITS},
+            )
+        )
+
+    def points(self, i: int, time_ms: int, kind: Kind, values: Mapping[str, float]) -> None:
+        """Signals of a zone at one moment, in the units of `levada.twin.snapshot.UNITS`."""
+        self._put(
+            Points(node=self._names[i], time_ms=time_ms, signals=values, kind=kind, units=UNITS)
+        )
+
+    def profile(self, i: int, time_ms: int, depths_m: Any, theta: Any) -> None:
+        """Water contents of the twin's soil [m3/m3] by depth."""
+        signals = {
+            f"theta@{depth:.3f}": float(value) for depth, value in zip(depths_m, theta, strict=True)
+        }
+        units = dict.fromkeys(signals, "m3/m3")
+        self._put(Points(node=self._names[i], time_ms=time_ms, signals=signals, units=units))
+
+    def _put(self, item: Item) -> None:
+        while not self.store.submit(item):
+            if not self.store.health().ok or self._stop.is_set():
+                return
+            sleep(BUSY_S)
