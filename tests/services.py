@@ -1,4 +1,4 @@
-"""Servers that tests start: mosquitto, PostgreSQL.  Loopback or a socket file only.
+"""Servers that tests start: mosquitto, PostgreSQL, PgBouncer.  Loopback or a socket file only.
 
 Where a program is missing, a test is skipped with the reason; under CI that is a failure.
 """
@@ -20,7 +20,7 @@ import pytest
 
 from levada.hil.line.broker import BrokerAddress
 
-__all__ = ["Mosquitto", "need", "postgresql"]
+__all__ = ["Mosquitto", "need", "pgbouncer", "postgresql"]
 
 
 def need(program: str, *folders: Path) -> str:
@@ -131,6 +131,35 @@ def postgresql(folder: Path) -> Iterator[str]:
         yield f"postgresql:///postgres?host={folder}&user=levada"
     finally:
         process.send_signal(signal.SIGINT)  # fast shutdown
+        process.wait()
+        process.stderr.close()
+
+
+@contextmanager
+def pgbouncer(folder: Path, server: Path) -> Iterator[str]:
+    """A PgBouncer that shares sessions of the server whose socket is in `server`; its URL."""
+    program = need("pgbouncer", Path("/usr/sbin"))
+    user = None
+    if os.geteuid() == 0:  # it refuses to run as root
+        user = "postgres" if _exists("postgres") else "nobody"
+        shutil.chown(folder, user)
+    config = folder / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\npostgres = host={server} dbname=postgres user=levada\n"
+        f"[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\n"
+        "auth_type = any\npool_mode = transaction\n"
+    )
+    process = subprocess.Popen(
+        [program, str(config)], stderr=subprocess.PIPE, text=True, user=user, cwd=folder
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if "process up" in line:
+                break
+        yield f"postgresql:///postgres?host={folder}&port=6432&user=levada"
+    finally:
+        process.send_signal(signal.SIGINT)
         process.wait()
         process.stderr.close()
 

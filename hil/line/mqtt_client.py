@@ -18,14 +18,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import MQTTMessage, topic_matches_sub
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import topic_matches_sub as matches
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from levada.guest.text.logs import LimitedLog
 from levada.hil.errors import BrokerError, ClientIdTakenError, PayloadError
 from levada.hil.line.broker import BrokerAddress
 
-__all__ = ["MAX_PAYLOAD_BYTES", "MqttClient"]
+__all__ = ["MAX_PAYLOAD_BYTES", "MqttClient", "matches"]
 
 _log = logging.getLogger(__name__)
 
@@ -309,7 +310,7 @@ class MqttClient:
             name = message._topic[:80]
             self._said.warning("message on a topic that is no UTF-8 ignored: %r", name)
             return
-        asked = any(topic_matches_sub(name, topic) for name in self._filters)
+        asked = any(matches(name, topic) for name in self._filters)
         if not asked or (self._fresh_only and message.retain):
             self.ignored += 1
             return

@@ -8,46 +8,24 @@
     pointer = "/ANALOG/A0"
     unit = "counts"
 
-A value is looked up by JSON pointer (RFC 6901), scaled, shifted, and converted from its unit to
-that of the store; `levada.twin.mqtt.mapping` does so.
+`levada.sim.scenario.mapped` reads payloads by such tables.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
+from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import BeforeValidator, Field
 
 from levada.guest.topic import is_node_name
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import Issue
+from levada.sim.scenario.mapped import CONVERSIONS, read
 from levada.sim.scenario.soil import as_tuple
 
-__all__ = ["CONVERSIONS", "SIGNAL_UNITS", "FieldMapping", "PayloadMapping"]
-
-CONVERSIONS: Final[Mapping[str, tuple[str, float, float]]] = {
-    "": ("", 1.0, 0.0),
-    "counts": ("counts", 1.0, 0.0),
-    "%": ("%", 1.0, 0.0),
-    "ratio": ("%", 100.0, 0.0),
-    "degC": ("degC", 1.0, 0.0),
-    "0.01 degC": ("degC", 0.01, 0.0),
-    "degF": ("degC", 5 / 9, -160 / 9),
-    "K": ("degC", 1.0, -273.15),
-    "mV": ("mV", 1.0, 0.0),
-    "V": ("mV", 1000.0, 0.0),
-    "pulses": ("pulses", 1.0, 0.0),
-    "L/min": ("L/min", 1.0, 0.0),
-    "m3/h": ("L/min", 1000 / 60, 0.0),
-    "mm": ("mm", 1.0, 0.0),
-    "in": ("mm", 25.4, 0.0),
-    "kPa": ("kPa", 1.0, 0.0),
-    "cbar": ("kPa", 1.0, 0.0),
-    "hPa": ("kPa", 0.1, 0.0),
-}
-"""Unit of a payload -> (unit of the store, factor, offset)."""
+__all__ = ["SIGNAL_UNITS", "FieldMapping", "PayloadMapping"]
 
 Unit = Literal[
     "",
@@ -81,8 +59,6 @@ SIGNAL_UNITS: Final[Mapping[str, str]] = {
 }
 """Signals that the twin knows, with their units in the store."""
 
-_ESCAPE: Final = re.compile(r"~(?![01])")
-
 
 class FieldMapping(Table):
     """Where one signal stands in the payload."""
@@ -90,7 +66,8 @@ class FieldMapping(Table):
     signal: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
     """Name in the store; `raw`, `pct`, `irrigar`, `flow`, `temp_c` and `battery_mv` are known."""
     pointer: str = Field(max_length=200)
-    """JSON pointer to the value, such as `/ANALOG/A0`."""
+    """JSON pointer to the value, such as `/ANALOG/A0`; `""` is the whole payload, which may then be
+    a bare number or text."""
     unit: Unit = ""
     """Unit of the payload's value."""
     scale: float = 1.0
@@ -115,7 +92,9 @@ class FieldMapping(Table):
                 f'`unit` = "{self.unit}": `{self.signal}` is kept in {known or "no unit"}',
                 f"allowed: {', '.join(fitting)}, or a signal with another name",
             )
-        if (self.pointer and not self.pointer.startswith("/")) or _ESCAPE.search(self.pointer):
+        try:
+            JsonPointer(self.pointer)
+        except JsonPointerException:
             yield Issue(
                 ("pointer",), f"`pointer` = {self.pointer!r}: must be a JSON pointer such as /a/0/b"
             )
@@ -132,6 +111,9 @@ class PayloadMapping(Table):
         tuple[FieldMapping, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=64)
     ]
     """`[[mapping.field]]`: where each signal stands."""
+    example: str = Field(default="", max_length=65_536)
+    """A payload as the device sends it; `levada lint` reads it by this table and says which field
+    finds no number in it."""
 
     def covers(self, other: PayloadMapping) -> bool:
         """Whether every topic of the other table is one of this, too."""
@@ -158,3 +140,16 @@ class PayloadMapping(Table):
             if entry.signal in seen:
                 yield Issue(("field", number, "signal"), f"`{entry.signal}` is there twice")
             seen.add(entry.signal)
+        if self.example:
+            yield from self._misread()
+
+    def _misread(self) -> Iterator[Issue]:
+        """What the example does not hold."""
+        try:
+            found = read(self.field, self.example.encode())
+        except ValueError as error:
+            yield Issue(("example",), f"`example` does not fit the fields: {error}")
+            return
+        for signal, why in {**found.absent, **found.unusable}.items():
+            number = next(i for i, entry in enumerate(self.field) if entry.signal == signal)
+            yield Issue(("field", number, "pointer"), f"`{signal}` is not in the example: {why}")

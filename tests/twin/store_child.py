@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from levada.twin.errors import StoreReadOnlyError
-from levada.twin.store.engine import State
+from levada.twin.store.health import State
 from levada.twin.store.policy import prune
 from levada.twin.store.rows import Commit, Row, StoreSettings
 from levada.twin.store.store import Store

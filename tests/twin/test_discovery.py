@@ -7,15 +7,30 @@ import queue
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from jinja2 import Template
 from services import Mosquitto
 from small_field import birth
+from typer.testing import CliRunner
 
+from levada.guest.exit_codes import Exit
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient
-from levada.twin.mqtt.discovery import Announcer, Parameter, announce, configurations, withdraw
+from levada.twin.cli.main import app
+from levada.twin.mqtt.discovery import (
+    Announcer,
+    Parameter,
+    announce,
+    availability_topic,
+    configurations,
+    parameters_topic,
+    withdraw,
+)
 from levada.twin.mqtt.gateway import Gateway
-from levada.twin.mqtt.messages import Config, Status, decode
+from levada.twin.mqtt.messages import Config, ConfigAck, Status, decode
 
 LIMIT = Parameter(name="limit", minimum=0, maximum=4095, unit="counts")
 
@@ -39,26 +54,95 @@ def test_a_number_entity_sends_a_calibration_that_the_node_understands() -> None
     entity = next(e for t, e in configurations("n", parameters=(LIMIT,)) if "/number/" in t)
     assert entity["command_topic"] == "ic/n/config"
     assert (entity["min"], entity["max"]) == (0, 4095)
-    sent = entity["command_template"].replace("{{ value | int }}", "1650")
-    assert decode(Config, sent.encode()).set == {"limit": 1650}
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    sent = Template(entity["command_template"]).render(value=1650.0, now=lambda: now)
+    config = decode(Config, sent.encode())
+    assert config.set == {"limit": 1650}
+    assert config.id == "home-assistant-1795996800000"  # so the node answers
 
 
-def test_entities_are_retained_and_can_be_withdrawn(mosquitto: Mosquitto) -> None:
-    ours = MqttClient(mosquitto.address)
-    count = len(list(configurations("n", parameters=(LIMIT,))))
-    assert count == 6
+def entity_of(part: str, node: str = "n") -> dict[str, Any]:
+    """The first entity whose topic holds `part`."""
+    return next(e for t, e in configurations(node, parameters=(LIMIT,)) if part in t)
+
+
+def shown(part: str, payload: str) -> str:
+    """What Home Assistant makes of a payload, by the template of an entity."""
+    return Template(entity_of(part)["value_template"]).render(value_json=json.loads(payload))
+
+
+@pytest.mark.parametrize(
+    ("part", "payload", "expected"),
+    [
+        # a sensor keeps its value at an empty text, is unknown at None, and refuses other words
+        ("/pct/", '{"pct":42}', "42"),
+        ("/pct/", '{"pct":0}', "0"),
+        ("/pct/", '{"raw":1500}', ""),
+        ("/pct/", '{"pct":null}', "None"),
+        ("/raw/", '{"raw":1500}', "1500"),
+        ("/raw/", '{"raw":0}', "0"),
+        ("/raw/", '{"raw":-2}', "None"),  # an error code is no reading
+        ("/raw/", '{"umidade":2100}', "2100"),
+        ("/raw/", "{}", ""),
+        ("/temp_c/", '{"temp_c":-3.5}', "-3.5"),
+        ("/temp_c/", '{"temp_c":"unknown"}', "None"),
+        ("/battery_mv/", '{"raw":1}', ""),
+        ("/irrigar/", '{"irrigar":1}', "1"),
+        ("/irrigar/", '{"seco":0}', "0"),
+        ("/irrigar/", '{"raw":1500}', ""),
+        ("/number/", '{"limit":1650}', "1650"),
+        ("/number/", '{"other":1}', "None"),
+    ],
+)
+def test_an_entity_shows_what_was_measured_and_nothing_else(
+    part: str, payload: str, expected: str
+) -> None:
+    assert shown(part, payload) == expected
+
+
+def test_values_expire_and_every_entity_asks_whether_its_node_is_there() -> None:
+    entities = [entity for _, entity in configurations("n", parameters=(LIMIT,))]
+    available = {entity["availability_topic"] for entity in entities}
+    assert available == {"homeassistant/levada/levada_n/availability"}
+    expiring = [e["unique_id"] for e in entities if e.get("expire_after") == 3_600]
+    names = ("pct", "raw", "temp_c", "battery_mv", "irrigar")
+    assert expiring == [f"levada_n_{name}" for name in names]  # a number has no such key
+
+
+@pytest.fixture(params=["amqtt", "mosquitto"])
+def either(request: pytest.FixtureRequest) -> Iterator[BrokerAddress]:
+    if request.param == "mosquitto":
+        yield request.getfixturevalue("mosquitto").address
+        return
+    with EmbeddedBroker() as broker:
+        yield broker.address
+
+
+def test_a_node_is_withdrawn_with_all_that_the_broker_retains_of_it(
+    either: BrokerAddress,
+) -> None:
+    ours = MqttClient(either)
     assert announce(ours, "n", parameters=(LIMIT,))
-    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    assistant = MqttClient(
-        mosquitto.address,
-        subscription="homeassistant/#",
-        handler=lambda topic, payload: heard.put((topic, payload)),
-    )
-    retained = dict(heard.get(timeout=10) for _ in range(count))
-    assert all("unique_id" in json.loads(payload) for payload in retained.values())
-    assert withdraw(ours, "n", parameters=(LIMIT,)) == count
-    assert {heard.get(timeout=10) for _ in range(count)} == {(t, b"") for t in retained}
-    assistant.close()
+    assert announce(ours, "n2", parameters=(LIMIT,))
+    for topic in (availability_topic("n"), parameters_topic("n")):
+        assert ours.retain(topic, b"{}")
+    assert retained(either, parameters_topic("n")) == b"{}"  # the last: the broker has them all
+    assert withdraw(either, "n") == 8
+    assert withdraw(either, "n") == 0
+    assert withdraw(either, "n2") == 6
+    ours.close()
+
+
+def test_the_command_withdraws_a_node(mosquitto: Mosquitto, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LEVADA_MQTT_USER", str(mosquitto.address.user))
+    monkeypatch.setenv("LEVADA_MQTT_PASSWORD", str(mosquitto.address.password))
+    ours = MqttClient(mosquitto.address)
+    assert announce(ours, "n")
+    assert retained(mosquitto.address, VALVE)  # the last
+    command = ["withdraw", "n", "--broker", mosquitto.address.url]
+    found = CliRunner().invoke(app, command)
+    assert (found.exit_code, found.output) == (0, "n: 5 retained topics emptied\n")
+    assert CliRunner().invoke(app, command).exit_code == Exit.NOTHING_RAN
     ours.close()
 
 
@@ -86,10 +170,12 @@ class Assistant:
                 return payload
 
     def until(self, *wanted: str) -> list[str]:
-        """Topics up to where there was a message on each of `wanted`."""
+        """Topics up to where there was a message on each of `wanted`, without those of states."""
         found: list[str] = []
         while not set(wanted) <= set(found):
-            found.append(self._heard.get(timeout=30)[0])
+            topic, _ = self._heard.get(timeout=30)
+            if not topic.startswith("homeassistant/levada/"):
+                found.append(topic)
         return found
 
 
@@ -100,6 +186,8 @@ def assistant(mosquitto: Mosquitto) -> Iterator[Assistant]:
     made.close()
 
 
+AVAILABLE = "homeassistant/levada/levada_n/availability"
+IN_FORCE = "homeassistant/levada/levada_n/parameters"
 NUMBER = "homeassistant/number/levada_n/limit/config"
 MOISTURE = "homeassistant/sensor/levada_n/pct/config"
 VALVE = "homeassistant/binary_sensor/levada_n/irrigar/config"
@@ -130,7 +218,7 @@ def test_a_node_flashed_long_ago_is_announced_without_parameters_until_it_is_ano
         assistant.say("ic/n/data", b'{"umidade":2100,"seco":1,"pct":18}')
         assistant.say("ic/n/status", BORN)
         assert len(assistant.until(NUMBER)) == 6
-        entity = json.loads(retained(mosquitto, MOISTURE))
+        entity = json.loads(retained(mosquitto.address, MOISTURE))
         assert entity["device"]["sw_version"] == "levada 1.0"
         assert entity["state_topic"] == "ic/n/data"
 
@@ -163,12 +251,45 @@ def test_a_node_that_speaks_through_the_gateway_is_announced(
             assert len(assistant.until(NUMBER, "ic/n/ask")) == 7
 
 
-def retained(mosquitto: Mosquitto, topic: str) -> bytes:
+def retained(address: BrokerAddress, topic: str) -> bytes:
     heard: queue.Queue[bytes] = queue.Queue()
-    client = MqttClient(
-        mosquitto.address, subscription=topic, handler=lambda _, payload: heard.put(payload)
-    )
+    client = MqttClient(address, subscription=topic, handler=lambda _, load: heard.put(load))
     try:
         return heard.get(timeout=30)
     finally:
         client.close()
+
+
+def test_what_is_in_force_is_read_back_whoever_has_set_it(
+    mosquitto: Mosquitto, assistant: Assistant
+) -> None:
+    with Announcer(mosquitto.address, ["n"], (LIMIT,)):
+        assistant.hear("ic/n/ask")
+        assistant.say("ic/n/status", BORN)
+        assert json.loads(assistant.hear(IN_FORCE)) == {"limit": 1650}
+        answer = ConfigAck(id="home-assistant-1", ok=True, values={"limit": 1700})
+        assistant.say("ic/n/config/ack", answer.encode())
+        assert json.loads(assistant.hear(IN_FORCE)) == {"limit": 1700}
+        # who gives no name gets no answer: the node is asked when it has it
+        assistant.say("ic/n/config", Config(set={"limit": 1800}).encode())
+        assistant.say("ic/n/data", b'{"raw":1500}')
+        assert assistant.hear("ic/n/ask") == b'{"what":"birth"}'
+        assistant.say("ic/n/status", BORN.replace(b"1650", b"1800"))
+        assert json.loads(assistant.hear(IN_FORCE)) == {"limit": 1800}
+        refused = ConfigAck(id="home-assistant-2", ok=False, error="too much")
+        assistant.say("ic/n/config/ack", refused.encode())
+    assert json.loads(retained(mosquitto.address, IN_FORCE)) == {"limit": 1800}
+
+
+def test_a_node_is_offline_when_it_says_goodbye_and_online_when_it_speaks(
+    mosquitto: Mosquitto, assistant: Assistant
+) -> None:
+    with Announcer(mosquitto.address, ["n"], (LIMIT,)):
+        assistant.hear("ic/n/ask")
+        assistant.say("ic/n/status", BORN)
+        assert assistant.hear(AVAILABLE) == b"online"
+        assistant.say("ic/n/status", Status(state="death").encode())
+        assert assistant.hear(AVAILABLE) == b"offline"
+        assert retained(mosquitto.address, AVAILABLE) == b"offline"
+        assistant.say("ic/n/data", b'{"raw":1500}')
+        assert assistant.hear(AVAILABLE) == b"online"

@@ -6,9 +6,10 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from levada.sim.scenario.mapped import at, convert
 from levada.sim.scenario.mapping import FieldMapping, PayloadMapping
 from levada.twin.errors import MappingError
-from levada.twin.mqtt.mapping import PayloadMap, convert, resolve_pointer
+from levada.twin.mqtt.mapping import PayloadMap, kept, signals_of
 
 X = {"signal": "raw", "pointer": "/x"}
 
@@ -50,13 +51,13 @@ RFC_6901 = {
     ],
 )
 def test_pointers_are_those_of_the_standard(pointer: str, value: object) -> None:
-    assert resolve_pointer(RFC_6901, pointer) == value
+    assert at(RFC_6901, pointer) == value
 
 
 @pytest.mark.parametrize("pointer", ["/bar", "/foo/2", "/foo/-", "/foo/01", "/foo/0/x"])
 def test_a_pointer_to_nothing_is_an_error(pointer: str) -> None:
-    with pytest.raises(MappingError):
-        resolve_pointer(RFC_6901, pointer)
+    with pytest.raises(ValueError, match="payload has nothing at"):
+        at(RFC_6901, pointer)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,76 @@ def test_texts_stand_for_numbers() -> None:
     assert mapping.apply(b'{"x":7,"state":"OFF"}') == {"raw": 7.0, "irrigar": 0.0}
     assert mapping.apply(b'{"x":7,"state":"opening"}') == {"raw": 7.0}
     assert mapping.left_out == {"irrigar": 1}
+
+
+STATE = {"signal": "irrigar", "pointer": "", "values": {"ON": 1.0, "OFF": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "payload", "found"),
+    [
+        ({"signal": "raw", "pointer": ""}, b"2280.0", {"raw": 2280.0}),
+        ({"signal": "raw", "pointer": ""}, b'"2280"', {"raw": 2280.0}),
+        ({"signal": "raw", "pointer": "", "scale": 10.0}, b" 12.5\n", {"raw": 125.0}),
+        (STATE, b"ON", {"irrigar": 1.0}),
+        (STATE, b"OFF\r\n", {"irrigar": 0.0}),
+        (STATE, b'"ON"', {"irrigar": 1.0}),
+        (STATE, b"1", {"irrigar": 1.0}),
+        (STATE, b"false", {"irrigar": 0.0}),
+    ],
+)
+def test_a_payload_may_be_a_bare_value(
+    entry: dict[str, object], payload: bytes, found: dict[str, float]
+) -> None:
+    assert made(topic="a/+", field=[entry]).apply(payload) == found
+
+
+@pytest.mark.parametrize("payload", [b"on", b"", b"null", b"\xff", b"{}", b"[1]", b"nan"])
+def test_a_bare_value_has_to_be_known(payload: bytes) -> None:
+    with pytest.raises(MappingError):
+        made(topic="a/+", field=[STATE]).apply(payload)
+
+
+@pytest.mark.parametrize("payload", [b"2280.0", b"ON", b'{"x":"\xc3\xa9"}'])
+def test_what_is_kept_tells_topic_payload_and_signals(payload: bytes) -> None:
+    message = json.loads(kept("tele/a/SENSOR", payload, {"raw": 2280.5, "irrigar": 1.0}))
+    assert message["topic"] == "tele/a/SENSOR"
+    assert message["payload"] == payload.decode()
+    assert signals_of(message) == {"raw": 2280.5, "irrigar": 1.0}
+
+
+def test_a_message_of_our_own_is_not_taken_for_a_mapped_one() -> None:
+    assert signals_of({"raw": 1, "boot": 2}) is None
+    assert signals_of({"raw": 1, "signals": 7}) is None
+
+
+EXAMPLE = '{"x":7,"t":"off","n":null}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "example", "says"),
+    [
+        ([X | {"pointer": "/y"}], EXAMPLE, "`example` does not fit the fields.*nothing at /y"),
+        ([X], "7", "`example` does not fit the fields.*nothing at /x"),
+        ([X], "{", "payload is no JSON"),
+        ([X, {"signal": "pct", "pointer": "/y"}], EXAMPLE, "`pct` is not in the example.*at /y"),
+        ([X, {"signal": "pct", "pointer": "/t"}], EXAMPLE, "`pct` is not in.*/t = 'off'"),
+        ([X, {"signal": "pct", "pointer": "/n"}], EXAMPLE, "`pct` is not in.*null at /n"),
+    ],
+)
+def test_an_example_has_to_hold_every_field(
+    fields: list[dict[str, object]], example: str, says: str
+) -> None:
+    with pytest.raises(ValidationError, match=says):
+        made(topic="a/+", field=fields, example=example)
+
+
+def test_an_example_that_fits_is_no_trouble() -> None:
+    valve = {"signal": "irrigar", "pointer": "/t", "values": {"on": 1.0, "off": 0.0}}
+    assert made(topic="a/+", field=[X, valve], example=EXAMPLE).apply(EXAMPLE.encode()) == {
+        "raw": 7.0,
+        "irrigar": 0.0,
+    }
 
 
 def test_an_integer_of_thousands_of_digits_elsewhere_does_no_harm() -> None:

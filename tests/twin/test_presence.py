@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levada.twin.mqtt.delivery import Presence
+from levada.twin.mqtt.presence import Presence
 
 MINUTE_MS = 60_000
 

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,15 @@ from levada.hil.errors import LinkError
 from levada.hil.line.broker import EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.run import runner
+from levada.sim.run.build import believed_counts
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.diagnosis import Cause
 from levada.twin.errors import CalibrationError, TwinError, TwinMismatchError
 from levada.twin.mqtt.messages import Config, Status, node_topic
 from levada.twin.sources.mqtt import MqttDevices
 from levada.twin.sources.shadow import Shadow
+from levada.twin.store.reads import Latest, StoreReader
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -124,7 +127,11 @@ def test_a_calibration_travels_over_mqtt_and_is_read_back(broker: Broker, tmp_pa
         assert states == ["in force", "in force"]
 
 
-def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("request_id", ["other", None])
+def test_what_somebody_else_sets_on_the_device_is_followed(
+    tmp_path: Path, request_id: str | None
+) -> None:
+    """Also without a name, when the device answers nothing."""
     story = scenario(tmp_path, zones=NODE, days=20)
     with (
         EmbeddedBroker() as broker,
@@ -137,12 +144,17 @@ def test_what_somebody_else_sets_on_the_device_is_followed(tmp_path: Path) -> No
         in_background(twin, stack)
         other = MqttClient(broker.address)
         stack.callback(other.close)
-        config = Config(id="other", set={"on_pct": 50})
+        refused = Config(set={"on_pct": 10_000})
+        assert other.publish(node_topic(Config, "maize"), refused.encode())
+        config = Config(id=request_id, set={"on_pct": 50})
         assert other.publish(node_topic(Config, "maize"), config.encode())
         until(lambda: twin.view.zones[0].parameters["on_pct"] == 50)
         until(lambda: len(store.reader.events(kind="calibration")) == 1)
         (told,) = store.reader.events(kind="calibration")
         assert told["text"] == "Set on the device by another client: on_pct 70 -> 50"
+        seen = twin.view.zones[0].steps
+        until(lambda: twin.view.zones[0].steps > seen + 100)
+        assert ("different-calls", "firmware or engine") not in alerts(store)
 
 
 def test_a_device_with_another_guest_is_refused_and_both_are_named(tmp_path: Path) -> None:
@@ -210,6 +222,75 @@ field = [{ signal = "raw", pointer = "/ANALOG/A0" }]
         assert zone.valve == (0 if mapped else 1)
         assert zone.verdict.cause is not Cause.FIRMWARE
         assert zone.birth.guest_sha256 == ""
+
+
+FOREIGN = """
+[[mapping]]
+topic = "probe/+"
+field = [{ signal = "%s", pointer = "" }]
+
+[[mapping]]
+topic = "valve/+/state"
+field = [{ signal = "irrigar", pointer = "", values = { ON = 1.0, OFF = 0.0 } }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("signal", "payload", "counts"),
+    [("raw", b"2280.0", 2280), ("pct", b"25", None)],
+)
+def test_a_foreign_device_is_followed_by_bare_values_on_two_topics(
+    tmp_path: Path, signal: str, payload: bytes, counts: int | None
+) -> None:
+    story = scenario(tmp_path, zones=NODE, days=20, extra=FOREIGN % signal)
+    if counts is None:
+        dry, wet, _ = believed_counts(expand(story)[0])
+        counts = round(dry + (wet - dry) * 25 / 100)
+    for _start in range(2):  # the second twin reads what the first has stored
+        with by_hand(story, tmp_path) as (teller, devices, store, stack):
+            devices.time.hear(START_MS)
+            teller.say("probe/maize", payload)
+            devices.wait(60.0)
+            twin = Twin(story, store, Shadow(devices, speed=SPEED))
+            in_background(twin, stack)
+            for state, valve in ((b"ON", 1), (b"OFF", 0), (b"ON", 1)):
+                teller.say("valve/maize/state", state)
+                seen = twin.view.zones[0].steps
+                while twin.view.zones[0].steps < seen + 2 or twin.view.zones[0].valve != valve:
+                    teller.say("probe/maize", payload)
+                    time.sleep(0.05)  # how often it speaks; nothing waits for it
+            zone = twin.view.zones[0]
+            assert abs(zone.counts - counts) <= 1
+            assert zone.link["missing_or_late"] == 0
+            assert zone.link["refused"] == 0
+    assert {m.payload["payload"] for m in store_messages(tmp_path)} == {
+        payload.decode(),
+        "ON",
+        "OFF",
+    }
+
+
+def test_a_payload_that_its_mapping_does_not_fit_is_told_of_its_node(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE, days=20, extra=FOREIGN % "raw")
+    with by_hand(story, tmp_path) as (teller, devices, store, _):
+        teller.say("probe/maize", b"2280.0")
+        devices.wait(60.0)
+        for _ in range(3):
+            teller.say("probe/maize", b'{"moisture":2280}')
+        until(lambda: devices.quality("maize")["refused"] == 3)
+        assert "holds a dict" in devices.quality("maize")["refused_why"]
+        assert store.flush()
+        (told,) = store.reader.events(node="maize", kind="mapping")
+        assert "message on probe/maize refused: payload holds none" in told["text"]
+        teller.say("probe/maize", b"2281.0")
+        until(lambda: devices.quality("maize")["refused_why"] == "")
+        assert devices.present("maize")
+
+
+def store_messages(folder: Path) -> list[Latest]:
+    """What the store of `by_hand` holds of the device."""
+    with closing(StoreReader(str(folder / "store.sqlite"))) as reader:
+        return reader.messages("maize")
 
 
 def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(

@@ -22,8 +22,9 @@ from sqlalchemy import inspect
 from levada.twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
 from levada.twin.mqtt.sequence import MODULUS
 from levada.twin.store import schema as store_schema
-from levada.twin.store.commit import write_points
-from levada.twin.store.engine import State, connect, normal_url
+from levada.twin.store.engine import connect, normal_url
+from levada.twin.store.health import State
+from levada.twin.store.points import write_points
 from levada.twin.store.policy import downsample, prune
 from levada.twin.store.reads import StoreReader
 from levada.twin.store.rows import Event, Flag, Item, Points, PresenceChange, Row, StoreSettings
@@ -228,7 +229,7 @@ def test_a_window_of_a_month_ends_with_its_last_point_and_falls_where_the_curve_
 
 def test_a_second_writer_of_the_same_store_is_refused(both: Store) -> None:
     with pytest.raises(StoreBusyError, match="in use by another process"):
-        Store(both.url)
+        Store(both.url, settings=StoreSettings(busy_ms=100))
 
 
 # -- clocks ----------
@@ -469,7 +470,7 @@ def test_a_store_that_becomes_corrupt_is_replaced_while_running(tmp_path: Path) 
             other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with file.open("r+b") as damaged:
             damaged.write(b"this is no database " * 500)
-        store._engine.dispose()  # forget the pages that are cached
+        store._database.engine.dispose()  # forget the pages that are cached
         put(store, row(300, oldest=300))
         assert store.health().moved_aside
         assert store.reader.count() == 1

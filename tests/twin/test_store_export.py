@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from levada.twin.errors import StoreError
-from levada.twin.store.engine import to_read
 from levada.twin.store.export import COLUMNS, export
 from levada.twin.store.policy import downsample, prune
+from levada.twin.store.reads import to_read
 from levada.twin.store.rows import Event, Points, Row
 from levada.twin.store.store import Store
 

@@ -21,11 +21,13 @@ from sqlalchemy.exc import DBAPIError
 
 from levada.twin.errors import StoreBusyError, StoreError
 from levada.twin.store import schema as store_schema
-from levada.twin.store.engine import State, connect, normal_url
+from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.export import export
+from levada.twin.store.health import State
 from levada.twin.store.policy import prune
 from levada.twin.store.rows import Row, StoreSettings
 from levada.twin.store.store import Store
+from levada.twin.store.writer import Writer
 
 T0 = 1_700_000_000_000
 QUICK = StoreSettings(retry_ms=20, reserve_bytes=1 << 16)
@@ -270,6 +272,7 @@ WRITER = """
 import sys
 from levada.twin.errors import StoreBusyError
 from levada.twin.store.store import Store
+from levada.twin.store.writer import Writer
 try:
     Store(sys.argv[1]).close()
 except StoreBusyError as error:
@@ -340,7 +343,7 @@ def test_who_loses_the_lock_on_postgresql_writes_nothing_until_it_has_it_again(
         commits = Commits(store)
         assert store.submit(row(0))
         assert commits.wait("n", 1, 0)
-        with store._write_lock:  # it does not look meanwhile
+        with store._database.lock:  # it does not look meanwhile
             end_connections(empty_url)
             other = Store(empty_url, settings=QUICK)
         assert store.submit(row(1))
@@ -387,7 +390,7 @@ def test_a_file_system_that_fails_for_a_while_does_not_end_the_writer(
 def test_a_corrupt_file_that_cannot_be_moved_aside_yet_is_tried_again(
     store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def corrupt(_self: Store, _items: object) -> object:
+    def corrupt(_self: Writer, _items: object) -> object:
         error = sqlite3.DatabaseError("database disk image is malformed")
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise DBAPIError("INSERT", None, error)
@@ -396,7 +399,7 @@ def test_a_corrupt_file_that_cannot_be_moved_aside_yet_is_tried_again(
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     with monkeypatch.context() as harmed:
-        harmed.setattr(Store, "_commit", corrupt)
+        harmed.setattr(Writer, "_commit", corrupt)
         harmed.setattr(Path, "rename", fixed)
         assert store.submit(row(10))
         until(lambda: not store.health().ok)

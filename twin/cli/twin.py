@@ -338,6 +338,27 @@ def _show_dry_run(found: dict[str, Any]) -> None:
         typer.echo(f"  {label:<16} {before:>9{form}} -> {after:>9{form}}")
 
 
+@twin_app.command()
+def withdraw(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="As in ic/NODE/data.")],
+    broker: Annotated[
+        str,
+        typer.Option(
+            metavar="mqtt(s)://HOST",
+            help="Where Home Assistant listens; password in LEVADA_MQTT_PASSWORD.",
+        ),
+    ],
+) -> None:
+    """Remove a node, which will not come back, from Home Assistant."""
+    from levada.hil.line.broker import parse_broker
+    from levada.twin.mqtt import discovery
+
+    topics = discovery.withdraw(parse_broker(broker), node)
+    typer.echo(f"{node}: {topics} retained topics emptied")
+    if not topics:
+        raise typer.Exit(Exit.NOTHING_RAN)
+
+
 @store_app.command("export")
 def store_export(
     store: StorePath,

@@ -7,26 +7,21 @@ numbers made here; for them delivery is as good as the broker (`Flag.UNIDENTIFIE
 
 from __future__ import annotations
 
-import itertools
-import logging
-import secrets
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from paho.mqtt.client import topic_matches_sub
-
 from levada.guest.topic import PREFIX
 from levada.hil.errors import PayloadError
 from levada.hil.line.broker import BrokerAddress
-from levada.hil.line.mqtt_client import MqttClient
-from levada.twin.mqtt.mapping import PayloadMap
+from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES, MqttClient, matches
+from levada.twin.errors import MappingError
+from levada.twin.mqtt.mapping import PayloadMap, kept
 from levada.twin.mqtt.messages import (
     Ack,
     Ask,
+    Config,
     ConfigAck,
     Message,
     Processed,
@@ -37,22 +32,15 @@ from levada.twin.mqtt.messages import (
     node_topic,
     split_topic,
 )
-from levada.twin.mqtt.sequence import MODULUS
+from levada.twin.mqtt.presence import Presence, PresenceWatch, wall_ms
+from levada.twin.mqtt.refusals import Refusals, Why
+from levada.twin.mqtt.sequence import MODULUS, Numbering
 from levada.twin.store.rows import UNITS, Commit, Event, Flag, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
 
-__all__ = ["Counters", "Delivery", "Presence"]
+__all__ = ["Counters", "Delivery"]
 
-_log = logging.getLogger(__name__)
-
-_MISSED: Final = 3
-"""Heartbeats that a node may miss before it counts as gone."""
-_DEFAULT_BEAT_MS: Final = 5_000
-_UNKNOWN_BEAT_MS: Final = 1_200_000
-"""Of a node that names none and was heard once."""
 _NODES: Final = StoreSettings().nodes
-_REFUSALS: Final = 20
-"""Events of refused messages in one heartbeat; more are only counted."""
 
 
 @dataclass(slots=True)
@@ -66,78 +54,6 @@ class Counters:
     """Topics that are neither ours nor mapped."""
     acknowledged: int = 0
     """Acknowledgements sent."""
-
-
-class Presence:
-    """Which nodes are there: heard within three of their own heartbeats.
-
-    A node that names no heartbeat, such as one that sleeps between its steps, has the rhythm in
-    which it was heard so far.  Nothing rests on the broker's last will; a half-open connection
-    gives none.
-    """
-
-    def __init__(self, tell: Callable[[str, bool], None], beat_ms: int = _DEFAULT_BEAT_MS) -> None:
-        self._tell = tell
-        self._beat_ms = beat_ms
-        self._lock = threading.Lock()
-        self._heard: dict[str, tuple[int, int]] = {}
-        self._rhythm: dict[str, tuple[int, int]] = {}
-        """Of nodes that name no heartbeat: heard last, and the longest pause."""
-        self._named: set[str] = set()
-        self.news = threading.Event()
-        """Set when a node may have to be checked sooner than `check` has said."""
-
-    def heard(self, node: str, now_ms: int, every_ms: int | None = None) -> None:
-        """`node` gave a sign of life."""
-        with self._lock:
-            known = self._heard.get(node)
-            if known is None and len(self._heard) >= _NODES:
-                return  # the store does not know that many either
-            if every_ms is not None:
-                self._named.add(node)
-            beat = every_ms or (known[1] if known else self._beat_ms)
-            if node not in self._named:
-                beat = self._pause(node, now_ms)
-            self._heard[node] = (now_ms, beat)
-        if known is None or beat < known[1]:
-            self.news.set()
-        if known is None:
-            self._tell(node, True)
-
-    def _pause(self, node: str, now_ms: int) -> int:
-        """How long a node that names no heartbeat may pause."""
-        before = self._rhythm.get(node)
-        if before is None:
-            if len(self._rhythm) >= _NODES:
-                self._rhythm.clear()  # they are learned again
-            self._rhythm[node] = (now_ms, 0)
-            return _UNKNOWN_BEAT_MS
-        longest = max(before[1], min(now_ms - before[0], _UNKNOWN_BEAT_MS))
-        self._rhythm[node] = (now_ms, longest)
-        return max(longest, self._beat_ms)
-
-    def gone(self, node: str) -> None:
-        """`node` has said goodbye."""
-        with self._lock:
-            known = self._heard.pop(node, None)
-        if known is not None:
-            self._tell(node, False)
-
-    def check(self, now_ms: int) -> int:
-        """Find those that have been silent for too long; when the next may have been [ms]."""
-        with self._lock:
-            due = {node: at + _MISSED * beat for node, (at, beat) in self._heard.items()}
-            silent = [node for node, at in due.items() if at <= now_ms]
-            for node in silent:
-                del self._heard[node], due[node]
-        for node in silent:
-            self._tell(node, False)
-        return min(due.values(), default=now_ms + self._beat_ms)
-
-    def present(self) -> list[str]:
-        """Nodes that are there, by name."""
-        with self._lock:
-            return sorted(self._heard)
 
 
 class Delivery:
@@ -160,23 +76,19 @@ class Delivery:
         shift_ms: int = 0,
         on_message: Callable[[str, Message], None] | None = None,
         on_row: Callable[[Row], None] | None = None,
-        beat_ms: int = _DEFAULT_BEAT_MS,
     ) -> None:
         self.store = store
         self.counters = Counters()
-        self.presence = Presence(self._presence_changed, beat_ms)
+        self.presence = Presence(self._presence_changed)
+        self.refusals = Refusals()
         self._maps = tuple(maps)
         self._names = dict(names)
         self._devices = {name: device for device, name in names.items()}
         self._shift_ms = shift_ms
         self._on_message = on_message
         self._on_row = on_row
-        self._beat_ms = beat_ms
-        self._boot = secrets.randbelow(MODULUS) - MODULUS  # negative: numbers made here
-        self._numbers = itertools.count()
-        self._refusals = 0
-        self._left_out: set[str] = set()
-        self._closing = threading.Event()
+        self._numbering = Numbering(_NODES)
+        self._left_out: set[tuple[str, str]] = set()
         store.listen(self._acknowledge)
         self._client: MqttClient | None = None  # messages may come before we have it
         self._client = MqttClient(
@@ -185,8 +97,7 @@ class Delivery:
             handler=self._handle,
         )
         self._client.on_oversized(self._oversized)
-        self._beater = threading.Thread(target=self._beat, name="presence", daemon=True)
-        self._beater.start()
+        self._watch = PresenceWatch(self.presence)
 
     @property
     def client(self) -> MqttClient:
@@ -207,27 +118,18 @@ class Delivery:
 
     def close(self) -> None:
         """Stop consuming; the store stays open."""
-        self._closing.set()
-        self.presence.news.set()
         self.client.close()
-        self._beater.join()
+        self._watch.close()
 
     # -- in the network thread -----------------------------------------------------------------
 
     def _handle(self, topic: str, payload: bytes) -> None:
         self.counters.received += 1
-        try:
-            self._dispatch(topic, payload)
-        except PayloadError as error:
-            self.counters.malformed += 1
-            self._refuse(topic, str(error))
-
-    def _dispatch(self, topic: str, payload: bytes) -> None:
         for mapping in self._maps:
             node = mapping.node_of(topic)
             if node is not None:
                 if self._is_ours(node):
-                    self._mapped(mapping, node, payload)
+                    self._mapped(mapping, node, topic, payload)
                 return
         place = split_topic(topic)
         if place is None:
@@ -236,12 +138,21 @@ class Delivery:
         node, rest = place
         if rest != "fog/processed" and not self._is_ours(node):
             return
+        try:
+            self._dispatch(node, rest, payload)
+        except PayloadError as error:
+            self.counters.malformed += 1
+            self._refuse(topic, node, Why.MALFORMED, str(error))
+
+    def _dispatch(self, node: str, rest: str, payload: bytes) -> None:
         message: Message
         match rest:
             case "data":
+                self._heard(node)
                 message = decode(Telemetry, payload)
                 self._telemetry(node, message, payload)
             case "fog/processed":
+                self._heard(node)
                 message = decode(Processed, payload)
                 check_node(message.node)
                 if self._is_ours(message.node):
@@ -250,30 +161,40 @@ class Delivery:
                 message = decode(Status, payload)
                 self._status(node, message)
             case "config/ack":
+                self._heard(node)
                 message = decode(ConfigAck, payload)
-                self.presence.heard(node, _wall_ms())
+            case "config":  # others may set something on the node
+                try:
+                    message = decode(Config, payload)
+                except PayloadError:
+                    return  # the node answers who sent it
             case _:
                 return  # what we or others said to the node
         if self._on_message is not None:
             self._on_message(node, message)
 
+    def _heard(self, node: str) -> None:
+        """Any message is a sign of life, whatever it holds."""
+        self.presence.heard(node, wall_ms())
+
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
-        self.presence.heard(node, _wall_ms())
         processed = isinstance(message, Processed)
-        boot, seq, oldest = self._identity(message)
+        name = self._named(node)
+        self.refusals.taken(name)
+        identity = message.identity or self._numbering.next(name)
         self._take(
             Row(
-                node=self._named(node),
-                boot=boot,
-                seq=seq,
-                oldest=oldest,
+                node=name,
+                boot=identity.boot,
+                seq=identity.seq,
+                oldest=identity.oldest,
                 device_ms=None if message.t is None else message.t + self._shift_ms,
                 received_ms=0,
                 payload=payload.decode(),
                 signals=message.signals(),
                 kind="filtered" if processed else "raw",
                 target=self._named(message.node) if isinstance(message, Processed) else "",
-                flags=Flag.NONE if message.identified else Flag.UNIDENTIFIED,
+                flags=Flag.NONE if message.identity else Flag.UNIDENTIFIED,
             )
         )
 
@@ -291,27 +212,27 @@ class Delivery:
     def _named(self, node: str) -> str:
         return self._names.get(node, node)
 
-    def _identity(self, message: Telemetry) -> tuple[int, int, int]:
-        if message.boot is not None and message.seq is not None and message.oldest is not None:
-            return message.boot, message.seq, message.oldest
-        number = next(self._numbers) % MODULUS
-        return self._boot, number, 0
-
-    def _mapped(self, mapping: PayloadMap, node: str, payload: bytes) -> None:
+    def _mapped(self, mapping: PayloadMap, node: str, topic: str, payload: bytes) -> None:
+        self._heard(node)
+        name = self._named(node)
         try:
             signals = mapping.apply(payload)
+        except MappingError as error:
+            self.counters.malformed += 1
+            self._refuse(topic, node, Why.MAPPING, str(error))
+            return
         finally:
-            self._tell_left_out(mapping, node)
-        self.presence.heard(node, _wall_ms())
-        boot, number, oldest = self._identity(Telemetry())
+            self._tell_left_out(mapping, name)
+        self.refusals.taken(name)
+        identity = self._numbering.next(name)
         self._take(
             Row(
-                node=self._named(node),
-                boot=boot,
-                seq=number,
-                oldest=oldest,
+                node=name,
+                boot=identity.boot,
+                seq=identity.seq,
+                oldest=identity.oldest,
                 received_ms=0,
-                payload=payload.decode(),
+                payload=kept(topic, payload, signals),
                 signals=signals,
                 units={**UNITS, **mapping.units()},
                 flags=Flag.UNIDENTIFIED,
@@ -320,16 +241,19 @@ class Delivery:
 
     def _tell_left_out(self, mapping: PayloadMap, node: str) -> None:
         """Once for every signal that is not what its mapping says it is; the rest is counted."""
-        for signal in mapping.left_out.keys() - self._left_out:
-            self._left_out.add(signal)
+        table = mapping.table.topic
+        for signal in mapping.left_out:
+            if (table, signal) in self._left_out:
+                continue
+            self._left_out.add((table, signal))
             self.store.submit(
                 Event(
                     kind="mapping",
                     severity="warning",
-                    node=self._named(node),
+                    node=node,
                     time_ms=self.store.now_ms(),
-                    text=f"{mapping.table.topic}: `{signal}` is no number: left out, and counted",
-                    evidence={"topic": mapping.table.topic, "signal": signal},
+                    text=f"{table}: `{signal}` is no number: left out, and counted",
+                    evidence={"topic": table, "signal": signal},
                 )
             )
 
@@ -341,7 +265,7 @@ class Delivery:
         if message.state == "death":
             self.presence.gone(node)
             return
-        self.presence.heard(node, _wall_ms(), message.every_ms)
+        self.presence.heard(node, wall_ms(), message.every_ms)
         if message.state == "birth":
             birth = message.model_dump(exclude_none=True)
             now = self.store.now_ms()
@@ -365,25 +289,30 @@ class Delivery:
 
     def _oversized(self, topic: str, size: int) -> None:
         self.counters.oversized += 1
-        self._refuse(topic, f"payload of {size} bytes: at most 65536")
+        place = split_topic(topic) or next(
+            ((node, "") for m in self._maps if (node := m.node_of(topic)) is not None), ("", "")
+        )
+        text = f"payload of {size} bytes: at most {MAX_PAYLOAD_BYTES}"
+        self._refuse(topic, place[0], Why.OVERSIZED, text)
 
-    def _refuse(self, topic: str, why: str) -> None:
+    def _refuse(self, topic: str, node: str, why: Why, text: str) -> None:
         """Tell the sender and the people, but not endlessly."""
-        self._refusals += 1
-        if self._refusals > _REFUSALS:
+        untold = self.refusals.note(self._named(node), why, text)
+        if untold is None:
             return
+        more = f" ({untold} more like it before)" if untold else ""
         self.store.submit(
             Event(
-                kind="refused",
+                kind="mapping" if why is Why.MAPPING else "refused",
                 severity="warning",
+                node=self._names.get(node, ""),  # names of strangers make no nodes
                 time_ms=self.store.now_ms(),
-                text=f"message on {topic} refused: {why}",
+                text=f"message on {topic} refused: {text}{more}",
                 evidence={"topic": topic},
             )
         )
-        place = split_topic(topic)
-        if place is not None:
-            self.send(place[0], Ack(refused=why[:500]))
+        if split_topic(topic) is not None:
+            self.send(node, Ack(refused=text[:500]))
 
     # -- in other threads ----------------------------------------------------------------------
 
@@ -395,26 +324,11 @@ class Delivery:
             if covers and self.send(device, Ack(boot=boot, seq=contiguous % MODULUS)):
                 self.counters.acknowledged += 1
 
-    def _beat(self) -> None:
-        counted_ms = _wall_ms()
-        while not self._closing.is_set():
-            now_ms = _wall_ms()
-            if now_ms - counted_ms >= self._beat_ms:
-                counted_ms, self._refusals = now_ms, 0
-            due_ms = min(self.presence.check(now_ms), counted_ms + self._beat_ms)
-            self.presence.news.wait(max(1, due_ms - now_ms) / 1000)
-            self.presence.news.clear()
-
-
-def _wall_ms() -> int:
-    """Heartbeats are of this world, even where the field lives in virtual time."""
-    return time.monotonic_ns() // 1_000_000
-
 
 def _filters(maps: Sequence[PayloadMap]) -> list[str]:
     """What to subscribe to: ours, and topics of others that no filter covers already."""
     found = [f"{PREFIX}#"]
     for topic in dict.fromkeys(mapping.table.topic for mapping in maps):
-        if not any(topic_matches_sub(known, topic) for known in found):
+        if not any(matches(known, topic) for known in found):
             found.append(topic)
     return found

@@ -26,7 +26,6 @@ from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.messages import (
-    COUNTS,
     TOPICS,
     Ack,
     Ask,
@@ -220,11 +219,8 @@ class Gateway(Closing):
                 self._send(node, served.answer)
             return
         served.request, served.answer = config.id, None
-        named = {
-            new: value for old, new in COUNTS.items() if (value := getattr(config, old)) is not None
-        }
         try:
-            done = served.calibrate({**named, **(config.set or {})})
+            done = served.calibrate(config.values())
         except CalibrationError as error:
             self._answer(node, config.id, error=str(error))
             return

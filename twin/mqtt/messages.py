@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from levada.guest.topic import is_node_name
 from levada.hil.errors import PayloadError
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
+from levada.twin.mqtt.sequence import Identity
 
 __all__ = [
     "COUNTS",
@@ -94,9 +95,11 @@ class Telemetry(Message):
     """Reason code of the guest, see `docs/abi.md`."""
 
     @property
-    def identified(self) -> bool:
-        """Whether the device numbers its messages."""
-        return self.boot is not None and self.seq is not None and self.oldest is not None
+    def identity(self) -> Identity | None:
+        """Boot and number; None of a device that does not number its messages."""
+        if self.boot is None or self.seq is None or self.oldest is None:
+            return None
+        return Identity(self.boot, self.seq, self.oldest)
 
     def signals(self) -> dict[str, float]:
         """All numbers but the identity, by the names of the store."""
@@ -144,6 +147,11 @@ class Config(Message):
     """Reading above which the soil is too dry [counts]."""
     set: dict[str, Counts] | None = None
     """Parameter name -> value, in the parameter's unit."""
+
+    def values(self) -> dict[str, int]:
+        """Parameter of the guest -> value wanted."""
+        old = {new: getattr(self, name) for name, new in COUNTS.items()}
+        return {k: v for k, v in old.items() if v is not None} | (self.set or {})
 
 
 class ConfigAck(Message):

@@ -10,10 +10,12 @@ The counter of a device has 32 bits and may wrap; inside the store numbers do no
 
 from __future__ import annotations
 
+import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["MODULUS", "WINDOW", "Received", "unwrap"]
+__all__ = ["MODULUS", "WINDOW", "Identity", "Numbering", "Received", "unwrap"]
 
 MODULUS: Final = 1 << 32
 """Sequence numbers on the wire are unsigned 32-bit."""
@@ -25,6 +27,46 @@ def unwrap(seq: int, near: int) -> int:
     """The number congruent to `seq` modulo 2^32 that lies nearest to `near`."""
     ahead = (seq - near) % MODULUS
     return near + ahead if ahead < MODULUS // 2 else near + ahead - MODULUS
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which message of which life of a node one is."""
+
+    boot: int
+    """The life; negative if the receiver has given the number."""
+    seq: int
+    """Number of the message in it, modulo 2^32."""
+    oldest: int
+    """Lowest number that may still come, modulo 2^32."""
+
+
+class Numbering:
+    """Gives numbers to messages that have none, in one sequence a node.
+
+    Nobody repeats such a message, so `oldest` is its own number: the window of the store moves on
+    with every one, also behind one that could not be stored.  Of more than `nodes` nodes all begin
+    a new life, so that names cannot use up the memory.
+    """
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = nodes
+        self._given: Counter[str] = Counter()
+        self._boot = _new_boot()
+
+    def next(self, node: str) -> Identity:
+        """Identity of the next message of `node`."""
+        if node not in self._given and len(self._given) >= self._nodes:
+            self._given.clear()
+            self._boot = _new_boot()
+        number = self._given[node] % MODULUS
+        self._given[node] += 1
+        return Identity(self._boot, number, number)
+
+
+def _new_boot() -> int:
+    """Of numbers that are given here: negative, as no device names its own."""
+    return secrets.randbelow(MODULUS) - MODULUS
 
 
 @dataclass(slots=True)

@@ -25,9 +25,12 @@ from levada.guest.node import Birth
 from levada.hil.errors import LinkError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
+from levada.sim.run.build import believed_counts
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
+from levada.twin.calibration.parameters import agree, checked
 from levada.twin.errors import CalibrationError, TwinError
+from levada.twin.mqtt.assembly import Assembly
 from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.mapping import PayloadMap
 from levada.twin.mqtt.messages import COUNTS, Config, ConfigAck, Message, Status
@@ -38,6 +41,7 @@ from levada.twin.sources.remote import (
     RemoteDevice,
     ReportQueue,
     is_reading,
+    is_valve,
 )
 from levada.twin.store.rows import Flag, Row, StoreSettings
 from levada.twin.store.store import Store
@@ -118,6 +122,8 @@ class _Heard:
     """What is known of one device."""
 
     device: str
+    assembly: Assembly
+    """Its reports, if it numbers nothing."""
     queue: ReportQueue = field(default_factory=ReportQueue)
     status: Status | None = None
     said: threading.Event = field(default_factory=threading.Event)
@@ -134,6 +140,10 @@ class _Heard:
     """Parameters that came into force since the last message."""
     foreign: dict[str, int] = field(default_factory=dict)
     """Those of `parameters` that another client has set."""
+    unanswered: bool = False
+    """Whether some were wanted by who gives no name, whom the device does not answer."""
+    in_force: dict[str, int] = field(default_factory=dict)
+    """Parameters that are known to be in force on the device."""
 
 
 class MqttDevices(Closing):
@@ -159,7 +169,8 @@ class MqttDevices(Closing):
             if device in names:
                 raise TwinError(f"zones {names[device]} and {zone.name} have one and the same node")
             names[device] = zone.name
-            self._heard[zone.name] = _Heard(device)
+            dry, wet, _ = believed_counts(zone)
+            self._heard[zone.name] = _Heard(device, Assembly(dry_counts=dry, wet_counts=wet))
         self._names = names
         self.news = threading.Event()
         """Set when a device has said something."""
@@ -261,6 +272,8 @@ class MqttDevices(Closing):
             "messages": heard.messages,
             "missing_or_late": heard.missing,
             "not_numbers": sum(self._delivery.left_out().values()),
+            "refused": self._delivery.refusals.total(zone),
+            "refused_why": self._delivery.refusals.trouble(zone),
             "restarts": heard.restarts,
             "connections": self._delivery.client.connections,
         }
@@ -324,26 +337,32 @@ class MqttDevices(Closing):
             time_ms = None
         if time_ms is not None and not row.flags & Flag.UNIDENTIFIED:
             heard.complete.hear(row.boot, row.seq, row.oldest, time_ms)
-        if not is_reading(row.signals.get("raw")):
+        self._follow_numbers(heard, row)
+        values = row.signals
+        if row.flags & Flag.UNIDENTIFIED:
+            values = heard.assembly.take(values)
+        is_told = is_reading(values.get("raw"))
+        if not (is_told or is_valve(values)):
             self.news.set()
             return
         if not heard.said.is_set() and heard.status is None and self._delivery is not None:
             self._delivery.ask_birth(heard.device)
-        heard.messages += 1
-        self._follow_numbers(heard, row)
+        heard.messages += is_told
         heard.queue.add(
             DeviceReport(
                 time_ms=self.time.now_ms() if time_ms is None else time_ms,
                 boot=row.boot,
                 seq=row.seq,
-                values=row.signals,
+                values=values,
                 device_ms=row.device_ms,
-                parameters=heard.parameters,
-                foreign=heard.foreign,
+                parameters=heard.parameters if is_told else {},
+                foreign=heard.foreign if is_told else {},
+                unanswered=heard.unanswered and is_told,
             )
         )
-        heard.parameters, heard.foreign = {}, {}
-        heard.said.set()
+        if is_told:
+            heard.parameters, heard.foreign, heard.unanswered = {}, {}, False
+            heard.said.set()
         self.news.set()
 
     @staticmethod
@@ -364,16 +383,33 @@ class MqttDevices(Closing):
             return
         if isinstance(message, Status) and message.state == "birth":
             heard.status = message
+            heard.in_force = self._known(message.parameters or {})
             heard.born.set()
         elif isinstance(message, ConfigAck):
             request = self._requests.get(message.id)
             if message.ok:
                 values = self._known(message.values)
+                heard.in_force |= values
                 heard.parameters = heard.parameters | values
                 if request is None:
                     heard.foreign = heard.foreign | values
             if request is not None and not request.done():
                 request.set_result(message)
+        elif isinstance(message, Config) and message.id is None and heard.status is not None:
+            self._follow_config(heard, message.values())
+
+    def _follow_config(self, heard: _Heard, values: Mapping[str, int]) -> None:
+        """Others set something and want no answer: the device takes what its guest permits."""
+        present = {p.name: p.default for p in self.info.parameters} | heard.in_force
+        try:
+            taken = checked(self.info, values)
+            agree(self.info, present, taken)
+        except CalibrationError:
+            return  # so does the device, which tells who sent it
+        heard.in_force |= taken
+        heard.parameters = heard.parameters | taken
+        heard.foreign = heard.foreign | taken
+        heard.unanswered = True
 
     def _known(self, values: Mapping[str, int]) -> dict[str, int]:
         names = {parameter.name for parameter in self.info.parameters}

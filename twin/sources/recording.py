@@ -7,21 +7,23 @@ is shown.  The soil begins as the scenario has it, so a store is best replayed f
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth
 from levada.hil.errors import PayloadError
-from levada.sim.run.build import NodeSettings
+from levada.sim.run.build import NodeSettings, believed_counts
 from levada.sim.run.stops import GuestStop
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.clock import PacedClock
 from levada.twin.errors import TwinError
 from levada.twin.field import TwinField
-from levada.twin.mqtt.mapping import PayloadMap
+from levada.twin.mqtt.assembly import Assembly
+from levada.twin.mqtt.mapping import PayloadMap, signals_of
 from levada.twin.mqtt.messages import Telemetry, decode
 from levada.twin.sources.remote import (
     FOREVER_MS,
@@ -31,11 +33,12 @@ from levada.twin.sources.remote import (
     RemoteDevice,
     ReportQueue,
     is_reading,
+    is_valve,
     stops_of,
 )
 from levada.twin.sources.source import Mode
-from levada.twin.store.engine import to_read
-from levada.twin.store.reads import StoreReader
+from levada.twin.store.reads import StoreReader, to_read
+from levada.twin.store.rows import Flag
 
 __all__ = ["Recording", "stored_reports"]
 
@@ -48,6 +51,8 @@ def stored_reports(store: str | Path, zone: str, scenario: Scenario) -> list[Dev
     Raises StoreError if `store` cannot be read.
     """
     maps = [PayloadMap(table) for table in scenario.mapping]
+    dry, wet, _ = next(believed_counts(z) for z in expand(scenario) if z.name == zone)
+    assembly = Assembly(dry_counts=dry, wet_counts=wet)
     start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
     found: list[DeviceReport] = []
     with to_read(store) as url, closing(StoreReader(url)) as reader:
@@ -55,8 +60,10 @@ def stored_reports(store: str | Path, zone: str, scenario: Scenario) -> list[Dev
         while True:
             part = reader.messages(zone, start_ms=at_ms, end_ms=end_ms, limit=PAGE)
             for m in part:
-                values = _signals(json.dumps(dict(m.payload)).encode(), maps)
-                if is_reading(values.get("raw")):
+                values = _signals(m.payload, maps)
+                if m.flags & Flag.UNIDENTIFIED:
+                    values = assembly.take(values)
+                if is_reading(values.get("raw")) or is_valve(values):
                     found.append(
                         DeviceReport(
                             time_ms=m.time_ms,
@@ -72,8 +79,12 @@ def stored_reports(store: str | Path, zone: str, scenario: Scenario) -> list[Dev
     return found
 
 
-def _signals(payload: bytes, maps: Sequence[PayloadMap]) -> dict[str, float]:
+def _signals(message: Mapping[str, Any], maps: Sequence[PayloadMap]) -> dict[str, float]:
     """Signals of a message, of our own kind or of one that is mapped; none if it is neither."""
+    was_mapped = signals_of(message)
+    if was_mapped is not None:
+        return was_mapped
+    payload = json.dumps(dict(message)).encode()  # stores of old keep others' payloads bare
     readers = [lambda data: decode(Telemetry, data).signals(), *(m.apply for m in maps)]
     for read in readers:
         try:

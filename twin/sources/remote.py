@@ -39,6 +39,7 @@ __all__ = [
     "RemoteDevice",
     "ReportQueue",
     "is_reading",
+    "is_valve",
     "stops_of",
 ]
 
@@ -58,7 +59,8 @@ JOINING: Final = 144
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceReport:
-    """One message of a device with a reading, `raw`."""
+    """One message of a device: a reading, `raw`, with what belongs to it, or a valve's state alone,
+    `irrigar`."""
 
     time_ms: int
     """In the scenario's time."""
@@ -73,6 +75,9 @@ class DeviceReport:
     """Parameters of the guest that came into force since the report before, by name."""
     foreign: Mapping[str, int] = field(default_factory=dict)
     """Those of `parameters` that another client has set."""
+    unanswered: bool = False
+    """Whether some of these were only seen to be wanted: they may be in force a few messages later
+    or earlier."""
 
 
 class ReportQueue:
@@ -217,7 +222,11 @@ class Follower(RemoteDevice):
         """Take the reports up to now; `readings` are the twin's prediction."""
         del online, skew_ms
         for report in self._queue.take(time_ms):
-            if _is_stale(report, self.state):
+            if is_valve(report.values):
+                self.state.valve = int(report.values["irrigar"] > 0)
+                signals = {"valve": float(self.state.valve)}
+                self._field.journal.points(self._i, report.time_ms, "raw", signals)
+            elif _is_stale(report, self.state):
                 signals = self._signals(report.values)
                 self._field.journal.points(self._i, report.time_ms, "raw", signals)
             else:
@@ -239,6 +248,8 @@ class Follower(RemoteDevice):
         """Step the mirror with a report, and tell the twin what both did."""
         self._note_foreign(report.foreign)
         self._adopt(report.parameters)
+        if report.unanswered:
+            self.state.joining = JOINING
         state, values = self.state, report.values
         readings = _readings(values, predicted)
         device_ms = self._follow_clock(report)
@@ -423,6 +434,11 @@ def stops_of(followers: Sequence[Follower]) -> list[tuple[int, GuestStop | None]
 def is_reading(value: float | None) -> bool:
     """Whether a number can be what a guest is given: 32 bits."""
     return value is not None and -(1 << 31) <= value < 1 << 31
+
+
+def is_valve(values: Mapping[str, float]) -> bool:
+    """Whether a message is a valve's state and nothing else that a twin follows."""
+    return "raw" not in values and "irrigar" in values
 
 
 def _readings(values: Mapping[str, float], predicted: Readings) -> Readings:

@@ -6,17 +6,17 @@ Everything is worked out on copies; only when the transaction is durable does `K
 from __future__ import annotations
 
 import json
-from collections import ChainMap
-from collections.abc import Collection, Mapping, MutableMapping
+from collections import ChainMap, Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from levada.twin.mqtt.sequence import Received, unwrap
-from levada.twin.store import levels as store_levels
 from levada.twin.store import schema
-from levada.twin.store.engine import insert_or_replace
+from levada.twin.store.health import Refusal
+from levada.twin.store.points import write_points
 from levada.twin.store.rows import (
     Commit,
     Event,
@@ -28,9 +28,7 @@ from levada.twin.store.rows import (
     StoreSettings,
 )
 
-__all__ = ["Known", "Work", "clean", "make_node", "new_id", "write_points"]
-
-_NEVER_MS: Final = -(1 << 62)
+__all__ = ["Known", "Work", "clean", "make_node", "new_id"]
 
 
 @dataclass(slots=True)
@@ -82,37 +80,6 @@ def make_node(connection: Connection, node: str, now_ms: int) -> int:
     return new_id(result.inserted_primary_key)
 
 
-def write_points(
-    connection: Connection,
-    values: Mapping[tuple[int, int, int], float],
-    newest_ms: MutableMapping[int, int],
-) -> None:
-    """Write (series, time, message or 0) -> value, and the extremes of their intervals.
-
-    `newest_ms` holds the newest time of series as far as known.  What is missing is looked up, and
-    it is brought up to date.
-    """
-    if not values:
-        return
-    table = schema.points
-    for series in {series for series, _, _ in values}:
-        if series not in newest_ms:
-            found = connection.scalar(
-                select(func.max(table.c.time_ms)).where(table.c.series_id == series)
-            )
-            newest_ms[series] = _NEVER_MS if found is None else int(found)
-    connection.execute(
-        insert_or_replace(connection.engine, table, ["series_id", "time_ms", "row_id"], ["value"]),
-        [
-            {"series_id": s, "time_ms": t, "row_id": r, "value": v}
-            for (s, t, r), v in values.items()
-        ],
-    )
-    store_levels.update(connection, ((s, t, v) for (s, t, _), v in values.items()), newest_ms)
-    for series, time_ms, _ in values:
-        newest_ms[series] = max(newest_ms[series], time_ms)
-
-
 class Work:
     """What one transaction changes; thrown away if it fails."""
 
@@ -136,7 +103,7 @@ class Work:
         self.crowded: set[str] = set()
         self.nodes = known.nodes
         self.duplicates = 0
-        self.refused = 0
+        self.refused: Counter[tuple[str, Refusal]] = Counter()
         self.left_out = 0
         self.next_id = known.next_id or self._first_free_id()
 
@@ -307,7 +274,7 @@ class Work:
     def row(self, row: Row) -> None:
         """Take a message, unless it is there already."""
         if not (self.admit(row.node) and (not row.target or self.admit(row.target))):
-            self.refused += 1
+            self.refused[row.node, Refusal.NODES] += 1
             return
         node_id = self.node(row.node)
         life = self.life(node_id, row)
@@ -319,7 +286,7 @@ class Work:
             self.duplicates += 1
             return
         if not life.fits(seq):
-            self.refused += 1
+            self.refused[row.node, Refusal.WINDOW] += 1
             return
         time_ms, flags = _place(row, seq, life, self.settings)
         if seq > life.highest:

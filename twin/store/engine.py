@@ -1,7 +1,8 @@
 """Connections to the database of the store, and what its errors mean.
 
 SQLite runs with a write-ahead log and `synchronous = FULL`: a committed row survives a power cut.
-PostgreSQL does so by default.  Both are reached through SQLAlchemy Core.
+PostgreSQL is told to do so (`levada.twin.store.postgres`).  Both are reached through SQLAlchemy
+Core.
 """
 
 from __future__ import annotations
@@ -9,22 +10,22 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import Engine, Insert, Table, create_engine, event, func, make_url
+from sqlalchemy import Engine, Insert, Select, Table, create_engine, event, func, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 
 from levada.guest.text.redaction import redacted
 from levada.twin.errors import StoreError
+from levada.twin.store.health import State
+from levada.twin.store.postgres import ANSWER_S, postgres_engine
 
 __all__ = [
     "Content",
-    "State",
     "classify",
     "connect",
     "content",
@@ -34,7 +35,7 @@ __all__ = [
     "insert_or_replace",
     "is_sound",
     "normal_url",
-    "to_read",
+    "replace_levels",
     "uri",
     "widen",
 ]
@@ -47,21 +48,6 @@ reserve of a full disk."""
 _TRACE: Final = b"CREATE TABLE schema_version"
 """What is left near the beginning of a store whose header is damaged."""
 _OURS: Final = {"schema_version", "telemetry"}
-
-
-class State(StrEnum):
-    """What the store is able to do; all but OK mean that nothing is acknowledged."""
-
-    OK = "ok"
-    FULL = "full"
-    BUSY = "busy"
-    READ_ONLY = "read-only"
-    LOG_TOO_LONG = "log too long"
-    CORRUPT = "corrupt"
-    CONFLICT = "conflict"
-    MISSING = "missing"
-    """Its file, or the log beside it, is gone or another one."""
-    FAILED = "failed"
 
 
 class Content(StrEnum):
@@ -106,22 +92,33 @@ def database_file(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def connect(url: str, *, writes: bool, busy_ms: int = _BUSY_MS) -> Engine:
-    """An engine; one that only reads cannot write by mistake."""
+def connect(
+    url: str,
+    *,
+    writes: bool,
+    busy_ms: int = _BUSY_MS,
+    answer_s: float | None = ANSWER_S,
+    sessions: int = 5,
+) -> Engine:
+    """An engine; one that only reads cannot write by mistake.
+
+    On PostgreSQL a statement may take `answer_s` (None: as long as it wants), and connections are
+    kept in a pool of `sessions`; the pool of one never has more.
+    """
     file = database_file(url)
+    if file is not None:
+        engine = create_engine(url, creator=lambda: _open(file, writes))
+        _configure_sqlite(engine, writes, busy_ms)
+        return engine
     try:
-        if file is None:
-            engine = create_engine(url, pool_pre_ping=True)
-        else:
-            engine = create_engine(url, creator=lambda: _open(file, writes))
+        return postgres_engine(
+            url, writes=writes, busy_ms=busy_ms, answer_s=answer_s, sessions=sessions
+        )
     except ModuleNotFoundError as error:
         raise StoreError(
             f"store on PostgreSQL needs {error.name}: in the clone, .venv/bin/python -m pip "
             "install -e '.[postgres]'"
         ) from None
-    if engine.dialect.name == "sqlite":
-        _configure_sqlite(engine, writes, busy_ms)
-    return engine
 
 
 def uri(file: Path, mode: Literal["rwc", "rw", "ro"]) -> str:
@@ -179,20 +176,6 @@ def content(file: Path) -> Content:
     return Content.STORE if tables >= _OURS else Content.FOREIGN
 
 
-@contextmanager
-def to_read(where: str | Path) -> Iterator[str]:
-    """URL of a store that is there; StoreError if there is none, or it cannot be read within."""
-    url = normal_url(where)
-    file = database_file(url)
-    if file is not None and content(file) is not Content.STORE:
-        why = "" if file.exists() else ": there is no such file"
-        raise StoreError(f"{file} is no store of levada{why}")
-    try:
-        yield url
-    except DBAPIError as error:
-        raise StoreError(f"store {file or 'on PostgreSQL'}: {first_line(error)}") from None
-
-
 def first_line(error: DBAPIError) -> str:
     """What the database says."""
     return redacted(str(error.orig).strip().partition("\n")[0])
@@ -238,6 +221,17 @@ def widen(engine: Engine, table: Table) -> Insert:
     )
 
 
+def replace_levels(engine: Engine, table: Table, source: Select[Any]) -> Insert:
+    """INSERT into `extremes` of what `source` finds, in the place of intervals that are there."""
+    columns = ["series_id", "shift", "slot", "count", "low", "high"]
+    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    statement: sqlite.Insert | postgresql.Insert = make(table)
+    new = statement.excluded
+    return statement.from_select(columns, source).on_conflict_do_update(
+        index_elements=columns[:3], set_={name: new[name] for name in columns[3:]}
+    )
+
+
 _SQLITE_STATES: Final = {
     sqlite3.SQLITE_FULL: State.FULL,
     sqlite3.SQLITE_BUSY: State.BUSY,
@@ -249,14 +243,23 @@ _SQLITE_STATES: Final = {
     sqlite3.SQLITE_NOTADB: State.CORRUPT,
     sqlite3.SQLITE_IOERR: State.FAILED,
 }
+_NOT_AS_MADE: Final = ("no such table", "no such column", "has no column named")
+"""How SQLite says that somebody has changed the tables; it has no code for it."""
 _POSTGRESQL_STATES: Final = {
     "53100": State.FULL,  # disk_full
-    "42P01": State.MISSING,  # undefined_table
+    "42501": State.DENIED,  # insufficient_privilege
+    "42": State.MISSING,  # no such table or column, another type
     "25006": State.READ_ONLY,  # read_only_sql_transaction
-    "55P03": State.BUSY,  # lock_not_available
-    "40001": State.BUSY,  # serialization_failure
-    "40P01": State.BUSY,  # deadlock_detected
+    "40": State.BUSY,  # deadlock, serialization_failure
+    "55": State.BUSY,  # lock_not_available, object_in_use
+    "XX001": State.CORRUPT,  # data_corrupted
+    "XX002": State.CORRUPT,  # index_corrupted
+    "21": None,  # cardinality_violation
+    "22": None,  # data_exception
+    "54": None,  # program_limit_exceeded: too long for an index
 }
+"""https://www.postgresql.org/docs/current/errcodes-appendix.html, by code or class; whatever else
+may happen is the server's own trouble."""
 
 
 def classify(error: DBAPIError, file: Path | None) -> State | None:
@@ -266,16 +269,19 @@ def classify(error: DBAPIError, file: Path | None) -> State | None:
     origin = error.orig
     code = getattr(origin, "sqlite_errorcode", None)
     if isinstance(code, int):
+        if any(words in str(origin) for words in _NOT_AS_MADE):
+            return State.MISSING
         state = _SQLITE_STATES.get(code & 0xFF)
         if state is State.FAILED and file is not None and free_bytes(file) < 65_536:
             return State.FULL  # SQLite cannot tell why growing its shared memory failed
         return state
     sqlstate = getattr(origin, "sqlstate", None)
-    if sqlstate in _POSTGRESQL_STATES:
-        return _POSTGRESQL_STATES[str(sqlstate)]
-    if error.connection_invalidated or str(sqlstate or "08").startswith(("08", "57")):
-        return State.FAILED  # no connection: the server is gone or starting
-    return None
+    if sqlstate is None:  # the driver says it: of the data, or that there is no connection
+        return None if isinstance(error, DataError) else State.FAILED
+    for known in (sqlstate, sqlstate[:2]):
+        if known in _POSTGRESQL_STATES:
+            return _POSTGRESQL_STATES[known]
+    return State.FAILED
 
 
 def free_bytes(file: Path) -> int:

@@ -17,7 +17,8 @@ from sqlalchemy import and_, select
 
 from levada.twin.errors import StoreError
 from levada.twin.store import schema
-from levada.twin.store.engine import connect, database_file, normal_url, to_read
+from levada.twin.store.engine import connect, database_file, normal_url
+from levada.twin.store.reads import to_read
 
 __all__ = ["COLUMNS", "export", "stream_csv"]
 
@@ -85,7 +86,7 @@ def _batches(
     if end_ms is not None:
         statement = statement.where(points.c.time_ms < end_ms)
     with to_read(where) as url:
-        engine = connect(url, writes=False)
+        engine = connect(url, writes=False, answer_s=None)  # to sort a year takes its time
         try:
             with engine.connect().execution_options(yield_per=_BATCH) as connection:
                 yield connection.execute(statement).partitions()

@@ -18,13 +18,13 @@ from sqlalchemy import (
     Connection,
     Select,
     Table,
+    bindparam,
     cast,
     delete,
     desc,
     func,
     insert,
     select,
-    tuple_,
 )
 
 from levada.twin.errors import StoreFullError
@@ -95,12 +95,17 @@ def _delete(
     """Delete the rows whose keys `old` finds, part by part, each with `then`; how many."""
     size = _CHUNK
     removed = 0
+    names = [f"{key.name}_" for key in keys]
+    one = delete(table).where(
+        *(key == bindparam(name) for key, name in zip(keys, names, strict=True))
+    )
     while True:
         try:
             with store.transaction() as connection:
                 found = [tuple(row) for row in connection.execute(old.limit(size))]
                 if found:
-                    connection.execute(delete(table).where(tuple_(*keys).in_(found)))
+                    # one by one: for a list of pairs SQLite would read the whole table
+                    connection.execute(one, [dict(zip(names, key, strict=True)) for key in found])
                     then(connection, found)
         except StoreFullError:
             if size <= _SMALLEST_CHUNK:

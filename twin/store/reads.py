@@ -9,17 +9,28 @@ arXiv:2305.00332), which picks the points that shape the curve.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Select, desc, func, select
+from sqlalchemy.exc import DBAPIError
 
 from levada.guest.text.json_text import parse
+from levada.twin.errors import StoreError
 from levada.twin.store import schema
-from levada.twin.store.engine import connect, normal_url
+from levada.twin.store.engine import (
+    Content,
+    connect,
+    content,
+    database_file,
+    first_line,
+    normal_url,
+)
 from levada.twin.store.thinning import (
     count_about,
     every_point,
@@ -36,6 +47,7 @@ __all__ = [
     "SeriesInfo",
     "StoreReader",
     "Window",
+    "to_read",
 ]
 
 _FETCH: Final = 4_000
@@ -93,6 +105,27 @@ class Latest:
     received_ms: int
     flags: int
     payload: Mapping[str, Any]
+
+
+@contextmanager
+def to_read(where: str | Path) -> Iterator[str]:
+    """URL of a store that is there and not newer than this program; StoreError if there is none,
+    or it cannot be read within."""
+    url = normal_url(where)
+    file = database_file(url)
+    if file is not None and content(file) is not Content.STORE:
+        why = "" if file.exists() else ": there is no such file"
+        raise StoreError(f"{file} is no store of levada{why}")
+    try:
+        engine = connect(url, writes=False)
+        try:
+            with engine.connect() as connection:
+                schema.readable(connection)
+        finally:
+            engine.dispose()
+        yield url
+    except DBAPIError as error:
+        raise StoreError(f"store {file or 'on PostgreSQL'}: {first_line(error)}") from None
 
 
 class StoreReader:

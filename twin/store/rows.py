@@ -1,4 +1,4 @@
-"""What goes into the store, what a commit says, and how the store is.
+"""What goes into the store, and what a commit says.
 
 Frozen values that pass between threads.
 """
@@ -12,14 +12,12 @@ from typing import Any, Final, Literal
 
 from levada.sim.scenario.mapping import SIGNAL_UNITS
 from levada.twin.errors import StoreError
-from levada.twin.store.engine import State
 
 __all__ = [
     "UNITS",
     "Commit",
     "Event",
     "Flag",
-    "Health",
     "Item",
     "Kind",
     "Points",
@@ -70,6 +68,8 @@ class StoreSettings:
     """Write-ahead log beyond which nothing more is written (a reader holds it)."""
     busy_ms: int = 5_000
     """How long a write waits for another program [ms]."""
+    answer_ms: int = 20_000
+    """How long PostgreSQL may work on one statement [ms]; half as long again is waited for it."""
     retry_ms: int = 500
     """Between two attempts while the database cannot be written [ms]."""
     ahead_ms: int = 60_000
@@ -97,6 +97,7 @@ class StoreSettings:
             ("reserve_bytes", 0, 1 << 40),
             ("log_bytes", 1 << 16, 1 << 40),
             ("busy_ms", 0, 60_000),
+            ("answer_ms", 10, 600_000),
             ("retry_ms", 1, 60_000),
             ("nodes", 1, 1_000_000),
             ("signals", 1, 100_000),
@@ -162,33 +163,6 @@ class Commit:
     duplicates: int
     last_id: int
     """Highest `telemetry.id`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
-    """How the store is, for the banner of the page."""
-
-    state: State = State.OK
-    detail: str = ""
-    since_ms: int = 0
-    waiting: int = 0
-    """Rows waiting for the writer."""
-    stored: int = 0
-    duplicates: int = 0
-    refused: int = 0
-    """Rows that were not taken: too many waited, their number was out of bounds, or their node was
-    one too many."""
-    left_out: int = 0
-    """Values that are in their message alone: their node has too many signals."""
-    reserve: bool = True
-    """Whether the reserve file is in place."""
-    moved_aside: str = ""
-    """Where the corrupt former store lies."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether rows are being acknowledged."""
-        return self.state is State.OK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,8 @@
     runs          when the twin ran, in which mode, on what
 
 Times are integer milliseconds since 1970.  An empty database gets the present tables.  An older one
-is brought up by numbered functions that run once, in one transaction, after a copy of the file has
-been made; they are written in plain SQL, because what they do must not change with this file.
+is brought up by numbered functions that run once, in one transaction, after a copy has been made;
+they are written in plain SQL, because what they do must not change with this file.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 
-from levada.twin.errors import StoreVersionError
+from levada.twin.errors import StoreError, StoreVersionError
 
 __all__ = [
     "MIGRATIONS",
@@ -51,12 +52,15 @@ __all__ = [
     "VERSION",
     "boots",
     "calibrations",
+    "check_columns",
     "events",
     "extremes",
+    "make_missing",
     "metadata",
     "migrate",
     "nodes",
     "points",
+    "readable",
     "runs",
     "schema_version",
     "series",
@@ -221,13 +225,40 @@ def _levels(connection: Connection) -> None:
 MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {2: _levels}
 """Version -> what makes it out of the version before."""
 VERSION: Final = max(MIGRATIONS)
+_NAMED: Final = schema_version.name
+_RESTORE: Final = "somebody has changed it. Name it back, or bring back a backup"
 
 
 def stored_version(connection: Connection) -> int:
-    """Schema version of the database, 0 if it is empty."""
-    if not inspect(connection).has_table("schema_version"):
+    """Schema version of the database, 0 if it is empty.
+
+    Raises StoreVersionError if it has tables of ours, or of such names, and says no version.
+    """
+    there = set(inspect(connection).get_table_names())
+    ours = sorted(there & set(metadata.tables))
+    if not ours:
         return 0
-    return int(connection.scalar(select(schema_version.c.version)) or 0)
+    found = list(connection.scalars(select(schema_version.c.version))) if _NAMED in there else []
+    if len(found) != 1:
+        raise StoreVersionError(
+            f"the database has tables {', '.join(ours)}, and does not say of which version of a "
+            "store: bring back a backup, or name an empty database"
+        )
+    return int(found[0])
+
+
+def readable(connection: Connection) -> None:
+    """Raises StoreVersionError if the store is newer than this program."""
+    found, newest = stored_version(connection), VERSION
+    if found > newest:
+        raise _newer(found, newest)
+
+
+def _newer(found: int, newest: int) -> StoreVersionError:
+    return StoreVersionError(
+        f"store has schema version {found}: this program knows 1 to {newest}; "
+        "use a newer levada or another store"
+    )
 
 
 def migrate(
@@ -238,34 +269,94 @@ def migrate(
 ) -> Path | None:
     """Bring the database to the newest version; the copy made of `file` before, if one was needed.
 
-    Raises StoreVersionError if the database is newer than this program.  It is then left alone.
+    On PostgreSQL the copies of the tables lie in a schema of the same database.  Raises
+    StoreVersionError if the database is newer than this program, StoreError if its tables are not
+    as they were made, or no copy can be made.  It is then left alone.
     """
     newest = max(migrations)
     with engine.connect() as connection:
         found = stored_version(connection)
         if found > newest:
-            raise StoreVersionError(
-                f"store has schema version {found}: this program knows 1 to {newest}; "
-                "use a newer levada or another store"
-            )
+            raise _newer(found, newest)
         if found == newest:
+            check_columns(connection)
             return None
-        backup = None
-        if found and file is not None:
-            backup = file.with_name(f"{file.name}.v{found}.backup")
-            backup.unlink(missing_ok=True)
-            os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            with (
-                closing(sqlite3.connect(file)) as source,
-                closing(sqlite3.connect(backup)) as target,
-            ):
-                source.backup(target)
+    backup = _copy_file(file, found) if found and file is not None else None
     with engine.begin() as connection:
         if found == 0:
             metadata.create_all(connection)
         else:
+            if file is None:
+                _copy_tables(connection, found)
             for version in range(found + 1, newest + 1):
                 migrations[version](connection)
+            check_columns(connection)
         connection.execute(schema_version.delete())
         connection.execute(schema_version.insert().values(version=newest))
     return backup
+
+
+def make_missing(engine: Engine) -> None:
+    """Make tables again that somebody has removed; StoreError if others are not as they were."""
+    with engine.begin() as connection:
+        found = stored_version(connection)
+        metadata.create_all(connection)
+        check_columns(connection)
+        if not found:
+            connection.execute(schema_version.insert().values(version=VERSION))
+
+
+def check_columns(connection: Connection) -> None:
+    """Raises StoreError if a table or a column is missing."""
+    found = inspect(connection)
+    for table in metadata.sorted_tables:
+        if not found.has_table(table.name):
+            raise StoreError(f"the store has no table {table.name} any more: {_RESTORE}")
+        there = {column["name"] for column in found.get_columns(table.name)}
+        missing = [column.name for column in table.c if column.name not in there]
+        if missing:
+            foreign = sorted(there - {column.name for column in table.c})
+            others = f", but {', '.join(foreign)}" if foreign else ""
+            raise StoreError(
+                f"table {table.name} of the store has no column {', '.join(missing)}{others}: "
+                f"{_RESTORE}"
+            )
+
+
+def _copy_file(file: Path, version: int) -> Path:
+    backup = file.with_name(f"{file.name}.v{version}.backup")
+    try:
+        backup.unlink(missing_ok=True)
+        os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with (
+            closing(sqlite3.connect(file)) as source,
+            closing(sqlite3.connect(backup)) as target,
+        ):
+            source.backup(target)
+    except (OSError, sqlite3.Error) as error:
+        backup.unlink(missing_ok=True)
+        raise StoreError(
+            f"the store is of version {version}, and is left as it is: no copy can be made of it "
+            f"first, {backup}: {error}"
+        ) from None
+    return backup
+
+
+def _copy_tables(connection: Connection, version: int) -> None:
+    """Copies of the tables beside them; they come into being with the migration, or not at all."""
+    name = f"levada_v{version}_backup"
+    if inspect(connection).has_schema(name):
+        raise StoreError(
+            f"the store is of version {version}, and is left as it is: its copy would lie in "
+            f"schema {name}, which is there from an earlier time. Drop or rename it"
+        )
+    try:
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        for table in inspect(connection).get_table_names():
+            if table in metadata.tables:
+                connection.exec_driver_sql(f"CREATE TABLE {name}.{table} AS TABLE {table}")
+    except DBAPIError as error:
+        raise StoreError(
+            f"the store is of version {version}, and is left as it is: no copy can be made of it "
+            f"first, in schema {name}: {str(error.orig).strip().partition(chr(10))[0]}"
+        ) from None
