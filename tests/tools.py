@@ -28,6 +28,7 @@ PROGRAMS = {
     "chromedriver": "chromium-driver",
     "mosquitto": "mosquitto",
     "initdb": "postgresql",
+    "ip": "iproute2",
 }
 """Program -> the Debian packages that bring it."""
 
