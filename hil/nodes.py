@@ -22,7 +22,7 @@ from levada.hil.line.serial_port import Port
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
-from levada.sim.scenario.node_url import NodeUrl
+from levada.sim.scenario.node_url import NodeUrl, parse_node
 
 if TYPE_CHECKING:
     from levada.sim.run.build import NodeSettings
@@ -103,11 +103,19 @@ def _chosen(choices: Sequence[str]) -> dict[str, str]:
         zone, equals, node = choice.partition("=")
         if not equals or ":" in zone:
             zone, node = "", choice
+        _check(node)
         if zone in chosen:
             whose = f"zone {zone}" if zone else "all zones"
             raise UsageError(f"--node: {whose} on {chosen[zone]}, and on {node} as well: give one")
         chosen[zone] = node
     return chosen
+
+
+def _check(node: str) -> None:
+    try:
+        parse_node(node)
+    except ValueError as error:
+        raise UsageError(f"--node: {error}") from None
 
 
 def _zone_tables(scenario: Path) -> list[dict[str, object]]:

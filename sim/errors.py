@@ -5,7 +5,7 @@ from __future__ import annotations
 from levada.guest.errors import LevadaError
 from levada.guest.exit_codes import Exit
 
-__all__ = ["SimError", "SoilError", "WeatherError"]
+__all__ = ["PeriodError", "SimError", "SoilError", "WeatherError"]
 
 
 class SimError(LevadaError):
@@ -38,3 +38,7 @@ class WeatherError(SimError, ValueError):
         self.path, self.line, self.found, self.allowed = path, line, found, allowed
         place = f"{path}:{line}" if line else path
         super().__init__(f"{place}: {found}; {allowed}")
+
+
+class PeriodError(WeatherError):
+    """A weather file does not cover the period that is asked for."""

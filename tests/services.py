@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,8 +38,15 @@ class Mosquitto:
     """mosquitto with the settings that `docs/mqtt.md` asks for."""
 
     def __init__(
-        self, folder: Path, *, users: Sequence[str] = ("levada",), acl: str | None = None
+        self,
+        folder: Path,
+        *,
+        users: Sequence[str] = ("levada",),
+        acl: str | None = None,
+        host: str = "127.0.0.1",
+        popen: Callable[..., subprocess.Popen[str]] = subprocess.Popen,
     ) -> None:
+        """`popen` starts it, on a machine where the address `host` is."""
         self._program = need("mosquitto", Path("/usr/sbin"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -54,7 +61,7 @@ class Mosquitto:
             )
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
-            f"user {getpass.getuser()}\nlistener {port} 127.0.0.1\nallow_anonymous false\n"
+            f"user {getpass.getuser()}\nlistener {port} {host}\nallow_anonymous false\n"
             f"password_file {passwords}\nset_tcp_nodelay true\nmax_queued_messages 1000\n"
             "max_connections 1024\nsys_interval 1\n"
         )
@@ -64,11 +71,12 @@ class Mosquitto:
             rights.write_text(acl)
             with self._config.open("a") as config:
                 config.write(f"acl_file {rights}\n")
-        self.address = BrokerAddress(host="127.0.0.1", port=port, user=users[0], password="secret")
+        self.address = BrokerAddress(host=host, port=port, user=users[0], password="secret")
+        self._popen = popen
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
+        self._process = self._popen(
             [self._program, "-v", "-c", str(self._config)], stderr=subprocess.PIPE, text=True
         )
         assert self._process.stderr is not None

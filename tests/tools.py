@@ -29,6 +29,7 @@ PROGRAMS = {
     "mosquitto": "mosquitto",
     "initdb": "postgresql",
     "pgbouncer": "pgbouncer",
+    "ip": "iproute2",
 }
 """Program -> the Debian packages that bring it."""
 

@@ -32,6 +32,7 @@ from levada.guest.wasm.host import SimNodes
 from levada.guest.wasm.node import WasmtimeNode
 from levada.sim import weather as weathers
 from levada.sim.devices.energy import EnergyProfile
+from levada.sim.errors import PeriodError
 from levada.sim.run.build import NodeMaker, NodeSettings, node_settings
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
@@ -42,7 +43,7 @@ from levada.sim.run.rundir import replaced
 from levada.sim.run.summary import RunEnd, summarise
 from levada.sim.run.trace import TraceWriter, read_trace
 from levada.sim.run.zone_columns import NodeCol
-from levada.sim.scenario.diagnostics import ScenarioError
+from levada.sim.scenario.diagnostics import Issue, ScenarioError
 from levada.sim.scenario.dump import dump, pinned
 from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
@@ -135,11 +136,14 @@ def check(document: Document) -> ModuleInfo:
     """
     info = inspect_guest(document.scenario, read_guest(document.scenario))
     problems = document.check_parameters({p.name: p for p in info.parameters}, info.rules)
-    if problems:
-        raise ScenarioError(problems)
     zones = expand(document.scenario)
-    weather = read_weather(document.scenario)
-    problems = document.problems(list(refused(document.scenario, zones, weather)))
+    try:
+        weather = read_weather(document.scenario)
+    except PeriodError as error:
+        outside = f"{error.found} is not in {error.path}"
+        problems += document.problems([Issue(("period", "start"), outside, error.allowed)])
+    else:
+        problems += document.problems(list(refused(document.scenario, zones, weather)))
     if problems:
         raise ScenarioError(problems)
     return info

@@ -6,7 +6,9 @@ Only the form is checked here; what a transport does with it is the business of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -60,7 +62,7 @@ def parse_node(text: str) -> NodeUrl:
     """`text` -> NodeUrl; raises ValueError that lists the forms."""
     kind, colon, rest = text.partition(":")
     if kind not in KINDS:
-        raise ValueError(f"unknown kind of node `{kind}`: permitted {_FORMS}")
+        raise ValueError(f"unknown kind of node `{kind}`: {_hint(kind, KINDS)}permitted {_FORMS}")
     match kind:
         case "sim":
             if colon:
@@ -68,12 +70,18 @@ def parse_node(text: str) -> NodeUrl:
             return NodeUrl(kind=kind)
         case "virtual":
             if colon and rest not in VARIANTS:
-                raise ValueError(f"unknown variant `{rest}`: permitted {', '.join(VARIANTS)}")
+                hint = _hint(rest, VARIANTS)
+                raise ValueError(f"unknown variant `{rest}`: {hint}permitted {', '.join(VARIANTS)}")
             return NodeUrl(kind=kind, target=rest)
         case "serial":
             return _serial(rest)
         case _:
             return _mqtt(kind, text)
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean `{near[0]}`? " if near else ""
 
 
 def _serial(rest: str) -> NodeUrl:

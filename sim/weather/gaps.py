@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from levada.sim.errors import WeatherError
+from levada.sim.errors import PeriodError, WeatherError
 from levada.sim.weather.series import (
     DAY_MS,
     HOUR_MS,
@@ -115,7 +115,7 @@ def _period(table: Table, start: date | None, end: date | None, step_ms: int) ->
     if low < first or high > last or low > high:
         there = f"{to_date(first)} to {to_date(last)}" if first <= last else "not one whole day"
         found = f"period {to_date(low)} to {to_date(high)}"
-        raise WeatherError(table.path, 0, found, f"the file has {there}")
+        raise PeriodError(table.path, 0, found, f"the file has {there}")
     return low, high
 
 

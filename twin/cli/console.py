@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
@@ -60,8 +61,19 @@ SHOWN = 80
 RESTARTS = 3
 """So many are told of one device."""
 
-out = Console(highlight=False, markup=False)
-err = Console(stderr=True, highlight=False, markup=False)
+UNCUT = 10_000
+"""Columns of what is no terminal: a file or a pipe takes lines of any length, and cuts nothing."""
+
+
+def _console(*, stderr: bool) -> Console:
+    made = Console(stderr=stderr, highlight=False, markup=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = UNCUT
+    return made
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 @contextmanager
@@ -292,7 +304,9 @@ def comparison(result: Comparison) -> None:
     if not result.signals:
         out.print("signals: equal within tolerance")
         return
-    table = Table("signal", "zone", "first at", "A", "B", "largest", "allowed", box=None)
+    heads = ("signal", "zone", "first at", "A", "B", "largest", "allowed")
+    table = Table.grid(*(Column(head, overflow="fold") for head in heads), padding=(0, 1))
+    table.show_header = True
     for s in result.signals:
         table.add_row(
             s.signal,

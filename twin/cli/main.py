@@ -24,8 +24,9 @@ from levada.guest.errors import LevadaError
 from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.logs import log_to_stderr
 from levada.guest.text.redaction import redacted
-from levada.twin.cli import pairs, streams
+from levada.twin.cli import options, streams
 from levada.twin.cli.nodes import nodes_app
+from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
@@ -74,16 +75,6 @@ app.add_typer(store_app, name="store")
 app.add_typer(scenarios_app, name="scenarios")
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
-GuestFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--guest",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Guest module instead of the scenario's.",
-    ),
-]
 
 
 def _version(show: bool) -> None:
@@ -155,9 +146,7 @@ def run(
         factor = parse_speed(speed)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
-    overrides = pairs.overrides(settings)
-    if guest is not None:
-        overrides.append(("guest.file", str(guest.absolute())))
+    overrides = options.overrides(settings, guest)
     overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides, seed)
     runner.check(document)
@@ -238,14 +227,14 @@ def lint(
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
-    tolerance: pairs.Tolerances = None,
+    tolerance: options.Tolerances = None,
 ) -> None:
     """Compare two runs: first divergent host call, then signals beyond their tolerance."""
     from levada.sim.results.compare import compare_runs
     from levada.sim.run.rundir import RunDir, trusted
     from levada.twin.cli import console as show
 
-    allowed = pairs.tolerances(tolerance)
+    allowed = options.tolerances(tolerance)
     runs = RunDir(run_a), RunDir(run_b)
     with trusted(*runs):
         comparison = compare_runs(*runs, allowed)
@@ -337,6 +326,13 @@ def _bytes(path: Path) -> bytes:
         raise typer.BadParameter(f"{path}: {error.strerror}") from None
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt is behind an error: a compiler that is broken off raises its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def _system_said(error: OSError) -> str:
     """What the system says of a path or of the disk, such as `x: Permission denied`."""
     if isinstance(error, FileNotFoundError) and not _is_somewhere():
@@ -399,6 +395,8 @@ def _run(arguments: list[str] | None) -> object:
         if isinstance(error, MemoryError):
             show.error(ValueError("not enough memory for this"))
             return Exit.BAD_INPUT
+        if _interrupted(error):
+            return INTERRUPTED
         show.internal(error)
         return Exit.INTERNAL
     return Exit.PASS

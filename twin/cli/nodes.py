@@ -11,7 +11,8 @@ import typer
 from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.plain import plain
 from levada.sim.scenario.shipped import scenario_path
-from levada.twin.cli import pairs, streams
+from levada.twin.cli import options, streams
+from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile
 
@@ -47,6 +48,7 @@ def diff(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
+    guest: GuestFile = None,
 ) -> None:
     """Run a scenario on several nodes: identical, or the first host call that differs."""
     from levada.hil.diff import diff_nodes
@@ -54,7 +56,7 @@ def diff(
 
     if len(node) < 2:
         raise typer.BadParameter("give at least two nodes", param_hint="--node")
-    overrides = pairs.overrides(settings)
+    overrides = options.overrides(settings, guest)
     found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
     stopped = [show.stopped(run.summary, run.node) for run in found.runs]
     show.diff(found)
@@ -70,14 +72,14 @@ def diff(
 def accept(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")],
     golden: Annotated[Path, typer.Argument(metavar="GOLDEN", help="Directory of golden run.")],
-    tolerance: pairs.Tolerances = None,
+    tolerance: options.Tolerances = None,
 ) -> None:
     """Keep a run as the golden one, which later runs are held to."""
     from levada.sim.results.golden import accept as accept_run
     from levada.sim.run.rundir import RunDir, trusted
     from levada.twin.cli import console as show
 
-    given = pairs.tolerances(tolerance)
+    given = options.tolerances(tolerance)
     looked_at = RunDir(run)
     with trusted(looked_at):
         before = accept_run(looked_at, golden, given)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
-from levada.twin.cli import pairs
+from levada.twin.cli import options as shared
 from levada.twin.cli.scenarios import ScenarioFile
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def twin(
 
     factor = _factor(speed)
     _check_sources(store, replay, shadow=shadow, home_assistant=home_assistant)
-    overrides = pairs.overrides(settings)
+    overrides = shared.overrides(settings)
     overrides += node_overrides(scenario, node or [])
     document = scenarios.read(scenario, overrides)
     runner.check(document)

@@ -1,14 +1,15 @@
-"""Options that are pairs: `--set key=value` and `--tolerance signal=number`."""
+"""Options that commands share: `--set key=value`, `--guest`, `--tolerance signal=number`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["Tolerances", "overrides", "tolerances"]
+__all__ = ["GuestFile", "Tolerances", "overrides", "tolerances"]
 
 Tolerances = Annotated[
     list[str] | None,
@@ -17,10 +18,27 @@ Tolerances = Annotated[
     ),
 ]
 """The option of commands that compare runs."""
+GuestFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--guest",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Guest module instead of the scenario's.",
+    ),
+]
 
 
-def overrides(settings: Sequence[str] | None, option: str = "--set") -> list[tuple[str, str]]:
-    """Key and value of each setting; raises BadParameter for what is no pair."""
+def overrides(settings: Sequence[str] | None, guest: Path | None = None) -> list[tuple[str, str]]:
+    """Changes of a scenario by `--set` and `--guest`; raises BadParameter for what is no pair."""
+    changes = _pairs(settings, "--set")
+    if guest is not None:
+        changes.append(("guest.file", str(guest.absolute())))
+    return changes
+
+
+def _pairs(settings: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
     pairs = []
     for setting in settings or []:
         key, equals, value = setting.partition("=")
@@ -33,7 +51,7 @@ def overrides(settings: Sequence[str] | None, option: str = "--set") -> list[tup
 def tolerances(settings: Sequence[str] | None) -> dict[str, float]:
     """Allowed differences by signal; raises BadParameter for what is none."""
     found = {}
-    for name, text in overrides(settings, "--tolerance"):
+    for name, text in _pairs(settings, "--tolerance"):
         try:
             value = float(text)
         except ValueError:
