@@ -16,19 +16,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
 from levada.guest.module.refusal import refusal
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
-from levada.hil.line.serial_port import TERMINAL_S, Port
 from levada.hil.wire.codec import Console, Decoder, Frame, encode_frame
 from levada.hil.wire.message import Message, MessageError
 from levada.hil.wire.messages import Birth, Heartbeat, Hello, Nak, NakError
-
-if TYPE_CHECKING:
-    from levada.hil.quick import Quick
 
 __all__ = ["Line", "Link", "LinkQuality", "Patience"]
 
@@ -151,7 +147,6 @@ class Link:
         self._decoder = Decoder()
         self._last: tuple[type[Message], bytes] = Hello, b""
         """Request and its body."""
-        self._quick = _quick(line)
         self._sequence = secrets.randbelow(1 << 16)
         self._boot_id: int | None = None
         self._session: int | None = None
@@ -221,18 +216,7 @@ class Link:
         self._last = request, body
         self._answered = False
         self.quality.requests += 1
-        sent_s: float | None = None
-        quick = self._quick
-        if quick is not None and not self._decoder.waiting and self.patience.least_s > TERMINAL_S:
-            sent_s = monotonic()
-            found = quick.exchange(request.TYPE, self._sequence, body)
-            if found >= 0:
-                self._answered = True
-                self.quality.round_trips_s.append(monotonic() - sent_s)
-                if found == kind.TYPE:
-                    return quick.body()
-                raise self._refusal(request, Frame(found, self._sequence, quick.body()))
-        answer = self._persist(sent_s)
+        answer = self._persist()
         self._answered = True
         if answer.type == kind.TYPE:
             return answer.body
@@ -297,23 +281,15 @@ class Link:
         request, body = self._last
         return encode_frame(request.TYPE, self._sequence, body)
 
-    def _persist(self, sent_s: float | None) -> Frame:
-        """The answer to the last request, however often it must be sent.
-
-        `sent_s` is when it was sent, if it was and no answer came in one piece.
-        """
+    def _persist(self) -> Frame:
+        """The answer to the last request, however often it must be sent."""
         frame = self._last_frame()
         gone: LinkError | None = None
         for opening in range(OPENINGS):
             if opening and not self._reopened():
                 break
             try:
-                if opening:
-                    answer = self._try(frame, again=True)
-                elif sent_s is None or self._quick is None:
-                    answer = self._try(frame)
-                else:
-                    answer = self._go_on(self._quick, frame, sent_s)
+                answer = self._try(frame, again=opening > 0)
             except LinkError as error:
                 gone = error
                 continue
@@ -327,16 +303,6 @@ class Link:
             f"{self.url}: no answer to {self._last[0].__name__}, sent "
             f"{OPENINGS * self.patience.tries} times; last console line: {self.last_console_line}"
         )
-
-    def _go_on(self, quick: Quick, frame: bytes, sent_s: float) -> Frame | None:
-        """Where the quick try has stopped."""
-        if quick.written < len(frame):
-            self._line.write(frame[quick.written :])
-        answer = self._take(quick.came)
-        if answer is None:
-            return self._try(frame, sent_s=sent_s)
-        self.quality.round_trips_s.append(monotonic() - sent_s)
-        return answer
 
     def _reopened(self) -> bool:
         """Open the line again; false if it does not come back in time."""
@@ -363,19 +329,16 @@ class Link:
             if isinstance(item, Console):
                 self._keep(item.text)
 
-    def _try(
-        self, frame: bytes, *, again: bool = False, sent_s: float | None = None
-    ) -> Frame | None:
-        """Send until an answer comes, as often as patience allows; `sent_s`: it was sent then."""
+    def _try(self, frame: bytes, *, again: bool = False) -> Frame | None:
+        """Send until an answer comes, as often as patience allows."""
         patience = self.patience
         last = self.quality.round_trips_s[-LAST:]
         wait_s = 2.0 * max(last) if last else UNKNOWN_S
         wait_s = min(max(wait_s, patience.least_s), patience.most_s)
         for attempt in range(patience.tries):
             self.quality.retries += again or attempt > 0
-            if attempt or sent_s is None:
-                sent_s = monotonic()
-                self._line.write(frame)
+            sent_s = monotonic()
+            self._line.write(frame)
             answer = self._receive(sent_s + wait_s)
             if answer is not None:
                 if attempt == 0 and not again:  # else it is not known which of them was answered
@@ -411,15 +374,6 @@ class Link:
             self.console.append(line)
             if self._on_console is not None:
                 self._on_console(line)
-
-
-def _quick(line: Line) -> Quick | None:
-    """What makes the first try over a terminal; None over other lines, and without the compiler."""
-    if not isinstance(line, Port) or line.terminal < 0:
-        return None
-    from levada.hil.quick import Quick  # the compiler takes a while to load
-
-    return Quick(line) if Quick.possible() else None
 
 
 def _reason(nak: Nak) -> str:

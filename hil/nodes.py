@@ -21,7 +21,8 @@ from levada.hil.line.mqtt_line import Bridge, MqttLine
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
-from levada.hil.virtual import VirtualDevice
+from levada.hil.virtual import VirtualDevice, allow_boards
+from levada.sim.scenario.expand import expand
 from levada.sim.scenario.node_url import NodeUrl, parse_node
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ class NodeMaker(Closing):
         self._broker = broker
         self._speed = speed
         self._open = ExitStack()
+        self._begun = False
 
     def __call__(self, settings: NodeSettings) -> DeviceNode:
         """The node of a zone.  Raises HilError if it cannot be had."""
+        if not self._begun:
+            allow_boards(sum(z.node.kind == "virtual" for z in expand(settings.scenario)))
+            self._begun = True
         url = settings.zone.node
         name = settings.zone.name
         guest = settings.scenario.guest

@@ -12,7 +12,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import select
+import resource
+import selectors
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,15 @@ from levada.guest.lifecycle import Closing, end_process
 from levada.hil.errors import HilError, LinkError, UsageError
 from levada.hil.line.serial_port import Port
 
-__all__ = ["BUILD", "ENGINES", "FIRMWARE", "IN_CLONE", "VirtualDevice", "build_board"]
+__all__ = [
+    "BUILD",
+    "ENGINES",
+    "FIRMWARE",
+    "IN_CLONE",
+    "VirtualDevice",
+    "allow_boards",
+    "build_board",
+]
 
 FIRMWARE: Final = Path(str(files("levada"))) / "firmware"
 
@@ -62,6 +71,27 @@ EMULATORS: Final = {
 }
 START_S: Final = 20.0
 END_S: Final = 5.0
+DESCRIPTORS: Final = 8
+"""Open files of this process for a board and the line to it."""
+OTHER_DESCRIPTORS: Final = 256
+"""Open files of this process for everything else."""
+
+
+def allow_boards(count: int) -> None:
+    """Let this process have as many open files as so many virtual boards need.
+
+    Raises UsageError, before any of them is started, if the system does not permit it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = OTHER_DESCRIPTORS + DESCRIPTORS * count
+    if resource.RLIM_INFINITY not in (soft, hard) and hard < needed:
+        most = max(0, (hard - OTHER_DESCRIPTORS) // DESCRIPTORS)
+        raise UsageError(
+            f"{count} virtual boards need {needed} open files in this process, and {hard} are "
+            f"permitted, enough for {most} boards: raise the limit (ulimit -Hn)"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def build_board(engine: str) -> Path:
@@ -150,7 +180,9 @@ class VirtualDevice(Closing):
 
     def _announced(self) -> str:
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], START_S)
+        with selectors.DefaultSelector() as announced:
+            announced.register(self.process.stdout, selectors.EVENT_READ)
+            ready = announced.select(START_S)
         url = self.process.stdout.readline().decode().strip() if ready else ""
         if not url:
             self.close()

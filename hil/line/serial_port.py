@@ -1,8 +1,9 @@
 """A byte line to a device: any URL that pyserial knows, with a timeout for reading.
 
-pyserial opens `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port`, `loop://`.  A
-line that has a file descriptor is read through it, since a request and its answer are a few dozen
-bytes and pyserial's own reading costs more than they do; `levada.hil.quick` uses it too.
+pyserial opens `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port`, `loop://` and
+`spy://` in front of a port.  A plain terminal or socket is then read and written through its file
+descriptor, since a request and its answer are a few dozen bytes and pyserial's own reading costs
+more than they do.
 """
 
 from __future__ import annotations
@@ -12,20 +13,27 @@ import os
 import select
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 import serial
+from serial.urlhandler import protocol_socket
 
 from levada.hil.errors import LinkError
 
-__all__ = ["TERMINAL_S", "Port"]
+__all__ = ["Port"]
 
 CHUNK: Final = 4096
 WRITE_S: Final = 5.0
 TERMINAL_S: Final = 0.1
-"""Longest wait of one read of a terminal, in whole tenths."""
+"""Longest wait of one read of a terminal, in whole tenths, and of one read by pyserial."""
 TAKEN: Final = (errno.EAGAIN, errno.EBUSY)
 """What a terminal says that is locked (flock), or kept for one program (TIOCEXCL)."""
+REFUSALS: Final = (OSError, ValueError, TypeError, LookupError, NotImplementedError)
+"""What pyserial raises that does not open a URL, such as for an option it does not know."""
+BARE: Final = (serial.Serial, protocol_socket.Serial)
+"""Classes of pyserial that only pass bytes on: `spy://`, for one, shows them, and `rfc2217://`
+has a protocol in between."""
 
 
 class Port:
@@ -42,10 +50,10 @@ class Port:
         self.baud = baud
         self._ended = ended
         self._serial: Any = None
-        self._poll: select.poll | None = None
-        self.descriptor = -1
-        """Of the line, if it has one; writing to it does not wait."""
-        self.terminal = -1
+        self._descriptor = -1
+        """Of a line that is read and written past pyserial; writing to it does not wait."""
+        self._readable: select.poll | None = None
+        self._terminal = -1
         """A descriptor to read with, if the line is a terminal; a read waits for TERMINAL_S."""
         self.open()
 
@@ -56,34 +64,35 @@ class Port:
             raise LinkError(f"{self.url}: {why}")
         try:
             self._serial = serial.serial_for_url(
-                self.url, baudrate=self.baud, timeout=0, write_timeout=WRITE_S, exclusive=True
+                self.url,
+                baudrate=self.baud,
+                timeout=TERMINAL_S,  # of the protocols; setting another one later sets up the line
+                # RFC 2217 has 5 s by itself, and refuses to be told
+                write_timeout=None if self.url.startswith("rfc2217://") else WRITE_S,
+                exclusive=True,
             )
-        except (OSError, ValueError) as error:
+        except REFUSALS as error:
             if getattr(error, "errno", None) in TAKEN:
                 raise LinkError(f"{self.url}: in use by another program") from None
             raise LinkError(f"{self.url}: cannot be opened: {error}") from None
-        try:
-            self.descriptor = self._serial.fileno()
-        except (OSError, AttributeError, NotImplementedError):
-            self.descriptor = -1
-        if self.descriptor >= 0 and hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(self.descriptor, select.POLLIN)
-            if os.isatty(self.descriptor):
-                self.terminal = _opened_for_reading(self.descriptor)
+        if type(self._serial) in BARE and hasattr(select, "poll"):
+            self._descriptor = self._serial.fileno()
+            self._readable = _polling(self._descriptor, select.POLLIN)
+            if os.isatty(self._descriptor):
+                self._terminal = _opened_for_reading(self._descriptor)
 
     def write(self, data: bytes) -> None:
         """Send all bytes."""
         try:
-            if self.descriptor < 0:
+            if self._descriptor < 0:
                 self._serial.write(data)
                 return
             left = data
             while left:
                 try:
-                    left = left[os.write(self.descriptor, left) :]
+                    left = left[os.write(self._descriptor, left) :]
                 except BlockingIOError:
-                    if not select.select([], [self.descriptor], [], WRITE_S)[1]:
+                    if not _polling(self._descriptor, select.POLLOUT).poll(WRITE_S * 1000.0):
                         raise LinkError(f"{self.url}: takes nothing for {WRITE_S} s") from None
         except (OSError, serial.SerialException, AttributeError) as error:
             raise LinkError(f"{self.url}: gone while writing: {error}") from None
@@ -91,34 +100,40 @@ class Port:
     def read(self, timeout_s: float) -> bytes:
         """What has come, empty after `timeout_s` without any."""
         try:
-            if self.terminal >= 0 and timeout_s > TERMINAL_S:
-                data = os.read(self.terminal, CHUNK)
+            if self._terminal >= 0 and timeout_s > TERMINAL_S:
+                data = os.read(self._terminal, CHUNK)
                 if data:  # nearly always
                     return data
                 timeout_s -= TERMINAL_S
-            if self._poll is not None:
-                if not self._poll.poll(max(timeout_s, 0.0) * 1000.0):
+            if self._readable is not None:
+                if not self._readable.poll(max(timeout_s, 0.0) * 1000.0):
                     return b""
                 # a TCP line of pyserial keeps nothing back, so its descriptor may be read directly
-                data = os.read(self.descriptor, CHUNK)
+                data = os.read(self._descriptor, CHUNK)
                 if not data:
                     raise LinkError(f"{self.url}: the other side has closed the line")
                 return data
-            self._serial.timeout = timeout_s
-            first: bytes = self._serial.read(1)
-            return first + self._serial.read(self._serial.in_waiting) if first else b""
+            return self._read_by_pyserial(timeout_s)
         except BlockingIOError:  # what poll has seen is gone
             raise LinkError(f"{self.url}: another program reads from this line too") from None
         except (OSError, serial.SerialException, AttributeError) as error:
             raise LinkError(f"{self.url}: gone while reading: {error}") from None
 
+    def _read_by_pyserial(self, timeout_s: float) -> bytes:
+        until_s = monotonic() + timeout_s
+        while True:
+            waiting = self._serial.in_waiting
+            data: bytes = self._serial.read(waiting or 1)
+            if data or monotonic() >= until_s:
+                return data
+
     def close(self) -> None:
         """Release the line; more than once does no harm."""
-        self._poll = None
-        self.descriptor = -1
-        if self.terminal >= 0:
-            os.close(self.terminal)
-            self.terminal = -1
+        self._readable = None
+        self._descriptor = -1
+        if self._terminal >= 0:
+            os.close(self._terminal)
+            self._terminal = -1
         if self._serial is not None:
             # pyserial forgets the socket of a connection that the other side has ended
             socket = getattr(self._serial, "_socket", None)
@@ -127,6 +142,13 @@ class Port:
             if socket is not None:
                 socket.close()
             self._serial = None
+
+
+def _polling(descriptor: int, event: int) -> select.poll:
+    """What waits for the event; unlike `select` it knows descriptors beyond 1,023."""
+    found = select.poll()
+    found.register(descriptor, event)
+    return found
 
 
 def _opened_for_reading(terminal: int) -> int:

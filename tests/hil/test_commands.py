@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from levada.hil.line.serial_port import Port
-from levada.hil.quick import Quick
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.codec import Decoder, Frame, encode_frame
 from levada.hil.wire.messages import FaultKind, FaultPoint, Hello
@@ -204,7 +203,6 @@ def test_a_run_over_a_bad_line_is_void_and_says_why(
         return b"" if data and next(pieces) % 20 == 19 else data  # every twentieth answer is lost
 
     monkeypatch.setattr(Port, "read", lossy)
-    monkeypatch.setattr(Quick, "possible", lambda: False)  # it reads past the port
     arguments = ("run", str(QUICKSTART), "--node", "virtual", "-q", *DAY, "--out", str(tmp_path))
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 4

@@ -12,7 +12,7 @@ from threading import Semaphore
 from time import monotonic
 
 import pytest
-from link_guests import TOGGLER
+from lockstep import START_MS, STEP_MS, TOGGLER
 
 from levada.guest.node import StepResult
 from levada.guest.wasm.node import WasmtimeNode
@@ -23,8 +23,6 @@ from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.codec import encode_frame
 from levada.hil.wire.messages import GetStatistics, Ping, Pong, Statistics
 
-START_MS = 1_681_516_800_000
-STEP_MS = 600_000
 RESYNC_S = 0.1
 """Required by the matrix; held to by the median of the freezes, as the machine may be busy."""
 IMPATIENT = Patience(least_s=0.11, most_s=0.2, tries=100)

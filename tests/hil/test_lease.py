@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Semaphore
 
 import pytest
-from link_guests import OPENER, TOGGLER
+from lockstep import OPENER, START_MS, STEP_MS, TOGGLER
 
 from levada.hil import lease
 from levada.hil.errors import LinkError
@@ -22,8 +22,6 @@ from levada.hil.wire.codec import Decoder, Frame, encode_frame
 from levada.hil.wire.messages import Birth, BirthFlag, Heartbeat, Ping, Pong
 from levada.sim.run.runner import DEFAULT_GUEST
 
-START_MS = 1_681_516_800_000
-STEP_MS = 600_000
 READINGS = (2000, 1500, 3700, 0)
 IMPATIENT = Patience(least_s=0.05, most_s=0.05, tries=1, reopen_s=0.0)
 

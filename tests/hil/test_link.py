@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 import serial
-from link_guests import TOGGLER
+from lockstep import START_MS, STEP_MS, TOGGLER, season, simulated
 
 from levada.guest.wasm.node import WasmtimeNode
+from levada.hil import lease
 from levada.hil.errors import DeviceError, HilError, LinkError
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Line, Link, LinkQuality, Patience
@@ -39,8 +40,6 @@ from levada.testing import (
     lost_answers,
 )
 
-START_MS = 1_681_516_800_000
-STEP_MS = 600_000
 QUICK = Patience(least_s=0.02, most_s=0.08, tries=16)
 """A pseudo terminal answers at once or never."""
 
@@ -58,30 +57,20 @@ class ByteByByte(FaultyLine):
         return first
 
 
+@pytest.fixture(autouse=True)
+def no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent is counted here, and heartbeats are no requests."""
+    monkeypatch.setattr(lease, "BEAT_S", 3600.0)
+
+
 @pytest.fixture
 def device() -> Iterator[VirtualDevice]:
     with VirtualDevice() as found:
         yield found
 
 
-def season(node: DeviceNode | WasmtimeNode, steps: int) -> bytes:
-    """The tape of so many steps."""
-    tape = node.boot(START_MS).tape
-    for k in range(1, steps + 1):
-        tape += node.step(START_MS + k * STEP_MS, (2000 + k, 1500, 3700, k)).tape
-    return tape
-
-
 def over(line: Line) -> DeviceNode:
     return DeviceNode(Link(line, patience=QUICK), TOGGLER)
-
-
-def simulated(steps: int) -> bytes:
-    node = WasmtimeNode(TOGGLER)
-    try:
-        return season(node, steps)
-    finally:
-        node.close()
 
 
 @pytest.mark.parametrize(
@@ -269,7 +258,7 @@ def test_bytes_that_somebody_else_has_read_are_called_so(
 ) -> None:
     port = Port(device.url)
     port.write(encode_frame(Hello.TYPE, 5, Hello(session=9).encode()))
-    select.select([port.descriptor], [], [])
+    select.select([port._descriptor], [], [])
 
     def robbed(descriptor: int, size: int) -> bytes:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")

@@ -7,16 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from link_guests import FOREVER, LOOPER, OPENER, SETTABLE, TALKER, TOGGLER
+from lockstep import (
+    FOREVER,
+    LOOPER,
+    OPENER,
+    QUICK,
+    READINGS,
+    SETTABLE,
+    START_MS,
+    STEP_MS,
+    TALKER,
+    TOGGLER,
+    calls,
+    counted,
+)
 
 from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import ParameterError
 from levada.guest.limits import Budget
 from levada.guest.node import StepResult
-from levada.guest.tape import iter_records
 from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import DeviceRestarted, LinkError
-from levada.hil.line.serial_port import TERMINAL_S, Port
+from levada.hil.line.serial_port import Port
 from levada.hil.link import Link, Patience
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
@@ -34,12 +46,6 @@ from levada.hil.wire.messages import (
 )
 from levada.hil.wire.messages import StepResult as StepAnswer
 
-START_MS = 1_681_516_800_000
-STEP_MS = 600_000
-READINGS = (2000, 1500, 3700, 0)
-QUICK = Patience(least_s=0.05, most_s=0.4, tries=10)
-PATIENT = replace(QUICK, least_s=1.1 * TERMINAL_S)
-"""Just enough for the compiled try to come first (hil/quick.py)."""
 ENGINES = ("wasm3", "wasmtime", "xtensa", "aarch64")
 """Those that run any module; the native board has its guest compiled in."""
 
@@ -55,20 +61,9 @@ def device(pins: Path) -> Iterator[VirtualDevice]:
         yield found
 
 
-def node_on(
-    device: VirtualDevice, module: bytes, patience: Patience = QUICK, **settings: object
-) -> DeviceNode:
-    link = Link(Port(device.url), patience=patience)
+def node_on(device: VirtualDevice, module: bytes, **settings: object) -> DeviceNode:
+    link = Link(Port(device.url), patience=QUICK)
     return DeviceNode(link, module, **settings)  # type: ignore[arg-type]
-
-
-def calls(tape: bytes) -> list[Call]:
-    return [record.call for record in iter_records(tape)]
-
-
-def counted(tape: bytes) -> list[int]:
-    """What the guest logged as numbers."""
-    return [r.values[0] for r in iter_records(tape) if r.call == Call.LOG_INT]
 
 
 # Resets at every message of a step
@@ -99,14 +94,13 @@ STRIKES = [
 """Each point of each of the next five messages, or, in the guest, each of the next five calls."""
 
 
-@pytest.mark.parametrize("patience", [QUICK, PATIENT], ids=["ordinary", "compiled"])
 @pytest.mark.parametrize(
     ("point", "after"), STRIKES, ids=lambda value: getattr(value, "name", value)
 )
 def test_a_reset_at_any_message_loses_and_doubles_no_command_and_leaves_no_valve_open(
-    device: VirtualDevice, pins: Path, point: FaultPoint, after: int, patience: Patience
+    device: VirtualDevice, pins: Path, point: FaultPoint, after: int
 ) -> None:
-    node = node_on(device, TOGGLER, patience)
+    node = node_on(device, TOGGLER)
     node.boot(START_MS)
     node.step(START_MS + STEP_MS, READINGS)
     strike = Fault(kind=FaultKind.RESET, point=point, after=after, argument=0)
@@ -407,7 +401,6 @@ def test_requests_that_never_arrived_accuse_no_other_host(device: VirtualDevice)
                 super().write(data)
 
     port = Deaf(device.url)
-    # less than TERMINAL_S, so nothing is written past the port
     impatient = Patience(least_s=0.05, most_s=0.05, tries=1, reopen_s=0.0)
     node = DeviceNode(Link(port, patience=QUICK), TOGGLER)
     node.boot(START_MS)

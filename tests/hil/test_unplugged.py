@@ -13,7 +13,7 @@ from threading import Event, Thread
 from time import monotonic
 
 import pytest
-from link_guests import TOGGLER
+from lockstep import START_MS, STEP_MS, TOGGLER
 
 from levada.guest.node import StepResult
 from levada.guest.wasm.node import WasmtimeNode
@@ -24,8 +24,6 @@ from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.messages import GetStatistics, Statistics
 
-START_MS = 1_681_516_800_000
-STEP_MS = 600_000
 RECONNECT_S = 2.0
 """Required by the matrix."""
 

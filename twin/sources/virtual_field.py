@@ -32,6 +32,7 @@ from levada.hil.errors import HilError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker
+from levada.hil.virtual import allow_boards
 from levada.sim.run import build, runner
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
@@ -105,11 +106,14 @@ class FieldDevice(Closing):
         self._stop = threading.Event()
         self._changes: queue.Queue[_ParameterChange] = queue.Queue()
         zones = [replace(zone, node=BOARD) for zone in expand(scenario)]
+        allow_boards(len(zones))
         self.names = [zone.name for zone in zones]
         module = runner.read_guest(scenario)
         self._info = inspect(module, budget=scenario.guest.limits())
         self._make_node = NodeMaker(speed=speed)
         self._boards: list[ObservedNode] = []
+        # before the boards: paho knows only the first 1,024 file descriptors
+        self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
         try:
             self._counts: list[tuple[int, int, int]] = []
             for i, zone in enumerate(zones):
@@ -118,8 +122,8 @@ class FieldDevice(Closing):
                 self._counts.append(settings.config)
                 self._boards.append(ObservedNode(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
             self._parameters = [self._first_parameters(zone) for zone in zones]
-            self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
         except BaseException:
+            self._gateway.close()
             self._make_node.close()
             raise
         self._plant = Plant(

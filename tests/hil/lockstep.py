@@ -1,8 +1,49 @@
-"""Guests whose calls show whether a step was lost, or executed twice."""
+"""Lockstep with guests whose calls show whether a step was lost, or executed twice."""
 
 from __future__ import annotations
 
 import wasmtime
+
+from levada.guest.abi import Call
+from levada.guest.tape import iter_records
+from levada.guest.wasm.node import WasmtimeNode
+from levada.hil.link import Patience
+from levada.hil.node import DeviceNode
+
+START_MS = 1_681_516_800_000
+STEP_MS = 600_000
+READINGS = (2000, 1500, 3700, 0)
+QUICK = Patience(least_s=0.05, most_s=0.4, tries=10)
+"""For a pseudo terminal, which answers at once or never."""
+PATIENT = Patience(least_s=60.0, most_s=60.0)
+"""Only what is lost is asked for again, however busy the machine is."""
+
+
+def season(node: DeviceNode | WasmtimeNode, steps: int) -> bytes:
+    """The tape of so many steps."""
+    tape = node.boot(START_MS).tape
+    for k in range(1, steps + 1):
+        tape += node.step(START_MS + k * STEP_MS, (2000 + k, 1500, 3700, k)).tape
+    return tape
+
+
+def simulated(steps: int) -> bytes:
+    """The tape of so many steps of the simulated node."""
+    node = WasmtimeNode(TOGGLER)
+    try:
+        return season(node, steps)
+    finally:
+        node.close()
+
+
+def calls(tape: bytes) -> list[Call]:
+    return [record.call for record in iter_records(tape)]
+
+
+def counted(tape: bytes) -> list[int]:
+    """What the guest logged as numbers."""
+    return [r.values[0] for r in iter_records(tape) if r.call == Call.LOG_INT]
+
 
 IMPORTS = """
     (import "env" "set_output" (func $set_output (param i32 i32)))
