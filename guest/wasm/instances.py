@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 from weakref import ref
 
 import numpy as np
@@ -22,14 +22,13 @@ import wasmtime
 from levada.guest.abi import IMPORT_MODULE, IMPORTS, Call, TrapKind
 from levada.guest.errors import AbiError, GuestError, LimitError, Trap
 from levada.guest.fast import fastpath, hostcalls, native
+from levada.guest.fast.fastpath import PathName
 from levada.guest.limits import Budget, Profile
 from levada.guest.topic import ALIAS, resolve_topic
 from levada.guest.wasm.engine import PAGE_BYTES, compile_module, engine
 from levada.guest.wasm.watchdog import TICK_MS, watchdog
 
-__all__ = ["Instances", "PathName", "link_problems"]
-
-PathName = Literal["fast", "ordinary"]
+__all__ = ["Instances", "link_problems"]
 
 TABLE_ELEMENTS: Final = 1024
 """Function pointers a guest may have; a 64 KiB module needs far fewer."""
@@ -83,9 +82,7 @@ class Instances:
             )
         self._instances: dict[int, _Instance] = {}
         self._current = 0
-        self._native = fastpath.load() if path == "fast" else None
-        if path == "fast" and self._native is None:
-            raise GuestError(f"no fast path: {fastpath.status()[1]}")
+        self._native = fastpath.require() if path == "fast" else None
         self._make_rows(tape)
         self._linker = self._link(0)
         watchdog.watch(self)
