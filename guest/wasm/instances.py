@@ -37,6 +37,7 @@ _TYPES: Final = {"i": wasmtime.ValType.i32}
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
 _WITH_MEMORY: Final = ("mqtt_publish", "wasm_log")
 _FRAME: Final = re.compile(r"^ *\d+: +0x[0-9a-f]+ - [^!\n]*!(.*)$", re.MULTILINE)
+_LABEL: Final = re.compile(r"^(\d+: )?(wasm trap: )?")
 _NO_MEMORY: Final = np.zeros(0, dtype=np.uint8)
 
 
@@ -409,4 +410,4 @@ def _backtrace(error: BaseException | None) -> tuple[str, ...]:
 def _cause(message: str) -> str:
     """The last line of wasmtime's chain of contexts, without its number."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1].removeprefix("0: ").removeprefix("wasm trap: ") if lines else ""
+    return _LABEL.sub("", lines[-1]) if lines else ""
