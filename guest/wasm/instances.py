@@ -1,6 +1,6 @@
 """Instances of one module, each in a store of its own, with the host state in arrays.
 
-What `levada.guest.wasm.host` builds on: linking (only the ABI's imports, each denied or not by the
+What `levada.guest.wasm.fleet` builds on: linking (only the ABI's imports, each denied or not by the
 profile), budgets, calls, and traps as typed errors.  There are two ways for a guest to reach its
 host: the fast path (native callbacks) and the ordinary one (Python callbacks); both end in the
 functions of `levada.guest.fast.hostcalls`.

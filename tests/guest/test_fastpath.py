@@ -12,7 +12,7 @@ from guest_modules import IMPORTS, data, lines, reactor, readings
 from levada.guest.errors import FastPathError, GuestError
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.wasm import c_api
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
 
 needs_compiler = pytest.mark.skipif(
@@ -213,7 +213,7 @@ def test_without_numba_guests_run_on_the_ordinary_path() -> None:
     script = (
         "import wasmtime, numpy as np\n"
         "from levada.guest.fast import fastpath\n"
-        "from levada.guest.wasm.host import SimNodes\n"
+        "from levada.guest.wasm.fleet import SimNodes\n"
         "from guest_modules import reactor, readings, run, lines\n"
         "print(fastpath.status()[1])\n"
         "guest = reactor('(drop (call $read_sensor (i32.const 0))) i32.const 1000')\n"

@@ -16,7 +16,7 @@ from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import Trap
 from levada.guest.fast import hostcalls
 from levada.guest.limits import EDGE, FOG, Budget, Profile
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
 
 OPEN: Final = "(call $set_output (i32.const 23) (i32.const 1)) "

@@ -1,10 +1,10 @@
-"""Guests in Wasmtime: all simulated nodes of one module, one node, or pure functions.
+"""A fleet of guests in Wasmtime: all simulated nodes of one module.
 
 `SimNodes` keeps every guest of a fleet in arrays and steps those whose time has come; a step of
 the fast path runs no Python.  Each guest has a store of its own, so one that is stopped does not
 touch the others: its outputs are 0, `trap` says why, and `boot` makes a clean instance again.
-`WasmtimeNode` is one such guest behind the protocol of `levada.guest.node`, `PureGuest` calls
-functions of modules that have no step.
+`levada.guest.wasm.node` has one such guest behind the protocol of `levada.guest.node`,
+`levada.guest.wasm.pure` calls functions of modules that have no step.
 """
 
 from __future__ import annotations
