@@ -18,7 +18,7 @@ import wasmtime
 
 from levada.guest.fast import fastpath
 from levada.guest.tape import iter_records
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
 
 IRRIGATION = Path(__file__).parent.parent / "levada/guest" / "irrigation" / "irrigation.wasm"

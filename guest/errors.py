@@ -8,6 +8,7 @@ has that of its base.
 LevadaError                        3
 ├── GuestError                     2
 │   ├── BuildError                   the toolchain refused the source
+│   ├── FastPathError              3 the compiled host calls cannot be set up, and must be
 │   ├── ModuleError                  not a module, or not one that levada can run
 │   │   ├── AbiError                 imports outside the ABI, or exports missing
 │   │   ├── FeatureError             proposals of WebAssembly that not every engine has
@@ -56,6 +57,7 @@ from levada.guest.exit_codes import Exit
 __all__ = [
     "AbiError",
     "BuildError",
+    "FastPathError",
     "FeatureError",
     "GuestError",
     "LevadaError",
@@ -101,6 +103,12 @@ class ParameterError(GuestError):
 
 class BuildError(GuestError):
     """The toolchain refused the source; carries its output."""
+
+
+class FastPathError(GuestError):
+    """The fast path cannot be set up, and the ordinary one is not what was asked for."""
+
+    exit_code = Exit.INTERNAL
 
 
 class Trap(GuestError):  # noqa: N818 - the word of WebAssembly

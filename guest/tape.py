@@ -347,10 +347,6 @@ class TapeDigest:
         """The digest so far."""
         return hashlib.sha256(b"".join(z.digest() for z in self._zones)).hexdigest()
 
-    def zone_hexdigest(self, zone: int) -> str:
-        """The digest of one zone so far."""
-        return self._zones[zone].hexdigest()
-
 
 def tape_digest(tapes: Iterable[bytes]) -> str:
     """The digest of whole tapes, one a zone."""

@@ -1,36 +1,30 @@
 """The fast path: wasmtime's C API called unchecked, from native code.
 
-This is the one place that uses private names of wasmtime-py.  Functions and structures behind them
-are wasmtime's public C API, but the package does not promise to keep its Python names; so every
-use is here, sizes are checked first, and where anything is missing `status` says what, and hosts
-take the ordinary path (same functions, same results, many times slower).
+Where something is missing that it needs, `status` says what, and hosts take the ordinary path (same
+functions, same results, a hundred times slower); under `CI=true` that is an error.
 """
 
 from __future__ import annotations
 
-import ctypes
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
-import numba.core.config
 import numpy as np
 import numpy.typing as npt
 import wasmtime
 
 from levada.guest.abi import IMPORT_MODULE
-from levada.guest.fast import hostcalls, native
+from levada.guest.errors import FastPathError
+from levada.guest.fast import hostcalls, jit, native
+from levada.guest.wasm import c_api
 from levada.guest.wasm.engine import ENGINE_VERSION
 
-__all__ = ["Native", "load", "status"]
+__all__ = ["Native", "PathName", "chosen", "load", "require", "status"]
 
-_SIZES = {
-    "wasmtime_func_t": 16,
-    "wasmtime_memory_t": 24,
-    "wasmtime_extern_t": 32,
-    "wasmtime_val_raw_t": 16,
-}
+PathName = Literal["fast", "ordinary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +38,24 @@ class Native:
 
     def define(self, linker: wasmtime.Linker, name: str, ty: wasmtime.FuncType, env: int) -> None:
         """Define a host call in `linker`; `env` is the address of the header."""
-        from wasmtime import _ffi as ffi
-
-        error: Any = ffi.wasmtime_linker_define_func_unchecked(
-            linker.ptr(),
-            ctypes.create_string_buffer(IMPORT_MODULE.encode()),
-            len(IMPORT_MODULE),
-            ctypes.create_string_buffer(name.encode()),
-            len(name),
-            ty.ptr(),
-            self.callbacks[name],
-            env,
-            ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
-        )
-        if error:
-            raise wasmtime.WasmtimeError._from_ptr(error)
+        c_api.define_unchecked(linker, IMPORT_MODULE, name, ty, self.callbacks[name], env)
 
     def bind(
         self, row: npt.NDArray[np.int64], store: wasmtime.Store, step: wasmtime.Func | None
     ) -> None:
         """Write what native code needs of an instance into the row of its guest."""
-        context = ctypes.cast(store._context(), ctypes.c_void_p).value
-        row[hostcalls.CONTEXT] = context if context is not None else 0
+        row[hostcalls.CONTEXT] = c_api.context_address(store)
         if step is not None:
-            raw = np.frombuffer(bytes(step._func), dtype=np.int64)
+            raw = np.frombuffer(c_api.function_bytes(step), dtype=np.int64)
             row[hostcalls.STEP : hostcalls.STEP + 2] = raw
 
     def take_error(self, row: npt.NDArray[np.int64]) -> Exception | None:
         """The trap or error that stopped a step, as wasmtime-py's exception."""
-        from wasmtime import _ffi as ffi
-
         trap, error = int(row[hostcalls.TRAP_POINTER]), int(row[hostcalls.ERROR_POINTER])
         row[hostcalls.TRAP_POINTER] = row[hostcalls.ERROR_POINTER] = 0
         if trap:
-            return wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t)))
-        if error:
-            return wasmtime.WasmtimeError._from_ptr(
-                ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))
-            )
-        return None
+            return c_api.trap_at(trap)
+        return c_api.error_at(error) if error else None
 
 
 def status() -> tuple[bool, str]:
@@ -96,20 +69,43 @@ def load() -> Native | None:
     return _load()[0]
 
 
+def require() -> Native:
+    """The fast path; FastPathError says why there is none."""
+    found, reason = _load()
+    if found is None:
+        raise FastPathError(f"no fast path: {reason}")
+    return found
+
+
+def chosen() -> PathName:
+    """The path of hosts that are not told one: the fast one wherever it can be set up.
+
+    Raises FastPathError under `CI=true` if it cannot, unless numba is switched off on purpose: a
+    test that measures the ordinary path unawares proves nothing of what users run.
+    """
+    found, reason = _load()
+    if found is not None:
+        return "fast"
+    if os.environ.get("CI") == "true" and not jit.config.DISABLE_JIT:
+        raise FastPathError(
+            f"no fast path, and CI=true permits no other: {reason}; "
+            "NUMBA_DISABLE_JIT=1 asks for the ordinary path"
+        )
+    return "ordinary"
+
+
 @lru_cache(maxsize=1)
 def _load() -> tuple[Native | None, str]:
-    if numba.core.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at run time
+    if jit.config.DISABLE_JIT:
         return None, "ordinary path: numba is switched off (NUMBA_DISABLE_JIT)"
     try:
-        _check()
+        c_api.check_sizes()
         import llvmlite.binding
-        from wasmtime import _ffi as ffi
 
         for name in native.C_FUNCTIONS:
-            address = ctypes.cast(getattr(ffi.dll, name), ctypes.c_void_p).value
-            llvmlite.binding.add_symbol(name, address)
+            llvmlite.binding.add_symbol(name, c_api.address_of(name))
         callbacks = {
-            name: ffi.wasmtime_func_unchecked_callback_t(address)
+            name: c_api.unchecked_callback(address)
             for name, address in native.native_callbacks().items()
         }
         return (
@@ -125,23 +121,5 @@ def _leave_unresolved() -> None:
     """Give every C function some address: code that could call them still has to be linked."""
     import llvmlite.binding
 
-    nowhere = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
     for name in native.C_FUNCTIONS:
-        llvmlite.binding.add_symbol(name, nowhere)
-
-
-def _check() -> None:
-    """Raise if a private name or a size is not what this module was written for."""
-    from wasmtime import _ffi as ffi
-
-    for name, size in _SIZES.items():
-        found = ctypes.sizeof(getattr(ffi, name))
-        if found != size:
-            raise TypeError(f"{name} has {found} bytes, expected {size}")
-    for owner, attribute in (
-        (wasmtime.Store, "_context"),
-        (wasmtime.Trap, "_from_ptr"),
-        (wasmtime.WasmtimeError, "_from_ptr"),
-    ):
-        getattr(owner, attribute)
-    getattr(ffi, "wasmtime_linker_define_func_unchecked")  # noqa: B009 - only whether it is there
+        llvmlite.binding.add_symbol(name, c_api.NOWHERE)

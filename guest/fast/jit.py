@@ -16,14 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+import numba
 from numba.core import caching
-from numba.core import config as _config
 
 from levada.guest.fast import kernel_cache
 
 __all__ = ["CACHE", "KEEPING", "VERSION", "compiled", "config", "mark_compiled", "njit", "not_kept"]
 
-config: Any = _config  # its attributes are made at run time
+config: Any = numba.config  # its attributes are made at run time
 
 PACKAGE: Final = Path(__file__).parents[2]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numba
-import numba.core.cgutils
 import numba.extending
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +111,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     """The integer as a C pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], _numba.core.cgutils.voidptr_t)
+        return builder.inttoptr(arguments[0], context.get_value_type(_PTR))
 
     return _PTR(_I64), generate
 

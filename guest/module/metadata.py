@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from levada.guest.errors import ModuleError, ParameterError
 from levada.guest.module.rules import Rule, parse_rule
@@ -17,24 +20,56 @@ __all__ = ["METADATA_SECTION", "Metadata", "Output", "Parameter", "read_metadata
 I32_MIN: Final = -(2**31)
 I32_MAX: Final = 2**31 - 1
 METADATA_SECTION: Final = "levada"
-MISSING_INTEGER: Final = I32_MIN - 1
-MISSING_TEXT: Final = ""
 LIST_MOST: Final = 64
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
-VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,32}")
-UNIT: Final = re.compile(r"[^\x00-\x1f]{0,16}")
+NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,31}"
+VERSION: Final = r"[0-9A-Za-z.+-]{1,32}"
+UNIT: Final = r"[^\x00-\x1f]{0,16}"
+
+INTEGER: Final = f"an integer within {I32_MIN} and {I32_MAX}"
+ALLOWED: Final = {
+    "name": f"text like {NAME}",
+    "version": f"text like {VERSION}",
+    "unit": f"text like {UNIT}",
+    "parameters": f"a list of at most {LIST_MOST} objects",
+    "outputs": f"a list of at most {LIST_MOST} objects",
+    "rules": f"a list of at most {LIST_MOST} texts",
+}
+"""What a key may hold; those that are not here hold an integer."""
+ALLOWED_ITEM: Final = {
+    "rules": "text like 'a < b', 'a <= b' or 'a != b', and ' unless 0' behind it",
+}
+"""What an item of a list may be; those that are not here are objects."""
+
+
+def given(value: object) -> object:
+    """A key that may be left out is not null."""
+    if value is None:
+        raise ValueError
+    return value
+
+
+def rule_of(value: object) -> Rule:
+    """The rule that a text says."""
+    rule = parse_rule(value) if isinstance(value, str) else None
+    if rule is None:
+        raise ValueError
+    return rule
+
+
+I32 = Annotated[int, Field(strict=True, ge=I32_MIN, le=I32_MAX)]
+Name = Annotated[str, Field(strict=True, pattern=f"^(?:{NAME})$")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameter:
     """One parameter that `param_get` and `param_set` know, an i32."""
 
-    id: int
-    name: str
-    unit: str
-    minimum: int
-    maximum: int
-    default: int
+    id: I32
+    name: Name
+    unit: Annotated[str, Field(strict=True, pattern=f"^(?:{UNIT})$")] = ""
+    minimum: I32
+    maximum: I32
+    default: I32
 
     def check(self, value: int) -> int:
         """The value, or ParameterError if it is outside the range."""
@@ -46,25 +81,46 @@ class Parameter:
         return value
 
 
+def default_in_range(parameter: Parameter) -> Parameter:
+    """A parameter whose range contains its default."""
+    if not parameter.minimum <= parameter.default <= parameter.maximum:
+        raise ValueError(
+            f"default {parameter.default}: must be within minimum {parameter.minimum} and "
+            f"maximum {parameter.maximum}"
+        )
+    return parameter
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
     """One pin that the guest sets."""
 
-    pin: int
-    name: str
+    pin: I32
+    name: Name
+
+
+Short = Field(max_length=LIST_MOST)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
     """What the guest says of itself in the custom section `levada`."""
 
-    name: str
-    version: str
-    abi: int | None = None
-    parameters: tuple[Parameter, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    name: Name
+    version: Annotated[str, Field(strict=True, pattern=f"^(?:{VERSION})$")]
+    abi: Annotated[I32 | None, BeforeValidator(given)] = None
+    parameters: Annotated[
+        tuple[Annotated[Parameter, AfterValidator(default_in_range)], ...], Short
+    ] = ()
+    rules: Annotated[tuple[Annotated[Rule, BeforeValidator(rule_of)], ...], Short] = ()
     """What pairs of parameters have to agree with."""
-    outputs: tuple[Output, ...] = ()
+    outputs: Annotated[tuple[Output, ...], Short] = ()
+
+
+@lru_cache(maxsize=1)
+def validator() -> TypeAdapter[Metadata]:
+    """Checks what was read from JSON, made when it is first needed."""
+    return TypeAdapter(Metadata)
 
 
 def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
@@ -73,40 +129,44 @@ def read_metadata(payloads: Sequence[bytes]) -> Metadata | None:
         return None
     if len(payloads) > 1:
         raise ModuleError(f"custom section levada: there are {len(payloads)}, only one is allowed")
-    text = payloads[0].rstrip(b"\0")
     try:
-        found = parse(text, DEPTH_ON_BOARDS)
+        found: Any = parse(payloads[0].rstrip(b"\0"), DEPTH_ON_BOARDS)
     except ValueError as error:
         raise ModuleError(f"custom section levada: not JSON: {error}") from error
-    wrong: list[str] = []
-    reader = Reader(found if isinstance(found, dict) else {}, "", wrong)
-    if not isinstance(found, dict):
-        wrong.append(f"{found!r:.40}: must be an object")
-    metadata = Metadata(
-        name=reader.text("name", NAME),
-        version=reader.text("version", VERSION),
-        abi=reader.integer("abi") if "abi" in reader.values else None,
-        parameters=tuple(read_parameter(r) for r in reader.objects("parameters")),
-        rules=tuple(reader.rules()),
-        outputs=tuple(
-            Output(pin=r.integer("pin"), name=r.text("name", NAME))
-            for r in reader.objects("outputs")
-        ),
-    )
-    for what, values in (
-        ("id", [p.id for p in metadata.parameters]),
-        ("name", [p.name for p in metadata.parameters]),
-    ):
-        wrong += [
-            f"parameters: {what} {value!r} appears {number} times"
-            for value, number in Counter(values).items()
-            if number > 1 and value not in (MISSING_INTEGER, MISSING_TEXT)
-        ]
-    if not wrong:
-        wrong += rule_problems(metadata)
+    try:
+        metadata = validator().validate_python(found)
+        wrong = list(repeated(metadata.parameters)) or list(rule_problems(metadata))
+    except ValidationError as error:
+        wrong = [complaint(each) for each in error.errors(include_url=False)]
     if wrong:
         raise ModuleError("custom section levada: " + "; ".join(wrong))
     return metadata
+
+
+def complaint(error: ErrorDetails) -> str:
+    """What was found at a place of the metadata, and what is allowed there."""
+    place, where = error["loc"], ""
+    for part in place:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else part
+    between_keys = str(error.get("ctx", {}).get("error", ""))
+    if between_keys:
+        return f"{where}.{between_keys}"
+    key = next((part for part in reversed(place) if isinstance(part, str)), "")
+    is_key = place and place[-1] == key
+    allowed = ALLOWED.get(key, INTEGER) if is_key else ALLOWED_ITEM.get(key, "an object")
+    if error["type"] == "missing":
+        return f"{where}: missing, must be {allowed}"
+    if is_key and allowed.startswith("a list"):
+        return f"{where}: must be {allowed}"
+    return f"{where} {error['input']!r:.80}: must be {allowed}".lstrip()
+
+
+def repeated(parameters: Sequence[Parameter]) -> Iterator[str]:
+    """Ids and names that several parameters have."""
+    for what in ("id", "name"):
+        for value, number in Counter(getattr(p, what) for p in parameters).items():
+            if number > 1:
+                yield f"parameters: {what} {value!r} appears {number} times"
 
 
 def rule_problems(metadata: Metadata) -> Iterator[str]:
@@ -127,88 +187,3 @@ def rule_problems(metadata: Metadata) -> Iterator[str]:
         if rule.comparison == "!=" and not (rule.unless_zero and has_zero):
             # values are set one after the other: two that change places pass through 0
             yield f"rule {str(rule)!r}: != needs `unless 0`, and 0 in the range of both"
-
-
-def read_parameter(reader: Reader) -> Parameter:
-    """One parameter; its range must contain its default."""
-    parameter = Parameter(
-        id=reader.integer("id"),
-        name=reader.text("name", NAME),
-        unit=reader.text("unit", UNIT) if "unit" in reader.values else "",
-        minimum=reader.integer("minimum"),
-        maximum=reader.integer("maximum"),
-        default=reader.integer("default"),
-    )
-    if MISSING_INTEGER not in (parameter.minimum, parameter.maximum, parameter.default) and not (
-        parameter.minimum <= parameter.default <= parameter.maximum
-    ):
-        reader.wrong.append(
-            f"{reader.where}default {parameter.default}: must be within minimum "
-            f"{parameter.minimum} and maximum {parameter.maximum}"
-        )
-    return parameter
-
-
-class Reader:
-    """Takes typed values from one JSON object and collects what is wrong with them."""
-
-    def __init__(self, values: dict[str, Any], where: str, wrong: list[str]) -> None:
-        self.values = values
-        self.where = where
-        self.wrong = wrong
-
-    def take(self, key: str, allowed: str) -> Any:
-        """The value, or None and a complaint if there is none."""
-        if key not in self.values:
-            self.wrong.append(f"{self.where}{key}: missing, must be {allowed}")
-        return self.values.get(key)
-
-    def complain(self, key: str, value: object, allowed: str) -> None:
-        """Note that a value is not what it must be."""
-        self.wrong.append(f"{self.where}{key} {value!r:.40}: must be {allowed}")
-
-    def text(self, key: str, pattern: re.Pattern[str]) -> str:
-        """A string of a pattern."""
-        value = self.take(key, f"text like {pattern.pattern}")
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        if key in self.values:
-            self.wrong.append(
-                f"{self.where}{key} {value!r:.40}: must be text like {pattern.pattern}"
-            )
-        return MISSING_TEXT
-
-    def integer(self, key: str) -> int:
-        """A 32-bit integer."""
-        value = self.take(key, "an integer")
-        if type(value) is int and I32_MIN <= value <= I32_MAX:
-            return value
-        if key in self.values:
-            self.complain(key, value, f"an integer within {I32_MIN} and {I32_MAX}")
-        return MISSING_INTEGER
-
-    def rules(self) -> Iterator[Rule]:
-        """The rules between parameters; none if there is no such key."""
-        value = self.values.get("rules", [])
-        if not isinstance(value, list) or len(value) > LIST_MOST:
-            self.wrong.append(f"rules: must be a list of at most {LIST_MOST} texts")
-            return
-        for index, item in enumerate(value):
-            rule = parse_rule(item) if isinstance(item, str) else None
-            if rule is None:
-                allowed = "text like 'a < b', 'a <= b' or 'a != b', and ' unless 0' behind it"
-                self.wrong.append(f"rules[{index}] {item!r:.80}: must be {allowed}")
-            else:
-                yield rule
-
-    def objects(self, key: str) -> Iterator[Reader]:
-        """Readers for a list of objects; none if the key is absent."""
-        value = self.values.get(key, [])
-        if not isinstance(value, list) or len(value) > LIST_MOST:
-            self.wrong.append(f"{self.where}{key}: must be a list of at most {LIST_MOST} objects")
-            return
-        for index, item in enumerate(value):
-            if isinstance(item, dict):
-                yield Reader(item, f"{key}[{index}].", self.wrong)
-            else:
-                self.wrong.append(f"{key}[{index}] {item!r:.40}: must be an object")

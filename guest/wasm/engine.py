@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Final
 
 import wasmtime
-from wasmtime import _ffi as ffi
 
 from levada.guest.errors import FeatureError, LimitError, ModuleError
 from levada.guest.limits import Budget
 from levada.guest.module.features import require_profile
 from levada.guest.module.sections import sections, unsigned
+from levada.guest.wasm import c_api
 
 __all__ = ["ENGINE_VERSION", "MAX_STACK_BYTES", "compile_module", "engine"]
 
@@ -84,7 +84,7 @@ def engine() -> wasmtime.Engine:
     config.wasm_multi_value = False
     # components need reference types, and their asynchronous ones have no switch in Python
     config.wasm_component_model = False
-    ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)
+    c_api.switch_off_async_components(config)
     config.wasm_reference_types = False
     config.wasm_bulk_memory = False
     return wasmtime.Engine(config)

@@ -1,6 +1,6 @@
 """Instances of one module, each in a store of its own, with the host state in arrays.
 
-What `levada.guest.wasm.host` builds on: linking (only the ABI's imports, each denied or not by the
+What `levada.guest.wasm.fleet` builds on: linking (only the ABI's imports, each denied or not by the
 profile), budgets, calls, and traps as typed errors.  There are two ways for a guest to reach its
 host: the fast path (native callbacks) and the ordinary one (Python callbacks); both end in the
 functions of `levada.guest.fast.hostcalls`.
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 from weakref import ref
 
 import numpy as np
@@ -22,14 +22,13 @@ import wasmtime
 from levada.guest.abi import IMPORT_MODULE, IMPORTS, Call, TrapKind
 from levada.guest.errors import AbiError, GuestError, LimitError, Trap
 from levada.guest.fast import fastpath, hostcalls, native
+from levada.guest.fast.fastpath import PathName
 from levada.guest.limits import Budget, Profile
 from levada.guest.topic import ALIAS, resolve_topic
 from levada.guest.wasm.engine import PAGE_BYTES, compile_module, engine
 from levada.guest.wasm.watchdog import TICK_MS, watchdog
 
-__all__ = ["Instances", "PathName", "link_problems"]
-
-PathName = Literal["fast", "ordinary"]
+__all__ = ["Instances", "link_problems"]
 
 TABLE_ELEMENTS: Final = 1024
 """Function pointers a guest may have; a 64 KiB module needs far fewer."""
@@ -38,6 +37,7 @@ _TYPES: Final = {"i": wasmtime.ValType.i32}
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
 _WITH_MEMORY: Final = ("mqtt_publish", "wasm_log")
 _FRAME: Final = re.compile(r"^ *\d+: +0x[0-9a-f]+ - [^!\n]*!(.*)$", re.MULTILINE)
+_LABEL: Final = re.compile(r"^(\d+: )?(wasm trap: )?")
 _NO_MEMORY: Final = np.zeros(0, dtype=np.uint8)
 
 
@@ -83,9 +83,7 @@ class Instances:
             )
         self._instances: dict[int, _Instance] = {}
         self._current = 0
-        self._native = fastpath.load() if path == "fast" else None
-        if path == "fast" and self._native is None:
-            raise GuestError(f"no fast path: {fastpath.status()[1]}")
+        self._native = fastpath.require() if path == "fast" else None
         self._make_rows(tape)
         self._linker = self._link(0)
         watchdog.watch(self)
@@ -412,4 +410,4 @@ def _backtrace(error: BaseException | None) -> tuple[str, ...]:
 def _cause(message: str) -> str:
     """The last line of wasmtime's chain of contexts, without its number."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1].removeprefix("0: ").removeprefix("wasm trap: ") if lines else ""
+    return _LABEL.sub("", lines[-1]) if lines else ""

@@ -8,12 +8,12 @@ import numpy as np
 
 from levada.guest.abi import ABI_VERSION, TrapKind
 from levada.guest.fast import hostcalls
+from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
 from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.node import Birth, Readings, StepResult
 from levada.guest.wasm.engine import ENGINE_VERSION
-from levada.guest.wasm.host import DEFAULT_CONFIG, SimNodes
-from levada.guest.wasm.instances import PathName
+from levada.guest.wasm.fleet import DEFAULT_CONFIG, SimNodes
 
 __all__ = ["WasmtimeNode"]
 

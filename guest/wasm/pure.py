@@ -8,11 +8,12 @@ import wasmtime
 
 from levada.guest.errors import AbiError, ParameterError
 from levada.guest.fast import fastpath
+from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
 from levada.guest.limits import FOG, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.engine import compile_module
-from levada.guest.wasm.instances import Instances, PathName
+from levada.guest.wasm.instances import Instances
 
 __all__ = ["PureGuest", "exported_functions"]
 
@@ -37,7 +38,7 @@ class PureGuest(Closing):
             budget=budget,
             profile=profile,
             tape=False,
-            path=path or ("fast" if fastpath.status()[0] else "ordinary"),
+            path=path or fastpath.chosen(),
         )
         self._started = False
 

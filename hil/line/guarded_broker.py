@@ -2,7 +2,8 @@
 
 amqtt 0.12 bounds none of these, and of two clients with one id it goes on with both while serving
 one.  What is overridden here are inner parts of amqtt, whose version is therefore pinned in
-`setup.cfg`; `tests/twin/test_broker_faults.py` (faults B6, B8, B9, B13) would notice a change.
+`setup.cfg`.  No other module uses them: `tests/test_private_names.py` names and tries every one,
+`tests/twin/test_broker_faults.py` (faults B6, B8, B9, B13) would notice another behaviour.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ class GuardedBroker(Broker):  # type: ignore[misc]  # amqtt gives no types
         self._dropped = 0
         self._slow: set[str] = set()
         _permit_descriptors(2 * MAX_CONNECTIONS)
+
+    @property
+    def port(self) -> int:
+        """Where the started broker listens."""
+        port: int = self._servers["default"].instance.sockets[0].getsockname()[1]
+        return port
 
     async def count_aloud(self) -> None:
         """Say every second how many messages were dropped."""

@@ -305,9 +305,9 @@ class MqttClient:
     def _message(self, _client: Paho, _data: Any, message: MQTTMessage) -> None:
         try:
             topic = message.topic
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
             self.ignored += 1
-            name = message._topic[:80]
+            name = error.object[:80]
             self._said.warning("message on a topic that is no UTF-8 ignored: %r", name)
             return
         asked = any(matches(name, topic) for name in self._filters)

@@ -38,7 +38,7 @@ from levada.sim.scenario.fault import FaultEvent
 from levada.sim.soil.model import ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 
 if TYPE_CHECKING:
-    from levada.guest.wasm.host import SimNodes
+    from levada.guest.wasm.fleet import SimNodes
     from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.model import Scenario
     from levada.sim.weather import Weather

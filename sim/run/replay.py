@@ -17,7 +17,7 @@ from levada.guest.abi import KEEP_SLOTS, Call, ErrorCode
 from levada.guest.fast import hostcalls
 from levada.guest.limits import PROFILES
 from levada.guest.tape import Difference, Record, TapeReader, first_difference, iter_records
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.sim.results.compare import count_calls, tape_flaws
 from levada.sim.run import build, runner
 from levada.sim.run.rundir import RunDir, RunDirError

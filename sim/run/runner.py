@@ -28,7 +28,7 @@ from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Node
 from levada.guest.tape import TapeWriter
 from levada.guest.text.plain import plain_values
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.node import WasmtimeNode
 from levada.sim import weather as weathers
 from levada.sim.devices.energy import EnergyProfile

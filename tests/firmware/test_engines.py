@@ -15,7 +15,7 @@ from device_guests import GUESTS, OPEN_VALVE, guest, module
 
 from levada.guest.abi import TrapKind
 from levada.guest.build import build as build_guest
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
     Ack,

@@ -20,7 +20,7 @@ from levada.guest.errors import AbiError, ModuleError
 from levada.guest.module.inspect import inspect
 from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.hil.link import _reason
 from levada.hil.wire.messages import Ack, Configure, Nak, NakError, Start, Step, StepResult
 

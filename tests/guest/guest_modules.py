@@ -11,7 +11,7 @@ import numpy.typing as npt
 import wasmtime
 
 from levada.guest.tape import iter_records, record_text
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 
 IMPORTS = {
     "read_sensor": "(param i32) (result i32)",

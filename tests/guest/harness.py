@@ -1,6 +1,6 @@
 """The shipped guest on a bench: every reading is a knob, and there is no host but this file.
 
-Deliberately not `levada.guest.wasm.host`: what the guest does is tested on the plain engine.
+Deliberately not `levada.guest.wasm.fleet`: what the guest does is tested on the plain engine.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from levada.guest.fast import hostcalls
 from levada.guest.fast.hostcalls import NEVER_MS
 from levada.guest.limits import Budget
 from levada.guest.wasm.command import CommandThread, Unwind
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.node import WasmtimeNode
 
 # The shape of guests made for ESP32 boards: two pages, reports as JSON, loops for ever.

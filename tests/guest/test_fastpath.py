@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from guest_modules import IMPORTS, data, lines, reactor, readings
 
-from levada.guest.errors import GuestError
+from levada.guest.errors import FastPathError, GuestError
 from levada.guest.fast import fastpath, hostcalls, native
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm import c_api
+from levada.guest.wasm.fleet import SimNodes
+from levada.guest.wasm.pure import PureGuest
 
 needs_compiler = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="without numba there is only the ordinary path"
@@ -156,6 +158,7 @@ def fresh_load() -> object:
 def test_a_missing_private_name_leaves_the_ordinary_path(
     monkeypatch: pytest.MonkeyPatch, fresh_load: object
 ) -> None:
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setitem(native.C_FUNCTIONS, "wasmtime_no_such_function", None)
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
 
@@ -167,14 +170,37 @@ def test_a_missing_private_name_leaves_the_ordinary_path(
         assert nodes.path == "ordinary"
         nodes.boot(0)
         assert nodes.step(0, readings()) == 1
-    with pytest.raises(GuestError, match="no fast path: ordinary path: AttributeError"):
+    with pytest.raises(FastPathError, match="no fast path: ordinary path: AttributeError"):
         SimNodes(reactor("i32.const 1000"), path="fast")
+
+
+def test_under_ci_a_fast_path_that_cannot_be_set_up_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, fresh_load: object
+) -> None:
+    monkeypatch.setitem(native.C_FUNCTIONS, "wasmtime_no_such_function", None)
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setenv("CI", "true")
+    why = (
+        "no fast path, and CI=true permits no other: ordinary path: AttributeError: .*"
+        "wasmtime_no_such_function.*NUMBA_DISABLE_JIT=1 asks for the ordinary path"
+    )
+
+    with pytest.raises(FastPathError, match=why):
+        SimNodes(reactor("i32.const 1000"))
+    with pytest.raises(FastPathError, match=why):
+        PureGuest(reactor("i32.const 1000"))
+    with SimNodes(reactor("i32.const 1000"), path="ordinary") as nodes:
+        assert nodes.path == "ordinary", "it was asked for"
+
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    fastpath._load.cache_clear()
+    assert fastpath.chosen() == "ordinary", "numba is off on purpose"
 
 
 def test_a_structure_of_another_size_leaves_the_ordinary_path(
     monkeypatch: pytest.MonkeyPatch, fresh_load: object
 ) -> None:
-    monkeypatch.setitem(fastpath._SIZES, "wasmtime_func_t", 24)
+    monkeypatch.setitem(c_api.SIZES, "wasmtime_func_t", 24)
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
 
     assert fastpath.status() == (
@@ -187,7 +213,7 @@ def test_without_numba_guests_run_on_the_ordinary_path() -> None:
     script = (
         "import wasmtime, numpy as np\n"
         "from levada.guest.fast import fastpath\n"
-        "from levada.guest.wasm.host import SimNodes\n"
+        "from levada.guest.wasm.fleet import SimNodes\n"
         "from guest_modules import reactor, readings, run, lines\n"
         "print(fastpath.status()[1])\n"
         "guest = reactor('(drop (call $read_sensor (i32.const 0))) i32.const 1000')\n"

@@ -19,7 +19,7 @@ from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, s
 from levada.guest.module.inspect import inspect
 from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
 from levada.sim.run import runner
 from levada.sim.scenario import load as scenarios

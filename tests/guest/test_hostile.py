@@ -20,7 +20,7 @@ from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
 from levada.guest.wasm import engine as compiler
 from levada.guest.wasm.engine import compile_module
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
 from levada.guest.wasm.watchdog import watchdog
 

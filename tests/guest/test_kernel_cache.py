@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-import numba.core.config
+import numba
 import pytest
 
 from levada.guest.fast.jit import CACHE, VERSION
@@ -97,7 +97,7 @@ def test_a_kernel_of_another_version_is_not_taken_from_a_folder_that_the_user_na
 
 
 def test_kernels_of_others_stay_where_numba_keeps_them() -> None:
-    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.core.config.CACHE_DIR  # type: ignore[attr-defined]
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.config.CACHE_DIR
     kernel = numba.njit(cache=True)(filled_with_ones)
     assert Path(__file__).parent in Path(kernel.stats.cache_path).parents
 

@@ -278,6 +278,14 @@ def test_metadata_may_be_short_and_may_hold_unknown_keys() -> None:
         (b'{"name": "x", "version": ""}', "version '': must be text like"),
         (b'{"name": "x", "version": 1}', "version 1: must be text like"),
         (b'{"name": "x", "version": "1", "abi": "1"}', "abi '1': must be an integer"),
+        (b'{"name": "x", "version": "1", "abi": null}', "abi None: must be an integer"),
+        (b'{"name": "x\\n", "version": "1"}', r"name 'x\\n': must be text like"),
+        (b'{"name": "x", "version": "1", "rules": "a < b"}', "rules: must be a list of at most 64"),
+        (
+            b'{"name": "x", "version": "1", "outputs": [%s]}'
+            % b", ".join([b'{"pin": 1, "name": "a"}'] * 65),
+            "outputs: must be a list of at most 64 objects$",
+        ),
         (b'{"name": "x", "version": "1", "parameters": 3}', "parameters: must be a list"),
         (b'{"name": "x", "version": "1", "parameters": [3]}', r"parameters\[0\] 3: must be an obj"),
         (b'{"name": "x", "version": "1", "outputs": [{}]}', r"outputs\[0\].pin: missing"),

@@ -14,7 +14,7 @@ from levada.guest.module.inspect import inspect
 from levada.guest.module.metadata import METADATA_SECTION, read_metadata
 from levada.guest.module.rules import Rule, parse_rule
 from levada.guest.tape import iter_records
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.node import WasmtimeNode
 
 ON, OFF, LEAST, MOST, DRY, WET = (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from levada.guest.errors import GuestError
 from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import inspect
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.sim.devices.valve import ValveState
 from levada.sim.run import build, runner
 from levada.sim.run.plant import Plant

@@ -27,7 +27,7 @@ from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
 from levada.guest.fast import strings
 from levada.guest.limits import EDGE, FOG, Budget, Profile
 from levada.guest.topic import resolve_topic
-from levada.guest.wasm.host import SimNodes
+from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.node import WasmtimeNode
 from levada.guest.wasm.pure import PureGuest
 

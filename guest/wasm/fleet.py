@@ -1,10 +1,10 @@
-"""Guests in Wasmtime: all simulated nodes of one module, one node, or pure functions.
+"""A fleet of guests in Wasmtime: all simulated nodes of one module.
 
 `SimNodes` keeps every guest of a fleet in arrays and steps those whose time has come; a step of
 the fast path runs no Python.  Each guest has a store of its own, so one that is stopped does not
 touch the others: its outputs are 0, `trap` says why, and `boot` makes a clean instance again.
-`WasmtimeNode` is one such guest behind the protocol of `levada.guest.node`, `PureGuest` calls
-functions of modules that have no step.
+`levada.guest.wasm.node` has one such guest behind the protocol of `levada.guest.node`,
+`levada.guest.wasm.pure` calls functions of modules that have no step.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import numpy.typing as npt
 from levada.guest.abi import KEEP_SLOTS, ErrorCode, TrapKind
 from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
 from levada.guest.fast import fastpath, hostcalls
+from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
 from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.command import CommandThread
-from levada.guest.wasm.instances import Instances, PathName
+from levada.guest.wasm.instances import Instances
 from levada.guest.wasm.pure import exported_functions
 
 __all__ = ["SimNodes"]
@@ -85,7 +86,7 @@ class SimNodes(Closing):
         self._main = mains[0] if mains else ""
         self._main_arguments = (0,) * len(exports[self._main].params) if mains else ()
         if path is None:
-            path = "fast" if fastpath.status()[0] and not self.is_command else "ordinary"
+            path = "ordinary" if self.is_command else fastpath.chosen()
         elif path == "fast" and self.is_command:
             raise GuestError("command guests take the ordinary path")
         self._host = Instances(module, names, budget=budget, profile=profile, tape=tape, path=path)
@@ -112,8 +113,7 @@ class SimNodes(Closing):
         self.config = rows[:, hostcalls.CONFIG : hostcalls.CONFIG + 3]
         self.config[:] = config
         rows[:, hostcalls.READINGS : hostcalls.READINGS + 4] = int(ErrorCode.UNAVAILABLE)
-        native = fastpath.load() if path == "fast" else None
-        self._native_step = native.step if native is not None else None
+        self._native_step = fastpath.require().step if path == "fast" else None
         self.address = self._host.address
 
     @property
