@@ -38,7 +38,6 @@ from levada.guest.node import Birth, Node, StepResult
 from levada.guest.text.redaction import redacted
 from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.lease import HUNG_S
-from levada.sim.devices.probe import Probe
 from levada.sim.results.decisions import sentence, title
 from levada.sim.run import build, runner
 from levada.sim.run.clock import WallClock
@@ -162,7 +161,7 @@ class Twin:
         self._nodes.append(device)
         birth = device.birth()
         same_guest(config.name, birth, self.info)
-        probe = Probe(**dict(config.probe))
+        probe = config.probe
         curve = values_of.curve(probe)
         slope = 0.0
         if curve is not None:

@@ -159,7 +159,7 @@ def of_weather(weather: Weather, form: Form = "asce") -> FloatArray:
 
 
 def _with_wind_at_2m(site: Site) -> Site:
-    return Site(**{**vars(site), "wind_height_m": 2.0})
+    return site.but(wind_height_m=2.0)
 
 
 def _sun_height(day_of_year: IntArray, middle_utc: FloatArray, site: Site) -> FloatArray:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from levada.guest.abi import WHY, TrapKind
 from levada.sim.errors import SimError
 from levada.sim.run.trace import COLUMNS
-from levada.sim.scenario.diagnostics import did_you_mean
+from levada.sim.settings.issue import did_you_mean
 
 __all__ = ["CODES", "FLAGS", "SIGNALS", "SUMS", "Expression", "ExpressionError", "parse_expression"]
 

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from refet import calcs
 
+from levada.guest.text.ranges import check_range
+
 __all__ = ["Hours", "extraterrestrial_mj_m2", "hours", "saturation_kpa"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -75,8 +77,7 @@ def hours(
     `solar_mj_m2` [MJ m-2 d-1] becomes [MJ m-2 h-1]; `rain_mm` lasts
     ceil(rain / `rain_intensity_mm_h`) hours, at most 24.
     """
-    if not rain_intensity_mm_h > 0.0:
-        raise ValueError(f"rain_intensity_mm_h = {rain_intensity_mm_h}: must be above 0 mm/h")
+    check_range("rain_intensity_mm_h", rain_intensity_mm_h, 0.0, None, "mm/h", above=True)
     temp = _temperature(day_of_year, tmax_c, tmin_c, latitude_deg, longitude_deg, utc_offset_h)
     swing = 1.0 + _WIND_SWING * np.cos(2.0 * np.pi * (np.arange(24) + 0.5 - _WINDIEST_H) / 24.0)
     return Hours(

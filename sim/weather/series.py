@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.errors import WeatherError
-from levada.sim.weather.site import Site
+from levada.sim.settings.site import Site
 
 __all__ = [
     "COLUMNS",

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pyfao56.tools import FAO56Tables
 
-from levada.sim.crop.crop import Crop, crop, forcing_by_hour, season
+from levada.sim.crop.crop import crop, forcing_by_hour, season
 from levada.sim.crop.table import TABLE
+from levada.sim.settings.crop import Crop
 from levada.sim.soil.model import ForcingCol
 from levada.sim.weather import Days, Site, Weather, from_days
 
@@ -185,10 +186,10 @@ def test_a_perennial_keeps_its_roots() -> None:
     [
         (lambda: crop("maise"), "did you mean `maize`"),
         (lambda: crop("maize", kcb=1.0), "crop has no `kcb`: allowed are"),
-        (lambda: crop("maize", kcb_mid=3.0), "kcb_mid = 3.0: allowed is 0 to 1.5"),
-        (lambda: crop("maize", stages=(30, 40, 0, 50)), "four lengths above 0"),
-        (lambda: crop("maize", zr_max_m=0.1), "zr_min_m = 0.2: at most zr_max_m = 0.1"),
-        (lambda: crop("maize", growth="hours"), "allowed is days or degree-days"),
+        (lambda: crop("maize", kcb_mid=3.0), "`kcb_mid` = 3: permitted 0 to 1.5"),
+        (lambda: crop("maize", stages=(30, 40, 0, 50)), "each permitted above 0 and at most 5000"),
+        (lambda: crop("maize", zr_max_m=0.1), "`zr_max_m` = 0.1: below `zr_min_m` = 0.2"),
+        (lambda: crop("maize", growth="hours"), 'permitted "days", "degree-days"'),
         (
             lambda: season(crop("maize"), steady(9), harvest=date(2023, 4, 1)),
             "must be after planting",

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -9,19 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.sim.devices.valve import Valve, ValveError, ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.devices.valve import ValveError, ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.settings.valve import Valve
 from levada.sim.soil.model import ForcingCol, new_forcing
 
 MIN_MS = 60_000
+NO_TIMER_S = 31_622_400.0
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)
 
 
 class Line:
     """One valve, driven as the field drives it: commands at instants, intervals between them."""
 
-    def __init__(self, valve: Valve) -> None:
-        self.valves = Valves([valve])
+    def __init__(self, valve: Valve, area_m2: float = 100.0) -> None:
+        self.valves = Valves([valve], [area_m2])
         self.valve = valve
+        self.area_m2 = area_m2
         self.now_ms = 0
         self.delivered_l = 0.0
         """From the forcing, as the soil sees it."""
@@ -45,7 +47,7 @@ class Line:
             assert 0 <= start <= stop <= (cut - self.now_ms) / 1000
             if stop > start:
                 self.pieces.append((rate, self.now_ms / 1000 + start, self.now_ms / 1000 + stop))
-                self.delivered_l += rate * self.valve.area_m2 * (stop - start) / 3600
+                self.delivered_l += rate * self.area_m2 * (stop - start) / 3600
             self.now_ms = cut
 
     def __getitem__(self, column: ValveState) -> float:
@@ -189,7 +191,7 @@ def test_a_stuck_valve_stays_as_it_is(state: int) -> None:
 
 
 def test_a_leak_passes_its_share_while_closed() -> None:
-    line = Line(replace(SHARP, leak=0.01))
+    line = Line(SHARP.but(leak=0.01))
     assert line.valves.leaks
     line.run(60 * MIN_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0)
@@ -216,7 +218,7 @@ def test_a_tight_valve_never_asks_for_a_cut() -> None:
 
 
 def test_clogging_takes_its_share() -> None:
-    line = Line(replace(SHARP, clog=0.1))
+    line = Line(SHARP.but(clog=0.1))
     line.valves.set_fault(0, 0, ValveFault.CLOG, True, 0.5)
     line.command(1)
     line.run(MIN_MS)
@@ -236,7 +238,7 @@ def test_an_observation_of_the_longest_run_counts_an_opening_under_way_from_its_
 
 
 def test_pulses_go_to_the_nodes_that_are_due_and_none_is_lost() -> None:
-    valves = Valves([replace(SHARP, pulses_per_l=0.7)] * 2)
+    valves = Valves([SHARP.but(pulses_per_l=0.7)] * 2, [100.0] * 2)
     valves.command(0, np.ones(2, dtype=np.int8))
     readings = np.zeros((2, 4), dtype=np.int32)
     wake_ms = np.array([0, 10**15])
@@ -253,7 +255,7 @@ def test_pulses_go_to_the_nodes_that_are_due_and_none_is_lost() -> None:
 
 
 def test_zones_do_not_touch_each_other() -> None:
-    valves = Valves([SHARP, replace(SHARP, flow_l_min=3.0), SHARP])
+    valves = Valves([SHARP, SHARP.but(flow_l_min=3.0), SHARP], [100.0] * 3)
     valves.command(0, np.array([0, 1, 0], dtype=np.int8))
     forcing = new_forcing(3)
     valves.segment(0, 10 * MIN_MS, forcing)
@@ -280,43 +282,51 @@ def test_a_snapshot_brings_everything_back() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"flow_l_min": -1.0}, r"flow_l_min = -1.0 L/min: permitted are 0.0 \.\. 100000"),
-        ({"area_m2": 0.0}, "area_m2 = 0.0 m2"),
-        ({"leak": 1.5}, r"leak = 1.5 : permitted are 0.0 \.\. 1.0"),
-        ({"opening_delay_s": inf}, "opening_delay_s = inf s"),
-        ({"max_open_s": 0.0}, "max_open_s = 0.0 s"),
+        (
+            {"flow_l_min": -1.0},
+            "`flow_l_min` = -1 L/min: permitted above 0 and at most",
+        ),
+        ({"leak": 1.5}, "`leak` = 1.5: permitted 0 to 1"),
+        ({"opening_delay_s": inf}, "`opening_delay_s` = inf: must be a finite number"),
+        ({"max_open_s": 0.0}, "`max_open_s` = 0 s: permitted 1 to 31622400 s"),
     ],
 )
 def test_a_wrong_valve_is_refused_with_value_and_range(
     change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(SHARP, **change)
+        SHARP.but(**change)
+
+
+def test_a_zone_without_an_area_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`area_m2` = 0 m2: permitted 0\.01 to 10000000 m2"):
+        Line(SHARP, 0.0)
 
 
 def test_a_fault_larger_than_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="magnitude = 2"):
+    with pytest.raises(ValueError, match="`magnitude` = 2: permitted 0 to 1"):
         Line(SHARP).valves.set_fault(0, 0, ValveFault.LEAK, True, 2.0)
 
 
 valves = st.builds(
     Valve,
     flow_l_min=st.floats(0.1, 500),
-    area_m2=st.floats(1, 1e4),
     opening_delay_s=st.sampled_from([0.0, 0.001, 2.0, 45.0, 700.0]),
     closing_delay_s=st.sampled_from([0.0, 0.001, 2.0, 45.0, 700.0]),
     pressure_kpa=st.floats(0, 400),
     leak=st.sampled_from([0.0, 0.0, 0.02, 1.0]),
     clog=st.floats(0, 1),
     pulses_per_l=st.sampled_from([0.1, 1.0, 450.0]),
-    max_open_s=st.sampled_from([None, 1.0, 60.0, 1200.0]),
+    max_open_s=st.sampled_from([1.0, 60.0, 1200.0, NO_TIMER_S]),
 )
 patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MIN_MS)), max_size=20)
 
 
-@given(valves, patterns)
-def test_the_soil_gets_what_the_meter_counts(valve: Valve, pattern: list[tuple[int, int]]) -> None:
-    line = Line(valve)
+@given(valves, st.floats(1, 1e4), patterns)
+def test_the_soil_gets_what_the_meter_counts(
+    valve: Valve, area_m2: float, pattern: list[tuple[int, int]]
+) -> None:
+    line = Line(valve, area_m2)
     for state, duration_ms in pattern:
         line.command(state)
         line.run(duration_ms)
@@ -358,13 +368,11 @@ def test_cutting_intervals_changes_nothing(
 def test_a_valve_with_a_timer_is_never_open_longer(
     valve: Valve, pattern: list[tuple[int, int]]
 ) -> None:
-    line = Line(replace(valve, max_open_s=valve.max_open_s or 300.0))
+    line = Line(valve)
     for state, duration_ms in pattern:
         line.command(state)
         line.run(duration_ms)
-        assert (
-            line[ValveState.LONGEST_S] <= (valve.max_open_s or 300.0) + valve.closing_delay_s + 1e-9
-        )
+        assert line[ValveState.LONGEST_S] <= valve.max_open_s + valve.closing_delay_s + 1e-9
 
 
 def test_toggling_the_command_does_not_hold_a_valve_open_against_its_timer() -> None:

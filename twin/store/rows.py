@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any, Final, Literal
 
+from levada.guest.text.ranges import between, out_of_range
 from levada.sim.scenario.mapping import SIGNAL_UNITS
 from levada.twin.errors import StoreError
 from levada.twin.store.engine import State
@@ -103,7 +104,7 @@ class StoreSettings:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise StoreError(f"{name} = {value}: permitted {low} to {high}")
+                raise StoreError(out_of_range(name, value, between(low, high)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
