@@ -51,6 +51,7 @@ from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Observed
+from levada.sim.units import HOUR_MS
 from levada.twin import signals as values_of
 from levada.twin.alerts import Alerts, Change
 from levada.twin.calibration.dry_run import DryRun, dry_run
@@ -77,9 +78,8 @@ FULL_SPEED: Final = 1e9
 ATTENTION_S: Final = 0.2
 """Wall-clock time between two looks at what other threads want."""
 LOG_LINES: Final = 200
-PROFILE_MS: Final = 3_600_000
+PROFILE_MS: Final = HOUR_MS
 """Between two profiles of the soil."""
-DAY_MS: Final = 86_400_000
 ENDED: Final = "the twin has ended"
 FORGOTTEN: Final = (
     "The device has started again and found nothing of what its guest had kept: another board, or "

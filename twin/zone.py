@@ -15,6 +15,7 @@ from levada.guest.node import Birth, StepResult
 from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.soil.model import FloatArray, Observed
+from levada.sim.units import DAY_MS
 from levada.twin import signals as values_of
 from levada.twin.diagnosis import Diagnoser, Verdict
 from levada.twin.observer import StepObservation
@@ -22,7 +23,6 @@ from levada.twin.observer import StepObservation
 __all__ = ["ZoneState"]
 
 LOG_LINES: Final = 200
-DAY_MS: Final = 86_400_000
 _FORECAST_H: Final = 20.0
 """A forecast rests on the use of so many hours at least,"""
 _FORECAST_MM: Final = 0.5

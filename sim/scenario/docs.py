@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 
 from levada.guest.abi import WHY, TrapKind
 from levada.guest.text.ranges import format_number
+from levada.sim import signals as field_signals
 from levada.sim.crop.table import TABLE
 from levada.sim.quantities import format_duration
-from levada.sim.run.trace import COLUMNS
 from levada.sim.scenario.alert import ALERTS, Alert
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.expect import KINDS, SUMMARY, Expect
@@ -141,7 +141,9 @@ def _page() -> Iterator[str]:
             for mark, names in (("can be added up", SUMS), ("true or false", FLAGS))
             if name in names
         ]
-        meaning = COLUMNS[name][2] + (f" *({', '.join(marks)})*" if marks else "")
+        meaning = field_signals.SIGNALS[name].meaning + (
+            f" *({', '.join(marks)})*" if marks else ""
+        )
         yield f"| `{name}` | {unit or '-'} | {meaning} |\n"
     yield "\nCodes of `why`, by the shipped guest: " + _list(w.name for w in WHY) + ".\n"
     yield "\nCodes of `trap`: " + _list(t.name for t in TrapKind) + ".\n"

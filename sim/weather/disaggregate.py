@@ -22,6 +22,7 @@ import numpy.typing as npt
 from refet import calcs
 
 from levada.guest.text.ranges import check_range
+from levada.sim.units import DAY_MS
 
 __all__ = ["Hours", "extraterrestrial_mj_m2", "hours", "saturation_kpa"]
 
@@ -32,7 +33,6 @@ _LAG_OF_MAXIMUM_H = 1.86  # Parton and Logan 1981, Table 1, a at 1.5 m
 _NIGHT_COOLING = 2.20  # the same, b
 _WIND_SWING = 0.5  # of the daily mean
 _WINDIEST_H = 15.0
-_DAY_MS = 86_400_000
 
 
 class Hours(NamedTuple):
@@ -150,7 +150,7 @@ def _rain(day_ms: IntArray, rain_mm: FloatArray, intensity_mm_h: float, seed: in
     out = np.zeros((rain_mm.size, 24))
     for day in np.flatnonzero(rain_mm > 0.0):
         lasts = min(24, int(np.ceil(rain_mm[day] / intensity_mm_h)))
-        stream = np.random.default_rng([seed, abs(int(day_ms[day])) // _DAY_MS])
+        stream = np.random.default_rng([seed, abs(int(day_ms[day])) // DAY_MS])
         begin = int(stream.integers(0, 24 - lasts + 1))
         out[day, begin : begin + lasts] = rain_mm[day] / lasts
     return out

@@ -32,7 +32,8 @@ from levada.sim.errors import WeatherError
 from levada.sim.seeds import generator
 from levada.sim.settings.explain import bounds_of
 from levada.sim.settings.weather import RainFactor, WarmingC
-from levada.sim.weather import DAY_MS, Days, Site, Weather, from_days
+from levada.sim.units import DAY_MS
+from levada.sim.weather import Days, Site, Weather, from_days
 from levada.sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
 
 __all__ = ["Climate", "fit", "generate"]

@@ -22,9 +22,8 @@ from levada.sim.devices.probe import (
 )
 from levada.sim.settings.probe import ADC_MAX, Probe
 from levada.sim.soil.model import Observed, new_observed
+from levada.sim.units import DAY_MS, HOUR_MS
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 YEAR_MS = round(365.25 * DAY_MS)
 EXACT = Probe(noise_counts=0.0)
 

@@ -486,7 +486,7 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
             (
                 23,
                 8,
-                '`that` = "dr_mm > theta_root", character 1: units differ: mm and m3 m-3',
+                '`that` = "dr_mm > theta_root", character 1: units differ: mm and m3/m3',
                 "",
             )
         ],

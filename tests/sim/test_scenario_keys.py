@@ -22,7 +22,7 @@ from levada.sim.errors import WeatherError
 from levada.sim.run import build, models, runner, stops
 from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
-from levada.sim.run.trace import COLUMNS
+from levada.sim.run.trace import TYPES
 from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
@@ -480,7 +480,7 @@ def some_trace(scenario: Scenario, zones: int) -> dict[str, np.ndarray[Any, Any]
     """Rows of an hour whose signals differ from row to row and zone to zone."""
     period = scenario.period
     times = np.arange(period.start_ms, period.end_ms, period.trace_s * 1000) + period.trace_s * 1000
-    trace = {name: np.zeros(zones * times.size) for name in COLUMNS}
+    trace = {name: np.zeros(zones * times.size) for name in TYPES}
     trace["zone"] = np.repeat(np.arange(zones), times.size)
     trace["time_ms"] = np.tile(times, zones)
     hour = trace["time_ms"] / 3.6e6

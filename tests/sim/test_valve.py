@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from levada.sim.devices.valve import ValveError, ValveFault, Valves, ValveState, flow_l_min
 from levada.sim.settings.valve import Valve
 from levada.sim.soil.model import ForcingCol, new_forcing
+from levada.sim.units import MINUTE_MS
 
-MIN_MS = 60_000
 NO_TIMER_S = 31_622_400.0
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)
 
@@ -57,9 +57,9 @@ class Line:
 def test_ten_minutes_at_ten_litres_a_minute_are_one_millimetre_on_a_hundred_square_metres() -> None:
     line = Line(Valve())
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     line.command(0)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     # dead times of 2 s at both ends: open from 2 s to 602 s
     assert line.pieces == [(6.0, 2.0, 600.0), (6.0, 600.0, 602.0)]
     assert line[ValveState.VOLUME_L] == pytest.approx(100.0, abs=1e-9)
@@ -94,9 +94,9 @@ def test_flow_follows_the_worked_example_of_a_dripper() -> None:
 def test_pressure_changes_the_flow_from_then_on() -> None:
     line = Line(SHARP)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_pressure(400.0)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(10.0 + 20.0)
     assert line.valves.flow_l_min.tolist() == [20.0]
 
@@ -106,14 +106,14 @@ def test_a_command_taken_back_within_the_dead_time_moves_nothing() -> None:
     line.command(1)
     line.run(4_999)
     line.command(0)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert (line[ValveState.OPENINGS], line[ValveState.VOLUME_L]) == (0, 0)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.command(0)
     line.run(4_999)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.OPENINGS] == 1
     assert line[ValveState.OPEN_S] == pytest.approx(55.0 + 4.999 + 60.0)
 
@@ -123,48 +123,48 @@ def test_a_movement_due_now_happens_before_a_command_now() -> None:
     line.command(1)
     line.run(5_000)
     line.command(0)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 5.0, 10.0)]
 
 
 def test_an_edge_on_the_boundary_belongs_to_the_next_interval() -> None:
     line = Line(Valve(opening_delay_s=60.0, closing_delay_s=0.0))
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == []
     assert line[ValveState.OPEN] == 1
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 60.0, 120.0)]
 
 
 def test_the_hardware_timer_closes_and_waits_for_a_new_command() -> None:
     line = Line(Valve(opening_delay_s=2.0, closing_delay_s=3.0, max_open_s=100.0))
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     # commanded at 0: open at 2 s, timer at 100 s, closed at 103 s
     assert line.pieces == [(6.0, 2.0, 103.0)]
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     assert line[ValveState.OPENINGS] == 1
     line.command(0)
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     assert line[ValveState.OPENINGS] == 2
 
 
 def test_a_timer_shorter_than_the_dead_time_never_opens() -> None:
     line = Line(Valve(opening_delay_s=10.0, max_open_s=5.0))
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     assert line[ValveState.OPENINGS] == 0
 
 
 def test_a_valve_stuck_open_passes_water_against_the_command() -> None:
     line = Line(SHARP)
     line.valves.set_fault(0, 0, ValveFault.STUCK_OPEN, True)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK_OPEN, False)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 0.0, 60.0)]
     assert line[ValveState.LONGEST_S] == 60.0
 
@@ -173,9 +173,9 @@ def test_a_valve_stuck_closed_opens_when_it_is_freed_if_still_commanded() -> Non
     line = Line(SHARP)
     line.valves.set_fault(0, 0, ValveFault.STUCK_CLOSED, True)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK_CLOSED, False)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 60.0, 120.0)]
 
 
@@ -183,57 +183,57 @@ def test_a_valve_stuck_closed_opens_when_it_is_freed_if_still_commanded() -> Non
 def test_a_stuck_valve_stays_as_it_is(state: int) -> None:
     line = Line(SHARP)
     line.command(state)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK, True)
     line.command(1 - state)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(20.0 * state)
 
 
 def test_a_leak_passes_its_share_while_closed() -> None:
     line = Line(SHARP.but(leak=0.01))
     assert line.valves.leaks
-    line.run(60 * MIN_MS)
+    line.run(60 * MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0)
     assert line[ValveState.OPEN_S] == 0
     line.valves.set_fault(line.now_ms, 0, ValveFault.LEAK, True, 0.09)
-    line.run(60 * MIN_MS)
+    line.run(60 * MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0 + 60.0)
 
 
 def test_a_leaking_valve_asks_for_a_cut_at_its_edge_and_only_there() -> None:
     line = Line(Valve(leak=0.5))
-    assert line.valves.next_cut_ms(0, 10 * MIN_MS) == 10 * MIN_MS
+    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 10 * MINUTE_MS
     line.command(1)
-    assert line.valves.next_cut_ms(0, 10 * MIN_MS) == 2_000
+    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 2_000
     with pytest.raises(ValveError, match="zone 0"):
-        line.valves.segment(0, 10 * MIN_MS, new_forcing(1))
+        line.valves.segment(0, 10 * MINUTE_MS, new_forcing(1))
 
 
 def test_a_tight_valve_never_asks_for_a_cut() -> None:
     line = Line(Valve(max_open_s=30.0))
     line.command(1)
     assert not line.valves.leaks
-    assert line.valves.next_cut_ms(0, 10 * MIN_MS) == 10 * MIN_MS
+    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 10 * MINUTE_MS
 
 
 def test_clogging_takes_its_share() -> None:
     line = Line(SHARP.but(clog=0.1))
     line.valves.set_fault(0, 0, ValveFault.CLOG, True, 0.5)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(4.5)
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, False)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(13.5)
 
 
 def test_an_observation_of_the_longest_run_counts_an_opening_under_way_from_its_start() -> None:
     line = Line(SHARP)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.state[0, ValveState.LONGEST_S] = 0.0
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.LONGEST_S] == 120.0
 
 
@@ -245,12 +245,12 @@ def test_pulses_go_to_the_nodes_that_are_due_and_none_is_lost() -> None:
     forcing = new_forcing(2)
     seen = 0
     for minute in range(10):
-        valves.segment(minute * MIN_MS, (minute + 1) * MIN_MS, forcing)
-        valves.read((minute + 1) * MIN_MS, wake_ms, readings)
+        valves.segment(minute * MINUTE_MS, (minute + 1) * MINUTE_MS, forcing)
+        valves.read((minute + 1) * MINUTE_MS, wake_ms, readings)
         assert readings[0, 3] == 7  # 10 L a minute
         seen += readings[0, 3]
     assert readings[1, 3] == 0
-    valves.read(10 * MIN_MS, np.zeros(2, dtype=np.int64), readings)
+    valves.read(10 * MINUTE_MS, np.zeros(2, dtype=np.int64), readings)
     assert readings[:, 3].tolist() == [0, seen]
 
 
@@ -258,7 +258,7 @@ def test_zones_do_not_touch_each_other() -> None:
     valves = Valves([SHARP, SHARP.but(flow_l_min=3.0), SHARP], [100.0] * 3)
     valves.command(0, np.array([0, 1, 0], dtype=np.int8))
     forcing = new_forcing(3)
-    valves.segment(0, 10 * MIN_MS, forcing)
+    valves.segment(0, 10 * MINUTE_MS, forcing)
     assert valves.state[:, ValveState.VOLUME_L].tolist() == [0.0, 30.0, 0.0]
     assert forcing[:, ForcingCol.IRRIGATION_MM_H].tolist() == [0.0, pytest.approx(1.8), 0.0]
 
@@ -266,12 +266,12 @@ def test_zones_do_not_touch_each_other() -> None:
 def test_a_snapshot_brings_everything_back() -> None:
     line = Line(Valve(leak=0.1))
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     kept = line.valves.snapshot()
     volume = line[ValveState.VOLUME_L]
     line.valves.set_pressure(10.0)
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, True, 0.9)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.restore(kept)
     assert line[ValveState.VOLUME_L] == volume
     assert line.valves.flow_l_min.tolist() == [10.0]
@@ -319,7 +319,7 @@ valves = st.builds(
     pulses_per_l=st.sampled_from([0.1, 1.0, 450.0]),
     max_open_s=st.sampled_from([1.0, 60.0, 1200.0, NO_TIMER_S]),
 )
-patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MIN_MS)), max_size=20)
+patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MINUTE_MS)), max_size=20)
 
 
 @given(valves, st.floats(1, 1e4), patterns)
@@ -339,7 +339,7 @@ def test_the_soil_gets_what_the_meter_counts(
     )
 
 
-@given(valves, patterns, st.integers(50, 7 * MIN_MS))
+@given(valves, patterns, st.integers(50, 7 * MINUTE_MS))
 def test_cutting_intervals_changes_nothing(
     valve: Valve, pattern: list[tuple[int, int]], step_ms: int
 ) -> None:

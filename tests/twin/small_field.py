@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 AnyTwin = TypeVar("AnyTwin", bound="Twin")
 
-HOUR_MS = 3_600_000
 START_MS = 1_688_601_600_000  # 2023-07-06
 
 

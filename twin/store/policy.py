@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from levada.guest.text.ranges import check_range
+from levada.sim.units import HOUR_MS
 from levada.twin.errors import StoreFullError
 from levada.twin.store import schema
 from levada.twin.store.levels import work_out
@@ -44,7 +45,7 @@ CODES: Final = frozenset({"cause", "why"})
 _CHUNK: Final = 500
 """Rows of one transaction: little enough for the reserve of a full disk."""
 _SMALLEST_CHUNK: Final = 4
-_CHUNK_MS: Final = 3_600_000
+_CHUNK_MS: Final = HOUR_MS
 """Time that one transaction thins [ms]."""
 
 
