@@ -154,7 +154,7 @@ class Soil(Table):
     """Clay by mass."""
     theta_fc: float | None = Field(default=None, gt=0, le=0.7)
     """Measured water content at field capacity, -33 kPa, together with `theta_wp`."""
-    theta_wp: float | None = Field(default=None, ge=0, le=0.6)
+    theta_wp: float | None = Field(default=None, gt=0, le=0.6)
     """Measured water content at the wilting point, -1500 kPa."""
     theta_s: float | None = Field(default=None, ge=0.05, le=0.95)
     """Water content at saturation, with `theta_fc` and `theta_wp`; without it, that of the texture
