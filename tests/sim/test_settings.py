@@ -83,6 +83,8 @@ BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "zone.soil.theta_fc": {"soil": {"theta_wp": 0.5, "theta_s": 0.9}},
     "zone.soil.theta_wp": {"soil": {"theta_fc": 0.69, "theta_s": 0.95}},
     "zone.soil.layer.theta_s": {"soil": {"layer": [LAYER | {"theta_fc": 0.6}]}},
+    "zone.soil.layer.theta_fc": {"soil": {"layer": [LAYER | {"theta_s": 1.0}]}},
+    "zone.soil.layer.theta_wp": {"soil": {"layer": [LAYER | {"theta_r": 0.0}]}},
     "zone.soil.theta_s": {"soil": {"theta_fc": 0.6, "theta_wp": 0.4}},
 }
 """What else a key needs to have an effect, by table of the zone."""
