@@ -123,7 +123,7 @@ class TestDescription:
             ("theta_fc = 0.3\ntheta_wp = 0.29\n", r"theta_wp = 0.29: permitted up to 0\.2\d+"),
             (
                 "theta_fc = 0.3\ntheta_wp = 0.0\n",
-                "`theta_wp` = 0: permitted above 0 and at most 0.6",
+                "`theta_wp` = 0: permitted above 0",
             ),
             ("theta_fc = 0.3\ntheta_wp = 0.1\ntheta_s = 0.25\n", "theta_fc < theta_s"),
             ('texture = "loam"\ntheta_s = 0.45\n', "`theta_s` needs `theta_fc`"),

@@ -93,7 +93,7 @@ def test_an_epw_without_the_last_fields_has_no_rain(tmp_path: Path) -> None:
     table = epw(tmp_path, {}, length=22)
     assert np.isnan(table.columns["rain_mm"]).all()
     assert not np.isnan(table.columns["wind_m_s"]).any()
-    with pytest.raises(WeatherError, match="lyon.epw:9: 21 cells; at least 22 are needed"):
+    with pytest.raises(WeatherError, match=r"lyon\.epw:9: 21 cells; at least 22 are needed"):
         epw(tmp_path, {}, length=21)
 
 
