@@ -26,6 +26,7 @@ import numpy as np
 from sqlalchemy import text
 
 from levada.sim.scenario import load as scenarios
+from levada.sim.units import DAY_MS, HOUR_MS
 from levada.twin.app.curves import CURVES
 from levada.twin.app.server import Page
 from levada.twin.sources.bench import Bench
@@ -41,8 +42,6 @@ SCENARIO = Path(__file__).parents[1] / "levada/scenarios/quickstart.toml"
 ZONE = "maize"
 PERIOD = (("period.start", "2023-07-01"), ("period.end", "2023-07-02"))
 """What the twin really runs, so that the store has all its signals."""
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 SEASON_DAYS = 160
 MONTH_DAYS = 30
 DECISIONS = 600

@@ -30,6 +30,7 @@ from levada.sim.run.runner import read_weather, run_scenario
 from levada.sim.run.trace import read_trace
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.load import load
+from levada.sim.units import DAY_MS
 from validation.soil_water import DEPTHS_M, THETA_FC, THETA_START, THETA_WP
 
 QUICKSTART = Path(__file__).parent.parent / "levada/scenarios" / "quickstart.toml"
@@ -89,8 +90,8 @@ def irrigation_mm(path: Path) -> np.ndarray[Any, Any]:
     """Water a day that the guest gave in a run."""
     trace = read_trace(path / "trace.parquet")
     # a row holds what passed since the row before
-    day = (np.asarray(trace["time_ms"], dtype=np.int64) - 1) // 86_400_000
-    first = int(trace["time_ms"][0]) // 86_400_000
+    day = (np.asarray(trace["time_ms"], dtype=np.int64) - 1) // DAY_MS
+    first = int(trace["time_ms"][0]) // DAY_MS
     return np.bincount(np.maximum(day - first, 0), weights=trace["irrigation_mm"])
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from levada.guest.abi import DEFAULT_PINS, IMPORTS
 from levada.guest.errors import LimitError
+from levada.guest.text.ranges import between, out_of_range
 
 __all__ = ["EDGE", "FOG", "PROFILES", "Budget", "Profile"]
 
@@ -34,7 +35,7 @@ class Budget:
         for field in fields(self):
             value = getattr(self, field.name)
             if value < 1:
-                raise LimitError(f"{field.name} = {value}: must be at least 1")
+                raise LimitError(out_of_range(field.name, value, between(1, None)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,15 +15,16 @@ import numpy.typing as npt
 
 from levada.guest.tape import time_text
 from levada.sim.results.compare import Comparison
+from levada.sim.run.evaluate import expression_values
 from levada.sim.run.rundir import RunDir
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.expect import Expect
+from levada.sim.units import DAY_MS, HOUR_MS
 
 __all__ = ["around", "course", "side_by_side"]
 
-WINDOW_MS: Final = 6 * 3_600_000
+WINDOW_MS: Final = 6 * HOUR_MS
 """So much is shown before and after a moment."""
-DAY_MS: Final = 86_400_000
 ROWS: Final = 32
 """Of a course, at most: days are taken together until it has no more."""
 WORDS: Final = 24
@@ -117,7 +118,9 @@ def _asked(
     if expect.kind == "summary":
         return
     expression = expect.expression
-    value, _ = expression({name: np.asarray(trace[name])[rows] for name in expression.signals})
+    value, _ = expression_values(
+        expression, {name: np.asarray(trace[name])[rows] for name in expression.signals}
+    )
     value = np.nan_to_num(value.astype(np.float64))
     name = expression.text if len(expression.text) <= WORDS else f"{expression.text[:WORDS]}..."
     if expect.kind == "mean":

@@ -15,6 +15,7 @@ from typing import Final
 
 from levada.guest.lifecycle import Closing
 from levada.hil.link import Link
+from levada.sim.units import DAY_MS
 
 __all__ = ["BEAT_S", "HUNG_S", "LEASE_MS", "Heart", "old_lease_ms"]
 
@@ -28,7 +29,6 @@ HUNG_S: Final = 60.0
 plant of many zones, a full disk, and a computer that is overloaded take their time."""
 LONGEST_SLEEP_S: Final = 3600.0
 """Virtual time between two steps that the lease of an old firmware outlasts."""
-DAY_MS: Final = 86_400_000
 """Longest sleep of a guest (docs/abi.md)."""
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from levada.guest.errors import LevadaError
 from levada.guest.exit_codes import Exit
 
-__all__ = ["PeriodError", "SimError", "SoilError", "WeatherError"]
+__all__ = ["PeriodError", "SettingError", "SimError", "SoilError", "WeatherError"]
 
 
 class SimError(LevadaError):
     """Base of the errors of the simulation and of its files."""
 
     exit_code = Exit.BAD_INPUT
+
+
+class SettingError(SimError, ValueError):
+    """A setting is out of its range, or contradicts another one."""
 
 
 class SoilError(SimError):

@@ -13,13 +13,12 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from levada.sim.scenario.diagnostics import refusal
+from levada.sim.settings.issue import refusal
 
 __all__ = [
     "Duration",
     "Moment",
     "format_duration",
-    "format_number",
     "parse_duration",
     "parse_quantity",
 ]
@@ -60,13 +59,6 @@ def format_duration(duration: timedelta) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts) or "0 s"
-
-
-def format_number(value: float) -> str:
-    """Shortest text of a number, without a trailing `.0`."""
-    if isinstance(value, int):
-        return str(value)
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:

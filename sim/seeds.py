@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_SEED", "Key", "generator", "sequence", "zone_keys"]
+from levada.guest.text.ranges import check_range
+
+__all__ = ["MAX_SEED", "Key", "generator", "normal", "sequence", "zone_keys"]
 
 Key = npt.NDArray[np.uint64]
 
@@ -27,8 +29,7 @@ def sequence(root: int, *names: str) -> np.random.SeedSequence:
 
     Raises ValueError if the root is out of range or no name is given.
     """
-    if not 0 <= root <= MAX_SEED:
-        raise ValueError(f"seed = {root}: permitted are 0 .. {MAX_SEED}")
+    check_range("seed", root, 0, MAX_SEED)
     if not names:
         raise ValueError("a stream needs at least one name")
     digest = hashlib.sha256()
@@ -43,6 +44,12 @@ def sequence(root: int, *names: str) -> np.random.SeedSequence:
 def generator(root: int, *names: str) -> np.random.Generator:
     """A numpy generator (PCG64) for the stream `names`."""
     return np.random.Generator(np.random.PCG64(sequence(root, *names)))
+
+
+def normal(count: int, root: int, *names: str) -> list[float]:
+    """`count` standard normal numbers of the stream `names`."""
+    found: list[float] = generator(root, *names).standard_normal(count).tolist()
+    return found
 
 
 def zone_keys(root: int, part: str, zones: Iterable[str]) -> Key:

@@ -1,4 +1,6 @@
-"""Changes the wire codec and the topic rule, one operator or number at a time: a test must notice.
+"""Changes codec, topic rule, weather formats, crop and faults, one operator or number at a time.
+
+A test must notice every change.
 
 Usage: `python tests/mutate.py [FILE...]`.  Every mutant is made in a copy of the project, where the
 tests of its file run until one fails.  Those that survive are listed, and the exit code is 1 unless
@@ -25,18 +27,29 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 COPIED: Final = ("firmware", "guest", "hil", "levada", "scenarios", "sim", "tests", "twin")
-CPU_S: Final = 20
-"""A mutant that needs more goes on for ever: the others need 5 s, however busy the computer."""
+CPU_S: Final = 60
+"""A mutant that needs more goes on for ever: the others need 15 s, however busy the computer."""
 CODEC: Final = ("tests/firmware/test_library.py",)
 TOPICS: Final = ("tests/firmware/test_topic_rule.py",)
 QUICK: Final = ("-k", "not l1_ and not l2_ and not l4_ and not l5_")
 """Without the tests by the million, which are no better at this."""
+
+FORMATS: Final = ("tests/sim/test_weather_tables.py", "tests/sim/test_weather_formats.py")
+OWN_FILES: Final = ("tests/sim/test_weather_tables.py", "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
     "firmware/core/host.c": ("/* RFC 3629, section 4 */", "", TOPICS),
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *TOPICS)),
     "hil/wire/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
+    "sim/crop/crop.py": ("def crop(", "", ("tests/sim/test_crop.py",)),
+    "sim/scenario/fault.py": ("_COUNTS: Final", "", ("tests/sim/test_faults.py",)),
+    "sim/weather/csv_file.py": ("def read_csv", "", OWN_FILES),
+    "sim/weather/epw.py": ("_TYPICAL_YEAR", "", FORMATS),
+    "sim/weather/nasa_power.py": ("_ABSENT: Final", "", FORMATS),
+    "sim/weather/open_meteo.py": ("_UNITS: Final", "", FORMATS),
+    "sim/weather/place.py": ("def place(", "", FORMATS),
+    "sim/weather/text.py": ("def cells", "", FORMATS),
 }
 """File -> text at which the part that is changed begins and ends, and its tests."""
 

@@ -15,9 +15,9 @@ from levada.guest.errors import AbiError, ModuleError
 from levada.guest.tape import TapeError
 from levada.sim.run.rundir import RunDirError
 from levada.sim.scenario.diagnostics import ScenarioError
+from levada.sim.units import HOUR_MS
 from levada.testing import WEATHER, ScriptedNode, alternating, small_field
 
-HOUR_MS = 3_600_000
 BANGKOK = levada.Site(
     latitude_deg=13 + 44 / 60, longitude_deg=100.5, elevation_m=2.0, utc_offset_h=7.0
 )

@@ -25,6 +25,7 @@ from time import monotonic
 from typing import Any, Final
 
 import pytest
+import tomli_w
 import typer.main
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -35,7 +36,6 @@ import levada
 from levada.hil.virtual import VirtualDevice
 from levada.sim.run import runner
 from levada.sim.scenario import load as scenarios
-from levada.sim.scenario.toml_writer import toml_text
 from levada.twin.cli.main import app, main
 
 ROOT: Final = Path(__file__).parents[1]
@@ -258,7 +258,7 @@ def shortened(path: Path, start: str, end: str) -> None:
     for zone in data["zone"]:
         if "count" in zone:
             zone["count"] = 2
-    path.write_text(toml_text(data), "utf-8")
+    path.write_text(tomli_w.dumps(data), "utf-8")
 
 
 def in_process(line: str) -> int:
@@ -288,9 +288,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (path / "guest.wasm").write_bytes((ROOT / "guest/irrigation/irrigation.wasm").read_bytes())
         (path / "mine.c").write_text(next(b.text for b in BLOCKS if b.language == "c"), "utf-8")
         mine = tomllib.loads((path / "scenarios/quickstart.toml").read_text("utf-8"))
-        (path / "mine.toml").write_text(toml_text(mine), "utf-8")
+        (path / "mine.toml").write_text(tomli_w.dumps(mine), "utf-8")
         mine["zone"][0]["parameters"] = {"pause_s": 7200}  # as docs/abi.md says
-        (path / "scenarios/mine.toml").write_text(toml_text(mine), "utf-8")
+        (path / "scenarios/mine.toml").write_text(tomli_w.dumps(mine), "utf-8")
         past = "levada twin scenarios/quickstart.toml --node sim --speed max --no-stay --port 0"
         assert in_process(f"{past} --out past") == 0
         yield path
@@ -436,7 +436,7 @@ def test_pieces_of_a_scenario_are_such(block: Block, folder: Path) -> None:
     data |= tomllib.loads(text)
     (folder / "stops.wasm").write_bytes((folder / "guest.wasm").read_bytes())
     (folder / "weather").mkdir(exist_ok=True)
-    (folder / "piece.toml").write_text(toml_text(data), "utf-8")
+    (folder / "piece.toml").write_text(tomli_w.dumps(data), "utf-8")
     assert in_process("levada lint piece.toml") == 0
 
 

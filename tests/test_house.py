@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import configparser
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,6 +16,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = ("guest", "sim", "hil", "twin")
 """From the ground up: each may import those before it."""
+CLOSED: dict[tuple[str, ...], tuple[str, ...]] = {
+    (
+        "levada.sim.crop",
+        "levada.sim.devices",
+        "levada.sim.settings",
+        "levada.sim.signals",
+        "levada.sim.soil",
+        "levada.sim.units",
+        "levada.sim.weather",
+    ): ("levada.sim.scenario", "levada.sim.run", "levada.sim.results"),
+    ("levada.sim.scenario", "levada.sim.settings"): (
+        "numpy",
+        "levada.sim.run",
+        "levada.sim.results",
+    ),
+}
+"""Rooms -> what nothing in them imports: `levada.sim.run` alone turns a scenario into arrays."""
 MOST_LINES = 500
 MOST_FUNCTION_LINES = 100
 
@@ -83,6 +102,38 @@ def test_imports_go_down_the_floors_only() -> None:
                 if FLOORS.index(to.split(".")[1]) > floor:
                     wrong.append(f"{name} -> {to}")
     assert wrong == []
+
+
+def roots(tree: ast.Module) -> set[str]:
+    """Every module that is named in an import, those within functions too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def under(name: str, rooms: tuple[str, ...]) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
+
+
+def test_models_know_no_scenario_and_the_scenario_knows_no_arrays_and_no_run() -> None:
+    wrong = [
+        f"{name} -> {to}"
+        for name, tree in TREES.items()
+        for rooms, closed in CLOSED.items()
+        for to in roots(tree)
+        if under(name, rooms) and under(to, closed)
+    ]
+    assert wrong == []
+
+
+def test_a_scenario_is_read_without_arrays() -> None:
+    program = "import sys, levada.sim.scenario.load; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:

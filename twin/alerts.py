@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from levada.sim.quantities import format_number
+from levada.guest.text.ranges import format_number
 from levada.sim.scenario.alert import ALERTS, Alert
 from levada.sim.scenario.fault import Named, matching
 

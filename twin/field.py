@@ -23,6 +23,7 @@ from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import FloatArray
+from levada.sim.units import HOUR_MS
 from levada.twin import signals as values_of
 from levada.twin.alerts import Alerts, Change
 from levada.twin.clock import PacedClock
@@ -35,7 +36,7 @@ from levada.twin.zone import ZoneState, new_zone
 
 __all__ = ["TwinField"]
 
-PROFILE_MS: Final = 3_600_000
+PROFILE_MS: Final = HOUR_MS
 """Between two profiles of the soil."""
 
 OF_DEVICE: Final = ("counts", "temp_c", "battery_mv", "valve_open", "flow_l", "energy_j")

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from levada.guest.abi import DEFAULT_PINS
 from levada.guest.text.json_text import parse
-from levada.sim.devices.probe import Probe, calibration
+from levada.sim.devices.probe import calibration
 from levada.sim.results.decisions import Decision
 from levada.sim.run.trace import INDEX
+from levada.sim.settings.probe import Probe
 from levada.twin.observer import StepObservation
 
 __all__ = ["Curve", "by_zone", "curve", "decision", "finite", "numbers", "signals", "theta"]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from levada.guest.abi import TrapKind
 from levada.guest.node import Birth
+from levada.sim.signals import units_of
 from levada.sim.soil.model import FloatArray, Observed
 from levada.twin import signals as values_of
 from levada.twin.alerts import Active
@@ -17,28 +18,28 @@ from levada.twin.zone import ZoneState
 
 __all__ = ["UNITS", "View", "ZoneView", "zone_view"]
 
-UNITS: Final[dict[str, str]] = {
-    "counts": "counts",
-    "theta": "m3/m3",
-    "temp_c": "degC",
-    "battery_mv": "mV",
-    "valve": "",
-    "valve_open": "",
-    "flow_l": "L",
-    "energy_j": "J",
-    "theta_root": "m3/m3",
-    "theta_fc_root": "m3/m3",
-    "theta_stress_root": "m3/m3",
-    "dr_mm": "mm",
-    "raw_mm": "mm",
-    "ks": "",
-    "rain_mm": "mm",
-    "irrigation_mm": "mm",
-    "et_mm": "mm",
-    "et0_mm": "mm",
-    "residual": "m3/m3",
-    "cause": "",
-}
+UNITS: Final[dict[str, str]] = units_of(
+    "counts",
+    "theta",
+    "temp_c",
+    "battery_mv",
+    "valve",
+    "valve_open",
+    "flow_l",
+    "energy_j",
+    "theta_root",
+    "theta_fc_root",
+    "theta_stress_root",
+    "dr_mm",
+    "raw_mm",
+    "ks",
+    "rain_mm",
+    "irrigation_mm",
+    "et_mm",
+    "et0_mm",
+    "residual",
+    "cause",
+)
 """Signals that the twin stores, beside profiles (`theta@0.15`), with their units."""
 
 

@@ -20,6 +20,7 @@ from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.run import build
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.soil.model import FloatArray, Observed
+from levada.sim.units import DAY_MS
 from levada.twin import signals as values_of
 from levada.twin.calibration.parameters import same_guest
 from levada.twin.diagnosis import Cause, Diagnoser, Verdict
@@ -29,7 +30,6 @@ from levada.twin.sources.resume import NEW, ResumePoint
 __all__ = ["ZoneState", "guest_node", "new_zone"]
 
 LOG_LINES: Final = 200
-DAY_MS: Final = 86_400_000
 _FORECAST_H: Final = 20.0
 """A forecast rests on the water use of at least this time [h]."""
 _FORECAST_MM: Final = 0.5
@@ -184,7 +184,7 @@ def new_zone(settings: build.NodeSettings, device: Node, info: ModuleInfo) -> Zo
     """A zone before anything has been seen; TwinMismatchError if `device` runs another guest."""
     birth = device.birth()
     same_guest(settings.zone.name, birth, info)
-    probe = build.probe(settings.zone)
+    probe = settings.zone.probe
     curve = values_of.curve(probe)
     slope = 0.0
     if curve is not None:

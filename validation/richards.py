@@ -14,10 +14,10 @@ from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import FloatArray, VanGenuchten, head_of, transform
 from levada.sim.soil.model import Flux
 from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Surface
+from levada.sim.units import DAY_S
 from validation.comparison import Comparison, figure
 
 MODEL = "[Richards](models/richards.md)"
-DAY_S = 86400.0
 
 Times = tuple[float, float, float]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from levada.sim import weather
 from levada.sim.crop import et0
+from levada.sim.units import HOUR_MS
 from levada.sim.weather import Site, generator
 from levada.sim.weather.disaggregate import saturation_kpa
 from validation.comparison import DATA, ROOT, Comparison, figure
@@ -210,13 +211,13 @@ def validate_refet_hourly() -> Comparison:
         solar_mj_m2=found.solar_mj_m2,
         wind_m_s=found.wind_m_s,
         day_of_year=found.day_of_year,
-        hour=found.time_ms // 3_600_000 % 24,
+        hour=found.time_ms // HOUR_MS % 24,
         site=Site(**{**vars(FALLON), "wind_height_m": 2.0}),
     )
     known = np.isfinite(theirs)
     off = (ours - theirs)[known]
     rms = float(np.sqrt(np.mean(off**2)))
-    hour = (found.time_ms // 3_600_000 % 24)[known]
+    hour = (found.time_ms // HOUR_MS % 24)[known]
 
     def draw(axes: Any) -> None:
         axes[0].plot(theirs[known], off, "r.", ms=1, rasterized=True)

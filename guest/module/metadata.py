@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from levada.guest.errors import ModuleError, ParameterError
 from levada.guest.module.rules import Rule, parse_rule
 from levada.guest.text.json_text import DEPTH_ON_BOARDS, parse
+from levada.guest.text.ranges import between, out_of_range
 
 __all__ = ["METADATA_SECTION", "Metadata", "Output", "Parameter", "read_metadata"]
 
@@ -74,10 +75,8 @@ class Parameter:
     def check(self, value: int) -> int:
         """The value, or ParameterError if it is outside the range."""
         if not self.minimum <= value <= self.maximum:
-            raise ParameterError(
-                f"{self.name} = {value} {self.unit}".rstrip()
-                + f": must be within {self.minimum} and {self.maximum}"
-            )
+            permitted = between(self.minimum, self.maximum)
+            raise ParameterError(out_of_range(self.name, value, permitted, self.unit))
         return value
 
 

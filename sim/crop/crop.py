@@ -11,7 +11,7 @@ Degree-days follow McMaster and Wilhelm (1997), Agric. For. Meteorol. 87:291-300
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -21,74 +21,13 @@ import numpy.typing as npt
 
 from levada.sim.crop import et0
 from levada.sim.crop.table import TABLE
+from levada.sim.settings.crop import Crop
 from levada.sim.soil.model import ForcingCol
 from levada.sim.weather import Days, Weather
 
-__all__ = ["Crop", "Season", "crop", "forcing_by_hour", "season"]
+__all__ = ["Season", "crop", "forcing_by_hour", "season"]
 
 FloatArray = npt.NDArray[np.float64]
-
-_RANGES = {
-    "kcb_ini": (0.0, 1.5),
-    "kcb_mid": (0.0, 1.5),
-    "kcb_end": (0.0, 1.5),
-    "kc_min": (0.0, 0.5),
-    "height_min_m": (0.0, 30.0),
-    "height_max_m": (0.001, 30.0),
-    "zr_min_m": (0.05, 5.0),
-    "zr_max_m": (0.05, 5.0),
-    "depletion_fraction": (0.1, 0.8),
-    "base_c": (-5.0, 25.0),
-    "upper_c": (10.0, 50.0),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crop:
-    """A crop by its numbers, in the terms of FAO-56."""
-
-    name: str = ""
-    stages: tuple[float, ...]
-    """Length of the initial, development, mid and late stage: days or degree-days, see `growth`."""
-    kcb_ini: float
-    kcb_mid: float
-    kcb_end: float
-    height_max_m: float
-    zr_max_m: float
-    """Deepest effective roots."""
-    depletion_fraction: float
-    """p of FAO-56 Table 22: part of TAW that can go before stress, at ETc of 5 mm/d."""
-    height_min_m: float = 0.01
-    zr_min_m: float = 0.20
-    """Roots at planting, 0.15 to 0.20 m in FAO-56 p. 279."""
-    kc_min: float = 0.15
-    """Kc of dry bare soil in FAO-56 Eq. 76."""
-    growth: Literal["days", "degree-days"] = "days"
-    base_c: float = 10.0
-    """Degree-days: below this temperature nothing grows."""
-    upper_c: float = 30.0
-    """Degree-days: above this temperature growth is no faster."""
-    climate_adjusted: bool = True
-    """Correct Kcb of mid and late season for wind and humidity, FAO-56 Eq. 70."""
-
-    def __post_init__(self) -> None:
-        if len(self.stages) != 4 or any(not 0.0 < length <= 5000.0 for length in self.stages):
-            raise ValueError(f"stages = {self.stages}: four lengths above 0, at most 5000")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} = {value}: allowed is {low:g} to {high:g}")
-        for small, large in (
-            ("zr_min_m", "zr_max_m"),
-            ("height_min_m", "height_max_m"),
-            ("base_c", "upper_c"),
-        ):
-            if getattr(self, small) > getattr(self, large):
-                raise ValueError(
-                    f"{small} = {getattr(self, small)}: at most {large} = {getattr(self, large)}"
-                )
-        if self.growth not in ("days", "degree-days"):
-            raise ValueError(f"growth = {self.growth!r}: allowed is days or degree-days")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,7 +59,7 @@ def crop(name: str, **changes: Any) -> Crop:
         near = get_close_matches(name, TABLE, n=1)
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise ValueError(f"crop `{name}`: {hint}known are {', '.join(TABLE)}")
-    allowed = {field.name for field in fields(Crop)}
+    allowed = set(Crop.model_fields)
     for key in changes:
         if key not in allowed:
             raise ValueError(f"crop has no `{key}`: allowed are {', '.join(sorted(allowed))}")
@@ -243,7 +182,7 @@ def _adjusted(crop: Crop, days: Days, grown: FloatArray, ends: FloatArray) -> Cr
         rhmin = np.clip(days.rhmin_pct[stage].mean(), 20.0, 80.0)
         correction = 0.04 * (wind - 2.0) - 0.004 * (rhmin - 45.0)
         changed[name] = kcb + correction * (crop.height_max_m / 3.0) ** 0.3
-    return replace(crop, **changed)
+    return crop.model_copy(update=changed)
 
 
 def _degree_days(crop: Crop, days: Days, planted: npt.NDArray[np.bool_]) -> FloatArray:

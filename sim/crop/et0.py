@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from refet import Daily, Hourly, calcs
 
+from levada.sim.units import HOUR_MS
 from levada.sim.weather import Site, Weather
 
 __all__ = ["daily", "hourly", "of_weather"]
@@ -133,7 +134,7 @@ def of_weather(weather: Weather, form: Form = "asce") -> FloatArray:
             solar_mj_m2=weather.solar_mj_m2,
             wind_m_s=weather.wind_m_s,
             day_of_year=weather.day_of_year,
-            hour=weather.time_ms // 3_600_000 % 24,
+            hour=weather.time_ms // HOUR_MS % 24,
             site=site,
             form=form,
         ),
@@ -159,7 +160,7 @@ def of_weather(weather: Weather, form: Form = "asce") -> FloatArray:
 
 
 def _with_wind_at_2m(site: Site) -> Site:
-    return Site(**{**vars(site), "wind_height_m": 2.0})
+    return site.but(wind_height_m=2.0)
 
 
 def _sun_height(day_of_year: IntArray, middle_utc: FloatArray, site: Site) -> FloatArray:

@@ -18,13 +18,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from levada.guest.text.ranges import check_range, out_of_range
 from levada.sim.devices.energy_constants import constant
+from levada.sim.settings.energy import Address, CpuMhz, Sleep, Supply
 from levada.sim.soil.model import FloatArray
+from levada.sim.units import DAY_S, HOUR_S
 
 __all__ = [
     "NOT_MEASURED",
@@ -157,15 +160,14 @@ class EnergyProfile:
     """What a report must say of numbers from this profile."""
 
     def __post_init__(self) -> None:
-        if not 1.0 <= self.supply_v <= 24.0:
-            raise ValueError(f"supply_v = {self.supply_v} V: permitted are 1 .. 24")
+        check_range("supply_v", self.supply_v, 1.0, 24.0, "V")
 
 
 def esp32(
     *,
-    cpu_mhz: Literal[240, 160, 80] = 240,
-    sleep: Literal["deep", "light", "connected-light", "connected-modem"] = "deep",
-    address: Literal["static", "dhcp"] = "static",
+    cpu_mhz: CpuMhz = 240,
+    sleep: Sleep = "deep",
+    address: Address = "static",
     board_ma: Range | None = None,
     name: str = "",
 ) -> EnergyProfile:
@@ -173,18 +175,19 @@ def esp32(
 
     `board_ma` replaces the regulator's own current: what the rest of the board draws at all times.
     """
-    if cpu_mhz not in (240, 160, 80):
-        raise ValueError(f"cpu_mhz = {cpu_mhz} MHz: permitted are 240, 160, 80")
     sleeps = {
         "deep": "deep_sleep_ma",
         "light": "light_sleep_ma",
         "connected-light": "connected_light_sleep_ma",
         "connected-modem": "connected_modem_sleep_ma",
     }
-    if sleep not in sleeps:
-        raise ValueError(f"sleep = {sleep!r}: permitted are {', '.join(sleeps)}")
-    if address not in ("static", "dhcp"):
-        raise ValueError(f"address = {address!r}: permitted are 'static', 'dhcp'")
+    for key, value, choices in (
+        ("cpu_mhz", cpu_mhz, (240, 160, 80)),
+        ("sleep", sleep, sleeps),
+        ("address", address, ("static", "dhcp")),
+    ):
+        if value not in choices:
+            raise ValueError(out_of_range(key, value, ", ".join(map(str, choices))))
     board = board_ma or _named("regulator_ma")
     connected = sleep.startswith("connected")
     per_ms = _named("instructions_per_ms").scaled(cpu_mhz / 240.0)
@@ -206,8 +209,8 @@ def esp32(
 def profile(name: str) -> EnergyProfile:
     """The profile of that name (`PROFILES`); ValueError if there is none."""
     if name not in PROFILES:
-        raise ValueError(f"profile = {name!r}: permitted are {', '.join(PROFILES)}")
-    sleep: Literal["deep", "light", "connected-light", "connected-modem"] = "deep"
+        raise ValueError(out_of_range("profile", name, ", ".join(PROFILES)))
+    sleep: Sleep = "deep"
     if name == "esp32-light-sleep":
         sleep = "connected-light"
     elif name == "esp32-modem-sleep":
@@ -227,52 +230,15 @@ def open_circuit_v(charge: float) -> float:
     """
     from levada.sim.devices.kernels import cell_voltage
 
-    if not 0.0 <= charge <= 1.0:
-        raise ValueError(f"state of charge = {charge}: permitted are 0 .. 1")
+    check_range("charge", charge, 0.0, 1.0)
     return float(cell_voltage(charge))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodePower:
+class NodePower(Supply):
     """The node of one zone as a consumer, and what feeds it."""
 
     profile: EnergyProfile | None = None
     """None: that of the name `esp32-wifi`."""
-    battery: Literal["li-ion", "none"] = "li-ion"
-    """`none`: mains; the node then reads its supply voltage as battery."""
-    capacity_mah: float = 2_500.0
-    initial_charge: float = 1.0
-    """State of charge at the start, 0 .. 1."""
-    self_discharge_per_month: float = 0.03
-    solar_w: float = 0.0
-    """Rated power of the panel at 1000 W m-2."""
-    valve_ma: float = 0.0
-    """What holding the valve draws from the node's supply while commanded open (a relay's coil);
-    0: latching, or fed from elsewhere."""
-    cutoff_mv: float = 3_200.0
-    """Battery voltage below which the node turns off."""
-    restart_mv: float = 3_400.0
-    """Battery voltage at which it comes back."""
-
-    def __post_init__(self) -> None:
-        if self.battery not in ("li-ion", "none"):
-            raise ValueError(f"battery = {self.battery!r}: permitted are 'li-ion', 'none'")
-        for name, low, high, unit in (
-            ("capacity_mah", 1.0, 1e6, "mAh"),
-            ("initial_charge", 0.0, 1.0, ""),
-            ("self_discharge_per_month", 0.0, 1.0, "1/month"),
-            ("solar_w", 0.0, 1e3, "W"),
-            ("valve_ma", 0.0, 2e3, "mA"),
-            ("cutoff_mv", 2_500.0, 4_200.0, "mV"),
-            ("restart_mv", 2_500.0, 4_200.0, "mV"),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} = {value} {unit}: permitted are {low} .. {high}")
-        if self.restart_mv <= self.cutoff_mv:
-            raise ValueError(
-                f"restart_mv = {self.restart_mv} mV: must be above cutoff_mv = {self.cutoff_mv}"
-            )
 
     @property
     def first_v(self) -> float:
@@ -320,9 +286,9 @@ class NodePowers:
             row[:RATES] = [rate.nominal for rate in _rates(node, board)]
             row[EnergyParam.SUPPLY_V] = board.supply_v
             if node.battery == "li-ion":
-                row[EnergyParam.CAPACITY_MC] = node.capacity_mah * 3_600.0
+                row[EnergyParam.CAPACITY_MC] = node.capacity_mah * HOUR_S
             row[EnergyParam.SELF_DISCHARGE_PER_S] = node.self_discharge_per_month / (
-                DAYS_PER_MONTH * 86_400
+                DAYS_PER_MONTH * DAY_S
             )
             row[EnergyParam.LOAD_DROP_V] = (
                 board.active_ma.nominal / 1_000.0 * constant("cell_ohm").nominal
@@ -371,8 +337,7 @@ class NodePowers:
 
     def set_charge(self, zone: int, charge: float) -> None:
         """Put the battery of a zone at a state of charge 0 .. 1: a fault, or a new battery."""
-        if not 0.0 <= charge <= 1.0:
-            raise ValueError(f"state of charge = {charge}: permitted are 0 .. 1")
+        check_range("charge", charge, 0.0, 1.0)
         self.state[zone, EnergyState.CHARGE_MC] = (
             self.parameters[zone, EnergyParam.CAPACITY_MC] * charge
         )

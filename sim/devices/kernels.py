@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from levada.guest.fast.jit import njit
 from levada.sim.devices.energy import EnergyParam, EnergyState, EnergyWork
-from levada.sim.devices.probe import ADC_MAX, KPA_PER_M, ProbeParam, ProbeState
+from levada.sim.devices.probe import KPA_PER_M, ProbeParam, ProbeState
 from levada.sim.devices.valve import ValveParam, ValveState
 from levada.sim.seeds import Key
+from levada.sim.settings.probe import ADC_MAX
 from levada.sim.soil.model import FloatArray, ForcingCol, Observed
 
 __all__ = [

@@ -17,22 +17,23 @@ Formulas and sources: docs/models/probe.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from math import exp, isfinite, pi, sqrt
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from levada.guest.abi import ErrorCode
+from levada.guest.text.ranges import check_range, out_of_range
 from levada.sim.seeds import Key
+from levada.sim.settings.explain import bounds_of
+from levada.sim.settings.probe import ADC_MAX, MmPerTip, Probe
 from levada.sim.soil.model import FloatArray
+from levada.sim.units import DAY_MS, YEAR_MS
 
 __all__ = [
-    "ADC_MAX",
     "KPA_PER_M",
-    "Probe",
     "ProbeFault",
     "ProbeParam",
     "ProbeState",
@@ -45,12 +46,10 @@ __all__ = [
 
 Readings = npt.NDArray[np.int32]
 
-ADC_MAX: Final = 4095
-"""Largest count of a 12-bit converter."""
 KPA_PER_M: Final = 9.80665
 """Pressure of one metre of water of 1000 kg m-3 under standard gravity [kPa m-1]."""
-DAY_MS: Final = 86_400_000.0
-YEAR_MS: Final = 365.25 * DAY_MS
+SOIL_DIFFUSIVITY_M2_S: Final = 5e-7
+"""Thermal diffusivity of the soil above the probe."""
 
 TOPP: Final = (3.03, 9.3, 146.0, -76.7)
 """Apparent permittivity of mineral soil as a cubic in theta; Topp et al. (1980), Water Resour.
@@ -111,86 +110,6 @@ class ProbeState(IntEnum):
     OPEN_VALUE = 8
 
 
-def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} = {value} {unit}: permitted are {low} .. {high}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
-    """A probe as it is installed in one zone."""
-
-    kind: Literal["capacitive", "tensiometer"] = "capacitive"
-    depth_m: float = 0.15
-    """Depth of the centre of the support volume."""
-    half_height_m: float = 0.05
-    """Half the height of the support volume."""
-    dry_counts: float = 3000.0
-    """Counts at `theta_dry`; a tensiometer: at `range_kpa`."""
-    wet_counts: float = 1300.0
-    """Counts at `theta_wet`; a tensiometer: at no suction."""
-    theta_dry: float = 0.0
-    theta_wet: float = 0.45
-    curve: Literal["linear", "topp"] | tuple[float, ...] = "linear"
-    """Between dry and wet: straight; linear in the permittivity after Topp; or c1, c2, c3 of
-    s, s^2, s^3 with s = (theta - theta_dry) / (theta_wet - theta_dry), together 1."""
-    range_kpa: float = 80.0
-    """Suction at which air enters the tensiometer; it reads no drier."""
-    temperature_counts_per_c: float = 0.0
-    reference_c: float = 20.0
-    """Temperature of the calibration."""
-    noise_counts: float = 4.0
-    """Standard deviation of one reading."""
-    drift_counts_per_day: float = 0.0
-    ageing_per_year: float = 0.0
-    """Share of the span, seen from the dry end, that the electrode loses in a year."""
-    warmup_counts: float = 0.0
-    """Offset at the instant of power-up; it fades exponentially."""
-    warmup_s: float = 1.0
-    """Time constant of the fading."""
-    adc_bits: int = 12
-    """Effective resolution; counts stay in the range of 12 bits."""
-    soil_diffusivity_m2_s: float = 5e-7
-    """Thermal diffusivity of the soil above the probe."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("capacitive", "tensiometer"):
-            raise ValueError(f"kind = {self.kind!r}: permitted are 'capacitive', 'tensiometer'")
-        _check("depth_m", self.depth_m, 0.0, 5.0, "m")
-        _check("half_height_m", self.half_height_m, 0.0, 1.0, "m")
-        _check("dry_counts", self.dry_counts, 0, ADC_MAX, "counts")
-        _check("wet_counts", self.wet_counts, 0, ADC_MAX, "counts")
-        if abs(self.dry_counts - self.wet_counts) < 1:
-            raise ValueError(
-                f"dry_counts = {self.dry_counts} and wet_counts = {self.wet_counts} counts: "
-                "must differ by at least 1"
-            )
-        _check("theta_dry", self.theta_dry, 0.0, 1.0, "m3 m-3")
-        _check("theta_wet", self.theta_wet, 0.0, 1.0, "m3 m-3")
-        if self.theta_wet - self.theta_dry < 0.01:
-            raise ValueError(
-                f"theta_wet = {self.theta_wet} m3 m-3: must be at least 0.01 above "
-                f"theta_dry = {self.theta_dry}"
-            )
-        if isinstance(self.curve, str):
-            if self.curve not in ("linear", "topp"):
-                raise ValueError(
-                    f"curve = {self.curve!r}: permitted are 'linear', 'topp' or three coefficients"
-                )
-        elif len(self.curve) != 3 or abs(sum(self.curve) - 1.0) > 1e-9:
-            raise ValueError(f"curve = {self.curve}: three coefficients whose sum is 1")
-        _check("range_kpa", self.range_kpa, 1.0, 200.0, "kPa")
-        _check("temperature_counts_per_c", self.temperature_counts_per_c, -100, 100, "counts/degC")
-        _check("reference_c", self.reference_c, -40, 85, "degC")
-        _check("noise_counts", self.noise_counts, 0, ADC_MAX, "counts")
-        _check("drift_counts_per_day", self.drift_counts_per_day, -ADC_MAX, ADC_MAX, "counts/day")
-        _check("ageing_per_year", self.ageing_per_year, 0, 1, "1/year")
-        _check("warmup_counts", self.warmup_counts, -ADC_MAX, ADC_MAX, "counts")
-        _check("warmup_s", self.warmup_s, 1e-3, 86_400, "s")
-        _check("adc_bits", self.adc_bits, 4, 12, "bits")
-        _check("soil_diffusivity_m2_s", self.soil_diffusivity_m2_s, 1e-8, 1e-5, "m2/s")
-
-
 def calibration(probe: Probe) -> tuple[float, float, float, float]:
     """Coefficients a0 .. a3 of the ideal counts, a cubic of theta or of suction [kPa]."""
     span = probe.wet_counts - probe.dry_counts
@@ -208,15 +127,8 @@ def calibration(probe: Probe) -> tuple[float, float, float, float]:
             scale * k2,
             scale * k3,
         )
-    c1, c2, c3 = (1.0, 0.0, 0.0) if isinstance(probe.curve, str) else probe.curve
-    # s = (theta - dry) / width, expanded by powers of theta
-    b1, b2, b3 = span * c1 / width, span * c2 / width**2, span * c3 / width**3
-    return (
-        probe.dry_counts - dry * (b1 - dry * (b2 - dry * b3)),
-        b1 - dry * (2 * b2 - 3 * dry * b3),
-        b2 - 3 * dry * b3,
-        b3,
-    )
+    slope = span / width
+    return probe.dry_counts - dry * slope, slope, 0.0, 0.0
 
 
 def damping_depth_m(diffusivity_m2_s: float, period_s: float = 86_400.0) -> float:
@@ -290,7 +202,7 @@ class Probes:
     ) -> None:
         """Start or end a fault at `time_ms`; unit of `magnitude`: see `ProbeFault`."""
         if not isfinite(magnitude):
-            raise ValueError(f"magnitude = {magnitude}: must be finite")
+            raise ValueError(f"`magnitude` = {magnitude}: must be finite")
         row = self.state[zone]
         if kind is ProbeFault.STUCK:
             row[ProbeState.STUCK] = active
@@ -303,7 +215,7 @@ class Probes:
             codes = [code.value for code in ErrorCode if code < 0]
             if magnitude < 0 and magnitude not in codes:
                 raise ValueError(
-                    f"magnitude = {magnitude}: permitted are 0 (upper rail) and the codes {codes}"
+                    out_of_range("magnitude", magnitude, f"0 (upper rail) and the codes {codes}")
                 )
             row[ProbeState.OPEN] = active
             row[ProbeState.OPEN_VALUE] = magnitude if magnitude < 0 else ADC_MAX
@@ -333,7 +245,7 @@ def _row(probe: Probe, start_ms: int) -> list[float]:
     row[ProbeParam.QUANTUM] = 2.0 ** (12 - probe.adc_bits)
     row[ProbeParam.WARMUP_COUNTS] = probe.warmup_counts
     row[ProbeParam.WARMUP_MS] = probe.warmup_s * 1000.0
-    row[ProbeParam.FILTER_S] = filter_time_s(probe.depth_m, probe.soil_diffusivity_m2_s)
+    row[ProbeParam.FILTER_S] = filter_time_s(probe.depth_m, SOIL_DIFFUSIVITY_M2_S)
     row[ProbeParam.INSTALLED_MS] = start_ms
     return [row[column] for column in ProbeParam]
 
@@ -345,7 +257,7 @@ class RainGauge:
     """
 
     def __init__(self, mm_per_tip: float = 0.2) -> None:
-        _check("mm_per_tip", mm_per_tip, 0.01, 10.0, "mm")
+        check_range("mm_per_tip", mm_per_tip, **bounds_of(MmPerTip), unit="mm")
         self.mm_per_tip = mm_per_tip
         self.rain_mm = 0.0
         """Rain since the start."""
@@ -354,7 +266,7 @@ class RainGauge:
 
     def add(self, rain_mm: float) -> int:
         """Rain falls; tips that it caused."""
-        _check("rain_mm", rain_mm, 0.0, 1e4, "mm")
+        check_range("rain_mm", rain_mm, 0.0, 1e4, "mm")
         self.rain_mm += rain_mm
         before = self.tips
         # from the sum, so that no rounding is lost or gathered

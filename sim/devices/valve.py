@@ -16,7 +16,6 @@ Formulas and sources: docs/models/valve.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from math import inf
 from typing import Any
@@ -25,10 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.exit_codes import Exit
+from levada.guest.text.ranges import check_range
 from levada.sim.errors import SimError
+from levada.sim.settings.explain import bounds_of
+from levada.sim.settings.valve import AreaM2, PressureKpa, Valve
 from levada.sim.soil.model import FloatArray
 
-__all__ = ["Valve", "ValveError", "ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
+__all__ = ["ValveError", "ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
 
 Outputs = npt.NDArray[np.int8]
 Readings = npt.NDArray[np.int32]
@@ -97,51 +99,6 @@ class ValveState(IntEnum):
     opening under way then still counts from its beginning."""
 
 
-def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} = {value} {unit}: permitted are {low} .. {high}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Valve:
-    """A valve with its emitters and flow meter as installed in one zone."""
-
-    flow_l_min: float = 10.0
-    """Flow of the zone, open, at the nominal pressure."""
-    area_m2: float = 100.0
-    """Area of the zone: 1 L on 1 m2 is 1 mm."""
-    opening_delay_s: float = 2.0
-    closing_delay_s: float = 2.0
-    pressure_kpa: float = 100.0
-    """Supply pressure at the start."""
-    nominal_pressure_kpa: float = 100.0
-    emitter_exponent: float = 0.5
-    """0 pressure compensating, 0.5 orifice or turbulent path, 1 laminar."""
-    leak: float = 0.0
-    """Share of the open flow that passes while closed."""
-    clog: float = 0.0
-    """Share of the flow that is lost to clogging."""
-    pulses_per_l: float = 450.0
-    """Of the flow meter."""
-    max_open_s: float | None = None
-    """Longest time the node's hardware leaves it open, from the command to the command to close;
-    it opens again only when it has closed and is commanded anew.  None: no such timer."""
-
-    def __post_init__(self) -> None:
-        _check("flow_l_min", self.flow_l_min, 0.0, 1e5, "L/min")
-        _check("area_m2", self.area_m2, 0.01, 1e7, "m2")
-        _check("opening_delay_s", self.opening_delay_s, 0.0, 3600.0, "s")
-        _check("closing_delay_s", self.closing_delay_s, 0.0, 3600.0, "s")
-        _check("pressure_kpa", self.pressure_kpa, 0.0, 5000.0, "kPa")
-        _check("nominal_pressure_kpa", self.nominal_pressure_kpa, 1.0, 5000.0, "kPa")
-        _check("emitter_exponent", self.emitter_exponent, 0.0, 1.0, "")
-        _check("leak", self.leak, 0.0, 1.0, "")
-        _check("clog", self.clog, 0.0, 1.0, "")
-        _check("pulses_per_l", self.pulses_per_l, 1e-3, 1e5, "1/L")
-        if self.max_open_s is not None:
-            _check("max_open_s", self.max_open_s, 1.0, 366 * 86_400.0, "s")
-
-
 def flow_l_min(
     nominal_l_min: float, pressure_kpa: float, nominal_pressure_kpa: float, exponent: float
 ) -> float:
@@ -163,11 +120,14 @@ class Valves:
     and faults take effect at the instant given.
     """
 
-    def __init__(self, valves: Sequence[Valve]) -> None:
+    def __init__(self, valves: Sequence[Valve], areas_m2: Sequence[float]) -> None:
+        """`areas_m2` are those of the zones: 1 L on 1 m2 is 1 mm."""
         from levada.sim.devices import (
             kernels as device_kernels,  # numba takes half a second, configuration must not
         )
 
+        for area_m2 in areas_m2:
+            check_range("area_m2", area_m2, **bounds_of(AreaM2), unit="m2")
         self._kernels = device_kernels
         self._valves = tuple(valves)
         self.n = len(self._valves)
@@ -176,11 +136,11 @@ class Valves:
                 [
                     round(v.opening_delay_s * 1000.0),
                     round(v.closing_delay_s * 1000.0),
-                    inf if v.max_open_s is None else round(v.max_open_s * 1000.0),
+                    round(v.max_open_s * 1000.0),
                     v.pulses_per_l,
-                    v.area_m2,
+                    area_m2,
                 ]
-                for v in self._valves
+                for v, area_m2 in zip(self._valves, areas_m2, strict=True)
             ],
             dtype=np.float64,
         ).reshape(self.n, len(ValveParam))
@@ -238,7 +198,7 @@ class Valves:
 
     def set_pressure(self, pressure_kpa: float, zones: Sequence[int] | None = None) -> None:
         """Supply pressure from now on [kPa], for all zones or some."""
-        _check("pressure_kpa", pressure_kpa, 0.0, 5000.0, "kPa")
+        check_range("pressure_kpa", pressure_kpa, **bounds_of(PressureKpa), unit="kPa")
         for zone in range(self.n) if zones is None else zones:
             self.pressure_kpa[zone] = pressure_kpa
             self._set_flow(zone)
@@ -249,7 +209,7 @@ class Valves:
         """Start or end a fault at `time_ms`; unit of `magnitude`: see `ValveFault`."""
         row = self.state[zone]
         if kind in (ValveFault.LEAK, ValveFault.CLOG):
-            _check("magnitude", magnitude, 0.0, 1.0, "")
+            check_range("magnitude", magnitude, 0.0, 1.0)
             target = self.fault_leak if kind is ValveFault.LEAK else self.fault_clog
             target[zone] = magnitude if active else 0.0
             self._set_flow(zone)

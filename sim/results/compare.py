@@ -23,7 +23,7 @@ from levada.guest.tape import (
     time_text,
 )
 from levada.sim.run.rundir import RunDir, RunDirError
-from levada.sim.run.trace import COLUMNS, Trace
+from levada.sim.run.trace import TYPES, Trace
 
 __all__ = [
     "RELATIVE_TOLERANCE",
@@ -79,9 +79,9 @@ def compare_runs(a: RunDir, b: RunDir, tolerances: Mapping[str, float]) -> Compa
     `tolerances` are absolute, by signal.  Raises RunDirError for a signal that does not exist.
     """
     for signal in tolerances:
-        if signal not in COLUMNS:
+        if signal not in TYPES:
             raise RunDirError(
-                f"no signal `{signal}` in a trace: there are {', '.join(list(COLUMNS)[2:])}"
+                f"no signal `{signal}` in a trace: there are {', '.join(list(TYPES)[2:])}"
             )
     notes = []
     common = [name for name in a.zones if name in b.zones]
@@ -148,7 +148,7 @@ def _signals(
         missing = len(rows_a) + len(rows_b) - 2 * len(times)
         if missing:
             notes.append(f"zone {name}: {missing} rows are in one run only")
-        for signal in list(COLUMNS)[2:]:
+        for signal in list(TYPES)[2:]:
             difference = _signal(
                 signal,
                 name,

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.run.rundir import RunDir
+from levada.sim.units import DAY_MS, HOUR_MS
 
 if TYPE_CHECKING:
     from levada.sim.results.decisions import Decision
@@ -28,7 +29,6 @@ __all__ = ["BALANCE", "Season", "read_season"]
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
-DAY_MS: Final = 86_400_000
 POINTS: Final = 250_000
 """Points of all thinned series together: about 3 MB of page."""
 MOST_POINTS: Final = 8_000
@@ -39,7 +39,7 @@ DETAILED_ZONES: Final = 150
 PROFILED_ZONES: Final = 12
 """Zones whose soil profile is shown."""
 PROFILE_TIMES: Final = 700
-SHORTEST_MS: Final = 3_600_000
+SHORTEST_MS: Final = HOUR_MS
 """Of the time axis: an axis must have a length, whatever little has been run."""
 LEAST_FLOW_L: Final = 0.05
 """Less is a drip."""

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from levada.guest.text.json_text import parse
 from levada.sim.run.rundir import RunDir, RunDirError
+from levada.sim.units import DAY_MS
 
 __all__ = [
     "FIGURES",
@@ -40,7 +41,6 @@ Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
 FORMAT: Final = 1
-DAY_MS: Final = 86_400_000
 MOST_ZONES: Final = 4
 """Of a larger field the mean of all zones is kept."""
 MEAN: Final = "mean of all zones"

@@ -23,12 +23,13 @@ from levada.sim.devices.energy import (
     Range,
     esp32,
 )
-from levada.sim.devices.probe import Probe, Probes, calibration
-from levada.sim.devices.valve import Valve, Valves
+from levada.sim.devices.probe import Probes, calibration
+from levada.sim.devices.valve import Valves
 from levada.sim.run import soils
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.sim.seeds import zone_keys
+from levada.sim.settings.energy import Supply
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.model import FloatArray, ForcingCol
 from levada.sim.soil.richards import Richards
@@ -44,31 +45,18 @@ __all__ = [
     "build_models",
     "node_power",
     "node_settings",
-    "probe",
     "restart_ms",
-    "valve",
 ]
-
-
-def probe(zone: ZoneConfig) -> Probe:
-    """The probe of a zone."""
-    return Probe(**dict(zone.probe))
-
-
-def valve(zone: ZoneConfig) -> Valve:
-    """The valve of a zone."""
-    values = dict(zone.valve)
-    del values["method"], values["wetted_fraction"]
-    return Valve(area_m2=zone.area_m2, **values)
 
 
 def node_power(zone: ZoneConfig, profile: EnergyProfile | None = None) -> NodePower:
     """What the node of a zone draws and is fed by; `profile` replaces that of its energy table."""
-    values = dict(zone.energy)
-    board = {key: values.pop(key) for key in ("sleep", "cpu_mhz", "address", "board_ma")}
-    if board["board_ma"] is not None:
-        board["board_ma"] = Range(*[board["board_ma"]] * 3)
-    return NodePower(profile=profile or esp32(**board), **values)
+    energy = zone.energy
+    board_ma = None if energy.board_ma is None else Range(*[energy.board_ma] * 3)
+    board = profile or esp32(
+        sleep=energy.sleep, cpu_mhz=energy.cpu_mhz, address=energy.address, board_ma=board_ma
+    )
+    return NodePower(profile=board, **{key: getattr(energy, key) for key in Supply.model_fields})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +95,7 @@ def believed_counts(zone: ZoneConfig) -> tuple[int, int, int]:
     given = zone.calibration
     _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
     p = soils.crop(zone.crop).depletion_fraction
-    a0, a1, a2, a3 = calibration(probe(zone))
+    a0, a1, a2, a3 = calibration(zone.probe)
 
     def counts(theta: float) -> int:
         if zone.probe.kind == "tensiometer":
@@ -189,12 +177,12 @@ def build_models(
         else None,
         richards_zones=of_richards,
         probes=Probes(
-            [probe(zone) for zone in zones],
+            [zone.probe for zone in zones],
             keys=zone_keys(scenario.seed, "probe", [zone.name for zone in zones]),
             start_ms=scenario.period.start_ms,
             temp_c=float(weather.temp_c[:24].mean()),
         ),
-        valves=Valves([valve(zone) for zone in zones]),
+        valves=Valves([zone.valve for zone in zones], [zone.area_m2 for zone in zones]),
         powers=powers,
     )
 

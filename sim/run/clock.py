@@ -15,6 +15,7 @@ from simpy import Environment
 from simpy.core import EmptySchedule, Infinity
 
 from levada.guest.exit_codes import Exit
+from levada.guest.text.ranges import check_range
 from levada.sim.errors import SimError
 
 __all__ = ["LateError", "WallClock", "new_clock", "parse_speed"]
@@ -41,8 +42,7 @@ class WallClock(Environment):
         tolerance_s: float = 0.1,
         bound_s: float | None = None,
     ) -> None:
-        if not factor > 0:
-            raise ValueError(f"factor = {factor}: must be positive")
+        check_range("factor", factor, 0, None, above=True)
         super().__init__(initial_time)
         self.factor = factor
         self.tolerance_s = tolerance_s
@@ -75,8 +75,7 @@ class WallClock(Environment):
 
     def pace(self, factor: float) -> None:
         """Go on at another speed from now; lateness is counted anew."""
-        if not factor > 0:
-            raise ValueError(f"factor = {factor}: must be positive")
+        check_range("factor", factor, 0, None, above=True)
         self.factor = factor
         self.overruns = 0
         self.late_s = 0.0

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from simpy import Environment, Event
 
 from levada.sim.run.plant import Plant
 from levada.sim.scenario.fault import FaultEvent
+from levada.sim.units import DAY_S
 
 __all__ = ["Field", "Recorder"]
 
-DAY_S: Final = 86_400
 
 Recorder = Callable[[int], None]
 """Called at the end of every slice of time, with the time [ms since 1970]."""

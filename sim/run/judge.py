@@ -19,17 +19,18 @@ import numpy.typing as npt
 from levada.guest.text.plain import plain_values
 from levada.sim.quantities import format_duration
 from levada.sim.run import stops
+from levada.sim.run.evaluate import expression_values
 from levada.sim.run.trace import Trace
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.expression import Expression
 from levada.sim.scenario.fault import Named, Span, matching, spans
 from levada.sim.scenario.model import Scenario
+from levada.sim.units import DAY_MS
 
 __all__ = ["Outcome", "evaluate", "judge"]
 
 Values = npt.NDArray[Any]
-_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +166,7 @@ class _Judge:
         if not len(rows):
             raise _UnknownError(f"the trace has no rows of zone {zone} in this time")
         columns = {s: np.asarray(self.trace[s])[rows] for s in expression.signals}
-        value, known = expression(columns)
+        value, known = expression_values(expression, columns)
         if not known.all():
             first = int(np.argmin(known))
             missing = [s for s, v in columns.items() if np.isnan(float(v[first]))]
@@ -256,11 +257,11 @@ class _Judge:
             if expect.kind == "mean":
                 yield _limited(expect, float(s.value.mean()), unit, "mean", s.zone)
             elif expect.per == "day":
-                days = (s.time_ms - 1) // _DAY_MS
+                days = (s.time_ms - 1) // DAY_MS
                 first, group = np.unique(days, return_inverse=True)
                 for day, value in zip(first, np.bincount(group, weights=s.value), strict=True):
-                    on = f"total on {_time(int(day) * _DAY_MS)[:10]}"
-                    yield _limited(expect, float(value), unit, on, s.zone, int(day) * _DAY_MS)
+                    on = f"total on {_time(int(day) * DAY_MS)[:10]}"
+                    yield _limited(expect, float(value), unit, on, s.zone, int(day) * DAY_MS)
             else:
                 yield _limited(expect, float(s.value.sum()), unit, "total", s.zone)
 

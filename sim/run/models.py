@@ -16,8 +16,8 @@ import numpy as np
 
 from levada.sim.crop import crop as crops
 from levada.sim.run import soils
-from levada.sim.run.build import believed_counts, node_power, valve
-from levada.sim.scenario.diagnostics import Issue
+from levada.sim.run.build import believed_counts, node_power
+from levada.sim.settings.issue import Issue
 
 if TYPE_CHECKING:
     from levada.sim.scenario.expand import ZoneConfig
@@ -157,7 +157,6 @@ def _models(
         "crop": (zone.crop, season),
         "soil.model": (soil, lambda: _soil(zone, float(season().zr_m[0]))),
         "probe": ((zone.probe, zone.calibration, zone.soil, zone.crop), lambda: _told(zone)),
-        "valve": (zone.valve, lambda: valve(zone)),
         "energy": (zone.energy, lambda: _powered(zone)),
     }
 

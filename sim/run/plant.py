@@ -31,7 +31,7 @@ from levada.sim.errors import SoilError
 from levada.sim.run import zone_loop as loop
 from levada.sim.run.build import FieldModels, build_models, restart_ms
 from levada.sim.run.stops import GuestStop
-from levada.sim.run.trace import COLUMNS
+from levada.sim.run.trace import TYPES
 from levada.sim.run.trace_row import write_row
 from levada.sim.run.zone_columns import Devices, Forcings, NodeCol, Soils, Stop, TotalsCol, Water
 from levada.sim.scenario.fault import FaultEvent
@@ -126,7 +126,7 @@ class Plant:
             native.rows if native is not None else np.zeros((1, hostcalls.ROW), dtype=np.int64)
         )
         self._header = native.address if native is not None else 0
-        self._rows: FloatArray = np.zeros((n, 2, len(COLUMNS)))
+        self._rows: FloatArray = np.zeros((n, 2, len(TYPES)))
         self._first_observation(models.zr_m)
         threads = threads or min(cpu_count() or 1, 1 + n // ZONES_A_THREAD)
         # several parts a thread: one that is held up leaves its parts to the others
@@ -172,7 +172,7 @@ class Plant:
         room = int((until_ms - self.zones[:, NodeCol.NOW_MS].min()) // self.record_ms) + 3
         used = int(self.zones[:, NodeCol.ROW].max())
         if used + room > self._rows.shape[1]:
-            grown = np.zeros((self.n, used + room, len(COLUMNS)))
+            grown = np.zeros((self.n, used + room, len(TYPES)))
             grown[:, :used] = self._rows[:, :used]
             self._rows = grown
         which = slice(None) if zone is None else slice(zone, zone + 1)

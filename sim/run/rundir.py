@@ -24,6 +24,7 @@ from levada.guest.text.json_text import parse
 from levada.sim.errors import SimError
 from levada.sim.run.shape import scenario_flaw, summary_flaw
 from levada.sim.run.trace import Trace, read_trace
+from levada.sim.units import DAY_MS
 
 __all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced", "trusted"]
 
@@ -193,7 +194,7 @@ class RunDir:
         if len(zone) and not (zone.min() >= 0 and zone.max() < len(names)):
             raise self._damaged("trace.parquet", "zones that summary.json does not have")
         start = datetime.fromisoformat(self.summary["start"]).replace(tzinfo=UTC)
-        start_ms, length_ms = start.timestamp() * 1000, (self.summary["days"] + 1) * 86_400_000
+        start_ms, length_ms = start.timestamp() * 1000, (self.summary["days"] + 1) * DAY_MS
         if len(zone) and not (start_ms <= time_ms.min() <= time_ms.max() <= start_ms + length_ms):
             raise self._damaged("trace.parquet", "times that are not within the run")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from levada.sim.crop import crop as crops
+from levada.sim.settings.crop import Crop
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.texture import Soil as Described
@@ -17,7 +18,7 @@ from levada.sim.soil.uptake import FEDDES, Feddes
 if TYPE_CHECKING:
     from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.soil import Soil, SoilLayer
-    from levada.sim.scenario.zone import Crop
+    from levada.sim.scenario.zone import PlantedCrop
     from levada.sim.soil.richards_profile import Profile
 
 __all__ = [
@@ -144,12 +145,12 @@ def rew_mm(soil: Soil) -> float:
 _NOT_NUMBERS: Final = ("name", "planting", "harvest", "feddes_m", "feddes_like")
 
 
-def crop(wanted: Crop) -> crops.Crop:
+def crop(wanted: PlantedCrop) -> Crop:
     """The crop of a scenario: by name, by numbers, or by name with some numbers changed."""
     given = {key: value for key, value in wanted if value is not None and key not in _NOT_NUMBERS}
     if wanted.name is not None:
         return crops.crop(wanted.name, **given)
-    return crops.Crop(name="crop", **given)
+    return Crop(name="crop", **given)
 
 
 def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
@@ -232,7 +233,7 @@ def richards_profile(zone: ZoneConfig) -> Profile:
     )
 
 
-def feddes(wanted: Crop) -> Feddes:
+def feddes(wanted: PlantedCrop) -> Feddes:
     """Suctions at which the crop of a scenario takes less water; those of maize if unknown."""
     if wanted.feddes_m is not None:
         return Feddes(**dict(zip(_HEADS, wanted.feddes_m, strict=True)))

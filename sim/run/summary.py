@@ -24,6 +24,7 @@ from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.fault import FAULTS, spans
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Observed
+from levada.sim.units import DAY_MS
 from levada.sim.weather import Weather
 
 __all__ = ["RunEnd", "summarise"]
@@ -54,7 +55,7 @@ class RunEnd:
 def summarise(run: RunEnd) -> dict[str, Any]:
     """The content of summary.json, without expectations."""
     scenario, plant = run.scenario, run.plant
-    days = float(plant.zones[:, NodeCol.NOW_MS].min() - plant.start_ms) / 86_400_000
+    days = float(plant.zones[:, NodeCol.NOW_MS].min() - plant.start_ms) / DAY_MS
     zones = [_zone(run, i) for i in range(plant.n)]
     areas = np.array([zone.area_m2 for zone in run.zones])
 

@@ -1,6 +1,6 @@
 """The trace: time series of a run, one row per record time and zone.
 
-Rows are made as float64 by the field, kept and compared in the types of `COLUMNS`, and stored as
+Rows are made as float64 by the field, kept and compared in the types of `TYPES`, and stored as
 Parquet.  The digest is SHA-256 over the rows, one after the other, every value in its type, packed
 and little-endian, so that equal runs have equal digests whatever the Parquet library does.
 """
@@ -16,61 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.lifecycle import Closing
+from levada.sim.signals import SIGNALS
 
-__all__ = ["COLUMNS", "INDEX", "Trace", "TraceWriter", "read_trace"]
+__all__ = ["INDEX", "TYPES", "Trace", "TraceWriter", "read_trace"]
 
-COLUMNS: Final[dict[str, tuple[str, str, str]]] = {
-    "time_ms": ("i8", "ms", "Virtual time since 1970, local standard time of the site."),
-    "zone": ("i2", "", "Index of the zone."),
-    "rain_mm": ("f4", "mm", "Rain since the previous row."),
-    "irrigation_mm": ("f4", "mm", "Irrigation that reached the surface since the previous row."),
-    "evaporation_mm": ("f4", "mm", "Soil evaporation since the previous row."),
-    "transpiration_mm": ("f4", "mm", "Transpiration since the previous row."),
-    "drainage_mm": ("f4", "mm", "Water lost below the soil since the previous row."),
-    "runoff_mm": ("f4", "mm", "Surface runoff since the previous row."),
-    "et0_mm": ("f4", "mm", "Reference evapotranspiration since the previous row."),
-    "storage_mm": ("f4", "mm", "All water in the soil, ponding included."),
-    "ponding_mm": ("f4", "mm", "Water standing on the surface."),
-    "theta_root": ("f4", "m3 m-3", "Mean water content of the root zone."),
-    "theta_fc_root": ("f4", "m3 m-3", "Water content of the root zone at field capacity."),
-    "theta_stress_root": ("f4", "m3 m-3", "Water content below which the crop is stressed."),
-    "dr_mm": ("f4", "mm", "Root zone depletion below field capacity."),
-    "taw_mm": ("f4", "mm", "Total available water of the root zone."),
-    "raw_mm": ("f4", "mm", "Readily available water of the root zone."),
-    "ks": ("f4", "", "Water stress coefficient, 1 = no stress."),
-    "zr_m": ("f4", "m", "Root depth."),
-    "theta_probe": ("f4", "m3 m-3", "True water content around the probe."),
-    "head_probe_m": ("f4", "m", "Pressure head at the probe, NaN if the soil model has none."),
-    "counts": ("i4", "counts", "Probe reading given to the guest; negative: error code."),
-    "temp_c": ("f4", "degC", "Soil temperature at the probe."),
-    "battery_mv": ("i4", "mV", "Battery of the node."),
-    "flow_pulses": ("i4", "", "Flow meter pulses since the previous row."),
-    "flow_l": ("f4", "L", "Water through the valve since the previous row."),
-    "valve_commanded": ("i1", "", "State the guest asked for."),
-    "valve_open": ("i1", "", "Whether water can pass."),
-    "valve_open_s": ("f4", "s", "Time open since the previous row."),
-    "valve_run_s": ("f4", "s", "Longest uninterrupted opening seen since the previous row."),
-    "energy_j": ("f4", "J", "Energy of the node since the previous row."),
-    "steps": ("i4", "", "Guest steps since the previous row."),
-    "pct": ("i2", "%", "Moisture the guest published last, -1: none yet."),
-    "why": ("i1", "", "Reason code the guest published last, -1: none yet."),
-    "trap": ("i1", "", "Class of the trap that stopped the guest, 0: running."),
-    "online": ("i1", "", "Whether the node had a link."),
-    "fault": (
-        "i4",
-        "",
-        "Bit i is set while fault i (modulo 31) of the scenario acts on this zone.",
-    ),
+TYPES: Final[dict[str, str]] = {
+    name: signal.dtype for name, signal in SIGNALS.items() if signal.dtype
 }
-"""Name -> (NumPy type, unit, meaning), in the order of the file."""
+"""Column -> NumPy type, in the order of the file; `levada.sim.signals` says what they mean."""
 
-INDEX: Final[dict[str, int]] = {name: i for i, name in enumerate(COLUMNS)}
+INDEX: Final[dict[str, int]] = {name: i for i, name in enumerate(TYPES)}
 """Name -> column of the float64 rows that the field makes."""
 
 Trace = Mapping[str, npt.NDArray[np.generic]]
 """Column name -> values, rows sorted by zone, then time."""
 
-ROW: Final = np.dtype([(name, "<" + kind) for name, (kind, _, _) in COLUMNS.items()])
+ROW: Final = np.dtype([(name, "<" + kind) for name, kind in TYPES.items()])
 """A row as it is hashed: packed."""
 CHUNK_ROWS: Final = 1 << 16
 """Rows are gathered up to this number: a Parquet row group of one day would cost more than the
@@ -96,18 +57,18 @@ class TraceWriter(Closing):
                 pa.field(
                     name,
                     pa.from_numpy_dtype(np.dtype(kind)),
-                    metadata={"unit": unit, "meaning": text},
+                    metadata={"unit": SIGNALS[name].unit, "meaning": SIGNALS[name].meaning},
                 )
-                for name, (kind, unit, text) in COLUMNS.items()
+                for name, kind in TYPES.items()
             ]
         )
         # measured: half the time and three quarters of the size of dictionaries
-        floats = [name for name, (kind, _, _) in COLUMNS.items() if kind == "f4"]
+        floats = [name for name, kind in TYPES.items() if kind == "f4"]
         self._file = pq.ParquetWriter(
             path,
             self._schema,
             compression="zstd",
-            use_dictionary=[name for name in COLUMNS if name not in floats],
+            use_dictionary=[name for name in TYPES if name not in floats],
             column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
         )
         self._hash = hashlib.sha256()
@@ -116,7 +77,7 @@ class TraceWriter(Closing):
         self.rows = 0
 
     def write(self, rows: npt.NDArray[np.float64]) -> None:
-        """Append rows of shape (rows, len(COLUMNS))."""
+        """Append rows of shape (rows, len(TYPES))."""
         self._waiting.append(rows)
         self._waiting_rows += len(rows)
         if self._waiting_rows >= CHUNK_ROWS:
@@ -128,10 +89,10 @@ class TraceWriter(Closing):
             return
         rows = np.concatenate(self._waiting)
         packed = np.empty(len(rows), ROW)
-        columns = [np.empty(len(rows), ROW[name]) for name in COLUMNS]
+        columns = [np.empty(len(rows), ROW[name]) for name in TYPES]
         for first in range(0, len(rows), BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            for i, name in enumerate(COLUMNS):
+            for i, name in enumerate(TYPES):
                 columns[i][block] = rows[block, i]
                 packed[name][block] = columns[i][block]
         self._hash.update(packed.data)
@@ -161,7 +122,7 @@ class _Columns(Mapping[str, npt.NDArray[np.generic]]):
         self._file = pq.ParquetFile(path)
         schema = self._file.schema_arrow
         self._names: list[str] = schema.names
-        for name, (kind, _, _) in COLUMNS.items():
+        for name, kind in TYPES.items():
             found = str(schema.field(name).type) if name in self._names else "not there"
             if found != str(pa.from_numpy_dtype(np.dtype(kind))):
                 raise ValueError(f"column {name} is {found}, not {np.dtype(kind)}")

@@ -35,6 +35,7 @@ from levada.sim.run.zone_columns import (
 )
 from levada.sim.soil import bucket, richards_columns, richards_kernel
 from levada.sim.soil.model import FloatArray, Flux, ForcingCol, Observed
+from levada.sim.units import DAY_MS, HOUR_MS
 
 __all__ = [
     "NEVER_MS",
@@ -45,9 +46,7 @@ __all__ = [
 ]
 
 NEVER_MS: Final = hostcalls.NEVER_MS
-DAY_MS: Final = 86_400_000
 STRESS: Final = 0.95
-HOUR_MS: Final = 3_600_000
 I32_MAX: Final = 2**31 - 1
 I16_MAX: Final = 2**15 - 1
 I8_MAX: Final = 2**7 - 1

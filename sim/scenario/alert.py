@@ -15,10 +15,11 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from levada.sim.quantities import Duration, format_number
+from levada.guest.text.ranges import format_number
+from levada.sim.quantities import Duration
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Issue
 from levada.sim.scenario.fault import Zones
+from levada.sim.settings.issue import Issue
 
 __all__ = ["ALERTS", "Alert", "AlertKind"]
 

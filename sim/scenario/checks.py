@@ -13,12 +13,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from levada.guest.module.rules import Rule
+from levada.guest.text.ranges import between, out_of_range
 from levada.sim.quantities import Moment, format_duration
 from levada.sim.scenario.alert import Alert
-from levada.sim.scenario.diagnostics import Issue, did_you_mean
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
 from levada.sim.scenario.zone import Zone, spreadable
+from levada.sim.settings.issue import Issue, did_you_mean
 
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period
@@ -364,7 +365,5 @@ def guest_parameters(
                 continue
             of = parameters[name]
             if not of.minimum <= value <= of.maximum:
-                unit = f" {of.unit}" if of.unit else ""
-                yield Issue(
-                    path, f"`{name}` = {value}{unit}: permitted {of.minimum} to {of.maximum}{unit}"
-                )
+                permitted = between(of.minimum, of.maximum)
+                yield Issue(path, out_of_range(name, value, permitted, of.unit))

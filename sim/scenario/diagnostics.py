@@ -5,16 +5,14 @@ ScenarioError    carries every problem of the file, not only the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-
-from pydantic_core import PydanticCustomError
 
 from levada.guest.text.redaction import redacted
 from levada.sim.errors import SimError
+from levada.sim.settings.issue import Issue
 
-__all__ = ["Issue", "Problem", "ScenarioError", "did_you_mean", "refusal"]
+__all__ = ["Issue", "Problem", "ScenarioError"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,30 +62,3 @@ class ScenarioError(SimError, ValueError):
         count = len(self.problems)
         total = "1 problem" if count == 1 else f"{count} problems"
         super().__init__("\n".join([*map(str, self.problems), total]))
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """A problem inside one table, before its place in the file is known."""
-
-    path: tuple[str | int, ...]
-    """Keys from that table."""
-    message: str
-    hint: str = ""
-
-
-def refusal(*troubles: Issue | str) -> PydanticCustomError:
-    """The exception with which a validator refuses a value or a table, for all its reasons."""
-    found = [t if isinstance(t, Issue) else Issue((), t) for t in troubles]
-    text = "; ".join(".".join(map(str, (*t.path, ""))) + t.message for t in found)
-    return PydanticCustomError("refused", "{text}", {"text": text, "troubles": found})
-
-
-def did_you_mean(word: str, known: Sequence[str], what: str = "allowed") -> str:
-    """A hint: the closest known word, or all of them."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6) or [
-        k for k in known if len(word) > 2 and word.lower() in k.lower()
-    ]
-    if near:
-        return f"did you mean `{near[0]}`?"
-    return f"{what}: " + ", ".join(known) if known else ""

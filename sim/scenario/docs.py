@@ -16,19 +16,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from levada.guest.abi import WHY, TrapKind
+from levada.guest.text.ranges import format_number
+from levada.sim import signals as field_signals
 from levada.sim.crop.table import TABLE
-from levada.sim.quantities import format_duration, format_number
-from levada.sim.run.trace import COLUMNS
+from levada.sim.quantities import format_duration
 from levada.sim.scenario.alert import ALERTS, Alert
-from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.expect import KINDS, SUMMARY, Expect
-from levada.sim.scenario.explain import choices, permitted, table_of, unit_of
 from levada.sim.scenario.expression import FLAGS, SIGNALS, SUMS
 from levada.sim.scenario.fault import FAULTS, Fault
 from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
-from levada.sim.scenario.toml_writer import toml_value
+from levada.sim.settings.explain import choices, permitted, table_of, unit_of
+from levada.sim.settings.toml_value import toml_value
 
 __all__ = ["main", "page", "schema"]
 
@@ -141,7 +141,9 @@ def _page() -> Iterator[str]:
             for mark, names in (("can be added up", SUMS), ("true or false", FLAGS))
             if name in names
         ]
-        meaning = COLUMNS[name][2] + (f" *({', '.join(marks)})*" if marks else "")
+        meaning = field_signals.SIGNALS[name].meaning + (
+            f" *({', '.join(marks)})*" if marks else ""
+        )
         yield f"| `{name}` | {unit or '-'} | {meaning} |\n"
     yield "\nCodes of `why`, by the shipped guest: " + _list(w.name for w in WHY) + ".\n"
     yield "\nCodes of `trap`: " + _list(t.name for t in TrapKind) + ".\n"
@@ -153,7 +155,7 @@ def _list(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _tables(model: type[Table], path: str, what: str) -> Iterator[str]:
+def _tables(model: type[BaseModel], path: str, what: str) -> Iterator[str]:
     """The section of one table, then those inside it."""
     yield f"## {what}\n\n{_prose(model.__doc__)}\n\n"
     yield "| key | default | permitted | meaning |\n| --- | --- | --- | --- |\n"
@@ -227,7 +229,7 @@ def _permitted(key: str, field: FieldInfo) -> str:
     options = choices(field)
     if options:
         return ", ".join(f"`{toml_value(option)}`" for option in options)
-    bounds = permitted(field, key).removeprefix("permitted ")
+    bounds = permitted(field, key)
     return bounds or unit_of(key) or _type(str(field.annotation))
 
 

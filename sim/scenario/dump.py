@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import tomli_w
 
 from levada.sim.scenario.model import Scenario
-from levada.sim.scenario.toml_writer import toml_text
 
 __all__ = ["dump", "pinned", "sha256_of"]
 
@@ -45,13 +47,15 @@ def dump(scenario: Scenario, directory: Path | None = None) -> str:
         ):
             if table.get(key) is not None:
                 table[key] = Path(os.path.relpath(table[key], directory)).as_posix()
-    return toml_text(_without_nothing(data))
+    return tomli_w.dumps(_without_nothing(data), multiline_strings=True)
 
 
-def _without_nothing(table: Mapping[str, object]) -> dict[str, object]:
+def _without_nothing(value: Any) -> Any:
     """Without keys that are None and without empty tables and arrays: both are the default."""
-    return {
-        key: _without_nothing(value) if isinstance(value, Mapping) else value
-        for key, value in table.items()
-        if value is not None and value not in ({}, [], ())
-    }
+    if isinstance(value, Mapping):
+        return {
+            key: _without_nothing(inner)
+            for key, inner in value.items()
+            if inner is not None and inner not in ({}, [], ())
+        }
+    return [_without_nothing(item) for item in value] if isinstance(value, list | tuple) else value

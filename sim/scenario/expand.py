@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from pydantic import ValidationError
 
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
-from levada.sim.scenario.explain import explain
 from levada.sim.scenario.model import Scenario
 from levada.sim.scenario.node_url import NodeUrl
 from levada.sim.scenario.soil import Soil
-from levada.sim.scenario.zone import Calibration, Crop, Energy, Probe, Valve, Zone, spreadable
-from levada.sim.seeds import generator
+from levada.sim.scenario.zone import Calibration, PlantedCrop, Zone, spreadable
+from levada.sim.seeds import normal
+from levada.sim.settings.energy import Energy
+from levada.sim.settings.explain import bounds, explain
+from levada.sim.settings.probe import Probe
+from levada.sim.settings.valve import Valve
 
 __all__ = ["ZoneConfig", "expand"]
 
@@ -31,7 +33,7 @@ class ZoneConfig:
     area_m2: float
     node: NodeUrl
     soil: Soil
-    crop: Crop
+    crop: PlantedCrop
     probe: Probe
     calibration: Calibration
     valve: Valve
@@ -71,15 +73,13 @@ def expand(scenario: Scenario) -> list[ZoneConfig]:
     return zones
 
 
-def _draw(seed: int, zone: Zone) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+def _draw(seed: int, zone: Zone) -> dict[str, list[float]]:
     numbers = spreadable(zone)
     return {
-        key: numbers[key]
-        * (
-            1
-            + deviation
-            * np.clip(generator(seed, "spread", zone.name, key).standard_normal(zone.count), -3, 3)
-        )
+        key: [
+            numbers[key] * (1 + deviation * max(-3.0, min(3.0, z)))
+            for z in normal(zone.count, seed, "spread", zone.name, key)
+        ]
         for key, deviation in zone.spread.items()
     }
 
@@ -121,14 +121,11 @@ _PARTS: Final = ("soil", "crop", "probe", "valve", "energy")
 
 def _clip(model: type[Any], key: str, value: float, nominal: float) -> float:
     """Into the permitted range; an open bound is kept away from by a millionth of the nominal."""
+    field = model.model_fields[key]
+    found = bounds(field) or {"low": None, "high": None}
     margin = abs(nominal) * 1e-6
-    for bound in model.model_fields[key].metadata:
-        if (ge := getattr(bound, "ge", None)) is not None:
-            value = max(value, float(ge))
-        if (gt := getattr(bound, "gt", None)) is not None:
-            value = max(value, float(gt) + margin)
-        if (le := getattr(bound, "le", None)) is not None:
-            value = min(value, float(le))
-        if (lt := getattr(bound, "lt", None)) is not None:
-            value = min(value, float(lt) - margin)
-    return round(value) if model.model_fields[key].annotation is int else float(value)
+    if found["low"] is not None:
+        value = max(value, float(found["low"]) + margin * found.get("above", False))
+    if found["high"] is not None:
+        value = min(value, float(found["high"]) - margin * found.get("below", False))
+    return round(value) if field.annotation is int else float(value)

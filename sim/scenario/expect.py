@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field
 
 from levada.sim.quantities import Duration, Moment
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Issue, did_you_mean
 from levada.sim.scenario.expression import SUMS, Expression, ExpressionError, parse_expression
 from levada.sim.scenario.fault import Zones
+from levada.sim.settings.issue import Issue, did_you_mean
 
 __all__ = [
     "KINDS",

@@ -10,31 +10,37 @@ of a stranger cannot do harm.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final
 
 from levada.guest.abi import WHY, TrapKind
+from levada.sim import signals as field_signals
 from levada.sim.errors import SimError
-from levada.sim.run.trace import COLUMNS
-from levada.sim.scenario.diagnostics import did_you_mean
+from levada.sim.settings.issue import did_you_mean
 
-__all__ = ["CODES", "FLAGS", "SIGNALS", "SUMS", "Expression", "ExpressionError", "parse_expression"]
-
-Values = npt.NDArray[Any]
+__all__ = [
+    "ARITHMETIC",
+    "CODES",
+    "COMPARISONS",
+    "FLAGS",
+    "FUNCTIONS",
+    "SIGNALS",
+    "SUMS",
+    "Expression",
+    "ExpressionError",
+    "parse_expression",
+]
 
 SIGNALS: Final = {
-    name: unit for name, (_, unit, _) in COLUMNS.items() if name not in ("time_ms", "zone")
+    name: signal.unit
+    for name, signal in field_signals.SIGNALS.items()
+    if signal.dtype and name not in ("time_ms", "zone")
 }
 """Signal -> unit: every column of the trace but the two that say where a row belongs."""
 FLAGS: Final = frozenset({"valve_open", "valve_commanded", "online"})
 """Signals that are true or false and need no comparison."""
 SUMS: Final = frozenset(
-    name for name in SIGNALS if "since the previous row" in COLUMNS[name][2]
+    name for name in SIGNALS if "since the previous row" in field_signals.SIGNALS[name].meaning
 ) - {"valve_run_s"}
 """Signals that say how much happened since the previous row, so that a total makes sense."""
 CODES: Final[dict[str, tuple[str, int]]] = {
@@ -44,25 +50,10 @@ CODES: Final[dict[str, tuple[str, int]]] = {
 """Code -> signal it belongs to, and number."""
 
 _MAX_LENGTH: Final = 500
-_ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-}
-_COMPARISON: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
-    ast.Lt: np.less,
-    ast.LtE: np.less_equal,
-    ast.Gt: np.greater,
-    ast.GtE: np.greater_equal,
-    ast.Eq: np.equal,
-    ast.NotEq: np.not_equal,
-}
-_FUNCTIONS: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
-    "abs": (1, np.abs),
-    "min": (2, np.minimum),
-    "max": (2, np.maximum),
-}
+ARITHMETIC: Final = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+COMPARISONS: Final = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+FUNCTIONS: Final[dict[str, int]] = {"abs": 1, "min": 2, "max": 2}
+"""Name -> number of values."""
 _CONDITION: Final = "condition"
 _NUMBER: Final = ""
 
@@ -78,7 +69,7 @@ class ExpressionError(SimError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression."""
+    """A checked expression; `levada.sim.run.evaluate` has its values."""
 
     text: str
     unit: str
@@ -88,19 +79,6 @@ class Expression:
     signals: tuple[str, ...]
     """Signals used, in the order of the text."""
     tree: ast.expr
-
-    def __call__(self, columns: Mapping[str, Values]) -> tuple[Values, Values]:
-        """Value at every row (bool for a condition, else float64), and whether it is known.
-
-        It is unknown where a signal, or a side of a comparison, is not a number.
-        """
-        unknown = [np.isnan(np.asarray(columns[s], dtype=np.float64)) for s in self.signals]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = _value(self.tree, columns, unknown)
-        if not self.condition:
-            unknown.append(~np.isfinite(value))
-        kind = np.bool_ if self.condition else np.float64
-        return np.asarray(value).astype(kind), ~np.logical_or.reduce(unknown)
 
 
 def parse_expression(text: str) -> Expression:
@@ -159,7 +137,7 @@ def _unit(node: ast.expr, signals: list[str]) -> str:
             for value in values:
                 _need_condition(value, signals)
             return _CONDITION
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, ARITHMETIC):
             units = _need_number(left, signals), _need_number(right, signals)
             if isinstance(op, ast.Add | ast.Sub):
                 return _same(node, *units)
@@ -167,14 +145,14 @@ def _unit(node: ast.expr, signals: list[str]) -> str:
         case ast.Compare(left=left, ops=ops, comparators=others):
             _comparison(node, [left, *others], ops, signals)
             return _CONDITION
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
-            count, _ = _FUNCTIONS[name]
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+            count = FUNCTIONS[name]
             if len(args) != count:
                 raise _fail(node, f"`{name}` takes {count} value{'s' * (count > 1)}")
             units_of = [_need_number(arg, signals) for arg in args]
             return units_of[0] if count == 1 else _same(node, *units_of)
         case ast.Call(func=ast.Name(id=name)):
-            raise _fail(node, f"unknown function `{name}`", did_you_mean(name, list(_FUNCTIONS)))
+            raise _fail(node, f"unknown function `{name}`", did_you_mean(name, list(FUNCTIONS)))
         case _:
             raise _fail(node, f"`{ast.unparse(node)[:40]}` is not permitted here")
 
@@ -208,7 +186,7 @@ def _comparison(
     node: ast.Compare, sides: list[ast.expr], ops: list[ast.cmpop], signals: list[str]
 ) -> None:
     for op in ops:
-        if type(op) not in _COMPARISON:
+        if not isinstance(op, COMPARISONS):
             raise _fail(node, "permitted comparisons are < <= > >= == !=")
     for side, other in zip(sides, [*sides[1:], sides[0]], strict=True):
         if not isinstance(side, ast.Name) or side.id not in CODES:
@@ -226,38 +204,3 @@ def _comparison(
             signals.append(side.id)
             continue
         unit = _same(node, unit, _need_number(side, signals))
-
-
-def _value(node: ast.expr, columns: Mapping[str, Values], unknown: list[Values]) -> Any:
-    """Value of a node; appends to `unknown` where a comparison has no answer."""
-
-    def of(inner: ast.expr) -> Any:
-        return _value(inner, columns, unknown)
-
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.Name(id=name) if name in CODES:
-            return CODES[name][1]
-        case ast.Name(id=name) if name in FLAGS:
-            return np.asarray(columns[name]) != 0
-        case ast.Name(id=name):
-            return np.asarray(columns[name], dtype=np.float64)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return np.logical_not(of(operand))
-        case ast.UnaryOp(op=op, operand=operand):
-            return -of(operand) if isinstance(op, ast.USub) else of(operand)
-        case ast.BoolOp(op=op, values=values):
-            join = np.logical_and if isinstance(op, ast.And) else np.logical_or
-            return join.reduce([of(v) for v in values])
-        case ast.BinOp(left=left, op=op, right=right):
-            return _ARITHMETIC[type(op)](of(left), of(right))
-        case ast.Compare(left=left, ops=ops, comparators=others):
-            sides = [of(side) for side in (left, *others)]
-            unknown.extend(np.isnan(s) for s in sides if isinstance(s, np.ndarray))
-            pairs = zip(ops, pairwise(sides), strict=True)
-            return np.logical_and.reduce([_COMPARISON[type(op)](a, b) for op, (a, b) in pairs])
-        case ast.Call(func=ast.Name(id=name), args=args):
-            return _FUNCTIONS[name][1](*(of(arg) for arg in args))
-        case _:  # pragma: no cover - parse_expression lets nothing else pass
-            raise AssertionError(ast.dump(node))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from levada.sim.quantities import Duration, Moment, format_number, parse_quantity
+from levada.guest.text.ranges import format_number
+from levada.sim.quantities import Duration, Moment, parse_quantity
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Issue
+from levada.sim.settings.issue import Issue
 
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period, Scenario

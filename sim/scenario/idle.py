@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from levada.sim.scenario.diagnostics import Issue
+from levada.sim.settings.issue import Issue
 
 if TYPE_CHECKING:
     from levada.sim.scenario.zone import Zone

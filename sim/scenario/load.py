@@ -25,16 +25,17 @@ from levada.guest.text.plain import UNPRINTABLE, plain
 from levada.sim.errors import WeatherError
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.checks import Parameter, between_tables, guest_parameters
-from levada.sim.scenario.diagnostics import Issue, Problem, ScenarioError, did_you_mean
+from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.dump import sha256_of
 from levada.sim.scenario.expect import Expect
-from levada.sim.scenario.explain import explain
 from levada.sim.scenario.fault import Fault
-from levada.sim.scenario.model import SCENARIO_VERSION, Period, Scenario, Site
+from levada.sim.scenario.model import SCENARIO_VERSION, FieldSite, Period, Scenario
 from levada.sim.scenario.shipped import bare, names
 from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.toml_index import Place, index
 from levada.sim.scenario.zone import Zone
+from levada.sim.settings.explain import explain
+from levada.sim.settings.issue import Issue, did_you_mean
 
 __all__ = [
     "Document",
@@ -415,7 +416,7 @@ def _unread(scenario: Scenario, directory: Path) -> Iterator[Issue]:
             f'`time_zone` = "{zone}" has no effect: {file.name} is {said(form)}',
             "it goes with an hourly CSV file of levada's own that is kept on clock time",
         )
-    if form != "daily" and height_m != Site.model_fields["wind_height_m"].default:
+    if form != "daily" and height_m != FieldSite.model_fields["wind_height_m"].default:
         yield Issue(
             ("site", "wind_height_m"),
             f"`wind_height_m` = {height_m:g} m has no effect: {file.name} is {said(form)}, whose "

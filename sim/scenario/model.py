@@ -20,28 +20,31 @@ from levada.sim.quantities import format_duration, parse_duration
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.checks import between_tables
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Issue, did_you_mean, refusal
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.mapping import PayloadMapping
-from levada.sim.scenario.soil import as_tuple
 from levada.sim.scenario.zone import Zone
+from levada.sim.settings.base import as_tuple
+from levada.sim.settings.issue import Issue, did_you_mean, refusal
+from levada.sim.settings.probe import MmPerTip
+from levada.sim.settings.site import Site
+from levada.sim.settings.weather import RainFactor, WarmingC
+from levada.sim.units import DAY_MS, HOUR_MS
 
 __all__ = [
     "SCENARIO_VERSION",
+    "FieldSite",
     "Generator",
     "Guest",
     "GuestBudget",
     "Period",
     "Scenario",
-    "Site",
     "Weather",
 ]
 
 SCENARIO_VERSION: Final = 1
 
 _BUDGET: Final = Budget()
-_DAY_MS: Final = 86_400_000
 _FARTHEST_CLOCK_H: Final = 3.5
 """Of standard time from the sun: the west of China has 3.1 h, no place more."""
 _FAR_CLOCK_H: Final = 2.0
@@ -52,24 +55,10 @@ _EPOCH: Final = datetime(1970, 1, 1)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Site(Table):
+class FieldSite(Site):
     """Where the field lies."""
 
-    name: str = Field(default="", max_length=100)
-    """For people."""
-    latitude_deg: float = Field(ge=-90, le=90)
-    """North is positive."""
-    longitude_deg: float = Field(ge=-180, le=180)
-    """East is positive."""
-    elevation_m: float = Field(ge=-430, le=6000)
-    """Above sea level."""
-    utc_offset_h: float = Field(ge=-12, le=14)
-    """Local standard time minus UTC, east positive; the files and every time here are in local
-    standard time. At most 3.5 h from the sun at `longitude_deg`."""
-    wind_height_m: float = Field(default=2.0, ge=0.5, le=100)
-    """Height at which the wind of a CSV file of levada's own was measured; files of others tell
-    theirs."""
-    rain_gauge_mm_per_tip: float | None = Field(default=None, ge=0.01, le=10)
+    rain_gauge_mm_per_tip: MmPerTip | None = None
     """A tipping bucket beside the field; the summary then has its `rain_gauge_tips` and
     `rain_gauge_mm`."""
 
@@ -105,7 +94,7 @@ class Site(Table):
     @property
     def utc_offset_ms(self) -> int:
         """`utc_offset_h` [ms]."""
-        return round(self.utc_offset_h * 3.6e6)
+        return round(self.utc_offset_h * HOUR_MS)
 
 
 class Period(Table):
@@ -162,7 +151,7 @@ class Period(Table):
     @property
     def end_ms(self) -> int:
         """First instant after the last day [ms]."""
-        return self.start_ms + self.days * _DAY_MS
+        return self.start_ms + self.days * DAY_MS
 
     def moment_ms(self, moment: datetime | timedelta) -> int:
         """A local time or a time since the start -> ms since 1970."""
@@ -180,9 +169,9 @@ class Generator(Table):
 
     like: str = Field(min_length=1)
     """Weather file to which the generator is fitted, relative to the scenario."""
-    rain_factor: float = Field(default=1.0, ge=0, le=10)
+    rain_factor: RainFactor = 1.0
     """Amount of each rain relative to the fit."""
-    warming_c: float = Field(default=0.0, ge=-10, le=10)
+    warming_c: WarmingC = 0.0
     """Added to every temperature."""
 
 
@@ -301,7 +290,7 @@ class Scenario(Table):
     """The story: what happens and what is to be seen."""
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Root of every random stream."""
-    site: Site
+    site: FieldSite
     """Where."""
     period: Period
     """When."""

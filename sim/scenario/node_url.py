@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from levada.guest.text.ranges import between, out_of_range
 from levada.guest.text.redaction import redacted
 
 __all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
@@ -96,7 +97,7 @@ def _serial(rest: str) -> NodeUrl:
     if others and "://" not in port:
         raise ValueError(f"unknown option `{others[0][0]}` of a serial port: permitted baud")
     if ours and not (ours[-1].isdecimal() and 300 <= int(ours[-1]) <= 5_000_000):
-        raise ValueError(f"baud = {ours[-1]}: permitted 300 to 5000000")
+        raise ValueError(out_of_range("baud", ours[-1], between(300, 5_000_000)))
     if others:  # they belong to pyserial, e.g. ?logging=debug
         port += "?" + "&".join(k if not v else urlencode({k: v}) for k, v in others)
     return NodeUrl(kind="serial", target=port, baud=int(ours[-1]) if ours else _DEFAULT_BAUD)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from levada.guest.text.ranges import between, out_of_range
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Issue
+from levada.sim.settings.base import as_tuple
+from levada.sim.settings.explain import unit_of
+from levada.sim.settings.issue import Issue
+from levada.sim.settings.soil import Hydraulics, PondingMaxMm, ThicknessM
 
 __all__ = ["DEFAULT_SOIL_MODEL", "Initial", "Soil", "SoilLayer", "Texture", "as_tuple"]
 
@@ -39,13 +43,6 @@ _FRACTIONS: Final = ("sand_pct", "silt_pct", "clay_pct")
 _CONTENTS: Final = ("theta_fc", "theta_wp")
 
 
-def as_tuple(value: object) -> object:
-    """A TOML array as the tuple that a frozen table holds; one number is an array of one."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _one_or_many(values: tuple[float, ...] | None) -> object:
     return values[0] if values is not None and len(values) == 1 else values
 
@@ -61,43 +58,17 @@ def _by_depth(low: float, high: float) -> tuple[object, ...]:
     )
 
 
-class SoilLayer(Table):
+class SoilLayer(Hydraulics):
     """One horizon; retention after van Genuchten (1980), conductivity after Mualem (1976)."""
 
-    thickness_m: float = Field(gt=0, le=10)
+    thickness_m: ThicknessM
     """Height of the layer."""
-    theta_r: float = Field(ge=0, le=0.5)
-    """Residual water content."""
-    theta_s: float = Field(ge=0.05, le=1)
-    """Water content at saturation."""
-    alpha_per_m: float = Field(ge=0.01, le=100)
-    """Inverse of a typical suction."""
-    n: float = Field(ge=1.01, le=15)
-    """Width of the pore size distribution."""
-    ks_m_d: float = Field(ge=1e-6, le=1000)
-    """Conductivity at saturation."""
-    pore_connectivity: float = Field(default=0.5, ge=-10, le=10)
-    """Mualem's exponent l."""
     theta_fc: float | None = Field(default=None, gt=0, lt=1)
     """Water content at field capacity; without it, it follows from the other numbers."""
     theta_wp: float | None = Field(default=None, ge=0, lt=1)
     """Water content at the wilting point; without it, that at a suction of 150 m."""
 
-    def troubles(self) -> Iterator[Issue]:
-        """Water contents in order, and a conductivity that falls as the soil dries."""
-        # of dry soil, K goes with Se^(l + 2/m), m = 1 - 1/n (van Genuchten 1980, Eq. 8)
-        least = -2.0 * self.n / (self.n - 1.0)
-        if self.pore_connectivity <= least:
-            yield Issue(
-                ("pore_connectivity",),
-                f"`pore_connectivity` = {self.pore_connectivity:g}: permitted above {least:.2f} "
-                f"with `n` = {self.n:g}, or conductivity would rise as the soil dries",
-            )
-        order = ("theta_r", "theta_wp", "theta_fc", "theta_s")
-        known = [(key, getattr(self, key)) for key in order if getattr(self, key) is not None]
-        for (small, low), (large, high) in pairwise(known):
-            if high < low or (high == low and (small, large) != ("theta_r", "theta_wp")):
-                yield Issue((large,), f"`{large}` = {high}: must be above `{small}` = {low}")
+    rising: ClassVar[tuple[str, ...]] = ("theta_r", "theta_wp", "theta_fc", "theta_s")
 
 
 _INITIAL: Final = {
@@ -139,7 +110,7 @@ class Initial(Table):
         low, high = _INITIAL[key]
         for value in self.values:
             if not low <= value <= high:
-                yield Issue((key,), f"`{key}` = {value:g}: permitted {low:g} to {high:g}")
+                yield Issue((key,), out_of_range(key, value, between(low, high), unit_of(key)))
         if len(self.depths_m) != len(self.values):
             yield Issue(
                 (key,),
@@ -183,7 +154,7 @@ class Soil(Table):
     """Clay by mass."""
     theta_fc: float | None = Field(default=None, gt=0, le=0.7)
     """Measured water content at field capacity, -33 kPa, together with `theta_wp`."""
-    theta_wp: float | None = Field(default=None, ge=0, le=0.6)
+    theta_wp: float | None = Field(default=None, gt=0, le=0.6)
     """Measured water content at the wilting point, -1500 kPa."""
     theta_s: float | None = Field(default=None, ge=0.05, le=0.95)
     """Water content at saturation, with `theta_fc` and `theta_wp`; without it, that of the texture
@@ -198,7 +169,7 @@ class Soil(Table):
     """Pressure head there, with `bottom = "head"`; 0 is a water table."""
     intake_mm_h: float | None = Field(default=None, gt=0, le=10_000)
     """Rate above which water runs off in `bucket`; without it, it follows from the soil."""
-    ponding_max_mm: float = Field(default=5.0, ge=0, le=500)
+    ponding_max_mm: PondingMaxMm = 5.0
     """Water that may stand on the surface before it runs off, in `richards`."""
     rew_mm: float | None = Field(default=None, ge=0, le=20)
     """Readily evaporable water, FAO-56 table 19; without it, it follows from the soil."""
@@ -278,5 +249,5 @@ class Soil(Table):
         if self.initial.quantity == "theta" and max(self.initial.values) > 0.7:
             yield Issue(
                 ("initial", "theta"),
-                f"`theta` = {max(self.initial.values):g}: permitted 0 to 0.7 in the bucket",
+                out_of_range("theta", max(self.initial.values), f"{between(0, 0.7)} in the bucket"),
             )

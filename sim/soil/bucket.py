@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.fast.jit import njit
+from levada.guest.text.ranges import check_range
 from levada.sim.soil.model import FloatArray, Flux, ForcingCol, Observed
 
 __all__ = ["Bucket", "advance_zones"]
@@ -205,9 +206,8 @@ def _checked(name: str, value: npt.ArrayLike, n: int) -> FloatArray:
     if array.shape not in ((), (n,)):
         raise ValueError(f"{name}: shape {array.shape}, allowed is one number or {n}")
     low, high = _LIMITS[name]
-    wrong = ~((array >= low) & (array <= high))
-    if wrong.any():
-        raise ValueError(f"{name} = {array[wrong].flat[0]:g}: allowed is {low:g} to {high:g}")
+    for found in np.unique(array):
+        check_range(name, found, low, high)
     return np.broadcast_to(array, (n,)).copy()
 
 

@@ -16,10 +16,12 @@ dual porosity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
+
+from levada.guest.text.ranges import between, out_of_range
+from levada.sim.settings.soil import Hydraulics
 
 __all__ = [
     "CUSP_M",
@@ -79,40 +81,11 @@ def head_of(u: npt.ArrayLike) -> FloatArray:
     return np.asarray(HEAD_SCALE_M * np.where(v < 0.0, np.sinh(np.minimum(v, 0.0)), v))
 
 
-@dataclass(frozen=True, kw_only=True)
-class VanGenuchten:
-    """Hydraulic properties of one soil material."""
+class VanGenuchten(Hydraulics):
+    """Hydraulic properties of one soil material, and the functions they make."""
 
-    theta_r: float
-    """Residual water content [m3 m-3]."""
-    theta_s: float
-    """Saturated water content [m3 m-3]."""
-    alpha_per_m: float
-    """Inverse of a typical suction [1/m]."""
-    n: float
-    """Width of the pore size distribution, above 1."""
-    ks_m_d: float
-    """Saturated hydraulic conductivity [m/d]."""
-    pore_connectivity: float = 0.5
-    """Mualem's l."""
-    air_entry_m: float = 0.0
+    air_entry_m: float = Field(default=0.0, ge=0, le=1)
     """Suction below which all pores are full [m]; 0 is the unmodified model."""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("theta_r", 0.0, 0.5),
-            ("theta_s", 0.05, 1.0),
-            ("alpha_per_m", 0.01, 100.0),
-            ("n", 1.01, 15.0),
-            ("ks_m_d", 1e-6, 1000.0),
-            ("pore_connectivity", -10.0, 10.0),
-            ("air_entry_m", 0.0, 1.0),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}; permitted: {low} to {high}")
-        if self.theta_r >= self.theta_s:
-            raise ValueError(f"theta_r is {self.theta_r}; permitted: below theta_s {self.theta_s}")
 
     @property
     def m(self) -> float:
@@ -146,10 +119,9 @@ class VanGenuchten:
         value = np.asarray(theta, dtype=np.float64)
         se = (value - self.theta_r) / (self.theta_s - self.theta_r)
         if not bool(np.all((se > 0.0) & (se <= 1.0 + 1e-12))):
-            raise ValueError(
-                f"water content {value.min():g} to {value.max():g}; "
-                f"permitted: above {self.theta_r:g}, up to {self.theta_s:g}"
-            )
+            found = f"{value.min():g} to {value.max():g}"
+            permitted = between(self.theta_r, self.theta_s, above=True)
+            raise ValueError(out_of_range("theta", found, permitted))
         full = np.minimum(se, 1.0) * self._vg(np.float64(self.air_entry_m))
         suction = (full ** (-1.0 / self.m) - 1.0) ** (1.0 / self.n) / self.alpha_per_m
         return np.asarray(-np.minimum(suction, -HEAD_RANGE_M[0]))

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from levada.guest.text.ranges import between, out_of_range
 from levada.sim.errors import SoilError
 from levada.sim.soil import richards_columns as columns
 from levada.sim.soil import richards_kernel as kernel
@@ -33,7 +34,7 @@ from levada.sim.soil.hydraulics import (
     transform,
 )
 from levada.sim.soil.model import FloatArray, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards_profile import BOTTOMS, Layer, Profile, graded_cells, range_text
+from levada.sim.soil.richards_profile import BOTTOMS, Layer, Profile, graded_cells
 from levada.sim.soil.uptake import ROOT_NODES
 
 __all__ = ["Richards", "compiled", "warm_up"]
@@ -276,10 +277,8 @@ def _fill_cells(
             head[at] = layer.soil.head(theta[at])
         theta[at] = layer.soil.theta(head[at])
     if np.any(head < HEAD_RANGE_M[0]) or np.any(head > HEAD_RANGE_M[1]):
-        raise ValueError(
-            f"initial heads {head.min():g} to {head.max():g} m; permitted: "
-            f"{range_text(HEAD_RANGE_M)}"
-        )
+        found = f"{head.min():g} to {head.max():g}"
+        raise ValueError(out_of_range("head_m", found, between(*HEAD_RANGE_M), "m"))
     c[columns.C_U] = c[columns.C_U_END] = transform(head)
     c[columns.C_THETA] = c[columns.C_THETA_END] = theta
 

@@ -9,6 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from levada.guest.text.ranges import check_range, out_of_range
+from levada.sim.settings.explain import bounds_of
+from levada.sim.settings.soil import PondingMaxMm, ThicknessM
+from levada.sim.settings.valve import WettedFraction
 from levada.sim.soil import richards_columns as columns
 from levada.sim.soil.hydraulics import HEAD_RANGE_M, VanGenuchten
 from levada.sim.soil.model import FloatArray
@@ -22,7 +26,6 @@ __all__ = [
     "Profile",
     "Surface",
     "graded_cells",
-    "range_text",
 ]
 
 
@@ -46,8 +49,7 @@ class Layer:
     """Water content at the wilting point; None: that at -1500 kPa."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.thickness_m <= 100.0:
-            raise ValueError(f"thickness_m is {self.thickness_m}; permitted: above 0, up to 100")
+        check_range("thickness_m", self.thickness_m, **bounds_of(ThicknessM), unit="m")
         if not self.soil.theta_r <= self.wp < self.fc <= self.soil.theta_s:
             raise ValueError(
                 f"theta_wp is {self.wp:.4f}, theta_fc is {self.fc:.4f}; permitted: theta_r "
@@ -79,17 +81,11 @@ class Surface:
     """Prescribed head; forcing at the surface then only counts as runoff."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.ponding_max_mm <= 1000.0:
-            raise ValueError(f"ponding_max_mm is {self.ponding_max_mm}; permitted: 0 to 1000")
-        if not HEAD_RANGE_M[0] <= self.minimum_head_m < 0.0:
-            raise ValueError(
-                f"minimum_head_m is {self.minimum_head_m}; "
-                f"permitted: {HEAD_RANGE_M[0]:.0f} to below 0"
-            )
-        if not 0.01 <= self.wetted_fraction <= 1.0:
-            raise ValueError(f"wetted_fraction is {self.wetted_fraction}; permitted: 0.01 to 1")
-        if self.head_m is not None and not HEAD_RANGE_M[0] <= self.head_m <= HEAD_RANGE_M[1]:
-            raise ValueError(f"head_m is {self.head_m}; permitted: {range_text(HEAD_RANGE_M)}")
+        check_range("ponding_max_mm", self.ponding_max_mm, **bounds_of(PondingMaxMm), unit="mm")
+        check_range("minimum_head_m", self.minimum_head_m, HEAD_RANGE_M[0], 0.0, "m", below=True)
+        check_range("wetted_fraction", self.wetted_fraction, **bounds_of(WettedFraction))
+        if self.head_m is not None:
+            check_range("head_m", self.head_m, *HEAD_RANGE_M, "m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +98,8 @@ class Bottom:
 
     def __post_init__(self) -> None:
         if self.kind not in BOTTOMS:
-            raise ValueError(f"kind is {self.kind!r}; permitted: {', '.join(BOTTOMS)}")
-        if not HEAD_RANGE_M[0] <= self.head_m <= HEAD_RANGE_M[1]:
-            raise ValueError(f"head_m is {self.head_m}; permitted: {range_text(HEAD_RANGE_M)}")
+            raise ValueError(out_of_range("kind", self.kind, ", ".join(BOTTOMS)))
+        check_range("head_m", self.head_m, *HEAD_RANGE_M, "m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +113,9 @@ class Initial:
     depths_m: Sequence[float] = (0.0,)
 
     def __post_init__(self) -> None:
-        if self.quantity not in ("theta", "head_m", "available", "water_table_m"):
-            raise ValueError(
-                f"quantity is {self.quantity!r}; permitted: theta, head_m, available, water_table_m"
-            )
+        quantities = ("theta", "head_m", "available", "water_table_m")
+        if self.quantity not in quantities:
+            raise ValueError(out_of_range("quantity", self.quantity, ", ".join(quantities)))
         if len(self.values) != len(self.depths_m) or not self.values:
             raise ValueError(
                 f"{len(self.values)} values at {len(self.depths_m)} depths; "
@@ -153,18 +147,10 @@ class Profile:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("no layers; permitted: at least one")
-        if not 0.0 <= self.probe_depth_m <= self.depth_m:
-            raise ValueError(
-                f"probe_depth_m is {self.probe_depth_m}; permitted: 0 to {self.depth_m:g}"
-            )
-        if not 0.0 < self.probe_half_height_m <= 1.0:
-            raise ValueError(
-                f"probe_half_height_m is {self.probe_half_height_m}; permitted: above 0, up to 1"
-            )
-        if not 0.0 <= self.gravity <= 1.0:
-            raise ValueError(f"gravity is {self.gravity}; permitted: 0 to 1")
-        if not 1e-7 <= self.theta_error <= 0.1:
-            raise ValueError(f"theta_error is {self.theta_error}; permitted: 1e-7 to 0.1")
+        check_range("probe_depth_m", self.probe_depth_m, 0.0, self.depth_m, "m")
+        check_range("probe_half_height_m", self.probe_half_height_m, 0.0, 1.0, "m", above=True)
+        check_range("gravity", self.gravity, 0.0, 1.0)
+        check_range("theta_error", self.theta_error, 1e-7, 0.1)
 
     @property
     def depth_m(self) -> float:
@@ -178,10 +164,8 @@ def graded_cells(layers: Sequence[Layer], cells: int = 50, top_cell_m: float = 0
     Thickness is linear in depth; every layer boundary is a face.
     """
     depth = float(sum(layer.thickness_m for layer in layers))
-    if not 2 * len(layers) <= cells <= 10_000:
-        raise ValueError(f"cells is {cells}; permitted: {2 * len(layers)} to 10000")
-    if not 0.0 < top_cell_m <= depth:
-        raise ValueError(f"top_cell_m is {top_cell_m}; permitted: above 0, up to {depth:g}")
+    check_range("cells", cells, 2 * len(layers), 10_000)
+    check_range("top_cell_m", top_cell_m, 0.0, depth, "m", above=True)
     growth = 0.0
     if cells * top_cell_m < depth:
         # cell thickness s(z) = top + growth z; ln(1 + growth depth / top) / growth cells fit
@@ -217,8 +201,3 @@ def graded_cells(layers: Sequence[Layer], cells: int = 50, top_cell_m: float = 0
         inner[-1] = edges[k + 1]
         faces.append(inner[1:])
     return np.concatenate(faces)
-
-
-def range_text(bounds: tuple[float, float]) -> str:
-    """Both ends of a range, for messages."""
-    return f"{bounds[0]:.0f} to {bounds[1]:.0f}"

@@ -24,6 +24,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
+from levada.guest.text.ranges import between, check_range, out_of_range
 from levada.sim.soil.hydraulics import WILTING_POINT_HEAD_M, VanGenuchten
 
 __all__ = [
@@ -230,8 +231,7 @@ def texture_class(sand_pct: float, silt_pct: float, clay_pct: float) -> str:
 
 def _check_fractions(sand_pct: float, silt_pct: float, clay_pct: float) -> None:
     for name, value in (("sand_pct", sand_pct), ("silt_pct", silt_pct), ("clay_pct", clay_pct)):
-        if not 0.0 <= value <= 100.0:
-            raise ValueError(f"{name} = {value:g}: allowed is 0 to 100")
+        check_range(name, value, 0.0, 100.0, "%")
     total = sand_pct + silt_pct + clay_pct
     if abs(total - 100.0) > 1.0:
-        raise ValueError(f"sand, silt and clay add up to {total:g} %: 99 to 101 are allowed")
+        raise ValueError(out_of_range("sand + silt + clay", total, between(99, 101), "%"))

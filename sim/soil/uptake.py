@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from levada.guest.text.ranges import check_range
+
 __all__ = ["FEDDES", "ROOT_NODES", "Feddes", "RootDensity", "root_shares"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,11 +66,9 @@ class Feddes:
         )
         if not ordered or heads[-1] > 0.0:
             raise ValueError(f"heads {heads} m; permitted: {names} <= 0")
-        if not 0.0 <= self.demand_low_mm_d < self.demand_high_mm_d:
-            raise ValueError(
-                f"demand_low_mm_d is {self.demand_low_mm_d}; "
-                f"permitted: 0 to below demand_high_mm_d {self.demand_high_mm_d}"
-            )
+        check_range(
+            "demand_low_mm_d", self.demand_low_mm_d, 0.0, self.demand_high_mm_d, "mm/d", below=True
+        )
 
     def optimal_dry_m(self, demand_mm_d: npt.ArrayLike) -> FloatArray:
         """h3 [m] at a demand [mm/d]."""

@@ -20,16 +20,15 @@ radiation for dirty or shaded sensors.
 from __future__ import annotations
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.site import Site
 from levada.sim.weather.files import Form, form_of, read
 from levada.sim.weather.from_table import build, from_days
 from levada.sim.weather.gaps import FILL_METHODS, Fill
-from levada.sim.weather.series import DAY_MS, HOUR_MS, Days, Step, Table, Weather, write
-from levada.sim.weather.site import Site, wind_at_2m
+from levada.sim.weather.series import Days, Step, Table, Weather, write
+from levada.sim.weather.site import wind_at_2m
 
 __all__ = [
-    "DAY_MS",
     "FILL_METHODS",
-    "HOUR_MS",
     "Days",
     "Fill",
     "Form",

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from levada.sim.errors import WeatherError
-from levada.sim.weather.series import COLUMNS, HOUR_MS, Step, Table, check_columns
+from levada.sim.units import HOUR_MS
+from levada.sim.weather.series import COLUMNS, Step, Table, check_columns
 from levada.sim.weather.text import Text, number, read_text
 
 __all__ = ["read_csv", "step_of", "zone"]

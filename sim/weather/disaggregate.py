@@ -21,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from refet import calcs
 
+from levada.guest.text.ranges import check_range
+from levada.sim.units import DAY_MS
+
 __all__ = ["Hours", "extraterrestrial_mj_m2", "hours", "saturation_kpa"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,7 +33,6 @@ _LAG_OF_MAXIMUM_H = 1.86  # Parton and Logan 1981, Table 1, a at 1.5 m
 _NIGHT_COOLING = 2.20  # the same, b
 _WIND_SWING = 0.5  # of the daily mean
 _WINDIEST_H = 15.0
-_DAY_MS = 86_400_000
 
 
 class Hours(NamedTuple):
@@ -75,8 +77,7 @@ def hours(
     `solar_mj_m2` [MJ m-2 d-1] becomes [MJ m-2 h-1]; `rain_mm` lasts
     ceil(rain / `rain_intensity_mm_h`) hours, at most 24.
     """
-    if not rain_intensity_mm_h > 0.0:
-        raise ValueError(f"rain_intensity_mm_h = {rain_intensity_mm_h}: must be above 0 mm/h")
+    check_range("rain_intensity_mm_h", rain_intensity_mm_h, 0.0, None, "mm/h", above=True)
     temp = _temperature(day_of_year, tmax_c, tmin_c, latitude_deg, longitude_deg, utc_offset_h)
     swing = 1.0 + _WIND_SWING * np.cos(2.0 * np.pi * (np.arange(24) + 0.5 - _WINDIEST_H) / 24.0)
     return Hours(
@@ -149,7 +150,7 @@ def _rain(day_ms: IntArray, rain_mm: FloatArray, intensity_mm_h: float, seed: in
     out = np.zeros((rain_mm.size, 24))
     for day in np.flatnonzero(rain_mm > 0.0):
         lasts = min(24, int(np.ceil(rain_mm[day] / intensity_mm_h)))
-        stream = np.random.default_rng([seed, abs(int(day_ms[day])) // _DAY_MS])
+        stream = np.random.default_rng([seed, abs(int(day_ms[day])) // DAY_MS])
         begin = int(stream.integers(0, 24 - lasts + 1))
         out[day, begin : begin + lasts] = rain_mm[day] / lasts
     return out

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.site import Site
 from levada.sim.weather.place import elevation_m, moment_ms, place, table
 from levada.sim.weather.series import Table
-from levada.sim.weather.site import Site
 from levada.sim.weather.text import Text, number, read_text, whole_number
 
 __all__ = ["read_epw"]

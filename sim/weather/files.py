@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.site import Site
 from levada.sim.weather.csv_file import read_csv, step_of
 from levada.sim.weather.epw import read_epw
 from levada.sim.weather.from_table import build
@@ -16,7 +17,6 @@ from levada.sim.weather.gaps import Fill
 from levada.sim.weather.nasa_power import read_nasa_power
 from levada.sim.weather.open_meteo import read_open_meteo
 from levada.sim.weather.series import Table, Weather
-from levada.sim.weather.site import Site
 from levada.sim.weather.text import read_text
 
 __all__ = ["Form", "form_of", "read"]
@@ -74,7 +74,7 @@ def read(
         if site is not None:
             _check_near(name, place, site)
             table = replace(table, notes=(*table.notes, *_height_note(place, site)))
-        where = replace(site or place, wind_height_m=2.0)  # the reader has brought wind to 2 m
+        where = (site or place).but(wind_height_m=2.0)  # the reader has brought wind to 2 m
     elif site is None:
         raise WeatherError(name, 0, "a file that names no place", "a site is needed")
     else:

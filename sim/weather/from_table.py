@@ -8,6 +8,8 @@ from datetime import date
 
 import numpy as np
 
+from levada.guest.text.ranges import out_of_range
+from levada.sim.settings.site import Site
 from levada.sim.weather import checks, disaggregate, gaps
 from levada.sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
 from levada.sim.weather.gaps import FILL_METHODS, Fill
@@ -21,7 +23,7 @@ from levada.sim.weather.series import (
     Weather,
     check_columns,
 )
-from levada.sim.weather.site import Site, wind_at_2m
+from levada.sim.weather.site import wind_at_2m
 
 __all__ = ["build", "from_days"]
 
@@ -41,7 +43,7 @@ def build(
     Raises WeatherError.
     """
     if fill not in FILL_METHODS:
-        raise ValueError(f"fill = {fill!r}: allowed is one of {', '.join(FILL_METHODS)}")
+        raise ValueError(out_of_range("fill", fill, ", ".join(FILL_METHODS)))
     columns = {name: v for name, v in table.columns.items() if not np.isnan(v).all()}
     check_columns(table.path, table.step, columns)
     table = replace(table, columns=columns)

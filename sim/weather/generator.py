@@ -27,9 +27,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from levada.guest.text.ranges import check_range
 from levada.sim.errors import WeatherError
 from levada.sim.seeds import generator
-from levada.sim.weather import DAY_MS, Days, Site, Weather, from_days
+from levada.sim.settings.explain import bounds_of
+from levada.sim.settings.weather import RainFactor, WarmingC
+from levada.sim.units import DAY_MS
+from levada.sim.weather import Days, Site, Weather, from_days
 from levada.sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
 
 __all__ = ["Climate", "fit", "generate"]
@@ -137,10 +141,8 @@ def generate(
     count = (end - start).days + 1
     if count < 1:
         raise ValueError(f"end = {end}: before start = {start}")
-    if not 0.0 <= rain_factor <= 10.0:
-        raise ValueError(f"rain_factor = {rain_factor}: allowed is 0 to 10")
-    if not -10.0 <= warming_c <= 10.0:
-        raise ValueError(f"warming_c = {warming_c}: allowed is -10 to 10 degC")
+    check_range("rain_factor", rain_factor, **bounds_of(RainFactor))
+    check_range("warming_c", warming_c, **bounds_of(WarmingC), unit="degC")
     time_ms = (np.datetime64(start, "D") + np.arange(count)).astype("datetime64[ms]")
     days_ms = time_ms.astype(np.int64)
     month = _month(days_ms)
@@ -170,9 +172,7 @@ def generate(
     terms = _terms(_day_of_year(days_ms), wet, climate.course.shape[0])
     values = terms @ climate.course + standard * climate.spread[wet.astype(np.int64)]
     days = _from_quantities(values, days_ms, rain, climate.site, warming_c)
-    made = from_days(
-        days, replace(climate.site, wind_height_m=2.0), seed=int(stream.integers(2**31))
-    )
+    made = from_days(days, climate.site.but(wind_height_m=2.0), seed=int(stream.integers(2**31)))
     return replace(
         made,
         source=f"generated after {climate.source}",

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.site import Site
 from levada.sim.weather.place import elevation_m, moment_ms, place, table
 from levada.sim.weather.series import Step, Table
-from levada.sim.weather.site import Site
 from levada.sim.weather.text import number, read_text, whole_number
 
 __all__ = ["read_nasa_power"]
@@ -132,7 +131,7 @@ def read_nasa_power(path: str | Path, site: Site | None = None) -> tuple[Table, 
         columns[column] = [float("nan") if v in absent else v * factor for v in values]
         if column == "wind_m_s":
             height = float(parameter.removeprefix("WS").removesuffix("M"))
-            where = replace(where, wind_height_m=height)
+            where = where.but(wind_height_m=height)
     return table(text, step, times, lines, columns, where, notes), where
 
 

@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.site import Site
+from levada.sim.units import DAY_MS, HOUR_MS
 from levada.sim.weather.place import elevation_m, place, table
-from levada.sim.weather.series import DAY_MS, HOUR_MS, Step, Table
-from levada.sim.weather.site import Site
+from levada.sim.weather.series import Step, Table
 from levada.sim.weather.text import Text, number, read_text
 
 __all__ = ["read_open_meteo"]

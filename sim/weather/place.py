@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.site import Site
 from levada.sim.weather.series import Step, Table
-from levada.sim.weather.site import Site, wind_at_2m
+from levada.sim.weather.site import wind_at_2m
 from levada.sim.weather.text import Text, number
 
 __all__ = ["elevation_m", "moment_ms", "place", "table"]

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.errors import WeatherError
-from levada.sim.weather.site import Site
+from levada.sim.settings.site import Site
+from levada.sim.units import DAY_MS, HOUR_MS
 
 __all__ = [
     "COLUMNS",
@@ -37,8 +38,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Step = Literal["daily", "hourly"]
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
 # name: meaning, unit, smallest and largest plausible value.  The bounds are the world's records,

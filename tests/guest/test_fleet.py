@@ -383,7 +383,7 @@ def test_declared_ranges_are_checked_before_the_guest_is_asked(path: str) -> Non
         nodes.boot(0)
         assert nodes.param_get(0, 0) == 11
         nodes.drain_tape(0)
-        with pytest.raises(ParameterError, match="threshold = 21 pct: must be within 10 and 20"):
+        with pytest.raises(ParameterError, match="`threshold` = 21 pct: permitted 10 to 20 pct"):
             nodes.calibrate(0, {1: 5, 0: 21})
         with pytest.raises(ParameterError, match="threshold"):
             nodes.calibrate(0, {7: 1})

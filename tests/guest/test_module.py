@@ -329,7 +329,7 @@ def test_an_unknown_parameter_is_refused_with_those_that_exist() -> None:
 
 @pytest.mark.parametrize("value", [-1, 101])
 def test_a_value_outside_the_range_is_refused_with_unit_and_range(value: int) -> None:
-    with pytest.raises(ParameterError, match=rf"on_pct = {value} %: must be within 0 and 100"):
+    with pytest.raises(ParameterError, match=rf"`on_pct` = {value} %: permitted 0 to 100 %"):
         inspect(SHIPPED).parameter("on_pct").check(value)
 
 

@@ -16,10 +16,10 @@ from levada.sim.run import runner
 from levada.sim.run.replay import replay_run
 from levada.sim.run.rundir import RunDir
 from levada.sim.scenario import load as scenario
+from levada.sim.units import DAY_MS
 
 CAP_L, STEP_L, DAYS = 200, 100, 4
 """10 l/min for the ten minutes between two steps."""
-DAY_MS = 86_400_000
 FIELD = """
 version = 1
 name = "limits"

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levada.guest.abi import WHY
-from levada.sim.run.trace import COLUMNS, INDEX, TraceWriter
+from levada.sim.run.trace import INDEX, TYPES, TraceWriter
+from levada.sim.units import DAY_MS
 
-DAY_MS = 86_400_000
 START_MS = int(datetime(2023, 4, 15, tzinfo=UTC).timestamp() * 1000)
 FC, WP, SAT = 0.29, 0.13, 0.43
 DRY, WET = 3000, 1200
@@ -192,7 +192,7 @@ def make_run(
     valve, held, flow = np.zeros(zones), np.zeros(zones), np.zeros(zones, dtype=int)
     battery = np.full(zones, 4050.0)
     probe_cells = (depth > 0.12) & (depth < 0.28)
-    rows = np.zeros((zones, len(COLUMNS)))
+    rows = np.zeros((zones, len(TYPES)))
     today: list[npt.NDArray[Any]] = []
     profile_rows: list[tuple[npt.NDArray[Any], ...]] = []
     chunks: list[tuple[int, bytes]] = []

@@ -15,7 +15,7 @@ from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import read_weather, run_scenario
-from levada.sim.run.trace import COLUMNS, INDEX
+from levada.sim.run.trace import INDEX, TYPES
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
@@ -67,7 +67,7 @@ def reactor(step: str, segments: str = "") -> bytes:
 def rows_of(plant: Plant, rows: npt.NDArray[np.float64], zone: int) -> dict[str, Any]:
     """Columns of one zone of the rows that a plant gave."""
     mine = rows[rows[:, INDEX["zone"]] == zone]
-    return {name: mine[:, i] for i, name in enumerate(COLUMNS)}
+    return {name: mine[:, i] for i, name in enumerate(TYPES)}
 
 
 def new_plant(

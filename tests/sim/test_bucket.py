@@ -266,12 +266,12 @@ def test_profile_gives_both_layers() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"theta_fc": 1.2}, "theta_fc = 1.2: allowed is 0.02 to 0.7"),
+        ({"theta_fc": 1.2}, "`theta_fc` = 1.2: permitted 0.02 to 0.7"),
         ({"theta_wp": 0.35}, "theta_wp = 0.35 of zone 0: at most theta_fc = 0.3"),
         ({"theta_wp": 0.30}, "theta_wp: must be below theta_fc"),
         ({"zr_m": 1.5}, "zr_m = 1.5 of zone 0: at most profile_m = 1.2"),
-        ({"wetted": 0.0}, "wetted = 0: allowed is 0.01 to 1"),
-        ({"theta": float("nan")}, "theta = nan: allowed is 0 to 0.7"),
+        ({"wetted": 0.0}, "`wetted` = 0: permitted 0.01 to 1"),
+        ({"theta": float("nan")}, "`theta` = nan: permitted 0 to 0.7"),
         ({"theta": [0.2, 0.2]}, "allowed is one number or 1"),
         ({"n": 0}, "n = 0: at least one zone"),
     ],

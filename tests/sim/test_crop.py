@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pyfao56.tools import FAO56Tables
 
-from levada.sim.crop.crop import Crop, crop, forcing_by_hour, season
+from levada.sim.crop.crop import crop, forcing_by_hour, season
 from levada.sim.crop.table import TABLE
+from levada.sim.settings.crop import Crop
 from levada.sim.soil.model import ForcingCol
 from levada.sim.weather import Days, Site, Weather, from_days
 
@@ -64,6 +65,84 @@ def test_kcb_is_adjusted_for_climate_as_example_28_of_fao_56() -> None:
     assert dry.kcb[169] == pytest.approx(0.15 + 0.02 * (dry.kcb[100] - 0.15))
     plain = season(crop("maize", climate_adjusted=False), steady(180, wind_m_s=4.0, rhmin_pct=25.0))
     assert plain.kcb[100] == pytest.approx(1.15)
+
+
+def varied(stages: list[tuple[int, list[float], list[float]]]) -> Weather:
+    """Weather whose wind [m/s] and lowest humidity [%] take turns within each stretch of days."""
+    weather = steady(sum(days for days, _, _ in stages))
+    wind = [winds[i % len(winds)] for days, winds, _ in stages for i in range(days)]
+    rhmin = [rhs[i % len(rhs)] for days, _, rhs in stages for i in range(days)]
+    days = replace(weather.days, wind_m_s=np.array(wind), rhmin_pct=np.array(rhmin))
+    return replace(weather, days=days)
+
+
+FOUR = crop("maize", stages=(10.0, 12.0, 14.0, 16.0), kcb_end=0.60)
+"""Maize of 2 m with short stages: mid-season is day 22 to 35, late season 36 to 51."""
+OF_2_M = (2.0 / 3.0) ** 0.3
+
+
+@pytest.mark.parametrize(
+    ("mid", "late", "added_mid", "added_end"),
+    [
+        # FAO-56 Eq. 70 by hand, 0.04 (u2 - 2) - 0.004 (RHmin - 45) with the means of the stage.
+        # u2 (0.5 + 5.5)/2 = 3, RHmin (15 + 55)/2 = 35: 0.04 + 0.04; u2 1.5, RHmin 70: -0.02 - 0.10
+        (([0.5, 5.5], [15.0, 55.0]), ([1.0, 2.0], [90.0, 50.0]), 0.08, -0.12),
+        # within 1 to 6 m/s and 20 to 80 %: 8 counts as 6 and 10 as 20; 0.4 as 1 and 95 as 80
+        (([7.0, 9.0], [8.0, 12.0]), ([0.3, 0.5], [94.0, 96.0]), 0.26, -0.18),
+        (([2.0], [45.0]), ([4.0], [25.0]), 0.0, 0.16),
+        (([6.0], [20.0]), ([1.0], [80.0]), 0.26, -0.18),
+    ],
+)
+def test_kcb_of_a_stage_is_adjusted_by_the_weather_of_that_stage_alone(
+    mid: tuple[list[float], list[float]],
+    late: tuple[list[float], list[float]],
+    added_mid: float,
+    added_end: float,
+) -> None:
+    stages = [(10, [5.0], [20.0]), (12, [1.0, 3.0], [60.0]), (14, *mid), (16, *late)]
+    grown = season(FOUR, varied([*stages, (5, [6.0], [80.0])]))
+    kcb_mid, kcb_end = 1.15 + added_mid * OF_2_M, 0.60 + added_end * OF_2_M
+    assert grown.kcb[:11] == pytest.approx(0.15)  # the initial stage is as in the table
+    assert grown.kcb[16] == pytest.approx((0.15 + kcb_mid) / 2.0)
+    assert grown.kcb[22:37] == pytest.approx(kcb_mid)
+    assert grown.kcb[44] == pytest.approx((kcb_mid + kcb_end) / 2.0)
+    assert grown.kcb[51] == pytest.approx(kcb_end + (kcb_mid - kcb_end) / 16.0)
+
+
+def test_a_coefficient_below_0_45_is_not_adjusted() -> None:
+    # FAO-56 p. 136; at 0.45 itself Eq. 70 adds 0.16 (2/3)^0.3 of u2 4 m/s and RHmin 25 %
+    dry = steady(60, wind_m_s=4.0, rhmin_pct=25.0)
+    low = season(FOUR.but(kcb_mid=0.44, kcb_end=0.44), dry)
+    assert low.kcb[22:52] == pytest.approx(0.44)
+    at = season(FOUR.but(kcb_mid=0.45, kcb_end=0.45), dry)
+    assert at.kcb[22:52] == pytest.approx(0.45 + 0.16 * OF_2_M)
+
+
+def test_kc_max_follows_the_weather_and_height_of_its_day() -> None:
+    # FAO-56 Eq. 72 by hand for maize of 2 m in its mid-season: 1.2 + 0.16 (2/3)^0.3 at 4 m/s and
+    # 25 %, 1.2 - 0.18 (2/3)^0.3 = 1.0406 at 0.4 m/s and 95 %, where Kcb + 0.05 is larger
+    grown = season(
+        FOUR.but(climate_adjusted=False),
+        varied([(22, [2.0], [45.0]), (14, [4.0, 0.4], [25.0, 95.0]), (20, [2.0], [45.0])]),
+    )
+    assert grown.kc_max[22] == pytest.approx(1.2 + 0.16 * OF_2_M)
+    assert grown.kc_max[23] == pytest.approx(1.15 + 0.05)
+    late = season(FOUR.but(climate_adjusted=False), varied([(60, [0.4], [95.0])]))
+    assert late.kc_max[51] == pytest.approx(1.2 - 0.18 * OF_2_M)
+
+
+def test_strong_wind_may_lift_kcb_above_any_that_can_be_set() -> None:
+    # 1.45 + 0.26 (2/3)^0.3 = 1.68
+    stormy = season(FOUR.but(kcb_mid=1.45), steady(60, wind_m_s=6.0, rhmin_pct=20.0))
+    assert stormy.kcb[30] == pytest.approx(1.45 + 0.26 * OF_2_M)
+
+
+def test_a_season_that_weather_ends_early_is_adjusted_by_what_there_is() -> None:
+    grown = season(FOUR, varied([(22, [2.0], [45.0]), (4, [4.0], [25.0])]))
+    assert grown.kcb[25] == pytest.approx(1.15 + 0.16 * OF_2_M)
+    assert season(FOUR, varied([(12, [4.0], [25.0])])).kcb[11] == pytest.approx(
+        0.15 + 1.0 / 12.0, abs=1e-9
+    )
 
 
 def test_kc_max_and_cover_follow_equations_72_and_76() -> None:
@@ -185,10 +264,10 @@ def test_a_perennial_keeps_its_roots() -> None:
     [
         (lambda: crop("maise"), "did you mean `maize`"),
         (lambda: crop("maize", kcb=1.0), "crop has no `kcb`: allowed are"),
-        (lambda: crop("maize", kcb_mid=3.0), "kcb_mid = 3.0: allowed is 0 to 1.5"),
-        (lambda: crop("maize", stages=(30, 40, 0, 50)), "four lengths above 0"),
-        (lambda: crop("maize", zr_max_m=0.1), "zr_min_m = 0.2: at most zr_max_m = 0.1"),
-        (lambda: crop("maize", growth="hours"), "allowed is days or degree-days"),
+        (lambda: crop("maize", kcb_mid=3.0), "`kcb_mid` = 3: permitted 0 to 1.5"),
+        (lambda: crop("maize", stages=(30, 40, 0, 50)), "each permitted above 0 and at most 5000"),
+        (lambda: crop("maize", zr_max_m=0.1), "`zr_max_m` = 0.1: below `zr_min_m` = 0.2"),
+        (lambda: crop("maize", growth="hours"), 'permitted "days", "degree-days"'),
         (
             lambda: season(crop("maize"), steady(9), harvest=date(2023, 4, 1)),
             "must be after planting",

@@ -19,8 +19,7 @@ from levada.sim.results.decisions import (
     sentence,
     title,
 )
-
-HOUR_MS = 3_600_000
+from levada.sim.units import HOUR_MS
 
 
 def run_started(time_ms: int, entry: int = 1) -> bytes:

@@ -109,7 +109,7 @@ def test_the_hours_of_rain_depend_on_seed_and_day_but_not_on_the_period() -> Non
 
 
 def test_a_rain_without_intensity_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"rain_intensity_mm_h = 0\.0: must be above 0"):
+    with pytest.raises(ValueError, match="`rain_intensity_mm_h` = 0 mm/h: permitted above 0 mm/h"):
         hours(
             **dict.fromkeys(("tmax_c", "tmin_c", "ea_kpa", "wind_m_s"), np.ones(1)),
             day_ms=np.zeros(1, np.int64),

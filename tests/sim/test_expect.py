@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from levada.sim.run.evaluate import expression_values
 from levada.sim.run.judge import Outcome, evaluate
-from levada.sim.run.trace import COLUMNS
+from levada.sim.run.trace import TYPES
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.expect import KINDS, Expect
 from levada.sim.scenario.expression import CODES, SIGNALS, ExpressionError, parse_expression
@@ -59,7 +60,7 @@ def trace(zones: int = 1, **signals: Any) -> dict[str, np.ndarray]:
     """
     start_ms = np.datetime64("2023-07-01", "ms").astype(np.int64)
     columns: dict[str, np.ndarray] = {
-        name: np.zeros((ROWS, zones), dtype=kind) for name, (kind, _, _) in COLUMNS.items()
+        name: np.zeros((ROWS, zones), dtype=kind) for name, kind in TYPES.items()
     }
     columns["time_ms"] += start_ms + (np.arange(ROWS)[:, None] + 1) * STEP_MS
     columns["zone"] += np.arange(zones, dtype=np.int16)
@@ -248,7 +249,7 @@ class TestAmounts:
             {"kind": "mean", "of": "theta_root", "above": 0.09, "below": 0.11}, half
         ).passed
         outcome = judge({"kind": "mean", "of": "theta_root", "above": 0.15}, half)
-        assert outcome.detail == "mean 0.1 m3 m-3 in zone north, permitted above 0.15"
+        assert outcome.detail == "mean 0.1 m3/m3 in zone north, permitted above 0.15"
 
     def test_count_of_openings(self) -> None:
         columns = trace(valve_open={(3, 5): 1, 9: 1, (140, 144): 1})
@@ -371,7 +372,7 @@ class TestExpressions:
             "temp_c": np.array([3.0, -12.0, 9.0]),
             "valve_open_s": np.array([0.0, 300.0, 600.0]),
         }
-        value, known = parse_expression(text)(columns)
+        value, known = expression_values(parse_expression(text), columns)
         assert value.tolist() == expected
         assert known.all()
 
@@ -429,7 +430,7 @@ class TestExpressions:
             name: np.array(values)
             for name, values in zip(names, zip(*rows, strict=True), strict=True)
         }
-        value, _ = parse_expression(text)(columns)
+        value, _ = expression_values(parse_expression(text), columns)
         # bool(...) of Python on one row at a time is the reference
         expected = [bool(eval(text, {}, dict(zip(names, row, strict=True)))) for row in rows]
         assert value.tolist() == expected

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.fault import FAULTS, Fault, FaultEvent, matching, spans, timeline
 from levada.sim.scenario.model import Scenario
+from levada.sim.units import HOUR_MS
 
-HOUR_MS = 3_600_000
 START_MS = 19_539 * 24 * HOUR_MS
 """2023-07-01 00:00: 53 years of 365 days, 13 leap days and 181 days after 1970-01-01."""
 

@@ -192,7 +192,7 @@ def test_impossible_requests_are_refused(climate: Climate, measured: Weather) ->
     with pytest.raises(ValueError, match="end = 2023-01-01: before start"):
         generate(climate, date(2023, 2, 1), date(2023, 1, 1), seed=0)
     for change in ({"rain_factor": -1.0}, {"warming_c": 20.0}):
-        with pytest.raises(ValueError, match="allowed is"):
+        with pytest.raises(ValueError, match="permitted"):
             generate(climate, START, END, seed=0, **change)
 
 

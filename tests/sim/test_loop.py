@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from levada.guest.abi import TrapKind
-from levada.sim.run.trace import COLUMNS, INDEX
+from levada.sim.run.trace import INDEX, TYPES
 from levada.sim.run.zone_columns import NodeCol
 from levada.sim.run.zone_loop import (
     NEVER_MS,
@@ -55,7 +55,7 @@ def test_what_a_zone_publishes_fits_the_trace() -> None:
         text = as_bytes(message)
         note_telemetry(z, text, 0, text.size)
         for signal, column in (("pct", NodeCol.PCT), ("why", NodeCol.WHY)):
-            kind = np.iinfo(np.dtype(COLUMNS[signal][0]))
+            kind = np.iinfo(np.dtype(TYPES[signal]))
             assert kind.min <= z[column] <= kind.max
 
 

@@ -23,9 +23,8 @@ from levada.sim.run.zone_columns import NodeCol, TotalsCol
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import Flux, Observed
+from levada.sim.units import HOUR_MS
 from levada.testing import ScriptedNode, alternating, small_field
-
-HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")

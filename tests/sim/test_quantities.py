@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.sim.quantities import format_duration, format_number, parse_duration, parse_quantity
+from levada.guest.text.ranges import format_number
+from levada.sim.quantities import format_duration, parse_duration, parse_quantity
 from levada.sim.scenario.node_url import NodeUrl, parse_node
 
 
@@ -114,7 +115,7 @@ class TestNodeUrls:
             ("virtual:v8", "unknown variant `v8`: permitted wasm3, wamr"),
             ("serial:", "needs a port"),
             ("serial:/dev/ttyUSB0?speed=9600", "unknown option `speed`"),
-            ("serial:/dev/ttyUSB0?baud=fast", "baud = fast: permitted 300 to 5000000"),
+            ("serial:/dev/ttyUSB0?baud=fast", "`baud` = fast: permitted 300 to 5000000"),
             ("mqtt://broker", "write mqtt://HOST"),
             ("mqtt://broker/ic/#", "no wildcard"),
             ("mqtt://broker/ic/+", "no wildcard"),

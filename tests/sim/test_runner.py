@@ -19,7 +19,7 @@ from levada.guest.tape import TapeReader, iter_records
 from levada.sim.run import clock, runner
 from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import run_scenario
-from levada.sim.run.trace import COLUMNS
+from levada.sim.run.trace import TYPES
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.fault import FAULTS
 from levada.testing import small_field
@@ -60,7 +60,7 @@ class TestRun:
         assert abs(summary["balance_error_mm"]) < 1e-6
         assert summary["valve_openings"] >= 1
         assert summary["zones"][0]["name"] == "a"
-        assert set(plain.trace) == set(COLUMNS)
+        assert set(plain.trace) == set(TYPES)
         assert scenarios.load(plain.scenario_path).name == "small"
 
     def test_the_summary_is_the_sum_of_the_trace(self, plain: RunDir) -> None:
@@ -135,7 +135,7 @@ class TestRun:
 
         monkeypatch.setattr(runner, "SimNodes", Ordinary)
         ordinary = run(directory, f"ordinary-{model}", **parts)
-        for signal in COLUMNS:
+        for signal in TYPES:
             np.testing.assert_array_equal(fast.trace[signal], ordinary.trace[signal], signal)
         for digest in ("tape_digest", "trace_digest"):
             assert fast.summary[digest] == ordinary.summary[digest]
@@ -172,7 +172,7 @@ class TestInterruption:
 
     def test_until_then_it_is_as_the_whole_run(self, directory: Path) -> None:
         whole, left = run(directory, "whole", days=5), RunDir(directory / "partial")
-        for signal in COLUMNS:
+        for signal in TYPES:
             # the last row of a run is written before the guest of that instant runs
             at = len(column(left, signal)) - 1
             np.testing.assert_array_equal(

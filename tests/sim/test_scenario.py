@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,8 +17,6 @@ from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
 from levada.guest.module.metadata import Parameter
 from levada.guest.text.plain import UNPRINTABLE
-from levada.sim.crop import crop
-from levada.sim.devices import energy, probe, valve
 from levada.sim.run import runner
 from levada.sim.scenario import docs as scenario_docs
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
@@ -25,7 +24,6 @@ from levada.sim.scenario.dump import dump, pinned, sha256_of
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.load import load, read
 from levada.sim.scenario.model import Scenario
-from levada.sim.scenario.toml_writer import toml_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((ROOT / "levada/scenarios").glob("*.toml"))
@@ -488,7 +486,7 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
             (
                 23,
                 8,
-                '`that` = "dr_mm > theta_root", character 1: units differ: mm and m3 m-3',
+                '`that` = "dr_mm > theta_root", character 1: units differ: mm and m3/m3',
                 "",
             )
         ],
@@ -866,18 +864,6 @@ class TestZones:
         with pytest.raises(ScenarioError, match=r"makes zone north-\d+ impossible: `theta_fc` = "):
             expand(load(write(directory, text)))
 
-    def test_tables_fit_the_models_they_configure(self, directory: Path) -> None:
-        zone = expand(load(write(directory, BASE)))[0]
-        assert probe.Probe(**dict(zone.probe)) == probe.Probe()
-        ours = {k: v for k, v in zone.valve if k not in ("method", "wetted_fraction")}
-        timer = valve.Valve(max_open_s=6 * 3600.0)
-        assert valve.Valve(area_m2=zone.area_m2, **ours) == timer
-        board = ("sleep", "cpu_mhz", "address", "board_ma")
-        given = dict(zone.energy)
-        profile = energy.esp32(**{key: given.pop(key) for key in board})
-        assert energy.NodePower(profile=profile, **given) == energy.NodePower(profile=profile)
-        assert crop.crop(zone.crop.name or "", **zone.crop.changes()).name == "maize"
-
     def test_the_default_budget_is_that_of_the_host(self, directory: Path) -> None:
         assert load(write(directory, BASE)).guest.limits() == Budget()
 
@@ -1077,7 +1063,7 @@ class TestAnyMistake:
             here = here[step]
         here[path[-1]] = value
         file = tmp_path_factory.mktemp("any") / "s.toml"
-        file.write_text(toml_text(data), "utf-8")
+        file.write_text(tomli_w.dumps(data), "utf-8")
         (file.parent / "weather.csv").touch()
         try:
             load(file)

@@ -22,17 +22,17 @@ from levada.sim.errors import WeatherError
 from levada.sim.run import build, models, runner, stops
 from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
-from levada.sim.run.trace import COLUMNS
+from levada.sim.run.trace import TYPES
 from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.dump import dump, sha256_of
 from levada.sim.scenario.expand import expand
-from levada.sim.scenario.explain import table_of
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.idle import IDLE
 from levada.sim.scenario.load import load, read
 from levada.sim.scenario.model import Scenario
+from levada.sim.settings.explain import table_of
 from levada.twin.cli.main import app
 from levada.twin.errors import MappingError
 from levada.twin.mqtt.mapping import PayloadMap
@@ -480,7 +480,7 @@ def some_trace(scenario: Scenario, zones: int) -> dict[str, np.ndarray[Any, Any]
     """Rows of an hour whose signals differ from row to row and zone to zone."""
     period = scenario.period
     times = np.arange(period.start_ms, period.end_ms, period.trace_s * 1000) + period.trace_s * 1000
-    trace = {name: np.zeros(zones * times.size) for name in COLUMNS}
+    trace = {name: np.zeros(zones * times.size) for name in TYPES}
     trace["zone"] = np.repeat(np.arange(zones), times.size)
     trace["time_ms"] = np.tile(times, zones)
     hour = trace["time_ms"] / 3.6e6
@@ -758,7 +758,11 @@ BOUNDS = [
             "zone.0.soil.initial.available_pct",
             r"`available_pct` = 200, a water content of 0.700: permitted above",
         ),
-        ([("zone.a.crop.zr_max_m", "0.1")], "zone.0.crop.zr_min_m", "zr_min_m = 0.2: at most zr"),
+        (
+            [("zone.a.crop.zr_max_m", "0.1")],
+            "zone.0.crop.zr_max_m",
+            "`zr_max_m` = 0.1: below",
+        ),
         (
             [("zone.b.crop.zr_min_m", "4.9"), ("zone.b.crop.zr_max_m", "5")],
             "zone.1.crop.zr_min_m",
@@ -772,7 +776,7 @@ BOUNDS = [
                 )
             ],
             "zone.1.soil.theta_wp",
-            "theta_wp = 0.51: allowed is 0 to 0.5",
+            "`theta_wp` = 0.51: permitted 0 to 0.5",
         ),
     ],
 )

@@ -54,7 +54,7 @@ def test_equal_names_give_equal_generators() -> None:
 
 @pytest.mark.parametrize("root", [-1, seeds.MAX_SEED + 1])
 def test_a_root_out_of_range_is_refused_with_the_range(root: int) -> None:
-    with pytest.raises(ValueError, match=r"seed = .*permitted are 0 \.\. 9223372036854775807"):
+    with pytest.raises(ValueError, match=r"`seed` = .*permitted 0 to 9223372036854775807"):
         seeds.sequence(root, "x")
 
 

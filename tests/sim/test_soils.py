@@ -121,7 +121,10 @@ class TestDescription:
         [
             ("theta_fc = 0.6\ntheta_wp = 0.2\n", "permitted up to 0.5 unless theta_s is given"),
             ("theta_fc = 0.3\ntheta_wp = 0.29\n", r"theta_wp = 0.29: permitted up to 0\.2\d+"),
-            ("theta_fc = 0.3\ntheta_wp = 0.0\n", "permitted 0 < theta_wp < theta_fc"),
+            (
+                "theta_fc = 0.3\ntheta_wp = 0.0\n",
+                "`theta_wp` = 0: permitted above 0",
+            ),
             ("theta_fc = 0.3\ntheta_wp = 0.1\ntheta_s = 0.25\n", "theta_fc < theta_s"),
             ('texture = "loam"\ntheta_s = 0.45\n', "`theta_s` needs `theta_fc`"),
         ],

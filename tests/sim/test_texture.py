@@ -107,11 +107,14 @@ def test_readily_evaporable_water_is_less_than_all_that_evaporates_from_ten_cent
     ("call", "message"),
     [
         (lambda: by_class("lome"), "did you mean `loam`"),
-        (lambda: texture_class(40.0, 40.0, 10.0), "add up to 90 %"),
-        (lambda: texture_class(-5.0, 60.0, 45.0), "sand_pct = -5: allowed is 0 to 100"),
+        (
+            lambda: texture_class(40.0, 40.0, 10.0),
+            r"= 90 %: permitted 99 to 101 %",
+        ),
+        (lambda: texture_class(-5.0, 60.0, 45.0), "`sand_pct` = -5 %: permitted 0 to 100 %"),
         (
             lambda: by_fractions(sand_pct=np.nan, silt_pct=50.0, clay_pct=50.0),
-            "sand_pct = nan: allowed is 0 to 100",
+            "`sand_pct` = nan %: permitted 0 to 100 %",
         ),
     ],
 )

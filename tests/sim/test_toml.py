@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.sim.scenario.toml_index import Span, index
-from levada.sim.scenario.toml_writer import toml_text, toml_value
+from levada.sim.settings.toml_value import toml_value
 
 KEYS = st.text(st.characters(codec="utf-8"), max_size=8)
 SCALARS = st.one_of(
@@ -31,7 +32,7 @@ TABLES = st.dictionaries(KEYS, VALUES, max_size=5)
 class TestWriter:
     @given(TABLES)
     def test_what_is_written_is_read_back_equal(self, table: dict[str, Any]) -> None:
-        assert tomllib.loads(toml_text(table)) == table
+        assert tomllib.loads(f"it = {toml_value(table)}")["it"] == table
 
     @given(TABLES)
     def test_types_survive_too(self, table: dict[str, Any]) -> None:
@@ -44,33 +45,7 @@ class TestWriter:
                 case _:
                     return type(value)
 
-        assert kinds(tomllib.loads(toml_text(table))) == kinds(table)
-
-    def test_reads_as_people_write(self) -> None:
-        table = {
-            "name": "a",
-            "story": 'one\n"two"\\',
-            "zone": [{"name": "n", "soil": {"theta": [0.1, 0.2]}}, {"name": "m"}],
-            "period": {"start": date(2023, 5, 1), "at": datetime(2023, 5, 1, 6)},
-            "nothing": None,
-        }
-        assert toml_text(table) == (
-            'name = "a"\n'
-            'story = """\none\n\\"two\\"\\\\"""\n'
-            "\n"
-            "[[zone]]\n"
-            'name = "n"\n'
-            "\n"
-            "[zone.soil]\n"
-            "theta = [0.1, 0.2]\n"
-            "\n"
-            "[[zone]]\n"
-            'name = "m"\n'
-            "\n"
-            "[period]\n"
-            "start = 2023-05-01\n"
-            "at = 2023-05-01T06:00:00\n"
-        )
+        assert kinds(tomllib.loads(f"it = {toml_value(table)}")["it"]) == kinds(table)
 
     def test_refuses_what_toml_does_not_have(self) -> None:
         with pytest.raises(TypeError, match="TOML has no set"):
@@ -134,4 +109,4 @@ class TestIndex:
                     found |= paths(inner, (*path, i))
             return found
 
-        assert set(index(toml_text(table))) == paths(table, ())
+        assert set(index(tomli_w.dumps(table))) == paths(table, ())

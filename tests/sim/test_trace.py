@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from levada.sim.run.trace import COLUMNS, INDEX, TraceWriter, read_trace
+from levada.sim.run.trace import INDEX, TYPES, TraceWriter, read_trace
 
 
 def rows(n: int, zone: int = 0, start_ms: int = 1_688_601_600_000) -> npt.NDArray[np.float64]:
-    made = np.zeros((n, len(COLUMNS)))
+    made = np.zeros((n, len(TYPES)))
     made[:, INDEX["time_ms"]] = start_ms + 600_000 * np.arange(n)
     made[:, INDEX["zone"]] = zone
     made[:, INDEX["rain_mm"]] = 0.1 * np.arange(n)
@@ -33,8 +33,8 @@ def write(path: Path, *chunks: npt.NDArray[np.float64]) -> str:
 def test_what_is_written_is_read_in_its_types(tmp_path: Path) -> None:
     write(tmp_path / "t.parquet", rows(5))
     trace = read_trace(tmp_path / "t.parquet")
-    assert list(trace) == list(COLUMNS)
-    for name, (kind, _, _) in COLUMNS.items():
+    assert list(trace) == list(TYPES)
+    for name, kind in TYPES.items():
         assert trace[name].dtype == np.dtype(kind), name
     np.testing.assert_array_equal(trace["time_ms"], 1_688_601_600_000 + 600_000 * np.arange(5))
     np.testing.assert_array_equal(trace["rain_mm"], np.float32([0, 0.1, 0.2, 0.3, 0.4]))
@@ -67,12 +67,12 @@ def test_a_column_says_its_unit(tmp_path: Path) -> None:
 class TestDigest:
     def test_it_is_that_of_the_packed_rows(self, tmp_path: Path) -> None:
         codes = {"i8": "q", "i4": "i", "i2": "h", "i1": "b", "f4": "f", "f8": "d"}
-        layout = "<" + "".join(codes[kind] for kind, _, _ in COLUMNS.values())
+        layout = "<" + "".join(codes[kind] for kind in TYPES.values())
         expected = hashlib.sha256()
         for row in rows(4):
             values: list[Any] = [
                 value if kind.startswith("f") else int(value)
-                for value, (kind, _, _) in zip(row.tolist(), COLUMNS.values(), strict=True)
+                for value, kind in zip(row.tolist(), TYPES.values(), strict=True)
             ]
             expected.update(struct.pack(layout, *values))
         assert write(tmp_path / "t.parquet", rows(4)) == expected.hexdigest()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -9,19 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.sim.devices.valve import Valve, ValveError, ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.devices.valve import ValveError, ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.settings.valve import Valve
 from levada.sim.soil.model import ForcingCol, new_forcing
+from levada.sim.units import MINUTE_MS
 
-MIN_MS = 60_000
+NO_TIMER_S = 31_622_400.0
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)
 
 
 class Line:
     """One valve, driven as the field drives it: commands at instants, intervals between them."""
 
-    def __init__(self, valve: Valve) -> None:
-        self.valves = Valves([valve])
+    def __init__(self, valve: Valve, area_m2: float = 100.0) -> None:
+        self.valves = Valves([valve], [area_m2])
         self.valve = valve
+        self.area_m2 = area_m2
         self.now_ms = 0
         self.delivered_l = 0.0
         """From the forcing, as the soil sees it."""
@@ -45,7 +47,7 @@ class Line:
             assert 0 <= start <= stop <= (cut - self.now_ms) / 1000
             if stop > start:
                 self.pieces.append((rate, self.now_ms / 1000 + start, self.now_ms / 1000 + stop))
-                self.delivered_l += rate * self.valve.area_m2 * (stop - start) / 3600
+                self.delivered_l += rate * self.area_m2 * (stop - start) / 3600
             self.now_ms = cut
 
     def __getitem__(self, column: ValveState) -> float:
@@ -55,9 +57,9 @@ class Line:
 def test_ten_minutes_at_ten_litres_a_minute_are_one_millimetre_on_a_hundred_square_metres() -> None:
     line = Line(Valve())
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     line.command(0)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     # dead times of 2 s at both ends: open from 2 s to 602 s
     assert line.pieces == [(6.0, 2.0, 600.0), (6.0, 600.0, 602.0)]
     assert line[ValveState.VOLUME_L] == pytest.approx(100.0, abs=1e-9)
@@ -92,9 +94,9 @@ def test_flow_follows_the_worked_example_of_a_dripper() -> None:
 def test_pressure_changes_the_flow_from_then_on() -> None:
     line = Line(SHARP)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_pressure(400.0)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(10.0 + 20.0)
     assert line.valves.flow_l_min.tolist() == [20.0]
 
@@ -104,14 +106,14 @@ def test_a_command_taken_back_within_the_dead_time_moves_nothing() -> None:
     line.command(1)
     line.run(4_999)
     line.command(0)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert (line[ValveState.OPENINGS], line[ValveState.VOLUME_L]) == (0, 0)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.command(0)
     line.run(4_999)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.OPENINGS] == 1
     assert line[ValveState.OPEN_S] == pytest.approx(55.0 + 4.999 + 60.0)
 
@@ -121,48 +123,48 @@ def test_a_movement_due_now_happens_before_a_command_now() -> None:
     line.command(1)
     line.run(5_000)
     line.command(0)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 5.0, 10.0)]
 
 
 def test_an_edge_on_the_boundary_belongs_to_the_next_interval() -> None:
     line = Line(Valve(opening_delay_s=60.0, closing_delay_s=0.0))
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == []
     assert line[ValveState.OPEN] == 1
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 60.0, 120.0)]
 
 
 def test_the_hardware_timer_closes_and_waits_for_a_new_command() -> None:
     line = Line(Valve(opening_delay_s=2.0, closing_delay_s=3.0, max_open_s=100.0))
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     # commanded at 0: open at 2 s, timer at 100 s, closed at 103 s
     assert line.pieces == [(6.0, 2.0, 103.0)]
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     assert line[ValveState.OPENINGS] == 1
     line.command(0)
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     assert line[ValveState.OPENINGS] == 2
 
 
 def test_a_timer_shorter_than_the_dead_time_never_opens() -> None:
     line = Line(Valve(opening_delay_s=10.0, max_open_s=5.0))
     line.command(1)
-    line.run(10 * MIN_MS)
+    line.run(10 * MINUTE_MS)
     assert line[ValveState.OPENINGS] == 0
 
 
 def test_a_valve_stuck_open_passes_water_against_the_command() -> None:
     line = Line(SHARP)
     line.valves.set_fault(0, 0, ValveFault.STUCK_OPEN, True)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK_OPEN, False)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 0.0, 60.0)]
     assert line[ValveState.LONGEST_S] == 60.0
 
@@ -171,9 +173,9 @@ def test_a_valve_stuck_closed_opens_when_it_is_freed_if_still_commanded() -> Non
     line = Line(SHARP)
     line.valves.set_fault(0, 0, ValveFault.STUCK_CLOSED, True)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK_CLOSED, False)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line.pieces == [(6.0, 60.0, 120.0)]
 
 
@@ -181,82 +183,82 @@ def test_a_valve_stuck_closed_opens_when_it_is_freed_if_still_commanded() -> Non
 def test_a_stuck_valve_stays_as_it_is(state: int) -> None:
     line = Line(SHARP)
     line.command(state)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.set_fault(line.now_ms, 0, ValveFault.STUCK, True)
     line.command(1 - state)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(20.0 * state)
 
 
 def test_a_leak_passes_its_share_while_closed() -> None:
-    line = Line(replace(SHARP, leak=0.01))
+    line = Line(SHARP.but(leak=0.01))
     assert line.valves.leaks
-    line.run(60 * MIN_MS)
+    line.run(60 * MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0)
     assert line[ValveState.OPEN_S] == 0
     line.valves.set_fault(line.now_ms, 0, ValveFault.LEAK, True, 0.09)
-    line.run(60 * MIN_MS)
+    line.run(60 * MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0 + 60.0)
 
 
 def test_a_leaking_valve_asks_for_a_cut_at_its_edge_and_only_there() -> None:
     line = Line(Valve(leak=0.5))
-    assert line.valves.next_cut_ms(0, 10 * MIN_MS) == 10 * MIN_MS
+    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 10 * MINUTE_MS
     line.command(1)
-    assert line.valves.next_cut_ms(0, 10 * MIN_MS) == 2_000
+    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 2_000
     with pytest.raises(ValveError, match="zone 0"):
-        line.valves.segment(0, 10 * MIN_MS, new_forcing(1))
+        line.valves.segment(0, 10 * MINUTE_MS, new_forcing(1))
 
 
 def test_a_tight_valve_never_asks_for_a_cut() -> None:
     line = Line(Valve(max_open_s=30.0))
     line.command(1)
     assert not line.valves.leaks
-    assert line.valves.next_cut_ms(0, 10 * MIN_MS) == 10 * MIN_MS
+    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 10 * MINUTE_MS
 
 
 def test_clogging_takes_its_share() -> None:
-    line = Line(replace(SHARP, clog=0.1))
+    line = Line(SHARP.but(clog=0.1))
     line.valves.set_fault(0, 0, ValveFault.CLOG, True, 0.5)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(4.5)
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, False)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(13.5)
 
 
 def test_an_observation_of_the_longest_run_counts_an_opening_under_way_from_its_start() -> None:
     line = Line(SHARP)
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.state[0, ValveState.LONGEST_S] = 0.0
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     assert line[ValveState.LONGEST_S] == 120.0
 
 
 def test_pulses_go_to_the_nodes_that_are_due_and_none_is_lost() -> None:
-    valves = Valves([replace(SHARP, pulses_per_l=0.7)] * 2)
+    valves = Valves([SHARP.but(pulses_per_l=0.7)] * 2, [100.0] * 2)
     valves.command(0, np.ones(2, dtype=np.int8))
     readings = np.zeros((2, 4), dtype=np.int32)
     wake_ms = np.array([0, 10**15])
     forcing = new_forcing(2)
     seen = 0
     for minute in range(10):
-        valves.segment(minute * MIN_MS, (minute + 1) * MIN_MS, forcing)
-        valves.read((minute + 1) * MIN_MS, wake_ms, readings)
+        valves.segment(minute * MINUTE_MS, (minute + 1) * MINUTE_MS, forcing)
+        valves.read((minute + 1) * MINUTE_MS, wake_ms, readings)
         assert readings[0, 3] == 7  # 10 L a minute
         seen += readings[0, 3]
     assert readings[1, 3] == 0
-    valves.read(10 * MIN_MS, np.zeros(2, dtype=np.int64), readings)
+    valves.read(10 * MINUTE_MS, np.zeros(2, dtype=np.int64), readings)
     assert readings[:, 3].tolist() == [0, seen]
 
 
 def test_zones_do_not_touch_each_other() -> None:
-    valves = Valves([SHARP, replace(SHARP, flow_l_min=3.0), SHARP])
+    valves = Valves([SHARP, SHARP.but(flow_l_min=3.0), SHARP], [100.0] * 3)
     valves.command(0, np.array([0, 1, 0], dtype=np.int8))
     forcing = new_forcing(3)
-    valves.segment(0, 10 * MIN_MS, forcing)
+    valves.segment(0, 10 * MINUTE_MS, forcing)
     assert valves.state[:, ValveState.VOLUME_L].tolist() == [0.0, 30.0, 0.0]
     assert forcing[:, ForcingCol.IRRIGATION_MM_H].tolist() == [0.0, pytest.approx(1.8), 0.0]
 
@@ -264,12 +266,12 @@ def test_zones_do_not_touch_each_other() -> None:
 def test_a_snapshot_brings_everything_back() -> None:
     line = Line(Valve(leak=0.1))
     line.command(1)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     kept = line.valves.snapshot()
     volume = line[ValveState.VOLUME_L]
     line.valves.set_pressure(10.0)
     line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, True, 0.9)
-    line.run(MIN_MS)
+    line.run(MINUTE_MS)
     line.valves.restore(kept)
     assert line[ValveState.VOLUME_L] == volume
     assert line.valves.flow_l_min.tolist() == [10.0]
@@ -280,43 +282,51 @@ def test_a_snapshot_brings_everything_back() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"flow_l_min": -1.0}, r"flow_l_min = -1.0 L/min: permitted are 0.0 \.\. 100000"),
-        ({"area_m2": 0.0}, "area_m2 = 0.0 m2"),
-        ({"leak": 1.5}, r"leak = 1.5 : permitted are 0.0 \.\. 1.0"),
-        ({"opening_delay_s": inf}, "opening_delay_s = inf s"),
-        ({"max_open_s": 0.0}, "max_open_s = 0.0 s"),
+        (
+            {"flow_l_min": -1.0},
+            "`flow_l_min` = -1 L/min: permitted above 0 and at most",
+        ),
+        ({"leak": 1.5}, "`leak` = 1.5: permitted 0 to 1"),
+        ({"opening_delay_s": inf}, "`opening_delay_s` = inf: must be a finite number"),
+        ({"max_open_s": 0.0}, "`max_open_s` = 0 s: permitted 1 to 31622400 s"),
     ],
 )
 def test_a_wrong_valve_is_refused_with_value_and_range(
     change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(SHARP, **change)
+        SHARP.but(**change)
+
+
+def test_a_zone_without_an_area_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`area_m2` = 0 m2: permitted 0\.01 to 10000000 m2"):
+        Line(SHARP, 0.0)
 
 
 def test_a_fault_larger_than_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="magnitude = 2"):
+    with pytest.raises(ValueError, match="`magnitude` = 2: permitted 0 to 1"):
         Line(SHARP).valves.set_fault(0, 0, ValveFault.LEAK, True, 2.0)
 
 
 valves = st.builds(
     Valve,
     flow_l_min=st.floats(0.1, 500),
-    area_m2=st.floats(1, 1e4),
     opening_delay_s=st.sampled_from([0.0, 0.001, 2.0, 45.0, 700.0]),
     closing_delay_s=st.sampled_from([0.0, 0.001, 2.0, 45.0, 700.0]),
     pressure_kpa=st.floats(0, 400),
     leak=st.sampled_from([0.0, 0.0, 0.02, 1.0]),
     clog=st.floats(0, 1),
     pulses_per_l=st.sampled_from([0.1, 1.0, 450.0]),
-    max_open_s=st.sampled_from([None, 1.0, 60.0, 1200.0]),
+    max_open_s=st.sampled_from([1.0, 60.0, 1200.0, NO_TIMER_S]),
 )
-patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MIN_MS)), max_size=20)
+patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MINUTE_MS)), max_size=20)
 
 
-@given(valves, patterns)
-def test_the_soil_gets_what_the_meter_counts(valve: Valve, pattern: list[tuple[int, int]]) -> None:
-    line = Line(valve)
+@given(valves, st.floats(1, 1e4), patterns)
+def test_the_soil_gets_what_the_meter_counts(
+    valve: Valve, area_m2: float, pattern: list[tuple[int, int]]
+) -> None:
+    line = Line(valve, area_m2)
     for state, duration_ms in pattern:
         line.command(state)
         line.run(duration_ms)
@@ -329,7 +339,7 @@ def test_the_soil_gets_what_the_meter_counts(valve: Valve, pattern: list[tuple[i
     )
 
 
-@given(valves, patterns, st.integers(50, 7 * MIN_MS))
+@given(valves, patterns, st.integers(50, 7 * MINUTE_MS))
 def test_cutting_intervals_changes_nothing(
     valve: Valve, pattern: list[tuple[int, int]], step_ms: int
 ) -> None:
@@ -358,13 +368,11 @@ def test_cutting_intervals_changes_nothing(
 def test_a_valve_with_a_timer_is_never_open_longer(
     valve: Valve, pattern: list[tuple[int, int]]
 ) -> None:
-    line = Line(replace(valve, max_open_s=valve.max_open_s or 300.0))
+    line = Line(valve)
     for state, duration_ms in pattern:
         line.command(state)
         line.run(duration_ms)
-        assert (
-            line[ValveState.LONGEST_S] <= (valve.max_open_s or 300.0) + valve.closing_delay_s + 1e-9
-        )
+        assert line[ValveState.LONGEST_S] <= valve.max_open_s + valve.closing_delay_s + 1e-9
 
 
 def test_toggling_the_command_does_not_hold_a_valve_open_against_its_timer() -> None:

@@ -346,7 +346,7 @@ def test_an_empty_file_and_an_unknown_zone_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"date,tmax_\xb0C\n1,2\n")
     with pytest.raises(WeatherError, match="not UTF-8"):
         read(path, GREELEY)
-    with pytest.raises(ValueError, match="fill = 'guess': allowed is one of none, linear"):
+    with pytest.raises(ValueError, match="`fill` = guess: permitted none, linear"):
         read(daily(tmp_path, *ROW), GREELEY, fill="guess")  # type: ignore[arg-type]
 
 
@@ -355,8 +355,10 @@ def test_an_empty_file_and_an_unknown_zone_are_refused(tmp_path: Path) -> None:
     [("latitude_deg", 91.0), ("elevation_m", 9000.0), ("wind_height_m", float("nan"))],
 )
 def test_a_site_outside_the_earth_is_refused(field: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{field} = {value}: allowed is"):
-        Site(**{**vars(GREELEY), field: value})
+    with pytest.raises(
+        ValueError, match=rf"`{field}` = {value:.4g}( m| deg)?: (permitted|must be)"
+    ):
+        GREELEY.but(**{field: value})
 
 
 # Forms of our own files

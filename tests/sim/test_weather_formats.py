@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -302,12 +301,12 @@ def test_rain_is_judged_in_the_period_and_not_in_the_file(tmp_path: Path) -> Non
 
 
 def test_a_file_of_another_height_is_noted(tmp_path: Path) -> None:
-    high = replace(LYON, elevation_m=1240.0)  # the file is of 240 m; 6.5 K a km, ISO 2533
+    high = LYON.but(elevation_m=1240.0)  # the file is of 240 m; 6.5 K a km, ISO 2533
     assert read(epw(tmp_path), high).notes == (
         "the file is of 240 m, the site at 1240 m: its temperatures are taken as they are, and "
         "would be some 6.5 K lower there",
     )
-    assert read(epw(tmp_path), replace(LYON, elevation_m=400.0)).notes == ()
+    assert read(epw(tmp_path), LYON.but(elevation_m=400.0)).notes == ()
 
 
 def test_holes_in_sum_and_not_one_by_one(tmp_path: Path) -> None:
@@ -590,7 +589,7 @@ def test_a_rate_of_rain_is_held_against_the_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offset_h", [5.5, 5.75, 3.5, 4.5, -3.5, 9.5])
 def test_hours_of_utc_are_not_cut_in_two(tmp_path: Path, offset_h: float) -> None:
     path = nasa_hours(tmp_path, "mm/hour", utc=True)
-    site = replace(LYON, utc_offset_h=offset_h)
+    site = LYON.but(utc_offset_h=offset_h)
     with pytest.raises(WeatherError, match=rf"hours of UTC, and a site at UTC\{offset_h:+g}; who"):
         read(path, site)
 

@@ -17,7 +17,6 @@ from levada.testing import WEATHER
 if TYPE_CHECKING:
     from levada.twin.twin import Twin
 
-HOUR_MS = 3_600_000
 START_MS = 1_688_601_600_000  # 2023-07-06
 
 

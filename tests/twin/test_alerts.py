@@ -8,9 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from levada.sim.scenario.alert import ALERTS, Alert
+from levada.sim.units import MINUTE_MS
 from levada.twin.alerts import Alerts, Change
-
-MIN_MS = 60_000
 
 
 class Zone:
@@ -26,7 +25,7 @@ def give(
     alerts: Alerts, minute: float, value: float | None, kind: str = "residual"
 ) -> list[Change]:
     return alerts.update(
-        0, round(minute * MIN_MS), {kind: value}, cause="valve", evidence={"said": "so"}
+        0, round(minute * MINUTE_MS), {kind: value}, cause="valve", evidence={"said": "so"}
     )
 
 

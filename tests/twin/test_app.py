@@ -22,9 +22,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
-from small_field import HOUR_MS, START_MS, fault, scenario, until
+from small_field import START_MS, fault, scenario, until
 from sqlalchemy.exc import OperationalError
 
+from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, openapi, pages
 from levada.twin.app.server import Page, PageError
 from levada.twin.sources.bench import Bench

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_field import HOUR_MS, START_MS, scenario
+from small_field import START_MS, scenario
 
+from levada.sim.units import DAY_MS
 from levada.twin.calibration.dry_run import dry_run
 from levada.twin.errors import CalibrationError
 from levada.twin.sources.bench import Bench
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
-DAY_MS = 24 * HOUR_MS
 PRESENT = {"on_pct": 70, "off_pct": 90}
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from levada.sim.units import MINUTE_MS
 from levada.twin.mqtt.presence import Presence
-
-MINUTE_MS = 60_000
 
 
 def test_a_node_that_names_its_heartbeat_is_gone_after_three_of_them() -> None:

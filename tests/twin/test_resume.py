@@ -18,8 +18,9 @@ import pytest
 import real_soil
 from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
 from services import Mosquitto
-from small_field import HOUR_MS, START_MS, fault, run, scenario
+from small_field import START_MS, fault, run, scenario
 
+from levada.sim.units import HOUR_MS
 from levada.twin.sources.recording import Recording
 from levada.twin.sources.resume import NEW, resume_point
 from levada.twin.sources.shadow import Shadow

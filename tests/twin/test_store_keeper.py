@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from levada.sim.units import DAY_MS, MINUTE_MS
 from levada.twin.errors import StoreError
 from levada.twin.store.keeper import Keeper, Policy, enforce
 from levada.twin.store.rows import Event, Points
 from levada.twin.store.store import Store
 
-DAY_MS = 86_400_000
-MINUTE_MS = 60_000
 NOW_MS = 30 * DAY_MS
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_field import HOUR_MS, START_MS, fault, run, scenario
+from small_field import START_MS, fault, run, scenario
 
 from levada.guest.node import Birth, Node, Readings, StepResult
 from levada.guest.wasm.node import WasmtimeNode
 from levada.hil.errors import LinkError
 from levada.hil.nodes import NodeMaker
 from levada.sim.run.build import NodeSettings
+from levada.sim.units import HOUR_MS
 from levada.twin.diagnosis import Cause
 from levada.twin.errors import CalibrationError, TwinMismatchError
 from levada.twin.sources.bench import Bench

@@ -36,6 +36,7 @@ from levada.hil.wire.messages import Ack, Reset
 from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
+from levada.sim.units import DAY_S
 
 FAULTS = Path(__file__).parents[2] / "docs" / "faults.md"
 WEATHER = Path(__file__).parents[2] / "levada/scenarios/weather/greeley_co_2023_daily.csv"
@@ -398,7 +399,6 @@ DRY = "soil.initial.available_pct = 30\nparameters.on_pct = 60\nparameters.off_p
 """So dry that the shipped guest is never done; the valve has no timer of less than six hours."""
 CLOSING_S = 2
 """Of the simulated valve."""
-DAY_S = 86_400
 
 
 def simulated(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
 
+from levada.guest.text.ranges import between, out_of_range
 from levada.twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
 from levada.twin.health import Part, Parts, look
 from levada.twin.store.export import stream_csv
@@ -207,7 +208,7 @@ def _integer(name: str, low: int = -GREATEST, high: int = GREATEST) -> int | Non
     except ValueError:
         abort(400, f"{name} = {_short(text)}: must be a whole number")
     if not low <= value <= high:
-        abort(400, f"{name} = {_short(value)}: permitted {low} to {high}")
+        abort(400, out_of_range(name, value, between(low, high)))
     return value
 
 

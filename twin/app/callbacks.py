@@ -11,6 +11,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from levada.guest.fast.jit import compiled
+from levada.sim.units import DAY_MS, HOUR_MS
 from levada.twin.app import curves, figures, pages, words
 from levada.twin.app.gate import may_change
 from levada.twin.calibration.parameters import parse
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-HOUR_MS: Final = 3_600_000
 ANSWER_S: Final = 30.0
 DRY_RUN_DAYS: Final = 14
 PICTURE_H: Final = 72
@@ -446,16 +446,14 @@ def _history(app: Dash, subject: Subject) -> None:
                 zone,
                 name,
                 kind=kind,
-                start_ms=moment_ms - 24 * HOUR_MS,
+                start_ms=moment_ms - DAY_MS,
                 end_ms=moment_ms + 1,
                 max_points=100,
             )
             if window.value.size:
                 label = f"{words.signal(name)}, {words.kind(kind)}"
                 values.append((label, float(window.value[-1]), window.unit))
-        said = reader.events(
-            node=zone, start_ms=moment_ms - 24 * HOUR_MS, end_ms=moment_ms + 1, limit=5
-        )
+        said = reader.events(node=zone, start_ms=moment_ms - DAY_MS, end_ms=moment_ms + 1, limit=5)
         return pages.then(moment_ms, values, said)
 
     def _moment(start_ms: int | None, end_ms: int | None, at: int | None) -> int | None:

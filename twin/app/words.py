@@ -7,38 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from levada.sim.signals import PRINTED_UNITS, SIGNALS
+
 __all__ = ["kind", "link", "mode", "parameter", "signal", "unit"]
 
-_SIGNALS: Final = {
-    "theta": "Water content at the probe",
-    "residual": "Probe less twin",
-    "counts": "Probe, raw reading",
-    "raw": "Probe, as published",
-    "filt": "Probe, filtered",
-    "pct": "Moisture, as the guest sees it",
-    "on": "Opens below",
-    "off": "Closes at",
-    "irrigar": "Decision to water",
-    "why": "Reason of the decision (code)",
-    "valve": "Valve, commanded",
-    "valve_open": "Valve, share open",
-    "flow": "Flow meter",
-    "flow_l": "Water given",
-    "temp_c": "Soil temperature",
-    "battery_mv": "Battery",
-    "energy_j": "Energy used (model)",
-    "theta_root": "Water content of the root zone",
-    "theta_fc_root": "Field capacity of the root zone",
-    "theta_stress_root": "Crop stressed below",
-    "dr_mm": "Depletion of the root zone",
-    "raw_mm": "Readily available water",
-    "ks": "Stress coefficient",
-    "rain_mm": "Rain",
-    "irrigation_mm": "Irrigation",
-    "et_mm": "Evapotranspiration",
-    "et0_mm": "Reference evapotranspiration",
-    "cause": "Cause of a difference (code)",
-}
 _PARAMETERS: Final = {
     "on_pct": "Opens when moisture falls below",
     "off_pct": "Closes when moisture reaches",
@@ -80,7 +52,6 @@ _LINK: Final = {
     "void": "Too bad to be trusted",
 }
 _KINDS: Final = {"raw": "device", "filtered": "fog", "twin": "twin"}
-_UNITS: Final = {"m3/m3": "m³/m³", "degC": "°C"}
 _MODES: Final = {
     "hil": "live",
     "shadow": "live, real soil",
@@ -92,7 +63,7 @@ def signal(name: str) -> str:
     """A signal; profiles by their depth."""
     if name.startswith("theta@"):
         return f"Water content at {name.removeprefix('theta@')} m"
-    return _SIGNALS.get(name, name)
+    return SIGNALS[name].label if name in SIGNALS else name
 
 
 def parameter(name: str) -> str:
@@ -112,7 +83,7 @@ def kind(name: str) -> str:
 
 def unit(name: str) -> str:
     """A unit as it is printed."""
-    return _UNITS.get(name, name)
+    return PRINTED_UNITS.get(name, name)
 
 
 def mode(name: str) -> str:

@@ -20,11 +20,10 @@ from levada.sim.run.plant import Plant
 from levada.sim.run.zone_columns import TotalsCol
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
+from levada.sim.units import DAY_MS
 from levada.twin.errors import CalibrationError
 
 __all__ = ["DryRun", "DryRunOutcome", "dry_run"]
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
+from levada.sim.units import DAY_MS
 from levada.twin.cli import options as shared
 from levada.twin.cli.scenarios import ScenarioFile
 
@@ -325,7 +326,7 @@ def _post(address: dict[str, str], zone: str, data: dict[str, Any]) -> dict[str,
 
 
 def _show_dry_run(found: dict[str, Any]) -> None:
-    days = (found["end_ms"] - found["start_ms"]) / 86_400_000
+    days = (found["end_ms"] - found["start_ms"]) / DAY_MS
     typer.echo(f"The twin's simulation of the last {days:.0f} days, before and with the change:")
     for label, key, form in (
         ("water [L]", "water_l", ".0f"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from levada.guest.lifecycle import Closing
+from levada.sim.units import HOUR_MS
 from levada.twin.errors import StoreError
 from levada.twin.store.policy import Removed, downsample, prune
 from levada.twin.store.store import Store
@@ -28,7 +29,7 @@ class Policy:
     """Messages, values and events that are older are removed."""
     thin_after_ms: int | None = None
     """Values that are older become means"""
-    thin_to_ms: int = 3_600_000
+    thin_to_ms: int = HOUR_MS
     """of so long."""
 
     def __post_init__(self) -> None:

@@ -27,6 +27,8 @@ from sqlalchemy import (
     select,
 )
 
+from levada.guest.text.ranges import check_range
+from levada.sim.units import HOUR_MS
 from levada.twin.errors import StoreFullError
 from levada.twin.store import schema
 from levada.twin.store.levels import work_out
@@ -43,7 +45,7 @@ CODES: Final = frozenset({"cause", "why"})
 _CHUNK: Final = 500
 """Rows of one transaction: little enough for the reserve of a full disk."""
 _SMALLEST_CHUNK: Final = 4
-_CHUNK_MS: Final = 3_600_000
+_CHUNK_MS: Final = HOUR_MS
 """Time that one transaction thins [ms]."""
 
 
@@ -125,8 +127,7 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
     Amounts are summed, of codes the last is kept, of anything else the mean; that of a valve's
     state is its duty.  Only whole intervals are thinned, so doing it again changes nothing.
     """
-    if not 1_000 <= every_ms <= _CHUNK_MS * 24:
-        raise ValueError(f"every_ms = {every_ms}: permitted 1000 to {_CHUNK_MS * 24}")
+    check_range("every_ms", every_ms, 1_000, _CHUNK_MS * 24, "ms")
     end_ms = before_ms - before_ms % every_ms
     step_ms = max(every_ms, _CHUNK_MS - _CHUNK_MS % every_ms)
     table = schema.points

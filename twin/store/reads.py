@@ -21,6 +21,7 @@ from sqlalchemy import Select, desc, func, select
 from sqlalchemy.exc import DBAPIError
 
 from levada.guest.text.json_text import parse
+from levada.guest.text.ranges import check_range
 from levada.twin.errors import StoreError
 from levada.twin.store import schema
 from levada.twin.store.engine import (
@@ -175,8 +176,7 @@ class StoreReader:
         max_points: int = 2_000,
     ) -> Window:
         """Values with start_ms <= time < end_ms, thinned to about `max_points`; in time order."""
-        if not 4 <= max_points <= 100_000:
-            raise ValueError(f"max_points = {max_points}: permitted 4 to 100000")
+        check_range("max_points", max_points, 4, 100_000)
         read = self._read(node, signal, kind, start_ms, end_ms, max_points)
         chosen = thinned_indices(read.time_ms, read.value, max_points)
         return Window(

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any, Final, Literal
 
-from levada.sim.scenario.mapping import SIGNAL_UNITS
+from levada.guest.text.ranges import between, out_of_range
+from levada.sim.signals import units_of
+from levada.sim.units import DAY_MS
 from levada.twin.errors import StoreError
 
 __all__ = [
@@ -30,13 +32,9 @@ __all__ = [
 Kind = Literal["raw", "filtered", "twin"]
 Severity = Literal["info", "warning", "error"]
 
-UNITS: Final[Mapping[str, str]] = {
-    **SIGNAL_UNITS,
-    "filt": "counts",
-    "on": "%",
-    "off": "%",
-    "why": "",
-}
+UNITS: Final[Mapping[str, str]] = units_of(
+    "raw", "pct", "irrigar", "flow", "temp_c", "battery_mv", "filt", "on", "off", "why"
+)
 """Units of the signals that every part knows; others are stored with the unit they come with."""
 
 
@@ -76,7 +74,7 @@ class StoreSettings:
     """How far a device's clock may be ahead and still be believed [ms]."""
     late_ms: int = 60_000
     """Age from which on a row counts as historical [ms]."""
-    behind_ms: int = 366 * 86_400_000
+    behind_ms: int = 366 * DAY_MS
     """How long ago something may have been measured and still be believed [ms]."""
     nodes: int = 4_096
     """Nodes of a store at most; messages of more are refused."""
@@ -104,7 +102,7 @@ class StoreSettings:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise StoreError(f"{name} = {value}: permitted {low} to {high}")
+                raise StoreError(out_of_range(name, value, between(low, high)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

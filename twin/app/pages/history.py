@@ -7,6 +7,7 @@ from typing import Any
 
 from dash import dcc, html
 
+from levada.sim.units import DAY_MS
 from levada.twin.app import words
 from levada.twin.app.pages.parts import (
     GRAPH,
@@ -40,8 +41,8 @@ def history_page(
 ) -> Children:
     """Any signals over any time, a moment of it, and the export."""
     names = [z.name for z in view.zones]
-    start = query.get("start") or stamp(max(view.start_ms, view.now_ms - 14 * 86_400_000))[:10]
-    end = query.get("end") or stamp(view.now_ms + 86_400_000)[:10]
+    start = query.get("start") or stamp(max(view.start_ms, view.now_ms - 14 * DAY_MS))[:10]
+    end = query.get("end") or stamp(view.now_ms + DAY_MS)[:10]
     return [
         html.Section(
             [

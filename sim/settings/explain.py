@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import annotated_types
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, ValidationError
 
-from levada.sim.quantities import format_number
-from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.diagnostics import Issue, did_you_mean
-from levada.sim.scenario.toml_writer import toml_value
+from levada.guest.text.ranges import between, out_of_range
+from levada.sim.settings.issue import Issue, did_you_mean
+from levada.sim.settings.toml_value import toml_value
 
-__all__ = ["UNITS", "choices", "explain", "permitted", "table_of", "unit_of"]
+__all__ = ["UNITS", "bounds", "bounds_of", "choices", "explain", "permitted", "table_of", "unit_of"]
 
 UNITS: Final[dict[str, str]] = {
     "_counts_per_day": "counts/d",
@@ -70,35 +70,51 @@ def unit_of(key: str) -> str:
     return next((unit for ending, unit in UNITS.items() if key.endswith(ending)), "")
 
 
+def bounds(field: FieldInfo) -> dict[str, Any]:
+    """The bounds of a number, as `between` takes them; empty if the field has none.
+
+    Those of `float | None` stand inside of the annotation if its type was declared elsewhere.
+    """
+    marks = list(field.metadata)
+    for part in get_args(field.annotation):
+        marks += getattr(part, "__metadata__", ())
+    return _bounds(marks)
+
+
+def bounds_of(annotated: Any) -> dict[str, Any]:
+    """The bounds of a type such as `WettedFraction`, as `check_range` takes them."""
+    return _bounds(annotated.__metadata__)
+
+
+def _bounds(marks: Iterable[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for mark in marks:
+        for bound in mark.metadata if isinstance(mark, FieldInfo) else (mark,):
+            match bound:
+                case annotated_types.Ge(ge=value):
+                    found |= {"low": value}
+                case annotated_types.Gt(gt=value):
+                    found |= {"low": value, "above": True}
+                case annotated_types.Le(le=value):
+                    found |= {"high": value}
+                case annotated_types.Lt(lt=value):
+                    found |= {"high": value, "below": True}
+    return {"low": None, "high": None, **found} if found else {}
+
+
 def permitted(field: FieldInfo, key: str) -> str:
-    """`permitted 0 to 4095 counts`, or nothing if the field has no range."""
-    low = high = ""
-    closed = True
-    for bound in field.metadata:
-        match bound:
-            case annotated_types.Ge(ge=value):
-                low = f"at least {_number(value)}"
-            case annotated_types.Gt(gt=value):
-                low, closed = f"above {_number(value)}", False
-            case annotated_types.Le(le=value):
-                high = f"at most {_number(value)}"
-            case annotated_types.Lt(lt=value):
-                high, closed = f"below {_number(value)}", False
-    if low and high and closed:
-        text = f"{low.removeprefix('at least ')} to {high.removeprefix('at most ')}"
-    else:
-        text = " and ".join(filter(None, (low, high)))
-    unit = unit_of(key)
-    return f"permitted {text} {unit}".rstrip() if text else ""
+    """`0 to 4095 counts`, or nothing if the field has no range."""
+    found = bounds(field)
+    return f"{between(**found)} {unit_of(key)}".rstrip() if found else ""
 
 
-def explain(error: ValidationError, root: type[Table]) -> Iterator[Issue]:
+def explain(error: ValidationError, root: type[BaseModel]) -> Iterator[Issue]:
     """Every error, its path from the top of `root`."""
     for found in error.errors(include_url=False):
         yield from _one(found, root)
 
 
-def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Issue]:
+def _one(found: ErrorDetails, root: type[BaseModel]) -> Iterator[Issue]:
     path, kind, value = found["loc"], found["type"], found["input"]
     table, field = _walk(path, root)
     key = next((p for p in reversed(path) if isinstance(p, str)), "")
@@ -124,10 +140,8 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Issue]:
                 near if near.startswith("did") else "",
             )
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            unit = unit_of(key)
-            yield Issue(
-                path, f"{says} {unit}".rstrip() + f": {permitted(field, key) if field else ''}"
-            )
+            permitted_here = between(**bounds(field)) if field else ""
+            yield Issue(path, out_of_range(key, value, permitted_here, unit_of(key)))
         case _ if kind in _EXPECTED:
             unit = f" [{unit_of(key)}]" if unit_of(key) else ""
             expected = _EXPECTED[kind]
@@ -149,12 +163,12 @@ def _one(found: ErrorDetails, root: type[Table]) -> Iterator[Issue]:
 
 
 def _walk(
-    path: tuple[int | str, ...], root: type[Table]
-) -> tuple[type[Table] | None, FieldInfo | None]:
+    path: tuple[int | str, ...], root: type[BaseModel]
+) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """The table that holds the last key of a path, and the key's field if it has one."""
-    table: type[Table] | None = root
+    table: type[BaseModel] | None = root
     field: FieldInfo | None = None
-    holder: type[Table] | None = root
+    holder: type[BaseModel] | None = root
     for step in path:
         if isinstance(step, int):
             continue
@@ -164,11 +178,11 @@ def _walk(
     return holder, field
 
 
-def table_of(field: FieldInfo) -> type[Table] | None:
+def table_of(field: FieldInfo) -> type[BaseModel] | None:
     """The table a field holds, one or many of them."""
 
-    def search(annotation: Any) -> type[Table] | None:
-        if isinstance(annotation, type) and issubclass(annotation, Table):
+    def search(annotation: Any) -> type[BaseModel] | None:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation
         return next(filter(None, map(search, get_args(annotation))), None)
 
@@ -195,10 +209,6 @@ def _names(path: tuple[int | str, ...]) -> list[str]:
 def _hint(field: FieldInfo | None) -> str:
     text = " ".join((field.description or "").split()) if field else ""
     return text.split(". ")[0].removesuffix(".")
-
-
-def _number(value: object) -> str:
-    return format_number(value) if isinstance(value, int | float) else str(value)
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,57 @@
+"""Settings of a valve with its emitters and flow meter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from levada.sim.settings.base import Settings
+
+__all__ = ["AreaM2", "PressureKpa", "Valve", "WettedFraction"]
+
+AreaM2 = Annotated[float, Field(ge=0.01, le=1e7)]
+"""Area of a zone."""
+PressureKpa = Annotated[float, Field(ge=0, le=5000)]
+"""Pressure of the supply."""
+WettedFraction = Annotated[float, Field(ge=0.01, le=1)]
+"""Share of the surface that irrigation wets."""
+
+
+class Valve(Settings):
+    """The valve of a zone with its emitters and flow meter."""
+
+    flow_l_min: float = Field(default=10.0, gt=0, le=1e5)
+    """Flow of the whole zone at the nominal pressure."""
+    method: Literal["drip", "sprinkler", "basin"] = "drip"
+    """How water reaches the soil; decides the default of `wetted_fraction`."""
+    wetted_fraction: WettedFraction = 0.35
+    """Share of the surface that is wetted; FAO-56 table 20: drip 0.35, others 1."""
+    opening_delay_s: float = Field(default=2.0, ge=0, le=3600)
+    """From the command to the flow."""
+    closing_delay_s: float = Field(default=2.0, ge=0, le=3600)
+    """From the command to the end of the flow."""
+    pressure_kpa: PressureKpa = 100.0
+    """Pressure of the supply."""
+    nominal_pressure_kpa: float = Field(default=100.0, ge=1, le=5000)
+    """Pressure at which `flow_l_min` holds."""
+    emitter_exponent: float = Field(default=0.5, ge=0, le=1)
+    """Flow grows with this power of pressure: 0 compensating, 0.5 orifice, 1 laminar."""
+    leak: float = Field(default=0.0, ge=0, le=1)
+    """Share of the open flow that passes the closed valve."""
+    clog: float = Field(default=0.0, ge=0, le=1)
+    """Share of the flow lost to clogging."""
+    pulses_per_l: float = Field(default=450.0, ge=1e-3, le=1e5)
+    """Of the flow meter."""
+    max_open_s: float = Field(default=21_600.0, ge=1, le=31_622_400)
+    """Timer of the hardware that closes the valve whatever the guest does, from the command on;
+    it opens again only when commanded anew. 6 h, so that no guest floods a field; a year stands
+    for a valve without a timer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fraction(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("method", "drip") != "drip":
+            return {"wetted_fraction": 1.0, **data}
+        return data

@@ -1,0 +1,431 @@
+"""Every row of the tables of fields, units and codes that weather files come with.
+
+Codes, fields and units are those of the publishers' own descriptions; factors are worked out by
+hand from the definitions of the units.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from levada.sim.weather import Site, WeatherError
+from levada.sim.weather.csv_file import read_csv
+from levada.sim.weather.epw import read_epw
+from levada.sim.weather.nasa_power import read_nasa_power
+from levada.sim.weather.open_meteo import read_open_meteo
+from levada.sim.weather.series import COLUMNS, Table
+
+TO_2M = 4.87 / math.log(67.8 * 10.0 - 5.42)  # FAO-56 Eq. 47, from 10 m
+FROM_50_M = 4.87 / math.log(67.8 * 50.0 - 5.42)
+DRY_DEW = "99.9"
+
+# "EnergyPlus Weather File (EPW) Data Dictionary": field, position from 0, code for missing, a
+# value that is none, and what it is here.  Of the dictionary: dry bulb "missing 99.9", dew point
+# 99.9, relative humidity 999., global horizontal radiation 9999., wind speed 999., liquid
+# precipitation depth 999.
+EPW = [
+    ("temp_c", 6, "99.9", "31.5", 31.5),
+    ("dewpoint_c", 7, "99.9", "-3.5", -3.5),
+    ("rh_pct", 8, "999", "71", 71.0),
+    ("solar_w_m2", 13, "9999", "998.5", 998.5),
+    ("wind_m_s", 21, "999", "7.5", 7.5 * TO_2M),
+    ("rain_mm", 33, "999", "12.5", 12.5),
+]
+
+
+def epw(tmp_path: Path, changes: dict[int, str], *, length: int = 35) -> Table:
+    """A day of an EPW file whose third hour has other cells; every field has its own number."""
+    lines = ["LOCATION,Lyon,Rhone,FRA,TMYx,074810,45.73,5.08,1.0,240.0"]
+    lines += [f"HEADER {k},0" for k in range(6)]
+    lines += ["DATA PERIODS,1,1,Data,Sunday, 1/ 1, 1/ 2"]
+    for hour in range(1, 25):
+        cells = ["2005", "1", "1", str(hour), "60", "flags"]
+        cells += [str(k + hour / 100.0) for k in range(6, length)]
+        cells[7] = DRY_DEW if hour == 9 else cells[7]  # so that the humidity is needed
+        if hour == 3:
+            for at, value in changes.items():
+                cells[at] = value
+        lines.append(",".join(cells))
+    path = tmp_path / "lyon.epw"
+    path.write_text("\n".join(lines) + "\n")
+    return read_epw(path)[0]
+
+
+@pytest.mark.parametrize(("column", "at", "code", "value", "ours"), EPW)
+def test_a_field_of_an_epw_is_the_one_of_the_dictionary(
+    tmp_path: Path, column: str, at: int, code: str, value: str, ours: float
+) -> None:
+    table = epw(tmp_path, {at: value})
+    assert set(table.columns) == {column for column, *_ in EPW}
+    assert table.columns[column][2] == pytest.approx(ours)
+    factor = TO_2M if column == "wind_m_s" else 1.0
+    assert table.columns[column][3] == pytest.approx((at + 0.04) * factor)
+
+
+@pytest.mark.parametrize("more", [0.0, 0.1, 1000.0])
+@pytest.mark.parametrize(("column", "at", "code", "value", "ours"), EPW)
+def test_the_code_for_missing_of_an_epw_is_no_weather(
+    tmp_path: Path, column: str, at: int, code: str, value: str, ours: float, more: float
+) -> None:
+    whole = epw(tmp_path, {})
+    table = epw(tmp_path, {at: str(round(float(code) + more, 1))})
+    for name, values in table.columns.items():
+        expected = whole.columns[name].copy()
+        if name == column:
+            expected[2] = np.nan
+        np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize(("column", "at", "code", "value", "ours"), EPW)
+def test_what_lies_just_below_the_code_is_a_value(
+    tmp_path: Path, column: str, at: int, code: str, value: str, ours: float
+) -> None:
+    below = float(code) - 0.1
+    factor = TO_2M if column == "wind_m_s" else 1.0
+    assert epw(tmp_path, {at: str(below)}).columns[column][2] == pytest.approx(below * factor)
+
+
+def test_an_epw_without_the_last_fields_has_no_rain(tmp_path: Path) -> None:
+    table = epw(tmp_path, {}, length=22)
+    assert np.isnan(table.columns["rain_mm"]).all()
+    assert not np.isnan(table.columns["wind_m_s"]).any()
+    with pytest.raises(WeatherError, match=r"lyon\.epw:9: 21 cells; at least 22 are needed"):
+        epw(tmp_path, {}, length=21)
+
+
+# NASA POWER: unit as its service prints it or has printed it, a value in it, and the same in MJ m-2
+# or mm of the step.  A kWh is 3.6 MJ, a day has 86 400 s.
+NASA_SOLAR = {
+    "daily": [
+        ("MJ/m^2/day", 18.0, 18.0),
+        ("kW-hr/m^2/day", 5.0, 18.0),
+        ("kWh/m2/day", 5.0, 18.0),
+        ("Wh/m^2/day", 5000.0, 18.0),
+        ("MJ/hr", 0.75, 18.0),
+        ("MJ/m^2/hr", 0.75, 18.0),
+        ("MJ/m^2/hour", 0.75, 18.0),
+        ("W/m^2", 250.0, 21.6),
+        ("W m-2", 250.0, 21.6),
+        ("Wh/m^2", 5000.0, 18.0),
+        ("kW-hr/m^2", 5.0, 18.0),
+        ("kWh/m^2", 5.0, 18.0),
+        ("MJ/m^2", 18.0, 18.0),
+    ],
+    # in W m-2: 0.9 MJ in an hour are 250 W m-2
+    "hourly": [
+        ("MJ/m^2/day", 21.6, 250.0),
+        ("kW-hr/m^2/day", 6.0, 250.0),
+        ("kWh/m2/day", 6.0, 250.0),
+        ("Wh/m^2/day", 6000.0, 250.0),
+        ("MJ/hr", 0.9, 250.0),
+        ("MJ/m^2/hr", 0.9, 250.0),
+        ("MJ/m^2/hour", 0.9, 250.0),
+        ("W/m^2", 250.0, 250.0),
+        ("W m-2", 250.0, 250.0),
+        ("Wh/m^2", 250.0, 250.0),
+        ("kW-hr/m^2", 0.25, 250.0),
+        ("kWh/m^2", 0.25, 250.0),
+        ("MJ/m^2", 0.9, 250.0),
+    ],
+}
+NASA_RAIN = {
+    "daily": [
+        ("mm/day", 12.0, 12.0),
+        ("mm day-1", 12.0, 12.0),
+        ("mm/hour", 0.5, 12.0),
+        ("mm/hr", 0.5, 12.0),
+        ("mm/h", 0.5, 12.0),
+        ("kg/m^2/s", 1e-4, 8.64),
+        ("kg m-2 s-1", 1e-4, 8.64),
+        ("kg m**-2 s**-1", 1e-4, 8.64),
+        ("mm", 12.0, 12.0),
+    ],
+    "hourly": [
+        ("mm/day", 12.0, 0.5),
+        ("mm day-1", 12.0, 0.5),
+        ("mm/hour", 0.5, 0.5),
+        ("mm/hr", 0.5, 0.5),
+        ("mm/h", 0.5, 0.5),
+        ("kg/m^2/s", 1e-4, 0.36),
+        ("kg m-2 s-1", 1e-4, 0.36),
+        ("kg m**-2 s**-1", 1e-4, 0.36),
+        ("mm", 0.5, 0.5),
+    ],
+}
+NASA_OTHERS = {
+    "daily": [
+        ("T2M_MAX", "C", "tmax_c", 1.0),
+        ("T2M_MAX", "degC", "tmax_c", 1.0),
+        ("T2M_MIN", "C", "tmin_c", 1.0),
+        ("T2MDEW", "°C", "tdew_c", 1.0),
+        ("RH2M", "%", "rh_pct", 1.0),
+        ("WS2M", "m/s", "wind_m_s", 1.0),
+        ("WS10M", "m/s", "wind_m_s", TO_2M),
+        ("WS50M", "m s-1", "wind_m_s", FROM_50_M),
+    ],
+    "hourly": [
+        ("T2M", "C", "temp_c", 1.0),
+        ("T2MDEW", "C", "dewpoint_c", 1.0),
+        ("RH2M", "%", "rh_pct", 1.0),
+        ("WS2M", "m/s", "wind_m_s", 1.0),
+        ("WS10M", "m/s", "wind_m_s", TO_2M),
+        ("WS50M", "m/s", "wind_m_s", FROM_50_M),
+    ],
+}
+
+
+def nasa(
+    tmp_path: Path,
+    step: str,
+    columns: list[tuple[str, str, float]],
+    *,
+    missing: str = "-999",
+    cells: dict[int, str] | None = None,
+) -> Table:
+    """Two days or hours of a NASA POWER file with these parameters, units and values."""
+    head = [
+        "-BEGIN HEADER-",
+        "NASA/POWER Source Native Resolution Data",
+        "Dates (month/day/year): 01/01/2023 through 01/02/2023 in LST",
+        "Location: latitude  45.7   longitude 4.9",
+        "elevation from MERRA-2: Average for 0.5 x 0.625 degree lat/lon region = 250.5 meters",
+        f"The value for missing source data that cannot be computed is: {missing}",
+        "Parameter(s):",
+        *(f"{name}     MERRA-2 Something at 2 Meters ({unit})" for name, unit, _ in columns),
+        "-END HEADER-",
+        ",".join(
+            ["YEAR", "MO", "DY", *(["HR"] if step == "hourly" else []), *(n for n, _, _ in columns)]
+        ),
+    ]
+    for k in range(2):
+        when = ["2023", "1", "1", str(k)] if step == "hourly" else ["2023", "1", str(k + 1)]
+        values = [str(value) for _, _, value in columns]
+        if k == 1:
+            for at, text in (cells or {}).items():
+                values[at] = text
+        head.append(",".join([*when, *values]))
+    path = tmp_path / "power.csv"
+    path.write_text("\n".join(head) + "\n")
+    return read_nasa_power(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "value", "ours"),
+    [(step, *row) for step, rows in NASA_SOLAR.items() for row in rows],
+)
+def test_radiation_of_nasa_power_in_every_unit(
+    tmp_path: Path, step: str, unit: str, value: float, ours: float
+) -> None:
+    table = nasa(tmp_path, step, [("ALLSKY_SFC_SW_DWN", unit, value)])
+    column = "solar_mj_m2" if step == "daily" else "solar_w_m2"
+    assert table.columns[column] == pytest.approx([ours, ours])
+    assert len(table.notes) == 1 + (step == "hourly" and "day" in unit)
+
+
+@pytest.mark.parametrize("parameter", ["PRECTOTCORR", "PRECTOT"])
+@pytest.mark.parametrize(
+    ("step", "unit", "value", "ours"),
+    [(step, *row) for step, rows in NASA_RAIN.items() for row in rows],
+)
+def test_rain_of_nasa_power_in_every_unit(
+    tmp_path: Path, parameter: str, step: str, unit: str, value: float, ours: float
+) -> None:
+    table = nasa(tmp_path, step, [(parameter, unit, value)])
+    assert table.columns["rain_mm"] == pytest.approx([ours, ours])
+
+
+@pytest.mark.parametrize(
+    ("step", "parameter", "unit", "column", "factor"),
+    [(step, *row) for step, rows in NASA_OTHERS.items() for row in rows],
+)
+def test_a_parameter_of_nasa_power_is_the_one_of_its_name(
+    tmp_path: Path, step: str, parameter: str, unit: str, column: str, factor: float
+) -> None:
+    table = nasa(tmp_path, step, [("PS", "kPa", 99.0), (parameter, unit, 7.25)])
+    assert set(table.columns) == {column}
+    assert table.columns[column] == pytest.approx([7.25 * factor] * 2)
+    with pytest.raises(WeatherError, match=f"{parameter} in `K`; known units are"):
+        nasa(tmp_path, step, [(parameter, "K", 7.25)])
+
+
+@pytest.mark.parametrize("missing", ["-999", "-99", "-999.0", "-9999.5"])
+@pytest.mark.parametrize("at", range(6))
+def test_the_code_for_missing_of_nasa_power_is_the_one_of_its_header(
+    tmp_path: Path, missing: str, at: int
+) -> None:
+    columns = [
+        ("T2M_MAX", "C", 12.0),
+        ("T2M_MIN", "C", 4.0),
+        ("T2MDEW", "C", 3.0),
+        ("WS2M", "m/s", 5.0),
+        ("ALLSKY_SFC_SW_DWN", "MJ/m^2/day", 9.0),
+        ("PRECTOTCORR", "mm/day", 1.5),
+    ]
+    table = nasa(tmp_path, "daily", columns, missing=missing, cells={at: missing})
+    for k, (_, values) in enumerate(table.columns.items()):
+        assert np.isnan(values).tolist() == [False, k == at]
+    # -999 is absent whatever the header says, and nothing else is
+    other = nasa(
+        tmp_path, "daily", columns, missing=missing, cells={at: "-999", (at + 1) % 6: "-98"}
+    )
+    names = list(other.columns)
+    assert np.isnan(other.columns[names[at]][1])
+    assert other.columns[names[(at + 1) % 6]][1] == -98.0
+
+
+def test_of_two_winds_and_rains_of_nasa_power_the_better_is_taken(tmp_path: Path) -> None:
+    both = [("PRECTOT", "mm/day", 9.0), ("PRECTOTCORR", "mm/day", 1.5)]
+    both += [("WS50M", "m/s", 9.0), ("WS10M", "m/s", 8.0), ("WS2M", "m/s", 4.0)]
+    for step in ("daily", "hourly"):
+        table = nasa(tmp_path, step, both)
+        assert table.columns["wind_m_s"][0] == 4.0
+        assert table.columns["rain_mm"][0] == pytest.approx(1.5 / (24.0 if step == "hourly" else 1))
+    table = nasa(tmp_path, "daily", both[:4])
+    assert table.columns["wind_m_s"][0] == pytest.approx(8.0 * TO_2M)
+
+
+# Open-Meteo (open-meteo.com/en/docs): variable, our column.
+METEO = {
+    "daily": [
+        ("temperature_2m_max", "tmax_c", "°C"),
+        ("temperature_2m_min", "tmin_c", "°C"),
+        ("dew_point_2m_mean", "tdew_c", "°C"),
+        ("dewpoint_2m_mean", "tdew_c", "°C"),
+        ("relative_humidity_2m_max", "rhmax_pct", "%"),
+        ("relative_humidity_2m_min", "rhmin_pct", "%"),
+        ("relative_humidity_2m_mean", "rh_pct", "%"),
+        ("relativehumidity_2m_mean", "rh_pct", "%"),
+        ("wind_speed_10m_mean", "wind_m_s", "m/s"),
+        ("windspeed_10m_mean", "wind_m_s", "m/s"),
+        ("shortwave_radiation_sum", "solar_mj_m2", "MJ/m²"),
+        ("precipitation_sum", "rain_mm", "mm"),
+        ("rain_sum", "rain_mm", "mm"),
+    ],
+    "hourly": [
+        ("temperature_2m", "temp_c", "°C"),
+        ("dew_point_2m", "dewpoint_c", "°C"),
+        ("relative_humidity_2m", "rh_pct", "%"),
+        ("wind_speed_10m", "wind_m_s", "m/s"),
+        ("shortwave_radiation", "solar_w_m2", "W/m²"),
+        ("precipitation", "rain_mm", "mm"),
+        ("rain", "rain_mm", "mm"),
+    ],
+}
+# By definition: an inch is 25.4 mm, a mile 1609.344 m, a nautical mile 1852 m; 50 °F are 10 °C.
+METEO_UNITS = [
+    ("temperature_2m", "temp_c", "°C", 10.0, 10.0),
+    ("temperature_2m", "temp_c", "°F", 50.0, 10.0),
+    ("temperature_2m", "temp_c", "Â°F", -40.0, -40.0),
+    ("relative_humidity_2m", "rh_pct", "%", 55.0, 55.0),
+    ("wind_speed_10m", "wind_m_s", "km/h", 36.0, 10.0 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "kmh", 36.0, 10.0 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "m/s", 10.0, 10.0 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "ms", 10.0, 10.0 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "mp/h", 10.0, 4.4704 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "mph", 10.0, 4.4704 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "kn", 36.0, 18.52 * TO_2M),
+    ("wind_speed_10m", "wind_m_s", "kt", 36.0, 18.52 * TO_2M),
+    ("shortwave_radiation", "solar_w_m2", "W/m²", 250.0, 250.0),
+    ("precipitation", "rain_mm", "mm", 2.5, 2.5),
+    ("precipitation", "rain_mm", "inch", 0.5, 12.7),
+    ("precipitation", "rain_mm", "in", 0.5, 12.7),
+]
+
+
+def meteo(tmp_path: Path, step: str, columns: list[tuple[str, str, str]]) -> Table:
+    """Three days or hours of an Open-Meteo file with these variables, units and cells."""
+    lines = [
+        "latitude,longitude,elevation,utc_offset_seconds,timezone,timezone_abbreviation",
+        "45.69,4.92,201.0,3600,Europe/Paris,CET",
+        "",
+        ",".join(["time", *(f"{name} ({unit})" for name, unit, _ in columns)]),
+    ]
+    for k in range(3):
+        when = f"2023-06-01T0{k}:00" if step == "hourly" else f"2023-06-0{k + 1}"
+        lines.append(",".join([when, *(cell for _, _, cell in columns)]))
+    path = tmp_path / "meteo.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return read_open_meteo(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "variable", "column", "unit"),
+    [(step, *row) for step, rows in METEO.items() for row in rows],
+)
+def test_a_variable_of_open_meteo_is_the_one_of_its_name(
+    tmp_path: Path, step: str, variable: str, column: str, unit: str
+) -> None:
+    table = meteo(tmp_path, step, [("cloud_cover", "%", "99"), (variable, unit, "7.25")])
+    assert set(table.columns) == {column}
+    factor = TO_2M if column == "wind_m_s" else 1.0
+    assert table.columns[column][0] == pytest.approx(7.25 * factor)
+
+
+@pytest.mark.parametrize(("variable", "column", "unit", "value", "ours"), METEO_UNITS)
+def test_a_variable_of_open_meteo_in_every_unit(
+    tmp_path: Path, variable: str, column: str, unit: str, value: float, ours: float
+) -> None:
+    table = meteo(tmp_path, "hourly", [(variable, unit, str(value))])
+    assert table.columns[column][0] == pytest.approx(ours)
+    with pytest.raises(WeatherError, match=rf"meteo.csv:4: {variable} in `K`; known units are °C"):
+        meteo(tmp_path, "hourly", [(variable, "K", str(value))])
+
+
+@pytest.mark.parametrize("cell", ["", "NaN", "nan", "NA", "n/a", "null", "none"])
+@pytest.mark.parametrize(
+    ("step", "variable", "column", "unit"),
+    [(step, *row) for step, rows in METEO.items() for row in rows],
+)
+def test_an_absent_cell_of_open_meteo_is_absent(
+    tmp_path: Path, step: str, variable: str, column: str, unit: str, cell: str
+) -> None:
+    table = meteo(tmp_path, step, [("rain_note", "mm", "1"), (variable, unit, cell)])
+    assert np.isnan(table.columns[column]).all()
+
+
+def test_of_two_rains_of_open_meteo_that_with_snow_is_taken(tmp_path: Path) -> None:
+    two = [("rain", "mm", "9"), ("precipitation", "mm", "2")]
+    assert meteo(tmp_path, "hourly", two).columns["rain_mm"][0] == 2.0
+    two = [("rain_sum", "mm", "9"), ("precipitation_sum", "mm", "2")]
+    assert meteo(tmp_path, "daily", two).columns["rain_mm"][0] == 2.0
+
+
+# Files of our own
+
+
+@pytest.mark.parametrize(
+    ("step", "column"), [(step, name) for step, columns in COLUMNS.items() for name in columns]
+)
+def test_every_column_of_our_own_files_passes_through_and_may_be_empty(
+    tmp_path: Path, step: str, column: str
+) -> None:
+    values = {"solar_mj_m2": 20.0, "solar_w_m2": 20.0, "tmax_c": 30.0, "tmin_c": 9.0}
+    values |= {"temp_c": 15.0, "wind_m_s": 3.0, "ea_kpa": 1.1, "rain_mm": 0.5}
+    values |= {"tdew_c": 8.0, "dewpoint_c": 8.0, "rh_pct": 50.0, "rhmax_pct": 80.0}
+    values |= {"rhmin_pct": 30.0}
+    names = list(COLUMNS[step])  # type: ignore[index]
+    path = tmp_path / "own.csv"
+    time = "date" if step == "daily" else "time"
+    at = ("2023-05-01", "2023-05-02")
+    at = at if step == "daily" else ("2023-05-01T00:00", "2023-05-01T01:00")
+    rows = [
+        ",".join([at[0], *(str(values[n]) for n in names)]),
+        ",".join([at[1], *("" if n == column else str(values[n]) for n in names)]),
+    ]
+    path.write_text("\n".join([",".join([time, *names]), *rows]) + "\n")
+    table = read_csv(path, utc_offset_h=-7.0)
+    assert table.columns[column][0] == values[column]
+    assert np.isnan(table.columns[column][1])
+    for other in set(names) - {column}:
+        assert table.columns[other].tolist() == [values[other]] * 2
+
+
+def test_a_site_of_another_zone_is_refused(tmp_path: Path) -> None:
+    epw(tmp_path, {})
+    site = Site(latitude_deg=45.7, longitude_deg=5.0, elevation_m=200.0, utc_offset_h=2.0)
+    with pytest.raises(WeatherError, match=r"UTC\+1, the site's utc_offset_h is 2"):
+        read_epw(tmp_path / "lyon.epw", site)
