@@ -45,6 +45,7 @@ TYPES_ONLY: set[tuple[str, str]] = {
     ("levada.sim.scenario.checks", "levada.sim.scenario.model"),
     ("levada.sim.scenario.fault", "levada.sim.scenario.model"),
     ("levada.sim.scenario.idle", "levada.sim.scenario.zone"),
+    ("levada.sim.scenario.mapped", "levada.sim.scenario.mapping"),
     ("levada.twin.app.api", "levada.twin.app.server"),
     ("levada.twin.app.callbacks", "levada.twin.app.server"),
 }

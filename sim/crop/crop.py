@@ -142,8 +142,10 @@ def season(
 
 
 def forcing_by_hour(season: Season) -> FloatArray:
-    """Forcing of a soil (`levada.sim.soil.model.F`) for every hour, shape (hours, len(F)), no
-    irrigation."""
+    """Forcing of a soil for every hour, without irrigation.
+
+    Shape (hours, len(ForcingCol)); columns as in `levada.sim.soil.model.ForcingCol`.
+    """
     out = np.zeros((season.et0_mm_h.size, len(ForcingCol)))
 
     def hourly(daily: FloatArray) -> FloatArray:

@@ -443,8 +443,10 @@ def by_hand(
     with (
         EmbeddedBroker() as broker,
         ears(scenario, broker.address, folder, speed) as (devices, store),
+        pytest.MonkeyPatch.context() as patched,
         ExitStack() as stack,
     ):
+        patched.setattr("levada.twin.sources.mqtt._BIRTH_S", 0.0)  # a birth comes first, or never
         teller = Teller(broker)
         stack.callback(teller.close)
         yield teller, devices, store, stack

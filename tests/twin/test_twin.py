@@ -258,8 +258,8 @@ def test_many_calibrations_at_once_are_never_mixed(tmp_path: Path, store: Store)
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"on_pct": 101}, "within 0 and 100"),
-        ({"on_pct": -1}, "within 0 and 100"),
+        ({"on_pct": 101}, "permitted 0 to 100"),
+        ({"on_pct": -1}, "permitted 0 to 100"),
         ({"on_pct": 55.5}, "whole number"),
         ({"on_pct": float("nan")}, "whole number"),
         ({"on_pct": "55"}, "whole number"),

@@ -5,7 +5,8 @@
         devices.listen(store, broker.address)
         devices.wait(60.0)
 
-Network threads come in here (`levada.twin.mqtt.delivery`); the twin looks when it has time.
+Messages arrive in network threads (`levada.twin.mqtt.delivery`); the twin takes them when it has
+time.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class DeviceTime:
         self._begun: tuple[int, float] | None = None
 
     def hear(self, time_ms: int | None) -> None:
-        """A device says that it is `time_ms`, or nothing."""
+        """Take the time that a device sent; None: it sent none."""
         with self._lock:
             if self._begun is None:
                 ours_ms = self._ours_ms()
@@ -95,7 +96,7 @@ class DeviceTime:
                 self._begun = (time_ms, monotonic())
 
     def believes(self, time_ms: int) -> bool:
-        """Whether a message that is here by now can be of that time."""
+        """Whether a message that has arrived by now can be of that time."""
         now_ms = self.now_ms()
         return now_ms - _LONG_MS <= time_ms <= now_ms + _AHEAD_MS + _JITTER_MS * self._speed
 
@@ -123,10 +124,10 @@ class _Heard:
 
     device: str
     assembly: Assembly
-    """Its reports, if it numbers nothing."""
+    """Joins the messages of a device that numbers nothing to reports."""
     queue: ReportQueue = field(default_factory=ReportQueue)
     status: Status | None = None
-    said: threading.Event = field(default_factory=threading.Event)
+    reported: threading.Event = field(default_factory=threading.Event)
     born: threading.Event = field(default_factory=threading.Event)
     messages: int = 0
     missing: int = 0
@@ -141,7 +142,7 @@ class _Heard:
     foreign: dict[str, int] = field(default_factory=dict)
     """Those of `parameters` that another client has set."""
     unanswered: bool = False
-    """Whether some were wanted by who gives no name, whom the device does not answer."""
+    """Whether another client set some of them without an id, which the device does not answer."""
     in_force: dict[str, int] = field(default_factory=dict)
     """Parameters that are known to be in force on the device."""
 
@@ -173,7 +174,7 @@ class MqttDevices(Closing):
             self._heard[zone.name] = _Heard(device, Assembly(dry_counts=dry, wet_counts=wet))
         self._names = names
         self.news = threading.Event()
-        """Set when a device has said something."""
+        """Set when a message of a device has arrived."""
         self._requests: dict[str, Future[ConfigAck]] = {}
         self._delivery: Delivery | None = None
 
@@ -194,13 +195,14 @@ class MqttDevices(Closing):
             self._delivery.ask_birth(heard.device)
 
     def wait(self, timeout_s: float, check: Callable[[], None] = lambda: None) -> None:
-        """Wait until every device has told a reading, and who it is if it does; else LinkError.
+        """Wait until every device has sent a reading; else LinkError.
 
-        `check` is called every second and may raise what ends the waiting.
+        A birth message is waited for as well, but not for long: not every device sends one.
+        `check` is called every second and may raise an error, which ends the waiting.
         """
         until_s = monotonic() + timeout_s
         for zone, heard in self._heard.items():
-            while not heard.said.wait(1.0):
+            while not heard.reported.wait(1.0):
                 check()
                 if monotonic() > until_s:
                     state = "was born" if heard.born.is_set() else "was not heard of"
@@ -217,7 +219,7 @@ class MqttDevices(Closing):
         return self._heard[zone].queue
 
     def birth(self, zone: str) -> Birth:
-        """Who a zone's device is; without SHA-256 if it does not say."""
+        """Who a zone's device is; without SHA-256 if its birth message has none."""
         status = self._heard[zone].status
         if status is None:
             return Birth(
@@ -240,12 +242,12 @@ class MqttDevices(Closing):
         )
 
     def counts(self, zone: str) -> tuple[int, int, int] | None:
-        """What a device believes of its probe: dry, wet, limit; None: it does not say."""
+        """What a device believes of its probe: dry, wet, limit; None: it does not send it."""
         status = self._heard[zone].status
         return status.counts if status else None
 
     def parameters(self, zone: str) -> dict[str, int]:
-        """Parameters that a device said are in force at birth, of those the guest has."""
+        """Parameters in the device's birth message, as far as the guest has them."""
         status = self._heard[zone].status
         return self._known((status.parameters if status else None) or {})
 
@@ -260,11 +262,11 @@ class MqttDevices(Closing):
         return self._heard[zone].device in self._delivery.presence.present()
 
     def complete(self, zone: str) -> Completeness:
-        """Up to when everything is here that a zone's device has said."""
+        """Up to when every message of a zone's device has arrived."""
         return self._heard[zone].complete
 
     def quality(self, zone: str) -> dict[str, Any]:
-        """What the way from a device was like."""
+        """The quality of the way from a device."""
         assert self._delivery is not None
         heard = self._heard[zone]
         return {
@@ -306,7 +308,7 @@ class MqttDevices(Closing):
         raise LinkError(f"{device} has not acknowledged within {_TRIES * _ANSWER_S:g} s")
 
     def _tell_old(self, device: str, values: Mapping[str, int]) -> NoReturn:
-        """Calibrate a device that knows three numbers by their old names."""
+        """Calibrate a device that knows three parameters by their old names."""
         assert self._delivery is not None
         old = {new: name for name, new in COUNTS.items()}
         unknown = values.keys() - old.keys()
@@ -345,7 +347,7 @@ class MqttDevices(Closing):
         if not (is_told or is_valve(values)):
             self.news.set()
             return
-        if not heard.said.is_set() and heard.status is None and self._delivery is not None:
+        if not heard.reported.is_set() and heard.status is None and self._delivery is not None:
             self._delivery.ask_birth(heard.device)
         heard.messages += is_told
         heard.queue.add(
@@ -362,7 +364,7 @@ class MqttDevices(Closing):
         )
         if is_told:
             heard.parameters, heard.foreign, heard.unanswered = {}, {}, False
-            heard.said.set()
+            heard.reported.set()
         self.news.set()
 
     @staticmethod
@@ -399,13 +401,13 @@ class MqttDevices(Closing):
             self._follow_config(heard, message.values())
 
     def _follow_config(self, heard: _Heard, values: Mapping[str, int]) -> None:
-        """Others set something and want no answer: the device takes what its guest permits."""
+        """Another client set parameters without an id: the device takes what its guest permits."""
         present = {p.name: p.default for p in self.info.parameters} | heard.in_force
         try:
             taken = checked(self.info, values)
             agree(self.info, present, taken)
         except CalibrationError:
-            return  # so does the device, which tells who sent it
+            return  # the device refuses it, too
         heard.in_force |= taken
         heard.parameters = heard.parameters | taken
         heard.foreign = heard.foreign | taken
@@ -417,7 +419,7 @@ class MqttDevices(Closing):
 
 
 class MqttDevice(RemoteDevice):
-    """One of them as a node."""
+    """One of the devices as a node."""
 
     def __init__(self, devices: MqttDevices, zone: str) -> None:
         super().__init__(devices.birth(zone))

@@ -59,8 +59,8 @@ JOINING: Final = 144
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceReport:
-    """One message of a device: a reading, `raw`, with what belongs to it, or a valve's state alone,
-    `irrigar`."""
+    """One message of a device: a reading, `raw`, with further signals, or the state of the valve,
+    `irrigar`, alone."""
 
     time_ms: int
     """In the scenario's time."""
@@ -76,8 +76,8 @@ class DeviceReport:
     foreign: Mapping[str, int] = field(default_factory=dict)
     """Those of `parameters` that another client has set."""
     unanswered: bool = False
-    """Whether some of these were only seen to be wanted: they may be in force a few messages later
-    or earlier."""
+    """Whether some of `parameters` are known from the request alone: they came into force a few
+    reports earlier or later."""
 
 
 class ReportQueue:
