@@ -151,7 +151,7 @@ def mutants(file: str) -> Iterator[Mutant]:
             for match in re.finditer(pattern, code):
                 with_ = new
                 if new == "+1":
-                    old = int(match[0], 0)
+                    old = int(match[0], 16 if match[0].startswith("0x") else 10)
                     with_ = f"0x{old + 1:X}" if match[0].startswith("0x") else str(old + 1)
                 after = line[: match.start()] + with_ + line[match.end() :]
                 changed = "".join([*lines[:number], after, *lines[number + 1 :]])
