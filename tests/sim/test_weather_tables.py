@@ -97,6 +97,91 @@ def test_an_epw_without_the_last_fields_has_no_rain(tmp_path: Path) -> None:
         epw(tmp_path, {}, length=21)
 
 
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    """The day of `epw` with another text in it."""
+    epw(tmp_path, {})
+    path = tmp_path / "lyon.epw"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",1.0,240.0", ",x,240.0", "1: `x` in column `time zone`; a number is needed"),
+        (",1.0,240.0", ",1.0,x", "1: `x` in column `elevation`; a number is needed"),
+        (",45.73,", ",x,", "1: `x` in column `latitude`; a number is needed"),
+        (",5.08,", ",x,", "1: `x` in column `longitude`; a number is needed"),
+        (",45.73,", ",95,", "1: `latitude_deg` = 95 deg: permitted -90 to 90 deg; see the file's"),
+        ("2005,1,1,3,60", "2005,1,1,2,60", "11: several rows an hour; one is needed: whether "
+         "radiation is that of the interval or of an hour differs between such files; bring it to "
+         "hours first"),
+        ("2005,1,1,3,60", "2005,1,1,-1,60", "11: hour -1; allowed are 1 to 24"),
+        ("2005,1,1,3,60", "2005,1,1,2.5,60", "11: `2.5` in column `date and hour`; a whole number"),
+        ("DATA PERIODS", "DATES", "1: an EPW file cut short; 8 header lines and data are needed"),
+        ("074810,45.73,5.08,1.0,240.0", "", "1: an EPW file cut short; 8 header lines and data are"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_an_epw_is_said_with_its_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = changed(tmp_path, old, new)
+    with pytest.raises(WeatherError) as caught:
+        read_epw(path)
+    assert str(caught.value).startswith(f"{path}:{message}")
+
+
+def test_an_epw_of_header_lines_alone_is_cut_short(tmp_path: Path) -> None:
+    path = changed(tmp_path, "LOCATION", "LOCATION")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:8]) + "\n\n")
+    with pytest.raises(WeatherError) as caught:
+        read_epw(path)
+    assert str(caught.value) == f"{path}: an EPW file cut short; header lines and data are needed"
+
+
+@pytest.mark.parametrize(("others", "taken"), [(0, True), (37, True), (38, False)])
+def test_rows_begin_behind_the_data_periods_up_to_line_39(
+    tmp_path: Path, others: int, taken: bool
+) -> None:
+    path = changed(tmp_path, "LOCATION", "LOCATION")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(["COMMENTS 1,x"] * others), *lines[7:]]) + "\n")
+    if taken:
+        assert read_epw(path)[0].time_ms.size == 24
+    else:
+        with pytest.raises(WeatherError, match="cut short"):
+            read_epw(path)
+
+
+def test_a_row_that_ends_right_before_the_rain_has_none(tmp_path: Path) -> None:
+    assert np.isnan(epw(tmp_path, {}, length=33).columns["rain_mm"]).all()
+
+
+@pytest.mark.parametrize(
+    ("days", "strays", "note"),
+    [
+        (10, 24, "24 of 240 rows bear another year, 2023: taken as 2024"),
+        (11, 25, "a typical year of 2023 to 2024, taken as 2001"),
+        (9, 22, "a typical year of 2023 to 2024, taken as 2001"),
+    ],
+)
+def test_a_tenth_of_the_rows_and_a_day_may_bear_another_year(
+    tmp_path: Path, days: int, strays: int, note: str
+) -> None:
+    path = changed(tmp_path, "2005,1,1,", "2024,1,1,")
+    lines = path.read_text().splitlines()
+    rows = [
+        row.replace("2024,1,1,", f"2024,3,{day},")
+        for day in range(1, days + 1)
+        for row in lines[8:]
+    ]
+    rows[-strays:] = [row.replace("2024,", "2023,", 1) for row in rows[-strays:]]
+    path.write_text("\n".join([*lines[:8], *rows]) + "\n")
+    assert read_epw(path)[0].notes == (note,)
+
+
 # NASA POWER: unit as its service prints it or has printed it, a value in it, and the same in MJ m-2
 # or mm of the step.  A kWh is 3.6 MJ, a day has 86 400 s.
 NASA_SOLAR = {
