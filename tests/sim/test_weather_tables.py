@@ -121,7 +121,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("2005,1,1,3,60", "2005,1,1,-1,60", "11: hour -1; allowed are 1 to 24"),
         ("2005,1,1,3,60", "2005,1,1,2.5,60", "11: `2.5` in column `date and hour`; a whole number"),
         ("DATA PERIODS", "DATES", "1: an EPW file cut short; 8 header lines and data are needed"),
-        ("074810,45.73,5.08,1.0,240.0", "", "1: an EPW file cut short; 8 header lines and data are"),
+        ("074810,45.73,5.08,1.0,240.0", "", "1: an EPW file cut short; 8 header lines and"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_an_epw_is_said_with_its_line(
@@ -180,6 +180,13 @@ def test_a_tenth_of_the_rows_and_a_day_may_bear_another_year(
     rows[-strays:] = [row.replace("2024,", "2023,", 1) for row in rows[-strays:]]
     path.write_text("\n".join([*lines[:8], *rows]) + "\n")
     assert read_epw(path)[0].notes == (note,)
+
+
+def test_the_same_hour_of_the_next_year_does_not_go_on_from_the_one_before(tmp_path: Path) -> None:
+    path = changed(tmp_path, "2005,1,1,", "2005,1,1,")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:9], lines[8].replace("2005", "2006", 1)]) + "\n")
+    assert read_epw(path)[0].notes == ("a typical year of 2005 to 2006, taken as 2001",)
 
 
 # NASA POWER: unit as its service prints it or has printed it, a value in it, and the same in MJ m-2
