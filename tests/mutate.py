@@ -95,6 +95,11 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "return length > size && memcmp(text, prefix, size) == 0;",
     ): "a topic that is the prefix alone ends with an empty level, and is refused before",
     (
+        "sim/weather/epw.py",
+        "usual, number_of_usual = counts.most_common(1)[0]",
+        "usual, number_of_usual = counts.most_common(2)[0]",
+    ): "the first of two is the first of one",
+    (
         "hil/wire/codec.py",
         'if data.startswith(b"\\0") and not self.waiting:',
         'if data.startswith(b"\\0") and self.waiting:',
@@ -151,7 +156,7 @@ def mutants(file: str) -> Iterator[Mutant]:
             for match in re.finditer(pattern, code):
                 with_ = new
                 if new == "+1":
-                    old = int(match[0], 0)
+                    old = int(match[0], 16 if match[0].startswith("0x") else 10)
                     with_ = f"0x{old + 1:X}" if match[0].startswith("0x") else str(old + 1)
                 after = line[: match.start()] + with_ + line[match.end() :]
                 changed = "".join([*lines[:number], after, *lines[number + 1 :]])

@@ -89,6 +89,8 @@ def season(
 ) -> Season:
     """The crop on every day of the weather.
 
+    FAO-56: Kcb by Eq. 66 and 70, Kc_max by Eq. 72, cover by Eq. 76, p by p. 162, roots by p. 279.
+
     `planting` is the first day of the initial stage (default: the first of the weather); until
     `harvest` (default: the end of the late season) Kcb stays at its end.  Raises ValueError.
     """
@@ -142,9 +144,9 @@ def season(
 
 
 def forcing_by_hour(season: Season) -> FloatArray:
-    """Forcing of a soil for every hour, without irrigation.
+    """Forcing of a soil for every hour, shape (hours, len(ForcingCol)), without irrigation.
 
-    Shape (hours, len(ForcingCol)); columns as in `levada.sim.soil.model.ForcingCol`.
+    Potential transpiration is Kcb ET0 (FAO-56 Eq. 69), evaporation that of Eq. 71.
     """
     out = np.zeros((season.et0_mm_h.size, len(ForcingCol)))
 
@@ -173,7 +175,10 @@ def _climate(days: Days, height_m: FloatArray) -> FloatArray:
 
 
 def _adjusted(crop: Crop, days: Days, grown: FloatArray, ends: FloatArray) -> Crop:
-    """The crop with Kcb of mid and late season for the mean wind and humidity of those stages."""
+    """The crop with Kcb of mid and late season for the mean wind and humidity of those stages.
+
+    FAO-56 Eq. 70, wind within 1 to 6 m/s and lowest humidity within 20 to 80 % (p. 136).
+    """
     changed: dict[str, Any] = {}
     for name, begin, end in (("kcb_mid", ends[1], ends[2]), ("kcb_end", ends[2], ends[3])):
         kcb = getattr(crop, name)
@@ -188,7 +193,10 @@ def _adjusted(crop: Crop, days: Days, grown: FloatArray, ends: FloatArray) -> Cr
 
 
 def _degree_days(crop: Crop, days: Days, planted: npt.NDArray[np.bool_]) -> FloatArray:
-    """Degree-days since planting at the start of each day [degC d], shape (days,)."""
+    """Degree-days since planting at the start of each day [degC d], shape (days,).
+
+    McMaster and Wilhelm (1997), Eq. 1 by their method 2.
+    """
     high = np.clip(days.tmax_c, crop.base_c, crop.upper_c)
     low = np.clip(days.tmin_c, crop.base_c, crop.upper_c)
     gained = np.where(planted, (high + low) / 2.0 - crop.base_c, 0.0)

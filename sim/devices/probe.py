@@ -111,7 +111,10 @@ class ProbeState(IntEnum):
 
 
 def calibration(probe: Probe) -> tuple[float, float, float, float]:
-    """Coefficients a0 .. a3 of the ideal counts, a cubic of theta or of suction [kPa]."""
+    """Coefficients a0 .. a3 of the ideal counts, a cubic of theta or of suction [kPa].
+
+    `topp` is linear in the apparent permittivity of Topp et al. (1980), Eq. 6.
+    """
     span = probe.wet_counts - probe.dry_counts
     if probe.kind == "tensiometer":
         return probe.wet_counts, -span / probe.range_kpa, 0.0, 0.0
@@ -153,7 +156,7 @@ def filter_time_s(depth_m: float, diffusivity_m2_s: float) -> float:
 class Probes:
     """The probes of n zones.
 
-    `parameters` and `state` have a row a zone and the columns `P` and `S`;
+    `parameters` and `state` have a row a zone and the columns `ProbeParam` and `ProbeState`;
     `levada.sim.devices.kernels` has the same model as compiled functions for one zone and for all.
     """
 

@@ -215,6 +215,7 @@ def _checked(name: str, value: npt.ArrayLike, n: int) -> FloatArray:
 def _observe_zone(
     p: FloatArray, s: FloatArray, observed: FloatArray
 ) -> None:  # pragma: no cover - compiled
+    """Observables of a zone: FAO-56 TAW by Eq. 82, RAW by Eq. 83."""
     taw = 1000.0 * (p[_FC] - p[_WP]) * s[_ZR]
     theta = s[_ROOT_MM] / (1000.0 * s[_ZR])
     below_m = p[_PROFILE] - s[_ZR]
@@ -252,6 +253,8 @@ def advance_zones(
 ) -> None:  # pragma: no cover - compiled
     """Advance zones by `dt_s`, a row of each array a zone; callable from compiled code.
 
+    FAO-56 with the dual crop coefficient: evaporation Eq. 71 with Kr of Eq. 74 and few of Eq. 75,
+    evaporating layer Eq. 73 and 77, transpiration with Ks of Eq. 84, root zone Eq. 82 and 85.
     `parameters` and `state` are those of a `Bucket`, the rest as in `levada.sim.soil.model`.
     """
     hours = dt_s / 3600.0

@@ -98,13 +98,19 @@ class VanGenuchten(Hydraulics):
         return np.asarray(self._vg(suction) / self._vg(np.float64(self.air_entry_m)))
 
     def theta(self, head_m: npt.ArrayLike) -> FloatArray:
-        """Water content [m3 m-3] at a pressure head [m]; above theta_s by specific storage."""
+        """Water content [m3 m-3] at a pressure head [m], van Genuchten (1980), Eq. 3.
+
+        Above theta_s it grows by the specific storage (Freeze and Cherry 1979, p. 59).
+        """
         h = np.asarray(head_m, dtype=np.float64)
         pores = self.theta_r + (self.theta_s - self.theta_r) * self.saturation(h)
         return np.asarray(pores + SPECIFIC_STORAGE_PER_M * np.maximum(h + self.air_entry_m, 0.0))
 
     def conductivity_m_d(self, head_m: npt.ArrayLike) -> FloatArray:
-        """Hydraulic conductivity [m/d] at a pressure head [m]."""
+        """Hydraulic conductivity [m/d] at a pressure head [m].
+
+        Van Genuchten (1980), Eq. 8, with Mualem's l; with air entry Ippisch et al. (2006), Eq. 8.
+        """
         suction = np.maximum(-np.asarray(head_m, dtype=np.float64), self.air_entry_m)
         entry = np.float64(self.air_entry_m)
         se = self._vg(suction) / self._vg(entry)
@@ -112,7 +118,7 @@ class VanGenuchten(Hydraulics):
         return np.asarray(self.ks_m_d * se**self.pore_connectivity * relative**2)
 
     def head(self, theta: npt.ArrayLike) -> FloatArray:
-        """Pressure head [m] at a water content: the inverse of `theta` for unsaturated soil.
+        """Pressure head [m] at a water content, the inverse of van Genuchten (1980), Eq. 3.
 
         Raises ValueError for a water content outside (theta_r, theta_s].
         """
@@ -142,7 +148,10 @@ class VanGenuchten(Hydraulics):
         return np.asarray((1.0 + (self.alpha_per_m * np.asarray(suction_m)) ** self.n) ** -self.m)
 
     def _mualem(self, suction_m: npt.ArrayLike) -> FloatArray:
-        """1 - (1 - Se^(1/m))^m, written so that it does not cancel in dry soil."""
+        """The bracket of van Genuchten (1980), Eq. 8, 1 - (1 - Se^(1/m))^m.
+
+        It is written so that it does not cancel in dry soil.
+        """
         x = (self.alpha_per_m * np.asarray(suction_m, dtype=np.float64)) ** self.n
         # (1 - Se^(1/m)) = x / (1 + x)
         with np.errstate(divide="ignore"):
@@ -205,7 +214,10 @@ def _without_cusp(soil: VanGenuchten, head_m: FloatArray) -> FloatArray:
 
 
 def _cubics(y: FloatArray, slope: FloatArray) -> FloatArray:
-    """Hermite coefficients by interval, shape (intervals, 4); `slope` per interval width."""
+    """Hermite coefficients by interval, shape (intervals, 4); `slope` per interval width.
+
+    Slopes are limited after Fritsch and Carlson (1980), section 4.
+    """
     rise = np.diff(y)
     smallest = np.minimum(np.append(rise, rise[-1]), np.insert(rise, 0, rise[0]))
     slope = np.clip(slope, 0.0, 3.0 * np.maximum(smallest, 0.0))

@@ -61,7 +61,7 @@ __all__ = [
 
 @njit
 def head_m(u: float) -> float:
-    """Pressure head [m] of a transformed head."""
+    """Pressure head [m] of a transformed head, as `levada.sim.soil.hydraulics.head_of`."""
     if u < 0.0:
         return HEAD_SCALE_M * math.sinh(u)
     return HEAD_SCALE_M * u
@@ -157,7 +157,10 @@ def surface_flux(
     s: FloatArray,
     p: FloatArray,
 ) -> tuple[float, float]:
-    """Flux into the soil [m/s] and its derivative by u of the top cell."""
+    """Flux into the soil [m/s] and its derivative by u of the top cell.
+
+    Darcy-Buckingham between the surface and the centre of the cell, limited by what arrives.
+    """
     gravity = p[P_GRAVITY]
     if p[P_SURFACE] == 1.0:
         gap = h - p[P_SURFACE_HEAD]
@@ -218,7 +221,10 @@ def potential_evaporation(s: FloatArray) -> float:
 
 @njit
 def wilting_head(s: FloatArray, p: FloatArray) -> float:
-    """Feddes' h3 [m] at the demand of the last day, between its values for low and high."""
+    """Feddes' h3 [m] at the demand of the last day, between its values for low and high.
+
+    It is linear in the demand, as in Wesseling et al. (1991) and `levada.sim.soil.uptake`.
+    """
     share = (s[S_DEMAND] - p[P_DEMAND_LOW]) / (p[P_DEMAND_HIGH] - p[P_DEMAND_LOW])
     share = min(max(share, 0.0), 1.0)
     h3: float = p[P_H3_LOW] + share * (p[P_H3_HIGH] - p[P_H3_LOW])
@@ -235,6 +241,7 @@ def within_soil(
 ) -> tuple[float, float, float]:
     """Flux [m s-1] between two cells of one soil, and its derivatives by u above and here.
 
+    Darcy's law as Buckingham (1907) extended it, q = -K (dh/dz - 1), between two centres.
     `gap` is the difference of their heads [m], `dinv` one over their distance; each cell is given
     by h, phi, k and their derivatives.  The conductivity is its mean over the heads between them.
     """
@@ -279,7 +286,10 @@ def root_uptake(
 def bottom_face(
     above: tuple[float, float, float, float, float, float], dinv: float, p: FloatArray
 ) -> tuple[float, float]:
-    """Flux through the lower end [m s-1], down, and its derivative by the last cell's u."""
+    """Flux through the lower end [m s-1], down, and its derivative by the last cell's u.
+
+    Darcy-Buckingham; of free drainage the gradient is that of gravity, q = K.
+    """
     h0, phi0, k0, dh0, dphi0, dk0 = above
     bottom = int(p[P_BOTTOM])
     gravity = p[P_GRAVITY]

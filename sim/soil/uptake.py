@@ -71,7 +71,7 @@ class Feddes:
         )
 
     def optimal_dry_m(self, demand_mm_d: npt.ArrayLike) -> FloatArray:
-        """h3 [m] at a demand [mm/d]."""
+        """h3 [m] at a demand [mm/d], linear between low and high (Wesseling et al. 1991)."""
         share = (np.asarray(demand_mm_d, dtype=np.float64) - self.demand_low_mm_d) / (
             self.demand_high_mm_d - self.demand_low_mm_d
         )
@@ -79,7 +79,10 @@ class Feddes:
         return np.asarray(low + np.clip(share, 0.0, 1.0) * (high - low))
 
     def reduction(self, head_m: npt.ArrayLike, demand_mm_d: float) -> FloatArray:
-        """Share of the potential uptake, 0 to 1, at a pressure head [m] and a demand [mm/d]."""
+        """Share of the potential uptake, 0 to 1, at a pressure head [m] and a demand [mm/d].
+
+        The trapezoid of Feddes, Kowalik and Zaradny (1978) over the pressure head.
+        """
         h = np.asarray(head_m, dtype=np.float64)
         h3 = float(self.optimal_dry_m(demand_mm_d))
         wet = (self.anaerobic_m - h) / (self.anaerobic_m - self.optimal_wet_m)

@@ -114,7 +114,7 @@ def _code(value: float) -> str:
 def cut_vapour(
     table: Table, ea_kpa: FloatArray, saturation_kpa: FloatArray
 ) -> tuple[FloatArray, list[str]]:
-    """Vapour pressure [kPa] of each row of the table, cut at saturation.
+    """Vapour pressure [kPa] of each row of the table, cut at saturation (FAO-56 Eq. 11).
 
     Raises WeatherError if that is more than a sensor's error.
     """

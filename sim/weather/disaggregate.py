@@ -115,7 +115,11 @@ def _temperature(
     longitude_deg: float,
     utc_offset_h: float,
 ) -> FloatArray:
-    """Air temperature [degC] at the middle of each hour, shape (days, 24)."""
+    """Air temperature [degC] at the middle of each hour, shape (days, 24).
+
+    Parton and Logan (1981): a sine by day (Eq. 1), an exponential by night (Eq. 2), which is
+    shifted so that it ends at the lowest temperature (Goudriaan and van Laar 1994, section 3.3).
+    """
     lat = np.radians(latitude_deg)
     half_day = calcs.sunset_hour_angle(lat, calcs.declination(day_of_year, "asce")) * 12.0 / np.pi
     half_day = np.clip(half_day, 0.5, 11.5)  # keeps both branches defined at the poles

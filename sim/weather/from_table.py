@@ -92,7 +92,10 @@ def _vapour(step: Step, columns: Mapping[str, FloatArray]) -> tuple[FloatArray, 
 
 
 def _by(kind: tuple[str, ...], step: Step, columns: Mapping[str, FloatArray]) -> FloatArray:
-    """Vapour pressure [kPa] by one kind of humidity (`levada.sim.weather.series.HUMIDITY`)."""
+    """Vapour pressure [kPa] by one kind of humidity (`levada.sim.weather.series.HUMIDITY`).
+
+    FAO-56: dew point Eq. 14, extremes of relative humidity Eq. 17, their mean Eq. 19, hours Eq. 54.
+    """
     match kind:
         case ("ea_kpa",):
             return columns["ea_kpa"]

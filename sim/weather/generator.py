@@ -185,7 +185,10 @@ def generate(
 
 
 def _transitions(month: IntArray, wet: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Probability of a wet day after a dry and after a wet one, by the month of the second."""
+    """Probability of a wet day after a dry and after a wet one, by the month of the second.
+
+    The first-order Markov chain of Richardson (1981).
+    """
     probability = []
     for before in (False, True):
         chosen = wet[:-1] == before
@@ -197,7 +200,10 @@ def _transitions(month: IntArray, wet: BoolArray) -> tuple[FloatArray, FloatArra
 
 
 def _amounts(month: IntArray, rain_mm: FloatArray, wet: BoolArray) -> tuple[FloatArray, float]:
-    """Mean rain of a wet day by month, and the gamma shape of amounts over that mean."""
+    """Mean rain of a wet day by month, and the gamma shape of amounts over that mean.
+
+    Thom (1958): the shape from the difference of log mean and mean log.
+    """
     if not wet.any():
         return np.zeros(12), 1.0
     counts = np.bincount(month[wet], minlength=12)
@@ -222,7 +228,7 @@ def _spells(climate: Climate, month: IntArray, draw: FloatArray) -> BoolArray:
 
 
 def _terms(day_of_year: IntArray, wet: BoolArray, count: int | None = None) -> FloatArray:
-    """Yearly course and wet day as columns.
+    """Yearly course and wet day as columns: the Fourier terms of Richardson (1981).
 
     Two harmonics need most of a year; a part of one is followed by the first alone.
     """

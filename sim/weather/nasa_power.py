@@ -26,7 +26,7 @@ _NUMBER: Final = r"(-?\d+(?:\.\d+)?)"
 _PLACE: Final = re.compile(rf"latitude\s*:?\s*{_NUMBER}\s+longitude\s*:?\s*{_NUMBER}", re.I)
 _ELEVATION: Final = re.compile(r"elevation.*=\s*(\S+)\s*meters", re.I)
 _MISSING: Final = re.compile(rf"value for missing.*:\s*{_NUMBER}[\s;,\"]*$", re.I | re.M)
-_UNIT: Final = re.compile(r"^\W*(\w+)\s.*\(([^()]*)\)[\s;,\"]*$", re.M)
+_UNIT: Final = re.compile(r"^\W*(\w+) .*\(([^()]*)\)[\s;,\"]*$", re.M)
 _ABSENT: Final = -999.0
 _MAX_HEADER: Final = 500
 """Lines of a header, and characters of one; those of NASA have about 30 and 120."""

@@ -12,8 +12,8 @@ import pytest
 from levada.guest.abi import Call
 from levada.guest.tape import TapeReader, iter_records
 from levada.hil.nodes import NodeMaker
+from levada.sim.results.replay import replay_run
 from levada.sim.run import runner
-from levada.sim.run.replay import replay_run
 from levada.sim.run.rundir import RunDir
 from levada.sim.scenario import load as scenario
 from levada.sim.units import DAY_MS

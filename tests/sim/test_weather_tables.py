@@ -97,6 +97,98 @@ def test_an_epw_without_the_last_fields_has_no_rain(tmp_path: Path) -> None:
         epw(tmp_path, {}, length=21)
 
 
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    """The day of `epw` with another text in it."""
+    epw(tmp_path, {})
+    path = tmp_path / "lyon.epw"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",1.0,240.0", ",x,240.0", "1: `x` in column `time zone`; a number is needed"),
+        (",1.0,240.0", ",1.0,x", "1: `x` in column `elevation`; a number is needed"),
+        (",45.73,", ",x,", "1: `x` in column `latitude`; a number is needed"),
+        (",5.08,", ",x,", "1: `x` in column `longitude`; a number is needed"),
+        (",45.73,", ",95,", "1: `latitude_deg` = 95 deg: permitted -90 to 90 deg; see the file's"),
+        ("2005,1,1,3,60", "2005,1,1,2,60", "11: several rows an hour; one is needed: whether "
+         "radiation is that of the interval or of an hour differs between such files; bring it to "
+         "hours first"),
+        ("2005,1,1,3,60", "2005,1,1,-1,60", "11: hour -1; allowed are 1 to 24"),
+        ("2005,1,1,3,60", "2005,1,1,2.5,60", "11: `2.5` in column `date and hour`; a whole number"),
+        ("DATA PERIODS", "DATES", "1: an EPW file cut short; 8 header lines and data are needed"),
+        ("074810,45.73,5.08,1.0,240.0", "", "1: an EPW file cut short; 8 header lines and"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_an_epw_is_said_with_its_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = changed(tmp_path, old, new)
+    with pytest.raises(WeatherError) as caught:
+        read_epw(path)
+    assert str(caught.value).startswith(f"{path}:{message}")
+
+
+def test_an_epw_of_header_lines_alone_is_cut_short(tmp_path: Path) -> None:
+    path = changed(tmp_path, "LOCATION", "LOCATION")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:8]) + "\n\n")
+    with pytest.raises(WeatherError) as caught:
+        read_epw(path)
+    assert str(caught.value) == f"{path}: an EPW file cut short; header lines and data are needed"
+
+
+@pytest.mark.parametrize(("others", "taken"), [(0, True), (37, True), (38, False)])
+def test_rows_begin_behind_the_data_periods_up_to_line_39(
+    tmp_path: Path, others: int, taken: bool
+) -> None:
+    path = changed(tmp_path, "LOCATION", "LOCATION")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(["COMMENTS 1,x"] * others), *lines[7:]]) + "\n")
+    if taken:
+        assert read_epw(path)[0].time_ms.size == 24
+    else:
+        with pytest.raises(WeatherError, match="cut short"):
+            read_epw(path)
+
+
+def test_a_row_that_ends_right_before_the_rain_has_none(tmp_path: Path) -> None:
+    assert np.isnan(epw(tmp_path, {}, length=33).columns["rain_mm"]).all()
+
+
+@pytest.mark.parametrize(
+    ("days", "strays", "note"),
+    [
+        (10, 24, "24 of 240 rows bear another year, 2023: taken as 2024"),
+        (11, 25, "a typical year of 2023 to 2024, taken as 2001"),
+        (9, 22, "a typical year of 2023 to 2024, taken as 2001"),
+    ],
+)
+def test_a_tenth_of_the_rows_and_a_day_may_bear_another_year(
+    tmp_path: Path, days: int, strays: int, note: str
+) -> None:
+    path = changed(tmp_path, "2005,1,1,", "2024,1,1,")
+    lines = path.read_text().splitlines()
+    rows = [
+        row.replace("2024,1,1,", f"2024,3,{day},")
+        for day in range(1, days + 1)
+        for row in lines[8:]
+    ]
+    rows[-strays:] = [row.replace("2024,", "2023,", 1) for row in rows[-strays:]]
+    path.write_text("\n".join([*lines[:8], *rows]) + "\n")
+    assert read_epw(path)[0].notes == (note,)
+
+
+def test_the_same_hour_of_the_next_year_does_not_go_on_from_the_one_before(tmp_path: Path) -> None:
+    path = changed(tmp_path, "2005,1,1,", "2005,1,1,")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:9], lines[8].replace("2005", "2006", 1)]) + "\n")
+    assert read_epw(path)[0].notes == ("a typical year of 2005 to 2006, taken as 2001",)
+
+
 # NASA POWER: unit as its service prints it or has printed it, a value in it, and the same in MJ m-2
 # or mm of the step.  A kWh is 3.6 MJ, a day has 86 400 s.
 NASA_SOLAR = {
@@ -288,6 +380,157 @@ def test_of_two_winds_and_rains_of_nasa_power_the_better_is_taken(tmp_path: Path
     assert table.columns["wind_m_s"][0] == pytest.approx(8.0 * TO_2M)
 
 
+SOLAR_TIME = "NASA POWER: local solar time taken as standard time"
+WIND = [("WS2M", "m/s", 4.0)]
+
+
+def renamed(tmp_path: Path, *changes: tuple[str, str], step: str = "daily") -> Path:
+    """A NASA POWER file of wind with other texts in it."""
+    nasa(tmp_path, step, WIND)
+    path = tmp_path / "power.csv"
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path
+
+
+def day_of(path: Path, row: int = 0) -> str:
+    return str(np.datetime64(int(read_nasa_power(path)[0].time_ms[row]), "ms").astype("M8[h]"))
+
+
+@pytest.mark.parametrize(
+    ("titles", "first", "time"),
+    [
+        ("YEAR,MO,DY", "2024,2,29", "2024-02-29T00"),
+        ("YEAR,MM,DD", "2024,2,29", "2024-02-29T00"),
+        ("YEAR,DOY,X", "2024,60,0", "2024-02-29T00"),
+        ("YEAR,DOY,X", "2023,1,0", "2023-01-01T00"),
+        ("YEAR,DOY,X", "2024,366,0", "2024-12-31T00"),
+        ("YEAR,DOY,X", "1,1,0", "0001-01-01T00"),
+        ("YEAR,DOY,X", "9998,365,0", "9998-12-31T00"),
+        ("YYYYMMDD,X,Y", "2024-02-29,0,0", "2024-02-29T00"),
+        ("YYYYMMDD,X,Y", "20240229,0,0", "2024-02-29T00"),
+    ],
+)
+def test_a_date_of_nasa_power_however_it_is_told(
+    tmp_path: Path, titles: str, first: str, time: str
+) -> None:
+    path = renamed(tmp_path, ("YEAR,MO,DY", titles), ("2023,1,1,", f"{first},"))
+    if "DOY" in titles or "YYYY" in titles:
+        text = path.read_text().replace("2023,1,2,", f"{first},")
+        path.write_text(text)
+    assert day_of(path) == time
+
+
+@pytest.mark.parametrize(
+    ("titles", "first", "message"),
+    [
+        ("YEAR,DOY,X", "2024,0,0", "11: day 0 of 2024; MO and DY, or DOY"),
+        ("YEAR,DOY,X", "2024,367,0", "11: day 367 of 2024; MO and DY, or DOY"),
+        ("YEAR,DOY,X", "0,5,0", "11: day 5 of 0; MO and DY, or DOY"),
+        ("YEAR,DOY,X", "9999,5,0", "11: day 5 of 9999; MO and DY, or DOY"),
+        ("YEAR,X,Y", "2024,5,0", "11: day None of 2024; MO and DY, or DOY"),
+        ("YYYYMMDD,X,Y", "2024022,0,0", "11: `2024022`; a date is needed"),
+        ("YYYYMMDD,X,Y", "202402299,0,0", "11: `202402299`; a date is needed"),
+        ("YEAR,MO,DY", "2024,x,1", "11: `x` in column `MO`; a number is needed"),
+        ("YEAR,MO,DY", "2024,13,1", "11: 2024-13-1, hour 0; month must be in 1..12"),
+        ("JAN,FEB,MAR", "2024,1,1", "10: no row for each day or hour; daily or hourly"),
+        ("YEAR,MO,PARAMETER", "2024,1,1", "10: no row for each day or hour; daily or hourly"),
+        ("YEAR,LAT,DOY", "2023,2,1", "10: 2 values of LAT; one place: ask for a point"),
+        ("YEAR,LON,DOY", "2023,2,1", "10: 2 values of LON; one place: ask for a point"),
+        ("YEAR,MO,DY", "2024,1", "11: 3 cells; 4 are needed"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_nasa_power_is_said_with_its_line(
+    tmp_path: Path, titles: str, first: str, message: str
+) -> None:
+    path = renamed(tmp_path, ("YEAR,MO,DY", titles), ("2023,1,1,", f"{first},"))
+    with pytest.raises(WeatherError) as caught:
+        read_nasa_power(path)
+    assert str(caught.value).startswith(f"{path}:{message}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("-END HEADER-", "-END-"), "no -END HEADER- with rows after it; a whole file is needed"),
+        (("2023,1", "#"), "no -END HEADER- with rows after it; a whole file is needed"),
+        (("latitude", "north"), "no latitude, longitude and elevation; the header has them"),
+        (("= 250.5 meters", ""), "no latitude, longitude and elevation; the header has them"),
+        (("45.7", "95"), "`latitude_deg` = 95 deg: permitted -90 to 90 deg; see the file's header"),
+        (("(m/s)", "(knots)"), "WS2M in `knots`; known units are m/s, ms1"),
+    ],
+)
+def test_a_header_of_nasa_power_that_lacks_what_is_needed(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    path = renamed(tmp_path, change)
+    if change[1] == "#":
+        path.write_text("\n".join(t for t in path.read_text().splitlines() if t[0] != "#") + "\n")
+    with pytest.raises(WeatherError) as caught:
+        read_nasa_power(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_a_single_row_of_nasa_power_is_enough_and_empty_ones_are_none(tmp_path: Path) -> None:
+    path = renamed(tmp_path, ("2023,1,2,4.0", ' ,;"\t'))
+    assert day_of(path) == "2023-01-01T00"
+    assert read_nasa_power(path)[0].line.tolist() == [11]
+
+
+@pytest.mark.parametrize(("more", "taken"), [(491, True), (492, False)])
+def test_a_header_of_nasa_power_ends_within_500_lines(
+    tmp_path: Path, more: int, taken: bool
+) -> None:
+    path = renamed(tmp_path, ("Parameter(s):", "\n".join(["Parameter(s):", *["note"] * more])))
+    if taken:
+        assert day_of(path) == "2023-01-01T00"
+    else:
+        with pytest.raises(WeatherError, match="no -END HEADER-"):
+            read_nasa_power(path)
+
+
+@pytest.mark.parametrize(
+    ("longitude", "offset_h", "note"),
+    [
+        ("4.9", None, SOLAR_TIME),
+        ("4.9", 0.0, SOLAR_TIME),
+        ("4.9", 1.0, f"{SOLAR_TIME}, which is 1 h ahead of it"),
+        ("4.9", -1.5, f"{SOLAR_TIME}, which is 1.5 h behind it"),
+        ("104.9", 8.0, f"{SOLAR_TIME}, which is 1 h ahead of it"),
+    ],
+)
+def test_local_solar_time_beside_standard_time(
+    tmp_path: Path, longitude: str, offset_h: float | None, note: str
+) -> None:
+    path = renamed(tmp_path, ("longitude 4.9", f"longitude {longitude}"))
+    site = None
+    if offset_h is not None:
+        site = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=offset_h)
+    table, where = read_nasa_power(path, site)
+    assert table.notes == (note,)
+    assert where.utc_offset_h == (0.0 if offset_h is None else offset_h)
+    assert (where.elevation_m, where.wind_height_m) == (250.5, 2.0)
+    assert day_of(path) == "2023-01-01T00"
+
+
+def test_days_of_utc_are_taken_as_they_are_and_hours_are_moved(tmp_path: Path) -> None:
+    path = renamed(tmp_path, ("in LST", "in UTC"))
+    assert read_nasa_power(path)[0].notes == (
+        "NASA POWER: days of UTC taken as days of standard time",
+    )
+    path = renamed(tmp_path, ("in LST", "in UTC"), step="hourly")
+    with pytest.raises(WeatherError) as caught:
+        read_nasa_power(path)
+    assert str(caught.value) == f"{path}: times in UTC; a site with `utc_offset_h` is needed"
+    site = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=-3.0)
+    table, _ = read_nasa_power(path, site)
+    assert table.notes == ("NASA POWER: UTC brought to standard time",)
+    assert np.datetime64(int(table.time_ms[0]), "ms") == np.datetime64("2022-12-31T21:00")
+
+
 # Open-Meteo (open-meteo.com/en/docs): variable, our column.
 METEO = {
     "daily": [
@@ -392,6 +635,134 @@ def test_of_two_rains_of_open_meteo_that_with_snow_is_taken(tmp_path: Path) -> N
     assert meteo(tmp_path, "hourly", two).columns["rain_mm"][0] == 2.0
     two = [("rain_sum", "mm", "9"), ("precipitation_sum", "mm", "2")]
     assert meteo(tmp_path, "daily", two).columns["rain_mm"][0] == 2.0
+
+
+OPEN = [("temperature_2m", "°C", "10.5"), ("precipitation", "mm", "1")]
+
+
+def replaced(tmp_path: Path, *changes: tuple[str, str], step: str = "hourly") -> Path:
+    """An Open-Meteo file with other texts in it."""
+    meteo(tmp_path, step, OPEN)
+    path = tmp_path / "meteo.csv"
+    text = path.read_text("utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("01T01:00,10.5,1", "01T01:00,10.5"), ":6: 2 cells; 3 are needed"),
+        (("01T01:00,10.5", "01T01:00,x"), ":6: `x` in column `temperature_2m (°C)`; a number is"),
+        (("2023-06-01T01:00", "noon"), ":6: time `noon`; ISO 8601 or seconds since 1970 are"),
+        ((",3600,", ",,"), ":2: no utc_offset_seconds; a whole file is needed"),
+        ((",3600,", ",x,"), ":2: `x` in column `utc_offset_seconds`; a number is needed"),
+        (("45.69", "x"), ":2: `x` in column `latitude`; a number is needed"),
+        (("201.0", ""), ":2: no elevation in the file; a site is needed"),
+        (("201.0", "9000"), ":2: `elevation_m` = 9000 m: permitted -430 to 6000 m; see the file's"),
+        (("time,", "when,"), ": no table of hours or days; a column `time` is needed"),
+        (("T01:00", "T00:15"), ": no table of hours or days; a column `time` is needed"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_open_meteo_is_said_with_its_line(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    path = replaced(tmp_path, change)
+    with pytest.raises(WeatherError) as caught:
+        read_open_meteo(path)
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_a_file_of_open_meteo_without_its_place_is_refused(tmp_path: Path) -> None:
+    path = replaced(tmp_path)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    for text in (lines[0], ""):
+        path.write_text(text, "utf-8")
+        with pytest.raises(WeatherError) as caught:
+            read_open_meteo(path)
+        assert str(caught.value) == (
+            f"{path}:2: no line that tells the place; a whole file is needed"
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ((), "2023-06-01T00:00"),
+        # instants with an offset of their own, and seconds since 1970, are brought to UTC+1
+        ((("T00:00", "T00:00Z"), ("T01:00", "T01:00Z"), ("T02:00", "T02:00Z")), "2023-06-01T01:00"),
+        (
+            (("T00:00", "T00:00+03:00"), ("T01:00", "T01:00+03:00"), ("T02:00", "T02:00+03:00")),
+            "2023-05-31T22:00",
+        ),
+        (
+            (
+                ("2023-06-01T00:00", "1685577600"),  # 2023-06-01T00:00Z
+                ("2023-06-01T01:00", "1685581200"),
+                ("2023-06-01T02:00", "1685584800"),
+            ),
+            "2023-06-01T01:00",
+        ),
+    ],
+)
+def test_a_time_of_open_meteo_however_it_is_told(
+    tmp_path: Path, changes: tuple[tuple[str, str], ...], first: str
+) -> None:
+    table, where = read_open_meteo(replaced(tmp_path, *changes))
+    assert np.datetime64(int(table.time_ms[0]), "ms") == np.datetime64(first)
+    assert (where.utc_offset_h, where.wind_height_m, where.elevation_m) == (1.0, 10.0, 201.0)
+    assert table.notes == ("Open-Meteo: radiation and rain moved to the start of their hour",)
+
+
+@pytest.mark.parametrize("offset_h", [3.0, -2.0])
+def test_hours_of_open_meteo_go_to_the_sites_standard_time(tmp_path: Path, offset_h: float) -> None:
+    site = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=offset_h)
+    table, _ = read_open_meteo(replaced(tmp_path), site)
+    there = np.datetime64("2023-06-01T00:00") + np.timedelta64(int(offset_h) - 1, "h")
+    assert np.datetime64(int(table.time_ms[0]), "ms") == there
+    days, _ = read_open_meteo(replaced(tmp_path, ("temperature_2m (", "temperature_2m_max ("),
+                                       step="daily"), site)  # fmt: skip
+    assert days.notes == (f"Open-Meteo: days of UTC+1 taken as days of UTC{offset_h:+g}",)
+
+
+def test_sums_of_the_hour_before_a_gap_have_no_label(tmp_path: Path) -> None:
+    path = replaced(tmp_path, ("T01:00,10.5,1", "T01:00,10.5,7"), ("T02:00", "T03:00"))
+    rain = read_open_meteo(path)[0].columns["rain_mm"]
+    # the hour from 0 to 1 is labelled 1; the one from 1 to 2 is missing; 3 to 4 is not told
+    np.testing.assert_array_equal(rain, [7.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("places", "taken"),
+    [
+        ([("45.0", "5.0"), ("46.0", "4.8")], 1),
+        ([("45.7", "6.0"), ("46.4", "4.9")], 1),  # 1.1 degrees east are 0.77 north here
+        ([("45.7", "5.8"), ("46.4", "4.9")], 0),
+        ([("45.0", "4.9"), ("46.0", "4.9")], 1),
+    ],
+)
+def test_of_several_places_the_nearest_is_taken(
+    tmp_path: Path, places: list[tuple[str, str]], taken: int
+) -> None:
+    site = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=1.0)
+    lines = ["location_id,latitude,longitude,elevation,utc_offset_seconds"]
+    lines += [f"{k},{north},{east},{100 + k},3600" for k, (north, east) in enumerate(places)]
+    lines += ["", "location_id,time,temperature_2m (°C)"]
+    lines += [f"{k},2023-06-01T0{h}:00,{k}{h}" for k in range(len(places)) for h in range(2)]
+    path = tmp_path / "meteo.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table, where = read_open_meteo(path, site)
+    assert where.elevation_m == 100.0 + taken
+    assert table.columns["temp_c"].tolist() == [10.0 * taken, 10.0 * taken + 1]
+    assert table.notes[0] == f"Open-Meteo: location_id {taken} of 2, nearest to the site"
+    with pytest.raises(WeatherError) as caught:
+        read_open_meteo(path)
+    assert str(caught.value) == (
+        f"{path}:1: 2 places in one file; a site is needed, to take the nearest"
+    )
 
 
 # Files of our own

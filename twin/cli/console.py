@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from levada.hil.diff import Diff
     from levada.sim.devices.power_recording import EnergyFit
     from levada.sim.results.compare import Comparison
-    from levada.sim.run.replay import Replay
+    from levada.sim.results.replay import Replay
     from levada.sim.run.runner import Progress
     from levada.sim.scenario.model import Scenario
     from levada.twin.cli.doctor import Finding

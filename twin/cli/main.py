@@ -247,7 +247,7 @@ def compare(
 @app.command()
 def replay(run: RunPath, guest: GuestFile = None) -> None:
     """Feed a tape's readings to a guest again: exact, or where it differs."""
-    from levada.sim.run.replay import replay_run
+    from levada.sim.results.replay import replay_run
     from levada.sim.run.rundir import RunDir, trusted
     from levada.twin.cli import console as show
 
