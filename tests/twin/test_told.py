@@ -7,9 +7,10 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import pytest
 import real_soil
 from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
 from services import Mosquitto
-from small_field import HOUR_MS, START_MS, fault, run, scenario
+from small_field import HOUR_MS, START_MS, fault, run, scenario, until
 
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.sources.recording import Replay
 from levada.twin.sources.resume import NOTHING, told
 from levada.twin.sources.shadow import Shadow
@@ -166,3 +169,36 @@ def test_devices_that_begin_anew_are_told_of_anew(tmp_path: Path, mosquitto: Mos
     assert decided[1] > decided[0] > 0
     told_alerts = events(tmp_path / "store.sqlite", "alert")
     assert "different-calls" not in {e["evidence"]["alert"] for e in told_alerts}
+
+
+def test_what_is_stored_of_the_twin_s_curve_stays_and_is_gone_on_with(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    row_ms = story.period.trace_s * 1_000
+    drawn_ms = START_MS + 6 * HOUR_MS
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        closing(MqttClient(broker.address)) as board,
+    ):
+        for time_ms in range(START_MS + row_ms, drawn_ms + 1, row_ms):
+            before = {"cause": 0.0, "dr_mm": -7.0}  # as no twin of this scenario would draw it
+            assert store.submit(Points(node="maize", time_ms=time_ms, signals=before))
+        assert store.flush()
+        now_ms = START_MS + 9 * HOUR_MS
+        message = {"boot": 1, "seq": 0, "oldest": 0, "t": now_ms + 7 * HOUR_MS}
+        message |= {"raw": 2300, "pct": 20, "irrigar": 0}
+        assert board.publish("ic/maize/data", json.dumps(message).encode())
+        devices.wait(60.0)
+        twin = Shadow(story, store, devices, speed=1.0)
+        thread = threading.Thread(target=twin.run)
+        thread.start()
+        until(lambda: twin.view.now_ms >= now_ms - row_ms)
+        twin.stop()
+        thread.join()
+        twin.close()
+        assert store.flush()
+        window = store.reader.window("maize", "dr_mm", kind="twin")
+    assert list(window.time_ms) == list(range(START_MS + row_ms, window.time_ms[-1] + 1, row_ms))
+    assert window.time_ms[-1] > drawn_ms + HOUR_MS
+    assert set(window.value[window.time_ms <= drawn_ms]) == {-7.0}
+    assert window.value[window.time_ms > drawn_ms].min() >= 0.0

@@ -14,6 +14,7 @@ import heapq
 import json
 import threading
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -30,6 +31,8 @@ from levada.twin import signals as values_of
 from levada.twin.errors import TwinError
 from levada.twin.mqtt.sequence import unwrap
 from levada.twin.observer import StepObservation
+from levada.twin.sources.resume import NOTHING
+from levada.twin.store.rows import Kind
 from levada.twin.twin import Twin
 
 __all__ = [
@@ -204,6 +207,8 @@ class Followed(Twin):
         self._mirroring: dict[int, Mirroring] = {}
         self._stopped: dict[int, tuple[int, GuestStop]] = {}
         """Zones whose mirror was stopped, as the guest on the device must have been."""
+        self._drawn_ms: defaultdict[int, int] = defaultdict(lambda: NOTHING.curve_ms)
+        """Zone -> up to when a twin before this one has stored its values: they stay."""
         self._device_clock_ms = 0
         """What a guest on a device takes for the time, minus the scenario's, which is local."""
         super().__init__(*arguments, **options)
@@ -263,6 +268,14 @@ class Followed(Twin):
         del device  # its values are stored as they come
         for row in twin:
             self._put_points(i, int(row[INDEX["time_ms"]]), "twin", self._of_twin(zone, row))
+
+    def _put_points(self, i: int, time_ms: int, kind: Kind, values: Mapping[str, float]) -> None:
+        if kind != "twin" or time_ms > self._drawn_ms[i]:
+            super()._put_points(i, time_ms, kind, values)
+
+    def _store_profile(self, i: int, now_ms: int, depths: Any, theta: Any) -> None:
+        if now_ms > self._drawn_ms[i]:
+            super()._store_profile(i, now_ms, depths, theta)
 
     def _begin(self, i: int, now_ms: int) -> None:
         """Start the mirror of a zone."""

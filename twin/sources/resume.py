@@ -1,4 +1,4 @@
-"""What a twin that ran before on the same store has told already: it is not told twice.
+"""What a twin that ran before on the same store has told already: it is not told, nor drawn, twice.
 
 A twin that follows devices begins by going through all that they said, at full speed.  What it
 concludes up to where the one before it had come is in the store; a twin that was killed has lost
@@ -27,6 +27,8 @@ class Told:
 
     upto_ms: int = -(1 << 62)
     """Time up to which everything has been told, in the scenario's time."""
+    curve_ms: int = -(1 << 62)
+    """Time of the newest value of the twin's own that is stored, of every row of its plant."""
     standing: Mapping[str, Active] = field(default_factory=dict)
     """Alerts that stood then, by kind."""
 
@@ -45,8 +47,9 @@ def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
         for kind, limit in (("decision", 1), ("alert", _MOST))
     )
     # of a slice, decisions are stored first, then points, then the alerts that its end raises
-    known = [*(int(t) for t in judged[-1:]), *(int(e["time_ms"]) for e in decisions + alerts)]
-    if not known:
+    curve_ms = max(map(int, judged[-1:]), default=NOTHING.curve_ms)
+    known = [curve_ms, *(int(e["time_ms"]) for e in decisions + alerts)]
+    if max(known) == NOTHING.upto_ms:
         return NOTHING
     standing: dict[str, Active] = {}
     for event in alerts:
@@ -61,4 +64,4 @@ def told(reader: StoreReader, zone: str, scenario: Scenario) -> Told:
                 text=event["text"],
                 cause=evidence["cause"],
             )
-    return Told(upto_ms=max(known), standing=standing)
+    return Told(upto_ms=max(known), curve_ms=curve_ms, standing=standing)

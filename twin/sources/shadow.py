@@ -98,6 +98,7 @@ class Shadow(Followed):
             if before.upto_ms > now_ms:
                 continue  # the devices have begun anew, as simulated ones do
             self._told[i] = before
+            self._drawn_ms[i] = before.curve_ms
             for said in heard(store.url, name, scenario):
                 if said.time_ms < now_ms:
                     self._far.record(name).add(said)
