@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import Commits
-from services import pgbouncer
+from services import need, pgbouncer
 from small_field import until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -373,6 +376,55 @@ def test_a_newer_store_is_not_exported(server: Server, tmp_path: Path) -> None:
     with pytest.raises(StoreVersionError, match="version 99: this program knows 1 to"):
         export(server.url, tmp_path / "all.csv", format="csv")
     assert not (tmp_path / "all.csv").exists()
+
+
+# As docs/deploy.md says ----------
+
+
+def _as_documented(line: str, host: str, folder: Path) -> None:
+    """Run a line of the page on the server of the tests, as its administrator."""
+    bin_folder = Path(need("pg_dump", *sorted(Path("/usr/lib/postgresql").glob("*/bin")))).parent
+    line = re.sub(
+        r"postgresql://twin@db\.example/(\w+)", rf"postgresql:///\1?host={host}&user=twin", line
+    )
+    words = shlex.split(line.removeprefix("sudo -u postgres "))
+    administrator = {"PGHOST": host, "PGUSER": "levada", "PGDATABASE": "postgres"}
+    subprocess.run(
+        [str(bin_folder / words[0]), *words[1:]],
+        check=True,
+        cwd=folder,
+        env=os.environ | administrator,
+    )
+
+
+def test_a_site_is_set_up_backed_up_and_brought_back_as_the_page_says(
+    server: Server, postgresql_url: str, tmp_path: Path
+) -> None:
+    for database in ("field", "again"):
+        server.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", url=postgresql_url)
+    server.run("DROP ROLE IF EXISTS twin", url=postgresql_url)
+    host = str(make_url(postgresql_url).query["host"])
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text("utf-8")
+    lines = re.findall(r"^(?:sudo -u postgres|pg_)\S* .*$", page, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines[:2]:
+        _as_documented(line, host, tmp_path)
+    field = f"postgresql:///field?host={host}&user=twin"
+    with Store(field, settings=QUICK) as store:
+        assert store.submit(row(0))
+        assert store.flush()
+        _as_documented(lines[2], host, tmp_path)
+        assert store.submit(row(1))
+        assert store.flush()
+    for line in lines[3:]:
+        _as_documented(line, host, tmp_path)
+    with Store(field.replace("/field", "/again"), settings=QUICK, existing=True) as store:
+        assert store.reader.acknowledged("n") == {1: 0}
+        assert store.submit(row(2, oldest=2))  # row 1 was acknowledged, and is not sent again
+        assert store.flush()
+        assert store.reader.acknowledged("n") == {1: 2}
+        (gap,) = store.reader.events(kind="gap")
+        assert gap["evidence"] == {"boot": 1, "first": 1, "last": 1}
 
 
 # Migration ----------
