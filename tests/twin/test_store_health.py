@@ -122,6 +122,11 @@ def test_a_commit_has_an_age_and_an_idle_writer_has_none(tmp_path: Path) -> None
         until(lambda: store.health().attempt_age_s is None)
 
 
+def test_a_database_that_falls_silent_while_nothing_comes_is_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store, store._database.lock:
+        until(lambda: (store.health().attempt_age_s or 0.0) > 0.1)
+
+
 def test_a_writer_that_has_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fault(*_: object) -> None:
         raise ZeroDivisionError("of ours")

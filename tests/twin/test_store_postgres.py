@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -230,6 +232,48 @@ def test_a_pooler_that_shares_sessions_is_refused(server: Server, postgresql_url
             Store(url, settings=QUICK)
     finally:
         shutil.rmtree(folder)
+
+
+# Kill -9 ----------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_time_what_was_acknowledged_is_stored_and_the_next_twin_goes_on(
+    server: Server, seed: int
+) -> None:
+    after = random.Random(seed).randrange(1, 40)
+    child_file = Path(__file__).parent / "store_child.py"
+    acknowledged = -1
+    with subprocess.Popen(
+        [sys.executable, str(child_file), "write", server.url], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for number, line in enumerate(child.stdout):
+            acknowledged = int(line)
+            if number == after:
+                child.kill()
+                break
+    with Store(server.url) as store:  # its lock goes with it
+        assert set(range(acknowledged + 1)) <= set(stored(server))
+        upto = store.reader.acknowledged("n")[1]
+        assert store.submit(row(upto + 1))
+        assert store.flush()
+        assert stored(server) == list(range(upto + 2))
+
+
+def test_a_server_that_crashes_and_recovers_is_gone_on_with(server: Server) -> None:
+    """Where one of its processes is killed, all sessions end and the log is gone through."""
+    with Store(server.url, settings=QUICK) as store:
+        commits = Commits(store)
+        for seq in range(10):
+            assert store.submit(row(seq))
+        assert commits.wait("n", 1, 9)
+        os.kill(server.writer(), signal.SIGKILL)
+        for seq in range(10, 20):
+            assert store.submit(row(seq))
+        assert commits.wait("n", 1, 19)
+        until(lambda: store.health().ok)
+        assert stored(server) == list(range(20))
 
 
 # Deadlines ----------
