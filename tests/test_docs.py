@@ -106,6 +106,9 @@ ELSEWHERE: Final = {
     "levada flash": "needs a board; tests/hil/test_flash.py writes to a boot loader",
     "levada selftest --node mqtt:": "needs a board on MQTT; tests/hil/test_mqtt_line.py has one",
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",
+    "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
+    "pg_dump": "needs a server; as above",
+    "pg_restore": "needs a server; as above",
     "levada twin field.toml --shadow": "needs real soil; tests/twin/test_shadow.py plays it",
 }
 """Commands that are not run, by their beginning: why.  Those of levada are parsed all the same."""

@@ -35,6 +35,12 @@ class Journal:
         self._session = randbelow(1 << 31)
         """Stands for a boot of the devices: rows are numbered here, from one for every session."""
         self._numbers = [count(1) for _ in names]
+        self._stored_ms = [-(1 << 62)] * len(names)
+        """Up to when an earlier twin has stored its own values, by zone: they stay."""
+
+    def go_on(self, i: int, stored_ms: int) -> None:
+        """Leave what an earlier twin has stored of a zone up to `stored_ms` as it is."""
+        self._stored_ms[i] = stored_ms
 
     def online(self, i: int, time_ms: int, birth: Mapping[str, Any]) -> None:
         """A device is there, and says who it is."""
@@ -81,12 +87,16 @@ class Journal:
 
     def points(self, i: int, time_ms: int, kind: Kind, values: Mapping[str, float]) -> None:
         """Signals of a zone at one moment, in the units of `levada.twin.snapshot.UNITS`."""
+        if kind == "twin" and time_ms <= self._stored_ms[i]:
+            return
         self._put(
             Points(node=self._names[i], time_ms=time_ms, signals=values, kind=kind, units=UNITS)
         )
 
     def profile(self, i: int, time_ms: int, depths_m: Any, theta: Any) -> None:
         """Water contents of the twin's soil [m3/m3] by depth."""
+        if time_ms <= self._stored_ms[i]:
+            return
         signals = {
             f"theta@{depth:.3f}": float(value) for depth, value in zip(depths_m, theta, strict=True)
         }

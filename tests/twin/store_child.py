@@ -30,8 +30,8 @@ def _row(seq: int, size: int = 50) -> Row:
     )
 
 
-def _write(file: Path) -> None:
-    store = Store(file, settings=StoreSettings(group_ms=2))
+def _write(where: Path | str) -> None:
+    store = Store(where, settings=StoreSettings(group_ms=2))
 
     def tell(commit: Commit) -> None:
         print(commit.acks["n", 1], flush=True)
@@ -128,6 +128,6 @@ def _read_only(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"write": _write, "full": _full, "prune": _prune, "read-only": _read_only}[sys.argv[1]](
-        Path(sys.argv[2])
-    )
+    if sys.argv[1] == "write":
+        _write(sys.argv[2])
+    {"full": _full, "prune": _prune, "read-only": _read_only}[sys.argv[1]](Path(sys.argv[2]))

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,8 +19,10 @@ import pytest
 import real_soil
 from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
 from services import Mosquitto
-from small_field import START_MS, fault, run, scenario
+from small_field import START_MS, fault, run, scenario, until
 
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.units import HOUR_MS
 from levada.twin.sources.recording import Recording
 from levada.twin.sources.resume import NEW, resume_point
@@ -173,3 +176,36 @@ def test_devices_that_begin_anew_are_reported_anew(tmp_path: Path, mosquitto: Mo
     assert decided[1] > decided[0] > 0
     alerts = events(tmp_path / "store.sqlite", "alert")
     assert "different-calls" not in {e["evidence"]["alert"] for e in alerts}
+
+
+def test_what_is_stored_of_the_twin_s_curve_stays_and_is_gone_on_with(tmp_path: Path) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    row_ms = story.period.trace_s * 1_000
+    stored_ms = START_MS + 6 * HOUR_MS
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        closing(MqttClient(broker.address)) as board,
+    ):
+        for time_ms in range(START_MS + row_ms, stored_ms + 1, row_ms):
+            before = {"cause": 0.0, "dr_mm": -7.0}  # as no twin of this scenario would store it
+            assert store.submit(Points(node="maize", time_ms=time_ms, signals=before))
+        assert store.flush()
+        now_ms = START_MS + 9 * HOUR_MS
+        message = {"boot": 1, "seq": 0, "oldest": 0, "t": now_ms + 7 * HOUR_MS}
+        message |= {"raw": 2300, "pct": 20, "irrigar": 0}
+        assert board.publish("ic/maize/data", json.dumps(message).encode())
+        devices.wait(60.0)
+        twin = Twin(story, store, Shadow(devices, speed=1.0))
+        thread = threading.Thread(target=twin.run)
+        thread.start()
+        until(lambda: twin.view.now_ms >= now_ms - row_ms)
+        twin.stop()
+        thread.join()
+        twin.close()
+        assert store.flush()
+        window = store.reader.window("maize", "dr_mm", kind="twin")
+    assert list(window.time_ms) == list(range(START_MS + row_ms, window.time_ms[-1] + 1, row_ms))
+    assert window.time_ms[-1] > stored_ms + HOUR_MS
+    assert set(window.value[window.time_ms <= stored_ms]) == {-7.0}
+    assert window.value[window.time_ms > stored_ms].min() >= 0.0

@@ -13,11 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Commits
-from sqlalchemy import inspect
+from small_field import until
+from sqlalchemy import event, inspect
 
 from levada.twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
 from levada.twin.mqtt.sequence import MODULUS
@@ -569,6 +571,71 @@ def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
     shutil.copy(backup, tmp_path / "back.sqlite")
     with Store(tmp_path / "back.sqlite") as old:
         assert old.reader.count("n") == 1
+
+
+@pytest.mark.parametrize("harm", ["DELETE FROM schema_version", "DROP TABLE schema_version"])
+def test_a_file_that_says_no_version_is_not_given_one(tmp_path: Path, harm: str) -> None:
+    file = tmp_path / "s.sqlite"
+    with Store(file) as store:
+        put(store, row(0))
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute(harm)
+        raw.commit()
+        before = list(raw.iterdump())
+    with pytest.raises(StoreError, match=r"say of which version|no store of levada"):
+        Store(file)
+    with closing(sqlite3.connect(file)) as raw:
+        assert list(raw.iterdump()) == before
+
+
+def test_a_renamed_column_is_told_when_the_file_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    Store(file).close()
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute("ALTER TABLE points RENAME COLUMN value TO val")
+    with pytest.raises(StoreError, match="points of the store has no column value, but val: "):
+        Store(file)
+
+
+def test_a_column_that_is_renamed_meanwhile_costs_no_row(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    with Store(file, settings=StoreSettings(retry_ms=20)) as store:
+        put(store, row(0))
+        commits = Commits(store)
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("ALTER TABLE telemetry RENAME COLUMN payload TO load")
+            assert store.submit(row(1))
+            until(lambda: "has no column payload, but load" in store.health().detail)
+            assert store.health().state is State.MISSING
+            assert store.health().refused == 0
+            other.execute("ALTER TABLE telemetry RENAME COLUMN load TO payload")
+        assert commits.wait("n", 1, 1)
+
+
+def test_without_a_copy_of_the_file_there_is_no_migration(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    _of_version_1(str(file))
+    (tmp_path / "s.sqlite.v1.backup").mkdir()  # nothing can be written there
+    with pytest.raises(StoreError, match="of version 1, and is left as it is: no copy"):
+        Store(file)
+    with closing(sqlite3.connect(file)) as raw:
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+
+
+def test_what_is_removed_is_found_by_its_key(store: Store) -> None:
+    """A store of a month would else be read as a whole for every 500 rows."""
+    put(store, *(row(seq) for seq in range(10)))
+    plans = []
+
+    def executed(_c: Any, cursor: Any, statement: str, values: Any, _x: Any, _many: bool) -> None:
+        if statement.startswith("DELETE FROM points"):
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", (values[0] if _many else values))
+            plans.extend(detail for *_, detail in cursor.fetchall())
+
+    event.listen(store._database.engine, "before_cursor_execute", executed)
+    assert prune(store, before_ms=T0 + 5_000).points == 10
+    assert plans
+    assert [plan for plan in plans if not plan.startswith("SEARCH points")] == []
 
 
 def _of_version_1(where: str) -> None:

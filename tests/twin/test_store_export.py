@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from levada.twin.errors import StoreError
+from levada.twin.errors import StoreError, StoreVersionError
 from levada.twin.store.export import COLUMNS, export
 from levada.twin.store.policy import downsample, prune
 from levada.twin.store.reads import to_read
@@ -155,3 +155,11 @@ def test_thinning_keeps_the_mean_of_every_interval(filled: Store) -> None:
 def test_an_interval_out_of_range_is_refused(filled: Store) -> None:
     with pytest.raises(ValueError, match="permitted 1000 to"):
         downsample(filled, before_ms=T0, every_ms=10)
+
+
+def test_a_store_of_a_newer_program_is_not_exported(filled: Store, tmp_path: Path) -> None:
+    with filled.transaction() as connection:
+        connection.exec_driver_sql("UPDATE schema_version SET version = 99")
+    with pytest.raises(StoreVersionError, match="version 99: this program knows 1 to"):
+        export(filled.url, tmp_path / "all.csv", format="csv")
+    assert not (tmp_path / "all.csv").exists()

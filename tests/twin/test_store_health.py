@@ -11,7 +11,7 @@ import pytest
 from small_field import until
 
 from levada.twin.store.health import Refusal, State, Vitals
-from levada.twin.store.rows import Row, StoreSettings
+from levada.twin.store.rows import Points, Row, StoreSettings
 from levada.twin.store.store import Store
 
 T0 = 1_700_000_000_000
@@ -102,6 +102,15 @@ def test_refused_rows_are_told_by_node_and_reason(tmp_path: Path) -> None:
         assert seen.refusal_age_s is not None
 
 
+def test_a_twin_that_has_to_wait_loses_nothing_and_is_no_refusal(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", settings=StoreSettings(queue_rows=2)) as store:
+        with store._database.lock:
+            point = Points(node="n", time_ms=T0, signals={"theta": 0.2})
+            until(lambda: not store.submit(point))
+            assert store.health().twin_waiting == 2
+        assert (store.health().refused, store.health().refusals) == (0, {})
+
+
 def test_a_commit_has_an_age_and_an_idle_writer_has_none(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite") as store:
         assert store.health().commit_age_s is None
@@ -111,6 +120,11 @@ def test_a_commit_has_an_age_and_an_idle_writer_has_none(tmp_path: Path) -> None
         assert seen.ok
         assert seen.commit_age_s is not None
         until(lambda: store.health().attempt_age_s is None)
+
+
+def test_a_database_that_falls_silent_while_nothing_comes_is_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store, store._database.lock:
+        until(lambda: (store.health().attempt_age_s or 0.0) > 0.1)
 
 
 def test_a_writer_that_has_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

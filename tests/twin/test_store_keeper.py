@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_field import until
 
 from levada.sim.units import DAY_MS, MINUTE_MS
 from levada.twin.errors import StoreError
@@ -52,9 +53,18 @@ def test_doing_it_again_changes_nothing(store: Store) -> None:
 
 
 def test_the_keeper_does_it_by_itself(store: Store) -> None:
-    with Keeper(store, Policy(keep_ms=DAY_MS), every_s=0.01):
+    """At once: a twin that is started again every few minutes would else never prune."""
+    with Keeper(store, Policy(keep_ms=DAY_MS)):
         while count(store, 0, NOW_MS) > 144:
             assert store.health().ok
+
+
+def test_the_keeper_does_it_again(store: Store) -> None:
+    with Keeper(store, Policy(keep_ms=DAY_MS), every_s=0.01):
+        until(lambda: count(store, 0, NOW_MS) <= 144)
+        assert store.submit(Points(node="n", time_ms=0, signals={"theta": 0.25}))
+        assert store.flush()
+        until(lambda: count(store, 0, DAY_MS) == 0)
 
 
 def test_values_that_are_removed_before_they_are_thinned_are_a_mistake() -> None:

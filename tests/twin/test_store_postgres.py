@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
+import re
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import Commits
-from services import pgbouncer
+from services import need, pgbouncer
 from small_field import until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -229,6 +234,48 @@ def test_a_pooler_that_shares_sessions_is_refused(server: Server, postgresql_url
         shutil.rmtree(folder)
 
 
+# Kill -9 ----------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_time_what_was_acknowledged_is_stored_and_the_next_twin_goes_on(
+    server: Server, seed: int
+) -> None:
+    after = random.Random(seed).randrange(1, 40)
+    child_file = Path(__file__).parent / "store_child.py"
+    acknowledged = -1
+    with subprocess.Popen(
+        [sys.executable, str(child_file), "write", server.url], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for number, line in enumerate(child.stdout):
+            acknowledged = int(line)
+            if number == after:
+                child.kill()
+                break
+    with Store(server.url) as store:  # its lock goes with it
+        assert set(range(acknowledged + 1)) <= set(stored(server))
+        upto = store.reader.acknowledged("n")[1]
+        assert store.submit(row(upto + 1))
+        assert store.flush()
+        assert stored(server) == list(range(upto + 2))
+
+
+def test_a_server_that_crashes_and_recovers_is_gone_on_with(server: Server) -> None:
+    """Where one of its processes is killed, all sessions end and the log is gone through."""
+    with Store(server.url, settings=QUICK) as store:
+        commits = Commits(store)
+        for seq in range(10):
+            assert store.submit(row(seq))
+        assert commits.wait("n", 1, 9)
+        os.kill(server.writer(), signal.SIGKILL)
+        for seq in range(10, 20):
+            assert store.submit(row(seq))
+        assert commits.wait("n", 1, 19)
+        until(lambda: store.health().ok)
+        assert stored(server) == list(range(20))
+
+
 # Deadlines ----------
 
 
@@ -373,6 +420,55 @@ def test_a_newer_store_is_not_exported(server: Server, tmp_path: Path) -> None:
     with pytest.raises(StoreVersionError, match="version 99: this program knows 1 to"):
         export(server.url, tmp_path / "all.csv", format="csv")
     assert not (tmp_path / "all.csv").exists()
+
+
+# As docs/deploy.md says ----------
+
+
+def _as_documented(line: str, host: str, folder: Path) -> None:
+    """Run a line of the page on the server of the tests, as its administrator."""
+    bin_folder = Path(need("pg_dump", *sorted(Path("/usr/lib/postgresql").glob("*/bin")))).parent
+    line = re.sub(
+        r"postgresql://twin@db\.example/(\w+)", rf"postgresql:///\1?host={host}&user=twin", line
+    )
+    words = shlex.split(line.removeprefix("sudo -u postgres "))
+    administrator = {"PGHOST": host, "PGUSER": "levada", "PGDATABASE": "postgres"}
+    subprocess.run(
+        [str(bin_folder / words[0]), *words[1:]],
+        check=True,
+        cwd=folder,
+        env=os.environ | administrator,
+    )
+
+
+def test_a_site_is_set_up_backed_up_and_brought_back_as_the_page_says(
+    server: Server, postgresql_url: str, tmp_path: Path
+) -> None:
+    for database in ("field", "again"):
+        server.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", url=postgresql_url)
+    server.run("DROP ROLE IF EXISTS twin", url=postgresql_url)
+    host = str(make_url(postgresql_url).query["host"])
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text("utf-8")
+    lines = re.findall(r"^(?:sudo -u postgres|pg_)\S* .*$", page, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines[:2]:
+        _as_documented(line, host, tmp_path)
+    field = f"postgresql:///field?host={host}&user=twin"
+    with Store(field, settings=QUICK) as store:
+        assert store.submit(row(0))
+        assert store.flush()
+        _as_documented(lines[2], host, tmp_path)
+        assert store.submit(row(1))
+        assert store.flush()
+    for line in lines[3:]:
+        _as_documented(line, host, tmp_path)
+    with Store(field.replace("/field", "/again"), settings=QUICK, existing=True) as store:
+        assert store.reader.acknowledged("n") == {1: 0}
+        assert store.submit(row(2, oldest=2))  # row 1 was acknowledged, and is not sent again
+        assert store.flush()
+        assert store.reader.acknowledged("n") == {1: 2}
+        (gap,) = store.reader.events(kind="gap")
+        assert gap["evidence"] == {"boot": 1, "first": 1, "last": 1}
 
 
 # Migration ----------

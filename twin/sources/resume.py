@@ -1,4 +1,5 @@
-"""Where an earlier twin on the same store has stopped: what it reported is not reported again.
+"""Where an earlier twin on the same store has stopped: what it reported and stored is not
+reported and stored again.
 
 A twin of independent devices begins by going through all that they reported, at full speed.  What
 it concludes up to where the twin before it had come is in the store; a twin that was killed has
@@ -27,6 +28,8 @@ class ResumePoint:
 
     upto_ms: int = -(1 << 62)
     """Time up to which every conclusion is in the store, in the scenario's time."""
+    curve_ms: int = -(1 << 62)
+    """Time of the newest row of the twin's own values that is in the store."""
     standing: Mapping[str, Active] = field(default_factory=dict)
     """Alerts that stood then, by kind."""
 
@@ -46,8 +49,9 @@ def resume_point(reader: StoreReader, zone: str, scenario: Scenario) -> ResumePo
         for kind, limit in (("decision", 1), ("alert", _MOST))
     )
     # of a slice, decisions are stored first, then points, then the alerts that its end raises
-    known = [*(int(t) for t in judged[-1:]), *(int(e["time_ms"]) for e in decisions + alerts)]
-    if not known:
+    curve_ms = max(map(int, judged[-1:]), default=NEW.curve_ms)
+    known = [curve_ms, *(int(e["time_ms"]) for e in decisions + alerts)]
+    if max(known) == NEW.upto_ms:
         return NEW
     standing: dict[str, Active] = {}
     for event in alerts:
@@ -62,4 +66,4 @@ def resume_point(reader: StoreReader, zone: str, scenario: Scenario) -> ResumePo
                 text=event["text"],
                 cause=evidence["cause"],
             )
-    return ResumePoint(upto_ms=max(known), standing=standing)
+    return ResumePoint(upto_ms=max(known), curve_ms=curve_ms, standing=standing)

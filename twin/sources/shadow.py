@@ -111,6 +111,7 @@ class Shadow:
         if before.upto_ms > self._begun_ms:
             return  # the devices have begun anew, as simulated ones do
         field.zones[i].resume = before
+        field.journal.go_on(i, before.curve_ms)
         for report in stored_reports(store.url, name, field.scenario):
             if report.time_ms < self._begun_ms:
                 self._devices.queue(name).add(report)

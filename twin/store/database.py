@@ -7,7 +7,6 @@ whether that is still what lies under the name.
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from levada.twin.errors import StoreBusyError, StoreError, StoreFullError, Store
 from levada.twin.store import schema
 from levada.twin.store.engine import classify, first_line
 from levada.twin.store.health import State
+from levada.twin.store.turns import Turns
 
 __all__ = ["Database", "DisplacedError", "LogTooLongError"]
 
@@ -45,8 +45,8 @@ class Database(Closing):
     """Where a corrupt file was moved to when this was opened."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        """Held by whoever writes."""
+        self.lock = Turns()
+        """Of whoever writes."""
         self.sessions = 0
         """Rises when somebody else may have written since the last transaction."""
         self.drop_readers: Callable[[], None] = lambda: None

@@ -62,6 +62,8 @@ class Intake:
             most = max(_LAST_ROWS if self._ended else 1, self._settings.group_rows)
             group: list[Item] = []
             for number, lane in enumerate(self._lanes):
+                if self._ended and group:
+                    break  # there may not be time for all: the field's before the twin's
                 self._out[number] = min(most, len(lane))
                 group += [lane.popleft() for _ in range(self._out[number])]
         return group
@@ -107,6 +109,7 @@ class Intake:
         return self._ended and not any(self._lanes)
 
     @property
-    def left(self) -> int:
-        """How many items are not done with."""
-        return sum(map(len, self._lanes)) + sum(self._out)
+    def left(self) -> tuple[int, int]:
+        """Items that are not done with: of the field, and of the twin."""
+        field, twin = (len(lane) + out for lane, out in zip(self._lanes, self._out, strict=True))
+        return field, twin

@@ -58,7 +58,7 @@ def enforce(store: Store, policy: Policy) -> Removed:
 
 
 class Keeper(Closing):
-    """Enforces a policy every few minutes, in a thread of its own."""
+    """Enforces a policy at once and every few minutes, in a thread of its own."""
 
     def __init__(self, store: Store, policy: Policy, *, every_s: float = _EVERY_S) -> None:
         self._store = store
@@ -79,10 +79,12 @@ class Keeper(Closing):
         self._thread.join()
 
     def _keep(self) -> None:
-        while not self._closing.wait(self._every_s):
+        while True:  # at once: a twin that is started again and again never lives long
             try:
                 enforce(self._store, self._policy)
             except StoreError as error:
                 _log.warning("nothing removed: %s", error)
             except Exception:  # noqa: BLE001 - next time it may go well
                 _log.exception("nothing removed")
+            if self._closing.wait(self._every_s):
+                return

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -334,7 +334,8 @@ def _copy_file(file: Path, version: int) -> Path:
         ):
             source.backup(target)
     except (OSError, sqlite3.Error) as error:
-        backup.unlink(missing_ok=True)
+        with suppress(OSError):
+            backup.unlink()
         raise StoreError(
             f"the store is of version {version}, and is left as it is: no copy can be made of it "
             f"first, {backup}: {error}"

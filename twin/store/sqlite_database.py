@@ -111,9 +111,9 @@ class SqliteDatabase(Database):
     def recover(self, error: DisplacedError) -> Path | None:
         """Have a store under the name again, or raise what hinders it; what was moved aside."""
         assert isinstance(error, _HarmedError)
+        if error.harm is Harm.CUT:
+            return self.begin_anew()
         with self.lock:
-            if error.harm is Harm.CUT:
-                return self.begin_anew()
             self._put_back(error.harm)
         return None
 

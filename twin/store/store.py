@@ -28,7 +28,7 @@ from levada.twin.store.health import Health, Refusal, Vitals
 from levada.twin.store.intake import Intake
 from levada.twin.store.postgres_database import PostgresDatabase
 from levada.twin.store.reads import StoreReader
-from levada.twin.store.rows import Commit, Item, StoreSettings
+from levada.twin.store.rows import Commit, Item, Points, StoreSettings
 from levada.twin.store.sqlite_database import SqliteDatabase
 from levada.twin.store.writer import Writer
 
@@ -82,12 +82,11 @@ class Store(Closing):
 
     def submit(self, item: Item) -> bool:
         """Hand `item` to the writer; False if too much waits already.  Never blocks."""
-        if self._closed.is_set() or self._writer.closing.is_set():
-            self._vitals.refuse(item.node, Refusal.CLOSED)
-            return False
-        if self._intake.put(item):
+        closed = self._closed.is_set() or self._writer.closing.is_set()
+        if not closed and self._intake.put(item):
             return True
-        self._vitals.refuse(item.node, Refusal.QUEUE)
+        if not isinstance(item, Points):  # the twin offers its own again
+            self._vitals.refuse(item.node, Refusal.CLOSED if closed else Refusal.QUEUE)
         return False
 
     def listen(self, listener: Callable[[Commit], None]) -> None:

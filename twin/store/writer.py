@@ -79,10 +79,11 @@ class Writer(Closing):
         self._thread.join(timeout_s)
         self.closing.set()
         self._thread.join(timeout_s)
-        if left := self._intake.left:
+        if any(left := self._intake.left):
             _log.warning(
-                "%d rows were not stored; none of them was acknowledged, so devices keep theirs",
-                left,
+                "not stored at the end: %d rows of the field, none of them acknowledged, so that "
+                "devices keep theirs, and %d of the twin's own",
+                *left,
             )
 
     # The thread

@@ -1,0 +1,223 @@
+"""Who waits for whom: devices for no more than one transaction, whatever the twin writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Commits
+from small_field import until
+from sqlalchemy import Engine, event
+
+from levada.twin.store.intake import Intake
+from levada.twin.store.rows import Event, Item, Points, Row, StoreSettings
+from levada.twin.store.store import Store
+from levada.twin.store.turns import Turns
+
+T0 = 1_700_000_000_000
+MINUTE_MS = 60_000
+
+
+def row(seq: int, node: str = "n") -> Row:
+    return Row(
+        node=node,
+        boot=1,
+        seq=seq,
+        oldest=0,
+        received_ms=T0 + seq,
+        payload=json.dumps({"raw": seq}),
+        signals={"raw": float(seq)},
+    )
+
+
+def values(minute: int, zone: int = 0, change: float = 0.0) -> Points:
+    signals = {f"s{k}": k + minute + change for k in range(15)}
+    return Points(node=f"z{zone}", time_ms=T0 + minute * MINUTE_MS, signals=signals)
+
+
+# Two lanes ----------
+
+
+def test_what_comes_from_the_field_is_taken_first_and_each_lane_in_its_order() -> None:
+    intake = Intake(StoreSettings(group_rows=3, group_ms=0))
+    alert = Event(kind="alert", text="dry", time_ms=T0)
+    items: list[Item] = [values(0), values(1), row(0), values(2), alert, row(1), values(3), row(2)]
+    assert all(intake.put(item) for item in items)
+    assert intake.take(0) == [row(0), alert, row(1), values(0), values(1), values(2)]
+    assert intake.take(0) == [row(2), values(3)]
+    assert intake.take(0) == []
+
+
+def test_a_twin_cannot_fill_the_room_of_devices() -> None:
+    intake = Intake(StoreSettings(queue_rows=4))
+    assert [intake.put(values(k)) for k in range(6)] == [True] * 4 + [False] * 2
+    assert [intake.put(row(k)) for k in range(6)] == [True] * 4 + [False] * 2
+    assert intake.waiting() == (4, 4)
+
+
+def test_when_nothing_more_comes_the_rest_is_taken_in_large_groups() -> None:
+    intake = Intake(StoreSettings(group_ms=10_000))
+    assert all(intake.put(values(k)) for k in range(1_200))
+    assert all(intake.put(row(k)) for k in range(2_500))
+    intake.end()
+    assert [len(intake.take(0)) for _ in range(6)] == [1_000, 1_000, 500, 1_000, 200, 0]
+    assert intake.ended
+
+
+def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
+    intake = Intake(StoreSettings(group_ms=10_000, group_rows=2))
+    assert intake.put(row(0)) and intake.put(values(0)) and intake.put(row(1))
+    flushed: list[bool] = []
+    waiting = threading.Thread(target=lambda: flushed.append(intake.flush(60.0)))
+    waiting.start()
+    until(lambda: bool(intake._hurried))
+    assert intake.put(row(2))
+    assert intake.take(60.0) == [row(0), row(1), values(0)]
+    assert not flushed
+    intake.settle()
+    waiting.join()
+    assert flushed == [True]
+    assert intake.left == (1, 0)
+    assert not intake.flush(0.01)
+
+
+# A start on a store with a month of history ----------
+
+
+@contextmanager
+def work(engine: Engine) -> Iterator[dict[str, int]]:
+    """Counts what the database is asked to do."""
+    done = {"transactions": 0, "statements": 0, "rows": 0}
+
+    def executed(_c: Any, _k: Any, _s: Any, parameters: Any, _x: Any, many: bool) -> None:
+        done["statements"] += 1
+        done["rows"] += len(parameters) if many else 1
+
+    def committed(_connection: Any) -> None:
+        done["transactions"] += 1
+
+    event.listen(engine, "before_cursor_execute", executed)
+    event.listen(engine, "commit", committed)
+    try:
+        yield done
+    finally:
+        event.remove(engine, "before_cursor_execute", executed)
+        event.remove(engine, "commit", committed)
+
+
+def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> None:
+    """A month of 20 zones, a value an hour; the twin writes it all again while a device waits."""
+    file = memory_folder / "s.sqlite"
+    past = [
+        Points(node=f"z{zone}", time_ms=T0 + hour * 3_600_000, signals={"theta": 0.1 + hour})
+        for hour in range(30 * 24)
+        for zone in range(20)
+    ]
+    settings = StoreSettings(queue_rows=20_000, group_ms=0)
+    with Store(file, settings=settings) as store:
+        assert all(store.submit(point) for point in past)
+        assert store.flush()
+    with Store(file, settings=settings) as store:
+        commits = Commits(store)
+        with work(store._database.engine) as done:
+            with store._database.lock:  # all of it waits
+                assert all(store.submit(point) for point in past)
+                assert store.submit(row(0))
+            at_first: list[dict[str, int]] = []
+            store.listen(lambda _commit: at_first.append(dict(done)))
+            assert commits.wait("n", 1, 0)
+            until(lambda: bool(at_first))
+        # the one that was being written, and its own
+        assert at_first[0]["transactions"] <= 2
+        assert at_first[0]["rows"] <= 2 * 50 * 8
+        assert store.flush()
+        assert store.reader.window("z7", "theta", kind="twin", max_points=4_000).total == 720
+
+
+@pytest.mark.parametrize("change", [0.0, 0.5], ids=["the same", "others"])
+def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
+    memory_folder: Path, change: float
+) -> None:
+    with Store(memory_folder / "s.sqlite", settings=StoreSettings(group_ms=0)) as store:
+
+        def write(minutes: range, change: float) -> dict[str, int]:
+            with work(store._database.engine) as done:
+                with store._database.lock:
+                    for minute in minutes:
+                        assert all(store.submit(values(minute, z, change)) for z in range(20))
+                assert store.flush()
+                return dict(done)
+
+        write(range(1), 0.0)  # nodes and series
+        new = write(range(1, 41), 0.0)
+        known = write(range(1, 41), change)
+        assert known["statements"] <= 3 * new["statements"]
+        assert known["rows"] <= new["rows"] + 2 * new["statements"]
+        window = store.reader.window("z3", "s2", kind="twin", max_points=4_000)
+        assert list(window.value) == [2.0, *(2 + minute + change for minute in range(1, 41))]
+
+
+# The end ----------
+
+
+def test_a_full_queue_is_written_at_the_end_in_few_transactions(memory_folder: Path) -> None:
+    file = memory_folder / "s.sqlite"
+    store = Store(file, settings=StoreSettings(group_ms=0))
+    with work(store._database.engine) as done:
+        with store._database.lock:
+            assert all(store.submit(row(seq)) for seq in range(10_000))
+            assert all(store.submit(values(minute)) for minute in range(1_000))
+            ending = threading.Thread(target=store.close)
+            ending.start()
+            until(lambda: store._intake._ended)
+        ending.join()
+    assert done["transactions"] <= 12
+    with closing(sqlite3.connect(file)) as raw:
+        assert raw.execute("SELECT count(*) FROM telemetry").fetchone() == (10_000,)
+        assert raw.execute("SELECT count(*) FROM points").fetchone() == (25_000,)
+
+
+def test_what_could_not_be_written_at_the_end_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "s.sqlite"
+    store = Store(file, settings=StoreSettings(busy_ms=20, retry_ms=10))
+    commits = Commits(store)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert all(store.submit(row(seq)) for seq in range(120))
+        assert all(store.submit(values(minute)) for minute in range(3))
+        until(lambda: not store.health().ok)
+        store.close()
+        other.execute("ROLLBACK")
+    assert "120 rows of the field, none of them acknowledged" in caplog.text
+    assert "and 3 of the twin's own" in caplog.text
+    assert commits.acks == {}
+
+
+# Turns ----------
+
+
+def test_who_has_waited_longest_is_next() -> None:
+    """Also before the one that has just released it and asks again."""
+    turns = Turns()
+    order = []
+
+    def writer() -> None:
+        with turns:
+            order.append("writer")
+
+    waiting = threading.Thread(target=writer)
+    with turns:
+        waiting.start()
+        until(lambda: turns.waiting == 1)
+    with turns:
+        order.append("keeper")
+    waiting.join()
+    assert order == ["writer", "keeper"]
