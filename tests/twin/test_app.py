@@ -231,7 +231,7 @@ def test_a_value_out_of_range_is_refused_in_words(look: Look, live: Live) -> Non
     look.open("/zone/maize")
     look.type(look.find('input[id*=\'"name":"off_pct"\']'), "170")
     look.find("#calibrate-set").click()
-    look.text("#calibrate-done", "off_pct = 170", "within 0 and 100")
+    look.text("#calibrate-done", "off_pct = 170", "permitted 0 to 100")
     assert dict(live.twin.view.zones[0].parameters) == before
 
 
@@ -473,7 +473,7 @@ def test_a_calibration_needs_the_token(live: Live) -> None:
     status, text = ask(live, path, body={"values": {"window": 5}}, token=live.page.token)
     assert (status, json.loads(text)) == (200, {"values": {"window": 5}})
     status, text = ask(live, path, body={"values": {"window": 99}}, token=live.page.token)
-    assert status == 422 and "within 1 and 16" in text
+    assert status == 422 and "permitted 1 to 16" in text
     body = {"values": {"window": 7}, "seen": {"window": 3}}
     status, text = ask(live, path, body=body, token=live.page.token)
     assert status == 422 and "window is 5 by now, not 3" in text

@@ -80,6 +80,8 @@ COMMANDS: dict[tuple[str, ...], list[str]] = {
     ("twin", "broker"): ["twin", FIELD, "--port", "0", "--out", "twin", "--broker", "URL"],
     ("twin", "store"): ["twin", FIELD, "--port", "0", "--out", "twin", "--store", "URL"],
     ("twin", "replay"): ["twin", FIELD, "--port", "0", "--out", "twin", "--replay", "URL"],
+    ("withdraw", "node"): ["withdraw", "URL", "--broker", "mqtt://127.0.0.1:1"],
+    ("withdraw", "broker"): ["withdraw", "maize", "--broker", "URL"],
     ("store", "export", "store"): ["store", "export", "URL", "--out", "all.csv"],
     ("store", "prune", "store"): ["store", "prune", "URL", "--before", "2020-01-01"],
     ("store", "thin", "store"): ["store", "thin", "URL", "--before", "2020-01-01"],
