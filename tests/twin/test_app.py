@@ -231,7 +231,7 @@ def test_a_value_out_of_range_is_refused_in_words(look: Look, live: Live) -> Non
     look.open("/zone/maize")
     look.type(look.find('input[id*=\'"name":"off_pct"\']'), "170")
     look.find("#calibrate-set").click()
-    look.text("#calibrate-done", "off_pct = 170", "permitted 0 to 100")
+    look.text("#calibrate-done", "`off_pct` = 170", "permitted 0 to 100")
     assert dict(live.twin.view.zones[0].parameters) == before
 
 
