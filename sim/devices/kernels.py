@@ -106,10 +106,7 @@ def gaussian(counter: int, key: np.uint64) -> float:
 def soil_temperature(
     i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
 ) -> None:
-    """Advance the soil temperature of zone `i` under constant air temperature [degC].
-
-    The exact solution of dT/dt = (T_air - T)/tau; tau is `levada.sim.devices.probe.filter_time_s`.
-    """
+    """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC]."""
     tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
         state[i, ProbeState.TEMP_C] -= (air_c - state[i, ProbeState.TEMP_C]) * expm1(-dt_s / tau_s)
@@ -136,8 +133,7 @@ def probe_counts(
 ) -> int:
     """Reading of the probe of zone `i`: counts 0 .. 4095 or a negative error code.
 
-    The ideal counts are those of `levada.sim.devices.probe.calibration`; what is added to them in
-    this order stands in docs/models/probe.md.
+    The order of the effects is that of docs/models/probe.md.
     """
     if state[i, ProbeState.OPEN] != 0.0:
         return int(state[i, ProbeState.OPEN_VALUE])
@@ -441,10 +437,7 @@ def advance_power(
     state: FloatArray,
     work: FloatArray,
 ) -> bool:
-    """Charge an interval and the work done in it to node `i`; true if it went off or on.
-
-    Linear in the six quantities of `EnergyState` (docs/models/energy.md); a panel gives P / U.
-    """
+    """Charge an interval and the work done in it to node `i`; true if it went off or on."""
     used_mc = 0.0
     if state[i, EnergyState.EMPTY] == 0.0:
         state[i, EnergyState.ALIVE_S] += dt_s
