@@ -131,10 +131,7 @@ def probe_counts(
     state: FloatArray,
     keys: Key,
 ) -> int:
-    """Reading of the probe of zone `i`: counts 0 .. 4095 or a negative error code.
-
-    The order of the effects is that of docs/models/probe.md.
-    """
+    """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code."""
     if state[i, ProbeState.OPEN] != 0.0:
         return int(state[i, ProbeState.OPEN_VALUE])
     if state[i, ProbeState.STUCK] != 0.0 and not isnan(state[i, ProbeState.LAST]):
@@ -395,10 +392,7 @@ def cell_voltage(charge: float) -> float:
 
 @njit
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
-    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed.
-
-    Chen and Rincon-Mora (2006): open-circuit voltage of Eq. 2 less I R, R constant (Eq. 3, 4, 6).
-    """
+    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
     capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc <= 0.0:
         state[i, EnergyState.BATTERY_MV] = parameters[i, EnergyParam.SUPPLY_V] * 1000.0
