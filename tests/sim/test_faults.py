@@ -281,3 +281,16 @@ def test_an_end_at_the_end_of_the_period_is_none_and_one_before_it_is() -> None:
     early = events({**whole, "duration": "86399 s"})
     assert [(e.time_ms - START_MS) // 1000 for e in early] == [9 * 86_400, 10 * 86_400 - 1]
     assert [e.zone_index for e in events({"kind": "reboot", "start": "1 d"})] == [0, 1, 2, 3]
+
+
+def test_an_editor_asks_for_the_magnitude_where_a_kind_needs_one() -> None:
+    schema = Fault.model_json_schema()
+    needed = {kind for kind, *_ in MAGNITUDES} - {"probe-open"}
+    assert set(schema["if"]["properties"]["kind"]["enum"]) == needed
+    assert schema["then"] == {"required": ["magnitude"]}
+
+
+def test_a_name_has_at_most_64_characters() -> None:
+    assert fault("probe-stuck", name="n" * 64).label == "n" * 64
+    with pytest.raises(ValueError, match="at most 64"):
+        fault("probe-stuck", name="n" * 65)
