@@ -78,8 +78,14 @@ CHANGES: Final[tuple[tuple[str, str], ...]] = (
 )
 """What is changed into what; a number becomes the next."""
 
-PROSE: Final = re.compile(r'(?<![fr])"[^"\\]*(?: [^"\\]*){2,}"')
-"""A text of several words in Python: what it says is no code."""
+TEXT: Final = re.compile(r'([a-z]*)"((?:[^"\\]|\\.)*)"')
+
+
+def prose(code: str) -> list[tuple[int, int]]:
+    """Where a line of Python has texts of three words and more: what they say is no code."""
+    found = TEXT.finditer(code)
+    return [text.span(2) for text in found if text[1] == "" and text[2].count(" ") > 1]
+
 
 EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
     (
@@ -170,10 +176,10 @@ def mutants(file: str) -> Iterator[Mutant]:
         quoted ^= bool(line.count('"""') % 2)
         if inside or line.lstrip().startswith(('"""', "*", "/*", "#", "@", "__all__")):
             continue
-        texts = [text.span() for text in PROSE.finditer(code) if file.endswith(".py")]
+        texts = prose(code) if file.endswith(".py") else []
         for pattern, new in CHANGES:
             for match in re.finditer(pattern, code):
-                if any(start < match.start() < end for start, end in texts):
+                if any(start <= match.start() < end for start, end in texts):
                     continue
                 with_ = new
                 if new == "+1":
