@@ -31,6 +31,7 @@ LevadaError                        3
 │   ├── LateError                  3 the computer could not keep up with the wall clock
 │   ├── RunDirError                  a directory that no run has left, or another run has
 │   ├── ScenarioError                a scenario that cannot be used, with all its problems
+│   ├── SettingError                 a setting out of its range, or against another one
 │   ├── SoilError                  3 the soil model cannot solve an interval
 │   ├── ValveError                 3 an interval that the soil model cannot be told in one piece
 │   └── WeatherError                 a weather file that cannot be used

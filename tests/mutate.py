@@ -78,6 +78,15 @@ CHANGES: Final[tuple[tuple[str, str], ...]] = (
 )
 """What is changed into what; a number becomes the next."""
 
+TEXT: Final = re.compile(r'([a-z]*)"((?:[^"\\]|\\.)*)"')
+
+
+def prose(code: str) -> list[tuple[int, int]]:
+    """Where a line of Python has texts of three words and more: what they say is no code."""
+    found = TEXT.finditer(code)
+    return [text.span(2) for text in found if text[1] == "" and text[2].count(" ") > 1]
+
+
 EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
     (
         "firmware/core/frame.c",
@@ -94,6 +103,21 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "return length >= size && memcmp(text, prefix, size) == 0;",
         "return length > size && memcmp(text, prefix, size) == 0;",
     ): "a topic that is the prefix alone ends with an empty level, and is refused before",
+    (
+        "sim/crop/crop.py",
+        "near = get_close_matches(name, TABLE, n=1)",
+        "near = get_close_matches(name, TABLE, n=2)",
+    ): "the first of two is the first of one",
+    (
+        "sim/scenario/fault.py",
+        "for index, (fault, span) in enumerate(zip(scenario.fault, acting, strict=True)):",
+        "for index, (fault, span) in enumerate(zip(scenario.fault, acting, strict=False)):",
+    ): "there is a span for every fault",
+    (
+        "sim/weather/nasa_power.py",
+        'side = "ahead of" if ahead_h > 0.0 else "behind"',
+        'side = "ahead of" if ahead_h >= 0.0 else "behind"',
+    ): "at 0 nothing is said of a side",
     (
         "sim/weather/epw.py",
         "usual, number_of_usual = counts.most_common(1)[0]",
@@ -152,8 +176,11 @@ def mutants(file: str) -> Iterator[Mutant]:
         quoted ^= bool(line.count('"""') % 2)
         if inside or line.lstrip().startswith(('"""', "*", "/*", "#", "@", "__all__")):
             continue
+        texts = prose(code) if file.endswith(".py") else []
         for pattern, new in CHANGES:
             for match in re.finditer(pattern, code):
+                if any(start <= match.start() < end for start, end in texts):
+                    continue
                 with_ = new
                 if new == "+1":
                     old = int(match[0], 16 if match[0].startswith("0x") else 10)

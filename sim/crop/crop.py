@@ -103,7 +103,7 @@ def season(
     grown = age if crop.growth == "days" else _degree_days(crop, weather.days, age >= 0.0)
     ends = np.cumsum(crop.stages)
     if harvest is None:
-        over = np.flatnonzero((grown >= ends[3]) & (age >= 0.0))
+        over = np.flatnonzero(grown >= ends[3])
         last = weather.start + timedelta(days=int(over[0]) if over.size else age.size)
         if crop.growth == "days":
             last = first + timedelta(days=int(np.ceil(ends[3])))
@@ -116,7 +116,6 @@ def season(
     knots = (adjusted.kcb_ini, adjusted.kcb_mid, adjusted.kcb_mid, adjusted.kcb_end)
     kcb = np.where(standing, np.interp(grown, ends, knots), 0.0)
     progress = np.clip((grown - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
-    progress = np.where(age >= 0.0, progress, 0.0)
     height = crop.height_min_m + (crop.height_max_m - crop.height_min_m) * progress
     height = np.maximum(np.where(standing, height, crop.height_min_m), 0.001)
     zr = crop.zr_min_m + (crop.zr_max_m - crop.zr_min_m) * progress

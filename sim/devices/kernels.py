@@ -106,10 +106,7 @@ def gaussian(counter: int, key: np.uint64) -> float:
 def soil_temperature(
     i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
 ) -> None:
-    """Advance the soil temperature of zone `i` under constant air temperature [degC].
-
-    The exact solution of dT/dt = (T_air - T)/tau; tau is `levada.sim.devices.probe.filter_time_s`.
-    """
+    """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC]."""
     tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
         state[i, ProbeState.TEMP_C] -= (air_c - state[i, ProbeState.TEMP_C]) * expm1(-dt_s / tau_s)
@@ -134,11 +131,7 @@ def probe_counts(
     state: FloatArray,
     keys: Key,
 ) -> int:
-    """Reading of the probe of zone `i`: counts 0 .. 4095 or a negative error code.
-
-    The ideal counts are those of `levada.sim.devices.probe.calibration`; what is added to them in
-    this order stands in docs/models/probe.md.
-    """
+    """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code."""
     if state[i, ProbeState.OPEN] != 0.0:
         return int(state[i, ProbeState.OPEN_VALUE])
     if state[i, ProbeState.STUCK] != 0.0 and not isnan(state[i, ProbeState.LAST]):
@@ -399,10 +392,7 @@ def cell_voltage(charge: float) -> float:
 
 @njit
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
-    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed.
-
-    Chen and Rincon-Mora (2006): open-circuit voltage of Eq. 2 less I R, R constant (Eq. 3, 4, 6).
-    """
+    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
     capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc <= 0.0:
         state[i, EnergyState.BATTERY_MV] = parameters[i, EnergyParam.SUPPLY_V] * 1000.0
@@ -441,10 +431,7 @@ def advance_power(
     state: FloatArray,
     work: FloatArray,
 ) -> bool:
-    """Charge an interval and the work done in it to node `i`; true if it went off or on.
-
-    Linear in the six quantities of `EnergyState` (docs/models/energy.md); a panel gives P / U.
-    """
+    """Charge an interval and the work done in it to node `i`; true if it went off or on."""
     used_mc = 0.0
     if state[i, EnergyState.EMPTY] == 0.0:
         state[i, EnergyState.ALIVE_S] += dt_s

@@ -178,6 +178,53 @@ def test_degree_days_count_between_base_and_upper_temperature() -> None:
         season(maize, steady(10), planting=date(2023, 3, 1))
 
 
+def test_stages_of_fractions_of_days_end_with_the_day() -> None:
+    grown = season(FOUR.but(stages=(10.0, 12.0, 14.0, 16.5)), steady(60))
+    assert grown.harvest == date(2023, 4, 1) + timedelta(days=53)
+
+
+def test_degree_days_of_cold_and_hot_days_are_cut_at_base_and_upper_temperature() -> None:
+    # McMaster and Wilhelm (1997), method 2, base 10 and upper 30 degC: 8/4 gives 0; 34/32 gives 20;
+    # 20/6 gives (20 + 10)/2 - 10 = 5; 40/20 gives (30 + 20)/2 - 10 = 15
+    weather = steady(40)
+    tmax = np.resize([8.0, 34.0, 20.0, 40.0], 40)
+    tmin = np.resize([4.0, 32.0, 6.0, 20.0], 40)
+    weather = replace(weather, days=replace(weather.days, tmax_c=tmax, tmin_c=tmin))
+    maize = crop("maize", growth="degree-days", stages=(40.0, 80.0, 120.0, 80.0))
+    grown = season(maize, weather, planting=date(2023, 4, 5))
+    # four days bring 40: the initial stage ends 4 days after the planting of 5 April, with the 8th
+    assert grown.kcb[:4].tolist() == [0.0] * 4
+    assert grown.kcb[4:9] == pytest.approx([0.15] * 5)
+    assert grown.kcb[10:13] == pytest.approx([0.15 + 20 / 80, 0.15 + 25 / 80, 0.15 + 40 / 80])
+    assert grown.kcb[16] == pytest.approx(1.15)
+    assert grown.harvest == date(2023, 4, 5) + timedelta(days=32)
+    assert grown.kcb[35] > 0.0
+    assert grown.kcb[36] == 0.0
+
+
+def test_degree_days_that_do_not_come_together_leave_the_crop_until_the_end() -> None:
+    maize = crop("maize", growth="degree-days", stages=(110.0, 220.0, 330.0, 1100.0))
+    grown = season(maize, steady(50), planting=date(2023, 4, 11))
+    assert grown.harvest == date(2023, 4, 1) + timedelta(days=50)
+    assert np.all(grown.kcb[10:] > 0.0)
+
+
+def test_what_grew_is_bounded_as_fao_56_says() -> None:
+    # p within 0.1 to 0.8 (p. 162); cover at most 0.99, none below Kc_min = 0.15 (Eq. 76)
+    wet = season(crop("cotton", depletion_fraction=0.8), steady(150, solar_mj_m2=2.0, tmax_c=14.0))
+    assert wet.depletion_fraction.max() == 0.8
+    dry = season(
+        FOUR.but(depletion_fraction=0.1), steady(60, wind_m_s=6.0, tmax_c=45.0, ea_kpa=0.3)
+    )
+    assert dry.depletion_fraction[30] == 0.1
+    bare = season(FOUR.but(kcb_ini=0.1), steady(60))
+    assert bare.cover[0] == 0.0
+    assert bare.height_m[0] == pytest.approx(0.01)
+    assert bare.height_m[59] == pytest.approx(0.01)  # harvested
+    flat = season(FOUR.but(height_min_m=0.0), steady(60))
+    assert flat.height_m[0] == 0.001
+
+
 def test_forcing_holds_the_demand_of_every_hour() -> None:
     weather = steady(100)
     weather = replace(weather, rain_mm=np.arange(2400) % 7 * 0.1)

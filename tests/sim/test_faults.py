@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.sim.scenario.expand import expand
-from levada.sim.scenario.fault import FAULTS, Fault, FaultEvent, matching, spans, timeline
+from levada.sim.scenario.fault import (
+    CONTRADICTIONS,
+    FAULTS,
+    Fault,
+    FaultEvent,
+    matching,
+    spans,
+    timeline,
+)
 from levada.sim.scenario.model import Scenario
 from levada.sim.units import HOUR_MS
 
@@ -174,3 +182,115 @@ class TestMagnitude:
 
     def test_every_kind_says_what_it_does(self) -> None:
         assert all(kind.effect.endswith(".") for kind in FAULTS.values())
+
+
+# Kind, unit, lowest and highest magnitude in it, and what one of it is to the models.
+MAGNITUDES = [
+    ("probe-drift", "counts/d", -4095, 4095, 1.0),
+    ("probe-drift", "counts/h", -170.625, 170.625, 24.0),
+    ("probe-spike", "counts", -4095, 4095, 1.0),
+    ("probe-open", "code", -4, -1, 1.0),
+    ("valve-leak", "%", 0, 100, 0.01),
+    ("valve-clog", "%", 0, 100, 0.01),
+    ("clock-skew", "s", -31_622_400, 31_622_400, 1.0),
+    ("clock-skew", "min", -527_040, 527_040, 60.0),
+    ("clock-skew", "h", -8_784, 8_784, 3_600.0),
+    ("clock-skew", "d", -366, 366, 86_400.0),
+]
+RANGES = {
+    "probe-drift": "-4095 to 4095 counts/d",
+    "probe-spike": "-4095 to 4095 counts",
+    "probe-open": "-4 to -1 code",
+    "valve-leak": "0 to 100 %",
+    "valve-clog": "0 to 100 %",
+    "clock-skew": "-31622400 to 31622400 s",
+}
+WITHOUT = ["probe-stuck", "valve-stuck-open", "valve-stuck-closed", "brown-out", "link-loss"]
+INSTANT = ["reboot", "keep-loss"]
+
+
+def fault(kind: str, **keys: Any) -> Fault:
+    return Fault.model_validate({"kind": kind, "start": "1 d", **keys})
+
+
+def test_the_kinds_are_those_that_are_tried_here() -> None:
+    assert set(FAULTS) == {kind for kind, *_ in MAGNITUDES} | {*WITHOUT, *INSTANT}
+    assert {(kind, unit) for kind, unit, *_ in MAGNITUDES} == {
+        (kind, unit) for kind, of in FAULTS.items() for unit in of.units or {}
+    }
+
+
+@pytest.mark.parametrize(("kind", "unit", "low", "high", "factor"), MAGNITUDES)
+def test_a_magnitude_is_taken_up_to_its_bounds_and_not_beyond(
+    kind: str, unit: str, low: float, high: float, factor: float
+) -> None:
+    for value in (low, high):
+        if value:
+            taken = fault(kind, magnitude=f"{value} {unit}").value
+            assert taken == pytest.approx(value * factor, rel=1e-12)
+    step = 1 if kind == "probe-open" else 0.001
+    for value in (low - step, high + step):
+        with pytest.raises(ValueError, match=f"permitted {RANGES[kind]}|changes nothing"):
+            fault(kind, magnitude=f"{value} {unit}")
+    with pytest.raises(ValueError, match="write the number with one of"):
+        fault(kind, magnitude="1 furlong")
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "message"),
+    [
+        *((kind, {"magnitude": "1 s"}, f"`magnitude`: {kind} has none") for kind in WITHOUT),
+        *((kind, {"magnitude": "1 s"}, f"`magnitude`: {kind} has none") for kind in INSTANT),
+        *((kind, {"duration": "1 h"}, f"a {kind} happens at once") for kind in INSTANT),
+        *(
+            (kind, {}, f"`magnitude` is missing: {kind} needs one in {unit}")
+            for kind, unit in [
+                ("probe-drift", "counts/d"),
+                ("probe-spike", "counts"),
+                ("valve-leak", "%"),
+                ("valve-clog", "%"),
+                ("clock-skew", "s"),
+            ]
+        ),
+        ("probe-spike", {"magnitude": "0 counts"}, "changes nothing, leave the fault out"),
+        ("probe-open", {"magnitude": "-1.5 code"}, "a code is a whole number"),
+        ("probe-stuck", {"duration": "0 s"}, "`duration` = 0 s: permitted at least 1 s"),
+    ],
+)
+def test_a_fault_that_says_too_much_or_too_little_is_refused(
+    kind: str, keys: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fault(kind, **keys)
+
+
+def test_a_broken_wire_needs_no_code_and_a_second_is_long_enough() -> None:
+    assert fault("probe-open").value is None
+    assert fault("probe-stuck", duration="1 s").duration == timedelta(seconds=1)
+    assert fault("probe-stuck", name="mine").label == "mine"
+    assert fault("probe-stuck").label == "probe-stuck"
+
+
+def test_contradicting_kinds_are_those_of_a_valve_that_cannot_be_both() -> None:
+    assert (frozenset({"valve-stuck-open", "valve-stuck-closed"}),) == CONTRADICTIONS
+
+
+def test_an_end_at_the_end_of_the_period_is_none_and_one_before_it_is() -> None:
+    whole = {"kind": "link-loss", "start": "9 d", "zones": "south"}
+    assert len(events({**whole, "duration": "86400 s"})) == 1
+    early = events({**whole, "duration": "86399 s"})
+    assert [(e.time_ms - START_MS) // 1000 for e in early] == [9 * 86_400, 10 * 86_400 - 1]
+    assert [e.zone_index for e in events({"kind": "reboot", "start": "1 d"})] == [0, 1, 2, 3]
+
+
+def test_an_editor_asks_for_the_magnitude_where_a_kind_needs_one() -> None:
+    schema = Fault.model_json_schema()
+    needed = {kind for kind, *_ in MAGNITUDES} - {"probe-open"}
+    assert set(schema["if"]["properties"]["kind"]["enum"]) == needed
+    assert schema["then"] == {"required": ["magnitude"]}
+
+
+def test_a_name_has_at_most_64_characters() -> None:
+    assert fault("probe-stuck", name="n" * 64).label == "n" * 64
+    with pytest.raises(ValueError, match="at most 64"):
+        fault("probe-stuck", name="n" * 65)

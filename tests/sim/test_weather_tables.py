@@ -412,6 +412,8 @@ def day_of(path: Path, row: int = 0) -> str:
         ("YEAR,DOY,X", "9998,365,0", "9998-12-31T00"),
         ("YYYYMMDD,X,Y", "2024-02-29,0,0", "2024-02-29T00"),
         ("YYYYMMDD,X,Y", "20240229,0,0", "2024-02-29T00"),
+        ("YYYYMMDD,X,Y", "20241231,0,0", "2024-12-31T00"),
+        ("YEAR,MO,DOY", "2024,3,60", "2024-02-29T00"),  # a day is needed, so that of the year is
     ],
 )
 def test_a_date_of_nasa_power_however_it_is_told(
@@ -459,6 +461,7 @@ def test_what_is_wrong_in_a_file_of_nasa_power_is_said_with_its_line(
         (("2023,1", "#"), "no -END HEADER- with rows after it; a whole file is needed"),
         (("latitude", "north"), "no latitude, longitude and elevation; the header has them"),
         (("= 250.5 meters", ""), "no latitude, longitude and elevation; the header has them"),
+        (("250.5", "high"), "`high` in column `elevation`; a number is needed"),
         (("45.7", "95"), "`latitude_deg` = 95 deg: permitted -90 to 90 deg; see the file's header"),
         (("(m/s)", "(knots)"), "WS2M in `knots`; known units are m/s, ms1"),
     ],
@@ -500,6 +503,8 @@ def test_a_header_of_nasa_power_ends_within_500_lines(
         ("4.9", 1.0, f"{SOLAR_TIME}, which is 1 h ahead of it"),
         ("4.9", -1.5, f"{SOLAR_TIME}, which is 1.5 h behind it"),
         ("104.9", 8.0, f"{SOLAR_TIME}, which is 1 h ahead of it"),
+        ("112.6", 9.0, f"{SOLAR_TIME}, which is 1 h ahead of it"),  # 7.507 h, so 8
+        ("4.9", 0.05, f"{SOLAR_TIME}, which is 0.05 h ahead of it"),
     ],
 )
 def test_local_solar_time_beside_standard_time(
@@ -516,12 +521,26 @@ def test_local_solar_time_beside_standard_time(
     assert day_of(path) == "2023-01-01T00"
 
 
+def test_cells_are_parted_as_the_titles_are(tmp_path: Path) -> None:
+    path = renamed(tmp_path, ("YEAR,MO,DY,WS2M", "YEAR;MO;DY;WS2M"), ("2023,1,1,4.0", "2023;1;1;4"))
+    path.write_text(path.read_text().replace("2023,1,2,4.0", "2023;1;2;4.5"))
+    table, where = read_nasa_power(path)
+    assert table.columns["wind_m_s"].tolist() == [4.0, 4.5]
+    nasa(tmp_path, "daily", [("T2M_MAX", "C", 20.0)])
+    assert read_nasa_power(path)[1].wind_height_m == where.wind_height_m == 2.0
+
+
 def test_days_of_utc_are_taken_as_they_are_and_hours_are_moved(tmp_path: Path) -> None:
     path = renamed(tmp_path, ("in LST", "in UTC"))
     assert read_nasa_power(path)[0].notes == (
         "NASA POWER: days of UTC taken as days of standard time",
     )
+    assert day_of(path) == "2023-01-01T00"
     path = renamed(tmp_path, ("in LST", "in UTC"), step="hourly")
+    half = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=0.5)
+    with pytest.raises(WeatherError) as caught:
+        read_nasa_power(path, half)
+    assert str(caught.value).startswith(f"{path}: hours of UTC, and a site at UTC+0.5; whole")
     with pytest.raises(WeatherError) as caught:
         read_nasa_power(path)
     assert str(caught.value) == f"{path}: times in UTC; a site with `utc_offset_h` is needed"
