@@ -122,7 +122,7 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
     settings = StoreSettings(queue_rows=20_000, group_ms=0)
     with Store(file, settings=settings) as store:
         assert all(store.submit(point) for point in past)
-        assert store.flush()
+        assert store.flush(600.0)
     with Store(file, settings=settings) as store:
         commits = Commits(store)
         with work(store._database.engine) as done:
@@ -136,7 +136,7 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
         # the one that was being written, and its own
         assert at_first[0]["transactions"] <= 2
         assert at_first[0]["rows"] <= 2 * 50 * 8
-        assert store.flush()
+        assert store.flush(600.0)
         assert store.reader.window("z7", "theta", kind="twin", max_points=4_000).total == 720
 
 
@@ -151,7 +151,7 @@ def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
                 with store._database.lock:
                     for minute in minutes:
                         assert all(store.submit(values(minute, z, change)) for z in range(20))
-                assert store.flush()
+                assert store.flush(600.0)
                 return dict(done)
 
         write(range(1), 0.0)  # nodes and series
