@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ def test_when_nothing_more_comes_the_rest_is_taken_in_large_groups() -> None:
     assert intake.ended
 
 
+def test_large_groups_do_not_outgrow_the_log() -> None:
+    settings = StoreSettings(group_rows=10, log_bytes=1 << 20)
+    intake = Intake(settings)
+    assert all(intake.put(replace(row(k), payload="x" * 10_000)) for k in range(40))
+    intake.end()
+    assert [len(intake.take(0)) for _ in range(4)] == [14, 14, 12, 0]  # 131,072 bytes are passed
+
+
 def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
     intake = Intake(StoreSettings(group_ms=10_000, group_rows=2))
     assert intake.put(row(0)) and intake.put(values(0)) and intake.put(row(1))
@@ -78,8 +87,9 @@ def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
     waiting.start()
     until(lambda: bool(intake._hurried))
     assert intake.put(row(2))
-    assert intake.take(60.0) == [row(0), row(1), values(0)]
+    assert intake.take(60.0) == [row(0), row(1), row(2), values(0)]  # nobody is made to wait
     assert not flushed
+    assert intake.put(row(3))
     intake.settle()
     waiting.join()
     assert flushed == [True]
