@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ def test_when_nothing_more_comes_the_rest_is_taken_in_large_groups() -> None:
     assert intake.ended
 
 
+def test_large_groups_do_not_outgrow_the_log() -> None:
+    settings = StoreSettings(group_rows=10, log_bytes=1 << 20)
+    intake = Intake(settings)
+    assert all(intake.put(replace(row(k), payload="x" * 10_000)) for k in range(40))
+    intake.end()
+    assert [len(intake.take(0)) for _ in range(4)] == [14, 14, 12, 0]  # 131,072 bytes are passed
+
+
 def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
     intake = Intake(StoreSettings(group_ms=10_000, group_rows=2))
     assert intake.put(row(0)) and intake.put(values(0)) and intake.put(row(1))
@@ -78,8 +87,9 @@ def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
     waiting.start()
     until(lambda: bool(intake._hurried))
     assert intake.put(row(2))
-    assert intake.take(60.0) == [row(0), row(1), values(0)]
+    assert intake.take(60.0) == [row(0), row(1), row(2), values(0)]  # nobody is made to wait
     assert not flushed
+    assert intake.put(row(3))
     intake.settle()
     waiting.join()
     assert flushed == [True]
@@ -122,7 +132,7 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
     settings = StoreSettings(queue_rows=20_000, group_ms=0)
     with Store(file, settings=settings) as store:
         assert all(store.submit(point) for point in past)
-        assert store.flush()
+        assert store.flush(600.0)
     with Store(file, settings=settings) as store:
         commits = Commits(store)
         with work(store._database.engine) as done:
@@ -136,7 +146,7 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
         # the one that was being written, and its own
         assert at_first[0]["transactions"] <= 2
         assert at_first[0]["rows"] <= 2 * 50 * 8
-        assert store.flush()
+        assert store.flush(600.0)
         assert store.reader.window("z7", "theta", kind="twin", max_points=4_000).total == 720
 
 
@@ -151,7 +161,7 @@ def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
                 with store._database.lock:
                     for minute in minutes:
                         assert all(store.submit(values(minute, z, change)) for z in range(20))
-                assert store.flush()
+                assert store.flush(600.0)
                 return dict(done)
 
         write(range(1), 0.0)  # nodes and series

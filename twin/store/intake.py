@@ -17,8 +17,10 @@ from levada.twin.store.rows import Item, Points, StoreSettings
 
 __all__ = ["Intake"]
 
-_LAST_ROWS: Final = 1_000
-"""Items of one lane in one transaction, when nothing more will come."""
+_LARGE_ROWS: Final = 1_000
+"""Items of one lane in one transaction, when somebody waits for all of them."""
+_LOG_PART: Final = 8
+"""Payloads of a large transaction are at most such a part of the permitted write-ahead log."""
 
 
 class Intake:
@@ -59,14 +61,26 @@ class Intake:
             self._news.wait_for(lambda: any(self._lanes) or self._ended, timeout_s)
             if any(self._lanes):
                 self._news.wait_for(self._is_due, self._settings.group_ms / 1000)
-            most = max(_LAST_ROWS if self._ended else 1, self._settings.group_rows)
             group: list[Item] = []
             for number, lane in enumerate(self._lanes):
                 if self._ended and group:
                     break  # there may not be time for all: the field's before the twin's
-                self._out[number] = min(most, len(lane))
-                group += [lane.popleft() for _ in range(self._out[number])]
+                taken = self._from(lane)
+                self._out[number] = len(taken)
+                group += taken
         return group
+
+    def _from(self, lane: deque[Item]) -> list[Item]:
+        """As much of a lane as one transaction takes."""
+        most = self._settings.group_rows
+        large = max(most, _LARGE_ROWS if self._ended or self._hurried else 0)
+        most_bytes = self._settings.log_bytes // _LOG_PART
+        taken: list[Item] = []
+        size = 0
+        while lane and (len(taken) < most or (len(taken) < large and size < most_bytes)):
+            taken.append(lane.popleft())
+            size += len(getattr(taken[-1], "payload", ""))
+        return taken
 
     def _is_due(self) -> bool:
         fullest = max(map(len, self._lanes))
