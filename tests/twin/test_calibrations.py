@@ -167,9 +167,7 @@ def test_a_store_that_is_full_ends_nothing(store: Store, monkeypatch: pytest.Mon
         patch.setattr(store, "request_calibration", full)
         calibrations.process_pending(0, lambda _zone: BEFORE)
         assert done.result(0) == WANTED
-        calibrations.process_pending(
-            5, lambda _zone: WANTED
-        )  # not noted: tried again
+        calibrations.process_pending(5, lambda _zone: WANTED)  # not noted: tried again
     calibrations.process_pending(6, lambda _zone: WANTED)
     assert [c["who"] for c in store.reader.calibrations()] == ["Ada", "expiry"]
 

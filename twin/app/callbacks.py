@@ -15,6 +15,7 @@ from levada.twin.app import curves, figures, pages, words
 from levada.twin.app.gate import may_change
 from levada.twin.calibration.parameters import parse
 from levada.twin.errors import CalibrationError, TwinError
+from levada.twin.health import store_part
 from levada.twin.snapshot import ZoneView
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                 "Nothing is acknowledged until it can; devices keep their telemetry.",
                 className="banner",
             )
+        elif not (store := store_part(found)).ok:
+            banner = html.Div(f"Not everything is stored: {store.detail}.", className="banner")
         elif found.moved_aside:
             banner = html.Div(
                 f"The former store was corrupt and lies in {found.moved_aside}.",
