@@ -46,6 +46,14 @@ def register(app: Dash, subject: Subject) -> frozenset[str]:
     return reading
 
 
+def is_page(subject: Subject, path: str) -> bool:
+    """Whether there is a page under an unquoted path."""
+    first, _, rest = path.strip("/").partition("/")
+    if first in ("zone", "node"):
+        return any(zone.name == rest for zone in subject.view.zones)
+    return first in ("", "nodes", "history")
+
+
 def _find(subject: Subject, name: str) -> ZoneView:
     for zone in subject.view.zones:
         if zone.name == name:
@@ -407,7 +415,9 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-end", "value"),
         Input("history-moment", "value"),
     )
-    def chart(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
+    def chart(zone: str | None, signals: list[str], start: str, end: str, at: int) -> Any:
+        if zone is None:  # none is chosen
+            raise PreventUpdate
         start_ms, end_ms = span(start, end)
         wanted = pairs(signals)
         moment_ms = _moment(start_ms, end_ms, at)
