@@ -164,7 +164,8 @@ def _field(app: Dash, subject: Subject) -> None:
     )
     def node(_ticks: int, name: str) -> Any:
         zone = _find(subject, name)
-        return pages.node_facts(zone, reader.calibrations(name, limit=50))
+        refused = [e for k in ("mapping", "refused") for e in reader.events(node=name, kind=k)]
+        return pages.node_facts(zone, reader.calibrations(name, limit=50), refused[-20:])
 
 
 def _zone(app: Dash, subject: Subject) -> None:
