@@ -53,10 +53,8 @@ async def _serve(settings: dict[str, Any]) -> None:
         }
     )
     await broker.start()
-    server = broker._servers["default"].instance  # where the port is known
-    port = server.sockets[0].getsockname()[1]
     with suppress(BrokenPipeError):  # who started us ends already, and so shall we
-        os.write(sys.stdout.fileno(), json.dumps({"port": port}).encode() + b"\n")
+        os.write(sys.stdout.fileno(), json.dumps({"port": broker.port}).encode() + b"\n")
     counting = asyncio.create_task(broker.count_aloud())
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

@@ -42,6 +42,12 @@ class GuardedBroker(Broker):  # type: ignore[misc]  # amqtt gives no types
         self._slow: set[str] = set()
         _permit_descriptors(2 * MAX_CONNECTIONS)
 
+    @property
+    def port(self) -> int:
+        """Where it listens, once it has started."""
+        server = self._servers["default"].instance
+        return int(server.sockets[0].getsockname()[1])
+
     async def count_aloud(self) -> None:
         """Say every second how many messages were dropped."""
         while True:
