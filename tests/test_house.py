@@ -42,6 +42,7 @@ STILL_LARGE: dict[str, int] = {
 """Files over MOST_LINES that have not been cut yet, and how long they may be: never longer."""
 
 TYPES_ONLY: set[tuple[str, str]] = {
+    ("levada.sim.scenario.mapped", "levada.sim.scenario.mapping"),
     ("levada.sim.scenario.checks", "levada.sim.scenario.model"),
     ("levada.sim.scenario.fault", "levada.sim.scenario.model"),
     ("levada.sim.scenario.idle", "levada.sim.scenario.zone"),

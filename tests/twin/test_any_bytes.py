@@ -129,7 +129,7 @@ def test_home_assistant_is_told_all_the_same(
     address: BrokerAddress, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Announcer(address, ["n"], ()) as announcer:
-        until(lambda: "n" in announcer._nodes and announcer._nodes["n"].announced)
+        until(lambda: "n" in announcer.announced)
     assert plain(caplog), caplog.text[:5_000]
 
 

@@ -360,7 +360,7 @@ def test_forbidden_topics_are_not_acted_on(
 def topic_rights() -> str:
     """The acl file that docs/mqtt.md shows."""
     lines = (HERE.parents[1] / "docs/mqtt.md").read_text().splitlines()
-    known = ("    user ", "    topic readwrite ", "    pattern ")
+    known = ("    user ", "    topic ", "    pattern ")
     return "".join(line.strip() + "\n" for line in lines if line.startswith(known))
 
 

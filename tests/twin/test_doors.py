@@ -415,8 +415,42 @@ def test_any_question_is_answered_in_one_line(door: Door, data: st.DataObject, v
     )
     path = data.draw(st.sampled_from(forms)).replace("{}", word)
     status, text, answer = door.ask(path)
-    if "json" in (answer.getheader("Content-Type") or "") or status >= 400:
+    is_json = "json" in (answer.getheader("Content-Type") or "")
+    if is_json or (status >= 400 and not path.startswith("/open/") and "<html" not in text):
         told_once(status, text)
+
+
+def test_no_zone_chosen_leaves_the_history_as_it_is(door: Door) -> None:
+    (output,) = [key for key in door.callbacks() if "history-chart" in key]
+    body = body_of(output, door.callbacks()[output], GOOD | {"history-zone.value": None})
+    assert door.ask(DASH_PATH, json.dumps(body).encode())[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/zone/maize", 200),
+        ("/node/maize", 200),
+        ("/nodes", 200),
+        ("/history", 200),
+        ("/zone/nowhere", 404),
+        ("/node", 404),
+        ("/nothing", 404),
+        ("/nodes.php", 404),
+    ],
+)
+def test_a_path_without_a_page_is_not_found(door: Door, path: str, status: int) -> None:
+    assert door.ask(path)[0] == status
+
+
+def test_a_link_that_does_not_open_says_why_in_words(door: Door) -> None:
+    path = door.page.link.removeprefix(door.page.url)
+    assert door.ask(path)[0] == 303
+    for stale, says in ((path, "has been used"), ("/open/abc", "is no link of the twin")):
+        status, text, answer = door.ask(stale)
+        assert status == 403 and says in text
+        assert (answer.getheader("Content-Type") or "").startswith("text/html")
 
 
 def test_a_fault_of_ours_is_one_line_too(

@@ -70,3 +70,12 @@ def test_the_window_of_a_store_moves_on_behind_what_was_lost() -> None:
         assert life.fits(identity.seq)
         life.add(identity.seq)
     assert life.contiguous == 2 * WINDOW + 9
+
+
+def test_a_gap_has_something_in_it() -> None:
+    """Neighbours that are stored, at the beginning, in the middle and at the end."""
+    life = Received.before(3)
+    for number in (5, 6, 9, 10, 14):
+        life.add(number)
+    assert life.skip(15) == [(3, 4), (7, 8), (11, 13)]
+    assert (life.contiguous, life.highest, life.beyond) == (14, 14, set())

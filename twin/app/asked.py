@@ -7,13 +7,13 @@ runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
 from flask import abort, request
 
+from levada.guest.text.json_text import parse
 from levada.twin.app import pages
 
 __all__ = ["AskedRight"]
@@ -119,8 +119,8 @@ class AskedRight:
     def check(self) -> None:
         """Refuse the present request (HTTPException, 400) unless the page makes such."""
         try:
-            body = json.loads(request.get_data())
-        except (ValueError, RecursionError):
+            body = parse(request.get_data())
+        except ValueError:
             abort(400, _WRONG)
         if not self._fits(body):
             abort(400, _WRONG)
@@ -149,7 +149,7 @@ def _spec(output: Any) -> dict[str, str]:
 
 def _part(text: str) -> tuple[str, bool]:
     """Name of a part, and whether there are many of it."""
-    return (json.loads(text)["type"], True) if text.startswith("{") else (text, False)
+    return (parse(text)["type"], True) if text.startswith("{") else (text, False)
 
 
 def _all_fit(specs: Sequence[Mapping[str, str]], given: Any, *, values: bool) -> bool:

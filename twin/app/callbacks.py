@@ -16,6 +16,7 @@ from levada.twin.app import curves, figures, pages, words
 from levada.twin.app.gate import may_change
 from levada.twin.calibration.parameters import parse
 from levada.twin.errors import CalibrationError, TwinError
+from levada.twin.health import store_part
 from levada.twin.snapshot import ZoneView
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ def register(app: Dash, subject: Subject) -> frozenset[str]:
     reading = frozenset(app.callback_map)
     _calibration(app, subject)
     return reading
+
+
+def is_page(subject: Subject, path: str) -> bool:
+    """Whether there is a page under an unquoted path."""
+    first, _, rest = path.strip("/").partition("/")
+    if first in ("zone", "node"):
+        return any(zone.name == rest for zone in subject.view.zones)
+    return first in ("", "nodes", "history")
 
 
 def _find(subject: Subject, name: str) -> ZoneView:
@@ -104,6 +113,8 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                 "Nothing is acknowledged until it can; devices keep their telemetry.",
                 className="banner",
             )
+        elif not (store := store_part(found)).ok:
+            banner = html.Div(f"Not everything is stored: {store.detail}.", className="banner")
         elif found.moved_aside:
             banner = html.Div(
                 f"The former store was corrupt and lies in {found.moved_aside}.",
@@ -153,7 +164,8 @@ def _field(app: Dash, subject: Subject) -> None:
     )
     def node(_ticks: int, name: str) -> Any:
         zone = _find(subject, name)
-        return pages.node_facts(zone, reader.calibrations(name, limit=50))
+        refused = [e for k in ("mapping", "refused") for e in reader.events(node=name, kind=k)]
+        return pages.node_facts(zone, reader.calibrations(name, limit=50), refused[-20:])
 
 
 def _zone(app: Dash, subject: Subject) -> None:
@@ -404,7 +416,9 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-end", "value"),
         Input("history-moment", "value"),
     )
-    def chart(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
+    def chart(zone: str | None, signals: list[str], start: str, end: str, at: int) -> Any:
+        if zone is None:  # none is chosen
+            raise PreventUpdate
         start_ms, end_ms = span(start, end)
         wanted = pairs(signals)
         moment_ms = _moment(start_ms, end_ms, at)

@@ -30,6 +30,8 @@ _NEEDED: Final = (
     "the token of this run is needed to change anything: open the link that `levada twin` has "
     "printed, or send the token of page.json as a bearer"
 )
+_USED: Final = "This link has been used: `levada twin` has printed the next one."
+_NO_LINK: Final = "This is no link of the twin that runs here: take the one that it has printed."
 _ALLOWED: Final = "levada.may_change"
 
 
@@ -44,6 +46,7 @@ class Gate:
         self._session = token_urlsafe(24)
         """The cookie: not the token, since a browser shows it to every port of this computer."""
         self._code = token_urlsafe(24)
+        self._used: set[str] = set()
         self._lock = threading.Lock()
         self._opened = opened
 
@@ -89,12 +92,23 @@ class Gate:
         if allowed:
             return answer  # type: ignore[return-value]  # a response of Flask it is
         with self._lock:
-            if not _same(request.path.removeprefix(OPEN), self._code):
-                abort(403, "this link has been used: `levada twin` prints the next one")
+            given = request.path.removeprefix(OPEN)
+            if not _same(given, self._code):
+                return _in_words(_USED if given in self._used else _NO_LINK)
+            self._used.add(given)
             self._code = token_urlsafe(24)
         answer.set_cookie(_cookie(), self._session, httponly=True, samesite="Strict", path="/")
         self._opened(self.link)
         return answer  # type: ignore[return-value]
+
+
+def _in_words(text: str) -> Response:
+    """A page for who has clicked on a link that opens nothing."""
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>levada</title>'
+        f'<main><h1>Not opened</h1><p>{text}</p><p><a href="/">Only look</a></p></main></html>'
+    )
+    return Response(page, 403, mimetype="text/html")
 
 
 def may_change() -> bool:

@@ -33,7 +33,7 @@ from levada.twin.app import pages
 from levada.twin.app.api import blueprint
 from levada.twin.app.asked import AskedRight
 from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
-from levada.twin.app.callbacks import register
+from levada.twin.app.callbacks import is_page, register
 from levada.twin.app.gate import DASH_PATH, Gate
 from levada.twin.calibration.dry_run import DryRun
 from levada.twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
@@ -137,6 +137,15 @@ class Page(Closing):
         def check_callback() -> None:
             if request.path == DASH_PATH:
                 asked.check()
+
+        @server.after_request
+        def missing(response: Response) -> Response:
+            """A path that no page has: the browser shows so, and programs see it."""
+            rule = request.url_rule.rule if request.url_rule else ""
+            shell = rule == "/<path:path>" and response.status_code == 200
+            if shell and not is_page(subject, request.path):
+                response.status_code = 404
+            return response
 
         server.register_blueprint(
             blueprint(subject, {"process": process_part, "page": self._part, **(parts or {})})

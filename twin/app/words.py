@@ -47,6 +47,8 @@ _LINK: Final = {
     "restarts": "Restarts",
     "messages": "Messages heard",
     "missing_or_late": "Numbers missing or late",
+    "refused": "Messages refused",
+    "refused_why": "The newest was refused",
     "not_numbers": "Mapped values that are no numbers",
     "connections": "Connections to the broker",
     "void": "Too bad to be trusted",

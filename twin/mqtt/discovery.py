@@ -191,6 +191,11 @@ class Announcer(Closing):
         self._watch = PresenceWatch(self._presence)
         self._connected()  # what came before is not answered
 
+    @property
+    def announced(self) -> set[str]:
+        """Nodes of which everything was sent."""
+        return {name for name, node in list(self._nodes.items()) if node.announced}
+
     def close(self) -> None:
         """Disconnect; what was announced stays, as Home Assistant wants it."""
         self._watch.close()

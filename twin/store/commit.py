@@ -267,6 +267,8 @@ class Work:
             values["birth"] = json.dumps(dict(seen.birth))
             values["boot"] = seen.birth.get("boot")
         node_id = self.node(seen.node)
+        if not seen.online and node_id in self.touched:  # what came before in this group
+            values["last_ms"] = self.touched.pop(node_id)
         self.connection.execute(
             update(schema.nodes).where(schema.nodes.c.id == node_id).values(**values)
         )

@@ -52,7 +52,11 @@ def node_page(zone: ZoneView) -> Children:
     ]
 
 
-def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Children:
+def node_facts(
+    zone: ZoneView,
+    calibrations: Sequence[Mapping[str, Any]],
+    refused: Sequence[Mapping[str, Any]] = (),
+) -> Children:
     """The changing part of a node's page."""
     birth = zone.birth
     known = {"engine", "firmware"}  # said at birth
@@ -119,6 +123,14 @@ def node_facts(zone: ZoneView, calibrations: Sequence[Mapping[str, Any]]) -> Chi
                 html.Div(_calibrations(calibrations), className="scroll"),
             ]
         ),
+        html.Section(
+            [
+                html.H2("Messages that were not understood"),
+                html.Ul([html.Li(f"{stamp(int(e['time_ms']))}: {e['text']}") for e in refused]),
+            ]
+        )
+        if refused
+        else None,
         html.Section(
             [
                 html.H2("Log of the guest"),
