@@ -109,6 +109,16 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "near = get_close_matches(name, TABLE, n=2)",
     ): "the first of two is the first of one",
     (
+        "sim/crop/crop.py",
+        "cover = np.minimum(over_min ** (1.0 + 0.5 * height), 0.99)  # Eq. 76",
+        "cover = np.minimum(over_min ** (1.0 + 0.5 * height), 1.99)  # Eq. 76",
+    ): "Kc_max is 0.05 above Kcb at least, so no crop of the permitted numbers covers as much",
+    (
+        "sim/crop/crop.py",
+        "demand = kcb * by_hour.reshape(-1, 24).sum(axis=1)",
+        "demand = kcb * by_hour.reshape(-2, 24).sum(axis=1)",
+    ): "NumPy takes any negative length for the one to be found",
+    (
         "sim/scenario/fault.py",
         "for index, (fault, span) in enumerate(zip(scenario.fault, acting, strict=True)):",
         "for index, (fault, span) in enumerate(zip(scenario.fault, acting, strict=False)):",

@@ -127,6 +127,9 @@ def test_kc_max_follows_the_weather_and_height_of_its_day() -> None:
     )
     assert grown.kc_max[22] == pytest.approx(1.2 + 0.16 * OF_2_M)
     assert grown.kc_max[23] == pytest.approx(1.15 + 0.05)
+    # beyond 6 m/s and 20 % as at them: 0.04 x 4 + 0.004 x 25
+    storm = season(FOUR.but(climate_adjusted=False), varied([(60, [9.0], [8.0])]))
+    assert storm.kc_max[30] == pytest.approx(1.2 + 0.26 * OF_2_M)
     late = season(FOUR.but(climate_adjusted=False), varied([(60, [0.4], [95.0])]))
     assert late.kc_max[51] == pytest.approx(1.2 - 0.18 * OF_2_M)
 
