@@ -132,7 +132,8 @@ def test_diff_names_the_first_call_that_differs(
     original = nodes.DeviceNode.boot
 
     def boot(self: Any, time_ms: int, **lost: Any) -> Any:
-        self._config = (self._config[0] + 1, *self._config[1:])  # a board that misreads its flash
+        config = self._session.config
+        self._session.config = (config[0] + 1, *config[1:])  # a board that misreads its flash
         return original(self, time_ms, **lost)
 
     monkeypatch.setattr(nodes.DeviceNode, "boot", boot)
