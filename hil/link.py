@@ -35,6 +35,8 @@ OPENINGS: Final = 2
 """A line that is opened anew so often, less one, without an answer is given up."""
 ANSWERS: Final = 0x80
 """Types from here on are answers."""
+SILENCE_S: Final = 4.0
+"""Shorter ones are told to nobody; a device without its host closes its outputs after as long."""
 FREE_RETRIES: Final = 5
 """So few repetitions void no run, however short."""
 LAST: Final = 16
@@ -156,6 +158,10 @@ class Link:
         """Whether the last request was."""
         self._given_up = 0
         """Requests of this session that were never answered."""
+        self._silent_since_s: float | None = None
+        """When the device should have been heard, and was not."""
+        self.on_silence: Callable[[float], None] = lambda _: None
+        """Is told how long a silence was that has ended, if it was longer than SILENCE_S [s]."""
         self.quality = LinkQuality()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
 
@@ -163,6 +169,13 @@ class Link:
     def url(self) -> str:
         """Where the device is, for people."""
         return self._name or self._line.url
+
+    @property
+    def silent_s(self) -> float:
+        """How long the device has not been heard though it should have been [s]: a request has no
+        answer in its time, or the line is gone.  0.0 while all is well; from any thread."""
+        since_s = self._silent_since_s
+        return 0.0 if since_s is None else monotonic() - since_s
 
     def hello(self) -> Birth:
         """Begin a session; raises LinkError if no device answers."""
@@ -189,8 +202,10 @@ class Link:
             body = Heartbeat(session=self._session).encode()
             self._line.write(encode_frame(Heartbeat.TYPE, 0, body))
         except LinkError:
+            self._miss(monotonic())
             with suppress(LinkError):
                 self._open_again()
+                self._hear()
         finally:
             self._busy.release()
 
@@ -218,6 +233,8 @@ class Link:
         self.quality.requests += 1
         answer = self._persist()
         self._answered = True
+        if self._silent_since_s is not None:
+            self._hear()
         if answer.type == kind.TYPE:
             return answer.body
         raise self._refusal(request, answer)
@@ -291,6 +308,7 @@ class Link:
             try:
                 answer = self._try(frame, again=opening > 0)
             except LinkError as error:
+                self._miss(monotonic())
                 gone = error
                 continue
             if answer is not None:
@@ -344,8 +362,20 @@ class Link:
                 if attempt == 0 and not again:  # else it is not known which of them was answered
                     self.quality.round_trips_s.append(monotonic() - sent_s)
                 return answer
+            self._miss(sent_s)
             wait_s = min(2.0 * wait_s, patience.most_s)
         return None
+
+    def _miss(self, since_s: float) -> None:
+        """The device should have been heard since then."""
+        if self._silent_since_s is None:
+            self._silent_since_s = since_s
+
+    def _hear(self) -> None:
+        """A silence has ended."""
+        silent_s, self._silent_since_s = self.silent_s, None
+        if silent_s > SILENCE_S:
+            self.on_silence(silent_s)
 
     def _receive(self, until_s: float) -> Frame | None:
         while (left_s := until_s - monotonic()) > 0.0:

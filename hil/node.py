@@ -1,44 +1,33 @@
 """A device as a node: the same contract as the guest in Wasmtime, over a link.
 
 A device that starts again in the middle of a run has closed its outputs and forgotten its guest.
-The node then opens a new session, starts the guest at the present time, as after a power cut, and
-goes on; the tape shows the new BOOT, and `quality` counts and explains it.  So it does if another
-host has taken the device, but then the run is void.
+The node then opens a new session (`levada.hil.session`), starts the guest at the present time, as
+after a power cut, and goes on; the tape shows the new BOOT, and `quality` counts and explains it.
+So it does if another host has taken the device, but then the run is void.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import struct
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import ParameterError
 from levada.guest.limits import EDGE, Budget, Profile
-from levada.guest.module.inspect import inspect
 from levada.guest.node import Birth, Readings, StepResult
-from levada.guest.tape import encode, stop_text, time_text
+from levada.guest.tape import encode, stop_text
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
-from levada.hil.lease import LEASE_MS, Heart, old_lease_ms
 from levada.hil.link import Link, Patience
+from levada.hil.session import GuestRanForEver, Session
 from levada.hil.wire import messages
 from levada.hil.wire.message import MessageError
-from levada.hil.wire.messages import BirthFlag, NakError, ResetReason, StartFlag, StepFlag
+from levada.hil.wire.messages import NakError, StartFlag, StepFlag
 
 __all__ = ["DeviceNode"]
 
-_log = logging.getLogger(__name__)
-
-CHUNK: Final = 1000
-"""Bytes of a module in one message."""
-RESTARTS_IN_A_ROW: Final = 3
-"""So often may a device start again within one request before it is given up."""
 BRIEF: Final = Patience(tries=2, reopen_s=0.0)
 """For a last word to a device that may be gone."""
-FOR_EVER: Final = " (the guest ran for ever)"
-"""Why a watchdog bit that bites again at once: no fault of the device."""
 RECORD_BYTES: Final = 16
 """A record of the tape has 13 bytes at most, without the texts in it."""
 TAPE_SPARE_BYTES: Final = 1 << 16
@@ -51,8 +40,6 @@ LEASE_EXPIRED_BIT: Final = int(StepFlag.LEASE_EXPIRED).bit_length() - 1
 PACK_STEP: Final = messages.Step.layout.pack
 UNPACK_RESULT: Final = messages.StepResult.layout.unpack_from
 RESULT_BYTES: Final = messages.StepResult.layout.size
-
-_DoneT = TypeVar("_DoneT")
 
 
 class DeviceNode:
@@ -78,24 +65,22 @@ class DeviceNode:
         speed: float | None = None,
     ) -> None:
         self.link = link
-        self._seen: dict[tuple[int, int], dict[int, int]] = {}
-        """Outputs by state, as they have been before."""
-        self.device: messages.Birth | None = None
-        """What the device said when the present session began."""
-        self._name = name
+        self._session = Session(
+            link,
+            module,
+            name=name,
+            budget=budget,
+            profile=profile,
+            config=config,
+            lease_ms=lease_ms,
+            speed=speed,
+        )
         self._budget = budget
-        self._profile = profile
-        self._config = config
+        self._pins = profile.pins
+        self._known_outputs: dict[tuple[int, int], dict[int, int]] = {}
+        """Outputs by state, as they have been before."""
         self._parameters = dict(parameters or {})
-        self._lease_ms = lease_ms
-        self._speed = speed
-        self._heart = Heart(link, speed)
-        self.lapses: list[str] = []
-        """When the device told that it had closed its outputs because no host was heard."""
-        self._told_of_old_lease = False
-        self._restarts: list[str] = []
-        self._boot_id: int | None = None
-        self._taken = 0
+        self._session.info.check_rules(self._parameters)
         self._time_ms = 0
         self._skew_ms = 0
         self._booted_ms = 0
@@ -104,26 +89,16 @@ class DeviceNode:
         """The next start is the first, or one after a loss of what the guest kept."""
         self._retries = 0
         """Of the link, when the present request began."""
-        self._started = False
         self._closed = False
         self._before = b""
         """Records that belong before those of the next result."""
-        self._take_module(module)
-        self._info.check_rules(self._parameters)
-
-    def _take_module(self, module: bytes) -> None:
-        self._info = inspect(module, budget=self._budget).require()
-        self._module = module
-        self._sha256 = hashlib.sha256(module).digest()
-        exports = {export.name for export in self._info.exports}
-        self._is_command = not {"init", "step"} <= exports
 
     # The contract of levada.guest.node.Node
 
     def birth(self) -> Birth:
         """Who the device is; its guest is the wanted one afterwards."""
-        device = self._surely(self._session)
-        metadata = self._info.metadata
+        device = self._session.surely(self._session.open)
+        metadata = self._session.info.metadata
         return Birth(
             guest_sha256=device.guest_sha256.hex(),
             guest_name=metadata.name if metadata else "",
@@ -136,37 +111,32 @@ class DeviceNode:
 
     def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
         """Start the guest afresh."""
-        self._time_ms = time_ms
-        self._skew_ms = skew_ms
+        session = self._begin(time_ms, skew_ms)
         self._forget |= forget
-        self._retries = self.link.quality.retries
-        let_go = self._heart.silent  # of a node without power, say, whose valve is closed anyway
+        let_go = session.heart.silent  # of a node without power, say, whose valve is closed anyway
 
         def start() -> StepResult:
             answer = self._start()
             if not let_go:
-                self._note_lease(answer.flags >> LEASE_EXPIRED_BIT & 1)
+                session.note_lease(answer.flags >> LEASE_EXPIRED_BIT & 1)
             return self._result(answer)
 
         try:
-            return self._surely(start)
-        except _Watchdog:
+            return session.surely(start)
+        except GuestRanForEver:
             return self._ran_for_ever(INIT)
 
     def step(
         self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
     ) -> StepResult:
         """Inject readings and run the guest once."""
-        self._time_ms = time_ms
-        self._skew_ms = skew_ms
-        self._retries = self.link.quality.retries
+        session = self._begin(time_ms, skew_ms)
         flags = ONLINE if online else OFFLINE
-        if self._started:  # as nearly always
+        if session.started:  # as nearly always
             try:
                 return self._stepped(flags, readings)
             except DeviceRestarted:
-                self.device = None
-                self._started = False
+                session.lose()
 
         def step() -> StepResult:
             stopped = self._start_again()
@@ -175,16 +145,17 @@ class DeviceNode:
             return self._stepped(flags, readings)
 
         try:
-            return self._surely(step)
-        except _Watchdog:
-            return self._ran_for_ever(MAIN if self._is_command else STEP)
+            return session.surely(step)
+        except GuestRanForEver:
+            exports = {export.name for export in session.info.exports}
+            return self._ran_for_ever(STEP if {"init", "step"} <= exports else MAIN)
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:
         """Set parameters by id, all or none; values read back from the guest."""
         for parameter, value in values.items():
-            if self._info.parameters:
-                self._info.parameter(parameter).check(value)
-        self._info.check_rules(self._parameters | values)
+            if self._session.info.parameters:
+                self._session.info.parameter(parameter).check(value)
+        self._session.info.check_rules(self._parameters | values)
         request = messages.Calibrate(flags=0, parameters=tuple(values.items()))
 
         def calibrate() -> dict[int, int]:
@@ -194,7 +165,7 @@ class DeviceNode:
             return dict(answer.parameters)
 
         try:
-            found = self._surely(calibrate)
+            found = self._session.surely(calibrate)
         except DeviceError as error:
             if error.error != NakError.PARAMETER:
                 raise
@@ -205,171 +176,66 @@ class DeviceNode:
 
     def install(self, module: bytes) -> Birth:
         """Replace the guest; it runs from the next `boot`."""
-        self._take_module(module)
+        self._session.take_module(module)
         self._parameters = {}
-        self.device = None
-        self._started = False
         return self.birth()
 
     def quality(self) -> dict[str, Any]:
         """What the link has seen, with who is at its other end."""
-        device = self.device
+        session, device = self._session, self._session.device
         void = self.link.quality.void()
-        if self.lapses and void is None:
+        if session.lapses and void is None:
             void = (
-                f"the device closed its outputs {len(self.lapses)} times: no host was heard for "
-                f"{self.lease_ms / 1000:g} s, first told at {self.lapses[0]}"
+                f"the device closed its outputs {len(session.lapses)} times: no host was heard for "
+                f"{session.lease_ms / 1000:g} s, first told at {session.lapses[0]}"
             )
         return {
             "url": self.link.url,
             "engine": device.engine if device else "",
             "firmware": device.firmware if device else "",
             **self.link.quality.summary(),
-            "lease_ms": self.lease_ms,
-            "restarts": list(self._restarts),
+            "lease_ms": session.lease_ms,
+            "restarts": list(session.restarts),
+            "silences": list(session.silences),
             "void": void,
         }
 
     def close(self) -> None:
         """Close the outputs, then the line."""
-        self._heart.close()
+        self._session.heart.close()
         try:
-            if self.device is not None and not self._closed:
+            if self._session.device is not None and not self._closed:
                 self.link.patience = BRIEF
-                self._close_outputs()
+                self._session.close_outputs()
         except HilError:
             pass  # a device that does not answer closes its outputs by itself (lease, restart)
         finally:
             self._closed = True
             self.link.close()
 
-    def _close_outputs(self) -> None:
-        try:
-            self._note_lease(self.link.ask(messages.Close(), messages.Ack).value)
-        except DeviceRestarted:  # or Ctrl-C kept the request before from being sent
-            self.link.hello()
-            self.link.ask(messages.Close(), messages.Ack)
+    @property
+    def silent_s(self) -> float:
+        """How long the device has not been heard though it should have been [wall-clock s]; 0.0
+        while all is well.  To be read from any thread, while a request waits."""
+        return self.link.silent_s
 
     @property
-    def lease_ms(self) -> int:
-        """Silence of ours after which the device closes its outputs [wall-clock ms]; 0: never."""
-        if self._lease_ms is not None:
-            return self._lease_ms
-        if self.device is None or self.device.flags & BirthFlag.HEARTBEAT:
-            return LEASE_MS
-        return old_lease_ms(self._speed)
+    def lapses(self) -> list[str]:
+        """When the device told that it had closed its outputs because no host was heard."""
+        return self._session.lapses
 
     def set_lease(self, lease_ms: int | None) -> None:
         """Another lease from now on, as `lease_ms` of the node."""
-        self._lease_ms = lease_ms
-        if self.device is not None:
-            self.link.ask(self._configuration(), messages.Ack)
-
-    # Sessions
-
-    def _surely(self, action: Callable[[], _DoneT]) -> _DoneT:
-        """Do it in a session, in a new one if the device starts again."""
-        bites = 0
-        for attempt in range(RESTARTS_IN_A_ROW + 1):
-            try:
-                device = self._session()
-                if attempt and device.reset_reason == ResetReason.WATCHDOG:
-                    bites += 1
-                    if bites > 1:
-                        raise _Watchdog
-                return action()
-            except DeviceRestarted:
-                self.device = None
-                self._started = False
-        raise LinkError(
-            f"{self.link.url}: had to be started again {RESTARTS_IN_A_ROW + 1} times within one "
-            f"request ({'; '.join(self._restarts[-RESTARTS_IN_A_ROW:])}); "
-            f"last console line: {self.link.last_console_line}"
-        )
-
-    def _session(self) -> messages.Birth:
-        if self.device is not None:
-            return self.device
-        device = self._hello()
-        if device.guest_sha256 != self._sha256:
-            # the device judges the module by the limits that it will run with
-            self.link.ask(self._configuration(), messages.Ack)
-            self._install(device)
-            device = self._hello()
-            if device.guest_sha256 != self._sha256:
-                raise LinkError(
-                    f"{self.link.url}: has guest {device.guest_sha256.hex()[:16]} after "
-                    f"{self._sha256.hex()[:16]} was installed"
-                )
-        self.device = device
-        try:
-            self.link.ask(self._configuration(), messages.Ack)
-        except BaseException:
-            self.device = None
-            raise
-        self._begin_to_beat(device)
-        return device
-
-    def _begin_to_beat(self, device: messages.Birth) -> None:
-        if device.flags & BirthFlag.HEARTBEAT:
-            self._heart.begin()
-        elif not self._told_of_old_lease:
-            self._told_of_old_lease = True
-            _log.warning(
-                "%s: firmware %s takes no heartbeat: without a host its outputs close after %.0f s",
-                self.link.url,
-                device.firmware,
-                self.lease_ms / 1000.0,
-            )
-
-    def _hello(self) -> messages.Birth:
-        device = self.link.hello()
-        reason = None
-        if self._boot_id not in (None, device.boot_id):
-            try:
-                reason = ResetReason(device.reset_reason).name.lower().replace("_", " ")
-            except ValueError:
-                reason = f"reason {device.reset_reason}"
-        elif self.link.quality.taken > self._taken:
-            reason = "taken by another host"
-        if reason:
-            self._restarts.append(f"{time_text(self._time_ms)}: {reason}")
-        self._boot_id = device.boot_id
-        self._taken = self.link.quality.taken
-        return device
-
-    def _install(self, device: messages.Birth) -> None:
-        if len(self._module) > device.slot_bytes:
-            raise LinkError(
-                f"{self.link.url}: the guest has {len(self._module)} bytes, the device takes "
-                f"{device.slot_bytes}"
-            )
-        ask = self.link.ask
-        ask(messages.InstallBegin(size=len(self._module), sha256=self._sha256), messages.Ack)
-        for offset in range(0, len(self._module), CHUNK):
-            data = self._module[offset : offset + CHUNK]
-            ask(messages.InstallChunk(offset=offset, data=data), messages.Ack)
-        ask(messages.InstallEnd(), messages.Ack)
-
-    def _configuration(self) -> messages.Configure:
-        pins, budget = self._profile.pins, self._budget
-        return messages.Configure(
-            node=self._name,
-            prefix=self._profile.topic_prefix,
-            counts=self._config,
-            imports=sum(1 << Call[name.upper()] for name in self._profile.imports),
-            pin_count=len(pins),
-            pins=(*pins, *(0,) * (16 - len(pins))),
-            instructions=budget.instructions,
-            deadline_ms=budget.deadline_ms,
-            memory_pages=budget.memory_pages,
-            host_calls=budget.host_calls,
-            log_bytes=budget.log_bytes,
-            publish_bytes=budget.publish_bytes,
-            lease_ms=self.lease_ms,
-        )
+        self._session.set_lease(lease_ms)
 
     # Runs of the guest
+
+    def _begin(self, time_ms: int, skew_ms: int) -> Session:
+        """A request begins at that virtual time."""
+        self._time_ms = self._session.time_ms = time_ms
+        self._skew_ms = skew_ms
+        self._retries = self.link.quality.retries
+        return self._session
 
     def _start(self) -> messages.StepResult:
         request = messages.Start(
@@ -383,10 +249,10 @@ class DeviceNode:
             if error.error != NakError.PARAMETER:
                 raise
             raise self._refused(error.detail, self._parameters) from None
-        self._started = True
+        self._session.started = True
         self._forget = False
         self._booted_ms = self._time_ms - self._skew_ms
-        self._heart.expect(answer.wake_ms - self._time_ms)
+        self._session.heart.expect(answer.wake_ms - self._time_ms)
         return answer
 
     def _stepped(self, flags: int, readings: Readings) -> StepResult:
@@ -402,9 +268,9 @@ class DeviceNode:
             trap, _, flags, outputs, ever_set, wake_ms, _, _, size = UNPACK_RESULT(body)
         except struct.error as error:
             raise LinkError(f"{self.link.url}: answered Step with nonsense: {error}") from None
-        self._heart.expect(wake_ms - self._time_ms)
+        self._session.heart.expect(wake_ms - self._time_ms)
         if trap or flags or size != len(tape) or self._before:
-            self._note_lease(flags >> LEASE_EXPIRED_BIT & 1)
+            self._session.note_lease(flags >> LEASE_EXPIRED_BIT & 1)
             return self._result(messages.StepResult.decode(body))
         return StepResult(
             outputs=self._outputs(outputs, ever_set), tape=tape, wake_ms=self._wait_ms(wake_ms)
@@ -412,7 +278,7 @@ class DeviceNode:
 
     def _start_again(self) -> StepResult | None:
         """Start the guest unless it is; its result if it was stopped on the way."""
-        if self._started:
+        if self._session.started:
             return None
         answer = self._start()
         if answer.trap != TrapKind.NONE:
@@ -432,22 +298,11 @@ class DeviceNode:
             wake_ms=self._wait_ms(answer.wake_ms),
         )
 
-    def _note_lease(self, ended: int) -> None:
-        if ended:
-            self.lapses.append(time_text(self._time_ms))
-            _log.warning(
-                "%s: it had closed its outputs, as no host was heard for %g s",
-                self.link.url,
-                self.lease_ms / 1000.0,
-            )
-
     def _outputs(self, states: int, ever_set: int) -> dict[int, int]:
-        known = self._seen.get((states, ever_set))
+        known = self._known_outputs.get((states, ever_set))
         if known is None:
-            known = self._seen[states, ever_set] = {
-                pin: states >> bit & 1
-                for bit, pin in enumerate(self._profile.pins)
-                if ever_set >> bit & 1
+            known = self._known_outputs[states, ever_set] = {
+                pin: states >> bit & 1 for bit, pin in enumerate(self._pins) if ever_set >> bit & 1
             }
         return known.copy()
 
@@ -465,8 +320,7 @@ class DeviceNode:
         quality.excused += quality.retries - self._retries
         tape = self._before
         self._before = b""
-        bite = f"{time_text(self._time_ms)}: watchdog"
-        self._restarts = [r + FOR_EVER if r == bite else r for r in self._restarts]
+        self._session.excuse_watchdog()
         if entry == INIT:
             tape += encode(Call.BOOT, self._time_ms)
         tape += encode(Call.STEP, self._time_ms, entry)
@@ -512,7 +366,3 @@ class DeviceNode:
         return ParameterError(
             f"parameter {parameter} = {values.get(parameter)}: the guest refuses it"
         )
-
-
-class _Watchdog(HilError):  # noqa: N818 - an event rather than a fault
-    """The watchdog has bitten twice in one request."""

@@ -8,9 +8,12 @@ valve was open in it.  One scope a zone; time 0 is the start of the run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
+
+from vcd.common import VarType
+from vcd.writer import VCDWriter
 
 from levada.guest.abi import DEFAULT_PINS, Call, Sensor
 from levada.guest.tape import TapeReader, iter_records
@@ -27,15 +30,16 @@ READINGS: Final = {
 PINS: Final = {
     pin: "valve_commanded" if k == 0 else f"output_{pin}" for k, pin in enumerate(DEFAULT_PINS)
 }
-EVENT, BIT, NUMBER, REAL = "event", "wire 1", "integer 32", "real 64"
+STEP, BIT = (VarType.event, 1), (VarType.wire, 1)
 SIGNALS: Final = {
-    "step": EVENT,
+    "step": STEP,
     "trapped": BIT,
     **dict.fromkeys(PINS.values(), BIT),
-    **dict.fromkeys(READINGS.values(), NUMBER),
+    **dict.fromkeys(READINGS.values(), (VarType.integer, 32)),
     "valve_open": BIT,
-    "flow_l_min": REAL,
+    "flow_l_min": (VarType.real, 64),
 }
+"""Type and size of each signal of a zone [bit]."""
 
 Change = tuple[int, str, Any]
 """Time [ms since 1970], signal, value."""
@@ -44,48 +48,36 @@ Change = tuple[int, str, Any]
 def write_vcd(run: RunDir, path: Path) -> None:
     """Write the run to `path`."""
     reader = TapeReader(run.tape_path)
-    start_ms = reader.start_ms
     tapes = reader.tapes()
-    with path.open("w", encoding="ascii") as file:
-        file.write("$version levada $end\n$timescale 1 ms $end\n")
-        file.write(f"$comment time 0 is {run.summary['start']} $end\n")
-        marks = map(_mark, count())
-        changes: list[tuple[int, str, str, Any]] = []
+    with (
+        path.open("w", encoding="ascii") as file,
+        VCDWriter(
+            file,
+            timescale="1 ms",
+            date="",
+            version="levada",
+            comment=f"time 0 is {run.summary['start']}",
+        ) as writer,
+    ):
+        changes: list[tuple[int, Any, Any]] = []
         for zone, name in enumerate(reader.zones):
-            file.write(f"$scope module {_identifier(name)} $end\n")
-            mark = {}
-            for signal, kind in SIGNALS.items():
-                mark[signal] = next(marks)
-                size = "" if " " in kind else " 1"
-                file.write(f"$var {kind}{size} {mark[signal]} {signal} $end\n")
-            file.write("$upscope $end\n")
+            variables = {
+                signal: writer.register_var(_identifier(name), signal, kind, size)
+                for signal, (kind, size) in SIGNALS.items()
+            }
             of_tape = list(_of_tape(tapes[zone]))
             commands = [(t, v) for t, signal, v in of_tape if signal == "valve_commanded"]
-            for t, signal, v in (*of_tape, *_of_trace(run, zone, commands)):
-                changes.append((t, mark[signal], SIGNALS[signal], v))
-        file.write("$enddefinitions $end\n")
-        changes.sort(key=lambda change: change[0])
-        _write_changes(file, changes, start_ms)
-
-
-def _write_changes(file: TextIO, changes: list[tuple[int, str, str, Any]], start_ms: int) -> None:
-    last: dict[str, Any] = {}
-    now = -1
-    for time_ms, mark, kind, value in changes:
-        if kind != EVENT and last.get(mark) == value:
-            continue
-        last[mark] = value
-        # a clock that is set back shows time before the run; a dump knows none
-        since = max(time_ms - start_ms, 0)
-        if since != now:
-            now = since
-            file.write(f"#{now}\n")
-        if kind in (EVENT, BIT):
-            file.write(f"{value:d}{mark}\n")
-        elif kind == NUMBER:
-            file.write(f"b{value & 0xFFFFFFFF:b} {mark}\n")
-        else:
-            file.write(f"r{value:.9g} {mark}\n")
+            for time_ms, signal, value in (*of_tape, *_of_trace(run, zone, commands)):
+                # a clock that is set back shows time before the run; a dump knows none
+                since_ms = max(time_ms - reader.start_ms, 0)
+                changes.append((since_ms, variables[signal], value))
+        # what holds at time 0 goes into the head of the dump, which takes no events
+        changes.sort(key=lambda change: (change[0], change[1].type == VarType.event))
+        for at_event, group in groupby(changes, lambda change: change[1].type == VarType.event):
+            if at_event:
+                writer.flush()
+            for since_ms, variable, value in group:
+                writer.change(variable, since_ms, value)
 
 
 def _of_tape(tape: bytes) -> Iterator[Change]:
@@ -136,17 +128,6 @@ def _of_trace(run: RunDir, zone: int, commands: Sequence[tuple[int, int]]) -> It
             state = before != (k % 2 == 1)
             yield time_ms, "valve_open", int(state)
             yield time_ms, "flow_l_min", flow if state or not open_ms else 0.0
-
-
-def _mark(number: int) -> str:
-    """The identifier of a signal: printable characters, as few as there can be."""
-    text = ""
-    while True:
-        number, digit = divmod(number, 94)
-        text += chr(33 + digit)
-        if number == 0:
-            return text
-        number -= 1
 
 
 def _identifier(name: str) -> str:

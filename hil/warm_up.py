@@ -14,12 +14,12 @@ from levada.hil.errors import HilError
 from levada.hil.link import Link
 from levada.hil.virtual import VirtualDevice
 
-__all__ = ["main", "prepare"]
+__all__ = ["main", "warm_up"]
 
 NEXT: Final = ".venv/bin/levada twin quickstart --node virtual --speed 600x"
 
 
-def prepare() -> str:
+def warm_up() -> str:
     """Who the virtual board is; raises HilError if there can be none."""
     with VirtualDevice() as device:
         link = Link(device.port())
@@ -31,7 +31,7 @@ def prepare() -> str:
 def main() -> None:
     """Say what is ready, or what is missing for it."""
     try:
-        sys.stdout.write(f"virtual board ready: {prepare()}; try  {NEXT}\n")
+        sys.stdout.write(f"virtual board ready: {warm_up()}; try  {NEXT}\n")
     except HilError as error:
         sys.stdout.write(f"no virtual board: {error}\n")
 

@@ -36,11 +36,6 @@ CLOSED: dict[tuple[str, ...], tuple[str, ...]] = {
 MOST_LINES = 500
 MOST_FUNCTION_LINES = 100
 
-STILL_LARGE: dict[str, int] = {
-    "hil/node.py": 530,
-}
-"""Files over MOST_LINES that have not been cut yet, and how long they may be: never longer."""
-
 TYPES_ONLY: set[tuple[str, str]] = {
     ("levada.sim.scenario.mapped", "levada.sim.scenario.mapping"),
     ("levada.sim.scenario.checks", "levada.sim.scenario.model"),
@@ -172,9 +167,7 @@ def test_a_file_of_more_than_500_lines_says_why() -> None:
         for path in MODULES.values()
         if (lines := path.read_text(encoding="utf-8").count("\n")) > MOST_LINES
     }
-    assert set(long) <= set(STILL_LARGE), "cut it, or there is a better reason than size"
-    assert {name for name, lines in long.items() if lines > STILL_LARGE[name]} == set()
-    assert set(STILL_LARGE) <= set(long), "has been cut: take it off the list"
+    assert long == {}, "cut it, or there is a better reason than size"
 
 
 def test_functions_are_short() -> None:

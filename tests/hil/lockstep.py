@@ -109,3 +109,24 @@ LOOPER = module(
     " (call $delay_ms (i32.const 61000)) (br 0)))"
 )
 """A command guest: loops in `main` and waits with `delay_ms`."""
+
+SEVERAL = reactor(
+    "(call $log_int (global.get $a)) (call $log_int (global.get $b))"
+    "(call $set_output (i32.const 23) (i32.const 1))"
+    "(call $set_output (i32.const 21) (i32.const 1))"
+    "(call $set_output (i32.const 18) (i32.const 0))",
+    """
+    (global $a (mut i32) (i32.const 1)) (global $b (mut i32) (i32.const 2))
+    (func (export "param_get") (param i32) (result i32)
+      (if (i32.eq (local.get 0) (i32.const 3)) (then (return (global.get $a))))
+      (if (i32.eq (local.get 0) (i32.const 7)) (then (return (global.get $b))))
+      (i32.const -1))
+    (func (export "param_set") (param i32 i32) (result i32)
+      (if (i32.eq (local.get 0) (i32.const 3))
+        (then (global.set $a (local.get 1)) (return (i32.const 0))))
+      (if (i32.eq (local.get 0) (i32.const 7))
+        (then (global.set $b (local.get 1)) (return (i32.const 0))))
+      (i32.const -1))
+    """,
+)
+"""Parameters 3 and 7, which it logs in this order; opens pins 23 and 21, closes 18."""

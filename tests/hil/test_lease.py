@@ -110,8 +110,8 @@ def test_a_host_that_has_nothing_to_ask_says_that_it_lives(
         node.boot(START_MS)
         for _ in range(5):
             assert line.beats.acquire(timeout=60)
-        assert node.device is not None
-        assert set(line.sessions) == {node.device.session}
+        assert node._session.device is not None
+        assert set(line.sessions) == {node._session.device.session}
         # nothing was answered, and no number is missing
         assert node.link.ask(Ping(data=b"x"), Pong).data == b"x"
         assert node.quality()["resyncs"] == node.quality()["retries"] == 0
@@ -254,7 +254,7 @@ def test_a_lease_that_ended_before_a_start_voids_the_run_unless_the_node_had_no_
     node = opened(device)
     wait_until_closed(node, pins)
     if let_go:  # a node without power is not stepped, and its host falls silent on purpose
-        node._heart._until_s = 0.0
+        node._session.heart._until_s = 0.0
     node.boot(START_MS + 2 * STEP_MS)
     assert (node.quality()["void"] is None) == let_go
     node.close()

@@ -14,6 +14,7 @@ from lockstep import (
     QUICK,
     READINGS,
     SETTABLE,
+    SEVERAL,
     START_MS,
     STEP_MS,
     TALKER,
@@ -310,13 +311,14 @@ def test_the_same_guest_is_not_brought_twice(device: VirtualDevice) -> None:
     second.close()
 
 
+@pytest.mark.usefixtures("no_repair")
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "module", [LOOPER, TOGGLER, TALKER], ids=["loops in main", "steps", "talks"]
 )
 def test_any_guest_makes_the_same_calls_on_every_board(engine: str, module: bytes) -> None:
     with VirtualDevice(engine) as board:
-        node, twin = node_on(board, module), WasmtimeNode(module)
+        node, twin = DeviceNode(Link(Port(board.url)), module), WasmtimeNode(module)
         time_ms = START_MS
         left, right = node.boot(time_ms), twin.boot(time_ms)
         assert left.tape == right.tape
@@ -412,4 +414,33 @@ def test_requests_that_never_arrived_accuse_no_other_host(device: VirtualDevice)
     assert counted(node.step(START_MS + 3 * STEP_MS, READINGS).tape) == [1]
     assert node.quality()["restarts"] == []
     assert node.quality()["void"] is None
+    node.close()
+
+
+@pytest.mark.usefixtures("no_repair")
+@pytest.mark.parametrize("engine", ["wasm3", "wasmtime"])
+def test_every_output_and_every_parameter_is_told_under_its_own_number(engine: str) -> None:
+    with VirtualDevice(engine) as board:
+        node = DeviceNode(Link(Port(board.url)), SEVERAL, parameters={7: 70, 3: 30})
+        twin = WasmtimeNode(SEVERAL, parameters={7: 70, 3: 30})
+        assert node.boot(START_MS).tape == twin.boot(START_MS).tape
+        result = node.step(START_MS + STEP_MS, READINGS)
+        assert result.tape == twin.step(START_MS + STEP_MS, READINGS).tape
+        assert result.outputs == {23: 1, 21: 1, 18: 0}  # and nothing of pin 19, never set
+        assert counted(result.tape) == [30, 70]
+        assert node.calibrate({7: 71, 3: 31}) == {7: 71, 3: 31}
+        assert counted(node.step(START_MS + 2 * STEP_MS, READINGS).tape) == [31, 71]
+        node.close()
+        twin.close()
+
+
+def test_several_parameters_hold_under_their_own_numbers_after_a_restart(
+    device: VirtualDevice,
+) -> None:
+    node = node_on(device, SEVERAL)
+    node.boot(START_MS)
+    node.calibrate({7: 77})
+    node.calibrate({3: 33})
+    node.link.ask(Fault(kind=FaultKind.RESET, point=FaultPoint.RECEIVED, after=0, argument=0), Ack)
+    assert counted(node.step(START_MS + STEP_MS, READINGS).tape) == [33, 77]
     node.close()

@@ -75,6 +75,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run(QUICKSTART, tmp_path_factory.mktemp("sim"), "sim")
 
 
+@pytest.mark.usefixtures("no_repair")
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_season_is_the_same_call_by_call(
     board: str, simulated: dict[str, Any], tmp_path: Path
@@ -96,6 +97,7 @@ def mixed(directory: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_one_board_among_simulated_zones_shares_their_clock(tmp_path: Path) -> None:
     path = mixed(tmp_path)
     among = run(path, tmp_path / "mixed")
@@ -106,6 +108,7 @@ def test_one_board_among_simulated_zones_shares_their_clock(tmp_path: Path) -> N
     assert alone["link"] is None
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_diff_says_identical_and_over_how_many_calls(tmp_path: Path) -> None:
     found = diff_nodes(QUICKSTART, ["sim", "virtual", "virtual:xtensa"], tmp_path, overrides=WEEK)
     assert found.equal
@@ -115,6 +118,7 @@ def test_diff_says_identical_and_over_how_many_calls(tmp_path: Path) -> None:
     assert (tmp_path / "2-virtual-xtensa" / "tape.cbor").is_file()
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_a_battery_that_runs_flat_does_so_on_all_nodes_alike(tmp_path: Path) -> None:
     """One node counts instructions and the other does not: the battery must not tell."""
     small = ("zone.0.energy.capacity_mah", "10")
@@ -132,7 +136,8 @@ def test_diff_names_the_first_call_that_differs(
     original = nodes.DeviceNode.boot
 
     def boot(self: Any, time_ms: int, **lost: Any) -> Any:
-        self._config = (self._config[0] + 1, *self._config[1:])  # a board that misreads its flash
+        config = self._session.config
+        self._session.config = (config[0] + 1, *config[1:])  # a board that misreads its flash
         return original(self, time_ms, **lost)
 
     monkeypatch.setattr(nodes.DeviceNode, "boot", boot)

@@ -60,7 +60,9 @@ def test_a_step_is_an_event_at_its_time(run: RunDir, dump: VCDVCD) -> None:
 
 
 def test_readings_are_those_that_the_guest_was_given(run: RunDir, dump: VCDVCD) -> None:
-    seen = {int(value, 2) for _, value in dump["maize.moisture_counts"].tv}
+    (begin, unknown), *read = dump["maize.moisture_counts"].tv
+    assert (begin, unknown) == (0, "x")
+    seen = {int(value, 2) for _, value in read}
     counts = run.trace["counts"]
     assert seen >= {int(c) for c in counts[1:]}
 

@@ -45,6 +45,7 @@ _LINK: Final = {
     "jitter_ms": "Jitter",
     "lease_ms": "Outputs close without a host after",
     "restarts": "Restarts",
+    "silences": "Silences",
     "messages": "Messages heard",
     "missing_or_late": "Numbers missing or late",
     "refused": "Messages refused",
