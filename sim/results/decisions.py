@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from levada.guest.abi import DEFAULT_PINS, WHY, Call, ErrorCode, Sensor, TrapKind
 from levada.guest.fast.jit import njit
-from levada.guest.fast.json_integer import json_integer
+from levada.guest.fast.json_integers import json_integers, key_number
 from levada.guest.fast.tape_records import i32_at, message_span, record_bytes
 from levada.guest.tape import TapeError, TapeReader
 from levada.guest.text.json_text import parse
@@ -157,7 +157,7 @@ _HOLD_OPEN: Final = (
 _ROW: Final = ("time", "clock", "valve", "why", "reading", "trap", "offset", "length", "changed")
 """What the walk tells of a decision; offset and length are those of the message, 0: none."""
 _NO_READING: Final = -(1 << 40)
-_WHY: Final = np.frombuffer(b"why", dtype=np.uint8)
+_KEYS: Final = (key_number("why"), key_number("pct"))
 """The guest read no probe in this step (an i32 cannot say so)."""
 _EVER: Final = -(1 << 62)
 """Before any time."""
@@ -264,7 +264,7 @@ def _walk(
                 new_valve = 1 if i32_at(data, start + 5) != 0 else 0
         elif call == 4:
             text, end = message_span(data, start)
-            n_why = json_integer(data, text, end, _WHY, -1)
+            n_why, _ = json_integers(data, text, end, _KEYS, (-1, -1))
             if n_why >= 0 or length == 0:
                 message, length = text, end - text
             if n_why >= 0:

@@ -13,12 +13,10 @@ from __future__ import annotations
 from math import floor
 from typing import Final
 
-import numpy as np
-
 from levada.guest.abi import Call
 from levada.guest.fast import hostcalls, native
 from levada.guest.fast.jit import njit
-from levada.guest.fast.json_integer import json_integer
+from levada.guest.fast.json_integers import json_integers, key_number
 from levada.guest.fast.tape_records import message_span, record_bytes
 from levada.sim.devices import kernels as device_kernels
 from levada.sim.devices.energy import EnergyState, EnergyWork
@@ -55,8 +53,7 @@ I32_MAX: Final = 2**31 - 1
 I16_MAX: Final = 2**15 - 1
 I8_MAX: Final = 2**7 - 1
 PUBLISH: Final = int(Call.MQTT_PUBLISH)
-PCT_KEY: Final = np.frombuffer(b"pct", dtype=np.uint8)
-WHY_KEY: Final = np.frombuffer(b"why", dtype=np.uint8)
+KEYS: Final = (key_number("pct"), key_number("why"))
 
 
 @njit
@@ -102,9 +99,9 @@ def note_telemetry(z: IntArray, tape: Bytes, at: int, stop: int) -> None:
     while at < stop:
         if tape[at] == PUBLISH:
             start, end = message_span(tape, at)
-            pct = json_integer(tape, start, end, PCT_KEY, z[NodeCol.PCT])
+            known = (z[NodeCol.PCT], z[NodeCol.WHY])
+            pct, why = json_integers(tape, start, end, KEYS, known)
             z[NodeCol.PCT] = min(max(pct, -I16_MAX), I16_MAX)
-            why = json_integer(tape, start, end, WHY_KEY, z[NodeCol.WHY])
             z[NodeCol.WHY] = min(max(why, -I8_MAX), I8_MAX)
         at += record_bytes(tape, at)
 

@@ -9,12 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from levada.guest.abi import Call
-from levada.guest.fast.json_integer import json_integer
+from levada.guest.fast.json_integers import json_integers, key_number
 from levada.guest.fast.tape_records import i32_at, message_span, record_bytes
 from levada.guest.tape import encode, iter_records
 from levada.guest.text.json_text import DEPTH_ON_BOARDS, parse
 
-PCT = np.frombuffer(b"pct", dtype=np.uint8)
+PCT, WHY = key_number("pct"), key_number("why")
 MISSING = -(2**40)
 MOST = 10**17
 """No number is read as more, of either sign."""
@@ -28,7 +28,10 @@ def read(text: str) -> int:
     """The compiled reader, with something else on both sides."""
     raw = text.encode("utf-8", "surrogatepass")
     around = as_bytes(b'{"pct":1,' + raw + b'"pct":2}')
-    return json_integer(around, 9, 9 + len(raw), PCT, MISSING)
+    found, _ = json_integers(around, 9, 9 + len(raw), (PCT, WHY), (MISSING, 0))
+    _, again = json_integers(around, 9, 9 + len(raw), (WHY, PCT), (0, MISSING))
+    assert found == again, "either key is read alike"
+    return int(found)
 
 
 def expected(text: str) -> int:
@@ -87,6 +90,17 @@ def expected(text: str) -> int:
 def test_an_integer_is_read_as_a_parser_reads_it(text: str, value: int) -> None:
     assert read(text) == value
     assert expected(text) == value
+
+
+@pytest.mark.parametrize("key", ["", "irrigating", "água"])
+def test_a_key_that_cannot_be_compared_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="permitted are 1 to 7 ASCII characters"):
+        key_number(key)
+
+
+@pytest.mark.parametrize("key", ["pct\0", "pctpctpct", "pc", "pctt", "tcp", "\0pct", "P"])
+def test_another_key_is_not_taken_for_it(key: str) -> None:
+    assert read(f'{{"{key}":7}}') == expected(f'{{"{key}":7}}') == MISSING
 
 
 JSON = st.recursive(
