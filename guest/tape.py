@@ -45,6 +45,7 @@ from levada.guest.errors import GuestError
 from levada.guest.lifecycle import Closing
 
 __all__ = [
+    "RECORD_BYTES",
     "Difference",
     "Publication",
     "Record",
@@ -93,7 +94,9 @@ _FIXED: Final[dict[int, struct.Struct]] = {
     Call.PARAM_SET: _I32_3,
     Call.BOOT: _TIME,
 }
-_LENGTHS: Final = {int(c): 1 + form.size for c, form in _FIXED.items() if c != Call.LOG_INT}
+RECORD_BYTES: Final = {int(call): 1 + form.size for call, form in _FIXED.items()}
+"""Size of each record that has no text."""
+_LENGTHS: Final = {c: size for c, size in RECORD_BYTES.items() if c != Call.LOG_INT}
 _PUBLISH: Final = int(Call.MQTT_PUBLISH)
 _LOG: Final = int(Call.WASM_LOG)
 _ZERO: Final = bytes(4)

@@ -63,7 +63,7 @@ DEAD: Final = None
 
 
 @dataclass(slots=True)
-class Frame:
+class OpenBlock:
     """A block that is open."""
 
     opcode: int
@@ -97,19 +97,19 @@ def state_in_globals(data: bytes) -> bool:
         return True
     try:
         for function, begin in setting:
-            _Follower(payload, begin, function.end, next(iter(found))).run()
+            _GlobalTracker(payload, begin, function.end, next(iter(found))).run()
     except _KeepsState:
         return True
     return False
 
 
-class _Follower:
+class _GlobalTracker:
     """Follows one function."""
 
     def __init__(self, code: bytes, begin: int, end: int, tracked: int) -> None:
         self.code, self.begin, self.end, self.tracked = code, begin, end, tracked
         self.offset: int | None = 0
-        self.frames: list[Frame] = [Frame(BLOCK, 0)]
+        self.blocks: list[OpenBlock] = [OpenBlock(BLOCK, 0)]
         """The first is the function's own."""
         self.top: list[Value] = []
         """What is known of the uppermost operands; at most two."""
@@ -124,12 +124,12 @@ class _Follower:
 
     def run(self) -> None:
         for item in instructions(self.code, self.begin, self.end):
-            if not item.known or len(self.frames) > NESTING_MOST + 1:
+            if not item.known or len(self.blocks) > NESTING_MOST + 1:
                 raise _KeepsState
             if not self.operand(item) and item.opcode != NOP:
                 self.top = []
                 self.control(item)
-        if self.frames:
+        if self.blocks:
             raise _KeepsState
 
     # Operands
@@ -154,7 +154,7 @@ class _Follower:
             self.push(self.kept if number == self.kept_in else ANY)
         elif opcode in (LOCAL_SET, LOCAL_TEE):
             value = self.pop()
-            if value.kind == "entry" and len(self.frames) == 1 and self.assigned[number] == 1:
+            if value.kind == "entry" and len(self.blocks) == 1 and self.assigned[number] == 1:
                 self.kept_in, self.kept = number, value
             if opcode == LOCAL_TEE:
                 self.push(value)
@@ -173,9 +173,9 @@ class _Follower:
     def control(self, item: Instruction) -> None:
         opcode = item.opcode
         if opcode in BLOCKS:
-            self.frames.append(Frame(opcode, self.offset))
+            self.blocks.append(OpenBlock(opcode, self.offset))
         elif opcode == ELSE:
-            frame = self.frames[-1]
+            frame = self.blocks[-1]
             frame.opcode = ELSE
             frame.end = joined(frame.end, self.offset)
             self.offset = frame.begin
@@ -187,25 +187,25 @@ class _Follower:
             if opcode != BR_IF:
                 self.offset = DEAD
         elif opcode == RETURN:
-            self.branch(len(self.frames) - 1)
+            self.branch(len(self.blocks) - 1)
             self.offset = DEAD
         elif opcode == UNREACHABLE:
             self.offset = DEAD
 
     def close(self) -> None:
-        if not self.frames:
+        if not self.blocks:
             raise _KeepsState
-        frame = self.frames.pop()
+        frame = self.blocks.pop()
         self.offset = joined(frame.end, self.offset)
         if frame.opcode == IF:  # without an else
             self.offset = joined(self.offset, frame.begin)
-        if not self.frames and self.offset not in (DEAD, 0):
+        if not self.blocks and self.offset not in (DEAD, 0):
             raise _KeepsState
 
     def branch(self, label: int) -> None:
-        if label >= len(self.frames):
+        if label >= len(self.blocks):
             raise _KeepsState
-        frame = self.frames[-1 - label]
+        frame = self.blocks[-1 - label]
         if frame.opcode == LOOP:
             joined(frame.begin, self.offset)
         else:

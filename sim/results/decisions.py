@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 from levada.guest.abi import DEFAULT_PINS, WHY, Call, ErrorCode, Sensor, TrapKind
 from levada.guest.fast.jit import njit
+from levada.guest.fast.json_integers import json_integers, key_number
+from levada.guest.fast.tape_records import i32_at, message_span, record_bytes
 from levada.guest.tape import TapeError, TapeReader
 from levada.guest.text.json_text import parse
 
@@ -155,6 +157,7 @@ _HOLD_OPEN: Final = (
 _ROW: Final = ("time", "clock", "valve", "why", "reading", "trap", "offset", "length", "changed")
 """What the walk tells of a decision; offset and length are those of the message, 0: none."""
 _NO_READING: Final = -(1 << 40)
+_KEYS: Final = (key_number("why"), key_number("pct"))
 """The guest read no probe in this step (an i32 cannot say so)."""
 _EVER: Final = -(1 << 62)
 """Before any time."""
@@ -195,46 +198,6 @@ def sentence(decision: Decision) -> str:
 
 
 @njit
-def _i32(data: npt.NDArray[np.uint8], at: int) -> int:
-    value = 0
-    for j in range(4):
-        value |= int(data[at + j]) << (8 * j)
-    return value - (1 << 32) if value >= (1 << 31) else value
-
-
-@njit
-def _u16(data: npt.NDArray[np.uint8], at: int) -> int:
-    return int(data[at]) | int(data[at + 1]) << 8
-
-
-@njit
-def _why(data: npt.NDArray[np.uint8], start: int, end: int) -> int:
-    """The number after `"why":` in data[start:end], or -1."""
-    for at in range(start, end - 6):
-        if (
-            data[at] == 34
-            and data[at + 1] == 119
-            and data[at + 2] == 104
-            and data[at + 3] == 121
-            and data[at + 4] == 34
-            and data[at + 5] == 58
-        ):
-            value = 0
-            digits = 0
-            for j in range(at + 6, end):
-                c = data[j]
-                if 48 <= c <= 57 and digits < 9:
-                    value = value * 10 + int(c) - 48
-                    digits += 1
-                elif c == 32 and digits == 0:
-                    continue
-                else:
-                    break
-            return value if digits else -1
-    return -1
-
-
-@njit
 def _virtual(clock: int, before: int, skews: npt.NDArray[np.int64]) -> int:
     """The virtual time at which a clock showed `clock`, not before `before`.
 
@@ -253,33 +216,6 @@ def _virtual(clock: int, before: int, skews: npt.NDArray[np.int64]) -> int:
             best = time
             found = True
     return best
-
-
-@njit
-def _record_bytes(data: npt.NDArray[np.uint8], at: int) -> int:
-    """Size of the record at `at`; beyond the end of the data if it is cut, -1 if it is unknown."""
-    size = len(data)
-    call = data[at]
-    if call == 4:
-        if at + 3 > size:
-            return size + 1
-        topic = _u16(data, at + 1)
-        if at + 5 + topic > size:
-            return size + 1
-        return 9 + topic + _u16(data, at + 3 + topic)
-    if call == 5:
-        return size + 1 if at + 3 > size else 3 + _u16(data, at + 1)
-    if call == 6 or call == 7 or call == 8 or call == 9 or call == 16:
-        return 5
-    if call == 1 or call == 2 or call == 3 or call == 10 or call == 19:
-        return 9
-    if call == 0:
-        return 10
-    if call == 17:
-        return 2
-    if call == 11 or call == 18:
-        return 13
-    return -1
 
 
 @njit
@@ -308,7 +244,7 @@ def _walk(
         flush = False
         start = at
         delay = 0
-        need = _record_bytes(data, at)
+        need = record_bytes(data, at)
         if need < 0:
             return rows, at, int(call)
         if at + need > size:
@@ -321,23 +257,22 @@ def _walk(
             time = _virtual(clock, time, skews)
             entry = int(data[start + 9])
         elif call == 1:
-            if _i32(data, start + 1) == 0:
-                reading = _i32(data, start + 5)
+            if i32_at(data, start + 1) == 0:
+                reading = i32_at(data, start + 5)
         elif call == 2:
-            if _i32(data, start + 1) == pin:
-                new_valve = 1 if _i32(data, start + 5) != 0 else 0
+            if i32_at(data, start + 1) == pin:
+                new_valve = 1 if i32_at(data, start + 5) != 0 else 0
         elif call == 4:
-            text = start + 5 + _u16(data, start + 1)
-            n = _u16(data, text - 2)
-            n_why = _why(data, text, text + n)
+            text, end = message_span(data, start)
+            n_why, _ = json_integers(data, text, end, _KEYS, (-1, -1))
             if n_why >= 0 or length == 0:
-                message, length = text, n
+                message, length = text, end - text
             if n_why >= 0:
                 new_why = n_why
         elif call == 7:
             # a command guest never returns: its step ends where it waits
             if entry == 2:
-                delay = _i32(data, start + 1)
+                delay = i32_at(data, start + 1)
                 flush = True
         elif call == 16:
             flush = True

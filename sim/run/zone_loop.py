@@ -13,10 +13,11 @@ from __future__ import annotations
 from math import floor
 from typing import Final
 
-import numpy as np
-
+from levada.guest.abi import Call
 from levada.guest.fast import hostcalls, native
 from levada.guest.fast.jit import njit
+from levada.guest.fast.json_integers import json_integers, key_number
+from levada.guest.fast.tape_records import message_span, record_bytes
 from levada.sim.devices import kernels as device_kernels
 from levada.sim.devices.energy import EnergyState, EnergyWork
 from levada.sim.devices.valve import ValveState
@@ -50,37 +51,8 @@ STRESS: Final = 0.95
 I32_MAX: Final = 2**31 - 1
 I16_MAX: Final = 2**15 - 1
 I8_MAX: Final = 2**7 - 1
-PCT_KEY: Final = np.frombuffer(b'"pct":', dtype=np.uint8)
-WHY_KEY: Final = np.frombuffer(b'"why":', dtype=np.uint8)
-
-
-@njit
-def telemetry_int(text: Bytes, start: int, stop: int, key: Bytes, missing: int) -> int:
-    """The integer that follows `key` in text[start:stop], or `missing`."""
-    size = key.size
-    for at in range(start, stop - size):
-        if text[at] != key[0]:
-            continue
-        same = True
-        for k in range(1, size):
-            if text[at + k] != key[k]:
-                same = False
-                break
-        if not same:
-            continue
-        at += size
-        sign = 1
-        if text[at] == 45:  # minus
-            sign = -1
-            at += 1
-        value = 0
-        digits = 0
-        while at < stop and 48 <= text[at] <= 57 and digits < 9:
-            value = value * 10 + int(text[at]) - 48
-            digits += 1
-            at += 1
-        return sign * value if digits else missing
-    return missing
+PUBLISH: Final = int(Call.MQTT_PUBLISH)
+KEYS: Final = (key_number("pct"), key_number("why"))
 
 
 @njit
@@ -118,12 +90,19 @@ def note_trap(z: IntArray) -> None:
 
 
 @njit
-def note_telemetry(z: IntArray, text: Bytes, start: int, stop: int) -> None:
-    """Take percent and reason from what a guest published; numbers out of all range are cut."""
-    pct = telemetry_int(text, start, stop, PCT_KEY, z[NodeCol.PCT])
-    z[NodeCol.PCT] = min(max(pct, -I16_MAX), I16_MAX)
-    why = telemetry_int(text, start, stop, WHY_KEY, z[NodeCol.WHY])
-    z[NodeCol.WHY] = min(max(why, -I8_MAX), I8_MAX)
+def note_telemetry(z: IntArray, tape: Bytes, at: int, stop: int) -> None:
+    """Take percent and reason from what was published in tape[at:stop], whole records.
+
+    The last message that has one counts; numbers out of all range are cut.
+    """
+    while at < stop:
+        if tape[at] == PUBLISH:
+            start, end = message_span(tape, at)
+            known = (z[NodeCol.PCT], z[NodeCol.WHY])
+            pct, why = json_integers(tape, start, end, KEYS, known)
+            z[NodeCol.PCT] = min(max(pct, -I16_MAX), I16_MAX)
+            z[NodeCol.WHY] = min(max(why, -I8_MAX), I8_MAX)
+        at += record_bytes(tape, at)
 
 
 @njit

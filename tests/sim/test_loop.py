@@ -3,57 +3,51 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from levada.guest.abi import TrapKind
+from levada.guest.abi import Call, TrapKind
+from levada.guest.tape import encode
 from levada.sim.run.trace import INDEX, TYPES
 from levada.sim.run.zone_columns import NodeCol
 from levada.sim.run.zone_loop import (
     NEVER_MS,
-    PCT_KEY,
-    WHY_KEY,
     note_telemetry,
     note_trap,
-    telemetry_int,
 )
 
 
-def as_bytes(message: str) -> np.ndarray:  # type: ignore[type-arg]
-    return np.frombuffer(message.encode(), dtype=np.uint8)
+def tape_of(*messages: str) -> np.ndarray:  # type: ignore[type-arg]
+    """What a guest does that publishes them and logs in between."""
+    records = b"".join(
+        encode(Call.LOG_INT, 7) + encode(Call.MQTT_PUBLISH, b"data", message.encode(), 0)
+        for message in messages
+    )
+    return np.frombuffer(bytearray(records), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("message", "pct", "why"),
+    ("messages", "pct", "why"),
     [
-        ('{"raw":1800,"pct":42,"why":3}', 42, 3),
-        ('{"why":11,"pct":-1}', -1, 11),
-        ('{"pct":0}', 0, -9),
-        ('{"percent":42}', -9, -9),
-        ('{"pct":}', -9, -9),
-        ('{"pct":"7"}', -9, -9),
-        ('{"pct": 7}', -9, -9),
-        ('{"pct":12345678901234567890}', 123456789, -9),
-        ('"pct":', -9, -9),
-        ("", -9, -9),
-        ('{"pct":1,"pct":2}', 1, -9),
+        (['{"raw":1800,"pct":42,"why":3}'], 42, 3),
+        (['{"why":11,"pct":-1}'], -1, 11),
+        (['{"pct": 7, "why" : 2}'], 7, 2),
+        (['{"percent":42}'], -9, -8),
+        (['"pct":7'], -9, -8),
+        ([], -9, -8),
+        (['{"pct":1}', '{"why":2}', '{"pct":3}'], 3, 2),
     ],
 )
-def test_telemetry_is_read_or_left_as_it_was(message: str, pct: int, why: int) -> None:
-    text = as_bytes(message)
-    assert telemetry_int(text, 0, text.size, PCT_KEY, -9) == pct
-    assert telemetry_int(text, 0, text.size, WHY_KEY, -9) == why
-
-
-def test_telemetry_outside_the_part_given_is_not_read() -> None:
-    text = as_bytes('{"pct":12}{"pct":34}')
-    assert telemetry_int(text, 10, text.size, PCT_KEY, -9) == 34
-    assert telemetry_int(text, 0, 4, PCT_KEY, -9) == -9
-    assert telemetry_int(text, 0, 8, PCT_KEY, -9) == 1, "a number is cut where the part ends"
+def test_telemetry_is_read_or_left_as_it_was(messages: list[str], pct: int, why: int) -> None:
+    z = np.zeros(len(NodeCol), dtype=np.int64)
+    z[NodeCol.PCT], z[NodeCol.WHY] = -9, -8
+    tape = tape_of('{"pct":99,"why":99}', *messages)
+    note_telemetry(z, tape, tape_of('{"pct":99,"why":99}').size, tape.size)
+    assert (z[NodeCol.PCT], z[NodeCol.WHY]) == (pct, why)
 
 
 def test_what_a_zone_publishes_fits_the_trace() -> None:
     z = np.zeros(len(NodeCol), dtype=np.int64)
     for message in ('{"pct":99999,"why":999}', '{"pct":-99999,"why":-999}'):
-        text = as_bytes(message)
-        note_telemetry(z, text, 0, text.size)
+        tape = tape_of(message)
+        note_telemetry(z, tape, 0, tape.size)
         for signal, column in (("pct", NodeCol.PCT), ("why", NodeCol.WHY)):
             kind = np.iinfo(np.dtype(TYPES[signal]))
             assert kind.min <= z[column] <= kind.max
