@@ -1,5 +1,7 @@
 #include "fake.h"
 
+#include <string.h>
+
 #define F fake *f = context
 
 static int write_flash(fake *f, uint8_t *to, const uint8_t *from, uint32_t length)
@@ -184,17 +186,17 @@ void fake_boot(fake *f)
     lv_link_init(&f->link, &f->node);
 }
 
-int fake_install(fake *f, const uint8_t *wasm, uint32_t size)
+lv_status fake_install(fake *f, const uint8_t *wasm, uint32_t size)
 {
     uint8_t digest[32];
     lv_sha256 sha;
     lv_sha256_begin(&sha);
     lv_sha256_add(&sha, wasm, size);
     lv_sha256_end(&sha, digest);
-    int error = lv_store_begin(&f->node.store, size, digest);
-    for (uint32_t at = 0; at < size && !error; at += 100)
-        error = lv_store_chunk(&f->node.store, at, wasm + at, size - at < 100 ? size - at : 100);
-    return error ? error : lv_node_install(&f->node);
+    lv_status status = lv_store_begin(&f->node.store, size, digest);
+    for (uint32_t at = 0; at < size && status == LV_OK; at += 100)
+        status = lv_store_chunk(&f->node.store, at, wasm + at, size - at < 100 ? size - at : 100);
+    return status != LV_OK ? status : lv_node_install(&f->node);
 }
 
 int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,

@@ -50,8 +50,8 @@ typedef struct fake {
 void fake_new(fake *f);
 /* Start the firmware: what RAM held is gone, flash stays. */
 void fake_boot(fake *f);
-/* Make `wasm` the guest, as INSTALL does: 0 or an lv_nak. */
-int fake_install(fake *f, const uint8_t *wasm, uint32_t size);
+/* Make `wasm` the guest, as INSTALL does. */
+lv_status fake_install(fake *f, const uint8_t *wasm, uint32_t size);
 /* Send a request; the answer's type, 0 if there is none, and its body in *body. */
 int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,
              const uint8_t **answer, uint16_t *answer_length);

@@ -1,4 +1,7 @@
 /* The core as a shared library: what tests in Python call. */
+#include <string.h>
+
+#include "bytes.h"
 #include "frame.h"
 #include "host.h"
 #include "json.h"
@@ -43,17 +46,20 @@ int lv_test_json(const char *text, size_t length, char *out, size_t room)
 {
     lv_json root;
     lv_json_writer w;
-    int error = lv_json_read(text, length, &root);
-    if (error)
-        return error;
+    lv_json_status status = lv_json_read(text, length, &root);
+    if (status != LV_JSON_OK)
+        return status;
     lv_json_begin(&w, out, room);
     show(&w, "value", root);
     return lv_json_end(&w) ? 0 : 1;
 }
 
+/* The body unpacked and packed again: its length, or minus an lv_status. */
 int lv_test_copy(uint8_t type, const uint8_t *body, size_t length, uint8_t *out)
 {
-    return lv_message_copy(type, body, length, out);
+    size_t copied = 0;
+    lv_status status = lv_message_copy(type, body, length, out, &copied);
+    return status == LV_OK ? (int)copied : -(int)status;
 }
 
 /* Feed a stream; for each result a record: i8 status, and for a frame u8 type, u16 sequence, u16

@@ -2,8 +2,10 @@
  * sanitizers. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backoff.h"
+#include "bytes.h"
 #include "fake.h"
 #include "json.h"
 #include "outbox.h"
@@ -36,13 +38,13 @@ static void ready(void)
     (void)fake_install(&f, old_guest, sizeof old_guest);
 }
 
-static int start(void)
+static lv_status start(void)
 {
     lv_msg_start m = {.time_ms = 1000};
     return lv_node_start(&f.node, &m);
 }
 
-static int step(int64_t time_ms)
+static lv_status step(int64_t time_ms)
 {
     lv_msg_step m = {.time_ms = time_ms, .flags = LV_STEP_ONLINE, .readings = {1, 2, 3, 4}};
     return lv_node_step(&f.node, &m);
@@ -458,7 +460,7 @@ static int keeper(fake *of, lv_export which, const int32_t *arguments, int32_t *
     return 0;
 }
 
-static int step_after(int64_t uptime_ms)
+static lv_status step_after(int64_t uptime_ms)
 {
     lv_msg_step m = {.time_ms = 1000 + uptime_ms, .uptime_ms = uptime_ms};
     return lv_node_step(&f.node, &m);
