@@ -139,11 +139,11 @@ static void a_calibration_that_could_not_be_kept_does_not_come_back(void)
     EXPECT(lv_node_calibrate(&f.node, &m) == 0);
     f.flash_broken = true;
     lv_put32(pair + 4, 30);
-    EXPECT(lv_node_calibrate(&f.node, &m) == LV_NAK_FLASH && f.parameter == 20);
+    EXPECT(lv_node_calibrate(&f.node, &m) == LV_NAK_FLASH && f.parameters[0] == 20);
     f.flash_broken = false;
     EXPECT(lv_store_keep(&f.node.store, NULL, 0) == 0); /* whatever is saved next */
     fake_boot(&f);
-    EXPECT(lv_node_start(&f.node, &again) == 0 && f.parameter == 20);
+    EXPECT(lv_node_start(&f.node, &again) == 0 && f.parameters[0] == 20);
 }
 
 static void after_a_failed_write_a_power_cut_still_leaves_the_newest_record(void)
