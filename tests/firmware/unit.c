@@ -67,10 +67,30 @@ int open_valve(fake *of, lv_export which, const int32_t *arguments, int32_t *res
     return 0;
 }
 
-extern const unit_test frame_tests[], host_tests[], states_tests[], ring_tests[], store_tests[], kept_tests[], node_tests[], link_tests[], json_tests[], vectors_tests[];
+extern const unit_test frame_tests[];
+extern const unit_test host_tests[];
+extern const unit_test calls_tests[];
+extern const unit_test states_tests[];
+extern const unit_test ring_tests[];
+extern const unit_test store_tests[];
+extern const unit_test kept_tests[];
+extern const unit_test node_tests[];
+extern const unit_test link_tests[];
+extern const unit_test json_tests[];
+extern const unit_test vectors_tests[];
 
 static const unit_test *const tables[] = {
-    frame_tests, host_tests, states_tests, ring_tests, store_tests, kept_tests, node_tests, link_tests, json_tests, vectors_tests,
+    frame_tests,
+    host_tests,
+    calls_tests,
+    states_tests,
+    ring_tests,
+    store_tests,
+    kept_tests,
+    node_tests,
+    link_tests,
+    json_tests,
+    vectors_tests,
 };
 
 int main(int count, char **arguments)

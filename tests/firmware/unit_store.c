@@ -163,6 +163,95 @@ static void after_a_failed_write_a_power_cut_still_leaves_the_newest_record(void
     EXPECT(f.node.store.parameter_count == 1 && f.node.store.parameters[0][1] == 20);
 }
 
+static void a_third_installation_outlives_a_power_cut_as_the_two_before(void)
+{
+    static uint8_t module[3][200];
+    ready();
+    for (int round = 0; round < 7; round++) {
+        uint8_t *wasm = module[round % 3];
+        memset(wasm, 10 + round, sizeof module[0]);
+        uint8_t before = f.node.store.active;
+        EXPECT(fake_install(&f, wasm, sizeof module[0]) == LV_OK);
+        EXPECT(f.node.store.active == !before && guest_is(wasm, sizeof module[0]));
+        for (int boot = 0; boot < 2; boot++) {
+            fake_boot(&f);
+            EXPECT(f.node.store.active == !before && guest_is(wasm, sizeof module[0]));
+        }
+    }
+}
+
+static void several_calibrations_come_back_under_their_own_ids(void)
+{
+    uint8_t pairs[8 * 3];
+    const int32_t wanted[3][2] = {{3, 33}, {1, 11}, {2, 22}};
+    const lv_msg_start again = {.time_ms = 1000, .flags = LV_START_STORED_PARAMETERS};
+    ready();
+    EXPECT(start() == LV_OK);
+    for (int k = 0; k < 3; k++) {
+        lv_put32(pairs + 8 * k, (uint32_t)wanted[k][0]);
+        lv_put32(pairs + 8 * k + 4, (uint32_t)wanted[k][1]);
+    }
+    const lv_msg_calibrate m = {.flags = 1, .parameters = pairs, .parameters_count = 3};
+    EXPECT(lv_node_calibrate(&f.node, &m) == LV_OK);
+    lv_put32(pairs + 8 + 4, 12); /* of id 1 alone, kept beside the others */
+    const lv_msg_calibrate one = {.flags = 1, .parameters = pairs + 8, .parameters_count = 1};
+    EXPECT(lv_node_calibrate(&f.node, &one) == LV_OK);
+    fake_boot(&f);
+    EXPECT(f.node.store.parameter_count == 3);
+    EXPECT(lv_node_start(&f.node, &again) == LV_OK);
+    EXPECT(f.parameters[0] == 10 && f.parameters[1] == 12 && f.parameters[2] == 22);
+    EXPECT(f.parameters[3] == 33);
+    EXPECT(start() == LV_OK && f.parameters[3] == 10); /* not asked for */
+    EXPECT(fake_install(&f, old_guest, sizeof old_guest) == LV_OK); /* the same module again */
+    EXPECT(f.node.store.parameter_count == 3);
+    EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_OK);
+    EXPECT(f.node.store.parameter_count == 0);
+}
+
+static void pieces_are_taken_in_their_order_and_no_more_than_announced(void)
+{
+    static const uint8_t digest[32] = {1};
+    const uint8_t *module;
+    uint32_t size;
+    ready();
+    lv_store *s = &f.node.store;
+    EXPECT(lv_store_chunk(s, 0, new_guest, 1) == LV_NAK_STATE);
+    EXPECT(lv_store_begin(s, 0, digest) == LV_NAK_SIZE);
+    EXPECT(lv_store_begin(s, FAKE_SLOT_BYTES + 1, digest) == LV_NAK_SIZE && !s->receiving);
+    EXPECT(lv_store_begin(s, FAKE_SLOT_BYTES, digest) == LV_OK);
+    EXPECT(lv_store_begin(s, 10, digest) == LV_OK);
+    EXPECT(lv_store_chunk(s, 1, new_guest, 1) == LV_NAK_STATE);
+    EXPECT(lv_store_chunk(s, 0, new_guest, 11) == LV_NAK_SIZE && s->received == 0);
+    EXPECT(lv_store_chunk(s, 0, new_guest, 4) == LV_OK && s->received == 4);
+    EXPECT(lv_store_chunk(s, 0, new_guest, 4) == LV_NAK_STATE);
+    EXPECT(lv_store_received(s, &module, &size) == LV_NAK_STATE);
+    EXPECT(lv_store_chunk(s, 4, new_guest, 7) == LV_NAK_SIZE);
+    EXPECT(lv_store_chunk(s, 4, new_guest, 6) == LV_OK && s->received == 10);
+    EXPECT(lv_store_received(s, &module, &size) == LV_NAK_DIGEST && size == 10);
+    EXPECT(module == f.slots[!s->active]);
+    lv_store_abandon(s);
+    EXPECT(!s->receiving && s->received == 0);
+    EXPECT(lv_store_chunk(s, 0, new_guest, 1) == LV_NAK_STATE);
+    EXPECT(guest_is(old_guest, sizeof old_guest));
+    uint32_t writes = s->writes;
+    EXPECT(lv_store_begin(s, 10, digest) == LV_OK && s->writes == writes + 1);
+    EXPECT(lv_store_chunk(s, 0, new_guest, 4) == LV_OK && s->writes == writes + 2);
+    EXPECT(lv_store_keep(s, NULL, 0) == LV_OK && s->writes == writes + 3);
+}
+
+static void a_slot_that_flash_has_lost_gives_way_to_the_one_before(void)
+{
+    ready();
+    EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_OK);
+    f.slots[f.node.store.active][7] ^= 1;
+    EXPECT(whole_guest() == 1);
+    f.slots[f.node.store.active][7] ^= 1;
+    fake_boot(&f);
+    uint32_t size;
+    EXPECT(lv_store_guest(&f.node.store, &size) == NULL && size == 0);
+    EXPECT(start() == LV_NAK_NO_GUEST);
+}
+
 const unit_test store_tests[] = {
     TEST(a_power_cut_at_any_byte_leaves_the_old_guest_or_the_new_one),
     TEST(flash_that_cannot_be_written_keeps_the_old_guest),
@@ -173,5 +262,9 @@ const unit_test store_tests[] = {
     TEST(the_store_keeps_parameters_by_id_and_refuses_too_many),
     TEST(a_calibration_that_could_not_be_kept_does_not_come_back),
     TEST(after_a_failed_write_a_power_cut_still_leaves_the_newest_record),
+    TEST(a_third_installation_outlives_a_power_cut_as_the_two_before),
+    TEST(several_calibrations_come_back_under_their_own_ids),
+    TEST(pieces_are_taken_in_their_order_and_no_more_than_announced),
+    TEST(a_slot_that_flash_has_lost_gives_way_to_the_one_before),
     {NULL, NULL},
 };
