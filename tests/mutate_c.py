@@ -65,7 +65,7 @@ def mutants(file: str) -> Iterator[Mutant]:
     for number, line in enumerate(lines):
         code = re.split(r"/\*", line)[0]
         inside = comment
-        comment = comment and "*/" not in line or ("/*" in line and "*/" not in line)
+        comment = (comment and "*/" not in line) or ("/*" in line and "*/" not in line)
         if inside or not code.strip() or code.lstrip().startswith(("#", "LV_ASSERT", "_Static")):
             continue
         for after in _changed(line, code):
@@ -129,7 +129,16 @@ class Bench:
         source.write_text(mutant.text, "utf-8")
         out = source.with_suffix(".o")
         done = _run(
-            ["cc", *self.flags, f"-I{whole.parent}", *self.include, "-c", "-o", str(out), str(source)]
+            [
+                "cc",
+                *self.flags,
+                f"-I{whole.parent}",
+                *self.include,
+                "-c",
+                "-o",
+                str(out),
+                str(source),
+            ]
         )
         if done.returncode:
             return None

@@ -9,12 +9,7 @@
  * none keeps a pointer it is given unless it says so, and none blocks but by a callback of
  * lv_config that may.  One thread at a time may be in functions that share a struct.
  */
-#ifndef LEVADA_CONTRACT_H
-#define LEVADA_CONTRACT_H
-
 #ifndef LV_ASSERT
 #include <assert.h>
 #define LV_ASSERT(condition) assert(condition)
-#endif
-
 #endif

@@ -218,7 +218,7 @@ def records() -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
 
     def record(call: Call, *values: Any, words: tuple[bytes, bytes] = (b"", b"")) -> Any:
         numbers = [v for v in values if isinstance(v, int)]
-        head = struct.pack("<Bqqq", call, *(numbers + [0, 0, 0])[:3])
+        head = struct.pack("<Bqqq", call, *([*numbers, 0, 0, 0])[:3])
         return head, *words, encode(call, *values)
 
     for ms in MOMENTS:
