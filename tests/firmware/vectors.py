@@ -19,8 +19,6 @@ from typing import Any, Final
 
 from cobs import cobs  # type: ignore[import-untyped]
 
-sys.path[:0] = [str(Path(__file__).parents[2])] if __name__ == "__main__" else []
-
 from levada.guest.abi import Call
 from levada.guest.tape import encode
 from levada.guest.topic import resolve_topic
@@ -121,22 +119,24 @@ SEEDS: Final = [
     b'{"uri":"mqtts://broker","user":"me","password":"word","node":"field7","ca":"-----"}',
     b'[1,[2,[3,{"a":[{}]}]],"",0.5,1E9,-0,{"":""}]',
 ]
-PIECES: Final = [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u", b"\\ud800", b"null", b"1e",
+PIECES: Final = [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u", b"\\ud800", b"null",
+                 b"1e",
                  b"-", b"\0", b"\xff", b"\xed\xa0\x80", b" ", b"\t", b"0", b"\x1f"]  # fmt: skip
 EDGES: Final = [
-    *(b"\xef\xbb\xbf{}", b"", b" ", b"00", b"-", b"1.", b"1.5", b"1.e1", b"1e+", b"1E-2", b"-0.0"),
-    *(b'"\x7f"', b'"\x1f"', b'" "', b"[1,]", b"[,1]", b"[1 2]", b'{"a"}', b'{"a":}', b'{"a":1,}'),
-    *(b"{,}", b"{1:2}", b"[}", b"{]", b"[]]", b"[[]", b"tru", b"true", b"nul", b"falsee", b"false"),
-    *(b" \t\r\n[ \t\r\n1 \t\r\n, \t\r\n2 \t\r\n] \t\r\n", b' { "a" : [ ] , "b" : { } } ', b"+1"),
-    *(b"9" * 18, b"9" * 19, b"-" + b"9" * 18, b"1" + b"0" * 17, b"[0,1,9,10,19,90]", b"1a", b"\x0b1"),
-    *(b'"\\"\\\\\\/\\b\\f\\n\\r\\t"', b'"\\v"', b'"\\', b'"', b'"\\u', b'"\\u12"', b'"\\u12g4"', b'"a'),
-    *(b'"\\u0041\\u00e9\\u07ff\\u0800\\uFFFF\\uabcd\\uefAB"', b'"\\u007f\\u0080"', b'"\\u@123"'),
-    *(b'"\\ud83d\\ude00\\ud800\\udc00\\udbff\\udfff"', b'"\\udc00"', b'"\\udfff"', b'"\\ud83d"'),
-    *(b'"\\ud83d\\u0041"', b'"\\ud83d\\ue000"', b'"\\ud83d\\udbff"', b'"\\ud83dxude00"', b'"\\ud83d\\n"'),
-    *(b'"\\ue000\\ud7ff"', b'"\\u00g0"', b'"\\u00G0"', b'"\\u00/0"', b'"\\u00:0"', b'"\\u00`0"'),
-    *(b"[" * DEPTH + b"]" * DEPTH, b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1)),
-    *(b'{"":' * DEPTH + b"1" + b"}" * DEPTH, b'{"a":1,"b":[2,{"c":3}],"d":"e"}', b'{"a":1 "b":2}'),
-    *(b'[{"a":[1]},{"b":2},[],"x"]', b"[[1],[2]]", b'{"a":{"b":{}},"c":[]}', b"[[]{}]", b'["a""b"]'),
+    b'\xef\xbb\xbf{}', b'', b' ', b'00', b'-', b'1.', b'1.5', b'1.e1', b'1e+', b'1E-2', b'-0.0',
+    b'"\x7f"', b'"\x1f"', b'" "', b'[1,]', b'[,1]', b'[1 2]', b'{"a"}', b'{"a":}', b'{"a":1,}',
+    b'{,}', b'{1:2}', b'[}', b'{]', b'[]]', b'[[]', b'tru', b'true', b'nul', b'falsee', b'false',
+    b' \t\r\n[ \t\r\n1 \t\r\n, \t\r\n2 \t\r\n] \t\r\n', b' { "a" : [ ] , "b" : { } } ', b'+1',
+    b'999999999999999999', b'9999999999999999999', b'-999999999999999999', b'100000000000000000',
+    b'[0,1,9,10,19,90]', b'1a', b'\x0b1', b'"\\"\\\\\\/\\b\\f\\n\\r\\t"', b'"\\v"', b'"\\', b'"',
+    b'"\\u', b'"\\u12"', b'"\\u12g4"', b'"a',
+    b'"\\u0041\\u00e9\\u07ff\\u0800\\uFFFF\\uabcd\\uefAB"', b'"\\u007f\\u0080"', b'"\\u@123"',
+    b'"\\ud83d\\ude00\\ud800\\udc00\\udbff\\udfff"', b'"\\udc00"', b'"\\udfff"', b'"\\ud83d"',
+    b'"\\ud83d\\u0041"', b'"\\ud83d\\ue000"', b'"\\ud83d\\udbff"', b'"\\ud83dxude00"',
+    b'"\\ud83d\\n"', b'"\\ue000\\ud7ff"', b'"\\u00g0"', b'"\\u00G0"', b'"\\u00/0"', b'"\\u00:0"',
+    b'"\\u00`0"', b'[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]', b'[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]',
+    b'{"":' * DEPTH + b"1" + b"}" * DEPTH, b'{"a":1,"b":[2,{"c":3}],"d":"e"}', b'{"a":1 "b":2}',
+    b'[{"a":[1]},{"b":2},[],"x"]', b'[[1],[2]]', b'{"a":{"b":{}},"c":[]}', b'[[]{}]', b'["a""b"]',
 ]  # fmt: skip
 
 
