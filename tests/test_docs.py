@@ -56,7 +56,7 @@ SHOWN: Final = {
     ("README.md", "levada run SCENARIO"): "synopsis; its commands and options are parsed below",
     ("docs/architecture.md", "scenario.toml "): "drawing",
     ("docs/firmware.md", "firmware/core/"): "folders",
-    ("docs/firmware.md", "         start: the module loads"): "drawing; test_core_style.py compares it",
+    ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
         "docs/hardware.md",
         "ic/field7/data",
