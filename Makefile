@@ -33,6 +33,7 @@ bench: $(DEV)  ## speed against named peers, in one run
 nightly: $(DEV) tools  ## the slow suites, mutants, and two minutes of libFuzzer where clang is there
 	@$(BIN)/python -m pytest -m slow
 	@$(BIN)/python tests/mutate.py
+	@$(BIN)/python tests/mutate_c.py
 	@if $(BIN)/python tests/tools.py --fuzz; then \
 	    $(MAKE) --no-print-directory -C levada/firmware fuzz SECONDS=120; \
 	elif [ "$$CI" = true ]; then exit 1; \

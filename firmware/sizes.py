@@ -15,9 +15,12 @@ import tempfile
 from pathlib import Path
 
 CORE = Path(__file__).parent / "core"
-FLAGS = ["-std=c11", "-Os", "-fcallgraph-info=su", "-ffunction-sections", "-c"]
+FLAGS = ["-std=c11", "-Os", "-DNDEBUG", "-fcallgraph-info=su", "-ffunction-sections"]
+FLAGS += ["-fdata-sections", "-fno-asynchronous-unwind-tables", "-c"]
 STRUCTS = ("lv_frame_decoder", "lv_store", "lv_host", "lv_node", "lv_link")
 ENTRY = "lv_link_receive"
+MESSAGES = "levada_messages"
+"""Packs and unpacks every message for every caller: a board has what its core calls."""
 NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes')
 EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 
@@ -51,6 +54,17 @@ def deepest(graphs: list[str]) -> tuple[int, list[str]]:
     return path(ENTRY)
 
 
+def linked(compiler: str, prefix: str, objects: list[Path]) -> int:
+    """Bytes of code and constants once the linker has left out what nobody calls."""
+    others = [path for path in objects if path.stem != MESSAGES]
+    symbols = (line.split() for line in run(f"{prefix}nm", *others).splitlines())
+    roots = [f"-Wl,-u,{s[2]}" for s in symbols if len(s) == 3 and s[1] == "T"]
+    out = objects[0].with_name("linked")
+    options = ("-r", "-nostdlib", "-Wl,--gc-sections", f"-Wl,-e,{ENTRY}", *roots)
+    run(compiler, *options, "-o", out, *objects)
+    return int(run(f"{prefix}size", out).splitlines()[1].split()[0])
+
+
 def measure(compiler: str, extra: list[str]) -> list[str]:
     """Lines of the table for one compiler."""
     prefix = compiler.removesuffix("gcc") if compiler.endswith("gcc") else ""
@@ -64,11 +78,17 @@ def measure(compiler: str, extra: list[str]) -> list[str]:
             objects.append(out)
             graphs.append(out.with_suffix(".ci").read_text())
         total = [0, 0, 0]
+        others = [path for path in objects if path.stem != MESSAGES]
+        called = linked(compiler, prefix, objects) - linked(compiler, prefix, others)
         for line in run(f"{prefix}size", *objects).splitlines()[1:]:
             text, data, bss, *_, name = line.split()
-            lines.append(f"  {Path(name).stem:8} {text:>6} bytes of code and constants")
+            if Path(name).stem == MESSAGES:
+                text = str(called)
+            lines.append(f"  {Path(name).stem:15} {text:>6} bytes of code and constants")
             total = [a + int(b) for a, b in zip(total, (text, data, bss), strict=True)]
-        lines.append(f"  {'all':8} {total[0]:>6} bytes of code, {total[1] + total[2]} of variables")
+        lines.append(
+            f"  {'all':15} {total[0]:>6} bytes of code, {sum(total[1:])} of variables"
+        )
         probe = Path(place, "probe.c")
         probe.write_text(
             f'#include "{CORE}/link.h"\n'

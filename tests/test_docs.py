@@ -56,6 +56,7 @@ SHOWN: Final = {
     ("README.md", "levada run SCENARIO"): "synopsis; its commands and options are parsed below",
     ("docs/architecture.md", "scenario.toml "): "drawing",
     ("docs/firmware.md", "firmware/core/"): "folders",
+    ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
         "docs/hardware.md",
         "ic/field7/data",
@@ -567,7 +568,7 @@ def named_tests() -> list[tuple[str, str]]:
     """(file, part of a name) of everything in the last column, and in sentences."""
     found = []
     for file, parts in NAMED.findall(FAULTS.read_text("utf-8")):
-        if file.startswith("test_") or file == "unit.c":
+        if file.startswith(("test_", "unit_")):
             words = parts.split(".")[0].split(",") if parts else [""]
             found += [(file, re.sub(r"\W+", "_", word.strip().lower())) for word in words]
     return found

@@ -14,9 +14,10 @@ typedef struct {
     uint32_t next_ms;  /* 0: the first try has not failed yet */
 } lv_backoff;
 
-/* The wait before the next try; `random` is any number. */
+/* The wait before the next try [ms]: from half of what it may be up to that, by `random`, which is
+ * any number.  The one after it may be twice as long. */
 uint32_t lv_backoff_wait_ms(lv_backoff *backoff, uint32_t random);
-/* It has succeeded. */
+/* A try has succeeded: the next wait begins with first_ms again. */
 void lv_backoff_reset(lv_backoff *backoff);
 
 #endif

@@ -4,11 +4,15 @@
  * The core neither allocates, nor waits, nor knows the time, a file, or an engine.  Callbacks are
  * called from within core functions, by the thread that called those; none may call back into the
  * core, except that the engine calls the host calls of host.h from within `guest_call`.
- * Times are ms; the core compares them by difference, so a clock may wrap.
+ * Times are ms; the core compares them by difference, so a clock may wrap.  None blocks, but where
+ * its comment says so.
  */
 #ifndef LEVADA_CONFIG_H
 #define LEVADA_CONFIG_H
 
+#include <stdbool.h>
+
+#include "contract.h"
 #include "levada_messages.h"
 
 struct lv_host;
@@ -116,8 +120,8 @@ typedef struct {
     uint32_t (*stack_bytes)(void *context);
     /* Called at the points of lv_at, so that a test can cut the power there, or NULL. */
     void (*at)(void *context, uint8_t point);
-    /* Take a FAULT request, or NULL: a board refuses it.  0, or an lv_nak. */
-    int (*fault)(void *context, const lv_msg_fault *fault);
+    /* Take a FAULT request, or NULL: a board refuses it. */
+    lv_status (*fault)(void *context, const lv_msg_fault *fault);
     uint8_t reset_reason; /* lv_reset */
     /* Boot id where flash is empty, 0: 1.  Telemetry is told apart by it, so it should be one that
      * the node never had: a random one below 2^31. */
@@ -133,8 +137,10 @@ typedef struct {
     uint32_t ring_bytes; /* 640.. */
 } lv_config;
 
+/* Length of one of the LV_RECORDS records [bytes]. */
 static inline uint32_t lv_record_bytes(int record)
 {
+    LV_ASSERT(record >= 0 && record < LV_RECORDS);
     return record < LV_STORE_RECORDS ? LV_RECORD_BYTES : LV_KEPT_BYTES;
 }
 

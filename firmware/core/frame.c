@@ -1,5 +1,8 @@
 #include "frame.h"
 
+#include "bytes.h"
+#include "contract.h"
+
 uint32_t lv_crc32(uint32_t crc, const uint8_t *data, size_t length)
 {
     /* the table of a byte is the sum of those of its halves: 128 bytes instead of 1 KiB */
@@ -13,6 +16,7 @@ uint32_t lv_crc32(uint32_t crc, const uint8_t *data, size_t length)
         0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
         0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C,
     };
+    LV_ASSERT(data || length == 0);
     crc = ~crc;
     for (size_t k = 0; k < length; k++) {
         uint8_t byte = (uint8_t)(crc ^ data[k]);
@@ -60,6 +64,7 @@ size_t lv_cobs_encode(const uint8_t *data, size_t length, uint8_t *out)
 size_t lv_frame_encode(uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,
                        uint8_t *out)
 {
+    LV_ASSERT(length <= LV_MAX_BODY && (body || length == 0));
     uint8_t head[LV_FRAME_HEAD] = {LV_WIRE_VERSION, type};
     uint8_t tail[4];
     lv_put16(head + 2, sequence);

@@ -8,6 +8,8 @@
 #ifndef LEVADA_FRAME_H
 #define LEVADA_FRAME_H
 
+#include <stdbool.h>
+
 #include "levada_messages.h"
 
 #define LV_FRAME_HEAD 4u
@@ -37,16 +39,23 @@ typedef struct {
     bool overrun;
 } lv_frame_decoder;
 
+/* Forget what was taken so far: the next byte is the first of a line. */
 void lv_frame_reset(lv_frame_decoder *decoder);
+/* Take a byte: positive if it completes a frame, 0 if nothing is complete, negative if what it
+ * completes is no frame. */
 lv_frame_status lv_frame_feed(lv_frame_decoder *decoder, uint8_t byte);
 
-/* Length of the frame written to `out` (LV_FRAME_ENCODED bytes); `length` at most LV_MAX_BODY. */
+/* Bytes of the frame written to `out`, which has room for LV_FRAME_ENCODED; `length` is at most
+ * LV_MAX_BODY, and `body` may be NULL if it is 0. */
 size_t lv_frame_encode(uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,
                        uint8_t *out);
 
-/* Length of the COBS encoding, without zeros around it; `out` has room for one more per 254. */
+/* Bytes of the COBS encoding written to `out`, without zeros around it: it has room for one more than
+ * `length`, and one per 254 begun. */
 size_t lv_cobs_encode(const uint8_t *data, size_t length, uint8_t *out);
 
+/* The CRC of `length` bytes more; `crc` is that of what came before, 0 for nothing.  `data` may be
+ * NULL if `length` is 0. */
 uint32_t lv_crc32(uint32_t crc, const uint8_t *data, size_t length);
 
 #endif

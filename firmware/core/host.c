@@ -1,5 +1,7 @@
 #include "host.h"
 
+#include <string.h>
+
 static void join(char *out, const char *prefix, const char *node)
 {
     size_t p = strlen(prefix);
@@ -11,6 +13,8 @@ static void join(char *out, const char *prefix, const char *node)
 
 void lv_host_configure(lv_host *host, const lv_msg_configure *m)
 {
+    LV_ASSERT(m->pin_count <= LV_PINS);
+    LV_ASSERT(memchr(m->node, 0, sizeof m->node) && memchr(m->prefix, 0, sizeof m->prefix));
     join(host->prefix, m->prefix, m->node);
     join(host->alias, m->prefix, "esp32");
     memcpy(host->counts, m->counts, sizeof host->counts);
@@ -186,13 +190,15 @@ void lv_call_log_int(lv_host *host, int32_t value)
     lv_tape_numbers(&host->tape, LV_CALL_LOG_INT, 1, value, 0, 0);
 }
 
-int lv_call_delay_ms(lv_host *host, int32_t ms)
+lv_pause lv_call_delay_ms(lv_host *host, int32_t ms)
 {
     if (!enter(host, LV_CALL_DELAY_MS))
-        return 0;
+        return LV_RESUME;
     host->delayed_ms += ms > 0 ? ms : 0;
     lv_tape_numbers(&host->tape, LV_CALL_DELAY_MS, 1, ms, 0, 0);
-    return host->pausing ? host->config->guest_pause(host->config->context) : 0;
+    if (host->pausing && host->config->guest_pause(host->config->context) != 0)
+        return LV_UNWIND;
+    return LV_RESUME;
 }
 
 /* Whole seconds as i32, which wraps. */
@@ -246,6 +252,7 @@ int32_t lv_call_keep_set(lv_host *host, int32_t slot, int32_t value)
 bool lv_utf8_valid(const uint8_t *text, uint32_t length)
 {
     uint32_t k = 0;
+    LV_ASSERT(text || length == 0);
     while (k < length) {
         uint8_t lead = text[k++];
         uint8_t low = 0x80;

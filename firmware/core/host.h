@@ -14,8 +14,6 @@
 #include "ring.h"
 #include "tape.h"
 
-enum { LV_TOPIC_BYTES = 64, LV_MESSAGE_BYTES = 512, LV_LOG_BYTES = 256 };
-
 /* A string of the guest: an engine fills it, so that this layer sees bytes and no addresses. */
 typedef struct {
     const uint8_t *bytes;
@@ -63,28 +61,59 @@ typedef struct lv_host {
     uint32_t total_published;
 } lv_host;
 
+/* What LV_CALL_DELAY_MS tells an engine. */
+typedef enum {
+    LV_RESUME = 0,  /* the guest goes on, unless `trap` is set */
+    LV_UNWIND = -1, /* main is to end, whatever `trap` says: nobody will call it again */
+} lv_pause;
+
+/* Take over who the node is and what its guest may use; outputs of another map of pins are closed.
+ * The caller has checked *m: at most LV_PINS pins, and room for its tape. */
 void lv_host_configure(lv_host *host, const lv_msg_configure *m);
+
 /* Most bytes of tape that one run can need with these budgets. */
 uint64_t lv_host_tape_room(const lv_msg_configure *m);
+
+/* Give the guest its whole budget of calls and bytes again. */
 void lv_host_renew_budget(lv_host *host);
+
+/* Begin a run at `time_ms` of virtual time [ms since 1970], with a whole budget and a record on the
+ * tape; `entry` as lv_tape_begin has it. */
 void lv_host_begin(lv_host *host, int64_t time_ms, uint8_t entry);
+
 /* Close every output, whatever the guest thinks. */
 void lv_host_close_outputs(lv_host *host);
 
+/* The calls of the ABI, as docs/abi.md has them; any number may come as argument, and bytes of a text
+ * are read only if it is valid.  Each may set `trap`, and then its answer does not count. */
+
+/* Counts of a sensor, its pulses since the last read, or LV_RESULT_INVALID; kind: lv_sensor. */
 int32_t lv_call_read_sensor(lv_host *host, int32_t kind);
+/* Open (not 0) or close the output on a pin; nothing happens on one that is none. */
 void lv_call_set_output(lv_host *host, int32_t pin, int32_t state);
+/* Counts that the node was given, or LV_RESULT_INVALID; key: lv_config. */
 int32_t lv_call_get_config(lv_host *host, int32_t key);
+/* Put a message on the ring: LV_RESULT_OK, LV_RESULT_OFFLINE (it is kept all the same), or
+ * LV_RESULT_REFUSED. */
 int32_t lv_call_mqtt_publish(lv_host *host, lv_text topic, lv_text message);
+/* A line for the log, as far as LV_LOG_BYTES of it. */
 void lv_call_wasm_log(lv_host *host, lv_text message);
+/* A number for the log, of four bytes. */
 void lv_call_log_int(lv_host *host, int32_t value);
-/* -1: main is to unwind (its thread ends), whatever `trap` says. */
-int lv_call_delay_ms(lv_host *host, int32_t ms);
+/* Let `ms` of virtual time pass; less than 0 is 0.  Blocks as long as `guest_pause` of the port. */
+lv_pause lv_call_delay_ms(lv_host *host, int32_t ms);
+/* Virtual time since 1970, and since the guest was started [s], as i32 that wrap. */
 int32_t lv_call_now_s(lv_host *host);
 int32_t lv_call_uptime_s(lv_host *host);
+/* What the guest keeps in a slot, or LV_RESULT_INVALID if there is no such slot. */
 int32_t lv_call_keep_get(lv_host *host, int32_t slot);
+/* Keep a value from the end of this run on: LV_RESULT_OK or LV_RESULT_INVALID. */
 int32_t lv_call_keep_set(lv_host *host, int32_t slot, int32_t value);
 
+/* Whether `length` bytes are UTF-8 of RFC 3629; `text` may be NULL if they are none. */
 bool lv_utf8_valid(const uint8_t *text, uint32_t length);
+
+/* Whether a guest may publish there: a bare level, or the node's own prefix and more. */
 bool lv_topic_allowed(const lv_host *host, const uint8_t *topic, uint32_t length);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "contract.h"
 #include "host.h"
 
 enum { MOST_DIGITS = 18 };
@@ -169,7 +170,7 @@ static const char *skip_name(const char *p, const char *end)
 static bool is_opening(char c) { return c == '{' || c == '['; }
 static bool is_closing(char c) { return c == '}' || c == ']'; }
 
-int lv_json_read(const char *text, size_t length, lv_json *root)
+lv_json_status lv_json_read(const char *text, size_t length, lv_json *root)
 {
     const char *end = text + length;
     const char *p = text;
@@ -177,6 +178,7 @@ int lv_json_read(const char *text, size_t length, lv_json *root)
     int depth = 0;
     _Static_assert(LV_JSON_DEPTH <= 32, "a bit for each level");
 
+    LV_ASSERT(text || length == 0);
     *root = (lv_json){NULL, NULL};
     if (length > UINT32_MAX || !lv_utf8_valid((const uint8_t *)text, (uint32_t)length))
         return LV_JSON_MALFORMED;
@@ -218,7 +220,7 @@ int lv_json_read(const char *text, size_t length, lv_json *root)
     if (depth || p != end)
         return LV_JSON_MALFORMED;
     *root = (lv_json){skip_space(text, end), end};
-    return 0;
+    return LV_JSON_OK;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -254,6 +256,7 @@ bool lv_json_equals(lv_json value, const char *text)
     char bytes[4];
     const char *p = value.at;
     int count;
+    LV_ASSERT(text);
     if (!lv_json_is_text(value))
         return false;
     for (p++; (count = next_bytes(&p, value.end, bytes)) > 0;)
@@ -366,17 +369,23 @@ static void put_name(lv_json_writer *w, const char *name)
 
 void lv_json_begin(lv_json_writer *w, char *out, size_t size)
 {
+    LV_ASSERT(out || size == 0);
     *w = (lv_json_writer){.out = out, .size = size, .full = size == 0};
     lv_json_open(w, NULL, '{');
 }
 
 void lv_json_open(lv_json_writer *w, const char *name, char bracket)
 {
+    LV_ASSERT(is_opening(bracket));
     put_name(w, name);
     put(w, &bracket, 1);
 }
 
-void lv_json_close(lv_json_writer *w, char bracket) { put(w, &bracket, 1); }
+void lv_json_close(lv_json_writer *w, char bracket)
+{
+    LV_ASSERT(is_closing(bracket));
+    put(w, &bracket, 1);
+}
 
 void lv_json_put_integer(lv_json_writer *w, const char *name, int64_t number)
 {
@@ -400,6 +409,7 @@ void lv_json_put_bool(lv_json_writer *w, const char *name, bool value)
 
 void lv_json_put_text(lv_json_writer *w, const char *name, const char *text)
 {
+    LV_ASSERT(text);
     put_name(w, name);
     put_quoted(w, text);
 }

@@ -1,5 +1,8 @@
 #include "kept.h"
 
+#include <string.h>
+
+#include "bytes.h"
 #include "frame.h"
 
 static const uint8_t magic[4] = {'l', 'v', 'k', '1'};
@@ -44,6 +47,7 @@ void lv_kept_open(lv_kept *kept, const lv_config *config)
 
 void lv_kept_set(lv_kept *kept, int slot, int32_t value)
 {
+    LV_ASSERT(slot >= 0 && slot < LV_KEEP_SLOTS);
     kept->changed |= kept->values[slot] != value;
     kept->values[slot] = value;
 }

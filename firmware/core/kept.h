@@ -25,13 +25,16 @@ typedef struct {
     uint32_t writes; /* of flash, since the start */
 } lv_kept;
 
-/* Find the newest values. */
+/* Find the newest values, zeros if there are none; `config` must outlive *kept. */
 void lv_kept_open(lv_kept *kept, const lv_config *config);
-/* The module that is about to run; what another one left is gone. */
+/* The module that is about to run, by its digest; what another one left is gone. */
 void lv_kept_begin(lv_kept *kept, const uint8_t sha256[32]);
+/* A new value for a slot, 0 to LV_KEEP_SLOTS - 1, which the next lv_kept_save saves. */
 void lv_kept_set(lv_kept *kept, int slot, int32_t value);
+/* Zeros for all slots, as lv_kept_set would. */
 void lv_kept_forget(lv_kept *kept);
-/* The end of a run: save what has changed, to flash if it is time or `now` says so. */
+/* The end of a run: save what has changed, to flash if it is time or `now` says so, as flash takes it:
+ * what it does not is tried again with the next run.  `uptime_ms` counts from lv_kept_begin. */
 void lv_kept_save(lv_kept *kept, int64_t uptime_ms, bool now);
 
 #endif

@@ -4,14 +4,12 @@
 #define LEVADA_MESSAGES_H
 
 #include <stddef.h>
-#include <string.h>
-
-#include "bytes.h"
+#include <stdint.h>
 
 #define LV_ABI_VERSION 1
 #define LV_KEEP_SLOTS 8
 #define LV_WIRE_VERSION 1
-#define LV_MAX_BODY 1024
+#define LV_MAX_BODY 1024 /* bytes */
 
 enum lv_call {
     LV_CALL_STEP = 0,
@@ -71,22 +69,6 @@ enum lv_trap {
     LV_TRAP_OTHER = 14,
 };
 
-enum lv_nak {
-    LV_NAK_NO_SESSION = 1,
-    LV_NAK_SEQUENCE = 2,
-    LV_NAK_UNKNOWN = 3,
-    LV_NAK_LENGTH = 4,
-    LV_NAK_VALUE = 5,
-    LV_NAK_NO_GUEST = 6,
-    LV_NAK_STATE = 7,
-    LV_NAK_LOAD = 8,
-    LV_NAK_PARAMETER = 9,
-    LV_NAK_DIGEST = 10,
-    LV_NAK_FLASH = 11,
-    LV_NAK_SIZE = 12,
-    LV_NAK_STOPPED = 13,
-};
-
 enum lv_reset {
     LV_RESET_POWER_ON = 0,
     LV_RESET_SOFTWARE = 1,
@@ -136,6 +118,24 @@ enum lv_at {
     LV_AT_FLASH_AFTER = 7,
 };
 
+/* LV_OK, or why a request is refused. */
+typedef enum {
+    LV_OK = 0,
+    LV_NAK_NO_SESSION = 1,
+    LV_NAK_SEQUENCE = 2,
+    LV_NAK_UNKNOWN = 3,
+    LV_NAK_LENGTH = 4,
+    LV_NAK_VALUE = 5,
+    LV_NAK_NO_GUEST = 6,
+    LV_NAK_STATE = 7,
+    LV_NAK_LOAD = 8,
+    LV_NAK_PARAMETER = 9,
+    LV_NAK_DIGEST = 10,
+    LV_NAK_FLASH = 11,
+    LV_NAK_SIZE = 12,
+    LV_NAK_STOPPED = 13,
+} lv_status;
+
 enum lv_msg {
     LV_MSG_HELLO = 0x01,
     LV_MSG_CONFIGURE = 0x02,
@@ -167,25 +167,26 @@ enum lv_msg {
     LV_MSG_STATISTICS = 0x89,
 };
 
+/*
+ * Of every message below, where neither pointer may be NULL, but that of a body of no bytes:
+ *
+ * lv_msg_*_unpack reads a body of `length` bytes into *m: LV_OK, LV_NAK_LENGTH, or LV_NAK_VALUE for
+ * a text field that no NUL closes, and then *m is not to be used.  Fields that are pointers point
+ * into the body, which must outlive them.
+ *
+ * lv_msg_*_pack writes *m to a body with room for LV_MAX_BODY bytes, which *m with its tail must
+ * not exceed: the length of the body.
+ */
+
 /* Begin a session.  Always executed; the guest is not touched.  Answer: `Birth`. */
 typedef struct {
     uint32_t session;
 } lv_msg_hello;
 
-static inline int lv_msg_hello_unpack(const uint8_t *body, size_t length, lv_msg_hello *m)
-{
-    if (length != 4)
-        return LV_NAK_LENGTH;
-    m->session = lv_get32(body + 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_hello_pack(const lv_msg_hello *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->session);
-    return 4;
-}
+/* Reads the body of Hello. */
+lv_status lv_msg_hello_unpack(const uint8_t *body, size_t length, lv_msg_hello *m);
+/* Writes the body of Hello. */
+size_t lv_msg_hello_pack(const lv_msg_hello *m, uint8_t *body);
 
 /* Who the node is and what its guest may use; in force at once.  Answer: `Ack`. */
 typedef struct {
@@ -204,52 +205,10 @@ typedef struct {
     uint32_t lease_ms;
 } lv_msg_configure;
 
-static inline int lv_msg_configure_unpack(const uint8_t *body, size_t length, lv_msg_configure *m)
-{
-    if (length != 107)
-        return LV_NAK_LENGTH;
-    if (!lv_text_ok(body + 0, 32))
-        return LV_NAK_VALUE;
-    memcpy(m->node, body + 0, 32);
-    if (!lv_text_ok(body + 32, 16))
-        return LV_NAK_VALUE;
-    memcpy(m->prefix, body + 32, 16);
-    for (int i = 0; i < 3; i++)
-        m->counts[i] = (int32_t)lv_get32(body + 48 + 4 * i);
-    m->imports = lv_get16(body + 60);
-    m->pin_count = lv_get8(body + 62);
-    for (int i = 0; i < 16; i++)
-        m->pins[i] = lv_get8(body + 63 + i);
-    m->instructions = lv_get32(body + 79);
-    m->deadline_ms = lv_get32(body + 83);
-    m->memory_pages = lv_get32(body + 87);
-    m->host_calls = lv_get32(body + 91);
-    m->log_bytes = lv_get32(body + 95);
-    m->publish_bytes = lv_get32(body + 99);
-    m->lease_ms = lv_get32(body + 103);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_configure_pack(const lv_msg_configure *m, uint8_t *body)
-{
-    memcpy(body + 0, m->node, 32);
-    memcpy(body + 32, m->prefix, 16);
-    for (int i = 0; i < 3; i++)
-        lv_put32(body + 48 + 4 * i, (uint32_t)m->counts[i]);
-    lv_put16(body + 60, m->imports);
-    lv_put8(body + 62, m->pin_count);
-    for (int i = 0; i < 16; i++)
-        lv_put8(body + 63 + i, m->pins[i]);
-    lv_put32(body + 79, m->instructions);
-    lv_put32(body + 83, m->deadline_ms);
-    lv_put32(body + 87, m->memory_pages);
-    lv_put32(body + 91, m->host_calls);
-    lv_put32(body + 95, m->log_bytes);
-    lv_put32(body + 99, m->publish_bytes);
-    lv_put32(body + 103, m->lease_ms);
-    return 107;
-}
+/* Reads the body of Configure. */
+lv_status lv_msg_configure_unpack(const uint8_t *body, size_t length, lv_msg_configure *m);
+/* Writes the body of Configure. */
+size_t lv_msg_configure_pack(const lv_msg_configure *m, uint8_t *body);
 
 /* Instantiate the guest and run `init`; `main` waits for a Step.  Answer: `StepResult`. */
 typedef struct {
@@ -259,26 +218,10 @@ typedef struct {
     uint16_t parameters_count;
 } lv_msg_start;
 
-static inline int lv_msg_start_unpack(const uint8_t *body, size_t length, lv_msg_start *m)
-{
-    if (length < 9 || length > LV_MAX_BODY || (length - 9) % 8)
-        return LV_NAK_LENGTH;
-    m->time_ms = (int64_t)lv_get64(body + 0);
-    m->flags = lv_get8(body + 8);
-    m->parameters = body + 9;
-    m->parameters_count = (uint16_t)((length - 9) / 8);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_start_pack(const lv_msg_start *m, uint8_t *body)
-{
-    lv_put64(body + 0, (uint64_t)m->time_ms);
-    lv_put8(body + 8, m->flags);
-    if (m->parameters_count)
-        memcpy(body + 9, m->parameters, 8 * (size_t)m->parameters_count);
-    return 9 + 8 * (size_t)m->parameters_count;
-}
+/* Reads the body of Start. */
+lv_status lv_msg_start_unpack(const uint8_t *body, size_t length, lv_msg_start *m);
+/* Writes the body of Start. */
+size_t lv_msg_start_pack(const lv_msg_start *m, uint8_t *body);
 
 /* Inject readings and run the guest once.  Answer: `StepResult`. */
 typedef struct {
@@ -288,48 +231,20 @@ typedef struct {
     int64_t uptime_ms;
 } lv_msg_step;
 
-static inline int lv_msg_step_unpack(const uint8_t *body, size_t length, lv_msg_step *m)
-{
-    if (length != 33)
-        return LV_NAK_LENGTH;
-    m->time_ms = (int64_t)lv_get64(body + 0);
-    m->flags = lv_get8(body + 8);
-    for (int i = 0; i < 4; i++)
-        m->readings[i] = (int32_t)lv_get32(body + 9 + 4 * i);
-    m->uptime_ms = (int64_t)lv_get64(body + 25);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_step_pack(const lv_msg_step *m, uint8_t *body)
-{
-    lv_put64(body + 0, (uint64_t)m->time_ms);
-    lv_put8(body + 8, m->flags);
-    for (int i = 0; i < 4; i++)
-        lv_put32(body + 9 + 4 * i, (uint32_t)m->readings[i]);
-    lv_put64(body + 25, (uint64_t)m->uptime_ms);
-    return 33;
-}
+/* Reads the body of Step. */
+lv_status lv_msg_step_unpack(const uint8_t *body, size_t length, lv_msg_step *m);
+/* Writes the body of Step. */
+size_t lv_msg_step_pack(const lv_msg_step *m, uint8_t *body);
 
 /* Records of the last Start, Step or Calibrate that did not fit its answer.  Answer: `Tape`. */
 typedef struct {
     uint32_t offset;
 } lv_msg_read_tape;
 
-static inline int lv_msg_read_tape_unpack(const uint8_t *body, size_t length, lv_msg_read_tape *m)
-{
-    if (length != 4)
-        return LV_NAK_LENGTH;
-    m->offset = lv_get32(body + 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_read_tape_pack(const lv_msg_read_tape *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->offset);
-    return 4;
-}
+/* Reads the body of ReadTape. */
+lv_status lv_msg_read_tape_unpack(const uint8_t *body, size_t length, lv_msg_read_tape *m);
+/* Writes the body of ReadTape. */
+size_t lv_msg_read_tape_pack(const lv_msg_read_tape *m, uint8_t *body);
 
 /* Set parameters, all or none, between steps.  Answer: `Calibrated`. */
 typedef struct {
@@ -338,44 +253,20 @@ typedef struct {
     uint16_t parameters_count;
 } lv_msg_calibrate;
 
-static inline int lv_msg_calibrate_unpack(const uint8_t *body, size_t length, lv_msg_calibrate *m)
-{
-    if (length < 1 || length > LV_MAX_BODY || (length - 1) % 8)
-        return LV_NAK_LENGTH;
-    m->flags = lv_get8(body + 0);
-    m->parameters = body + 1;
-    m->parameters_count = (uint16_t)((length - 1) / 8);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_calibrate_pack(const lv_msg_calibrate *m, uint8_t *body)
-{
-    lv_put8(body + 0, m->flags);
-    if (m->parameters_count)
-        memcpy(body + 1, m->parameters, 8 * (size_t)m->parameters_count);
-    return 1 + 8 * (size_t)m->parameters_count;
-}
+/* Reads the body of Calibrate. */
+lv_status lv_msg_calibrate_unpack(const uint8_t *body, size_t length, lv_msg_calibrate *m);
+/* Writes the body of Calibrate. */
+size_t lv_msg_calibrate_pack(const lv_msg_calibrate *m, uint8_t *body);
 
 /* Read a parameter back from guest memory.  Answer: `Parameter`. */
 typedef struct {
     int32_t id;
 } lv_msg_get_parameter;
 
-static inline int lv_msg_get_parameter_unpack(const uint8_t *body, size_t length, lv_msg_get_parameter *m)
-{
-    if (length != 4)
-        return LV_NAK_LENGTH;
-    m->id = (int32_t)lv_get32(body + 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_get_parameter_pack(const lv_msg_get_parameter *m, uint8_t *body)
-{
-    lv_put32(body + 0, (uint32_t)m->id);
-    return 4;
-}
+/* Reads the body of GetParameter. */
+lv_status lv_msg_get_parameter_unpack(const uint8_t *body, size_t length, lv_msg_get_parameter *m);
+/* Writes the body of GetParameter. */
+size_t lv_msg_get_parameter_pack(const lv_msg_get_parameter *m, uint8_t *body);
 
 /* Open the slot that is not in use for a new guest.  Answer: `Ack`. */
 typedef struct {
@@ -383,22 +274,10 @@ typedef struct {
     uint8_t sha256[32];
 } lv_msg_install_begin;
 
-static inline int lv_msg_install_begin_unpack(const uint8_t *body, size_t length, lv_msg_install_begin *m)
-{
-    if (length != 36)
-        return LV_NAK_LENGTH;
-    m->size = lv_get32(body + 0);
-    memcpy(m->sha256, body + 4, 32);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_install_begin_pack(const lv_msg_install_begin *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->size);
-    memcpy(body + 4, m->sha256, 32);
-    return 36;
-}
+/* Reads the body of InstallBegin. */
+lv_status lv_msg_install_begin_unpack(const uint8_t *body, size_t length, lv_msg_install_begin *m);
+/* Writes the body of InstallBegin. */
+size_t lv_msg_install_begin_pack(const lv_msg_install_begin *m, uint8_t *body);
 
 /* Part of the module, in order.  Answer: `Ack` with the number of bytes received. */
 typedef struct {
@@ -407,68 +286,30 @@ typedef struct {
     uint16_t data_length;
 } lv_msg_install_chunk;
 
-static inline int lv_msg_install_chunk_unpack(const uint8_t *body, size_t length, lv_msg_install_chunk *m)
-{
-    if (length < 4 || length > LV_MAX_BODY)
-        return LV_NAK_LENGTH;
-    m->offset = lv_get32(body + 0);
-    m->data = body + 4;
-    m->data_length = (uint16_t)(length - 4);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_install_chunk_pack(const lv_msg_install_chunk *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->offset);
-    if (m->data_length)
-        memcpy(body + 4, m->data, m->data_length);
-    return 4 + (size_t)m->data_length;
-}
+/* Reads the body of InstallChunk. */
+lv_status lv_msg_install_chunk_unpack(const uint8_t *body, size_t length, lv_msg_install_chunk *m);
+/* Writes the body of InstallChunk. */
+size_t lv_msg_install_chunk_pack(const lv_msg_install_chunk *m, uint8_t *body);
 
 /* Verify the whole and switch slots; `Start` runs the new guest.  Answer: `Ack`. */
 typedef struct {
     uint8_t none;
 } lv_msg_install_end;
 
-static inline int lv_msg_install_end_unpack(const uint8_t *body, size_t length, lv_msg_install_end *m)
-{
-    if (length != 0)
-        return LV_NAK_LENGTH;
-    (void)body;
-    m->none = 0;
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_install_end_pack(const lv_msg_install_end *m, uint8_t *body)
-{
-    (void)m;
-    (void)body;
-    return 0;
-}
+/* Reads the body of InstallEnd. */
+lv_status lv_msg_install_end_unpack(const uint8_t *body, size_t length, lv_msg_install_end *m);
+/* Writes the body of InstallEnd. */
+size_t lv_msg_install_end_pack(const lv_msg_install_end *m, uint8_t *body);
 
 /* Restart the device.  Answer: `Ack`, before it does. */
 typedef struct {
     uint8_t none;
 } lv_msg_reset;
 
-static inline int lv_msg_reset_unpack(const uint8_t *body, size_t length, lv_msg_reset *m)
-{
-    if (length != 0)
-        return LV_NAK_LENGTH;
-    (void)body;
-    m->none = 0;
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_reset_pack(const lv_msg_reset *m, uint8_t *body)
-{
-    (void)m;
-    (void)body;
-    return 0;
-}
+/* Reads the body of Reset. */
+lv_status lv_msg_reset_unpack(const uint8_t *body, size_t length, lv_msg_reset *m);
+/* Writes the body of Reset. */
+size_t lv_msg_reset_pack(const lv_msg_reset *m, uint8_t *body);
 
 /* Answer: `Pong` with the same bytes. */
 typedef struct {
@@ -476,66 +317,30 @@ typedef struct {
     uint16_t data_length;
 } lv_msg_ping;
 
-static inline int lv_msg_ping_unpack(const uint8_t *body, size_t length, lv_msg_ping *m)
-{
-    if (length > LV_MAX_BODY)
-        return LV_NAK_LENGTH;
-    m->data = body + 0;
-    m->data_length = (uint16_t)(length - 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_ping_pack(const lv_msg_ping *m, uint8_t *body)
-{
-    if (m->data_length)
-        memcpy(body + 0, m->data, m->data_length);
-    return 0 + (size_t)m->data_length;
-}
+/* Reads the body of Ping. */
+lv_status lv_msg_ping_unpack(const uint8_t *body, size_t length, lv_msg_ping *m);
+/* Writes the body of Ping. */
+size_t lv_msg_ping_pack(const lv_msg_ping *m, uint8_t *body);
 
 /* Outputs close, the guest is unloaded.  Answer: `Ack`; 1: the lease had ended before. */
 typedef struct {
     uint8_t none;
 } lv_msg_close;
 
-static inline int lv_msg_close_unpack(const uint8_t *body, size_t length, lv_msg_close *m)
-{
-    if (length != 0)
-        return LV_NAK_LENGTH;
-    (void)body;
-    m->none = 0;
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_close_pack(const lv_msg_close *m, uint8_t *body)
-{
-    (void)m;
-    (void)body;
-    return 0;
-}
+/* Reads the body of Close. */
+lv_status lv_msg_close_unpack(const uint8_t *body, size_t length, lv_msg_close *m);
+/* Writes the body of Close. */
+size_t lv_msg_close_pack(const lv_msg_close *m, uint8_t *body);
 
 /* Oldest publication that is not acknowledged.  Answer: `Telemetry`. */
 typedef struct {
     uint8_t none;
 } lv_msg_get_telemetry;
 
-static inline int lv_msg_get_telemetry_unpack(const uint8_t *body, size_t length, lv_msg_get_telemetry *m)
-{
-    if (length != 0)
-        return LV_NAK_LENGTH;
-    (void)body;
-    m->none = 0;
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_get_telemetry_pack(const lv_msg_get_telemetry *m, uint8_t *body)
-{
-    (void)m;
-    (void)body;
-    return 0;
-}
+/* Reads the body of GetTelemetry. */
+lv_status lv_msg_get_telemetry_unpack(const uint8_t *body, size_t length, lv_msg_get_telemetry *m);
+/* Writes the body of GetTelemetry. */
+size_t lv_msg_get_telemetry_pack(const lv_msg_get_telemetry *m, uint8_t *body);
 
 /* All publications of that boot up to that sequence number are stored.  Answer: `Ack`. */
 typedef struct {
@@ -543,22 +348,10 @@ typedef struct {
     uint32_t sequence;
 } lv_msg_telemetry_ack;
 
-static inline int lv_msg_telemetry_ack_unpack(const uint8_t *body, size_t length, lv_msg_telemetry_ack *m)
-{
-    if (length != 8)
-        return LV_NAK_LENGTH;
-    m->boot_id = lv_get32(body + 0);
-    m->sequence = lv_get32(body + 4);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_telemetry_ack_pack(const lv_msg_telemetry_ack *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->boot_id);
-    lv_put32(body + 4, m->sequence);
-    return 8;
-}
+/* Reads the body of TelemetryAck. */
+lv_status lv_msg_telemetry_ack_unpack(const uint8_t *body, size_t length, lv_msg_telemetry_ack *m);
+/* Writes the body of TelemetryAck. */
+size_t lv_msg_telemetry_ack_pack(const lv_msg_telemetry_ack *m, uint8_t *body);
 
 /* Ask the virtual device to fail.  Answer: `Ack`; a board refuses it. */
 typedef struct {
@@ -568,88 +361,41 @@ typedef struct {
     uint32_t argument;
 } lv_msg_fault;
 
-static inline int lv_msg_fault_unpack(const uint8_t *body, size_t length, lv_msg_fault *m)
-{
-    if (length != 10)
-        return LV_NAK_LENGTH;
-    m->kind = lv_get8(body + 0);
-    m->point = lv_get8(body + 1);
-    m->after = lv_get32(body + 2);
-    m->argument = lv_get32(body + 6);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_fault_pack(const lv_msg_fault *m, uint8_t *body)
-{
-    lv_put8(body + 0, m->kind);
-    lv_put8(body + 1, m->point);
-    lv_put32(body + 2, m->after);
-    lv_put32(body + 6, m->argument);
-    return 10;
-}
+/* Reads the body of Fault. */
+lv_status lv_msg_fault_unpack(const uint8_t *body, size_t length, lv_msg_fault *m);
+/* Writes the body of Fault. */
+size_t lv_msg_fault_pack(const lv_msg_fault *m, uint8_t *body);
 
 /* Answer: `Statistics`. */
 typedef struct {
     uint8_t none;
 } lv_msg_get_statistics;
 
-static inline int lv_msg_get_statistics_unpack(const uint8_t *body, size_t length, lv_msg_get_statistics *m)
-{
-    if (length != 0)
-        return LV_NAK_LENGTH;
-    (void)body;
-    m->none = 0;
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_get_statistics_pack(const lv_msg_get_statistics *m, uint8_t *body)
-{
-    (void)m;
-    (void)body;
-    return 0;
-}
+/* Reads the body of GetStatistics. */
+lv_status lv_msg_get_statistics_unpack(const uint8_t *body, size_t length,
+                                       lv_msg_get_statistics *m);
+/* Writes the body of GetStatistics. */
+size_t lv_msg_get_statistics_pack(const lv_msg_get_statistics *m, uint8_t *body);
 
 /* The host lives: renews the lease of its session.  Outside the numbering; no answer. */
 typedef struct {
     uint32_t session;
 } lv_msg_heartbeat;
 
-static inline int lv_msg_heartbeat_unpack(const uint8_t *body, size_t length, lv_msg_heartbeat *m)
-{
-    if (length != 4)
-        return LV_NAK_LENGTH;
-    m->session = lv_get32(body + 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_heartbeat_pack(const lv_msg_heartbeat *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->session);
-    return 4;
-}
+/* Reads the body of Heartbeat. */
+lv_status lv_msg_heartbeat_unpack(const uint8_t *body, size_t length, lv_msg_heartbeat *m);
+/* Writes the body of Heartbeat. */
+size_t lv_msg_heartbeat_pack(const lv_msg_heartbeat *m, uint8_t *body);
 
 /* Done. */
 typedef struct {
     uint32_t value;
 } lv_msg_ack;
 
-static inline int lv_msg_ack_unpack(const uint8_t *body, size_t length, lv_msg_ack *m)
-{
-    if (length != 4)
-        return LV_NAK_LENGTH;
-    m->value = lv_get32(body + 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_ack_pack(const lv_msg_ack *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->value);
-    return 4;
-}
+/* Reads the body of Ack. */
+lv_status lv_msg_ack_unpack(const uint8_t *body, size_t length, lv_msg_ack *m);
+/* Writes the body of Ack. */
+size_t lv_msg_ack_pack(const lv_msg_ack *m, uint8_t *body);
 
 /* Refused, without effect. */
 typedef struct {
@@ -658,24 +404,10 @@ typedef struct {
     int32_t detail;
 } lv_msg_nak;
 
-static inline int lv_msg_nak_unpack(const uint8_t *body, size_t length, lv_msg_nak *m)
-{
-    if (length != 6)
-        return LV_NAK_LENGTH;
-    m->error = lv_get8(body + 0);
-    m->request = lv_get8(body + 1);
-    m->detail = (int32_t)lv_get32(body + 2);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_nak_pack(const lv_msg_nak *m, uint8_t *body)
-{
-    lv_put8(body + 0, m->error);
-    lv_put8(body + 1, m->request);
-    lv_put32(body + 2, (uint32_t)m->detail);
-    return 6;
-}
+/* Reads the body of Nak. */
+lv_status lv_msg_nak_unpack(const uint8_t *body, size_t length, lv_msg_nak *m);
+/* Writes the body of Nak. */
+size_t lv_msg_nak_pack(const lv_msg_nak *m, uint8_t *body);
 
 /* Who the device is. */
 typedef struct {
@@ -693,46 +425,10 @@ typedef struct {
     char firmware[24];
 } lv_msg_birth;
 
-static inline int lv_msg_birth_unpack(const uint8_t *body, size_t length, lv_msg_birth *m)
-{
-    if (length != 102)
-        return LV_NAK_LENGTH;
-    m->session = lv_get32(body + 0);
-    m->boot_id = lv_get32(body + 4);
-    m->abi_version = lv_get8(body + 8);
-    m->flags = lv_get8(body + 9);
-    m->reset_reason = lv_get8(body + 10);
-    m->slot = lv_get8(body + 11);
-    m->max_body = lv_get16(body + 12);
-    m->guest_bytes = lv_get32(body + 14);
-    m->slot_bytes = lv_get32(body + 18);
-    memcpy(m->guest_sha256, body + 22, 32);
-    if (!lv_text_ok(body + 54, 24))
-        return LV_NAK_VALUE;
-    memcpy(m->engine, body + 54, 24);
-    if (!lv_text_ok(body + 78, 24))
-        return LV_NAK_VALUE;
-    memcpy(m->firmware, body + 78, 24);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_birth_pack(const lv_msg_birth *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->session);
-    lv_put32(body + 4, m->boot_id);
-    lv_put8(body + 8, m->abi_version);
-    lv_put8(body + 9, m->flags);
-    lv_put8(body + 10, m->reset_reason);
-    lv_put8(body + 11, m->slot);
-    lv_put16(body + 12, m->max_body);
-    lv_put32(body + 14, m->guest_bytes);
-    lv_put32(body + 18, m->slot_bytes);
-    memcpy(body + 22, m->guest_sha256, 32);
-    memcpy(body + 54, m->engine, 24);
-    memcpy(body + 78, m->firmware, 24);
-    return 102;
-}
+/* Reads the body of Birth. */
+lv_status lv_msg_birth_unpack(const uint8_t *body, size_t length, lv_msg_birth *m);
+/* Writes the body of Birth. */
+size_t lv_msg_birth_pack(const lv_msg_birth *m, uint8_t *body);
 
 /* What Start or Step did. */
 typedef struct {
@@ -749,40 +445,10 @@ typedef struct {
     uint16_t tape_length;
 } lv_msg_step_result;
 
-static inline int lv_msg_step_result_unpack(const uint8_t *body, size_t length, lv_msg_step_result *m)
-{
-    if (length < 27 || length > LV_MAX_BODY)
-        return LV_NAK_LENGTH;
-    m->trap = lv_get8(body + 0);
-    m->trap_call = lv_get8(body + 1);
-    m->flags = lv_get8(body + 2);
-    m->outputs = lv_get16(body + 3);
-    m->ever_set = lv_get16(body + 5);
-    m->wake_ms = (int64_t)lv_get64(body + 7);
-    m->host_calls = lv_get32(body + 15);
-    m->active_us = lv_get32(body + 19);
-    m->tape_bytes = lv_get32(body + 23);
-    m->tape = body + 27;
-    m->tape_length = (uint16_t)(length - 27);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_step_result_pack(const lv_msg_step_result *m, uint8_t *body)
-{
-    lv_put8(body + 0, m->trap);
-    lv_put8(body + 1, m->trap_call);
-    lv_put8(body + 2, m->flags);
-    lv_put16(body + 3, m->outputs);
-    lv_put16(body + 5, m->ever_set);
-    lv_put64(body + 7, (uint64_t)m->wake_ms);
-    lv_put32(body + 15, m->host_calls);
-    lv_put32(body + 19, m->active_us);
-    lv_put32(body + 23, m->tape_bytes);
-    if (m->tape_length)
-        memcpy(body + 27, m->tape, m->tape_length);
-    return 27 + (size_t)m->tape_length;
-}
+/* Reads the body of StepResult. */
+lv_status lv_msg_step_result_unpack(const uint8_t *body, size_t length, lv_msg_step_result *m);
+/* Writes the body of StepResult. */
+size_t lv_msg_step_result_pack(const lv_msg_step_result *m, uint8_t *body);
 
 /* Part of the tape. */
 typedef struct {
@@ -791,24 +457,10 @@ typedef struct {
     uint16_t tape_length;
 } lv_msg_tape;
 
-static inline int lv_msg_tape_unpack(const uint8_t *body, size_t length, lv_msg_tape *m)
-{
-    if (length < 4 || length > LV_MAX_BODY)
-        return LV_NAK_LENGTH;
-    m->offset = lv_get32(body + 0);
-    m->tape = body + 4;
-    m->tape_length = (uint16_t)(length - 4);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_tape_pack(const lv_msg_tape *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->offset);
-    if (m->tape_length)
-        memcpy(body + 4, m->tape, m->tape_length);
-    return 4 + (size_t)m->tape_length;
-}
+/* Reads the body of Tape. */
+lv_status lv_msg_tape_unpack(const uint8_t *body, size_t length, lv_msg_tape *m);
+/* Writes the body of Tape. */
+size_t lv_msg_tape_pack(const lv_msg_tape *m, uint8_t *body);
 
 /* Values in force, read back from guest memory. */
 typedef struct {
@@ -817,24 +469,10 @@ typedef struct {
     uint16_t parameters_count;
 } lv_msg_calibrated;
 
-static inline int lv_msg_calibrated_unpack(const uint8_t *body, size_t length, lv_msg_calibrated *m)
-{
-    if (length < 4 || length > LV_MAX_BODY || (length - 4) % 8)
-        return LV_NAK_LENGTH;
-    m->tape_bytes = lv_get32(body + 0);
-    m->parameters = body + 4;
-    m->parameters_count = (uint16_t)((length - 4) / 8);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_calibrated_pack(const lv_msg_calibrated *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->tape_bytes);
-    if (m->parameters_count)
-        memcpy(body + 4, m->parameters, 8 * (size_t)m->parameters_count);
-    return 4 + 8 * (size_t)m->parameters_count;
-}
+/* Reads the body of Calibrated. */
+lv_status lv_msg_calibrated_unpack(const uint8_t *body, size_t length, lv_msg_calibrated *m);
+/* Writes the body of Calibrated. */
+size_t lv_msg_calibrated_pack(const lv_msg_calibrated *m, uint8_t *body);
 
 /* A parameter as the guest has it. */
 typedef struct {
@@ -842,22 +480,10 @@ typedef struct {
     int32_t value;
 } lv_msg_parameter;
 
-static inline int lv_msg_parameter_unpack(const uint8_t *body, size_t length, lv_msg_parameter *m)
-{
-    if (length != 8)
-        return LV_NAK_LENGTH;
-    m->id = (int32_t)lv_get32(body + 0);
-    m->value = (int32_t)lv_get32(body + 4);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_parameter_pack(const lv_msg_parameter *m, uint8_t *body)
-{
-    lv_put32(body + 0, (uint32_t)m->id);
-    lv_put32(body + 4, (uint32_t)m->value);
-    return 8;
-}
+/* Reads the body of Parameter. */
+lv_status lv_msg_parameter_unpack(const uint8_t *body, size_t length, lv_msg_parameter *m);
+/* Writes the body of Parameter. */
+size_t lv_msg_parameter_pack(const lv_msg_parameter *m, uint8_t *body);
 
 /* The bytes of the Ping. */
 typedef struct {
@@ -865,22 +491,10 @@ typedef struct {
     uint16_t data_length;
 } lv_msg_pong;
 
-static inline int lv_msg_pong_unpack(const uint8_t *body, size_t length, lv_msg_pong *m)
-{
-    if (length > LV_MAX_BODY)
-        return LV_NAK_LENGTH;
-    m->data = body + 0;
-    m->data_length = (uint16_t)(length - 0);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_pong_pack(const lv_msg_pong *m, uint8_t *body)
-{
-    if (m->data_length)
-        memcpy(body + 0, m->data, m->data_length);
-    return 0 + (size_t)m->data_length;
-}
+/* Reads the body of Pong. */
+lv_status lv_msg_pong_unpack(const uint8_t *body, size_t length, lv_msg_pong *m);
+/* Writes the body of Pong. */
+size_t lv_msg_pong_pack(const lv_msg_pong *m, uint8_t *body);
 
 /* A publication of the guest that is not acknowledged yet. */
 typedef struct {
@@ -894,34 +508,10 @@ typedef struct {
     uint16_t payload_length;
 } lv_msg_telemetry;
 
-static inline int lv_msg_telemetry_unpack(const uint8_t *body, size_t length, lv_msg_telemetry *m)
-{
-    if (length < 23 || length > LV_MAX_BODY)
-        return LV_NAK_LENGTH;
-    m->boot_id = lv_get32(body + 0);
-    m->sequence = lv_get32(body + 4);
-    m->time_ms = (int64_t)lv_get64(body + 8);
-    m->waiting = lv_get16(body + 16);
-    m->dropped = lv_get32(body + 18);
-    m->topic_bytes = lv_get8(body + 22);
-    m->payload = body + 23;
-    m->payload_length = (uint16_t)(length - 23);
-    return 0;
-}
-
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_telemetry_pack(const lv_msg_telemetry *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->boot_id);
-    lv_put32(body + 4, m->sequence);
-    lv_put64(body + 8, (uint64_t)m->time_ms);
-    lv_put16(body + 16, m->waiting);
-    lv_put32(body + 18, m->dropped);
-    lv_put8(body + 22, m->topic_bytes);
-    if (m->payload_length)
-        memcpy(body + 23, m->payload, m->payload_length);
-    return 23 + (size_t)m->payload_length;
-}
+/* Reads the body of Telemetry. */
+lv_status lv_msg_telemetry_unpack(const uint8_t *body, size_t length, lv_msg_telemetry *m);
+/* Writes the body of Telemetry. */
+size_t lv_msg_telemetry_pack(const lv_msg_telemetry *m, uint8_t *body);
 
 /* Counters since the start of the device. */
 typedef struct {
@@ -937,186 +527,15 @@ typedef struct {
     uint32_t stack_bytes;
 } lv_msg_statistics;
 
-static inline int lv_msg_statistics_unpack(const uint8_t *body, size_t length, lv_msg_statistics *m)
-{
-    if (length != 48)
-        return LV_NAK_LENGTH;
-    m->frames = lv_get32(body + 0);
-    m->bad_frames = lv_get32(body + 4);
-    m->repeats = lv_get32(body + 8);
-    m->steps = lv_get32(body + 12);
-    m->host_calls = lv_get32(body + 16);
-    m->publish_bytes = lv_get32(body + 20);
-    m->active_us = lv_get64(body + 24);
-    m->open_ms = lv_get64(body + 32);
-    m->flash_writes = lv_get32(body + 40);
-    m->stack_bytes = lv_get32(body + 44);
-    return 0;
-}
+/* Reads the body of Statistics. */
+lv_status lv_msg_statistics_unpack(const uint8_t *body, size_t length, lv_msg_statistics *m);
+/* Writes the body of Statistics. */
+size_t lv_msg_statistics_pack(const lv_msg_statistics *m, uint8_t *body);
 
-/* The caller has room for LV_MAX_BODY; returns the length of the body. */
-static inline size_t lv_msg_statistics_pack(const lv_msg_statistics *m, uint8_t *body)
-{
-    lv_put32(body + 0, m->frames);
-    lv_put32(body + 4, m->bad_frames);
-    lv_put32(body + 8, m->repeats);
-    lv_put32(body + 12, m->steps);
-    lv_put32(body + 16, m->host_calls);
-    lv_put32(body + 20, m->publish_bytes);
-    lv_put64(body + 24, m->active_us);
-    lv_put64(body + 32, m->open_ms);
-    lv_put32(body + 40, m->flash_writes);
-    lv_put32(body + 44, m->stack_bytes);
-    return 48;
-}
-
-/* Unpack and pack again, for tests: length of the copy, or minus an error. */
-static inline int lv_message_copy(uint8_t type, const uint8_t *body, size_t length, uint8_t *out)
-{
-    switch (type) {
-    case LV_MSG_HELLO: {
-        lv_msg_hello m;
-        int error = lv_msg_hello_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_hello_pack(&m, out);
-    }
-    case LV_MSG_CONFIGURE: {
-        lv_msg_configure m;
-        int error = lv_msg_configure_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_configure_pack(&m, out);
-    }
-    case LV_MSG_START: {
-        lv_msg_start m;
-        int error = lv_msg_start_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_start_pack(&m, out);
-    }
-    case LV_MSG_STEP: {
-        lv_msg_step m;
-        int error = lv_msg_step_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_step_pack(&m, out);
-    }
-    case LV_MSG_READ_TAPE: {
-        lv_msg_read_tape m;
-        int error = lv_msg_read_tape_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_read_tape_pack(&m, out);
-    }
-    case LV_MSG_CALIBRATE: {
-        lv_msg_calibrate m;
-        int error = lv_msg_calibrate_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_calibrate_pack(&m, out);
-    }
-    case LV_MSG_GET_PARAMETER: {
-        lv_msg_get_parameter m;
-        int error = lv_msg_get_parameter_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_get_parameter_pack(&m, out);
-    }
-    case LV_MSG_INSTALL_BEGIN: {
-        lv_msg_install_begin m;
-        int error = lv_msg_install_begin_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_install_begin_pack(&m, out);
-    }
-    case LV_MSG_INSTALL_CHUNK: {
-        lv_msg_install_chunk m;
-        int error = lv_msg_install_chunk_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_install_chunk_pack(&m, out);
-    }
-    case LV_MSG_INSTALL_END: {
-        lv_msg_install_end m;
-        int error = lv_msg_install_end_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_install_end_pack(&m, out);
-    }
-    case LV_MSG_RESET: {
-        lv_msg_reset m;
-        int error = lv_msg_reset_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_reset_pack(&m, out);
-    }
-    case LV_MSG_PING: {
-        lv_msg_ping m;
-        int error = lv_msg_ping_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_ping_pack(&m, out);
-    }
-    case LV_MSG_CLOSE: {
-        lv_msg_close m;
-        int error = lv_msg_close_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_close_pack(&m, out);
-    }
-    case LV_MSG_GET_TELEMETRY: {
-        lv_msg_get_telemetry m;
-        int error = lv_msg_get_telemetry_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_get_telemetry_pack(&m, out);
-    }
-    case LV_MSG_TELEMETRY_ACK: {
-        lv_msg_telemetry_ack m;
-        int error = lv_msg_telemetry_ack_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_telemetry_ack_pack(&m, out);
-    }
-    case LV_MSG_FAULT: {
-        lv_msg_fault m;
-        int error = lv_msg_fault_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_fault_pack(&m, out);
-    }
-    case LV_MSG_GET_STATISTICS: {
-        lv_msg_get_statistics m;
-        int error = lv_msg_get_statistics_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_get_statistics_pack(&m, out);
-    }
-    case LV_MSG_HEARTBEAT: {
-        lv_msg_heartbeat m;
-        int error = lv_msg_heartbeat_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_heartbeat_pack(&m, out);
-    }
-    case LV_MSG_ACK: {
-        lv_msg_ack m;
-        int error = lv_msg_ack_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_ack_pack(&m, out);
-    }
-    case LV_MSG_NAK: {
-        lv_msg_nak m;
-        int error = lv_msg_nak_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_nak_pack(&m, out);
-    }
-    case LV_MSG_BIRTH: {
-        lv_msg_birth m;
-        int error = lv_msg_birth_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_birth_pack(&m, out);
-    }
-    case LV_MSG_STEP_RESULT: {
-        lv_msg_step_result m;
-        int error = lv_msg_step_result_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_step_result_pack(&m, out);
-    }
-    case LV_MSG_TAPE: {
-        lv_msg_tape m;
-        int error = lv_msg_tape_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_tape_pack(&m, out);
-    }
-    case LV_MSG_CALIBRATED: {
-        lv_msg_calibrated m;
-        int error = lv_msg_calibrated_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_calibrated_pack(&m, out);
-    }
-    case LV_MSG_PARAMETER: {
-        lv_msg_parameter m;
-        int error = lv_msg_parameter_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_parameter_pack(&m, out);
-    }
-    case LV_MSG_PONG: {
-        lv_msg_pong m;
-        int error = lv_msg_pong_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_pong_pack(&m, out);
-    }
-    case LV_MSG_TELEMETRY: {
-        lv_msg_telemetry m;
-        int error = lv_msg_telemetry_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_telemetry_pack(&m, out);
-    }
-    case LV_MSG_STATISTICS: {
-        lv_msg_statistics m;
-        int error = lv_msg_statistics_unpack(body, length, &m);
-        return error ? -error : (int)lv_msg_statistics_pack(&m, out);
-    }
-    default:
-        return -LV_NAK_UNKNOWN;
-    }
-}
+/* A body of that type unpacked and packed again into `out`, which has room for LV_MAX_BODY bytes,
+ * with its length in *copied; or why it is none, with LV_NAK_UNKNOWN for another type.  It tries
+ * both directions at once, and no board calls it. */
+lv_status lv_message_copy(uint8_t type, const uint8_t *body, size_t length, uint8_t *out,
+                          size_t *copied);
 
 #endif

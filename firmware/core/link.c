@@ -1,7 +1,12 @@
 #include "link.h"
 
+#include <string.h>
+
+#include "bytes.h"
+
 void lv_link_init(lv_link *link, lv_node *node)
 {
+    LV_ASSERT(node->config);
     memset(link, 0, sizeof *link);
     link->node = node;
     lv_frame_reset(&link->decoder);
@@ -28,13 +33,13 @@ static void answer(lv_link *link, uint16_t sequence, uint8_t type, size_t length
         (uint16_t)lv_frame_encode(type, sequence, link->body, length, link->answer);
 }
 
-static void refuse(lv_link *link, const lv_frame_decoder *frame, int error, int32_t detail)
+static void refuse(lv_link *link, const lv_frame_decoder *frame, lv_status status, int32_t detail)
 {
-    lv_msg_nak m = {.error = (uint8_t)error, .request = frame->type, .detail = detail};
+    lv_msg_nak m = {.error = (uint8_t)status, .request = frame->type, .detail = detail};
     answer(link, frame->sequence, LV_MSG_NAK, lv_msg_nak_pack(&m, link->body));
 }
 
-/* --- one function a request: 0 or an lv_nak; the answer's body is in link->body ---------------- */
+/* --- one function a request, whose answer is in link->body if it is LV_OK ---------------------- */
 
 typedef struct {
     uint8_t type;
@@ -42,37 +47,37 @@ typedef struct {
     int32_t detail; /* of a refusal */
 } reply;
 
-static int acknowledge(lv_link *link, reply *r, uint32_t value)
+static lv_status acknowledge(lv_link *link, reply *r, uint32_t value)
 {
     lv_msg_ack m = {.value = value};
     r->type = LV_MSG_ACK;
     r->length = lv_msg_ack_pack(&m, link->body);
-    return 0;
+    return LV_OK;
 }
 
-static int hello(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status hello(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_hello m;
     lv_msg_birth birth;
-    int error = lv_msg_hello_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_hello_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     lv_node_birth(link->node, &birth);
     birth.session = m.session;
     link->session_number = m.session;
     (void)lv_node_told_of_lease(link->node); /* it was another host's */
     r->type = LV_MSG_BIRTH;
     r->length = lv_msg_birth_pack(&birth, link->body);
-    return 0;
+    return LV_OK;
 }
 
-static int configure(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status configure(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_configure m;
-    int error = lv_msg_configure_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = lv_node_configure(link->node, &m);
-    return error ? error : acknowledge(link, r, 0);
+    lv_status status = lv_msg_configure_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_node_configure(link->node, &m);
+    return status ? status : acknowledge(link, r, 0);
 }
 
 /* The head of the tape rides on the result, so that most steps need one round trip. */
@@ -88,36 +93,36 @@ static void result(lv_link *link, reply *r)
     r->length = lv_msg_step_result_pack(&m, link->body);
 }
 
-static int start(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status start(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_start m;
-    int error = lv_msg_start_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = lv_node_start(link->node, &m);
-    if (error == 0)
+    lv_status status = lv_msg_start_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_node_start(link->node, &m);
+    if (status == LV_OK)
         result(link, r);
-    return error;
+    return status;
 }
 
-static int step(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status step(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_step m;
-    int error = lv_msg_step_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = lv_node_step(link->node, &m);
-    if (error == 0)
+    lv_status status = lv_msg_step_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_node_step(link->node, &m);
+    if (status == LV_OK)
         result(link, r);
-    return error;
+    return status;
 }
 
-static int read_tape(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status read_tape(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_read_tape m;
     const lv_tape *tape = &link->node->host.tape;
     uint32_t room = LV_MAX_BODY - 4;
-    int error = lv_msg_read_tape_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_read_tape_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     if (m.offset > tape->length) {
         link->node->detail = (int32_t)tape->length;
         return LV_NAK_VALUE;
@@ -128,111 +133,111 @@ static int read_tape(lv_link *link, const lv_frame_decoder *f, reply *r)
                         .tape_length = (uint16_t)(left < room ? left : room)};
     r->type = LV_MSG_TAPE;
     r->length = lv_msg_tape_pack(&part, link->body);
-    return 0;
+    return LV_OK;
 }
 
-static int calibrate(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status calibrate(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_calibrate m;
     uint8_t values[8 * LV_PARAMETERS];
-    int error = lv_msg_calibrate_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
-    error = lv_node_calibrate(link->node, &m);
-    for (int k = 0; k < m.parameters_count && !error; k++) {
+    lv_status status = lv_msg_calibrate_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
+    status = lv_node_calibrate(link->node, &m);
+    for (int k = 0; k < m.parameters_count && status == LV_OK; k++) {
         int32_t id = (int32_t)lv_get32(m.parameters + 8 * k);
         int32_t value = 0;
-        error = lv_node_get(link->node, id, &value);
+        status = lv_node_get(link->node, id, &value);
         lv_put32(values + 8 * k, (uint32_t)id);
         lv_put32(values + 8 * k + 4, (uint32_t)value);
     }
-    if (error)
-        return error;
+    if (status != LV_OK)
+        return status;
     lv_msg_calibrated done = {.tape_bytes = link->node->host.tape.length,
                               .parameters = values,
                               .parameters_count = m.parameters_count};
     r->type = LV_MSG_CALIBRATED;
     r->length = lv_msg_calibrated_pack(&done, link->body);
-    return 0;
+    return LV_OK;
 }
 
-static int get_parameter(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status get_parameter(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_get_parameter m;
     lv_msg_parameter found;
-    int error = lv_msg_get_parameter_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_get_parameter_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     found.id = m.id;
     found.value = 0;
     lv_tape_clear(&link->node->host.tape);
-    error = lv_node_get(link->node, m.id, &found.value);
+    status = lv_node_get(link->node, m.id, &found.value);
     r->type = LV_MSG_PARAMETER;
     r->length = lv_msg_parameter_pack(&found, link->body);
-    return error;
+    return status;
 }
 
-static int install_begin(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status install_begin(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_install_begin m;
-    int error = lv_msg_install_begin_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = lv_store_begin(&link->node->store, m.size, m.sha256);
-    return error ? error : acknowledge(link, r, 0);
+    lv_status status = lv_msg_install_begin_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_store_begin(&link->node->store, m.size, m.sha256);
+    return status ? status : acknowledge(link, r, 0);
 }
 
-static int install_chunk(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status install_chunk(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_install_chunk m;
-    int error = lv_msg_install_chunk_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = lv_store_chunk(&link->node->store, m.offset, m.data, m.data_length);
+    lv_status status = lv_msg_install_chunk_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_store_chunk(&link->node->store, m.offset, m.data, m.data_length);
     link->node->detail = (int32_t)link->node->store.received;
-    return error ? error : acknowledge(link, r, link->node->store.received);
+    return status ? status : acknowledge(link, r, link->node->store.received);
 }
 
-static int install_end(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status install_end(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_install_end m;
-    int error = lv_msg_install_end_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = lv_node_install(link->node);
-    return error ? error : acknowledge(link, r, 0);
+    lv_status status = lv_msg_install_end_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_node_install(link->node);
+    return status ? status : acknowledge(link, r, 0);
 }
 
-static int reset(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status reset(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_reset m;
-    int error = lv_msg_reset_unpack(f->body, f->length, &m);
-    link->restart = error == 0;
+    lv_status status = lv_msg_reset_unpack(f->body, f->length, &m);
+    link->restart = status == LV_OK;
     if (link->restart) /* before the answer, which may have to wait for its line */
         lv_host_close_outputs(&link->node->host);
-    return error ? error : acknowledge(link, r, 0);
+    return status ? status : acknowledge(link, r, 0);
 }
 
-static int ping(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status ping(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_ping m;
-    int error = lv_msg_ping_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_ping_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     lv_msg_pong pong = {.data = m.data, .data_length = m.data_length};
     r->type = LV_MSG_PONG;
     r->length = lv_msg_pong_pack(&pong, link->body);
-    return 0;
+    return LV_OK;
 }
 
-static int close_node(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status close_node(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_close m;
-    int error = lv_msg_close_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_close_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     lv_node_close(link->node);
     return acknowledge(link, r, lv_node_told_of_lease(link->node));
 }
 
-static int get_telemetry(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status get_telemetry(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_get_telemetry m;
     const lv_ring *ring = &link->node->ring;
@@ -241,46 +246,46 @@ static int get_telemetry(lv_link *link, const lv_frame_decoder *f, reply *r)
                                .waiting = ring->waiting,
                                .dropped = ring->dropped,
                                .payload = payload};
-    int error = lv_msg_get_telemetry_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_get_telemetry_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     oldest.sequence = lv_ring_peek(ring, 0, &oldest.time_ms, &oldest.topic_bytes,
                                    &oldest.payload_length, payload);
     r->type = LV_MSG_TELEMETRY;
     r->length = lv_msg_telemetry_pack(&oldest, link->body);
-    return 0;
+    return LV_OK;
 }
 
-static int telemetry_ack(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status telemetry_ack(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_telemetry_ack m;
     lv_node *node = link->node;
-    int error = lv_msg_telemetry_ack_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_telemetry_ack_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     if (m.boot_id == node->store.boot_id && m.sequence < node->ring.next)
         lv_ring_acknowledge(&node->ring, m.sequence);
     return acknowledge(link, r, node->ring.waiting);
 }
 
-static int fault(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status fault(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_fault m;
     const lv_config *config = link->node->config;
-    int error = lv_msg_fault_unpack(f->body, f->length, &m);
-    if (error == 0)
-        error = config->fault ? config->fault(config->context, &m) : LV_NAK_UNKNOWN;
-    return error ? error : acknowledge(link, r, 0);
+    lv_status status = lv_msg_fault_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = config->fault ? config->fault(config->context, &m) : LV_NAK_UNKNOWN;
+    return status ? status : acknowledge(link, r, 0);
 }
 
-static int get_statistics(lv_link *link, const lv_frame_decoder *f, reply *r)
+static lv_status get_statistics(lv_link *link, const lv_frame_decoder *f, reply *r)
 {
     lv_msg_get_statistics m;
     const lv_node *node = link->node;
     const lv_config *config = node->config;
-    int error = lv_msg_get_statistics_unpack(f->body, f->length, &m);
-    if (error)
-        return error;
+    lv_status status = lv_msg_get_statistics_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
     lv_msg_statistics s = {
         .frames = link->frames,
         .bad_frames = link->bad_frames,
@@ -295,10 +300,10 @@ static int get_statistics(lv_link *link, const lv_frame_decoder *f, reply *r)
     };
     r->type = LV_MSG_STATISTICS;
     r->length = lv_msg_statistics_pack(&s, link->body);
-    return 0;
+    return LV_OK;
 }
 
-typedef int (*handler)(lv_link *link, const lv_frame_decoder *f, reply *r);
+typedef lv_status (*handler)(lv_link *link, const lv_frame_decoder *f, reply *r);
 
 static const handler handlers[] = {
     [LV_MSG_HELLO] = hello,
@@ -325,9 +330,9 @@ static void execute(lv_link *link, const lv_frame_decoder *f)
     reply r = {0};
     handler handle = f->type < sizeof handlers / sizeof *handlers ? handlers[f->type] : NULL;
     link->node->detail = 0;
-    int error = handle ? handle(link, f, &r) : LV_NAK_UNKNOWN;
-    if (error)
-        refuse(link, f, error, link->node->detail);
+    lv_status status = handle ? handle(link, f, &r) : LV_NAK_UNKNOWN;
+    if (status != LV_OK)
+        refuse(link, f, status, link->node->detail);
     else
         answer(link, f->sequence, r.type, r.length);
 }
@@ -376,6 +381,7 @@ static void request(lv_link *link)
 
 void lv_link_receive(lv_link *link, const uint8_t *bytes, size_t length)
 {
+    LV_ASSERT(bytes || length == 0);
     for (size_t k = 0; k < length; k++) {
         lv_frame_status status = lv_frame_feed(&link->decoder, bytes[k]);
         if (status == LV_FRAME_READY && link->decoder.type == LV_MSG_HEARTBEAT)

@@ -30,8 +30,10 @@ typedef struct {
     uint32_t repeats;
 } lv_link;
 
+/* A line without a session, for a node that was initialised and must outlive it. */
 void lv_link_init(lv_link *link, lv_node *node);
-/* Take bytes from the line and answer. */
+/* Take any bytes from the line, NULL if there are none, and answer each request that they complete:
+ * blocks as long as `send` of the port, and as the guest that is asked to run. */
 void lv_link_receive(lv_link *link, const uint8_t *bytes, size_t length);
 /* Let time pass: `now_ms` is any clock that only goes forward.  Call it after every
  * lv_link_receive, whether more has come or not, and at least every 100 ms. */

@@ -1,8 +1,8 @@
 #include "node.h"
 
-#define CHECK(condition)    \
-    if (!(condition))       \
-    return -__LINE__
+#include <string.h>
+
+#include "bytes.h"
 
 enum { INIT = 0, STEP = 1, MAIN = 2 }; /* entry on the tape */
 
@@ -21,20 +21,36 @@ static const lv_msg_configure standard = {
     .publish_bytes = 2048,
 };
 
-int lv_node_init(lv_node *node, const lv_config *config)
+/* The first part of the seam that a port has filled badly. */
+static lv_init_status check(const lv_config *c)
 {
-    CHECK(config->guest_load && config->guest_check && config->guest_call && config->guest_unload);
-    CHECK(config->guest_has && config->guest_pause);
-    CHECK(config->engine && strlen(config->engine) < 24);
-    CHECK(config->output);
-    CHECK(config->record_read && config->record_write);
-    CHECK(config->slot_erase && config->slot_write && config->slot_map);
-    CHECK(config->slot_bytes >= 1024 && config->slot_bytes <= 1u << 20);
-    CHECK(config->send && config->restart && config->watchdog);
-    CHECK(config->firmware && strlen(config->firmware) < 24);
-    CHECK(config->tape && config->tape_bytes >= lv_host_tape_room(&standard));
-    CHECK(config->ring && config->ring_bytes >= 640);
+    if (!c->guest_load || !c->guest_check || !c->guest_call || !c->guest_unload || !c->guest_has ||
+        !c->guest_pause)
+        return LV_INIT_GUEST;
+    if (!c->engine || strlen(c->engine) >= sizeof((lv_msg_birth *)0)->engine)
+        return LV_INIT_ENGINE_NAME;
+    if (!c->output)
+        return LV_INIT_OUTPUT;
+    if (!c->record_read || !c->record_write || !c->slot_erase || !c->slot_write || !c->slot_map)
+        return LV_INIT_FLASH;
+    if (c->slot_bytes < 1024 || c->slot_bytes > 1u << 20)
+        return LV_INIT_SLOT_BYTES;
+    if (!c->send || !c->restart || !c->watchdog)
+        return LV_INIT_BOARD;
+    if (!c->firmware || strlen(c->firmware) >= sizeof((lv_msg_birth *)0)->firmware)
+        return LV_INIT_FIRMWARE_NAME;
+    if (!c->tape || c->tape_bytes < lv_host_tape_room(&standard))
+        return LV_INIT_TAPE;
+    if (!c->ring || c->ring_bytes < 640)
+        return LV_INIT_RING;
+    return LV_INIT_OK;
+}
 
+lv_init_status lv_node_init(lv_node *node, const lv_config *config)
+{
+    lv_init_status hole = check(config);
+    if (hole != LV_INIT_OK)
+        return hole;
     memset(node, 0, sizeof *node);
     node->config = config;
     node->host.config = config;
@@ -46,16 +62,17 @@ int lv_node_init(lv_node *node, const lv_config *config)
     (void)lv_node_configure(node, &standard);
     (void)lv_store_open(&node->store, config); /* without flash it runs, but forgets */
     lv_kept_open(&node->kept, config);
-    return 0;
+    return LV_INIT_OK;
 }
 
-static int refuse(lv_node *node, int error, int32_t detail)
+static lv_status refuse(lv_node *node, lv_status status, int32_t detail)
 {
+    LV_ASSERT(status != LV_OK);
     node->detail = detail;
-    return error;
+    return status;
 }
 
-int lv_node_configure(lv_node *node, const lv_msg_configure *m)
+lv_status lv_node_configure(lv_node *node, const lv_msg_configure *m)
 {
     if (m->pin_count > LV_PINS)
         return refuse(node, LV_NAK_VALUE, 4);
@@ -67,7 +84,7 @@ int lv_node_configure(lv_node *node, const lv_msg_configure *m)
     node->limits = (lv_limits){.instructions = m->instructions, .memory_pages = m->memory_pages};
     node->deadline_ms = m->deadline_ms;
     node->lease_ms = m->lease_ms;
-    return 0;
+    return LV_OK;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -91,6 +108,7 @@ void lv_node_close(lv_node *node)
 
 static void stop(lv_node *node, int trap)
 {
+    LV_ASSERT(trap > LV_TRAP_NONE && trap <= LV_TRAP_OTHER);
     lv_tape_trap(&node->host.tape, (uint8_t)trap);
     unload(node);
     node->trap = (uint8_t)trap;
@@ -107,12 +125,14 @@ static void pass_time(lv_node *node, int64_t time_ms)
     node->seen_ms = time_ms;
 }
 
-/* Call an export with a fresh budget: 0, LV_GUEST_PAUSED, or LV_NAK_STOPPED after a trap, which
- * also closes the outputs. */
-static int run(lv_node *node, lv_export which, const int32_t *arguments, int32_t *result)
+/* Call an export with a fresh budget: LV_OK, or LV_NAK_STOPPED after a trap, which also closes the
+ * outputs.  *paused says whether it is main that has not returned. */
+static lv_status call(lv_node *node, lv_export which, const int32_t *arguments, int32_t *result,
+                      bool *paused)
 {
     const lv_config *c = node->config;
     uint16_t outputs = node->host.outputs;
+    LV_ASSERT(node->state == LV_NODE_RUNNING);
     lv_host_renew_budget(&node->host);
     node->host.trap = LV_TRAP_NONE;
     node->host.trap_call = 0;
@@ -129,12 +149,18 @@ static int run(lv_node *node, lv_export which, const int32_t *arguments, int32_t
         rc = node->host.trap;
     else if (node->host.tape.full)
         rc = LV_TRAP_OTHER;
-    if (rc != 0 && rc != LV_GUEST_PAUSED)
+    *paused = rc == LV_GUEST_PAUSED;
+    if (rc != 0 && !*paused)
         stop(node, rc);
     lv_kept_save(&node->kept, node->host.uptime_ms, outputs != node->host.outputs);
-    if (rc == 0 || rc == LV_GUEST_PAUSED)
-        return rc;
-    return refuse(node, LV_NAK_STOPPED, rc);
+    return rc == 0 || *paused ? LV_OK : refuse(node, LV_NAK_STOPPED, rc);
+}
+
+/* The same of an export that does not pause. */
+static lv_status run(lv_node *node, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    bool paused;
+    return call(node, which, arguments, result, &paused);
 }
 
 static void finish(lv_node *node, int32_t result, int32_t shortest_ms)
@@ -151,20 +177,20 @@ static void finish(lv_node *node, int32_t result, int32_t shortest_ms)
     node->wake_ms = host->time_ms + host->delayed_ms + wait;
 }
 
-static int set(lv_node *node, int32_t id, int32_t value)
+static lv_status set(lv_node *node, int32_t id, int32_t value)
 {
     const int32_t arguments[2] = {id, value};
     int32_t result = 0;
     if (!node->config->guest_has(node->config->context, LV_EXPORT_PARAM_SET))
         return refuse(node, LV_NAK_PARAMETER, id);
-    int error = run(node, LV_EXPORT_PARAM_SET, arguments, &result);
-    if (error)
-        return error;
+    lv_status status = run(node, LV_EXPORT_PARAM_SET, arguments, &result);
+    if (status != LV_OK)
+        return status;
     lv_tape_numbers(&node->host.tape, LV_CALL_PARAM_SET, 3, id, value, result);
-    return result ? refuse(node, LV_NAK_PARAMETER, id) : 0;
+    return result ? refuse(node, LV_NAK_PARAMETER, id) : LV_OK;
 }
 
-static int get(lv_node *node, int32_t id, int32_t *value)
+static lv_status get(lv_node *node, int32_t id, int32_t *value)
 {
     if (!node->config->guest_has(node->config->context, LV_EXPORT_PARAM_GET))
         return refuse(node, LV_NAK_PARAMETER, id);
@@ -186,51 +212,55 @@ static int32_t value_at(const uint8_t *pairs, int k)
 
 static void put_pair(uint8_t *pairs, int k, int32_t id, int32_t value)
 {
+    LV_ASSERT(k >= 0 && k < LV_PARAMETERS);
     lv_put32(pairs + PAIR_BYTES * k, (uint32_t)id);
     lv_put32(pairs + PAIR_BYTES * k + 4, (uint32_t)value);
 }
 
-/* Set those that are not `done`, to what is wanted or to 0: how many the guest has accepted, or
- * LV_NAK_STOPPED as a negative number.  With `zero` they are not done yet. */
-static int set_round(lv_node *node, const uint8_t *pairs, int count, bool *done, bool zero)
+/* Set those that are not `done`, to what is wanted or to 0: LV_OK, or LV_NAK_STOPPED, and how many
+ * the guest has accepted.  With `zero` they are not done yet. */
+static lv_status set_round(lv_node *node, const uint8_t *pairs, int count, bool *done, bool zero,
+                           int *accepted)
 {
-    int accepted = 0;
+    *accepted = 0;
     for (int k = 0; k < count; k++) {
         if (done[k])
             continue;
-        int error = set(node, id_at(pairs, k), zero ? 0 : value_at(pairs, k));
-        if (error && error != LV_NAK_PARAMETER)
-            return -error;
-        accepted += error == 0;
-        done[k] = error == 0 && !zero;
+        lv_status status = set(node, id_at(pairs, k), zero ? 0 : value_at(pairs, k));
+        if (status != LV_OK && status != LV_NAK_PARAMETER)
+            return status;
+        *accepted += status == LV_OK;
+        done[k] = status == LV_OK && !zero;
     }
-    return accepted;
+    return LV_OK;
 }
 
 /* Set parameters in an order that the guest accepts.  A rule between two may hold only once the
  * other is set, so what is refused is asked for again after the rest; two that change places pass
  * through 0 (docs/abi.md). */
-static int set_all(lv_node *node, const uint8_t *pairs, int count)
+static lv_status set_all(lv_node *node, const uint8_t *pairs, int count)
 {
     bool done[MOST_PAIRS] = {false};
     bool passed = false;
+    LV_ASSERT(count >= 0 && count <= MOST_PAIRS);
     for (int left = count; left > 0;) {
-        int accepted = set_round(node, pairs, count, done, false);
-        if (accepted == 0 && (passed || left == 1)) {
+        int accepted;
+        lv_status status = set_round(node, pairs, count, done, false, &accepted);
+        if (status == LV_OK && accepted == 0 && (passed || left == 1)) {
             int first = 0;
             while (done[first])
                 first++;
             return refuse(node, LV_NAK_PARAMETER, id_at(pairs, first));
         }
         left -= accepted;
-        if (accepted == 0) {
+        if (status == LV_OK && accepted == 0) {
             passed = true;
-            accepted = set_round(node, pairs, count, done, true);
+            status = set_round(node, pairs, count, done, true, &accepted);
         }
-        if (accepted < 0)
-            return -accepted;
+        if (status != LV_OK)
+            return status;
     }
-    return 0;
+    return LV_OK;
 }
 
 static int stored_pairs(const lv_store *store, uint8_t *pairs)
@@ -240,14 +270,13 @@ static int stored_pairs(const lv_store *store, uint8_t *pairs)
     return store->parameter_count;
 }
 
-int lv_node_start(lv_node *node, const lv_msg_start *m)
+lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
 {
     const lv_config *c = node->config;
     lv_host *host = &node->host;
     uint8_t stored[PAIR_BYTES * LV_PARAMETERS];
     uint32_t size;
     int32_t result = 0;
-    int error = 0;
     const uint8_t *module = lv_store_guest(&node->store, &size);
 
     if (!module)
@@ -287,7 +316,7 @@ int lv_node_start(lv_node *node, const lv_msg_start *m)
     node->state = LV_NODE_RUNNING;
     if (rc > 0 || host->trap) { /* in its start function */
         stop(node, host->trap ? host->trap : rc);
-        return 0;
+        return LV_OK;
     }
     node->command = !(c->guest_has(c->context, LV_EXPORT_INIT) &&
                       c->guest_has(c->context, LV_EXPORT_STEP));
@@ -297,22 +326,22 @@ int lv_node_start(lv_node *node, const lv_msg_start *m)
             return refuse(node, LV_NAK_LOAD, 0);
         }
         node->wake_ms = m->time_ms;
-        return 0;
+        return LV_OK;
     }
     lv_host_begin(host, m->time_ms, INIT);
-    error = run(node, LV_EXPORT_INIT, NULL, &result);
-    if (error == 0)
+    lv_status status = run(node, LV_EXPORT_INIT, NULL, &result);
+    if (status == LV_OK)
         finish(node, result, 0);
     if (m->flags & LV_START_STORED_PARAMETERS && node->state == LV_NODE_RUNNING)
-        error = set_all(node, stored, stored_pairs(&node->store, stored));
-    if (node->state == LV_NODE_RUNNING && !error)
-        error = set_all(node, m->parameters, m->parameters_count);
-    if (error == LV_NAK_PARAMETER)
+        status = set_all(node, stored, stored_pairs(&node->store, stored));
+    if (node->state == LV_NODE_RUNNING && status == LV_OK)
+        status = set_all(node, m->parameters, m->parameters_count);
+    if (status == LV_NAK_PARAMETER)
         unload(node);
-    return error == LV_NAK_STOPPED ? 0 : error; /* a trap is a result, not a refusal */
+    return status == LV_NAK_STOPPED ? LV_OK : status; /* a trap is a result, not a refusal */
 }
 
-int lv_node_step(lv_node *node, const lv_msg_step *m)
+lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
 {
     lv_host *host = &node->host;
     int32_t result = 0;
@@ -330,34 +359,35 @@ int lv_node_step(lv_node *node, const lv_msg_step *m)
     node->active_us = 0;
     host->uptime_ms = m->uptime_ms;
     if (node->command && node->finished)
-        return 0;
+        return LV_OK;
     node->steps++;
     memcpy(host->readings, m->readings, sizeof host->readings);
     host->flow_read = false;
     host->online = m->flags & LV_STEP_ONLINE;
     if (!node->command) {
         lv_host_begin(host, m->time_ms, STEP);
-        if (run(node, LV_EXPORT_STEP, NULL, &result) == 0)
+        if (run(node, LV_EXPORT_STEP, NULL, &result) == LV_OK)
             finish(node, result, 1);
-        return 0;
+        return LV_OK;
     }
     lv_host_begin(host, m->time_ms, MAIN);
     host->pausing = true;
-    int rc = run(node, LV_EXPORT_MAIN, NULL, &result);
+    bool paused;
+    lv_status status = call(node, LV_EXPORT_MAIN, NULL, &result, &paused);
     host->pausing = false;
-    if (rc == LV_GUEST_PAUSED)
+    if (paused)
         node->wake_ms = host->time_ms + (host->delayed_ms > 0 ? host->delayed_ms : 1);
-    else if (rc == 0) {
+    else if (status == LV_OK) {
         lv_tape_numbers(&host->tape, LV_CALL_RETURN, 1, result, 0, 0);
         node->finished = true;
         node->wake_ms = LV_NEVER_MS;
     }
-    return 0;
+    return LV_OK;
 }
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
-int lv_node_get(lv_node *node, int32_t id, int32_t *value)
+lv_status lv_node_get(lv_node *node, int32_t id, int32_t *value)
 {
     if (node->state == LV_NODE_STOPPED)
         return refuse(node, LV_NAK_STOPPED, node->trap);
@@ -375,18 +405,18 @@ static void put_back(lv_node *node, const uint8_t *before, int count)
     int changes = 0;
     for (int k = count; k-- > 0 && node->state == LV_NODE_RUNNING;) {
         int32_t value;
-        if (get(node, id_at(before, k), &value) == 0 && value != value_at(before, k))
+        if (get(node, id_at(before, k), &value) == LV_OK && value != value_at(before, k))
             put_pair(changed, changes++, id_at(before, k), value_at(before, k));
     }
     if (node->state == LV_NODE_RUNNING)
         (void)set_all(node, changed, changes);
 }
 
-int lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
+lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
 {
     uint8_t before[PAIR_BYTES * LV_PARAMETERS];
     int count = m->parameters_count;
-    int error = 0;
+    lv_status status = LV_OK;
 
     if (node->state == LV_NODE_STOPPED)
         return refuse(node, LV_NAK_STOPPED, node->trap);
@@ -397,45 +427,45 @@ int lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
     lv_tape_clear(&node->host.tape);
     if (node->command && count)
         return refuse(node, LV_NAK_PARAMETER, id_at(m->parameters, 0));
-    for (int k = 0; k < count && !error; k++) {
+    for (int k = 0; k < count && status == LV_OK; k++) {
         int32_t value = 0;
-        error = get(node, id_at(m->parameters, k), &value);
+        status = get(node, id_at(m->parameters, k), &value);
         put_pair(before, k, id_at(m->parameters, k), value);
     }
-    if (error)
-        return error;
-    error = set_all(node, m->parameters, count);
-    if (error == 0 && (m->flags & 1))
-        error = lv_store_keep(&node->store, m->parameters, m->parameters_count);
-    if (error == 0)
-        return 0;
+    if (status != LV_OK)
+        return status;
+    status = set_all(node, m->parameters, count);
+    if (status == LV_OK && (m->flags & 1))
+        status = lv_store_keep(&node->store, m->parameters, m->parameters_count);
+    if (status == LV_OK)
+        return LV_OK;
     int32_t detail = node->detail;
     put_back(node, before, count);
-    return refuse(node, error, detail);
+    return refuse(node, status, detail);
 }
 
 /* --- the module ------------------------------------------------------------------------------- */
 
-int lv_node_install(lv_node *node)
+lv_status lv_node_install(lv_node *node)
 {
     const uint8_t *module;
     uint32_t size;
-    int error = lv_store_received(&node->store, &module, &size);
-    if (error) {
+    lv_status status = lv_store_received(&node->store, &module, &size);
+    if (status != LV_OK) {
         lv_store_abandon(&node->store);
-        return refuse(node, error, 0);
+        return refuse(node, status, 0);
     }
     /* the old guest runs on until the new one is known to load */
     int rc = node->config->guest_check(node->config->context, module, size, &node->limits);
-    if (rc) {
+    if (rc != 0) {
         lv_store_abandon(&node->store);
         return refuse(node, LV_NAK_LOAD, rc);
     }
-    error = lv_store_commit(&node->store);
-    if (error)
-        return refuse(node, error, 0);
+    status = lv_store_commit(&node->store);
+    if (status != LV_OK)
+        return refuse(node, status, 0);
     unload(node);
-    return 0;
+    return LV_OK;
 }
 
 void lv_node_birth(const lv_node *node, lv_msg_birth *m)

@@ -3,6 +3,21 @@
  *
  * Outputs are closed whenever no guest is in charge: before a start, after a trap, after close, and
  * when the host has been silent longer than the lease.
+ *
+ *            start: the module loads           a trap, or a result below 0
+ *     IDLE ---------------------------> RUNNING --------------------------> STOPPED
+ *      ^                                   |                                   |
+ *      +-----------------------------------+-----------------------------------+
+ *        close, install, and start, which goes on from IDLE
+ *
+ *     request                 IDLE              RUNNING           STOPPED
+ *     start                   RUNNING; STOPPED if init traps; IDLE if the module or a parameter
+ *                             is refused; if there is no module or the time is none: stays
+ *     step, calibrate, get    LV_NAK_NO_GUEST   stays; STOPPED    LV_NAK_STOPPED
+ *                                               after a trap
+ *     install                 IDLE; if what was received is refused: stays
+ *     close                   IDLE
+ *     configure, tick         stays
  */
 #ifndef LEVADA_NODE_H
 #define LEVADA_NODE_H
@@ -44,26 +59,66 @@ typedef struct {
     int64_t seen_ms; /* virtual time up to which open_ms is counted */
 } lv_node;
 
-/* 0, or minus the line of the check that `config` fails: a fault of the port.  The node refers to
- * `config`, which must stay. */
-int lv_node_init(lv_node *node, const lv_config *config);
+/* Which part of the seam a port has filled badly; negative but for LV_INIT_OK. */
+typedef enum {
+    LV_INIT_OK = 0,
+    LV_INIT_GUEST = -1,         /* a callback of the guest is missing */
+    LV_INIT_ENGINE_NAME = -2,   /* missing, or too long */
+    LV_INIT_OUTPUT = -3,        /* missing */
+    LV_INIT_FLASH = -4,         /* a callback of records or slots is missing */
+    LV_INIT_SLOT_BYTES = -5,    /* out of range */
+    LV_INIT_BOARD = -6,         /* `send`, `restart` or `watchdog` is missing */
+    LV_INIT_FIRMWARE_NAME = -7, /* missing, or too long */
+    LV_INIT_TAPE = -8,          /* missing, or too small for the budgets of a node without host */
+    LV_INIT_RING = -9,          /* missing, or too small */
+} lv_init_status;
 
-/* All these return 0 or an lv_nak; `detail` then says more. */
-int lv_node_configure(lv_node *node, const lv_msg_configure *m);
-int lv_node_start(lv_node *node, const lv_msg_start *m);
-int lv_node_step(lv_node *node, const lv_msg_step *m);
-int lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m);
-int lv_node_get(lv_node *node, int32_t id, int32_t *value);
-int lv_node_install(lv_node *node); /* what the store has received */
+/* Make a node in LV_NODE_IDLE, with what flash has, or say why not, and then *node is not to be used.
+ * It refers to `config`, which must outlive it. */
+lv_init_status lv_node_init(lv_node *node, const lv_config *config);
 
+/* All these return LV_OK or why they refuse; `detail` then says more (docs/wire.md).  They block as
+ * long as the guest runs, and as the port's flash takes. */
+
+/* Take over names, rights and budgets: LV_NAK_VALUE for a value out of range, LV_NAK_SIZE for budgets
+ * whose tape has no room.  Refused, nothing changes. */
+lv_status lv_node_configure(lv_node *node, const lv_msg_configure *m);
+
+/* Load the guest, run `init`, and set parameters: LV_OK, also if it has trapped, as lv_node_result
+ * tells; LV_NAK_NO_GUEST, LV_NAK_VALUE, LV_NAK_LOAD or LV_NAK_PARAMETER. */
+lv_status lv_node_start(lv_node *node, const lv_msg_start *m);
+
+/* Run the guest once, or its main up to the next delay: LV_OK, also if it has trapped; LV_NAK_NO_GUEST,
+ * LV_NAK_STOPPED or LV_NAK_VALUE. */
+lv_status lv_node_step(lv_node *node, const lv_msg_step *m);
+
+/* Set parameters, all or none: LV_NAK_NO_GUEST, LV_NAK_STOPPED (also by a trap in it), LV_NAK_PARAMETER,
+ * LV_NAK_SIZE for more than LV_PARAMETERS, or LV_NAK_FLASH if they are to be kept and cannot. */
+lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m);
+
+/* Ask for a parameter: LV_NAK_NO_GUEST, LV_NAK_STOPPED, or LV_NAK_PARAMETER if it has none to ask.
+ * *value is set only by LV_OK. */
+lv_status lv_node_get(lv_node *node, int32_t id, int32_t *value);
+
+/* Make the guest of what the store has received, if the engine takes it: LV_NAK_STATE, LV_NAK_DIGEST,
+ * LV_NAK_LOAD or LV_NAK_FLASH leave the guest as it is, running if it was. */
+lv_status lv_node_install(lv_node *node);
+
+/* What the node says of itself; the session is the caller's. */
 void lv_node_birth(const lv_node *node, lv_msg_birth *m);
-/* Without the tape. */
+
+/* What the last start or step has come to, without the tape; asking resets lv_node_told_of_lease. */
 void lv_node_result(lv_node *node, lv_msg_step_result *m);
+
 /* Safe state: outputs closed, guest unloaded, what it keeps in flash; also before a restart. */
 void lv_node_close(lv_node *node);
-/* The host was heard, or not: `now_ms` is any clock that only goes forward. */
+
+/* The host was heard; `now_ms` is any clock that only goes forward, and may wrap. */
 void lv_node_heard(lv_node *node, uint32_t now_ms);
+
+/* Time goes on, by the same clock: closes the outputs once the lease has ended. */
 void lv_node_tick(lv_node *node, uint32_t now_ms);
+
 /* Whether the lease has closed outputs since this was asked last. */
 bool lv_node_told_of_lease(lv_node *node);
 

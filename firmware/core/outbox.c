@@ -1,5 +1,7 @@
 #include "outbox.h"
 
+#include "contract.h"
+
 /* By difference: numbers and times may wrap. */
 static bool is_before(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
 
@@ -42,6 +44,7 @@ bool lv_outbox_due(lv_outbox *outbox, const lv_ring *ring, uint32_t now_ms, uint
 
 void lv_outbox_sent(lv_outbox *outbox, uint32_t now_ms)
 {
+    LV_ASSERT(outbox->running); /* due */
     outbox->next++;
     outbox->sent_ms = now_ms;
     if (is_before(outbox->reached, outbox->next))

@@ -27,15 +27,16 @@ typedef struct {
 void lv_outbox_begin(lv_outbox *outbox);
 /* What was on its way may be lost: from the oldest, at once. */
 void lv_outbox_again(lv_outbox *outbox);
-/* Whether a record is to leave now, and how far it is behind the oldest of the ring. */
+/* Whether a record is to leave now, and how far it is behind the oldest of the ring; `now_ms` is any
+ * clock that only goes forward, and may wrap. */
 bool lv_outbox_due(lv_outbox *outbox, const lv_ring *ring, uint32_t now_ms, uint16_t *index);
-/* It has left. */
+/* The record that lv_outbox_due has named has left. */
 void lv_outbox_sent(lv_outbox *outbox, uint32_t now_ms);
 /* Something was acknowledged, and has left the ring. */
 void lv_outbox_heard(lv_outbox *outbox, uint32_t now_ms);
-/* Whether a record has left before. */
+/* Whether the record of that number has left before. */
 bool lv_outbox_has_sent(const lv_outbox *outbox, uint32_t sequence);
-/* Whoever took what has left keeps it: the ring need not. */
+/* Whoever took what has left keeps it: the ring need not, and lets go of it. */
 void lv_outbox_confirmed(const lv_outbox *outbox, lv_ring *ring);
 
 #endif

@@ -1,9 +1,15 @@
 #include "ring.h"
 
+#include <string.h>
+
+#include "bytes.h"
+#include "contract.h"
+
 enum { HEAD = 11 }; /* i64 time, u8 topic length, u16 message length */
 
 void lv_ring_init(lv_ring *ring, uint8_t *bytes, uint32_t capacity)
 {
+    LV_ASSERT(capacity > 0 && capacity <= UINT32_C(1) << 31); /* the sum of two offsets */
     *ring = (lv_ring){.bytes = bytes, .capacity = capacity, .next = 1};
 }
 
@@ -45,6 +51,7 @@ static uint32_t record_bytes(const lv_ring *ring, uint32_t offset)
 
 static void forget_oldest(lv_ring *ring)
 {
+    LV_ASSERT(ring->waiting > 0);
     uint32_t size = record_bytes(ring, 0);
     (void)place(ring, size, 0, &ring->start);
     ring->used -= size;
@@ -56,6 +63,7 @@ void lv_ring_put(lv_ring *ring, int64_t time_ms, const uint8_t *topic, uint32_t 
 {
     uint32_t size = HEAD + topic_length + message_length;
     uint8_t head[HEAD];
+    LV_ASSERT(topic_length <= LV_TOPIC_BYTES && message_length <= LV_MESSAGE_BYTES);
     if (size > ring->capacity) {
         ring->dropped++;
         return;

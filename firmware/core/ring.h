@@ -7,7 +7,11 @@
 #ifndef LEVADA_RING_H
 #define LEVADA_RING_H
 
-#include "levada_messages.h"
+#include <stdbool.h>
+
+#include "tape.h"
+
+#define LV_RING_PAYLOAD ((uint32_t)LV_TOPIC_BYTES + LV_MESSAGE_BYTES) /* bytes, of the longest */
 
 typedef struct {
     uint8_t *bytes; /* the caller's */
@@ -19,14 +23,18 @@ typedef struct {
     uint32_t dropped;
 } lv_ring;
 
+/* Empty, in `capacity` bytes that stay the caller's and must outlive the ring; from number 1. */
 void lv_ring_init(lv_ring *ring, uint8_t *bytes, uint32_t capacity);
+/* A publication behind the newest: topic at most LV_TOPIC_BYTES, message at most LV_MESSAGE_BYTES,
+ * either NULL if it has none; `time_ms` is any number.  What is larger than the ring is counted as
+ * dropped. */
 void lv_ring_put(lv_ring *ring, int64_t time_ms, const uint8_t *topic, uint32_t topic_length,
                  const uint8_t *message, uint32_t message_length);
-/* Everything up to `sequence` is stored elsewhere. */
+/* Everything up to `sequence` is stored elsewhere; by difference, as numbers may wrap. */
 void lv_ring_acknowledge(lv_ring *ring, uint32_t sequence);
-/* The record that is `index` behind the oldest: its sequence number, 0 if there is none.  Topic and
- * message are copied one behind the other to `out` (LV_RING_PAYLOAD bytes). */
-#define LV_RING_PAYLOAD (64u + 512u)
+/* The record that is `index` behind the oldest: its sequence number, or 0 if there is none, and then
+ * nothing is written.  Topic and message are copied one behind the other to `out`, which has room for
+ * LV_RING_PAYLOAD bytes: *topic_length bytes of topic, *payload_length of both. */
 uint32_t lv_ring_peek(const lv_ring *ring, uint16_t index, int64_t *time_ms, uint8_t *topic_length,
                       uint16_t *payload_length, uint8_t *out);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "contract.h"
+
 /* FIPS 180-4, 4.2.2: fractional parts of the cube roots of the first 64 primes */
 static const uint32_t k256[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -53,6 +55,7 @@ void lv_sha256_begin(lv_sha256 *sha)
 
 void lv_sha256_add(lv_sha256 *sha, const uint8_t *data, size_t length)
 {
+    LV_ASSERT(data || length == 0);
     for (size_t k = 0; k < length; k++) {
         sha->block[sha->bytes++ % 64] = data[k];
         if (sha->bytes % 64 == 0)

@@ -1,5 +1,8 @@
 #include "store.h"
 
+#include <string.h>
+
+#include "bytes.h"
 #include "frame.h"
 
 static const uint8_t magic[4] = {'l', 'v', 'r', '1'};
@@ -50,7 +53,7 @@ static bool unpack(lv_store *store, const uint8_t *r)
 }
 
 /* Write the record.  If that fails, all but the counters is as `before`. */
-static int save(lv_store *store, const lv_store *before)
+static lv_status save(lv_store *store, const lv_store *before)
 {
     uint8_t record[LV_RECORD_BYTES];
     uint32_t generation = store->generation + 1;
@@ -61,7 +64,7 @@ static int save(lv_store *store, const lv_store *before)
     store->writes = writes;
     pack(store, record);
     if (store->config->record_write(store->config->context, place, record) == 0)
-        return 0;
+        return LV_OK;
     *store = *before;
     store->generation = generation + 1; /* none is written twice, and the next goes there again */
     store->writes = writes;
@@ -72,6 +75,7 @@ static bool slot_whole(const lv_store *store, int slot)
 {
     uint8_t digest[32];
     lv_sha256 sha;
+    LV_ASSERT(slot >= 0 && slot < LV_SLOTS);
     if (store->size[slot] == 0 || store->size[slot] > store->config->slot_bytes)
         return false;
     lv_sha256_begin(&sha);
@@ -80,7 +84,7 @@ static bool slot_whole(const lv_store *store, int slot)
     return memcmp(digest, store->sha256[slot], sizeof digest) == 0;
 }
 
-int lv_store_open(lv_store *store, const lv_config *config)
+lv_status lv_store_open(lv_store *store, const lv_config *config)
 {
     *store = (lv_store){.config = config};
     for (int place = 0; place < LV_STORE_RECORDS; place++) {
@@ -107,24 +111,26 @@ const uint8_t *lv_store_guest(const lv_store *store, uint32_t *size)
     return *size ? store->config->slot_map(store->config->context, store->active) : NULL;
 }
 
-int lv_store_begin(lv_store *store, uint32_t size, const uint8_t sha256[32])
+lv_status lv_store_begin(lv_store *store, uint32_t size, const uint8_t sha256[32])
 {
     uint8_t slot = !store->active;
+    LV_ASSERT(sha256);
     if (size == 0 || size > store->config->slot_bytes)
         return LV_NAK_SIZE;
     lv_store_abandon(store);
     store->writes++;
     store->size[slot] = 0; /* the record may still name it, but its digest will not fit */
-    if (store->config->slot_erase(store->config->context, slot))
+    if (store->config->slot_erase(store->config->context, slot) != 0)
         return LV_NAK_FLASH;
     store->receiving = true;
     store->wanted_size = size;
     memcpy(store->wanted, sha256, sizeof store->wanted);
-    return 0;
+    return LV_OK;
 }
 
-int lv_store_chunk(lv_store *store, uint32_t offset, const uint8_t *data, uint32_t length)
+lv_status lv_store_chunk(lv_store *store, uint32_t offset, const uint8_t *data, uint32_t length)
 {
+    LV_ASSERT(data || length == 0);
     if (!store->receiving || offset != store->received)
         return LV_NAK_STATE;
     if (length > store->wanted_size - store->received)
@@ -133,10 +139,10 @@ int lv_store_chunk(lv_store *store, uint32_t offset, const uint8_t *data, uint32
     if (store->config->slot_write(store->config->context, !store->active, offset, data, length))
         return LV_NAK_FLASH;
     store->received += length;
-    return 0;
+    return LV_OK;
 }
 
-int lv_store_received(const lv_store *store, const uint8_t **module, uint32_t *size)
+lv_status lv_store_received(const lv_store *store, const uint8_t **module, uint32_t *size)
 {
     lv_store seen = *store;
     uint8_t slot = !store->active;
@@ -146,13 +152,14 @@ int lv_store_received(const lv_store *store, const uint8_t **module, uint32_t *s
     memcpy(seen.sha256[slot], store->wanted, sizeof store->wanted);
     *module = store->config->slot_map(store->config->context, slot);
     *size = store->wanted_size;
-    return slot_whole(&seen, slot) ? 0 : LV_NAK_DIGEST;
+    return slot_whole(&seen, slot) ? LV_OK : LV_NAK_DIGEST;
 }
 
-int lv_store_commit(lv_store *store)
+lv_status lv_store_commit(lv_store *store)
 {
     lv_store before = *store;
     uint8_t slot = !store->active;
+    LV_ASSERT(store->receiving && store->received == store->wanted_size);
     if (memcmp(store->sha256[store->active], store->wanted, sizeof store->wanted) != 0)
         store->parameter_count = 0; /* ids of another guest mean something else */
     store->size[slot] = store->wanted_size;
@@ -168,9 +175,10 @@ void lv_store_abandon(lv_store *store)
     store->received = 0;
 }
 
-int lv_store_keep(lv_store *store, const uint8_t *pairs, uint16_t count)
+lv_status lv_store_keep(lv_store *store, const uint8_t *pairs, uint16_t count)
 {
     lv_store before = *store;
+    LV_ASSERT(pairs || count == 0);
     for (int k = 0; k < count; k++) {
         int32_t id = (int32_t)lv_get32(pairs + 8 * k);
         int at = 0;

@@ -8,6 +8,7 @@
  */
 #include <setjmp.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../core/sha256.h"
 #include "engine.h"
@@ -124,9 +125,9 @@ void lv_engine_unload(void) { host = NULL; }
 /* --- host calls ------------------------------------------------------------------------------- */
 
 /* A host call that stops the guest does not return to it. */
-static void leave_if_stopped(int unwind)
+static void leave_if_stopped(lv_pause pause)
 {
-    if (host->trap || terminated || unwind)
+    if (host->trap || terminated || pause == LV_UNWIND)
         longjmp(stopped, 1);
 }
 
@@ -140,40 +141,40 @@ static lv_text text_of(const char *text)
 int read_sensor(int kind)
 {
     int32_t result = lv_call_read_sensor(host, kind);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }
 
 void set_output(int pin, int state)
 {
     lv_call_set_output(host, pin, state);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
 }
 
 int get_config(int key)
 {
     int32_t result = lv_call_get_config(host, key);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }
 
 int mqtt_publish(const char *topic, const char *message)
 {
     int32_t result = lv_call_mqtt_publish(host, text_of(topic), text_of(message));
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }
 
 void wasm_log(const char *message)
 {
     lv_call_wasm_log(host, text_of(message));
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
 }
 
 void log_int(int value)
 {
     lv_call_log_int(host, value);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
 }
 
 void delay_ms(int ms) { leave_if_stopped(lv_call_delay_ms(host, ms)); }
@@ -181,27 +182,27 @@ void delay_ms(int ms) { leave_if_stopped(lv_call_delay_ms(host, ms)); }
 int now_s(void)
 {
     int32_t result = lv_call_now_s(host);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }
 
 int uptime_s(void)
 {
     int32_t result = lv_call_uptime_s(host);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }
 
 int keep_get(int slot)
 {
     int32_t result = lv_call_keep_get(host, slot);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }
 
 int keep_set(int slot, int value)
 {
     int32_t result = lv_call_keep_set(host, slot, value);
-    leave_if_stopped(0);
+    leave_if_stopped(LV_RESUME);
     return result;
 }

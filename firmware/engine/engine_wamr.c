@@ -7,6 +7,7 @@
  * either.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine.h"
 #include "wasm_export.h"
@@ -93,9 +94,9 @@ static void log_int(wasm_exec_env_t of, int32_t value)
 
 static void delay_ms(wasm_exec_env_t of, int32_t ms)
 {
-    int unwind = lv_call_delay_ms(host, ms);
+    lv_pause pause = lv_call_delay_ms(host, ms);
     (void)of;
-    stop_if(host->trap || unwind);
+    stop_if(host->trap || pause == LV_UNWIND);
 }
 
 static int32_t now_s(wasm_exec_env_t of)

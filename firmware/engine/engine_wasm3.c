@@ -6,6 +6,8 @@
  */
 #include "engine.h"
 
+#include <string.h>
+
 #include "m3_env.h"
 #include "wasm3.h"
 
@@ -91,8 +93,8 @@ HOST_CALL(log_int)
 HOST_CALL(delay_ms)
 {
     UNUSED;
-    int unwind = lv_call_delay_ms(host, (int32_t)sp[0]);
-    return unwind ? stopped : after();
+    lv_pause pause = lv_call_delay_ms(host, (int32_t)sp[0]);
+    return pause == LV_UNWIND ? stopped : after();
 }
 
 HOST_CALL(now_s)

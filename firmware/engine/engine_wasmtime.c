@@ -7,6 +7,8 @@
  */
 #include "engine.h"
 
+#include <string.h>
+
 /* --- the C API ---------------------------------------------------------------------------------- */
 
 typedef struct wasm_config wasm_config;
@@ -152,7 +154,7 @@ static wasm_trap *host_call(void *call, wasmtime_caller *caller, const wasmtime_
                             wasmtime_val *result, size_t results)
 {
     int32_t value = 0;
-    int unwind = 0;
+    lv_pause pause = LV_RESUME;
     (void)caller;
     (void)count;
     switch ((uintptr_t)call) {
@@ -164,7 +166,7 @@ static wasm_trap *host_call(void *call, wasmtime_caller *caller, const wasmtime_
         break;
     case LV_CALL_WASM_LOG: lv_call_wasm_log(host, text_of(a[0].of.i32)); break;
     case LV_CALL_LOG_INT: lv_call_log_int(host, a[0].of.i32); break;
-    case LV_CALL_DELAY_MS: unwind = lv_call_delay_ms(host, a[0].of.i32); break;
+    case LV_CALL_DELAY_MS: pause = lv_call_delay_ms(host, a[0].of.i32); break;
     case LV_CALL_NOW_S: value = lv_call_now_s(host); break;
     case LV_CALL_UPTIME_S: value = lv_call_uptime_s(host); break;
     case LV_CALL_KEEP_GET: value = lv_call_keep_get(host, a[0].of.i32); break;
@@ -175,7 +177,7 @@ static wasm_trap *host_call(void *call, wasmtime_caller *caller, const wasmtime_
         result[0].kind = WASM_I32;
         result[0].of.i32 = value;
     }
-    return host->trap || unwind ? stop() : NULL;
+    return host->trap || pause == LV_UNWIND ? stop() : NULL;
 }
 
 static const struct {

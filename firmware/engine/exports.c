@@ -1,5 +1,7 @@
 #include "engine.h"
 
+#include <string.h>
+
 const char *const lv_constructors[LV_CONSTRUCTORS] = {"_initialize", "__wasm_call_ctors"};
 
 const char *const lv_mains[LV_MAINS] = {"main", "__main_void", "_start", "__original_main"};

@@ -10,6 +10,8 @@
  */
 #include "engine.h"
 
+#include <string.h>
+
 enum {
     PARAMETERS = 64, LOCALS = 128, NESTING = 128, TABLE_ELEMENTS = 1024, MOST_IMPORTS = 64,
     MOST_EXPORTS = 256

@@ -2,7 +2,7 @@
 
 A message is a frozen dataclass; the annotation of a field is its form on the wire, in order, little
 endian, unpadded.  Only the last field may have a variable length.  `levada.hil.wire.messages_c`
-writes `firmware/core/levada_messages.h` from this table, and `docs/wire.md` explains it.
+writes `firmware/core/levada_messages.h` and `.c` from this table, and `docs/wire.md` explains it.
 
 The host asks, the device answers, one answer a request.  Requests have types below 0x80.
 """

@@ -1,13 +1,11 @@
-"""Writes `firmware/core/levada_messages.h`: the message table and the ABI as C.
+"""Writes `firmware/core/levada_messages.h` and `.c`: the message table and the ABI as C.
 
-`python -m levada.hil.wire.messages_c FILE` writes it; a test compares the file with what this
-module says.
+`python -m levada.hil.wire.messages_c` writes both; a test compares them with what this module says.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Final
@@ -17,9 +15,10 @@ from levada.hil.wire import messages
 from levada.hil.wire.message import MAX_BODY, Form, Message
 from levada.hil.wire.messages import MESSAGES, WIRE_VERSION
 
-__all__ = ["c_header"]
+__all__ = ["CORE", "c_files"]
 
-HEADER: Final = Path(__file__).resolve().parents[2] / "firmware" / "core" / "levada_messages.h"
+CORE: Final = Path(__file__).resolve().parents[2] / "firmware" / "core"
+"""Where the generated files are."""
 
 _C_TYPE: Final = {
     "B": "uint8_t",
@@ -39,7 +38,6 @@ _ABI: Final[tuple[tuple[str, type[IntEnum]], ...]] = (
     ("TRAP", TrapKind),
 )
 _WIRE: Final[tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...]] = (
-    ("NAK", messages.NakError),
     ("RESET", messages.ResetReason),
     ("START", messages.StartFlag),
     ("STEP", messages.StepFlag),
@@ -49,25 +47,62 @@ _WIRE: Final[tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...]] = (
 )
 
 
-def c_header() -> str:
-    """Text of the header."""
+_NOTICE: Final = (
+    "/* Written by hil/wire/messages_c.py from hil/wire/messages.py and guest/abi.py; "
+    "do not edit.\n"
+    " * Every body is packed, little endian; docs/wire.md explains the messages. */\n"
+)
+
+
+def c_files() -> dict[str, str]:
+    """Name and text of the header and of its source."""
+    return {"levada_messages.h": _header(), "levada_messages.c": _source()}
+
+
+def _header() -> str:
     parts = [
-        "/* Written by hil/wire/messages_c.py from hil/wire/messages.py and guest/abi.py; "
-        "do not edit.\n"
-        " * Every body is packed, little endian; docs/wire.md explains the messages. */\n"
-        "#ifndef LEVADA_MESSAGES_H\n#define LEVADA_MESSAGES_H\n\n"
-        '#include <stddef.h>\n#include <string.h>\n\n#include "bytes.h"\n\n'
+        _NOTICE + "#ifndef LEVADA_MESSAGES_H\n#define LEVADA_MESSAGES_H\n\n"
+        "#include <stddef.h>\n#include <stdint.h>\n\n"
         f"#define LV_ABI_VERSION {ABI_VERSION}\n"
         f"#define LV_KEEP_SLOTS {KEEP_SLOTS}\n"
         f"#define LV_WIRE_VERSION {WIRE_VERSION}\n"
-        f"#define LV_MAX_BODY {MAX_BODY}\n"
+        f"#define LV_MAX_BODY {MAX_BODY} /* bytes */\n"
     ]
     parts += [_enumeration(prefix, values) for prefix, values in (*_ABI, *_WIRE)]
+    parts.append(_status())
     parts.append(_enum("MSG", {_snake(m.__name__).upper(): t for t, m in MESSAGES.items()}, True))
-    parts += [_message(m) for m in MESSAGES.values()]
-    parts.append(_copy())
+    parts.append(_CONTRACT)
+    parts += [_declaration(m) for m in MESSAGES.values()]
+    parts.append(f"{_COPY_CONTRACT}\n{_COPY};\n")
     parts.append("#endif\n")
     return "\n".join(parts)
+
+
+def _source() -> str:
+    head = f'{_NOTICE}#include "levada_messages.h"\n\n#include <string.h>\n\n#include "bytes.h"\n'
+    return "\n".join([head, *(_definition(m) for m in MESSAGES.values()), _copy()])
+
+
+_CONTRACT: Final = """\
+/*
+ * Of every message below, where neither pointer may be NULL, but that of a body of no bytes:
+ *
+ * lv_msg_*_unpack reads a body of `length` bytes into *m: LV_OK, LV_NAK_LENGTH, or LV_NAK_VALUE for
+ * a text field that no NUL closes, and then *m is not to be used.  Fields that are pointers point
+ * into the body, which must outlive them.
+ *
+ * lv_msg_*_pack writes *m to a body with room for LV_MAX_BODY bytes, which *m with its tail must
+ * not exceed: the length of the body.
+ */
+"""
+
+_COPY: Final = """\
+lv_status lv_message_copy(uint8_t type, const uint8_t *body, size_t length, uint8_t *out,
+                          size_t *copied)"""
+_COPY_CONTRACT: Final = """\
+/* A body of that type unpacked and packed again into `out`, which has room for LV_MAX_BODY bytes,
+ * with its length in *copied; or why it is none, with LV_NAK_UNKNOWN for another type.  It tries
+ * both directions at once, and no board calls it. */"""
 
 
 def _snake(name: str) -> str:
@@ -84,6 +119,14 @@ def _enum(prefix: str, values: dict[str, int], hexadecimal: bool) -> str:
         for name, value in values.items()
     ]
     return "\n".join([f"enum lv_{prefix.lower()} {{", *lines, "};\n"])
+
+
+def _status() -> str:
+    """What functions of the core answer: the reasons of a Nak, and that there is none."""
+    lines = ["    LV_OK = 0,", *(f"    LV_NAK_{e.name} = {e.value}," for e in messages.NakError)]
+    return "\n".join(
+        ["/* LV_OK, or why a request is refused. */", "typedef enum {", *lines, "} lv_status;\n"]
+    )
 
 
 def _member(name: str, form: Form) -> str:
@@ -110,10 +153,37 @@ def _put(code: str, at: int | str, value: str) -> str:
     return f"lv_put{8 * _BYTES[code]}(body + {at}, {cast}{value});"
 
 
-def _message(message: type[Message]) -> str:
+def _unpack(name: str) -> str:
+    head = f"lv_status lv_msg_{name}_unpack("
+    words = f"const uint8_t *body, size_t length, lv_msg_{name} *m)"
+    return head + (
+        words
+        if len(head + words) < 100
+        else words.replace("length, ", f"length,\n{' ' * len(head)}")
+    )
+
+
+def _pack(name: str) -> str:
+    return f"size_t lv_msg_{name}_pack(const lv_msg_{name} *m, uint8_t *body)"
+
+
+def _declaration(message: type[Message]) -> str:
+    name = _snake(message.__name__)
+    return "\n".join(
+        [
+            f"/* {(message.__doc__ or '').splitlines()[0]} */",
+            "typedef struct {",
+            *([_member(n, f) for n, f in message.FORMS] or ["    uint8_t none;"]),
+            f"}} lv_msg_{name};\n",
+            f"/* Reads the body of {message.__name__}. */\n{_unpack(name)};",
+            f"/* Writes the body of {message.__name__}. */\n{_pack(name)};\n",
+        ]
+    )
+
+
+def _definition(message: type[Message]) -> str:
     name = _snake(message.__name__)
     fixed = message.fixed_bytes()
-    members = [_member(n, f) for n, f in message.FORMS] or ["    uint8_t none;"]
     unpack: list[str] = []
     pack: list[str] = []
     at = 0
@@ -165,17 +235,11 @@ def _message(message: type[Message]) -> str:
         pack = ["    (void)m;", "    (void)body;"]
     return "\n".join(
         [
-            f"/* {(message.__doc__ or '').splitlines()[0]} */",
-            "typedef struct {",
-            *members,
-            f"}} lv_msg_{name};\n",
-            f"static inline int lv_msg_{name}_unpack(const uint8_t *body, size_t length, "
-            f"lv_msg_{name} *m)\n{{",
+            f"{_unpack(name)}\n{{",
             f"    if ({test})\n        return LV_NAK_LENGTH;",
             *unpack,
-            "    return 0;\n}\n",
-            "/* The caller has room for LV_MAX_BODY; returns the length of the body. */",
-            f"static inline size_t lv_msg_{name}_pack(const lv_msg_{name} *m, uint8_t *body)\n{{",
+            "    return LV_OK;\n}\n",
+            f"{_pack(name)}\n{{",
             *pack,
             f"    return {total};\n}}\n",
         ]
@@ -189,26 +253,26 @@ def _copy() -> str:
         cases.append(
             f"    case LV_MSG_{name.upper()}: {{\n"
             f"        lv_msg_{name} m;\n"
-            f"        int error = lv_msg_{name}_unpack(body, length, &m);\n"
-            f"        return error ? -error : (int)lv_msg_{name}_pack(&m, out);\n"
+            f"        lv_status status = lv_msg_{name}_unpack(body, length, &m);\n"
+            "        if (status == LV_OK)\n"
+            f"            *copied = lv_msg_{name}_pack(&m, out);\n"
+            "        return status;\n"
             "    }"
         )
     return "\n".join(
         [
-            "/* Unpack and pack again, for tests: length of the copy, or minus an error. */",
-            "static inline int lv_message_copy(uint8_t type, const uint8_t *body, size_t length, "
-            "uint8_t *out)\n{",
+            f"{_COPY}\n{{",
             "    switch (type) {",
             *cases,
-            "    default:\n        return -LV_NAK_UNKNOWN;\n    }\n}\n",
+            "    default:\n        return LV_NAK_UNKNOWN;\n    }\n}\n",
         ]
     )
 
 
 def main() -> None:
-    """Write the header."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else HEADER
-    path.write_text(c_header())
+    """Write both files."""
+    for name, text in c_files().items():
+        (CORE / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 #include "fake.h"
 
+#include <string.h>
+
 #define F fake *f = context
 
 static int write_flash(fake *f, uint8_t *to, const uint8_t *from, uint32_t length)
@@ -22,7 +24,7 @@ static int guest_check(void *context, const uint8_t *module, uint32_t length,
     F;
     (void)module;
     (void)length;
-    (void)limits;
+    f->limits = *limits;
     return f->load_result < 0 ? f->load_result : 0;
 }
 
@@ -32,11 +34,24 @@ static int guest_load(void *context, const uint8_t *module, uint32_t length, lv_
     F;
     (void)module;
     (void)length;
-    (void)limits;
     f->host = host;
     f->loaded = f->load_result >= 0;
-    f->parameter = 10;
+    f->limits = *limits;
+    for (int k = 0; k < FAKE_PARAMETERS; k++)
+        f->parameters[k] = 10;
     return f->load_result;
+}
+
+static int32_t set_parameter(fake *f, int32_t id, int32_t value)
+{
+    if (id < 0 || id >= FAKE_PARAMETERS || value < 0 || value > 100)
+        return LV_RESULT_INVALID;
+    int32_t before = f->parameters[id];
+    f->parameters[id] = value;
+    if (!f->rule || f->rule(f->parameters))
+        return 0;
+    f->parameters[id] = before;
+    return LV_RESULT_INVALID;
 }
 
 static int guest_call(void *context, lv_export which, const int32_t *arguments, int32_t *result)
@@ -45,13 +60,11 @@ static int guest_call(void *context, lv_export which, const int32_t *arguments, 
     f->watchdog_was_armed |= f->watchdog_ms != 0;
     *result = which == LV_EXPORT_INIT || which == LV_EXPORT_STEP ? 60000 : 0;
     if (which == LV_EXPORT_PARAM_GET)
-        *result = f->parameter;
-    if (which == LV_EXPORT_PARAM_SET) {
-        if (arguments[0] != 0 || arguments[1] < 0 || arguments[1] > 100)
-            *result = -1;
-        else
-            f->parameter = arguments[1];
-    }
+        *result = arguments[0] < 0 || arguments[0] >= FAKE_PARAMETERS
+                      ? LV_RESULT_INVALID
+                      : f->parameters[arguments[0]];
+    if (which == LV_EXPORT_PARAM_SET)
+        *result = set_parameter(f, arguments[0], arguments[1]);
     return f->behave ? f->behave(f, which, arguments, result) : 0;
 }
 
@@ -59,18 +72,20 @@ static void guest_unload(void *context)
 {
     F;
     f->loaded = false;
+    f->unloads++;
 }
 
 static bool guest_has(void *context, lv_export which)
 {
     F;
-    return f->command ? which == LV_EXPORT_MAIN : which != LV_EXPORT_MAIN;
+    return f->has[which];
 }
 
 static int guest_pause(void *context)
 {
-    (void)context;
-    return 0;
+    F;
+    f->pauses++;
+    return f->pause_result;
 }
 
 static void output(void *context, uint8_t pin, uint8_t state)
@@ -147,6 +162,8 @@ void fake_new(fake *f)
     memset(f->records, 0xFF, sizeof f->records);
     memset(f->slots, 0xFF, sizeof f->slots);
     f->power = -1;
+    for (int k = 0; k < LV_EXPORTS; k++)
+        f->has[k] = k != LV_EXPORT_MAIN;
     f->config = (lv_config){
         .context = f,
         .guest_check = guest_check,
@@ -184,17 +201,17 @@ void fake_boot(fake *f)
     lv_link_init(&f->link, &f->node);
 }
 
-int fake_install(fake *f, const uint8_t *wasm, uint32_t size)
+lv_status fake_install(fake *f, const uint8_t *wasm, uint32_t size)
 {
     uint8_t digest[32];
     lv_sha256 sha;
     lv_sha256_begin(&sha);
     lv_sha256_add(&sha, wasm, size);
     lv_sha256_end(&sha, digest);
-    int error = lv_store_begin(&f->node.store, size, digest);
-    for (uint32_t at = 0; at < size && !error; at += 100)
-        error = lv_store_chunk(&f->node.store, at, wasm + at, size - at < 100 ? size - at : 100);
-    return error ? error : lv_node_install(&f->node);
+    lv_status status = lv_store_begin(&f->node.store, size, digest);
+    for (uint32_t at = 0; at < size && status == LV_OK; at += 100)
+        status = lv_store_chunk(&f->node.store, at, wasm + at, size - at < 100 ? size - at : 100);
+    return status != LV_OK ? status : lv_node_install(&f->node);
 }
 
 int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,

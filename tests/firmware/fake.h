@@ -9,7 +9,7 @@
 
 #include "link.h"
 
-enum { FAKE_SLOT_BYTES = 2048, FAKE_TAPE = 8192, FAKE_RING = 700, FAKE_SENT = 1 << 16 };
+enum { FAKE_SLOT_BYTES = 2048, FAKE_TAPE = 8192, FAKE_RING = 700, FAKE_SENT = 1 << 16, FAKE_PARAMETERS = 4 };
 
 typedef struct fake {
     lv_config config;
@@ -35,9 +35,14 @@ typedef struct fake {
     /* the guest */
     bool loaded;
     int load_result;
-    bool command;
     int (*behave)(struct fake *fake, lv_export which, const int32_t *arguments, int32_t *result);
-    int32_t parameter;
+    int32_t parameters[FAKE_PARAMETERS]; /* 0..100 each, 10 at first */
+    bool (*rule)(const int32_t *parameters); /* that they keep, or NULL */
+    bool has[LV_EXPORTS];
+    int unloads;
+    int pauses;
+    int pause_result;
+    lv_limits limits; /* of the last check or load */
     lv_host *host;
 
     uint8_t sent[FAKE_SENT];
@@ -50,8 +55,8 @@ typedef struct fake {
 void fake_new(fake *f);
 /* Start the firmware: what RAM held is gone, flash stays. */
 void fake_boot(fake *f);
-/* Make `wasm` the guest, as INSTALL does: 0 or an lv_nak. */
-int fake_install(fake *f, const uint8_t *wasm, uint32_t size);
+/* Make `wasm` the guest, as INSTALL does. */
+lv_status fake_install(fake *f, const uint8_t *wasm, uint32_t size);
 /* Send a request; the answer's type, 0 if there is none, and its body in *body. */
 int fake_ask(fake *f, uint8_t type, uint16_t sequence, const uint8_t *body, size_t length,
              const uint8_t **answer, uint16_t *answer_length);

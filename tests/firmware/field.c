@@ -3,6 +3,7 @@
  * client and a queue made of paper; what the client is given is read by a test in Python.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "fake.h"
 #include "freertos/queue.h"

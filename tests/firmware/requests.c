@@ -10,7 +10,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "bytes.h"
 #include "calibration.h"
 #include "fake.h"
 #include "nvs.h"
@@ -88,7 +90,7 @@ static void install(void)
         abort();
     calibration_configure(&f.node);
     const lv_msg_start start = {.time_ms = 1000};
-    if (lv_node_start(&f.node, &start) != 0)
+    if (lv_node_start(&f.node, &start) != LV_OK)
         abort();
 }
 

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../firmware/engine/engine.h"
 #include "fake.h"
@@ -78,9 +79,9 @@ static const uint8_t *slot_map(void *context, int slot)
 static void start(int64_t time_ms)
 {
     const lv_msg_start m = {.time_ms = time_ms, .flags = LV_START_STORED_PARAMETERS};
-    int error = lv_node_start(&board.node, &m);
-    if (error) {
-        printf("start refused: %d, detail %d\n", error, (int)board.node.detail);
+    lv_status status = lv_node_start(&board.node, &m);
+    if (status != LV_OK) {
+        printf("start refused: %d, detail %d\n", (int)status, (int)board.node.detail);
         exit(1);
     }
 }

@@ -6,17 +6,15 @@ made of paper; whether a text is JSON, and what it says, is judged by Python's o
 
 from __future__ import annotations
 
-import ctypes
 import json
-import random
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from device_bench import CORE
+from vectors import damaged
 
 HERE = Path(__file__).parent
 FIRMWARE = HERE.parents[1] / "levada/firmware"
@@ -199,108 +197,10 @@ def test_the_deepest_that_is_read_is_answered(ask: Ask) -> None:
 
 # --- any bytes ------------------------------------------------------------------------------------
 
-SEEDS = [
-    b'{"id":"7","set":{"on_pct":35,"absent":-0}}',
-    b'{"id":"\\u00e9\\ud83d\\ude00","seco":2600,"molhado":1100,"limiar":1900}',
-    b'{"boot":1,"seq":2,"refused":null,"x":[true,false,[],{},-1.5e+3,"\xc3\xa9\\n"]}',
-    b'{"uri":"mqtts://broker","user":"me","password":"word","node":"field7","ca":"-----"}',
-    b'[1,[2,[3,{"a":[{}]}]],"",0.5,1E9,-0,{"":""}]',
-]
-PIECES = [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u", b"\\ud800", b"null", b"1e", b"-",
-          b"\0", b"\xff", b"\xed\xa0\x80", b" ", b"\t", b"0", b"\x1f"]  # fmt: skip
-
-
-def mutants(seed: int, count: int) -> list[bytes]:
-    """Texts that are nearly JSON, and some that are."""
-    source = random.Random(seed)
-    found = []
-    for _ in range(count):
-        text = bytearray(source.choice(SEEDS))
-        for _ in range(source.randrange(5)):
-            at = source.randrange(len(text) + 1)
-            if source.random() < 0.4:
-                del text[at : at + source.randrange(1, 6)]
-            elif source.random() < 0.7:
-                text[at:at] = source.choice(PIECES) * source.choice((1, 1, 1, 2, 30))
-            elif at < len(text):
-                text[at] = source.randrange(256)
-        found.append(bytes(text))
-    return found
-
 
 def test_no_text_breaks_the_port(ask: Ask) -> None:
-    requests = [(kind, text) for text in mutants(1, 3_000) for kind in "cas"]
+    requests = [(kind, text) for text in damaged(1, 3_000) for kind in "cas"]
     for (kind, text), answer in zip(requests, ask(requests), strict=True):
         if kind == "c" and answer != "-":
             said = json.loads(answer)
             assert isinstance(said["ok"], bool), text
-
-
-def reference(text: bytes) -> Any:
-    """What Python reads, as pairs; `...` if it is no JSON, or nested too deep, or half a pair."""
-
-    def refuse(word: str) -> Any:
-        raise ValueError(word)
-
-    try:
-        # the bytes decide: Python would take a byte order mark, and UTF-16
-        found = json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=lambda pairs: ("object", pairs),
-            parse_constant=refuse,
-        )
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError):
-        return ...
-    return ... if depth_of(found) > DEPTH else found
-
-
-def depth_of(value: Any) -> int:
-    if isinstance(value, tuple):
-        return 1 + max((depth_of(v) for _, v in value[1]), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(depth_of, value), default=0)
-    return 0
-
-
-def shown(value: Any) -> Any:
-    """As `lv_test_json` writes it: numbers that are no whole ones of 18 digits are null."""
-    if isinstance(value, tuple):
-        return [[shown(name), shown(v)] for name, v in value[1]] + ["object"]
-    if isinstance(value, list):
-        return [shown(v) for v in value] + ["array"]
-    if isinstance(value, float) or (type(value) is int and abs(value) >= 10**18):
-        return "null"
-    if isinstance(value, bool) or value is None:
-        return "null"
-    if isinstance(value, str) and "\0" in value:
-        return "null"
-    return value
-
-
-def test_the_reader_accepts_what_python_does_and_reads_the_same(library: ctypes.CDLL) -> None:
-    library.lv_test_json.restype = ctypes.c_int
-    library.lv_test_json.argtypes = [
-        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t
-    ]  # fmt: skip
-    accepted = 0
-    texts = [
-        *SEEDS,
-        *mutants(2, 20_000),
-        b"\xef\xbb\xbf{}",
-        b"",
-        b" ",
-        b"00",
-        b"-",
-        b"1.",
-        b'"\x7f"',
-    ]
-    for text in texts:
-        out = ctypes.create_string_buffer(16_384)
-        result = library.lv_test_json(text, len(text), out, len(out))
-        expected = reference(text)
-        assert (result == 0) == (expected is not ...), text
-        if expected is not ...:
-            accepted += 1
-            assert json.loads(out.value) == {"value": shown(expected)}, text
-    assert accepted > 2_000

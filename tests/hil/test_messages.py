@@ -13,7 +13,7 @@ from wire_frames import EXAMPLES, cobs_contents
 from levada.hil.wire import messages as m
 from levada.hil.wire.codec import Decoder, Frame, encode_frame
 from levada.hil.wire.message import MessageError
-from levada.hil.wire.messages_c import HEADER, c_header
+from levada.hil.wire.messages_c import CORE, c_files
 from levada.hil.wire.messages_doc import PAGE, renewed
 
 VECTORS = Path(__file__).parent / "wire_vectors.json"
@@ -121,8 +121,9 @@ def test_no_bytes_make_the_parser_do_anything_but_refuse(kind: int, body: bytes)
     assert message.encode() == body
 
 
-def test_the_generated_header_is_up_to_date() -> None:
-    assert HEADER.read_text() == c_header(), "run python -m levada.hil.wire.messages_c"
+@pytest.mark.parametrize("name", ["levada_messages.h", "levada_messages.c"])
+def test_the_generated_c_files_are_up_to_date(name: str) -> None:
+    assert (CORE / name).read_text() == c_files()[name], "run python -m levada.hil.wire.messages_c"
 
 
 def test_the_generated_tables_are_up_to_date() -> None:

@@ -7,6 +7,7 @@
  * usage: levada-board-ENGINE [reason=N] [boot=N] [times] [fault=KIND,POINT,AFTER,ARGUMENT]...
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../core/link.h"
 #include "../../engine/engine.h"
@@ -83,18 +84,18 @@ static void at(void *context, uint8_t point)
     }
 }
 
-static int arm(void *context, const lv_msg_fault *fault)
+static lv_status arm(void *context, const lv_msg_fault *fault)
 {
     (void)context;
     if (fault->kind == LV_FAULT_NONE) {
         armed = waiting = 0;
-        return 0;
+        return LV_OK;
     }
     if (fault->kind > LV_FAULT_HANG || fault->point > LV_AT_FLASH_AFTER ||
         armed + waiting == FAULTS)
         return LV_NAK_VALUE;
     faults[armed + waiting++] = *fault;
-    return 0;
+    return LV_OK;
 }
 
 /* --- flash: a file; modules are kept in memory too, as flash is mapped on a board --------------- */
@@ -369,8 +370,7 @@ int main(int count, char **arguments)
     for (int k = 0; k < LV_SLOTS; k++)
         if (lv_sys_read_at(LV_SYS_FLASH, slot_offset(k), slots[k], SLOT_BYTES) != 0)
             memset(slots[k], 0xFF, SLOT_BYTES);
-    int rc = lv_node_init(&node, &config);
-    if (rc)
+    if (lv_node_init(&node, &config) != LV_INIT_OK)
         lv_sys_exit(70); /* EX_SOFTWARE */
     lv_link_init(&link, &node);
     say("levada board: ");

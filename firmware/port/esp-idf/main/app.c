@@ -50,9 +50,9 @@ static void *run(void *unused)
     flash_begin();
     watchdog_begin();
     line_begin();
-    int fault = lv_node_init(&node, board_config());
-    if (fault) {
-        ESP_LOGE(tag, "the core refuses this board's config, line %d of node.c", -fault);
+    lv_init_status hole = lv_node_init(&node, board_config());
+    if (hole != LV_INIT_OK) {
+        ESP_LOGE(tag, "the core refuses this board's config: %d, see lv_init_status", (int)hole);
         ESP_ERROR_CHECK(ESP_FAIL);
     }
     flash_adopt(&node.store);

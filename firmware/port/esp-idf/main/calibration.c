@@ -1,7 +1,9 @@
 #include "calibration.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "../../../core/bytes.h"
 #include "../../../core/json.h"
 #include "esp_log.h"
 #include "metadata.h"
@@ -109,7 +111,7 @@ static bool in_force(lv_node *node, const wish *w)
 {
     for (int k = 0; k < w->count; k++) {
         int32_t value;
-        if (lv_node_get(node, (int32_t)lv_get32(w->pairs + 8 * k), &value) != 0 ||
+        if (lv_node_get(node, (int32_t)lv_get32(w->pairs + 8 * k), &value) != LV_OK ||
             value != (int32_t)lv_get32(w->pairs + 8 * k + 4))
             return false;
     }
@@ -133,21 +135,21 @@ void calibration_configure(lv_node *node)
     };
     memcpy(m.node, s->node, sizeof m.node);
     memcpy(m.counts, s->counts, sizeof m.counts);
-    int error = lv_node_configure(node, &m);
-    if (error)
-        ESP_LOGE(tag, "the core refuses the configuration: %d, field %d", error, (int)node->detail);
+    lv_status status = lv_node_configure(node, &m);
+    if (status != LV_OK)
+        ESP_LOGE(tag, "the core refuses the configuration: %d, field %d", (int)status, (int)node->detail);
 }
 
-static int apply(lv_node *node, const wish *w)
+static lv_status apply(lv_node *node, const wish *w)
 {
     const lv_msg_calibrate m = {.flags = 1, .parameters = w->pairs, .parameters_count = w->count};
-    int error = w->count && !in_force(node, w) ? lv_node_calibrate(node, &m) : 0;
-    if (error || !w->new_counts || memcmp(node->host.counts, w->counts, sizeof w->counts) == 0)
-        return error;
+    lv_status status = w->count && !in_force(node, w) ? lv_node_calibrate(node, &m) : LV_OK;
+    if (status != LV_OK || !w->new_counts || memcmp(node->host.counts, w->counts, sizeof w->counts) == 0)
+        return status;
     if (!settings_keep_counts(w->counts))
         ESP_LOGE(tag, "counts hold until the next start only: NVS cannot be written");
     memcpy(node->host.counts, w->counts, sizeof w->counts);
-    return 0;
+    return LV_OK;
 }
 
 /* What the guest has now, by the names that were asked for. */
@@ -162,21 +164,21 @@ static void put_values(lv_json_writer *to, lv_node *node, lv_json metadata, cons
         int32_t id = (int32_t)lv_get32(w->pairs + 8 * k);
         int32_t value;
         metadata_name(metadata, id, name);
-        if (lv_node_get(node, id, &value) == 0)
+        if (lv_node_get(node, id, &value) == LV_OK)
             lv_json_put_integer(to, name, value);
     }
     lv_json_close(to, '}');
 }
 
-static void say_why(wish *w, const lv_node *node, lv_json metadata, int error)
+static void say_why(wish *w, const lv_node *node, lv_json metadata, lv_status status)
 {
     char name[METADATA_NAME_BYTES] = "";
-    if (error == LV_NAK_PARAMETER)
+    if (status == LV_NAK_PARAMETER)
         metadata_name(metadata, node->detail, name);
     if (name[0])
         refuse(w, name, "the guest refuses this value, for its range or beside the others");
     else
-        snprintf(w->reason, sizeof w->reason, "refused: NAK %d, detail %d", error,
+        snprintf(w->reason, sizeof w->reason, "refused: NAK %d, detail %d", (int)status,
                  (int)node->detail);
 }
 
@@ -198,7 +200,7 @@ const char *calibration_take(lv_node *node, const char *json, size_t length,
     char id_text[ID_BYTES] = "";
     lv_json root;
     lv_json metadata = metadata_read(node);
-    int wrong = lv_json_read(json, length, &root);
+    lv_json_status wrong = lv_json_read(json, length, &root);
     lv_json id = lv_json_member(root, "id");
     wish w = {.count = 0};
 
@@ -210,9 +212,9 @@ const char *calibration_take(lv_node *node, const char *json, size_t length,
                  ID_BYTES - 1);
     else
         understand_all(&w, node, metadata, root);
-    int error = w.reason[0] ? 0 : apply(node, &w);
-    if (error)
-        say_why(&w, node, metadata, error);
+    lv_status status = w.reason[0] ? LV_OK : apply(node, &w);
+    if (status != LV_OK)
+        say_why(&w, node, metadata, status);
     if (w.reason[0])
         ESP_LOGW(tag, "%s", w.reason);
     if (!id_text[0])
@@ -235,8 +237,8 @@ bool calibration_acknowledge(lv_node *node, const char *json, size_t length)
     int64_t boot;
     int64_t sequence;
     uint16_t waiting = node->ring.waiting;
-    (void)lv_json_read(json, length, &root);
-    if (lv_json_integer(lv_json_member(root, "boot"), &boot) &&
+    if (lv_json_read(json, length, &root) == LV_JSON_OK &&
+        lv_json_integer(lv_json_member(root, "boot"), &boot) &&
         lv_json_integer(lv_json_member(root, "seq"), &sequence) &&
         boot == (int64_t)node->store.boot_id && sequence >= 0 &&
         sequence < (int64_t)node->ring.next)

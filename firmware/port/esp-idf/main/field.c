@@ -174,9 +174,9 @@ static int64_t start(lv_node *node)
 {
     const lv_msg_start m = {.time_ms = clock_ms(), .flags = LV_START_STORED_PARAMETERS};
     started_us = now_us();
-    int error = lv_node_start(node, &m);
-    if (error) {
-        ESP_LOGE(tag, "no guest runs: refusal %d, detail %d", error, (int)node->detail);
+    lv_status status = lv_node_start(node, &m);
+    if (status != LV_OK) {
+        ESP_LOGE(tag, "no guest runs: refusal %d, detail %d", (int)status, (int)node->detail);
         return after_ms(NO_GUEST_MS);
     }
 #if CONFIG_LEVADA_SLEEP_DEEP
@@ -194,9 +194,9 @@ static int64_t step(lv_node *node)
     lv_msg_step m = {.time_ms = clock_ms(), .uptime_ms = uptime_ms()};
     m.flags = radio && mqtt_connected() ? LV_STEP_ONLINE : 0;
     sensors_read(m.readings);
-    int error = lv_node_step(node, &m);
-    if (error)
-        ESP_LOGE(tag, "no step: refusal %d", error);
+    lv_status status = lv_node_step(node, &m);
+    if (status != LV_OK)
+        ESP_LOGE(tag, "no step: refusal %d", (int)status);
     if (node->state == LV_NODE_RUNNING && node->wake_ms >= LV_NEVER_MS)
         return INT64_MAX / 2; /* its main has ended */
     if (node->state == LV_NODE_RUNNING) {

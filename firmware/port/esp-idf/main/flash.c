@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "../../../core/bytes.h"
 #include "../../../core/frame.h"
 #include "esp_check.h"
 #include "esp_log.h"
@@ -162,7 +163,7 @@ void flash_adopt(lv_store *store)
         ESP_LOGI(tag, "%s: flashed module of %lu bytes is the guest now", slot_names[k],
                  (unsigned long)size);
         /* the label last: cut before it, all this is done again to the same end */
-        if (lv_store_keep(store, NULL, 0) != 0 ||
+        if (lv_store_keep(store, NULL, 0) != LV_OK ||
             esp_partition_erase_range(slots[k], CONFIG_LEVADA_SLOT_BYTES, SECTOR) != ESP_OK)
             ESP_LOGE(tag, "flash cannot be written");
     }

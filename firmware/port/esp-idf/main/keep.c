@@ -1,5 +1,7 @@
 #include "keep.h"
 
+#include <string.h>
+
 #include "../../../core/frame.h"
 #include "../../../engine/engine.h"
 #include "esp_attr.h"

@@ -1,5 +1,7 @@
 #include "metadata.h"
 
+#include <string.h>
+
 static const char section_name[] = "levada";
 enum { CUSTOM_SECTION = 0, MAGIC_AND_VERSION = 8, SECTION_NAME_BYTES = sizeof section_name - 1 };
 
@@ -37,7 +39,8 @@ lv_json metadata_read(const lv_node *node)
                 at += name;
                 while (end > at && module[end - 1] == 0)
                     end--; /* of a C string */
-                (void)lv_json_read((const char *)module + at, end - at, &found);
+                if (lv_json_read((const char *)module + at, end - at, &found) != LV_JSON_OK)
+                    return none;
                 return found;
             }
         }
@@ -94,7 +97,7 @@ void metadata_put_values(lv_json_writer *w, const char *name, lv_json metadata, 
     char text[METADATA_NAME_BYTES];
     lv_json_open(w, name, '{');
     while (next_parameter(all, &parameter, &own, &id))
-        if (lv_json_copy(own, text, sizeof text) && lv_node_get(node, id, &value) == 0)
+        if (lv_json_copy(own, text, sizeof text) && lv_node_get(node, id, &value) == LV_OK)
             lv_json_put_integer(w, text, value);
     lv_json_close(w, '}');
 }

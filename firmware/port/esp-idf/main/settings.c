@@ -67,8 +67,7 @@ bool settings_take(const char *json, size_t length)
     lv_json root;
     lv_json name;
     lv_json item = {NULL, NULL};
-    (void)lv_json_read(json, length, &root);
-    bool good = lv_json_is_object(root);
+    bool good = lv_json_read(json, length, &root) == LV_JSON_OK && lv_json_is_object(root);
     while (good && lv_json_next(root, &name, &item))
         good = understand(find_text(name), item, room);
     item = (lv_json){NULL, NULL};
