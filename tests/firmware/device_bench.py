@@ -90,6 +90,16 @@ class Bench:
         self.line = -1
         self.plug()
 
+    @property
+    def board(self) -> int:
+        """Process of the board, a child of the launcher, with none for a moment between two."""
+        launcher = self.process.pid
+        children = Path(f"/proc/{launcher}/task/{launcher}/children")
+        while not (found := children.read_text().split()):
+            assert self.process.poll() is None
+        [child] = found
+        return int(child)
+
     def plug(self) -> None:
         self.line = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.line, termios.TCSANOW)
@@ -115,6 +125,20 @@ class Bench:
             if answers:
                 return answers[0]
         return None
+
+    def answer_or_death(self, message: Message) -> Message | None:
+        """The answer to a request, None if the board ends without one."""
+        board = os.pidfd_open(self.board)
+        try:
+            sequence = self.send(message)
+            answer, ended = None, False
+            while answer is None and not ended:
+                ready = select.select([self.line, board], [], [])[0]
+                ended = board in ready
+                answer = self.receive(sequence, timeout_s=0.0)  # what it said before it ended
+            return answer
+        finally:
+            os.close(board)
 
     def ask(self, message: Message, timeout_s: float = 20.0) -> Message:
         answer = self.receive(self.send(message), timeout_s)

@@ -13,6 +13,7 @@ import serial
 from link_guests import TOGGLER
 
 from levada.guest.wasm.node import WasmtimeNode
+from levada.hil import lease
 from levada.hil.errors import DeviceError, HilError, LinkError
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Line, Link, LinkQuality, Patience
@@ -94,8 +95,9 @@ def simulated(steps: int) -> bytes:
     ],
 )
 def test_over_a_line_with_errors_every_step_is_executed_once(
-    device: VirtualDevice, damage: Damage, steps: int
+    device: VirtualDevice, monkeypatch: pytest.MonkeyPatch, damage: Damage, steps: int
 ) -> None:
+    monkeypatch.setattr(lease, "BEAT_S", 3_600.0)  # a beat is a frame, but no request
     line = FaultyLine(Port(device.url), seed=1, written=damage, read=damage)
     # at 1e-3 only one sending in eight is answered undamaged
     node = DeviceNode(Link(line, patience=replace(QUICK, tries=200)), TOGGLER)
