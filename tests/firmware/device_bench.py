@@ -113,7 +113,7 @@ class Bench:
         os.write(self.line, encode_frame(message.TYPE, sequence, message.encode()))
         return sequence
 
-    def receive(self, sequence: int, timeout_s: float = 20.0) -> Message | None:
+    def receive(self, sequence: int, timeout_s: float = 60.0) -> Message | None:
         """The answer with that sequence number, None if none comes."""
         while select.select([self.line], [], [], timeout_s)[0]:
             answers = []
@@ -140,7 +140,7 @@ class Bench:
         finally:
             os.close(board)
 
-    def ask(self, message: Message, timeout_s: float = 20.0) -> Message:
+    def ask(self, message: Message, timeout_s: float = 60.0) -> Message:
         answer = self.receive(self.send(message), timeout_s)
         assert answer is not None, f"no answer to {message}"
         return answer
@@ -182,7 +182,7 @@ class Bench:
     def close(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stdout.close()
         os.close(self.line)
 

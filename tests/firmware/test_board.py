@@ -350,7 +350,7 @@ def test_the_valve_is_closed_at_close_and_at_the_end(bench: Bench, pins: Path) -
     bench.ask(step())
     assert bench.process.stdin is not None
     bench.process.stdin.close()
-    bench.process.wait(20)
+    bench.process.wait(60)
     assert pins.read_text().splitlines()[3:] == ["23 1", "off"]
 
 
@@ -666,7 +666,7 @@ def test_a_tcp_port_of_this_computer_is_a_line_too() -> None:
         assert isinstance(birth, Birth)
         assert (birth.session, birth.boot_id) == (session, 1)
     launcher.stdin.close()
-    assert launcher.wait(20) == 0
+    assert launcher.wait(60) == 0
     launcher.stdout.close()
 
 
