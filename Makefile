@@ -14,6 +14,7 @@ demo: $(ENV)  ## set up and run the quickstart season
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware kernels
+	@$(BIN)/python -m levada.hil.warm_up
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations=20
 
 coverage: $(DEV) tools  ## which lines the tests reach; the tracing takes half as much time again
@@ -29,6 +30,7 @@ firmware: $(DEV)  ## build and test the firmware's core
 
 kernels: $(DEV)  # compiled once here, not by every process of the tests at the same time
 	@$(BIN)/levada run quickstart --set period.end=2023-05-03 --set expect=[] --out runs/kernels --quiet
+	@$(BIN)/python -m pytest -q --no-summary tests/sim/test_valve.py tests/sim/test_probe.py tests/sim/test_energy.py
 
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks

@@ -36,6 +36,8 @@ class CpuTime:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table."""
+        if not self._of_test_s:
+            return
         of_file_s: Counter[str] = Counter()
         for test, used_s in self._of_test_s.items():
             of_file_s[test.partition("::")[0]] += used_s
