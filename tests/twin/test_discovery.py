@@ -54,10 +54,10 @@ def test_entities_are_retained_and_can_be_withdrawn(mosquitto: Mosquitto) -> Non
         subscription="homeassistant/#",
         handler=lambda topic, payload: heard.put((topic, payload)),
     )
-    retained = dict(heard.get(timeout=60) for _ in range(count))
+    retained = dict(heard.get(timeout=10) for _ in range(count))
     assert all("unique_id" in json.loads(payload) for payload in retained.values())
     assert withdraw(ours, "n", parameters=(LIMIT,)) == count
-    assert {heard.get(timeout=60) for _ in range(count)} == {(t, b"") for t in retained}
+    assert {heard.get(timeout=10) for _ in range(count)} == {(t, b"") for t in retained}
     assistant.close()
     ours.close()
 
