@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo test check firmware kernels bench nightly validate help clean tools
+.PHONY: demo test coverage check firmware kernels bench nightly validate help clean tools
 .DEFAULT_GOAL := help
 
 demo: $(ENV)  ## set up and run the quickstart season
@@ -14,7 +14,11 @@ demo: $(ENV)  ## set up and run the quickstart season
 
 test: $(DEV) tools  ## everything that must hold, as CI runs it
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 check firmware kernels
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --durations=20 --cov --cov-report=term
+	@$(BIN)/python -m levada.hil.warm_up
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations=20
+
+coverage: $(DEV) tools  ## which lines the tests reach; the tracing takes half as much time again
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term
 
 check: $(DEV)  ## style and types
 	@$(BIN)/ruff check .
@@ -26,6 +30,7 @@ firmware: $(DEV)  ## build and test the firmware's core
 
 kernels: $(DEV)  # compiled once here, not by every process of the tests at the same time
 	@$(BIN)/levada run quickstart --set period.end=2023-05-03 --set expect=[] --out runs/kernels --quiet
+	@$(BIN)/python -m pytest -q --no-summary tests/sim/test_valve.py tests/sim/test_probe.py tests/sim/test_energy.py
 
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks

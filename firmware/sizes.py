@@ -86,9 +86,7 @@ def measure(compiler: str, extra: list[str]) -> list[str]:
                 text = str(called)
             lines.append(f"  {Path(name).stem:15} {text:>6} bytes of code and constants")
             total = [a + int(b) for a, b in zip(total, (text, data, bss), strict=True)]
-        lines.append(
-            f"  {'all':15} {total[0]:>6} bytes of code, {sum(total[1:])} of variables"
-        )
+        lines.append(f"  {'all':15} {total[0]:>6} bytes of code, {sum(total[1:])} of variables")
         probe = Path(place, "probe.c")
         probe.write_text(
             f'#include "{CORE}/link.h"\n'

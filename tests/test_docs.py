@@ -39,12 +39,14 @@ from levada.sim.scenario import load as scenarios
 from levada.twin.cli.main import app, main
 
 ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = ROOT / "levada"
+"""Where the rooms are in a clone, and in a source distribution too, which has no links."""
 BIN: Final = Path(sys.executable).parent
 PAGES: Final = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "scenarios").rglob("*.md")),
+    *sorted((PACKAGE / "scenarios").rglob("*.md")),
 ]
 MARKDOWN: Final = MarkdownIt().enable("table")
 START_S: Final = 240
@@ -282,14 +284,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What a reader has when he comes to a page: scenarios, guest, headers, a run."""
     path = tmp_path_factory.mktemp("reader")
     for name in ("guest", "firmware"):
-        (path / name).symlink_to(ROOT / name)
+        (path / name).symlink_to(PACKAGE / name)
     with contextlib.chdir(path):
         for name in ("quickstart", "fleet-100"):
             assert in_process(f"levada scenarios copy {name} scenarios") == 0
         shortened(path / "scenarios/quickstart.toml", "2023-07-01", "2023-07-03")
         shortened(path / "scenarios/fleet-100.toml", "2023-06-15", "2023-06-15")
         assert in_process("levada scenarios copy dry-spell .") == 0
-        (path / "guest.wasm").write_bytes((ROOT / "guest/irrigation/irrigation.wasm").read_bytes())
+        (path / "guest.wasm").write_bytes(
+            (PACKAGE / "guest/irrigation/irrigation.wasm").read_bytes()
+        )
         (path / "mine.c").write_text(next(b.text for b in BLOCKS if b.language == "c"), "utf-8")
         mine = tomllib.loads((path / "scenarios/quickstart.toml").read_text("utf-8"))
         (path / "mine.toml").write_text(tomli_w.dumps(mine), "utf-8")
@@ -338,8 +342,8 @@ def twin(line: str) -> Iterator[str]:
 
 
 TARGETS: Final = {
-    folder: set(re.findall(r"^([\w-]+):", (ROOT / folder / "Makefile").read_text("utf-8"), re.M))
-    for folder in ("", "firmware/")
+    name: set(re.findall(r"^([\w-]+):", (folder / "Makefile").read_text("utf-8"), re.M))
+    for name, folder in (("", ROOT), ("firmware/", PACKAGE / "firmware"))
 }
 """What `make` can make.  It is not run: most of it runs the tests, these among them."""
 
@@ -460,7 +464,7 @@ def test_rust_is_shown_and_not_built() -> None:
     assert {block.page for block in rust} == {"docs/abi.md"}
     assert "CI does not build Rust" in (ROOT / "docs/abi.md").read_text("utf-8")
     for block in rust:
-        assert block.text in (ROOT / "guest/examples/threshold.rs").read_text("utf-8")
+        assert block.text in (PACKAGE / "guest/examples/threshold.rs").read_text("utf-8")
 
 
 # -- names ----------------------------------------------------------------------------------------
@@ -477,7 +481,8 @@ def test_every_path_that_is_named_exists() -> None:
         for token in tokens(page):
             word = token.content.removeprefix("./")
             if token.type == "code_inline" and PATH.fullmatch(word) and "..." not in word:
-                found = (ROOT / word).exists() or (ROOT / "scenarios" / word).exists()
+                places = (ROOT, PACKAGE, PACKAGE / "scenarios")
+                found = any((place / word).exists() for place in places)
                 made = word.startswith(("firmware/build/", "scenarios/mine"))
                 if not found and not made:
                     missing.add(f"{page.relative_to(ROOT)}: {word}")
@@ -505,7 +510,10 @@ def test_every_link_leads_somewhere() -> None:
     for page in PAGES:
         for token in tokens(page):
             target = str(token.attrGet("href") or token.attrGet("src") or "").partition("#")[0]
-            if target and "://" not in target and not (page.parent / target).exists():
+            if not target or "://" in target or (page.parent / target).exists():
+                continue
+            room = os.path.relpath(page.parent / target, ROOT)
+            if not (PACKAGE / room).exists():
                 gone.add(f"{page.relative_to(ROOT)}: {target}")
     assert not gone
 
@@ -515,7 +523,7 @@ def test_imports_go_one_way() -> None:
         beyond = re.compile(
             rf"^\s*(?:from|import) levada\.({'|'.join(ROOMS[position + 1 :])})\b", re.M
         )
-        for path in (ROOT / room).rglob("*.py") if position < len(ROOMS) - 1 else ():
+        for path in (PACKAGE / room).rglob("*.py") if position < len(ROOMS) - 1 else ():
             assert not beyond.search(path.read_text("utf-8")), path
 
 
@@ -525,7 +533,7 @@ SETTINGS: Final = re.findall(r"`--set ([^`]+)`", (ROOT / "docs/scenario.md").rea
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_what_the_page_sets_can_be_set_in_the_quickstart(setting: str) -> None:
     key, value = setting.split("=")
-    document = scenarios.read(ROOT / "scenarios/quickstart.toml", [(key, value)])
+    document = scenarios.read(PACKAGE / "scenarios/quickstart.toml", [(key, value)])
     runner.check(document)
 
 

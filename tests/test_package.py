@@ -240,7 +240,13 @@ def test_the_source_distribution_holds_what_its_tests_need(installed: Installed)
     assert {name for name in tracked() - held if not name.startswith(".")} == set()
 
 
-SOME = ("guest/test_abi_tables.py", "guest/test_topic.py", "firmware/test_makefile.py")
+SOME = (
+    "guest/test_abi_tables.py",
+    "guest/test_topic.py",
+    "firmware/test_makefile.py",
+    "test_house.py",
+    "test_docs.py::test_every_path_that_is_named_exists",
+)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from levada.sim.results.report_data import BALANCE, Season, read_season
@@ -55,7 +56,8 @@ def write(run_dir: Path) -> Path:
     return path
 
 
-def _render(season: Season) -> str:
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("levada.sim.results", "templates"),
         autoescape=True,
@@ -64,10 +66,20 @@ def _render(season: Season) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"num": _num, "small": _scientific}
+    return environment.get_template("report.html")
+
+
+@cache
+def _plotly() -> str:
+    """The charts' program, packed once for all reports of a process."""
+    return _packed((files("plotly") / "package_data" / "plotly.min.js").read_bytes())
+
+
+def _render(season: Season) -> str:
     templates = files("levada.sim.results") / "templates"
     summary, scenario = season.summary, season.scenario
     several = len(season.balances) > 1
-    return environment.get_template("report.html").render(
+    return _template().render(
         title=str(scenario.get("title") or summary["scenario"]),
         scenario=scenario,
         story=[p for p in str(scenario.get("description", "")).split("\n\n") if p.strip()],
@@ -90,7 +102,7 @@ def _render(season: Season) -> str:
         profiles=bool(season.data["profiles"]),
         heads=_heads(season),
         data=_packed(json.dumps(season.data, separators=(",", ":"), allow_nan=False).encode()),
-        plotly=_packed((files("plotly") / "package_data" / "plotly.min.js").read_bytes()),
+        plotly=_plotly(),
         css=Markup((templates / "report.css").read_text("utf-8")),
         js=Markup((templates / "report.js").read_text("utf-8")),
     )

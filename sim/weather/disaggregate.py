@@ -153,7 +153,7 @@ def _rain(day_ms: IntArray, rain_mm: FloatArray, intensity_mm_h: float, seed: in
     """Rain [mm] of each hour, shape (days, 24)."""
     out = np.zeros((rain_mm.size, 24))
     for day in np.flatnonzero(rain_mm > 0.0):
-        lasts = min(24, int(np.ceil(rain_mm[day] / intensity_mm_h)))
+        lasts = min(24, max(1, int(np.ceil(rain_mm[day] / intensity_mm_h))))
         stream = np.random.default_rng([seed, abs(int(day_ms[day])) // DAY_MS])
         begin = int(stream.integers(0, 24 - lasts + 1))
         out[day, begin : begin + lasts] = rain_mm[day] / lasts

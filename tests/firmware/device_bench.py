@@ -90,6 +90,16 @@ class Bench:
         self.line = -1
         self.plug()
 
+    @property
+    def board(self) -> int:
+        """Process of the board, a child of the launcher, with none for a moment between two."""
+        launcher = self.process.pid
+        children = Path(f"/proc/{launcher}/task/{launcher}/children")
+        while not (found := children.read_text().split()):
+            assert self.process.poll() is None
+        [child] = found
+        return int(child)
+
     def plug(self) -> None:
         self.line = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.line, termios.TCSANOW)
@@ -103,7 +113,7 @@ class Bench:
         os.write(self.line, encode_frame(message.TYPE, sequence, message.encode()))
         return sequence
 
-    def receive(self, sequence: int, timeout_s: float = 20.0) -> Message | None:
+    def receive(self, sequence: int, timeout_s: float = 60.0) -> Message | None:
         """The answer with that sequence number, None if none comes."""
         while select.select([self.line], [], [], timeout_s)[0]:
             answers = []
@@ -116,7 +126,21 @@ class Bench:
                 return answers[0]
         return None
 
-    def ask(self, message: Message, timeout_s: float = 20.0) -> Message:
+    def answer_or_death(self, message: Message) -> Message | None:
+        """The answer to a request, None if the board ends without one."""
+        board = os.pidfd_open(self.board)
+        try:
+            sequence = self.send(message)
+            answer, ended = None, False
+            while answer is None and not ended:
+                ready = select.select([self.line, board], [], [])[0]
+                ended = board in ready
+                answer = self.receive(sequence, timeout_s=0.0)  # what it said before it ended
+            return answer
+        finally:
+            os.close(board)
+
+    def ask(self, message: Message, timeout_s: float = 60.0) -> Message:
         answer = self.receive(self.send(message), timeout_s)
         assert answer is not None, f"no answer to {message}"
         return answer
@@ -158,7 +182,7 @@ class Bench:
     def close(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stdout.close()
         os.close(self.line)
 

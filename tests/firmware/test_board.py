@@ -228,8 +228,9 @@ def test_a_dropped_or_damaged_answer_is_sent_again_on_request(bench: Bench) -> N
     bench.start(COUNTER)
     for kind, argument in ((FaultKind.DROP, 0), (FaultKind.CORRUPT, 77), (FaultKind.CONSOLE, 0)):
         bench.ask(Fault(kind=kind, point=FaultPoint.EXECUTED, after=0, argument=argument))
-        lost = bench.receive(bench.send(step()), timeout_s=0.2)
-        assert (lost is not None) == (kind == FaultKind.CONSOLE)
+        comes = kind == FaultKind.CONSOLE
+        lost = bench.receive(bench.send(step()), timeout_s=20.0 if comes else 0.2)
+        assert (lost is not None) == comes
         assert isinstance(bench.receive(bench.send(step(), bench.sequence)), StepResult)
     statistics = bench.ask(GetStatistics())
     assert isinstance(statistics, Statistics)
@@ -291,7 +292,7 @@ def test_a_reset_anywhere_in_a_step_leaves_the_valve_closed_and_executes_nothing
     with Bench(engine, "--pins", pins) as bench:
         bench.start(wasm)
         bench.ask(Fault(kind=FaultKind.RESET, point=point, after=0, argument=0))
-        answer = bench.receive(bench.send(step()), timeout_s=0.3)
+        answer = bench.answer_or_death(step())
         assert (answer is not None) == (point == FaultPoint.SENT)
         # the same bytes again, as a host does that has heard nothing
         again = bench.receive(bench.send(step(), bench.sequence))
@@ -326,20 +327,15 @@ def test_the_watchdog_restarts_a_board_that_hangs(bench: Bench, pins: Path) -> N
     bench.start(OPENER)
     bench.ask(step())
     bench.ask(Fault(kind=FaultKind.HANG, point=FaultPoint.RECEIVED, after=0, argument=0))
-    assert bench.receive(bench.send(step()), timeout_s=0.5) is None
+    assert bench.answer_or_death(step()) is None
     assert said(bench).reset_reason == ResetReason.WATCHDOG
     assert pins.read_text().splitlines() == ["boot", "23 1", "off", "boot"]
-
-
-def board_of(launcher: int) -> int:
-    [child] = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-    return int(child)
 
 
 def test_a_board_that_dies_is_started_again_with_its_valve_closed(bench: Bench, pins: Path) -> None:
     bench.start(OPENER)
     bench.ask(step())
-    os.kill(board_of(bench.process.pid), signal.SIGKILL)
+    os.kill(bench.board, signal.SIGKILL)
     bench.sequence = 10
     assert said(bench).reset_reason == ResetReason.PANIC
     assert pins.read_text().splitlines() == ["boot", "23 1", "off", "boot"]
@@ -354,7 +350,7 @@ def test_the_valve_is_closed_at_close_and_at_the_end(bench: Bench, pins: Path) -
     bench.ask(step())
     assert bench.process.stdin is not None
     bench.process.stdin.close()
-    bench.process.wait(20)
+    bench.process.wait(60)
     assert pins.read_text().splitlines()[3:] == ["23 1", "off"]
 
 
@@ -571,7 +567,7 @@ def test_a_power_cut_at_any_write_leaves_the_old_guest_or_the_new_one(
             bench.start(OPENER)
             bench.ask(Fault(kind=FaultKind.RESET, point=point, after=write, argument=0))
             for message in installation(COUNTER):
-                if bench.receive(bench.send(message), timeout_s=0.3) is None:
+                if bench.answer_or_death(message) is None:
                     break
             bench.sequence = 0
             birth = said(bench)
@@ -641,7 +637,7 @@ def test_a_damaged_slot_is_not_run(tmp_path: Path) -> None:
 
 def test_faults_of_the_command_line_are_for_the_first_life(pins: Path) -> None:
     with Bench("wasm3", "--pins", pins, "--fault", "1,0,0,0") as bench:
-        assert bench.receive(bench.send(Hello(session=1)), timeout_s=0.3) is None
+        assert bench.answer_or_death(Hello(session=1)) is None
         assert said(bench).boot_id == 2
         assert said(bench).boot_id == 2
 
@@ -670,13 +666,13 @@ def test_a_tcp_port_of_this_computer_is_a_line_too() -> None:
         assert isinstance(birth, Birth)
         assert (birth.session, birth.boot_id) == (session, 1)
     launcher.stdin.close()
-    assert launcher.wait(20) == 0
+    assert launcher.wait(60) == 0
     launcher.stdout.close()
 
 
 def test_no_board_outlives_its_launcher(bench: Bench) -> None:
     said(bench)
-    board = board_of(bench.process.pid)
+    board = bench.board
     line = os.pidfd_open(board)
     bench.process.kill()
     import select

@@ -127,7 +127,7 @@ def test_a_power_cut_while_it_is_written_leaves_the_old_value_or_the_new_one(
         for number in range(before):
             bench.ask(step(number + 1))
         bench.ask(Fault(kind=FaultKind.RESET, point=point, after=0, argument=0))
-        assert bench.receive(bench.send(step(before + 1)), timeout_s=0.5) is None
+        assert bench.answer_or_death(step(before + 1)) is None
         assert started(bench) == (before if point != FaultPoint.FLASH_AFTER else before + 1)
 
 

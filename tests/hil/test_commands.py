@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import levada
 from typer.testing import CliRunner
 
 from levada.hil.line.serial_port import Port
@@ -21,12 +22,6 @@ QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
 WEEK = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-03")
 DAY = ("--set", "period.start=2023-07-01", "--set", "period.end=2023-07-01")
 LEVADA = (sys.executable, "-c", "from levada.twin.cli.main import main; main()")
-
-
-def levada(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LEVADA, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
-    )
 
 
 def test_a_run_on_a_virtual_board_shows_its_link_and_writes_a_dump(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def sent_again_twice(port: Watched, _stepping: Future[object]) -> None:
-    assert all(port.resent.acquire(timeout=20.0) for _ in range(2))
+    assert all(port.resent.acquire(timeout=60) for _ in range(2))
 
 
 def five_seconds(_port: Watched, stepping: Future[object]) -> None:

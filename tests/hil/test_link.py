@@ -83,8 +83,9 @@ def over(line: Line) -> DeviceNode:
     ],
 )
 def test_over_a_line_with_errors_every_step_is_executed_once(
-    device: VirtualDevice, damage: Damage, steps: int
+    device: VirtualDevice, monkeypatch: pytest.MonkeyPatch, damage: Damage, steps: int
 ) -> None:
+    monkeypatch.setattr(lease, "BEAT_S", 3_600.0)  # a beat is a frame, but no request
     line = FaultyLine(Port(device.url), seed=1, written=damage, read=damage)
     # at 1e-3 only one sending in eight is answered undamaged
     node = DeviceNode(Link(line, patience=replace(QUICK, tries=200)), TOGGLER)

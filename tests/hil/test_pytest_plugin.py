@@ -46,7 +46,7 @@ def test_runs(levada_run):
     assert levada_run.summary["traps"] == 0
 """
     )
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         *PLAIN, "--levada-node", "sim", "--levada-node", "virtual", "--junitxml", "out.xml"
     )
     result.assert_outcomes(passed=2)
@@ -78,7 +78,7 @@ def test_fails_in_total(levada_run):
     levada_run.check()
 """
     )
-    result = pytester.runpytest_subprocess(*PLAIN)
+    result = pytester.runpytest_inprocess(*PLAIN)
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         ["*levada: Valve never open longer*", "zone maize", "time *counts *valve_open*"]
@@ -106,7 +106,7 @@ def test_steps(levada_node):
     assert result.wake_ms > 0
 """
     )
-    result = pytester.runpytest_subprocess(*PLAIN, "--levada-node", "virtual:native")
+    result = pytester.runpytest_inprocess(*PLAIN, "--levada-node", "virtual:native")
     result.assert_outcomes(passed=1)
 
 
@@ -124,12 +124,12 @@ def test_real(levada_node): pass
 """
     )
     absent = ("--levada-node", "serial:/dev/no-such-port")
-    skipped = pytester.runpytest_subprocess(*PLAIN, *absent, "-rs")
+    skipped = pytester.runpytest_inprocess(*PLAIN, *absent, "-rs")
     skipped.assert_outcomes(skipped=1, passed=1)
     skipped.stdout.fnmatch_lines(["*no device: /dev/no-such-port: cannot be opened*"])
-    required = pytester.runpytest_subprocess(*PLAIN, *absent, "--require-hil")
+    required = pytester.runpytest_inprocess(*PLAIN, *absent, "--require-hil")
     required.assert_outcomes(failed=0, errors=1, passed=1)
-    simulated = pytester.runpytest_subprocess(*PLAIN, "--require-hil", "-k", "real")
+    simulated = pytester.runpytest_inprocess(*PLAIN, "--require-hil", "-k", "real")
     simulated.assert_outcomes(errors=1)
     simulated.stdout.fnmatch_lines(["*needs a physical node, has sim*"])
 
@@ -183,7 +183,7 @@ def test_is_gone(levada_run): pass
     with VirtualDevice(tcp=0, options=("--fault", hang)) as board:
         file = next(Path(pytester.path).glob("test_*.py"))
         file.write_text(file.read_text().replace("{board}", str(board.process.pid)))
-        result = pytester.runpytest_subprocess(
+        result = pytester.runpytest_inprocess(
             *PLAIN, "-rs", "--levada-node", f"serial:{board.url}", "--junitxml", "out.xml"
         )
     # in a run, in its fixture; in steps, when they are over; the last board was never there
@@ -219,7 +219,7 @@ def test_same(levada_run, levada_node):
     wet.check_golden(golden, storage_mm=0.5)
 """
     )
-    result = pytester.runpytest_subprocess(*PLAIN)
+    result = pytester.runpytest_inprocess(*PLAIN)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*storage_mm of zone maize differs first at*0.5 allowed*"])
     result.stdout.fnmatch_lines(
@@ -248,7 +248,7 @@ def test_both(levada_run, dut):
 
 def test_a_scenario_marker_is_needed_and_said_so(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_x(levada_run): pass")
-    result = pytester.runpytest_subprocess(*PLAIN)
+    result = pytester.runpytest_inprocess(*PLAIN)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(['*levada_run needs @pytest.mark.scenario("FILE.toml")*'])
 
@@ -293,7 +293,7 @@ def test_stopped_in_the_body(levada_node):
     raise AssertionError("not reached")
 """
     )
-    result = pytester.runpytest_subprocess(*PLAIN, "-rfE")
+    result = pytester.runpytest_inprocess(*PLAIN, "-rfE")
     result.assert_outcomes(errors=1, passed=2, failed=1)
     result.stdout.fnmatch_lines(
         ["zone maize, 2023-07-01T00:*: guest stopped in init: out of fuel (more than 100 *"]
@@ -328,7 +328,7 @@ def test_steps(levada_node):
     levada_node.open(default_guest()).boot(START_MS)
 """
     )
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         *PLAIN, "--levada-node", "virtual:native", "--junitxml", "out.xml"
     )
     result.assert_outcomes(passed=1)

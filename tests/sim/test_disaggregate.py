@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from levada.sim.weather import Site, read
@@ -42,6 +42,7 @@ def made(
     )
 
 
+@example(rain_mm=5e-324, latitude_deg=0.0, first_day=0, seed=0, tmax_c=10.0, tmin_c=0.0)
 @given(
     rain_mm=st.floats(0.0, 300.0),
     latitude_deg=st.floats(-90.0, 90.0),

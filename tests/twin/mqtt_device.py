@@ -20,7 +20,10 @@ from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.mqtt.messages import Ack, Telemetry, decode
 
-__all__ = ["Device", "Journal"]
+__all__ = ["WINDOW", "Device", "Journal"]
+
+WINDOW = 100
+"""Messages that a device sends without an acknowledgement."""
 
 
 class Journal:
@@ -95,7 +98,7 @@ class Device:
         node: str,
         journal: Journal,
         *,
-        window: int = 100,
+        window: int = WINDOW,
         reconnect_s: tuple[float, float] = (0.1, 2.0),
     ) -> None:
         self.node = node

@@ -10,7 +10,7 @@ def test_a_node_that_names_its_heartbeat_is_gone_after_three_of_them() -> None:
     told: list[tuple[str, bool]] = []
     presence = Presence(lambda node, online: told.append((node, online)))
     presence.heard("n", 0, every_ms=1_000)
-    presence.check(2_999)
+    assert presence.check(2_999) == 3_000  # when it is to be looked at again
     assert presence.present() == ["n"]
     presence.check(3_000)
     assert told == [("n", True), ("n", False)]

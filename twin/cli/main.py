@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -375,9 +376,15 @@ def _afterwards() -> None:
         show.warning(lost)
 
 
+@cache
+def _command() -> Any:
+    """The commands as typer makes them, which takes longer than many of them run."""
+    return typer.main.get_command(app)
+
+
 def _run(arguments: list[str] | None) -> object:
     try:
-        app(args=arguments)
+        _command()(args=arguments)
     except SystemExit as ended:
         return ended.code
     except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing

@@ -152,8 +152,8 @@ def device(
     check_output(flash, "--flash")
     check_output(pins, "--pins")
     with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
-        typer.echo(f"serial:{found.url}")
         try:
+            typer.echo(f"serial:{found.url}")  # whoever reads it may end it at once
             code = found.process.wait()
         except KeyboardInterrupt:
             return
