@@ -109,6 +109,8 @@ ELSEWHERE: Final = {
     "levada flash": "needs a board; tests/hil/test_flash.py writes to a boot loader",
     "levada selftest --node mqtt:": "needs a board on MQTT; tests/hil/test_mqtt_line.py has one",
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",
+    "sudo mosquitto_passwd": "of an administrator; tests/services.py runs it for its own users",
+    "levada withdraw maize": "needs a broker; tests/twin/test_discovery.py has one",
     "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
     "pg_dump": "needs a server; as above",
     "pg_restore": "needs a server; as above",
