@@ -14,8 +14,10 @@ import wasmtime
 from small_field import START_MS, run, scenario
 
 from levada.sim.scenario.load import load
+from levada.twin import session
 from levada.twin.app.server import Page
 from levada.twin.cli.main import main
+from levada.twin.errors import TwinError
 from levada.twin.sources.recording import Recording
 from levada.twin.store.rows import Row
 from levada.twin.store.store import Store
