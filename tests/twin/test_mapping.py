@@ -10,6 +10,7 @@ from levada.sim.scenario.mapped import at, convert
 from levada.sim.scenario.mapping import FieldMapping, PayloadMapping
 from levada.twin.errors import MappingError
 from levada.twin.mqtt.mapping import PayloadMap, kept, signals_of
+from levada.twin.sources.recording import _signals
 
 X = {"signal": "raw", "pointer": "/x"}
 
@@ -294,3 +295,19 @@ def test_a_special_topic_before_a_general_one_is_permitted() -> None:
     special = PayloadMapping.model_validate({"topic": "a/b/c", "node": "b", "field": field})
     assert general.covers(special)
     assert not special.covers(general)
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ({"x": 7, "t": "ON"}, {"raw": 7.0, "irrigar": 1.0}),
+        ({"x": 7, "t": "opening"}, {"raw": 7.0}),
+        ({"raw": 5, "x": 7}, {"raw": 5.0}),
+        ({"y": 7}, {}),
+    ],
+)
+def test_payloads_that_an_old_store_keeps_bare_are_read(
+    message: dict[str, object], found: dict[str, float]
+) -> None:
+    valve = {"signal": "irrigar", "pointer": "/t", "values": {"ON": 1.0, "OFF": 0.0}}
+    assert _signals(message, [made(topic="a/+", field=[X, valve])]) == found
