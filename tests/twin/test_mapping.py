@@ -302,7 +302,7 @@ def test_a_special_topic_before_a_general_one_is_permitted() -> None:
     [
         ({"x": 7, "t": "ON"}, {"raw": 7.0, "irrigar": 1.0}),
         ({"x": 7, "t": "opening"}, {"raw": 7.0}),
-        ({"raw": 5, "x": 7}, {"raw": 5.0}),
+        ({"raw": 5, "x": 7}, {"raw": 5.0, "x": 7.0}),  # of our own kind
         ({"y": 7}, {}),
     ],
 )
