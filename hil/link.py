@@ -26,7 +26,7 @@ from levada.hil.wire.codec import Console, Decoder, Frame, encode_frame
 from levada.hil.wire.message import Message, MessageError
 from levada.hil.wire.messages import Birth, Heartbeat, Hello, Nak, NakError
 
-__all__ = ["Line", "Link", "LinkQuality", "Patience"]
+__all__ = ["SILENCE_S", "Line", "Link", "LinkQuality", "Patience"]
 
 CONSOLE_LINES: Final = 200
 RETRY_LIMIT: Final = 0.01
@@ -162,6 +162,8 @@ class Link:
         """When the device should have been heard, and was not."""
         self.on_silence: Callable[[float], None] = lambda _: None
         """Is told how long a silence was that has ended, if it was longer than SILENCE_S [s]."""
+        self.on_wait: Callable[[], None] = lambda: None
+        """Is called by the thread that asks, between two tries to get an answer."""
         self.quality = LinkQuality()
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
 
@@ -334,6 +336,7 @@ class Link:
             except LinkError:
                 if monotonic() >= give_up_s:
                     return False
+                self.on_wait()
                 sleep(0.05)  # an unplugged port tells nobody when it is back
             else:
                 return True
@@ -366,6 +369,7 @@ class Link:
                     self.quality.round_trips_s.append(monotonic() - sent_s)
                 return answer
             self._miss(sent_s)
+            self.on_wait()
             wait_s = min(2.0 * wait_s, patience.most_s)
         return None
 

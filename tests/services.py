@@ -20,7 +20,14 @@ import pytest
 
 from levada.hil.line.broker import BrokerAddress
 
-__all__ = ["Mosquitto", "need", "pgbouncer", "postgresql"]
+__all__ = [
+    "Mosquitto",
+    "make_postgresql",
+    "need",
+    "pgbouncer",
+    "postgresql",
+    "serve_postgresql",
+]
 
 
 def need(program: str, *folders: Path) -> str:
@@ -107,28 +114,59 @@ class Mosquitto:
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
     """A private PostgreSQL cluster reached through a socket file; its URL."""
+    make_postgresql(folder)
+    with serve_postgresql(folder) as url:
+        yield url
+
+
+def _postgresql_programs() -> tuple[str, str]:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    initdb, server = need("initdb", *folders), need("postgres", *folders)
-    user = None
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = "postgres" if _exists("postgres") else "nobody"
+    return need("initdb", *folders), need("postgres", *folders)
+
+
+def _postgresql_user() -> str | None:
+    if os.geteuid() != 0:
+        return None
+    return "postgres" if _exists("postgres") else "nobody"  # the server refuses to run as root
+
+
+def make_postgresql(folder: Path) -> None:
+    """Make the files of a cluster in a folder."""
+    initdb, _ = _postgresql_programs()
+    user = _postgresql_user()
+    if user is not None:
         shutil.chown(folder, user)
         for parent in folder.parents:
             if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
-    data = folder / "data"
     subprocess.run(
-        [initdb, "-D", str(data), "-U", "levada", "--auth=trust", "--no-sync", "-E", "UTF8"],
+        [
+            initdb,
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "levada",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ],
         check=True,
         capture_output=True,
         user=user,
         cwd=folder,
     )
+
+
+@contextmanager
+def serve_postgresql(folder: Path) -> Iterator[str]:
+    """The server of a cluster that was made, while it runs; its URL."""
+    _, server = _postgresql_programs()
     process = subprocess.Popen(
-        [server, "-D", str(data), "-k", str(folder), "-c", "listen_addresses="],
+        [server, "-D", str(folder / "data"), "-k", str(folder), "-c", "listen_addresses="],
         stderr=subprocess.PIPE,
         text=True,
-        user=user,
+        user=_postgresql_user(),
         cwd=folder,
     )
     assert process.stderr is not None

@@ -14,6 +14,7 @@ from typing import Final
 from levada.guest.module.inspect import ModuleInfo
 from levada.guest.node import Node
 from levada.guest.tape import Difference
+from levada.hil.link import SILENCE_S
 from levada.sim.results.decisions import sentence, title
 from levada.sim.run import runner
 from levada.sim.run.build import NodeSettings
@@ -148,6 +149,16 @@ class TwinField:
         """The twin's guest ran, or would have."""
         self.zones[i].twin.append((now_ms, seen))
 
+    def listen(self, i: int, silent_s: float) -> None:
+        """Note how long the line to a zone's device has been silent [wall-clock s]; it is told at
+        once, also while the request is still waited for."""
+        zone = self.zones[i]
+        whole_s = int(silent_s) if silent_s > SILENCE_S else 0
+        if whole_s != zone.silent_s:
+            zone.silent_s = whole_s
+            self._alert(i, zone, self.now_ms)
+            self.changed()
+
     def take_over(self, i: int, values: dict[int, int]) -> None:
         """Let mirror and twin have the parameters that the device has now, by id."""
         self.zones[i].mirror.calibrate(values)
@@ -177,7 +188,7 @@ class TwinField:
             twin = None  # one of them has just started
         pulses = seen.readings[3] if seen.readings is not None else 0
         opened = valve(zone.last.result) if zone.last is not None else 0
-        zone.verdict = zone.diagnoser.judge(seen, twin, difference)
+        zone.judged = zone.diagnoser.judge(seen, twin, difference)
         if zone.last is not None:
             zone.measure_flow(now_ms, opened, pulses, self.scenario.period.step_s * 1000)
         zone.flowed = pulses > 0

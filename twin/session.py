@@ -172,12 +172,15 @@ def run_session(
             tell=doing,
             parts=parts,
         )
+        if options.home_assistant and broker is not None:
+            # as every client of the broker, before the boards: paho knows only the first 1,024
+            # file descriptors
+            info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+            announcer = Announcer(broker, _names(scenario, options), _parameters(info))
+            open_.enter_context(announcer)
         make = _shadow if options.shadow else _bench if options.replay is None else _replay
         twin = make(start)
         open_.callback(twin.close)
-        if options.home_assistant and broker is not None:
-            announcer = Announcer(broker, _names(scenario, options), _parameters(twin.info))
-            open_.enter_context(announcer)
         if options.policy is not None:
             keeper = open_.enter_context(Keeper(twin.store, options.policy))
             parts["keeper"] = lambda: Part(ok=keeper.running)

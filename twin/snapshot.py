@@ -117,6 +117,7 @@ def zone_view(
     """
     last, twin = zone.last, zone.last_twin
     newest = zone.device[-1][1] if zone.device else last
+    silent = f"not heard for {zone.silent_s} s" if zone.silent_s else ""
     counts = _counts(last)
     return ZoneView(
         name=zone.config.name,
@@ -124,7 +125,7 @@ def zone_view(
         area_m2=zone.config.area_m2,
         birth=zone.birth,
         running=last is None or last.result.trap == TrapKind.NONE,
-        lost=newest.lost if newest is not None else "",
+        lost=(newest.lost if newest is not None else "") or silent,
         time_ms=last.time_ms if last is not None else start_ms,
         theta=values_of.theta(zone.curve, counts),
         theta_twin=values_of.theta(zone.curve, _counts(twin)),

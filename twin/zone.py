@@ -60,7 +60,8 @@ class ZoneState:
     """Counts, rising, and the water content for them; None: the probe does not tell it."""
     band: float
     """Difference of water content that noise alone explains [m3/m3]."""
-    verdict: Verdict
+    judged: Verdict
+    """Of the device's last step."""
     device: deque[tuple[int, StepObservation, Difference | None]] = field(default_factory=deque)
     """Runs not judged yet: true time, what was seen, where its calls differ from the mirror's."""
     twin: deque[tuple[int, StepObservation]] = field(default_factory=deque)
@@ -69,6 +70,9 @@ class ZoneState:
     last: StepObservation | None = None
     heard_ms: int = 0
     """When the device was last heard."""
+    silent_s: int = 0
+    """How long the line to the device has been silent though an answer was due [wall-clock s]; 0:
+    not for longer than a device waits for its host."""
     resume: ResumePoint = NEW
     """What an earlier twin of the same device has concluded."""
     decided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -103,6 +107,18 @@ class ZoneState:
         """The URL of the zone's node, without a password."""
         node = self.config.node
         return redacted(":".join(part for part in (node.kind, node.target) if part))
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is to be said of the device now: about its last step, or about a silent line."""
+        if not self.silent_s:
+            return self.judged
+        return Verdict(
+            time_ms=self.judged.time_ms,
+            cause=Cause.LINK,
+            text=f"The line has been silent for {self.silent_s} s though an answer was due.",
+            evidence={"silent_s": self.silent_s},
+        )
 
     def measure_flow(self, now_ms: int, opened: int, pulses: int, step_ms: int) -> None:
         """Note the flow meter's pulses of a step, at whose start the valve was `opened`."""
@@ -162,6 +178,7 @@ class ZoneState:
             "no-flow": 0.0 if self.dry_since_ms is None else (now_ms - self.dry_since_ms) / 60e3,
             "unasked-flow": self.unasked_l,
             "offline": (now_ms - self.heard_ms) / 60e3,
+            "silence": self.silent_s,
             "budget": self._budget_pct(instructions),
             "stress-forecast": self.stress_h(observed),
         }
@@ -202,7 +219,7 @@ def new_zone(settings: build.NodeSettings, device: Node, info: ModuleInfo) -> Zo
         parameters=parameters,
         curve=curve,
         band=tolerance * slope,
-        verdict=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet.", compared=False),
+        judged=Verdict(time_ms=0, cause=Cause.NONE, text="Nothing seen yet.", compared=False),
     )
 
 

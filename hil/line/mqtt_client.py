@@ -38,6 +38,8 @@ _SHORT_S: Final = 3.0
 """A first connection that breaks sooner, under a chosen id, was pushed out by another client."""
 _QUEUE: Final = 1_000
 """Messages that wait for the network at most; a broker that hangs takes none."""
+_SELECT_KNOWS: Final = 1024
+"""Descriptors that paho can wait for (FD_SETSIZE of the C library)."""
 
 Handler = Callable[[str, bytes], object]
 
@@ -136,6 +138,15 @@ class MqttClient:
         except OSError as error:
             self.close()
             raise BrokerError(f"broker {address.url}: {error}") from None
+        connection = self._paho.socket()
+        if connection is not None and connection.fileno() >= _SELECT_KNOWS:
+            descriptor = connection.fileno()
+            self.close()
+            raise BrokerError(
+                f"broker {address.url}: the connection has file descriptor {descriptor}, and the "
+                f"MQTT client serves those below {_SELECT_KNOWS} only: connect before other files "
+                "are opened, or use fewer virtual boards in this process"
+            )
         self._paho.loop_start()
         if not self._answered.wait(timeout_s):
             self.close()

@@ -102,6 +102,14 @@ ALERTS: Final[dict[str, AlertKind]] = {
         0,
         "The node has not been heard of for {value}",
     ),
+    "silence": _kind(
+        "Time for which the line of the node has been silent though an answer was due [wall clock]",
+        "s",
+        4,
+        0,
+        0,
+        "The line of the node has been silent for {value}",
+    ),
     "budget": _kind(
         "Share of its budget that the guest used in one step; 100 and more: it was stopped",
         "%",
@@ -128,6 +136,7 @@ Kind = Literal[
     "no-flow",
     "unasked-flow",
     "offline",
+    "silence",
     "budget",
     "stress-forecast",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import resource
+import socket
 import tty
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 from lockstep import PATIENT, TOGGLER, season, simulated
 
-from levada.hil.errors import LinkError, UsageError
+from levada.hil.errors import BrokerError, LinkError, UsageError
 from levada.hil.line import serial_port
+from levada.hil.line.broker import BrokerAddress
+from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
@@ -68,6 +71,15 @@ def test_a_full_line_beyond_the_descriptors_of_select_is_a_link_error(
     port.close()
     os.close(line)
     os.close(board)
+
+
+def test_a_client_of_a_broker_beyond_the_descriptors_of_select_is_refused_in_words(
+    crowded: None,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        address = BrokerAddress(host="127.0.0.1", port=broker.getsockname()[1])
+        with pytest.raises(BrokerError, match=r"descriptor \d{4}, .* below 1024 only"):
+            MqttClient(address)
 
 
 @pytest.mark.parametrize(

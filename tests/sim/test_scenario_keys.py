@@ -470,7 +470,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
         add(payloads.units())
         for payload in ({"a": 10.0, "b": 20.0}, {"a": "on"}, {"a": "ON"}, {}):
             try:
-                add(payloads.apply(json.dumps(payload).encode()))
+                add(payloads.apply(json.dumps(payload).encode()).signals)
             except MappingError as error:
                 add(str(error))
     return digest.hexdigest()

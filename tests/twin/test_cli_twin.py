@@ -14,8 +14,10 @@ import wasmtime
 from small_field import START_MS, run, scenario
 
 from levada.sim.scenario.load import load
+from levada.twin import session
 from levada.twin.app.server import Page
 from levada.twin.cli.main import main
+from levada.twin.errors import TwinError
 from levada.twin.sources.recording import Recording
 from levada.twin.store.rows import Row
 from levada.twin.store.store import Store
@@ -218,3 +220,20 @@ def test_a_guest_that_is_stopped_by_what_a_device_read_is_told_by_the_replay(
     [zone] = twin.guest_stops()["zones"]
     assert (zone["name"], zone["trap_ms"]) == ("maize", at_ms)
     assert "unreachable" in zone["trap"]
+
+
+def test_home_assistant_s_client_is_connected_before_the_boards_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have a file descriptor that paho cannot wait for behind some hundred of them."""
+
+    def announcer(*_: object) -> None:
+        raise TwinError("the announcer was to be made")
+
+    monkeypatch.setattr(session, "Announcer", announcer)
+    monkeypatch.setattr(session, "Store", lambda *_, **__: pytest.fail("after what is opened here"))
+    options = session.Options(
+        speed=None, port=0, broker="mqtt://127.0.0.1", home_assistant=True, stay=False
+    )
+    with pytest.raises(TwinError, match="was to be made"):
+        session.run_session(scenario(tmp_path), tmp_path / "run", options)

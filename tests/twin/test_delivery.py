@@ -28,6 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from raw_mqtt import log_in, publish, subscribe
 from relay import Relay, is_publish, swapped, twice
 from services import Mosquitto
+from small_field import until
 
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient
@@ -503,6 +504,24 @@ def test_other_payloads_are_mapped(broker: Broker, store: Store, deliver: Delive
     window = store.reader.window("garden", "temp_c")
     assert (window.value.tolist(), window.unit) == ([100.0], "degC")
     _end(node)
+
+
+def test_values_that_are_no_numbers_are_counted_for_the_node_that_sent_them(
+    broker: Broker, store: Store, deliver: Deliver
+) -> None:
+    fields = [FieldMapping(signal="raw", pointer="/x"), FieldMapping(signal="pct", pointer="/y")]
+    table = PayloadMapping(topic="tele/+/SENSOR", field=tuple(fields))
+    delivery = deliver(maps=[PayloadMap(table)])
+    sender = _raw(broker.address)
+    for node, payloads in {"a": 1, "b": 3}.items():
+        for _ in range(payloads):
+            sender.publish(f"tele/{node}/SENSOR", b'{"x":1,"y":"much"}')
+    sender.publish("tele/c/SENSOR", b'{"x":1,"y":2}')
+    until(lambda: store.reader.count("c") == 1)
+    assert [delivery.not_numbers(node) for node in "abc"] == [1, 3, 0]
+    (told,) = store.reader.events(kind="mapping")
+    assert told["text"] == "tele/+/SENSOR: `pct` is no number: left out, and counted"
+    _end(sender)
 
 
 def test_telemetry_of_a_device_survives_encoding() -> None:

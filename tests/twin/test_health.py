@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from small_field import START_MS, scenario
 
-from levada.twin.health import store_part
+from levada.twin.app.pages.nodes import node_facts
+from levada.twin.health import device_part, store_part
+from levada.twin.sources.bench import Bench
 from levada.twin.store.health import Health, Refusal, State
+from levada.twin.store.store import Store
+from levada.twin.twin import Twin
 
 WELL = Health(queue_rows=100, waiting=3, commit_age_s=1.0)
 
@@ -41,3 +48,40 @@ def test_a_store_that_does_not_take_all_is_not_well(store: Health, says: str) ->
 )
 def test_a_store_with_room_that_has_refused_nothing_lately_is_well(store: Health) -> None:
     assert store_part(store).ok
+
+
+@pytest.mark.parametrize(
+    ("lost", "why", "detail"),
+    [
+        ("", "", ""),
+        ("no answer to Step", "", "no answer to Step"),
+        ("", "no JSON", "its newest message was refused: no JSON"),
+        ("not heard for 7 s", "no JSON", "not heard for 7 s"),
+    ],
+)
+def test_a_device_is_well_if_it_answers_and_is_understood(lost: str, why: str, detail: str) -> None:
+    zone = SimpleNamespace(lost=lost, link={"refused_why": why})
+    part = device_part(zone)  # type: ignore[arg-type]
+    assert (part.ok, part.detail) == (not detail, detail)
+
+
+def test_a_device_without_a_line_is_well() -> None:
+    assert device_part(SimpleNamespace(lost="", link=None)).ok  # type: ignore[arg-type]
+
+
+def test_the_page_of_a_node_lists_the_newest_that_was_not_understood(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        twin = Twin(scenario(tmp_path), store, Bench(speed=None))
+        zone = twin.view.zones[0]
+        twin.close()
+    events = [
+        {"id": number, "time_ms": START_MS, "text": f"message {number:02} is {word}"}
+        for word, first in (("mapped wrongly", 0), ("malformed", 1))
+        for number in range(first, 30, 2)
+    ]
+    shown = str(node_facts(zone, [], iter(events)))
+    assert "Messages that were not understood" in shown
+    places = [shown.find(f"message {number:02} is ") for number in range(30)]
+    assert [place >= 0 for place in places] == [number >= 10 for number in range(30)]
+    assert places == sorted(places)
+    assert "not understood" not in str(node_facts(zone, []))

@@ -10,6 +10,7 @@ from levada.sim.scenario.mapped import at, convert
 from levada.sim.scenario.mapping import FieldMapping, PayloadMapping
 from levada.twin.errors import MappingError
 from levada.twin.mqtt.mapping import PayloadMap, kept, signals_of
+from levada.twin.sources.recording import _signals
 
 X = {"signal": "raw", "pointer": "/x"}
 
@@ -96,7 +97,7 @@ def test_a_mapping_reads_a_foreign_device() -> None:
     assert mapping.node_of("tele/horta/STATE") is None
     assert mapping.node_of("tele/$a/SENSOR") is None
     payload = {"ANALOG": {"A0": 812}, "DS18B20": {"Temperature": "50"}}
-    assert mapping.apply(json.dumps(payload).encode()) == {
+    assert mapping.apply(json.dumps(payload).encode()).signals == {
         "raw": 812.0,
         "temp_c": pytest.approx(10.0),
     }
@@ -129,7 +130,7 @@ def test_a_payload_without_a_number_is_refused(payload: bytes) -> None:
 def test_a_value_that_is_required_must_be_there() -> None:
     y = {"signal": "pct", "pointer": "/y"}
     mapping = made(topic="a", node="n", field=[X | {"required": True}, y])
-    assert mapping.apply(b'{"x":1}') == {"raw": 1.0}
+    assert mapping.apply(b'{"x":1}').signals == {"raw": 1.0}
     with pytest.raises(MappingError, match="nothing at /x"):
         mapping.apply(b'{"y":1}')
 
@@ -148,20 +149,23 @@ ZIGBEE = {
 def test_what_is_absent_takes_nothing_else_with_it(absent: object) -> None:
     mapping = made(**ZIGBEE)
     payload = {"soil_moisture": absent, "temperature": 21.5, "battery_voltage": 3010}
-    assert mapping.apply(json.dumps(payload).encode()) == {"temp_c": 21.5, "battery_mv": 3010.0}
-    assert not mapping.left_out
+    assert mapping.apply(json.dumps(payload).encode()).signals == {
+        "temp_c": 21.5,
+        "battery_mv": 3010.0,
+    }
+    assert not mapping.apply(json.dumps(payload).encode()).unusable
 
 
 @pytest.mark.parametrize(
     "odd",
     ['"unknown"', '"nan"', '"inf"', '"1_000"', "NaN", "[1]", "{}", "1e999", "9" * 5_000],
 )
-def test_what_is_no_number_is_left_out_and_counted(odd: str) -> None:
+def test_what_is_no_number_is_left_out(odd: str) -> None:
     mapping = made(**ZIGBEE)
     payload = f'{{"soil_moisture":{odd},"temperature":21.5}}'.encode()
-    for _ in range(2):
-        assert mapping.apply(payload) == {"temp_c": 21.5}
-    assert mapping.left_out == {"pct": 2}
+    found = mapping.apply(payload)
+    assert found.signals == {"temp_c": 21.5}
+    assert set(found.unusable) == {"pct"}
 
 
 @pytest.mark.parametrize("odd", ["null", '""', '"unavailable"', "1e999"])
@@ -174,10 +178,10 @@ def test_a_required_value_has_to_be_a_number(odd: str) -> None:
 def test_texts_stand_for_numbers() -> None:
     valve = {"signal": "irrigar", "pointer": "/state", "values": {"ON": 1.0, "OFF": 0.0}}
     mapping = made(topic="a/+", field=[X, valve])
-    assert mapping.apply(b'{"x":7,"state":"ON"}') == {"raw": 7.0, "irrigar": 1.0}
-    assert mapping.apply(b'{"x":7,"state":"OFF"}') == {"raw": 7.0, "irrigar": 0.0}
-    assert mapping.apply(b'{"x":7,"state":"opening"}') == {"raw": 7.0}
-    assert mapping.left_out == {"irrigar": 1}
+    assert mapping.apply(b'{"x":7,"state":"ON"}').signals == {"raw": 7.0, "irrigar": 1.0}
+    assert mapping.apply(b'{"x":7,"state":"OFF"}').signals == {"raw": 7.0, "irrigar": 0.0}
+    odd = mapping.apply(b'{"x":7,"state":"opening"}')
+    assert (odd.signals, set(odd.unusable)) == ({"raw": 7.0}, {"irrigar"})
 
 
 STATE = {"signal": "irrigar", "pointer": "", "values": {"ON": 1.0, "OFF": 0.0}}
@@ -199,7 +203,7 @@ STATE = {"signal": "irrigar", "pointer": "", "values": {"ON": 1.0, "OFF": 0.0}}
 def test_a_payload_may_be_a_bare_value(
     entry: dict[str, object], payload: bytes, found: dict[str, float]
 ) -> None:
-    assert made(topic="a/+", field=[entry]).apply(payload) == found
+    assert made(topic="a/+", field=[entry]).apply(payload).signals == found
 
 
 @pytest.mark.parametrize("payload", [b"on", b"", b"null", b"\xff", b"{}", b"[1]", b"nan"])
@@ -244,14 +248,16 @@ def test_an_example_has_to_hold_every_field(
 
 def test_an_example_that_fits_is_no_trouble() -> None:
     valve = {"signal": "irrigar", "pointer": "/t", "values": {"on": 1.0, "off": 0.0}}
-    assert made(topic="a/+", field=[X, valve], example=EXAMPLE).apply(EXAMPLE.encode()) == {
+    assert made(topic="a/+", field=[X, valve], example=EXAMPLE).apply(EXAMPLE.encode()).signals == {
         "raw": 7.0,
         "irrigar": 0.0,
     }
 
 
 def test_an_integer_of_thousands_of_digits_elsewhere_does_no_harm() -> None:
-    assert made(topic="a/+", field=[X]).apply(b'{"x":1,"y":' + b"9" * 5_000 + b"}") == {"raw": 1.0}
+    assert made(topic="a/+", field=[X]).apply(b'{"x":1,"y":' + b"9" * 5_000 + b"}").signals == {
+        "raw": 1.0
+    }
 
 
 @pytest.mark.parametrize(
@@ -289,3 +295,19 @@ def test_a_special_topic_before_a_general_one_is_permitted() -> None:
     special = PayloadMapping.model_validate({"topic": "a/b/c", "node": "b", "field": field})
     assert general.covers(special)
     assert not special.covers(general)
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ({"x": 7, "t": "ON"}, {"raw": 7.0, "irrigar": 1.0}),
+        ({"x": 7, "t": "opening"}, {"raw": 7.0}),
+        ({"raw": 5, "x": 7}, {"raw": 5.0, "x": 7.0}),  # of our own kind
+        ({"y": 7}, {}),
+    ],
+)
+def test_payloads_that_an_old_store_keeps_bare_are_read(
+    message: dict[str, object], found: dict[str, float]
+) -> None:
+    valve = {"signal": "irrigar", "pointer": "/t", "values": {"ON": 1.0, "OFF": 0.0}}
+    assert _signals(message, [made(topic="a/+", field=[X, valve])]) == found

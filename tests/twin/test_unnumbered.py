@@ -70,3 +70,27 @@ def test_more_messages_than_the_window_is_wide_are_all_stored(
         assert {node: store.reader.count(node) for node in nodes} == dict.fromkeys(nodes, each)
         assert store.health().refused == 0
         assert store.reader.events(kind="gap") == []
+
+
+def test_what_a_full_queue_refused_is_not_said_to_have_been_lost_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MqttClient", Line)
+    with (
+        Store(tmp_path / "store.sqlite", settings=StoreSettings(queue_rows=4)) as store,
+        closing(Delivery(store, ADDRESS)),
+    ):
+        Line.hear("ic/legacy/data", b'{"umidade":1}')
+        assert store.flush()
+        with store._database.lock:
+            while not store.health().refused:
+                Line.hear("ic/legacy/data", b'{"umidade":2}')
+        assert store.flush()
+        Line.hear("ic/legacy/data", b'{"umidade":3}')
+        assert store.flush()
+        (told,) = store.reader.events(kind="gap")
+        assert told["text"] == (
+            "1 messages without numbers came and were refused here, not lost on the way: "
+            "counted in /health"
+        )
+        assert store.health().refusals == {"legacy": {"the queue is full": 1}}

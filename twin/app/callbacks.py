@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -164,8 +165,8 @@ def _field(app: Dash, subject: Subject) -> None:
     )
     def node(_ticks: int, name: str) -> Any:
         zone = _find(subject, name)
-        refused = [e for k in ("mapping", "refused") for e in reader.events(node=name, kind=k)]
-        return pages.node_facts(zone, reader.calibrations(name, limit=50), refused[-20:])
+        kinds = [reader.events(node=name, kind=k, limit=20) for k in ("mapping", "refused")]
+        return pages.node_facts(zone, reader.calibrations(name, limit=50), chain(*kinds))
 
 
 def _zone(app: Dash, subject: Subject) -> None:

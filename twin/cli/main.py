@@ -141,7 +141,7 @@ def run(
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     try:
         factor = parse_speed(speed)
@@ -163,8 +163,8 @@ def run(
 
         fitted = fit(read_recording(energy_file))
         profile = fitted.profile
-        show.fit(fitted, energy_file)
-    with show.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
+        console.fit(fitted, energy_file)
+    with console.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
             loaded,
             target,
@@ -182,12 +182,12 @@ def run(
         from levada.sim.run.rundir import RunDir
 
         write_vcd(RunDir(target), vcd)
-    show.outcome(result.summary, target, quiet=quiet)
+    console.outcome(result.summary, target, quiet=quiet)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
     if result.summary["steps"] == 0 and not result.summary["traps"]:
         raise typer.Exit(Exit.NOTHING_RAN)
-    if show.void(result.summary):
+    if console.void(result.summary):
         raise typer.Exit(Exit.NODE_OR_LINK)
     failed = any(e["passed"] is False for e in result.summary["expectations"])
     raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
@@ -201,7 +201,7 @@ def lint(
     from levada.sim.run import models, runner, soils
     from levada.sim.scenario import load as scenarios
     from levada.sim.scenario.expand import expand
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     bad = 0
     for path in scenario:
@@ -212,7 +212,7 @@ def lint(
             if error.exit_code != Exit.BAD_INPUT:
                 raise
             bad += 1
-            show.error(error)
+            console.error(error)
         else:
             zones = expand(document.scenario)
             typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
@@ -233,14 +233,14 @@ def compare(
     """Compare two runs: first divergent host call, then signals beyond their tolerance."""
     from levada.sim.results.compare import compare_runs
     from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     allowed = options.tolerances(tolerance)
     runs = RunDir(run_a), RunDir(run_b)
     with trusted(*runs):
         comparison = compare_runs(*runs, allowed)
-        stopped = [show.stopped(run.summary, str(run.path)) for run in runs]
-    show.comparison(comparison)
+        stopped = [console.stopped(run.summary, str(run.path)) for run in runs]
+    console.comparison(comparison)
     passed = comparison.equal and not any(stopped)
     raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
@@ -250,12 +250,12 @@ def replay(run: RunPath, guest: GuestFile = None) -> None:
     """Feed a tape's readings to a guest again: exact, or where it differs."""
     from levada.sim.results.replay import replay_run
     from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     recorded = RunDir(run)
     with trusted(recorded):
         outcome = replay_run(recorded, guest)
-    show.replay(outcome)
+    console.replay(outcome)
     raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
 
 
@@ -310,13 +310,13 @@ def guest_build(
 def _show_module(file: Path) -> None:
     from levada.guest.errors import ModuleError
     from levada.guest.module.inspect import inspect
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     try:
         info = inspect(_bytes(file))
     except ModuleError as error:
         raise ModuleError(f"{file}: {error}") from None
-    show.module(info, file)
+    console.module(info, file)
     raise typer.Exit(Exit.PASS if info.fits else Exit.BAD_INPUT)
 
 
@@ -365,15 +365,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _afterwards() -> None:
     """What does not change the exit code, said once."""
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     jit = sys.modules.get("levada.guest.fast.jit")
     if jit is not None and (why := jit.not_kept()):
-        show.warning(why)
+        console.warning(why)
     if sys.stdout is not None:
         sys.stdout.flush()
     if lost := streams.trouble():
-        show.warning(lost)
+        console.warning(lost)
 
 
 @cache
@@ -388,22 +388,22 @@ def _run(arguments: list[str] | None) -> object:
     except SystemExit as ended:
         return ended.code
     except Exception as error:  # noqa: BLE001 - the outermost frame: a message and a code, never nothing
-        from levada.twin.cli import console as show
+        from levada.twin.cli import console
 
         if isinstance(error, LevadaError) and error.exit_code != Exit.INTERNAL:
-            show.error(error)
+            console.error(error)
             return error.exit_code
         if isinstance(error, OSError):
-            show.error(ValueError(_system_said(error)))
+            console.error(ValueError(_system_said(error)))
             return Exit.BAD_INPUT
         if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
-            show.error(ValueError(f"{error.object!r}: a name that is not UTF-8"))
+            console.error(ValueError(f"{error.object!r}: a name that is not UTF-8"))
             return Exit.BAD_INPUT
         if isinstance(error, MemoryError):
-            show.error(ValueError("not enough memory for this"))
+            console.error(ValueError("not enough memory for this"))
             return Exit.BAD_INPUT
         if _interrupted(error):
             return INTERRUPTED
-        show.internal(error)
+        console.internal(error)
         return Exit.INTERNAL
     return Exit.PASS

@@ -52,17 +52,17 @@ def diff(
 ) -> None:
     """Run a scenario on several nodes: identical, or the first host call that differs."""
     from levada.hil.diff import diff_nodes
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     if len(node) < 2:
         raise typer.BadParameter("give at least two nodes", param_hint="--node")
     overrides = options.overrides(settings, guest)
-    found = diff_nodes(scenario, node, out, overrides=overrides, progress=show.node_progress)
-    stopped = [show.stopped(run.summary, run.node) for run in found.runs]
-    show.diff(found)
+    found = diff_nodes(scenario, node, out, overrides=overrides, progress=console.node_progress)
+    stopped = [console.stopped(run.summary, run.node) for run in found.runs]
+    console.diff(found)
     if any(run.summary["partial"] for run in found.runs):
         raise typer.Exit(INTERRUPTED)
-    if any(show.void(run.summary) for run in found.runs):
+    if any(console.void(run.summary) for run in found.runs):
         raise typer.Exit(Exit.NODE_OR_LINK)
     passed = found.equal and not any(stopped)
     raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
@@ -77,14 +77,14 @@ def accept(
     """Keep a run as the golden one, which later runs are held to."""
     from levada.sim.results.golden import accept as accept_run
     from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console as show
+    from levada.twin.cli import console
 
     given = options.tolerances(tolerance)
     looked_at = RunDir(run)
     with trusted(looked_at):
         before = accept_run(looked_at, golden, given)
     if before is not None:
-        show.comparison(before)
+        console.comparison(before)
     typer.echo(f"accepted {run} as {golden}")
 
 

@@ -8,7 +8,7 @@ numbers made here; for them delivery is as good as the broker (`Flag.UNIDENTIFIE
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -88,7 +88,9 @@ class Delivery:
         self._on_message = on_message
         self._on_row = on_row
         self._numbering = Numbering(_NODES)
-        self._left_out: set[tuple[str, str]] = set()
+        self._not_numbers: Counter[str] = Counter()
+        self._told_unusable: set[tuple[str, str]] = set()
+        """Topic of the mapping and signal."""
         store.listen(self._acknowledge)
         self._client: MqttClient | None = None  # messages may come before we have it
         self._client = MqttClient(
@@ -216,13 +218,13 @@ class Delivery:
         self._heard(node)
         name = self._named(node)
         try:
-            signals = mapping.apply(payload)
+            found = mapping.apply(payload)
         except MappingError as error:
             self.counters.malformed += 1
             self._refuse(topic, node, Why.MAPPING, str(error))
             return
-        finally:
-            self._tell_left_out(mapping, name)
+        if found.unusable:
+            self._note_unusable(mapping, name, found.unusable)
         self.refusals.taken(name)
         identity = self._numbering.next(name)
         self._take(
@@ -232,20 +234,22 @@ class Delivery:
                 seq=identity.seq,
                 oldest=identity.oldest,
                 received_ms=0,
-                payload=kept(topic, payload, signals),
-                signals=signals,
+                payload=kept(topic, payload, found.signals),
+                signals=found.signals,
                 units={**UNITS, **mapping.units()},
                 flags=Flag.UNIDENTIFIED,
             )
         )
 
-    def _tell_left_out(self, mapping: PayloadMap, node: str) -> None:
-        """Once for every signal that is not what its mapping says it is; the rest is counted."""
+    def _note_unusable(self, mapping: PayloadMap, node: str, signals: Iterable[str]) -> None:
+        """Count signals that are no numbers though their mapping says so; tell once of each."""
         table = mapping.table.topic
-        for signal in mapping.left_out:
-            if (table, signal) in self._left_out:
+        for signal in signals:
+            known = node in self._not_numbers or len(self._not_numbers) < _NODES
+            self._not_numbers[node if known else ""] += 1
+            if (table, signal) in self._told_unusable:
                 continue
-            self._left_out.add((table, signal))
+            self._told_unusable.add((table, signal))
             self.store.submit(
                 Event(
                     kind="mapping",
@@ -257,9 +261,10 @@ class Delivery:
                 )
             )
 
-    def left_out(self) -> dict[str, int]:
-        """Signal -> how often a payload had something there that is no number."""
-        return dict(sum((mapping.left_out for mapping in self._maps), Counter()))
+    def not_numbers(self, name: str) -> int:
+        """How often a mapped value of a node, by its name in the store, was no number; of more
+        nodes than a store takes, all under ''."""
+        return self._not_numbers[name]
 
     def _status(self, node: str, message: Status) -> None:
         if message.state == "death":

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from levada.guest.topic import is_node_name
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
-from levada.sim.scenario.mapped import CONVERSIONS, read
+from levada.sim.scenario.mapped import CONVERSIONS, Reading, read
 from levada.sim.scenario.mapping import SIGNAL_UNITS, PayloadMapping
 from levada.twin.errors import MappingError
 
@@ -24,13 +23,12 @@ __all__ = ["PayloadMap", "kept", "signals_of"]
 class PayloadMap:
     """Applies one table.
 
-    What a payload lacks, or has as `null` or as an empty text, is left out.  Of anything else that
-    is no number, `left_out` counts how often a signal was left out for it.
+    What a payload lacks, or has as `null`, as an empty text or as anything else that is no number,
+    is left out.
     """
 
     def __init__(self, table: PayloadMapping) -> None:
         self.table = table
-        self.left_out: Counter[str] = Counter()
         levels = table.topic.split("/")
         self._pattern = re.compile(
             "/".join("([^/]+)" if lv == "+" else re.escape(lv) for lv in levels)
@@ -51,19 +49,17 @@ class PayloadMap:
             for entry in self.table.field
         }
 
-    def apply(self, payload: bytes) -> dict[str, float]:
-        """Signals of a payload.
+    def apply(self, payload: bytes) -> Reading:
+        """Signals of a payload, and those whose values are no numbers.
 
         Raises MappingError if it holds none of them, or not all that are required.
         """
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise MappingError(f"payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES}")
         try:
-            found = read(self.table.field, payload)
+            return read(self.table.field, payload)
         except ValueError as error:
             raise MappingError(str(error)) from None
-        self.left_out.update(found.unusable.keys())
-        return found.signals
 
 
 def kept(topic: str, payload: bytes, signals: Mapping[str, float]) -> str:

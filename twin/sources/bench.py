@@ -10,6 +10,7 @@ from typing import Final
 
 from levada.guest.node import Node
 from levada.guest.tape import first_difference
+from levada.hil.node import DeviceNode
 from levada.sim.run import build
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
@@ -54,6 +55,8 @@ class Bench:
         self._speed = speed
         self._skip_to_ms = skip_to_ms
         self._plant: Plant | None = None
+        self._lines: dict[int, DeviceNode] = {}
+        """Devices at the end of a line, by zone."""
 
     def clock(self, scenario: Scenario) -> PacedClock:
         """A clock that skips what is to be skipped."""
@@ -77,6 +80,9 @@ class Bench:
         At equal times the devices' plant comes before the twin's.
         """
         self._field = field
+        self._lines = {i: d for i, d in enumerate(field.devices) if isinstance(d, DeviceNode)}
+        for device in self._lines.values():
+            device.link.on_wait = self.attend
         nodes: dict[int, Node] = {
             i: ObservedNode(device, lambda seen, i=i: self._device_ran(i, seen))  # type: ignore[misc]
             for i, device in enumerate(field.devices)
@@ -96,7 +102,9 @@ class Bench:
         ]
 
     def attend(self) -> None:
-        """Nothing happens between the steps."""
+        """Look for lines that are silent; also while one of them is waited for."""
+        for i, device in self._lines.items():
+            self._field.listen(i, device.silent_s)
 
     def rows(self) -> list[FloatArray]:
         """What the devices' plant has recorded since, by zone."""
@@ -110,7 +118,8 @@ class Bench:
         return [(count, self._plant.stops.get(i)) for i, count in enumerate(counts)]
 
     def close(self) -> None:
-        """Close the devices' plant."""
+        """Close the devices' plant; whose line is silent now is told to nobody any more."""
+        self._lines.clear()
         if self._plant is not None:
             self._plant.close()
 
@@ -121,6 +130,8 @@ class Bench:
         if not seen.lost:
             difference = first_difference(self._mirrored(i, now_ms, seen), seen.result.tape)
         self._field.observe(i, now_ms, seen, difference)
+        if i in self._lines:
+            self._field.listen(i, self._lines[i].silent_s)
 
     def _twin_ran(self, i: int, seen: StepObservation) -> None:
         self._field.observe_twin(i, self._field.zone_ms(i), seen)

@@ -273,7 +273,7 @@ class MqttDevices(Closing):
             "url": f"{self._delivery.client.address.url}/ic/{heard.device}",
             "messages": heard.messages,
             "missing_or_late": heard.missing,
-            "not_numbers": sum(self._delivery.left_out().values()),
+            "not_numbers": self._delivery.not_numbers(zone),
             "refused": self._delivery.refusals.total(zone),
             "refused_why": self._delivery.refusals.trouble(zone),
             "restarts": heard.restarts,

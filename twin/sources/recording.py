@@ -7,8 +7,9 @@ is shown.  The soil begins as the scenario has it, so a store is best replayed f
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,7 +86,10 @@ def _signals(message: Mapping[str, Any], maps: Sequence[PayloadMap]) -> dict[str
     if was_mapped is not None:
         return was_mapped
     payload = json.dumps(dict(message)).encode()  # stores of old keep others' payloads bare
-    readers = [lambda data: decode(Telemetry, data).signals(), *(m.apply for m in maps)]
+    readers: list[Callable[[bytes], dict[str, float]]] = [
+        lambda data: decode(Telemetry, data).signals(),
+        *(partial(_mapped_signals, mapping) for mapping in maps),
+    ]
     for read in readers:
         try:
             values = read(payload)
@@ -94,6 +98,10 @@ def _signals(message: Mapping[str, Any], maps: Sequence[PayloadMap]) -> dict[str
         if "raw" in values:
             return values
     return {}
+
+
+def _mapped_signals(mapping: PayloadMap, payload: bytes) -> dict[str, float]:
+    return mapping.apply(payload).signals
 
 
 def _keeps_utc(store: str | Path) -> bool:

@@ -316,15 +316,20 @@ class Work:
         self.signals(owner, row.kind, time_ms, identity, signals, row.units)
 
     def gap(self, row: Row, first: int, last: int) -> None:
-        """Note that messages will never come."""
+        """Note that messages will never come, or, where the numbers were given here, that they
+        came and were refused."""
+        if row.flags & Flag.UNIDENTIFIED:
+            what = "messages without numbers came and were refused here, not lost on the way"
+            which = "counted in /health"
+        else:
+            what, which = "messages never came", f"{first} to {last} of boot {row.boot}"
         self.event(
             Event(
                 kind="gap",
                 severity="warning",
                 node=row.node,
                 time_ms=row.received_ms,
-                text=f"{last - first + 1} messages never came: "
-                f"{first} to {last} of boot {row.boot}",
+                text=f"{last - first + 1} {what}: {which}",
                 evidence={"boot": row.boot, "first": first, "last": last},
             )
         )

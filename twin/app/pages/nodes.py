@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 from dash import dcc, html
@@ -12,7 +12,10 @@ from levada.twin.app import words
 from levada.twin.app.pages.parts import TICK_MS, Children, fact_table, number_text, stamp
 from levada.twin.snapshot import View, ZoneView
 
-__all__ = ["node_facts", "node_page"]
+__all__ = ["node_facts", "node_page", "nodes_page"]
+
+NOT_UNDERSTOOD: Final = 20
+"""Messages that are listed."""
 
 
 def nodes_page(view: View) -> Children:
@@ -55,12 +58,13 @@ def node_page(zone: ZoneView) -> Children:
 def node_facts(
     zone: ZoneView,
     calibrations: Sequence[Mapping[str, Any]],
-    refused: Sequence[Mapping[str, Any]] = (),
+    refused: Iterable[Mapping[str, Any]] = (),
 ) -> Children:
-    """The changing part of a node's page."""
+    """The changing part of a node's page; `refused` are events of whatever order."""
     birth = zone.birth
     known = {"engine", "firmware"}  # said at birth
     link = {k: v for k, v in (zone.link or {}).items() if k not in known}
+    newest = sorted(refused, key=lambda event: int(event["id"]))[-NOT_UNDERSTOOD:]
     return [
         html.Div(
             [
@@ -126,10 +130,10 @@ def node_facts(
         html.Section(
             [
                 html.H2("Messages that were not understood"),
-                html.Ul([html.Li(f"{stamp(int(e['time_ms']))}: {e['text']}") for e in refused]),
+                html.Ul([html.Li(f"{stamp(int(e['time_ms']))}: {e['text']}") for e in newest]),
             ]
         )
-        if refused
+        if newest
         else None,
         html.Section(
             [

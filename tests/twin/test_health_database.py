@@ -1,0 +1,135 @@
+"""What /health answers while the database of a running twin is away, denies, or refuses rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask
+from services import make_postgresql, serve_postgresql
+from small_field import until
+from sqlalchemy import text
+
+from levada.twin.app.api import blueprint
+from levada.twin.store.engine import connect, normal_url
+from levada.twin.store.rows import Row, StoreSettings
+from levada.twin.store.store import Store
+
+T0 = 1_700_000_000_000
+QUICK = StoreSettings(retry_ms=20, busy_ms=100)
+
+
+def row(seq: int) -> Row:
+    return Row(
+        node="n",
+        boot=1,
+        seq=seq,
+        oldest=0,
+        received_ms=T0 + seq,
+        payload="{}",
+        signals={"raw": 1.0},
+    )
+
+
+class Asked:
+    """Who asks /health of a store that has no twin beside it."""
+
+    def __init__(self, store: Store) -> None:
+        view = SimpleNamespace(zones=(), now_ms=T0, ended=False, late_s=0.0)
+        app = Flask(__name__)
+        app.register_blueprint(blueprint(SimpleNamespace(store=store, view=view), {}))  # type: ignore[arg-type]
+        self._client = app.test_client()
+
+    def __call__(self) -> tuple[int, dict[str, Any]]:
+        """Status, and what is said of the store; /health/own says the same of it."""
+        own = self._client.get("/health/own")
+        answer = self._client.get("/health")
+        if own.status_code != answer.status_code:
+            return self()  # it has changed in between
+        found = json.loads(answer.data)
+        assert found["ok"] == found["store"]["ok"] == (answer.status_code == 200)
+        return answer.status_code, found["store"]
+
+    def until(self, status: int, *, says: str) -> dict[str, Any]:
+        """Wait until the answer is this one; what was said then."""
+        last: list[tuple[int, dict[str, Any]]] = []
+
+        def is_so() -> bool:
+            last[:] = [self()]
+            return last[0][0] == status and says in last[0][1]["detail"]
+
+        until(is_so)
+        return last[0][1]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Path]:
+    """Files of a server that a test may start and stop."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    try:
+        make_postgresql(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_database_that_goes_away_is_told_until_it_is_back(cluster: Path) -> None:
+    with ExitStack() as last:
+        with serve_postgresql(cluster) as url:
+            store = last.enter_context(Store(url, settings=QUICK))
+            asked = Asked(store)
+            assert store.submit(row(0))
+            assert store.flush()
+            assert asked()[0] == 200
+        assert store.submit(row(1))
+        found = asked.until(503, says="connection")
+        assert found["state"] != "ok"
+        with serve_postgresql(cluster):
+            assert store.flush()
+            found = asked.until(200, says="")
+            assert (found["stored"], found["refused"]) == (2, 0)
+            store.close()
+
+
+def test_inserts_that_are_denied_are_told_until_they_are_allowed(cluster: Path) -> None:
+    with serve_postgresql(cluster) as url:
+        plain = url.replace("user=levada", "user=plain")
+        engine = connect(normal_url(url), writes=True)
+
+        def run(*statements: str) -> None:
+            with engine.begin() as connection:
+                for statement in statements:
+                    connection.execute(text(statement))
+
+        run("CREATE ROLE plain LOGIN", "GRANT ALL ON SCHEMA public TO plain")
+        with Store(plain, settings=QUICK) as store:
+            asked = Asked(store)
+            assert store.submit(row(0))
+            assert store.flush()
+            run("ALTER TABLE telemetry OWNER TO levada", "REVOKE ALL ON telemetry FROM plain")
+            assert store.submit(row(1))
+            found = asked.until(503, says="permission denied for table telemetry")
+            assert found["state"] == "denied"
+            run("GRANT ALL ON telemetry TO plain")
+            asked.until(200, says="")
+        engine.dispose()
+
+
+def test_rows_that_are_refused_are_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        asked = Asked(store)
+        assert store.submit(row(0))
+        assert store.submit(row(100_000))
+        assert store.flush()
+        status, found = asked()
+        assert status == 503
+        assert found["detail"].startswith("1 rows refused, the last ")
+        assert found["detail"].endswith(": 1 of n (its number is too far ahead of what is missing)")
+        assert found["refusals"] == {"n": {"its number is too far ahead of what is missing": 1}}
