@@ -449,6 +449,8 @@ def test_no_zone_chosen_leaves_the_history_as_it_is(door: Door) -> None:
         ("/node", 404),
         ("/nothing", 404),
         ("/nodes.php", 404),
+        ("/nodes/maize", 404),
+        ("/history/x", 404),
     ],
 )
 def test_a_path_without_a_page_is_not_found(door: Door, path: str, status: int) -> None:

@@ -51,7 +51,7 @@ def is_page(subject: Subject, path: str) -> bool:
     first, _, rest = path.strip("/").partition("/")
     if first in ("zone", "node"):
         return any(zone.name == rest for zone in subject.view.zones)
-    return first in ("", "nodes", "history")
+    return not rest and first in ("", "nodes", "history")
 
 
 def _find(subject: Subject, name: str) -> ZoneView:
@@ -90,11 +90,11 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                     zones[name], subject.info.parameters, changed, may_change=may_change()
                 )
                 return content, links, name
-            case "nodes":
+            case "nodes" if not rest:
                 return pages.nodes_page(view), links, "Nodes"
             case "node" if name in zones:
                 return pages.node_page(zones[name]), links, f"Node of {name}"
-            case "history":
+            case "history" if not rest:
                 query = dict(parse_qsl((search or "").lstrip("?")))
                 zone = query.get("zone") or view.zones[0].name
                 found = subject.store.reader.series(zone)

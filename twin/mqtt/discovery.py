@@ -30,6 +30,7 @@ from levada.twin.mqtt.messages import (
     ConfigAck,
     Status,
     Telemetry,
+    check_node,
     decode,
     node_topic,
     split_topic,
@@ -307,9 +308,10 @@ def announce(
 def withdraw(address: BrokerAddress, node: str) -> int:
     """Remove a node from Home Assistant: empty what the broker retains of it; how many topics.
 
-    Raises BrokerError if the broker cannot be reached or does not answer.
+    Raises PayloadError if no node may be called so, BrokerError if the broker cannot be reached or
+    does not answer.
     """
-    identity = _identity(node)
+    identity = _identity(check_node(node))
     marker = f"{_PREFIX}/levada/{identity}/withdrawn"
     found: set[str] = set()
     marked = threading.Event()
