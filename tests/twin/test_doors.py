@@ -431,12 +431,6 @@ def test_any_question_is_answered_in_one_line(door: Door, data: st.DataObject, v
         told_once(status, text)
 
 
-def test_no_zone_chosen_leaves_the_history_as_it_is(door: Door) -> None:
-    (output,) = [key for key in door.callbacks() if "history-chart" in key]
-    body = body_of(output, door.callbacks()[output], GOOD | {"history-zone.value": None})
-    assert door.ask(DASH_PATH, json.dumps(body).encode())[0] == 204
-
-
 @pytest.mark.parametrize(
     ("path", "status"),
     [

@@ -416,9 +416,7 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-end", "value"),
         Input("history-moment", "value"),
     )
-    def chart(zone: str | None, signals: list[str], start: str, end: str, at: int) -> Any:
-        if zone is None:  # none is chosen
-            raise PreventUpdate
+    def chart(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
         start_ms, end_ms = span(start, end)
         wanted = pairs(signals)
         moment_ms = _moment(start_ms, end_ms, at)
