@@ -110,6 +110,8 @@ ELSEWHERE: Final = {
     "levada selftest --node mqtt:": "needs a board on MQTT; tests/hil/test_mqtt_line.py has one",
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",
     "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
+    "sudo mosquitto_passwd": "of an administrator; tests/services.py has a broker with such users",
+    "levada withdraw maize": "needs a broker; tests/twin/test_discovery.py has one",
     "pg_dump": "needs a server; as above",
     "pg_restore": "needs a server; as above",
     "levada twin field.toml --shadow": "needs real soil; tests/twin/test_shadow.py plays it",
