@@ -24,6 +24,7 @@ LevadaError                        3
 │   │       └── ClientIdTakenError   somebody else uses our client id
 │   ├── MessageError                 a body that does not fit its message of the wire
 │   ├── PayloadError                 an MQTT message outside the contract
+│   ├── GuestRanForEver              the watchdog bit at every try
 │   └── UsageError                 2 what is asked for cannot be, whatever the device
 ├── SimError                       2
 │   ├── EnergyFileError              a recording of a power meter that cannot be read or fitted
@@ -35,6 +36,7 @@ LevadaError                        3
 │   ├── SoilError                  3 the soil model cannot solve an interval
 │   ├── ValveError                 3 an interval that the soil model cannot be told in one piece
 │   └── WeatherError                 a weather file that cannot be used
+│       └── PeriodError              it does not cover the period that is asked for
 └── TwinError                      2
     ├── CalibrationError             a parameter or its value is wrong, or was not taken
     │   └── UnansweredError          it was sent, and nobody says whether it is in force

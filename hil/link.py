@@ -302,6 +302,7 @@ class Link:
         """The answer to the last request, however often it must be sent."""
         frame = self._last_frame()
         gone: LinkError | None = None
+        unanswered = 0
         for opening in range(OPENINGS):
             if opening and not self._reopened():
                 break
@@ -313,13 +314,15 @@ class Link:
                 continue
             if answer is not None:
                 return answer
+            gone = None
+            unanswered += self.patience.tries
         self._given_up += 1
         self._keep_last()
         if gone is not None:
             raise gone
         raise LinkError(
             f"{self.url}: no answer to {self._last[0].__name__}, sent "
-            f"{OPENINGS * self.patience.tries} times; last console line: {self.last_console_line}"
+            f"{unanswered} times; last console line: {self.last_console_line}"
         )
 
     def _reopened(self) -> bool:

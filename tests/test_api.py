@@ -80,7 +80,7 @@ def test_lint_finds_nothing_in_a_good_scenario(field: Path) -> None:
                 "zone.0.crop.planting": "2022-05-02",
                 "zone.1.crop.planting": "2022-05-02",
             },
-            "weather",
+            "period.start",
             "2022",
         ),
     ],

@@ -18,7 +18,11 @@ from levada.guest.exit_codes import Exit
 from levada.twin.cli.main import main
 
 PACKAGE = Path(str(files("levada")))
-NO_ERRORS = {"Unwind": "ends the thread of a guest that is no longer wanted"}
+NO_ERRORS = {
+    "DisplacedError": "between a database and its writer, which opens it anew",
+    "LogTooLongError": "between a database and its writer, which tries again",
+    "Unwind": "ends the thread of a guest that is no longer wanted",
+}
 """Public exceptions that no user can meet, and why."""
 
 

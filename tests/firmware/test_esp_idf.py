@@ -619,7 +619,7 @@ PAPER_FLASH = {
         {
             const uint8_t *found;
             uint32_t length;
-            int error = lv_store_begin(&store, size, sha);
+            lv_status error = lv_store_begin(&store, size, sha);
             for (uint32_t at = 0; at < size && !error; at += piece)
                 error = lv_store_chunk(&store, at, module + at,
                                        size - at < piece ? size - at : piece);

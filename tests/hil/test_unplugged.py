@@ -23,6 +23,9 @@ from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.messages import GetStatistics, Statistics
 
+PATIENCE = Patience(tries=50)
+"""How often a link tries is not what is tested here, and the computer may be busy."""
+
 
 class Cable:
     """Between a board and a host that knows it by a name in the file system."""
@@ -101,7 +104,7 @@ def cable(tmp_path: Path) -> Iterator[Cable]:
 
 def test_l8_a_terminal_that_went_is_found_again_and_no_command_is_doubled(cable: Cable) -> None:
     port = Missed(str(cable.name))
-    node, twin = DeviceNode(Link(port), TOGGLER), WasmtimeNode(TOGGLER)
+    node, twin = DeviceNode(Link(port, patience=PATIENCE), TOGGLER), WasmtimeNode(TOGGLER)
     assert node.boot(START_MS).tape == twin.boot(START_MS).tape
     missed = []  # how often it was looked for in vain although it was there again
 

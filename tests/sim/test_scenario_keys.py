@@ -378,8 +378,8 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
 
 FOR_PEOPLE = {"name", "title", "description", "site.name", "zone.name", "fault.name", "expect.name"}
 """Keys that people read: they have to be in what a run keeps."""
-PINS = {"version", "weather.sha256", "guest.sha256"}
-"""Keys that refuse what is not meant; tested by `test_scenario`."""
+PINS = {"version", "weather.sha256", "guest.sha256", "mapping.example"}
+"""Keys that refuse what is not meant; tested by `test_scenario` and `test_mapping`."""
 
 
 def keys(model: type[Table] = Scenario, path: tuple[str, ...] = ()) -> Iterator[str]:

@@ -285,6 +285,7 @@ def test_a_date_that_is_none_is_said(look: Look) -> None:
 def test_a_page_that_is_not_there_says_so(look: Look) -> None:
     look.open("/zone/nowhere")
     look.text("main", "Not found")
+    assert all("404" in said for said in look.complaints())  # the browser tells of its own answer
 
 
 def test_everything_can_be_reached_with_the_keyboard(look: Look) -> None:

@@ -107,9 +107,9 @@ class Cloud(Program):
 
 
 def measured(row: Latest) -> int:
-    """What a board has counted, in the payload of either form."""
+    """What a board has counted, as it said or as its mapping read it."""
     payload: dict[str, Any] = row.payload
-    return int(payload["ANALOG"]["A0"] if "ANALOG" in payload else payload["raw"])
+    return int(payload.get("signals", payload)["raw"])
 
 
 def stored_of(reader: StoreReader, names: list[str]) -> int:

@@ -97,7 +97,7 @@ KINDS: Final[Mapping[str, Check]] = {
     "calibrate-set.n_clicks": _or_none(_whole),
     "calibrate-who.value": _or_none(_text),
     "calibrate-expiry.value": _one_of(tuple(pages.EXPIRIES)),
-    "history-zone.value": _text,
+    "history-zone.value": _or_none(_text),
     "history-signals.value": _or_none(_texts),
     "history-start.value": _or_none(_text),
     "history-end.value": _or_none(_text),

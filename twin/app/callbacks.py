@@ -403,7 +403,9 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-zone", "value"),
         prevent_initial_call=True,
     )
-    def options(zone: str) -> list[Any]:
+    def options(zone: str | None) -> list[Any]:
+        if zone is None:  # none is chosen
+            raise PreventUpdate
         return pages.signal_options(reader.series(zone))
 
     @app.callback(
@@ -416,7 +418,9 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-end", "value"),
         Input("history-moment", "value"),
     )
-    def chart(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
+    def chart(zone: str | None, signals: list[str], start: str, end: str, at: int) -> Any:
+        if zone is None:
+            raise PreventUpdate
         start_ms, end_ms = span(start, end)
         wanted = pairs(signals)
         moment_ms = _moment(start_ms, end_ms, at)
@@ -447,7 +451,9 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-end", "value"),
         Input("history-moment", "value"),
     )
-    def then(zone: str, signals: list[str], start: str, end: str, at: int) -> Any:
+    def then(zone: str | None, signals: list[str], start: str, end: str, at: int) -> Any:
+        if zone is None:
+            raise PreventUpdate
         start_ms, end_ms = span(start, end)
         moment_ms = _moment(start_ms, end_ms, at)
         if moment_ms is None:
