@@ -94,10 +94,12 @@ def _diff_nodes(
     runs: list[NodeRun] = []
     reference: list[bytes] = []
     zones: tuple[str, ...] = ()
-    for number, node in enumerate(nodes):
-        chosen = [*overrides, *node_overrides(path, [node])]
-        document = scenario.read(path, chosen, seed)
+    documents = [
+        scenario.read(path, [*overrides, *node_overrides(path, [node])], seed) for node in nodes
+    ]
+    for document in documents:  # all, before the first runs
         runner.check(document)
+    for number, (node, document) in enumerate(zip(nodes, documents, strict=True)):
         target = out / f"{number}-{_as_name(node)}"
         with NodeMaker() as make_node:
             result = runner.run_scenario(

@@ -192,3 +192,14 @@ def test_every_room_is_a_package_that_is_installed() -> None:
         line for line in setup["options"]["packages"].split("\n") if line and line[0] not in "#"
     ]
     assert sorted(listed) == sorted({"levada", *(module(room / "__init__.py") for room in rooms)})
+
+
+def test_the_changelog_says_everything_once() -> None:
+    for version in (ROOT / "CHANGELOG.md").read_text("utf-8").split("\n## ")[1:]:
+        lines = version.splitlines()
+        said = [line for line in lines if line.startswith(("### ", "- "))]
+        assert {line for line in said if said.count(line) > 1} == set()
+        parts = [line.removeprefix("### ") for line in lines if line.startswith("### ")]
+        assert set(parts) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+        blocks = "\n".join(lines).split("\n\n")  # what stands apart begins as a heading or a point
+        assert [b for b in blocks[1:] if b[0] == " "] == []

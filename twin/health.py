@@ -83,9 +83,9 @@ def _refused(store: Health) -> str:
         for node, counts in store.refusals.items()
         for reason, count in counts.items()
     ]
-    told = [text for _, text in sorted(found, reverse=True)[:_TOLD]]
-    more = len(found) - len(told)
-    return ", ".join(told) + (f", and {more} more" if more > 0 else "")
+    shown = [text for _, text in sorted(found, reverse=True)[:_TOLD]]
+    more = len(found) - len(shown)
+    return ", ".join(shown) + (f", and {more} more" if more > 0 else "")
 
 
 def device_part(zone: ZoneView) -> Part:

@@ -53,11 +53,11 @@ def judgement(summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def lines(summary: dict[str, Any], *, shown: int = SHOWN) -> list[str]:
     """One line a zone: when, which function, what, and the backtrace; the earliest first."""
     found = _stopped(summary)
-    told = [_line(zone) for zone in found[:shown]]
+    found_lines = [_line(zone) for zone in found[:shown]]
     if len(found) > shown:
         more = len(found) - shown
-        told.append(f"the guests of {more} more zone{'s' * (more > 1)} were stopped")
-    return told
+        found_lines.append(f"the guests of {more} more zone{'s' * (more > 1)} were stopped")
+    return found_lines
 
 
 def _stopped(summary: dict[str, Any]) -> list[dict[str, Any]]:

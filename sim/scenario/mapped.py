@@ -56,9 +56,9 @@ class Reading:
     signals: dict[str, float] = field(default_factory=dict)
     """Signal -> value in the unit of the store."""
     absent: dict[str, str] = field(default_factory=dict)
-    """Signal -> why its value is not there,"""
+    """Signal -> why its value is not there."""
     unusable: dict[str, str] = field(default_factory=dict)
-    """or is there and is no number."""
+    """Signal -> why its value, which is there, is no number."""
 
 
 def at(document: Any, pointer: str) -> Any:
@@ -75,7 +75,8 @@ def convert(entry: FieldMapping, value: Any) -> float:
     if isinstance(value, str):
         value = _number(entry, value)
     if not isinstance(value, bool | int | float):
-        raise ValueError(f"{_place(entry)} holds a {type(value).__name__}: not a number")
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise ValueError(f"{_place(entry)} holds {kind}: not a number")
     _, factor, shift = CONVERSIONS[entry.unit]
     try:
         result = (float(value) * entry.scale + entry.offset) * factor + shift
@@ -99,7 +100,7 @@ def read(entries: Iterable[FieldMapping], payload: bytes) -> Reading:
         try:
             value = at(document, entry.pointer)
             if value in _ABSENT and value not in entry.values:
-                raise ValueError(f"payload has {json.dumps(value)} at {_place(entry)}")
+                raise ValueError(f"{_place(entry)} is {json.dumps(value)}")
         except ValueError as error:
             if entry.required:
                 raise

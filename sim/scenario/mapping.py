@@ -111,7 +111,7 @@ class PayloadMapping(Table):
         tuple[FieldMapping, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=64)
     ]
     """`[[mapping.field]]`: where each signal stands."""
-    example: str = Field(default="", max_length=65_536)
+    example: str | None = Field(default=None, max_length=65_536)
     """A payload as the device sends it; `levada lint` reads it by this table and says which field
     finds no number in it."""
 
@@ -140,13 +140,13 @@ class PayloadMapping(Table):
             if entry.signal in seen:
                 yield Issue(("field", number, "signal"), f"`{entry.signal}` is there twice")
             seen.add(entry.signal)
-        if self.example:
-            yield from self._misread()
+        if self.example is not None:
+            yield from self._misread(self.example.encode())
 
-    def _misread(self) -> Iterator[Issue]:
+    def _misread(self, example: bytes) -> Iterator[Issue]:
         """What the example does not hold."""
         try:
-            found = read(self.field, self.example.encode())
+            found = read(self.field, example)
         except ValueError as error:
             yield Issue(("example",), f"`example` does not fit the fields: {error}")
             return

@@ -154,7 +154,10 @@ def _one(found: ErrorDetails, root: type[BaseModel]) -> Iterator[Issue]:
             count = context.get("actual_length", "?")
             need = context.get("min_length", context.get("max_length", "?"))
             yield Issue(path, f"`{key}` has {count} values: {need} needed")
-        case "string_pattern_mismatch" | "string_too_short" | "string_too_long":
+        case "string_too_long":
+            most = context.get("max_length", "?")
+            yield Issue(path, f"{says}: permitted at most {most} characters", _hint(field))
+        case "string_pattern_mismatch" | "string_too_short":
             yield Issue(path, f"{says}: not permitted", _hint(field))
         case "finite_number":
             yield Issue(path, f"{says}: must be a finite number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import report_fixture
 from report_fixture import make_run
 
 from levada.sim.results.report import write
@@ -363,6 +365,28 @@ def test_a_browser_draws_the_page_without_an_error(
     own = ["main", "heat", "waterfall", "energy"]
     assert sorted(drawn) == sorted(own + (["carpet", "bands", "scatter"] if many else []))
     assert "is below the opening threshold of" in dom
+
+
+@pytest.mark.parametrize(("on", "off"), [(90, 100), (0, 1)])
+def test_the_thresholds_of_a_decision_are_written_within_their_gauge(
+    chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: int, off: int
+) -> None:
+    monkeypatch.setattr(report_fixture, "ON", on)
+    monkeypatch.setattr(report_fixture, "OFF", off)
+    report = write(make_run(tmp_path / "run", days=4, step_s=1800))
+    dom, _ = dom_of(chromium, report, tmp_path, size="1280,900")
+    [gauge] = re.findall(r'<svg class="gauge" viewBox="0 0 270 46".*?</svg>', dom, re.DOTALL)
+    texts = re.findall(r'<text x="([\d.]+)" y="40" text-anchor="(\w+)".*?>(.+?)</text>', gauge)
+    em = 10.5  # letters of a plain sans serif take 0.6 em at most
+    ends = []
+    for x, anchor, text in texts:
+        width = 0.6 * em * len(html.unescape(text))
+        left = float(x) - (width if anchor == "end" else 0)
+        ends += [left, left + width]
+    assert len(ends) == 4
+    assert ends == sorted(ends)
+    assert ends[0] >= 0
+    assert ends[-1] <= 270
 
 
 @pytest.mark.parametrize("rows", [0, 1])

@@ -657,6 +657,11 @@ class TestMalformedScenarios:
         assert BASE.count(old) == 1
         assert [place(p) for p in problems(directory, BASE.replace(old, new))] == expected
 
+    def test_say_how_long_a_text_may_be(self, directory: Path) -> None:
+        long = f'version = 1\ntitle = "{"a" * 201}"'
+        [found] = problems(directory, BASE.replace("version = 1", long))
+        assert place(found)[2].endswith(": permitted at most 200 characters")
+
     def test_every_problem_is_reported_at_once_even_those_between_good_tables(
         self, directory: Path
     ) -> None:

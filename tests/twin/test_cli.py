@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
+from levada.hil.diff import Diff, NodeRun
 from levada.sim.results.compare import Comparison, SignalDifference
 from levada.sim.run import runner
 from levada.sim.run.rundir import RunDir
@@ -139,6 +140,36 @@ def test_an_error_of_ours_stays_an_internal_one(
     monkeypatch.setattr(runner, "run_scenario", wrong)
     assert code_of("run", field, "--out", tmp_path / "run") == Exit.INTERNAL
     assert "internal error: RuntimeError: no compiled object yet" in capsys.readouterr().err
+
+
+def test_every_node_is_judged_before_the_first_runs(
+    field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[object] = []
+    monkeypatch.setattr(runner, "run_scenario", lambda *given, **_: ran.append(given))
+    nodes = ("--node", "sim", "--node", "virtul")
+    assert code_of("diff", field, *nodes, "--out", tmp_path / "out") == Exit.BAD_INPUT
+    assert ran == []
+
+
+@pytest.mark.parametrize("width", [30, 60])
+def test_nodes_side_by_side_keep_every_character_on_a_narrow_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "out", Console(width=width, highlight=False, markup=False))
+    summary = {"tape_digest": "55bab9e78e41da47", "wall_s": 0.9}
+    link = {"engine": "wasm3 0.5.0", "firmware": "levada 0.1.0 posix", "restarts": []}
+    run = NodeRun(
+        node="virtual",
+        path=Path(),
+        summary={**summary, "link": {"a": link}},
+        zone=None,
+        difference=None,
+    )
+    console.diff(Diff(runs=(run,), calls=7))
+    shown = re.sub(r"\s", "", capsys.readouterr().out)
+    told = "virtualwasm30.5.0,levada0.1.0posixtape55bab9e78e41da470.9sidenticalover7calls"
+    assert sorted(shown) == sorted(told)
 
 
 def test_nodes_are_compared_with_another_guest(field: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from small_field import birth
 from typer.testing import CliRunner
 
 from levada.guest.exit_codes import Exit
+from levada.hil.errors import PayloadError
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.cli.main import app
@@ -144,6 +145,14 @@ def test_the_command_withdraws_a_node(mosquitto: Mosquitto, monkeypatch: Any) ->
     assert (found.exit_code, found.output) == (0, "n: 5 retained topics emptied\n")
     assert CliRunner().invoke(app, command).exit_code == Exit.NOTHING_RAN
     ours.close()
+
+
+@pytest.mark.parametrize("name", ["", "+", "#", "a/b", "a\x01", "a" * 65])
+def test_a_name_that_no_node_has_is_refused_before_the_broker_is_asked(name: str) -> None:
+    command = ["withdraw", "--broker", "mqtt://127.0.0.1:1", "--", name]
+    found = CliRunner().invoke(app, command)
+    assert isinstance(found.exception, PayloadError)
+    assert "permitted are 1 to 64 characters without / + # $" in str(found.exception)
 
 
 class Assistant:

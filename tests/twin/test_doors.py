@@ -443,6 +443,8 @@ def test_any_question_is_answered_in_one_line(door: Door, data: st.DataObject, v
         ("/node", 404),
         ("/nothing", 404),
         ("/nodes.php", 404),
+        ("/nodes/maize", 404),
+        ("/history/x", 404),
     ],
 )
 def test_a_path_without_a_page_is_not_found(door: Door, path: str, status: int) -> None:

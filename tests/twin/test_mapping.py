@@ -236,7 +236,10 @@ EXAMPLE = '{"x":7,"t":"off","n":null}'
         ([X], "{", "payload is no JSON"),
         ([X, {"signal": "pct", "pointer": "/y"}], EXAMPLE, "`pct` is not in the example.*at /y"),
         ([X, {"signal": "pct", "pointer": "/t"}], EXAMPLE, "`pct` is not in.*/t = 'off'"),
-        ([X, {"signal": "pct", "pointer": "/n"}], EXAMPLE, "`pct` is not in.*null at /n"),
+        ([X, {"signal": "pct", "pointer": "/n"}], EXAMPLE, "`pct` is not in.*/n is null"),
+        ([X | {"pointer": ""}], "", '`example` does not fit the fields.*the payload is ""'),
+        ([X | {"pointer": ""}], '{"x":7}', "the payload holds an object: not a number"),
+        ([X | {"pointer": ""}], "[7]", "the payload holds a list: not a number"),
     ],
 )
 def test_an_example_has_to_hold_every_field(

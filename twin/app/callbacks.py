@@ -52,7 +52,7 @@ def is_page(subject: Subject, path: str) -> bool:
     first, _, rest = path.strip("/").partition("/")
     if first in ("zone", "node"):
         return any(zone.name == rest for zone in subject.view.zones)
-    return first in ("", "nodes", "history")
+    return not rest and first in ("", "nodes", "history")
 
 
 def _find(subject: Subject, name: str) -> ZoneView:
@@ -91,11 +91,11 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                     zones[name], subject.info.parameters, changed, may_change=may_change()
                 )
                 return content, links, name
-            case "nodes":
+            case "nodes" if not rest:
                 return pages.nodes_page(view), links, "Nodes"
             case "node" if name in zones:
                 return pages.node_page(zones[name]), links, f"Node of {name}"
-            case "history":
+            case "history" if not rest:
                 query = dict(parse_qsl((search or "").lstrip("?")))
                 zone = query.get("zone") or view.zones[0].name
                 found = subject.store.reader.series(zone)
@@ -420,7 +420,7 @@ def _history(app: Dash, subject: Subject) -> None:
         Input("history-moment", "value"),
     )
     def chart(zone: str | None, signals: list[str], start: str, end: str, at: int) -> Any:
-        if zone is None:  # none is chosen
+        if zone is None:
             raise PreventUpdate
         start_ms, end_ms = span(start, end)
         wanted = pairs(signals)

@@ -366,7 +366,7 @@ def _figure(traces: list[Figure], rows: Sequence[float], height: int) -> Figure:
     scale = (1.0 - gap * (len(rows) - 1)) / sum(rows)
     layout: Figure = {
         "height": height,
-        "margin": {"l": 62, "r": 12, "t": 30, "b": 36},
+        "margin": {"l": 62, "r": 12, "t": 30, "b": 44},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "font": {"color": INK, "size": 12, "family": "system-ui, sans-serif"},

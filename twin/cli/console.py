@@ -119,6 +119,11 @@ def _date(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
+def _grid(*heads: str, gap: int = 2) -> Table:
+    """A table without lines, `gap` characters between its columns, that never cuts a cell."""
+    return Table.grid(*(Column(head, overflow="fold") for head in heads), padding=(0, gap))
+
+
 def guest_stops(summary: dict[str, Any]) -> None:
     """A line for every guest that was stopped."""
     from levada.sim.run import stops
@@ -139,7 +144,7 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print(Text(summary["title"] or summary["scenario"], style="bold"))
         out.print(_figures(summary))
         _links(summary["link"] or {})
-        table = Table.grid(padding=(0, 2))
+        table = _grid("", "", "")
         for item in expectations:
             mark, style = MARKS[item["passed"]]
             table.add_row(mark, item["name"], Text(item["detail"], style))
@@ -180,11 +185,7 @@ def stopped(summary: dict[str, Any], whose: str) -> bool:
 def diff(found: Diff) -> None:
     """Nodes side by side: identical, or where each first differs from the first."""
     reference = found.runs[0]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, overflow="fold")
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    table = _grid("", "", "", "")
     for run in found.runs:
         tape = f"tape {run.summary['tape_digest'][:16]}"
         table.add_row(Text(run.node, "bold"), run.engine, tape, f"{run.summary['wall_s']:.1f} s")
@@ -221,10 +222,10 @@ def _links(links: dict[str, Any]) -> None:
     if not links:
         return
     worst = sorted(links, key=lambda z: (-len(links[z]["restarts"]), -links[z]["retries"]))
-    table = Table.grid(padding=(0, 2))
     heads = ("link", "round trip", "99 of 100", "retries", "CRC errors", "resyncs", "engine")
-    for head in heads:
-        table.add_column(justify="left" if head in ("link", "engine") else "right")
+    table = _grid(*heads)
+    for column in table.columns[1:-1]:
+        column.justify = "right"
     table.add_row(*(Text(head, "dim") for head in heads))
     for zone in worst[:LINKS]:
         link = links[zone]
@@ -261,7 +262,7 @@ def _period(summary: dict[str, Any]) -> str:
 
 def _figures(summary: dict[str, Any]) -> Table:
     zones = len(summary["zones"])
-    table = Table.grid(padding=(0, 2))
+    table = _grid("", "", "")
     rows = [
         (
             "period",
@@ -305,7 +306,7 @@ def comparison(result: Comparison) -> None:
         out.print("signals: equal within tolerance")
         return
     heads = ("signal", "zone", "first at", "A", "B", "largest", "allowed")
-    table = Table.grid(*(Column(head, overflow="fold") for head in heads), padding=(0, 1))
+    table = _grid(*heads, gap=1)
     table.show_header = True
     for s in result.signals:
         table.add_row(
@@ -342,7 +343,7 @@ def module(info: ModuleInfo, path: Path) -> None:
 
 def examination(findings: Sequence[Finding]) -> None:
     """The findings of the doctor."""
-    table = Table.grid(*(Column(overflow="fold") for _ in range(4)), padding=(0, 2))
+    table = _grid("", "", "", "")
     for f in findings:
         mark, _ = MARKS[True if f.ok else None if f.optional else False]
         table.add_row(mark, f.name, Text(f.detail), Text(f.purpose, "dim"))

@@ -30,6 +30,7 @@ from levada.twin.mqtt.messages import (
     ConfigAck,
     Status,
     Telemetry,
+    check_node,
     decode,
     node_topic,
     split_topic,
@@ -42,10 +43,10 @@ BIRTH_TOPIC: Final = "homeassistant/status"
 """Home Assistant says `online` here when it has started."""
 _PREFIX: Final = "homeassistant"
 _EXPIRE_S: Final = 3_600
-"""A value that was not told for so long is unavailable there; as long as a node of unknown rhythm
-may be silent."""
+"""A value that was not reported for so long is unavailable there; as long as a node of unknown
+rhythm may be silent."""
 _VALUE: Final = "{%% set v = %s | default('') %%}{{ '' if v == '' else v if %s else 'None' }}"
-"""What is not told leaves the entity as it is (empty), what was not measured is unknown (None)."""
+"""What is not reported leaves the entity as it is (empty); not measured is unknown (None)."""
 _COMMAND: Final = (
     '{"id":"home-assistant-{{ (now().timestamp() * 1000) | int }}","set":{%s:{{ value | int }}}}'
 )
@@ -231,7 +232,7 @@ class Announcer(Closing):
         try:
             self._hear(name, last, payload)
         except PayloadError:
-            return  # who sent it is told by `levada.twin.mqtt.delivery`
+            return  # who sent it is answered by `levada.twin.mqtt.delivery`
         node = self._nodes.get(name)
         if node is not None and not node.announced:
             self._announce(name)
@@ -269,7 +270,7 @@ class Announcer(Closing):
         self._tell_values(name, values)
 
     def _tell_values(self, name: str, values: Mapping[str, int]) -> None:
-        """Retain the parameters in force, if any is another than was told before."""
+        """Retain the parameters in force, if any differs from what was retained before."""
         node = self._nodes[name]
         before, node.values = node.values, {**node.values, **values}
         if node.announced and node.values != before and self._client is not None:
@@ -307,9 +308,10 @@ def announce(
 def withdraw(address: BrokerAddress, node: str) -> int:
     """Remove a node from Home Assistant: empty what the broker retains of it; how many topics.
 
-    Raises BrokerError if the broker cannot be reached or does not answer.
+    Raises PayloadError if no node may be called so, BrokerError if the broker cannot be reached or
+    does not answer.
     """
-    identity = _identity(node)
+    identity = _identity(check_node(node))
     marker = f"{_PREFIX}/levada/{identity}/withdrawn"
     found: set[str] = set()
     marked = threading.Event()

@@ -41,7 +41,7 @@ class Known:
     listed: dict[tuple[int, str], int] = field(default_factory=dict)
     """(node, kind) whose series are all in `series_ids` -> how many they are."""
     crowded: set[str] = field(default_factory=set)
-    """What has been told to be too much."""
+    """What was reported as too much."""
     nodes: int = 0
     """Nodes that there are; 0: not known."""
     newest_ms: dict[int, int] = field(default_factory=dict)

@@ -73,12 +73,12 @@ def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
     for series_id in _series(store):
         old = select(*keys).where(keys[0] == series_id, keys[1] < before_ms).order_by(*keys)
         points += _delete(store, table, keys, old, _forget_extremes)
-    told = 0
+    deleted = 0
     if events:
         table = schema.events
         old = select(table.c.id).where(table.c.time_ms < before_ms)
-        told = _delete(store, table, [table.c.id], old)
-    return Removed(messages=messages, points=points, events=told)
+        deleted = _delete(store, table, [table.c.id], old)
+    return Removed(messages=messages, points=points, events=deleted)
 
 
 def _forget_extremes(connection: Connection, removed: list[tuple[Any, ...]]) -> None:

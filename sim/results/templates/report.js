@@ -504,8 +504,9 @@
     put("rect", { x: x(off), y: 18, width: x(100) - x(off), height: 9, fill: "var(--muted)", opacity: 0.45 });
     put("path", { d: `M${x(pct)} 28 l-5 -10 h10 z`, fill: "var(--ink)" });
     put("text", { x: x(pct), y: 13, "text-anchor": pct < 8 ? "start" : pct > 92 ? "end" : "middle", fill: "var(--ink)", "font-weight": 600 }, `${pct} %`);
-    put("text", { x: Math.max(x(on), 68), y: 40, "text-anchor": "end", fill: "var(--muted)" }, `opens < ${on} %`);
-    put("text", { x: Math.max(x(off), 74), y: 40, "text-anchor": "start", fill: "var(--muted)" }, `closes ≥ ${off} %`);
+    const closes = Math.min(Math.max(x(off), 80), 180);  // `closes ≥ 100 %` is 88 wide at most, of 270
+    put("text", { x: Math.min(Math.max(x(on), 74), closes - 6), y: 40, "text-anchor": "end", fill: "var(--muted)" }, `opens < ${on} %`);
+    put("text", { x: closes, y: 40, "text-anchor": "start", fill: "var(--muted)" }, `closes ≥ ${off} %`);
     return true;
   }
 
