@@ -149,6 +149,16 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "usual, number_of_usual = counts.most_common(2)[0]",
     ): "the first of two is the first of one",
     (
+        "sim/weather/open_meteo.py",
+        "places = [(n, dict(zip(block.titles, row, strict=True))) for n, row in block.rows.items()]",
+        "places = [(n, dict(zip(block.titles, row, strict=False))) for n, row in block.rows.items()]",
+    ): "rows of another length were refused before",
+    (
+        "sim/weather/open_meteo.py",
+        "at = dict(zip(times, values, strict=True))",
+        "at = dict(zip(times, values, strict=False))",
+    ): "there is a value for every time",
+    (
         "hil/wire/codec.py",
         'if data.startswith(b"\\0") and not self.waiting:',
         'if data.startswith(b"\\0") and self.waiting:',

@@ -93,7 +93,8 @@ class Richards:
 
     def observe(self, observed: FloatArray) -> None:
         """Fill `observed` from the present state."""
-        kernel.observe(self._scalars, observed)
+        for zone in range(self.n):
+            kernel.report(self._scalars[zone], observed[zone])
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """Depths of the cell centres of the first zone [m], and theta, shape (n, cells)."""
