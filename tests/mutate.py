@@ -150,8 +150,10 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
     ): "the first of two is the first of one",
     (
         "sim/weather/open_meteo.py",
-        "places = [(n, dict(zip(block.titles, row, strict=True))) for n, row in block.rows.items()]",
-        "places = [(n, dict(zip(block.titles, row, strict=False))) for n, row in block.rows.items()]",
+        "places = [(n, dict(zip(block.titles, row, strict=True)))"
+        " for n, row in block.rows.items()]",
+        "places = [(n, dict(zip(block.titles, row, strict=False)))"
+        " for n, row in block.rows.items()]",
     ): "rows of another length were refused before",
     (
         "sim/weather/open_meteo.py",

@@ -95,7 +95,10 @@ def gaussian(counter: int, key: np.uint64) -> float:
 def soil_temperature(
     i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
 ) -> None:
-    """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC]."""
+    """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC].
+
+    tau is that of `levada.sim.devices.probe.filter_time_s`, after Campbell and Norman (1998), ch. 2.
+    """
     tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
         state[i, ProbeState.TEMP_C] -= (air_c - state[i, ProbeState.TEMP_C]) * expm1(-dt_s / tau_s)
@@ -113,7 +116,11 @@ def probe_counts(
     state: FloatArray,
     keys: Key,
 ) -> int:
-    """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code."""
+    """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code.
+
+    The cubic A0 .. A3 is that of `levada.sim.devices.probe.calibration` (Topp et al. 1980, Eq. 6);
+    what disturbs it adds up, each term a model of our own.
+    """
     if state[i, ProbeState.OPEN] != 0.0:
         return int(state[i, ProbeState.OPEN_VALUE])
     if state[i, ProbeState.STUCK] != 0.0 and not isnan(state[i, ProbeState.LAST]):
@@ -244,7 +251,8 @@ def valve_segment(
     """Irrigation of zone `i` in [t0, t1), as one delivery at one rate, into `forcing`.
 
     Between two commands a valve opens and closes at most once, so that is enough, except for a
-    valve that leaks: it has two rates, and an interval must end where it moves.
+    valve that leaks: it has two rates, and an interval must end where it moves.  The rates are those
+    of `levada.sim.devices.valve.flow_l_min` (Keller and Karmeli 1974, Eq. 1).
     """
     rate_l_min = 0.0
     from_ms = t0_ms
@@ -297,7 +305,10 @@ def cell_voltage(charge: float) -> float:
 
 @njit
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
-    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
+    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed.
+
+    The voltage is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.
+    """
     capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc <= 0.0:
         state[i, EnergyState.BATTERY_MV] = parameters[i, EnergyParam.SUPPLY_V] * 1000.0
@@ -327,7 +338,11 @@ def advance_power(
     state: FloatArray,
     work: FloatArray,
 ) -> bool:
-    """Charge an interval and the work done in it to node `i`; true if it went off or on."""
+    """Charge an interval and the work done in it to node `i`; true if it went off or on.
+
+    Charges [mC] are counted; the panel's current is its power over the voltage of the cell, which
+    is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.
+    """
     used_mc = 0.0
     if state[i, EnergyState.EMPTY] == 0.0:
         state[i, EnergyState.ALIVE_S] += dt_s
