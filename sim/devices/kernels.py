@@ -97,7 +97,7 @@ def soil_temperature(
 ) -> None:
     """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC].
 
-    tau is that of `levada.sim.devices.probe.filter_time_s`, after Campbell and Norman (1998), ch. 2.
+    tau is that of `levada.sim.devices.probe.filter_time_s`, Campbell and Norman (1998), ch. 2.
     """
     tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
@@ -251,8 +251,8 @@ def valve_segment(
     """Irrigation of zone `i` in [t0, t1), as one delivery at one rate, into `forcing`.
 
     Between two commands a valve opens and closes at most once, so that is enough, except for a
-    valve that leaks: it has two rates, and an interval must end where it moves.  The rates are those
-    of `levada.sim.devices.valve.flow_l_min` (Keller and Karmeli 1974, Eq. 1).
+    valve that leaks: it has two rates, and an interval must end where it moves.  Rates are those of
+    `levada.sim.devices.valve.flow_l_min` (Keller and Karmeli 1974, Eq. 1).
     """
     rate_l_min = 0.0
     from_ms = t0_ms
