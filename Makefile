@@ -28,9 +28,8 @@ check: $(DEV)  ## style and types
 firmware: $(DEV)  ## build and test the firmware's core
 	@$(MAKE) --no-print-directory -j 1 -C levada/firmware test PYTHON=$(abspath $(BIN)/python)
 
-kernels: $(DEV)  # compiled once here, not by every process of the tests at the same time
+kernels: $(DEV)  # all compiled once by this run, not by every process of the tests at the same time
 	@$(BIN)/levada run quickstart --set period.end=2023-05-03 --set expect=[] --out runs/kernels --quiet
-	@$(BIN)/python -m pytest -q --no-summary tests/sim/test_valve.py tests/sim/test_probe.py tests/sim/test_energy.py
 
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks

@@ -34,9 +34,9 @@ ROUNDS = 5
 class Field:
     """Zones of one soil under one weather, and their clock."""
 
-    def __init__(self, soil: str, n: int, threads: int | None = None) -> None:
+    def __init__(self, soil: str, n: int) -> None:
         zone = Profile(layers=[Layer(thickness_m=1.5, soil=SOILS[soil])])
-        self.model = Richards([zone] * n, threads=threads)
+        self.model = Richards([zone] * n)
         self.forcing, self.fluxes = new_forcing(n), new_fluxes(n)
         self.observed = new_observed(n)
         self.day = 0
@@ -73,17 +73,11 @@ def main() -> int:
           f"numpy {np.__version__}")  # fmt: skip
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors")
     warm_up()
-    print(f"\n{'soil':<6}{'zones':>6}{'threads':>9}{'ms a day':>10}{'days/s':>9}{'us a call':>11}"
+    print(f"\n{'soil':<6}{'zones':>6}{'ms a day':>10}{'days/s':>9}{'us a call':>11}"
           f"{'steps':>7}{'iterations':>12}")  # fmt: skip
     cost = {}
-    for soil, n, threads, days in (
-        ("sand", 1, 1, 40),
-        ("loam", 1, 1, 40),
-        ("clay", 1, 1, 40),
-        ("loam", 1000, 1, 1),
-        ("loam", 1000, None, 1),
-    ):
-        field = Field(soil, n, threads)
+    for soil, n, days in (("sand", 1, 40), ("loam", 1, 40), ("clay", 1, 40), ("loam", 1000, 1)):
+        field = Field(soil, n)
         field.days(1)
         work = field.model.counters()
         best = min(field.days(days) for _ in range(ROUNDS))
@@ -91,7 +85,7 @@ def main() -> int:
         done = days * ROUNDS * n
         cost[n] = best
         print(
-            f"{soil:<6}{n:>6}{threads or os.cpu_count():>9}{best * 1e3:>10.3f}{1.0 / best:>9.0f}"
+            f"{soil:<6}{n:>6}{best * 1e3:>10.3f}{1.0 / best:>9.0f}"
             f"{best / CALLS_A_DAY * 1e6:>11.2f}{(after['steps'] - work['steps']) / done:>7.0f}"
             f"{(after['iterations'] - work['iterations']) / done:>12.0f}"
         )

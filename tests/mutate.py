@@ -34,8 +34,8 @@ TOPICS: Final = ("tests/firmware/test_topic_rule.py",)
 QUICK: Final = ("-k", "not l1_ and not l2_ and not l4_ and not l5_")
 """Without the tests by the million, which are no better at this."""
 
-FORMATS: Final = ("tests/sim/test_weather_tables.py", "tests/sim/test_weather_formats.py")
-OWN_FILES: Final = ("tests/sim/test_weather_tables.py", "tests/sim/test_weather.py")
+FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
+OWN_FILES: Final = (*FORMATS[:2], "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
@@ -129,10 +129,37 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         'side = "ahead of" if ahead_h >= 0.0 else "behind"',
     ): "at 0 nothing is said of a side",
     (
+        "sim/weather/csv_file.py",
+        'cell, commas = cell.replace(",", ".", 1), commas + 1',
+        'cell, commas = cell.replace(",", ".", 2), commas + 1',
+    ): "what has two commas is no number, whether both or one become points",
+    (
+        "sim/weather/csv_file.py",
+        "near = stem or get_close_matches(name, known, n=1)",
+        "near = stem or get_close_matches(name, known, n=2)",
+    ): "the first of two is the first of one",
+    (
+        "sim/weather/csv_file.py",
+        "standard = 0",
+        "standard = 1",
+    ): "the loop below always sets it",
+    (
         "sim/weather/epw.py",
         "usual, number_of_usual = counts.most_common(1)[0]",
         "usual, number_of_usual = counts.most_common(2)[0]",
     ): "the first of two is the first of one",
+    (
+        "sim/weather/open_meteo.py",
+        "places = [(n, dict(zip(block.titles, row, strict=True)))"
+        " for n, row in block.rows.items()]",
+        "places = [(n, dict(zip(block.titles, row, strict=False)))"
+        " for n, row in block.rows.items()]",
+    ): "rows of another length were refused before",
+    (
+        "sim/weather/open_meteo.py",
+        "at = dict(zip(times, values, strict=True))",
+        "at = dict(zip(times, values, strict=False))",
+    ): "there is a value for every time",
     (
         "hil/wire/codec.py",
         'if data.startswith(b"\\0") and not self.waiting:',

@@ -91,7 +91,7 @@ def validate_unit_gradient() -> Comparison:
         worst = max(
             worst,
             float(np.max(np.abs(run.head_m[-1] + 0.5))),
-            abs(run.total_mm(Flux.DRAINAGE_MM) / (rate * 720.0) - 1.0),
+            abs(run.fluxes_mm[:, Flux.DRAINAGE_MM].sum() / (rate * 720.0) - 1.0),
         )
     return Comparison(
         model=MODEL,

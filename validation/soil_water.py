@@ -77,7 +77,7 @@ def richards() -> FloatArray:
             quantity="theta", values=np.repeat(THETA_START, 2).tolist(), depths_m=depths
         ),
     )
-    model = Richards([profile], threads=1)
+    model = Richards([profile])
     lines = rows(MAIZE)
     hourly = forcing_by_hour(our_season(MAIZE, lines, constant_p=True))
     fluxes, observed = new_fluxes(1), new_observed(1)

@@ -171,10 +171,6 @@ class MqttClient:
         """Why the client has given up, if it has."""
         return self._refusal
 
-    def wait_connected(self, timeout_s: float = 10.0) -> bool:
-        """Wait for a connection and its subscription."""
-        return self._connected.wait(timeout_s)
-
     def on_oversized(self, callback: Callable[[str, int], None]) -> None:
         """Call `callback(topic, bytes)` for a message that is too large to be looked at."""
         self._oversized = callback

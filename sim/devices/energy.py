@@ -18,10 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from levada.guest.text.ranges import check_range, out_of_range
 from levada.sim.devices.energy_constants import constant
@@ -264,16 +263,14 @@ class EnergyReport:
 class NodePowers:
     """Energy and supply of n nodes.
 
-    `work` has the columns `EnergyWork`: the field adds to it what each node did, `advance` takes
-    it off.
+    `work` has the columns `EnergyWork`: the loop over the zones adds to it what each node did, and
+    `levada.sim.devices.kernels.advance_power` takes it off.
     """
 
     def __init__(self, nodes: Sequence[NodePower]) -> None:
-        from levada.sim.devices import (
-            kernels as device_kernels,  # numba takes half a second, configuration must not
-        )
+        # numba takes half a second, configuration must not
+        from levada.sim.devices.kernels import settle_power
 
-        self._kernels = device_kernels
         default = profile("esp32-wifi")
         self._nodes = tuple(nodes)
         self._profiles = tuple(node.profile or default for node in self._nodes)
@@ -299,49 +296,12 @@ class NodePowers:
             self.state[i, EnergyState.CHARGE_MC] = (
                 row[EnergyParam.CAPACITY_MC] * node.initial_charge
             )
-        self._kernels.settle_powers(self.parameters, self.state)
-
-    def advance(
-        self,
-        dt_s: float,
-        radiation_w_m2: float,
-        commanded: npt.NDArray[np.int8],
-        readings: npt.NDArray[np.int32],
-    ) -> bool:
-        """Charge the last `dt_s` to the nodes; battery [mV] into `readings[:, 2]`.
-
-        `radiation_w_m2` is the mean global radiation of the interval, `commanded` the state of the
-        valve outputs during it, shape (n,).  True if a node went off or came back (`empty`).
-        """
-        return bool(
-            self._kernels.advance_powers(
-                float(dt_s),  # an int would make numba compile a second version
-                float(radiation_w_m2),
-                commanded,
-                self.parameters,
-                self.state,
-                self.work,
-                readings,
-            )
-        )
-
-    @property
-    def empty(self) -> npt.NDArray[np.bool_]:
-        """Which nodes are off because their battery is empty, shape (n,)."""
-        return self.state[:, EnergyState.EMPTY] > 0.0
+            settle_power(i, self.parameters, self.state)
 
     @property
     def energy_j(self) -> FloatArray:
         """Energy since the start at nominal rates, shape (n,) [J]."""
         return self.state[:, EnergyState.ENERGY_J]
-
-    def set_charge(self, zone: int, charge: float) -> None:
-        """Put the battery of a zone at a state of charge 0 .. 1: a fault, or a new battery."""
-        check_range("charge", charge, 0.0, 1.0)
-        self.state[zone, EnergyState.CHARGE_MC] = (
-            self.parameters[zone, EnergyParam.CAPACITY_MC] * charge
-        )
-        self._kernels.settle_powers(self.parameters, self.state)
 
     def report(self) -> EnergyReport:
         """Energy by zone and part, with bounds."""
@@ -364,15 +324,6 @@ class NodePowers:
             parts=parts,
             profiles=tuple(sorted({board.name for board in self._profiles})),
         )
-
-    def snapshot(self) -> dict[str, Any]:
-        """A copy of everything that changes."""
-        return {"state": self.state.copy(), "work": self.work.copy()}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go back to a snapshot."""
-        self.state[:] = snapshot["state"]
-        self.work[:] = snapshot["work"]
 
 
 def _rates(node: NodePower, board: EnergyProfile) -> tuple[Range, ...]:

@@ -1,9 +1,9 @@
 """Compiled inner loops of probe, valve and node energy.
 
-Each model has a function for one zone, `i`, that other compiled code can call, and one for all
-zones.  What the formulas mean is said in `levada.sim.devices.probe`, `levada.sim.devices.valve` and
-`levada.sim.devices.energy`, whose columns index the arrays.  Nothing here allocates, and no
-function depends on another zone.
+Each function is for one zone, `i`, and is called by the compiled loop over the zones
+(`levada.sim.run.zone_loop`).  What the formulas mean is said in `levada.sim.devices.probe`,
+`levada.sim.devices.valve` and `levada.sim.devices.energy`, whose columns index the arrays.  Nothing
+here allocates, and no function depends on another zone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from math import cos, exp, expm1, floor, isnan, log, pi, sqrt
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from levada.guest.fast.jit import njit
 from levada.sim.devices.energy import EnergyParam, EnergyState, EnergyWork
@@ -20,31 +19,21 @@ from levada.sim.devices.probe import KPA_PER_M, ProbeParam, ProbeState
 from levada.sim.devices.valve import ValveParam, ValveState
 from levada.sim.seeds import Key
 from levada.sim.settings.probe import ADC_MAX
-from levada.sim.soil.model import FloatArray, ForcingCol, Observed
+from levada.sim.soil.model import FloatArray, ForcingCol
 
 __all__ = [
     "advance_power",
-    "advance_powers",
     "cell_voltage",
     "command_valve",
-    "command_valves",
     "gaussian",
-    "next_valve_cut",
     "philox",
     "probe_counts",
-    "read_meters",
-    "sample_probes",
     "set_open",
     "settle_power",
-    "settle_powers",
     "settle_valve",
     "soil_temperature",
-    "soil_temperatures",
     "valve_segment",
-    "valve_segments",
 ]
-
-Readings = npt.NDArray[np.int32]
 
 UNAVAILABLE: Final = -2.0
 """`levada.guest.abi.ErrorCode.UNAVAILABLE`."""
@@ -106,19 +95,15 @@ def gaussian(counter: int, key: np.uint64) -> float:
 def soil_temperature(
     i: int, dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray
 ) -> None:
-    """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC]."""
+    """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC].
+
+    tau is that of `levada.sim.devices.probe.filter_time_s`, Campbell and Norman (1998), ch. 2.
+    """
     tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
         state[i, ProbeState.TEMP_C] -= (air_c - state[i, ProbeState.TEMP_C]) * expm1(-dt_s / tau_s)
     elif dt_s > 0.0:
         state[i, ProbeState.TEMP_C] = air_c
-
-
-@njit
-def soil_temperatures(dt_s: float, air_c: float, parameters: FloatArray, state: FloatArray) -> None:
-    """`soil_temperature` of all zones."""
-    for i in range(state.shape[0]):
-        soil_temperature(i, dt_s, air_c, parameters, state)
 
 
 @njit
@@ -131,7 +116,11 @@ def probe_counts(
     state: FloatArray,
     keys: Key,
 ) -> int:
-    """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code."""
+    """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code.
+
+    The cubic A0 .. A3 is that of `levada.sim.devices.probe.calibration` (Topp et al. 1980, Eq. 6);
+    what disturbs it adds up, each term a model of our own.
+    """
     if state[i, ProbeState.OPEN] != 0.0:
         return int(state[i, ProbeState.OPEN_VALUE])
     if state[i, ProbeState.STUCK] != 0.0 and not isnan(state[i, ProbeState.LAST]):
@@ -172,29 +161,6 @@ def probe_counts(
     counts = min(floor(counts / quantum + 0.5) * quantum, float(ADC_MAX))
     state[i, ProbeState.LAST] = counts
     return int(counts)
-
-
-@njit
-def sample_probes(
-    time_ms: float,
-    observed: FloatArray,
-    parameters: FloatArray,
-    state: FloatArray,
-    keys: Key,
-    readings: Readings,
-) -> None:
-    """Counts and soil temperature [0.01 degC] of all zones, into `readings[:, 0:2]`."""
-    for i in range(state.shape[0]):
-        readings[i, 0] = probe_counts(
-            i,
-            time_ms,
-            observed[i, Observed.THETA_PROBE],
-            observed[i, Observed.HEAD_PROBE_M],
-            parameters,
-            state,
-            keys,
-        )
-        readings[i, 1] = floor(state[i, ProbeState.TEMP_C] * 100.0 + 0.5)
 
 
 # --- valve ----------------------------------------------------------------------------------------
@@ -274,30 +240,6 @@ def command_valve(
 
 
 @njit
-def command_valves(
-    time_ms: float,
-    commanded: npt.NDArray[np.int8],
-    parameters: FloatArray,
-    state: FloatArray,
-) -> None:
-    """`command_valve` of all zones."""
-    for i in range(state.shape[0]):
-        command_valve(i, time_ms, commanded[i], parameters, state)
-
-
-@njit
-def next_valve_cut(t0_ms: float, t1_ms: float, state: FloatArray) -> float:
-    """Earliest movement of a leaking valve after `t0_ms`, at most `t1_ms`."""
-    cut_ms = t1_ms
-    for i in range(state.shape[0]):
-        if state[i, ValveState.CLOSED_L_MIN] > 0.0:
-            for due_ms in (state[i, ValveState.EDGE_MS], state[i, ValveState.TIMER_MS]):
-                if t0_ms < due_ms < cut_ms:
-                    cut_ms = due_ms
-    return cut_ms
-
-
-@njit
 def valve_segment(
     i: int,
     t0_ms: float,
@@ -305,13 +247,17 @@ def valve_segment(
     parameters: FloatArray,
     state: FloatArray,
     forcing: FloatArray,
-) -> bool:
-    """Irrigation of zone `i` in [t0, t1) into `forcing`; false if it needs two deliveries."""
+) -> None:
+    """Irrigation of zone `i` in [t0, t1), as one delivery at one rate, into `forcing`.
+
+    Between two commands a valve opens and closes at most once, so that is enough, except for a
+    valve that leaks: it has two rates, and an interval must end where it moves.  Rates are those of
+    `levada.sim.devices.valve.flow_l_min` (Keller and Karmeli 1974, Eq. 1).
+    """
     rate_l_min = 0.0
     from_ms = t0_ms
     to_ms = t0_ms
     t_ms = t0_ms
-    simple = True
     while t_ms < t1_ms:
         settle_valve(i, t_ms, parameters, state)
         next_ms = min(t1_ms, state[i, ValveState.EDGE_MS])
@@ -326,8 +272,6 @@ def valve_segment(
             if to_ms == from_ms:
                 rate_l_min = flow
                 from_ms = t_ms
-            elif flow != rate_l_min or to_ms != t_ms:
-                simple = False
             to_ms = next_ms
         t_ms = next_ms
     settle_valve(i, t1_ms, parameters, state)
@@ -344,37 +288,6 @@ def valve_segment(
             state[i, ValveState.VOLUME_L] * parameters[i, ValveParam.PULSES_PER_L] * (1.0 + 1e-12)
             + 1e-9
         )
-    return simple
-
-
-@njit
-def valve_segments(
-    t0_ms: float,
-    t1_ms: float,
-    parameters: FloatArray,
-    state: FloatArray,
-    forcing: FloatArray,
-) -> int:
-    """`valve_segment` of all zones; the first zone that needs two deliveries, or -1."""
-    failed = -1
-    for i in range(state.shape[0]):
-        if not valve_segment(i, t0_ms, t1_ms, parameters, state, forcing) and failed < 0:
-            failed = i
-    return failed
-
-
-@njit
-def read_meters(
-    time_ms: int,
-    wake_ms: npt.NDArray[np.int64],
-    state: FloatArray,
-    readings: Readings,
-) -> None:
-    """Pulses since the last reading into `readings[:, 3]`, for nodes due at `time_ms`."""
-    for i in range(state.shape[0]):
-        if wake_ms[i] <= time_ms:
-            readings[i, 3] = int(state[i, ValveState.PULSES] - state[i, ValveState.READ_PULSES])
-            state[i, ValveState.READ_PULSES] = state[i, ValveState.PULSES]
 
 
 # --- node energy ----------------------------------------------------------------------------------
@@ -392,7 +305,10 @@ def cell_voltage(charge: float) -> float:
 
 @njit
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
-    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed."""
+    """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed.
+
+    The voltage is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.
+    """
     capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc <= 0.0:
         state[i, EnergyState.BATTERY_MV] = parameters[i, EnergyParam.SUPPLY_V] * 1000.0
@@ -413,15 +329,6 @@ def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
 
 
 @njit
-def settle_powers(parameters: FloatArray, state: FloatArray) -> bool:
-    """`settle_power` of all zones; true if any went off or on."""
-    changed = False
-    for i in range(state.shape[0]):
-        changed |= settle_power(i, parameters, state)
-    return changed
-
-
-@njit
 def advance_power(
     i: int,
     dt_s: float,
@@ -431,7 +338,11 @@ def advance_power(
     state: FloatArray,
     work: FloatArray,
 ) -> bool:
-    """Charge an interval and the work done in it to node `i`; true if it went off or on."""
+    """Charge an interval and the work done in it to node `i`; true if it went off or on.
+
+    Charges [mC] are counted; the panel's current is its power over the voltage of the cell, which
+    is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.
+    """
     used_mc = 0.0
     if state[i, EnergyState.EMPTY] == 0.0:
         state[i, EnergyState.ALIVE_S] += dt_s
@@ -479,21 +390,3 @@ def advance_power(
             charge_mc += solar_mc
         state[i, EnergyState.CHARGE_MC] = max(0.0, charge_mc)
     return settle_power(i, parameters, state)
-
-
-@njit
-def advance_powers(
-    dt_s: float,
-    radiation_w_m2: float,
-    commanded: npt.NDArray[np.int8],
-    parameters: FloatArray,
-    state: FloatArray,
-    work: FloatArray,
-    readings: Readings,
-) -> bool:
-    """`advance_power` of all zones, battery [mV] into `readings[:, 2]`; true if any changed."""
-    changed = False
-    for i in range(state.shape[0]):
-        changed |= advance_power(i, dt_s, radiation_w_m2, commanded[i], parameters, state, work)
-        readings[i, 2] = floor(state[i, EnergyState.BATTERY_MV] + 0.5)
-    return changed

@@ -19,10 +19,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from math import exp, isfinite, pi, sqrt
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from levada.guest.abi import ErrorCode
 from levada.guest.text.ranges import check_range, out_of_range
@@ -43,8 +42,6 @@ __all__ = [
     "damping_depth_m",
     "filter_time_s",
 ]
-
-Readings = npt.NDArray[np.int32]
 
 KPA_PER_M: Final = 9.80665
 """Pressure of one metre of water of 1000 kg m-3 under standard gravity [kPa m-1]."""
@@ -157,20 +154,15 @@ class Probes:
     """The probes of n zones.
 
     `parameters` and `state` have a row a zone and the columns `ProbeParam` and `ProbeState`;
-    `levada.sim.devices.kernels` has the same model as compiled functions for one zone and for all.
+    `levada.sim.devices.kernels` has the model as compiled functions for one zone.
     """
 
     def __init__(
         self, probes: Sequence[Probe], *, keys: Key, start_ms: int, temp_c: float = 15.0
     ) -> None:
         """`keys` from `seeds.zone_keys`; `temp_c` is the soil temperature at `start_ms` [degC]."""
-        from levada.sim.devices import (
-            kernels as device_kernels,  # numba takes half a second, configuration must not
-        )
-
         if len(keys) != len(probes):
             raise ValueError(f"{len(keys)} keys for {len(probes)} probes")
-        self._kernels = device_kernels
         self.n = len(probes)
         self.keys: Key = np.ascontiguousarray(keys, dtype=np.uint64)
         self.parameters: FloatArray = np.array([_row(p, start_ms) for p in probes]).reshape(
@@ -180,21 +172,6 @@ class Probes:
         self.state[:, ProbeState.LAST] = np.nan
         self.state[:, ProbeState.POWERED_MS] = start_ms
         self.state[:, ProbeState.TEMP_C] = temp_c
-
-    def warm(self, dt_s: float, air_c: float) -> None:
-        """Advance the soil temperature by `dt_s` under constant air temperature."""
-        # an int would make numba compile a second version
-        self._kernels.soil_temperatures(float(dt_s), float(air_c), self.parameters, self.state)
-
-    def sample(self, time_ms: int, observed: FloatArray, readings: Readings) -> None:
-        """Read all probes: counts into `readings[:, 0]`, 0.01 degC into `readings[:, 1]`.
-
-        `observed` are the observables of the soil.  A tensiometer over a soil model without
-        pressure head reads UNAVAILABLE.
-        """
-        self._kernels.sample_probes(
-            time_ms, observed, self.parameters, self.state, self.keys, readings
-        )
 
     def power_up(self, time_ms: int, zones: Sequence[int] | slice = slice(None)) -> None:
         """Power came to the probes of `zones` (all by default): warm-up starts again."""
@@ -222,14 +199,6 @@ class Probes:
                 )
             row[ProbeState.OPEN] = active
             row[ProbeState.OPEN_VALUE] = magnitude if magnitude < 0 else ADC_MAX
-
-    def snapshot(self) -> dict[str, Any]:
-        """A copy of everything that changes."""
-        return {"state": self.state.copy()}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go back to a snapshot."""
-        self.state[:] = snapshot["state"]
 
 
 def _row(probe: Probe, start_ms: int) -> list[float]:

@@ -5,9 +5,9 @@ movement.  An open valve passes q = q_nominal (p / p_nominal)^x, less what clogs
 what it leaks.  The meter gives whole pulses; the remainder waits for the next.  An optional timer
 in the node's hardware closes a valve that was commanded open for too long, whatever the guest does.
 
-Everything happens at exact milliseconds: `Valves.segment` tells the soil model for each zone from
-when to when within an interval water flows, so no interval has to be cut at the edges of a valve,
-with one exception (`Valves.next_cut_ms`).
+Everything happens at exact milliseconds: the soil model is told from when to when within an
+interval water flows (`levada.sim.devices.kernels.valve_segment`), so no interval has to end at the
+edges of a valve, unless it leaks.
 
 Left out: ramps, water hammer, filling and draining of the pipe, least flow the meter can see.
 Formulas and sources: docs/models/valve.md.
@@ -18,28 +18,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from math import inf
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from levada.guest.exit_codes import Exit
 from levada.guest.text.ranges import check_range
-from levada.sim.errors import SimError
 from levada.sim.settings.explain import bounds_of
-from levada.sim.settings.valve import AreaM2, PressureKpa, Valve
+from levada.sim.settings.valve import AreaM2, Valve
 from levada.sim.soil.model import FloatArray
 
-__all__ = ["ValveError", "ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
-
-Outputs = npt.NDArray[np.int8]
-Readings = npt.NDArray[np.int32]
-
-
-class ValveError(SimError, ValueError):
-    """An interval asked for that cannot be told to the soil model in one piece."""
-
-    exit_code = Exit.INTERNAL
+__all__ = ["ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
 
 
 class ValveFault(IntEnum):
@@ -115,9 +102,9 @@ class Valves:
     """The valves of n zones.
 
     `parameters` and `state` have a row a zone and the columns `ValveParam` and `ValveState`;
-    `levada.sim.devices.kernels` has the same model as compiled functions for one zone and for all.
-    Between two calls of `segment`, which must follow each other without gaps, commands, pressures
-    and faults take effect at the instant given.
+    `levada.sim.devices.kernels` has the model as compiled functions for one zone.  Between two
+    intervals, which must follow each other without gaps, commands and faults take effect at the
+    instant given.
     """
 
     def __init__(self, valves: Sequence[Valve], areas_m2: Sequence[float]) -> None:
@@ -147,60 +134,9 @@ class Valves:
         self.state: FloatArray = np.zeros((self.n, len(ValveState)))
         self.state[:, ValveState.EDGE_MS] = inf
         self.state[:, ValveState.TIMER_MS] = inf
-        self.pressure_kpa: FloatArray = np.array([v.pressure_kpa for v in self._valves])
         self.fault_leak: FloatArray = np.zeros(self.n)
         self.fault_clog: FloatArray = np.zeros(self.n)
         for zone in range(self.n):
-            self._set_flow(zone)
-
-    @property
-    def leaks(self) -> bool:
-        """Whether any valve passes water while closed, so that `next_cut_ms` matters."""
-        return bool(np.any(self.state[:, ValveState.CLOSED_L_MIN] > 0.0))
-
-    def command(self, time_ms: int, commanded: Outputs) -> None:
-        """The outputs of all nodes at `time_ms`, shape (n,), 0 closed, otherwise open."""
-        self._kernels.command_valves(time_ms, commanded, self.parameters, self.state)
-
-    def next_cut_ms(self, t0_ms: int, t1_ms: int) -> int:
-        """Where an interval from `t0_ms` must end so that `segment` can take it, at most `t1_ms`.
-
-        A zone's forcing has one rate and one delivery an interval.  Between two commands a valve
-        opens and closes at most once, so that is enough, except for a valve that leaks: it has two
-        rates, and the interval must be cut at its edges.
-        """
-        return int(self._kernels.next_valve_cut(t0_ms, t1_ms, self.state))
-
-    def segment(self, t0_ms: int, t1_ms: int, forcing: FloatArray) -> None:
-        """Fill the irrigation columns of `forcing` for [t0, t1) and count water, pulses and time.
-
-        Raises ValveError if the interval had to be cut (`next_cut_ms`); the state is then lost.
-        """
-        zone = self._kernels.valve_segments(t0_ms, t1_ms, self.parameters, self.state, forcing)
-        if zone >= 0:
-            raise ValveError(
-                f"interval {t0_ms} .. {t1_ms} ms: the leaking valve of zone {zone} moves within "
-                "it; end it at next_cut_ms()"
-            )
-
-    def read(self, time_ms: int, wake_ms: npt.NDArray[np.int64], readings: Readings) -> None:
-        """Hand the pulses since the last reading to the nodes due, into `readings[:, 3]`."""
-        self._kernels.read_meters(time_ms, wake_ms, self.state, readings)
-
-    @property
-    def flow_l_min(self) -> FloatArray:
-        """Present flow, shape (n,) [L min-1]."""
-        return np.where(
-            self.state[:, ValveState.OPEN] > 0,
-            self.state[:, ValveState.OPEN_L_MIN],
-            self.state[:, ValveState.CLOSED_L_MIN],
-        )
-
-    def set_pressure(self, pressure_kpa: float, zones: Sequence[int] | None = None) -> None:
-        """Supply pressure from now on [kPa], for all zones or some."""
-        check_range("pressure_kpa", pressure_kpa, **bounds_of(PressureKpa), unit="kPa")
-        for zone in range(self.n) if zones is None else zones:
-            self.pressure_kpa[zone] = pressure_kpa
             self._set_flow(zone)
 
     def set_fault(
@@ -226,7 +162,7 @@ class Valves:
         valve = self._valves[zone]
         full = flow_l_min(
             valve.flow_l_min,
-            float(self.pressure_kpa[zone]),
+            valve.pressure_kpa,
             valve.nominal_pressure_kpa,
             valve.emitter_exponent,
         )
@@ -234,19 +170,3 @@ class Valves:
         leak = min(1.0, valve.leak + float(self.fault_leak[zone]))
         self.state[zone, ValveState.OPEN_L_MIN] = full * passing
         self.state[zone, ValveState.CLOSED_L_MIN] = full * passing * leak
-
-    def snapshot(self) -> dict[str, Any]:
-        """A copy of everything that changes."""
-        return {
-            "state": self.state.copy(),
-            "pressure_kpa": self.pressure_kpa.copy(),
-            "fault_leak": self.fault_leak.copy(),
-            "fault_clog": self.fault_clog.copy(),
-        }
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go back to a snapshot."""
-        self.state[:] = snapshot["state"]
-        self.pressure_kpa[:] = snapshot["pressure_kpa"]
-        self.fault_leak[:] = snapshot["fault_leak"]
-        self.fault_clog[:] = snapshot["fault_clog"]

@@ -367,7 +367,8 @@ def read_decisions(
             continue
         state = states.setdefault(zone, np.array([0, -1, _NO_READING, _EVER, 0, 0], np.int64))
         wrong = np.array((skews or {}).get(zone, []), dtype=np.int64).reshape(-1, 3)
-        view = np.frombuffer(data, dtype=np.uint8)
+        # may be written, as the loop's tapes may: else numba compiles its kernels twice
+        view = np.frombuffer(bytearray(data), dtype=np.uint8)
         at = 0
         while at < len(data):
             count, used, unknown = _walk(view[at:], pin, wrong, state, rows)

@@ -177,7 +177,8 @@ class Bucket:
 
     def observe(self, observed: FloatArray) -> None:
         """Fill `observed` from the present state."""
-        _observe(self.parameters, self.layers, observed)
+        for zone in range(self.n):
+            _observe_zone(self.parameters[zone], self.layers[zone], observed[zone])
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """Depths [m], shape (2,), of the middles of the two layers of the first zone, and theta
@@ -232,14 +233,6 @@ def _observe_zone(
     observed[_O_THETA_PROBE] = seen
     observed[_O_PONDING] = 0.0
     observed[_O_HEAD_PROBE] = np.nan
-
-
-@njit
-def _observe(
-    parameters: FloatArray, state: FloatArray, observed: FloatArray
-) -> None:  # pragma: no cover - compiled
-    for zone in range(parameters.shape[0]):
-        _observe_zone(parameters[zone], state[zone], observed[zone])
 
 
 @njit

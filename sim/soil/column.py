@@ -60,10 +60,6 @@ class Result:
     fluxes_mm: FloatArray
     """Columns of `levada.sim.soil.model.Flux` in each interval (t - 1, 6)."""
 
-    def total_mm(self, flux: Flux) -> float:
-        """Sum of one flux over the run."""
-        return float(self.fluxes_mm[:, flux].sum())
-
 
 class Column:
     """A soil column.
@@ -94,7 +90,7 @@ class Column:
             probe_depth_m=0.0,
             **settings,
         )
-        self.model = Richards([profile], cells=cells, top_cell_m=top_cell_m, threads=1)
+        self.model = Richards([profile], cells=cells, top_cell_m=top_cell_m)
 
     def run(
         self, forcing: Mapping[str, npt.ArrayLike], times_s: Sequence[float] | FloatArray

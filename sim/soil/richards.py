@@ -12,10 +12,7 @@ most f_w Kc_max ET0, FAO-56 Eq. 75); rain wets all of it again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,9 +36,6 @@ from levada.sim.soil.uptake import ROOT_NODES
 
 __all__ = ["Richards", "compiled", "warm_up"]
 
-THREADS_FROM_ZONES = 96
-"""Below this many zones a second thread costs more than it saves."""
-
 
 class Richards:
     """The soil of n zones; implements `levada.sim.soil.model.Soil`.
@@ -56,7 +50,6 @@ class Richards:
         *,
         cells: int | Sequence[float] | FloatArray = 50,
         top_cell_m: float = 0.01,
-        threads: int | None = None,
     ) -> None:
         if not zones:
             raise ValueError("no zones; permitted: at least one")
@@ -79,8 +72,6 @@ class Richards:
         for i, zone in enumerate(zones):
             _fill_settings(self._settings[i], zone, self._tables, self._cells[i])
             _fill_scalars(self._scalars[i], self._cells[i], self._settings[i])
-        self._threads = min(threads or os.cpu_count() or 1, 1 + self.n // THREADS_FROM_ZONES)
-        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def time_s(self) -> float:
@@ -96,27 +87,14 @@ class Richards:
         self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray
     ) -> None:
         """Advance all zones by `dt_s`; see `levada.sim.soil.model.Soil.advance`."""
-        if self._threads > 1:
-            zone = self._advance_threaded(dt_s, forcing, fluxes, observed)
-        else:
-            zone = kernel.advance(
-                0,
-                self.n,
-                dt_s,
-                self._cells,
-                self._scalars,
-                self._settings,
-                self._tables,
-                forcing,
-                fluxes,
-                observed,
-            )
+        zone = kernel.advance(0, self.n, dt_s, *self.arrays, forcing, fluxes, observed)
         if zone >= 0:
             raise self.error(zone)
 
     def observe(self, observed: FloatArray) -> None:
         """Fill `observed` from the present state."""
-        kernel.observe(self._scalars, observed)
+        for zone in range(self.n):
+            kernel.report(self._scalars[zone], observed[zone])
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """Depths of the cell centres of the first zone [m], and theta, shape (n, cells)."""
@@ -168,28 +146,6 @@ class Richards:
     def _between(self, start: int, end: int) -> FloatArray:
         x = self._position()[:, None]
         return np.asarray((1.0 - x) * self._cells[:, start] + x * self._cells[:, end])
-
-    def _advance_threaded(
-        self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray
-    ) -> int:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads - 1, thread_name_prefix="richards")
-        bounds = np.linspace(0, self.n, self._threads + 1).astype(int).tolist()
-        arrays = (
-            self._cells,
-            self._scalars,
-            self._settings,
-            self._tables,
-            forcing,
-            fluxes,
-            observed,
-        )
-        others: list[Future[int]] = [
-            self._pool.submit(kernel.advance, a, b, dt_s, *arrays) for a, b in pairwise(bounds[1:])
-        ]
-        results = [kernel.advance(0, bounds[1], dt_s, *arrays)]
-        results += [other.result() for other in others]
-        return max(results)
 
     def error(self, zone: int) -> SoilError:
         """Why a zone could not be solved."""

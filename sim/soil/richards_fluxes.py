@@ -71,7 +71,11 @@ def head_m(u: float) -> float:
 def soil_at(
     tables: FloatArray, soil: int, u: float
 ) -> tuple[float, float, float, float, float, float, float, float]:
-    """Theta, phi, K and h, each followed by its derivative by u."""
+    """Theta, phi, K and h, each followed by its derivative by u.
+
+    Cubics through van Genuchten (1980), Eq. 3 and 8, from `levada.sim.soil.hydraulics.table`; above
+    saturation theta grows with the specific storage and phi with K.
+    """
     if u < 0.0:
         x = (u - U_MIN) * PER_U
         j = min(int(x), INTERVALS - 1)
@@ -213,7 +217,7 @@ def surface_flux(
 
 @njit
 def potential_evaporation(s: FloatArray) -> float:
-    """Evaporation [m s-1] that the surface, where it is wet, allows."""
+    """Evaporation [m s-1] that the surface, where it is wet, allows: FAO-56 Eq. 71 with 75."""
     if s[S_WET] < 1.0:
         return float(min(s[S_FORCING + 2], s[S_WET] * s[S_FORCING + 5]))
     return float(s[S_FORCING + 2])

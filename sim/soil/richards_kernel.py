@@ -108,7 +108,7 @@ from levada.sim.soil.richards_fluxes import head_m
 from levada.sim.soil.richards_newton import solve
 from levada.sim.soil.uptake import ROOT_NODES
 
-__all__ = ["advance", "observe"]
+__all__ = ["advance", "report"]
 
 
 @njit
@@ -299,7 +299,7 @@ def _force(
 
 
 @njit
-def _report(s: FloatArray, observed: FloatArray) -> None:
+def report(s: FloatArray, observed: FloatArray) -> None:
     """Observables at S_NOW, between the ends of the planned step."""
     x = 0.0
     if s[S_END] > s[S_START]:
@@ -391,12 +391,5 @@ def advance(
         if potential > 0.0:
             s[S_KS] = min(max((out[Q_TRANSPIRATION] - before) / potential, 0.0), 1.0)
         s[S_DEPLETION] = f[F_P]
-        _report(s, observed[zone])
+        report(s, observed[zone])
     return -1
-
-
-@njit
-def observe(scalars: FloatArray, observed: FloatArray) -> None:
-    """Fill the observables without advancing."""
-    for zone in range(scalars.shape[0]):
-        _report(scalars[zone], observed[zone])

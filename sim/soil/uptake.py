@@ -78,17 +78,6 @@ class Feddes:
         low, high = self.optimal_dry_low_m, self.optimal_dry_high_m
         return np.asarray(low + np.clip(share, 0.0, 1.0) * (high - low))
 
-    def reduction(self, head_m: npt.ArrayLike, demand_mm_d: float) -> FloatArray:
-        """Share of the potential uptake, 0 to 1, at a pressure head [m] and a demand [mm/d].
-
-        The trapezoid of Feddes, Kowalik and Zaradny (1978) over the pressure head.
-        """
-        h = np.asarray(head_m, dtype=np.float64)
-        h3 = float(self.optimal_dry_m(demand_mm_d))
-        wet = (self.anaerobic_m - h) / (self.anaerobic_m - self.optimal_wet_m)
-        dry = (h - self.wilting_m) / (h3 - self.wilting_m)
-        return np.asarray(np.clip(np.minimum(wet, dry), 0.0, 1.0))
-
 
 def _cm(h1: float, h2: float, h3_high: float, h3_low: float, h4: float) -> Feddes:
     return Feddes(

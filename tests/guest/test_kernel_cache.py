@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,21 @@ from levada.guest.fast.jit import CACHE, VERSION
 from levada.guest.fast.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
 from levada.sim.run import zone_loop
 from levada.sim.soil import richards_kernel
+from levada.testing import small_field
+
+COUNT = """
+import json, sys
+import levada
+from numba.core.registry import CPUDispatcher
+
+levada.run(sys.argv[1], sys.argv[2], overrides=json.loads(sys.argv[3]))
+modules = [module for name, module in sys.modules.items() if name.startswith("levada.")]
+kernels = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, CPUDispatcher)}
+print(len([k for k in kernels.values() if k.signatures]))
+print(sum(sum(k.stats.cache_misses.values()) for k in kernels.values()))
+print(*[f"{k.__module__}.{k.__name__}" for k in kernels.values() if len(k.signatures) > 1])
+"""
+"""Runs a scenario; how many kernels were loaded, how many compiled, and which for two types."""
 
 
 @pytest.fixture
@@ -94,6 +110,36 @@ def test_a_kernel_of_another_version_is_not_taken_from_a_folder_that_the_user_na
         check=True,
     )
     assert done.stdout.split() == ["mine", VERSION]
+
+
+def kernels_of_a_run(scenario: str, out: Path, changes: dict[str, object]) -> tuple[int, int, str]:
+    """How many kernels a run in a process of its own loaded and compiled, and which twice."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT, scenario, str(out), json.dumps(changes)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded, compiled, twice = done.stdout.splitlines()[-3:]
+    return int(loaded), int(compiled), twice
+
+
+@pytest.mark.timeout(900)  # where nothing is in the cache, on a busy computer
+def test_one_run_compiles_every_kernel_and_each_once(tmp_path: Path) -> None:
+    """So `make kernels` is one short run, and no other has to wait: nor one of the other soil."""
+    short = {"period.end": "2023-05-03", "expect": []}
+    loaded, _, twice = kernels_of_a_run("quickstart", tmp_path / "first", short)
+    assert loaded > 0
+    assert twice == ""
+    longer = {"period.end": "2023-05-20", "expect": []}
+    loaded, compiled, _ = kernels_of_a_run("quickstart", tmp_path / "second", longer)
+    assert loaded > 0
+    assert compiled == 0
+    bucket = tmp_path / "bucket.toml"
+    bucket.write_text(small_field(model="bucket"), encoding="utf-8")
+    loaded, compiled, _ = kernels_of_a_run(str(bucket), tmp_path / "third", {})
+    assert loaded > 0
+    assert compiled == 0
 
 
 def test_kernels_of_others_stay_where_numba_keeps_them() -> None:

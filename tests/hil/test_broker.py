@@ -207,7 +207,7 @@ def test_of_two_clients_with_one_id_one_gives_up(broker: Broker) -> None:
     if network is not None:
         network.join(20)
     assert loser._paho._thread is None  # it does not come back: no pushing without end
-    assert winner.wait_connected(20)
+    assert winner._connected.wait(20)
     assert winner.publish("ic/n/data", b"served")
     assert heard.get(timeout=60) == b"served"
     assert pushed.empty()

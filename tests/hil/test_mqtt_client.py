@@ -54,7 +54,7 @@ def test_a_packet_that_cannot_be_read_costs_the_connection_not_the_client(broken
     heard: queue.Queue[bytes] = queue.Queue()
     with sending([broken]) as address, listening(address, heard) as client:
         assert heard.get(timeout=60) == b"good"
-        assert client.wait_connected(60)
+        assert client._connected.wait(60)
 
 
 def test_no_bytes_end_the_network_thread() -> None:
@@ -68,7 +68,7 @@ def test_no_bytes_end_the_network_thread() -> None:
     with sending(noise) as address, listening(address, heard) as client:
         while client.connections <= len(noise):
             heard.get(timeout=60)
-        assert client.wait_connected(60)
+        assert client._connected.wait(60)
 
 
 def test_what_handlers_refuse_is_told_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,16 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
+from levada.sim.devices.energy import NodePower, NodePowers
+from levada.sim.devices.probe import Probes
+from levada.sim.devices.valve import Valves
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
 from levada.sim.run.rundir import RunDir
 from levada.sim.run.runner import read_weather, run_scenario
 from levada.sim.run.trace import INDEX, TYPES
+from levada.sim.run.zone_columns import Devices
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.model import Scenario
+from levada.sim.settings.valve import Valve
 from levada.sim.weather import Days, Site, Weather, from_days
 from levada.testing import ScriptedNode, small_field
 
@@ -100,6 +105,24 @@ def run_plant(
     field_.run()
     plant.close()
     return np.concatenate(parts)
+
+
+def devices_of(probes: Probes, valves: Valves | None = None) -> Devices:
+    """Arrays of zones with these probes and valves, and nodes on mains, as the loop takes them."""
+    n = probes.n
+    valves = valves or Valves([Valve()] * n, [100.0] * n)
+    powers = NodePowers([NodePower(battery="none")] * n)
+    return Devices(
+        probes.parameters,
+        probes.state,
+        probes.keys,
+        valves.parameters,
+        valves.state,
+        powers.parameters,
+        powers.state,
+        powers.work,
+        np.zeros((n, 4), dtype=np.int32),
+    )
 
 
 def made_weather(start: str, rain_mm: Sequence[float], tmax_c: Sequence[float]) -> Weather:

@@ -32,7 +32,7 @@ def test_flow_through_the_last_face_is_the_drainage_of_the_boundary() -> None:
     np.testing.assert_allclose(
         result.uptake_mm.sum(axis=1), result.fluxes_mm[:, Flux.TRANSPIRATION_MM], atol=1e-9
     )
-    assert result.total_mm(Flux.RAIN_MM) == pytest.approx(14.0)
+    assert result.fluxes_mm[:, Flux.RAIN_MM].sum() == pytest.approx(14.0)
     assert result.theta.shape == result.head_m.shape == (5, 50)
 
 

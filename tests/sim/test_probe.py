@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small import devices_of
 
 from levada.guest.abi import ErrorCode
 from levada.sim import seeds
@@ -20,8 +21,9 @@ from levada.sim.devices.probe import (
     calibration,
     damping_depth_m,
 )
+from levada.sim.run.zone_loop import sample_zone
 from levada.sim.settings.probe import ADC_MAX, Probe
-from levada.sim.soil.model import Observed, new_observed
+from levada.sim.soil.model import new_observed
 from levada.sim.units import DAY_MS, HOUR_MS
 
 YEAR_MS = round(365.25 * DAY_MS)
@@ -35,13 +37,16 @@ def make(*probes: Probe, names: list[str] | None = None, seed: int = 1, **option
 
 
 def read(probes: Probes, time_ms: int = 0, theta: float = 0.225, head_m: float = nan) -> list[int]:
-    observed = new_observed(probes.n)
-    observed[:, Observed.THETA_PROBE] = theta
-    observed[:, Observed.HEAD_PROBE_M] = head_m
-    readings = np.zeros((probes.n, 4), dtype=np.int32)
-    probes.sample(time_ms, observed, readings)
-    counts: list[int] = readings[:, 0].tolist()
-    return counts
+    arrays = (probes.parameters, probes.state, probes.keys)
+    return [
+        device_kernels.probe_counts(i, float(time_ms), theta, head_m, *arrays)
+        for i in range(probes.n)
+    ]
+
+
+def warm(probes: Probes, dt_s: float, air_c: float) -> None:
+    """Let the soil of the only zone be under air of this temperature for `dt_s`."""
+    device_kernels.soil_temperature(0, dt_s, air_c, probes.parameters, probes.state)
 
 
 # --- noise
@@ -292,19 +297,6 @@ def test_a_fault_touches_its_zone_only() -> None:
     assert read(probes) == [2150, ADC_MAX, 2150]
 
 
-def test_a_snapshot_brings_state_and_faults_back() -> None:
-    probes = make(EXACT)
-    read(probes, 0)
-    probes.set_fault(0, 0, ProbeFault.STUCK, True)
-    kept = probes.snapshot()
-    probes.set_fault(0, 0, ProbeFault.STUCK, False)
-    probes.warm(HOUR_MS / 1000, 35.0)
-    read(probes, HOUR_MS, theta=0.4)
-    probes.restore(kept)
-    assert read(probes, HOUR_MS, theta=0.4) == [2150]
-    assert probes.state[0, ProbeState.TEMP_C] == 15.0
-
-
 # --- soil temperature
 
 
@@ -320,7 +312,7 @@ def test_the_daily_wave_is_damped_as_at_the_depth_of_the_probe(depths: float) ->
     hours = np.arange(0, 30 * 24, 1 / 6)
     temps = []
     for hour in hours:
-        probes.warm(600.0, 20.0 + 10.0 * np.sin(2 * pi * (hour + 1 / 12) / 24))
+        warm(probes, 600.0, 20.0 + 10.0 * np.sin(2 * pi * (hour + 1 / 12) / 24))
         temps.append(probes.state[0, ProbeState.TEMP_C])
     last_day = np.array(temps[-144:])
     assert (last_day.max() - last_day.min()) / 2 == pytest.approx(10 * e**-depths, rel=0.01)
@@ -334,8 +326,8 @@ def test_soil_temperature_does_not_depend_on_how_an_interval_is_cut(
 ) -> None:
     cut, whole = make(EXACT), make(EXACT)
     for piece in pieces:
-        cut.warm(piece, air_c)
-    whole.warm(sum(pieces), air_c)
+        warm(cut, piece, air_c)
+    warm(whole, sum(pieces), air_c)
     assert cut.state[0, ProbeState.TEMP_C] == pytest.approx(
         whole.state[0, ProbeState.TEMP_C], abs=1e-9
     )
@@ -343,10 +335,10 @@ def test_soil_temperature_does_not_depend_on_how_an_interval_is_cut(
 
 def test_a_probe_at_the_surface_has_air_temperature() -> None:
     probes = make(EXACT.but(depth_m=1e-9))
-    probes.warm(600, 31.237)
-    readings = np.zeros((1, 4), dtype=np.int32)
-    probes.sample(0, new_observed(1), readings)
-    assert readings[0, 1] == 3124
+    warm(probes, 600.0, 31.237)
+    devices = devices_of(probes)
+    sample_zone(0, 0, devices, new_observed(1))
+    assert devices.readings[0, 1] == 3124  # 0.01 degC
 
 
 # --- configuration

@@ -205,10 +205,9 @@ def test_a_state_of_another_shape_is_refused() -> None:
         Run(profile()).model.restore(Run(profile(), cells=20).model.state())
 
 
-def test_a_zone_is_the_same_alone_and_among_hundreds_on_two_threads() -> None:
+def test_a_zone_is_the_same_alone_and_among_hundreds() -> None:
     kinds = [profile(LOAM), profile(SAND), profile(CLAY, surface=Surface(wetted_fraction=0.3))]
     many = Run(*(kinds * 100))
-    assert many.model._threads == 2
     alone = [Run(kind) for kind in kinds]
     for run in (many, *alone):
         for rain in (0.0, 8.0, 0.0):

@@ -41,7 +41,7 @@ def test_horizontal_uptake_grows_with_the_square_root_of_time() -> None:
     result = column.run({}, np.array([0.0, 1.0, 4.0]) * 14400.0)
     early, late = result.flow_mm[0, 0], result.flow_mm[:, 0].sum()
     assert late / early == pytest.approx(2.0, rel=0.01)
-    assert result.total_mm(Flux.DRAINAGE_MM) < 1e-3
+    assert result.fluxes_mm[:, Flux.DRAINAGE_MM].sum() < 1e-3
 
 
 def test_the_page_has_a_row_a_figure_and_a_note_for_each_comparison() -> None:

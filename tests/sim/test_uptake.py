@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from levada.sim.crop.table import TABLE
+from levada.sim.soil import richards_columns
+from levada.sim.soil.richards_fluxes import root_uptake
 from levada.sim.soil.uptake import FEDDES, Feddes, root_shares
 
 MAIZE = FEDDES["maize"]
@@ -23,7 +25,12 @@ MAIZE = FEDDES["maize"]
     ],
 )
 def test_uptake_of_maize_falls_between_its_thresholds(head_m: float, share: float) -> None:
-    assert MAIZE.reduction(head_m, 6.0) == pytest.approx(share)
+    settings = np.zeros(richards_columns.SETTINGS)
+    settings[richards_columns.P_H1] = MAIZE.anaerobic_m
+    settings[richards_columns.P_H2] = MAIZE.optimal_wet_m
+    settings[richards_columns.P_H4] = MAIZE.wilting_m
+    h3 = MAIZE.optimal_dry_high_m
+    assert root_uptake(2.0, head_m, 1.0, h3, settings)[0] == pytest.approx(2.0 * share)
 
 
 def test_stress_begins_later_when_demand_is_low() -> None:

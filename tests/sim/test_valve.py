@@ -7,14 +7,29 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small import devices_of
 
-from levada.sim.devices.valve import ValveError, ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.devices.kernels import command_valve, valve_segment
+from levada.sim.devices.probe import Probes
+from levada.sim.devices.valve import ValveFault, Valves, ValveState, flow_l_min
+from levada.sim.run.zone_columns import NodeCol
+from levada.sim.run.zone_loop import interval_end, sample_zone
+from levada.sim.seeds import zone_keys
+from levada.sim.settings.probe import Probe
 from levada.sim.settings.valve import Valve
-from levada.sim.soil.model import ForcingCol, new_forcing
+from levada.sim.soil.model import FloatArray, ForcingCol, new_forcing, new_observed
 from levada.sim.units import MINUTE_MS
 
 NO_TIMER_S = 31_622_400.0
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)
+
+
+def command(valves: Valves, zone: int, time_ms: int, state: int) -> None:
+    command_valve(zone, float(time_ms), state, valves.parameters, valves.state)
+
+
+def run(valves: Valves, zone: int, from_ms: int, to_ms: int, forcing: FloatArray) -> None:
+    valve_segment(zone, float(from_ms), float(to_ms), valves.parameters, valves.state, forcing)
 
 
 class Line:
@@ -31,16 +46,23 @@ class Line:
         """Rate [mm/h], from, to [s since 0], of every delivery."""
 
     def command(self, state: int) -> None:
-        self.valves.command(self.now_ms, np.array([state], dtype=np.int8))
+        command(self.valves, 0, self.now_ms, state)
+
+    def end_ms(self, until_ms: int) -> int:
+        """Where the loop over the zones ends the next interval, at `until_ms` at the latest."""
+        z = np.zeros(len(NodeCol), dtype=np.int64)
+        z[NodeCol.NOW_MS] = self.now_ms
+        whole_ms = until_ms - self.now_ms
+        return interval_end(z, until_ms, whole_ms, self.now_ms, False, self.valves.state[0])
 
     def run(self, duration_ms: int) -> None:
-        """One interval, cut where the valve asks for it."""
+        """One interval, in the pieces in which the loop over the zones takes it."""
         end = self.now_ms + duration_ms
         forcing = new_forcing(1)
         while self.now_ms < end:
-            cut = self.valves.next_cut_ms(self.now_ms, end)
+            cut = self.end_ms(end)
             assert self.now_ms < cut <= end
-            self.valves.segment(self.now_ms, cut, forcing)
+            run(self.valves, 0, self.now_ms, cut, forcing)
             rate, start, stop = forcing[
                 0, ForcingCol.IRRIGATION_MM_H : ForcingCol.IRRIGATION_TO_S + 1
             ]
@@ -91,14 +113,11 @@ def test_flow_follows_the_worked_example_of_a_dripper() -> None:
     assert flow_l_min(4.0, 12.0, 10.0, 0.42) == pytest.approx(4.32, abs=0.005)
 
 
-def test_pressure_changes_the_flow_from_then_on() -> None:
-    line = Line(SHARP)
+def test_a_valve_passes_what_its_pressure_drives() -> None:
+    line = Line(SHARP.but(pressure_kpa=400.0, nominal_pressure_kpa=100.0, emitter_exponent=0.5))
     line.command(1)
     line.run(MINUTE_MS)
-    line.valves.set_pressure(400.0)
-    line.run(MINUTE_MS)
-    assert line[ValveState.VOLUME_L] == pytest.approx(10.0 + 20.0)
-    assert line.valves.flow_l_min.tolist() == [20.0]
+    assert line[ValveState.VOLUME_L] == pytest.approx(20.0)  # twice the nominal 10 L/min
 
 
 def test_a_command_taken_back_within_the_dead_time_moves_nothing() -> None:
@@ -192,7 +211,6 @@ def test_a_stuck_valve_stays_as_it_is(state: int) -> None:
 
 def test_a_leak_passes_its_share_while_closed() -> None:
     line = Line(SHARP.but(leak=0.01))
-    assert line.valves.leaks
     line.run(60 * MINUTE_MS)
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0)
     assert line[ValveState.OPEN_S] == 0
@@ -201,20 +219,20 @@ def test_a_leak_passes_its_share_while_closed() -> None:
     assert line[ValveState.VOLUME_L] == pytest.approx(6.0 + 60.0)
 
 
-def test_a_leaking_valve_asks_for_a_cut_at_its_edge_and_only_there() -> None:
+def test_an_interval_ends_where_a_leaking_valve_moves_and_only_there() -> None:
     line = Line(Valve(leak=0.5))
-    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 10 * MINUTE_MS
+    assert line.end_ms(10 * MINUTE_MS) == 10 * MINUTE_MS
     line.command(1)
-    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 2_000
-    with pytest.raises(ValveError, match="zone 0"):
-        line.valves.segment(0, 10 * MINUTE_MS, new_forcing(1))
+    assert line.end_ms(10 * MINUTE_MS) == 2_000
+    line.run(10 * MINUTE_MS)
+    # 2 s at half the flow of 10 L/min, then all of it
+    assert line.pieces == [(3.0, 0.0, 2.0), (6.0, 2.0, 600.0)]
 
 
-def test_a_tight_valve_never_asks_for_a_cut() -> None:
+def test_no_interval_ends_where_a_tight_valve_moves() -> None:
     line = Line(Valve(max_open_s=30.0))
     line.command(1)
-    assert not line.valves.leaks
-    assert line.valves.next_cut_ms(0, 10 * MINUTE_MS) == 10 * MINUTE_MS
+    assert line.end_ms(10 * MINUTE_MS) == 10 * MINUTE_MS
 
 
 def test_clogging_takes_its_share() -> None:
@@ -237,46 +255,33 @@ def test_an_observation_of_the_longest_run_counts_an_opening_under_way_from_its_
     assert line[ValveState.LONGEST_S] == 120.0
 
 
-def test_pulses_go_to_the_nodes_that_are_due_and_none_is_lost() -> None:
+def test_a_node_reads_the_pulses_since_it_read_last_and_none_is_lost() -> None:
     valves = Valves([SHARP.but(pulses_per_l=0.7)] * 2, [100.0] * 2)
-    valves.command(0, np.ones(2, dtype=np.int8))
-    readings = np.zeros((2, 4), dtype=np.int32)
-    wake_ms = np.array([0, 10**15])
-    forcing = new_forcing(2)
+    probes = Probes([Probe()] * 2, keys=zone_keys(1, "probe", ["a", "b"]), start_ms=0)
+    devices, observed, forcing = devices_of(probes, valves), new_observed(2), new_forcing(2)
     seen = 0
+    for zone in range(2):
+        command(valves, zone, 0, 1)
     for minute in range(10):
-        valves.segment(minute * MINUTE_MS, (minute + 1) * MINUTE_MS, forcing)
-        valves.read((minute + 1) * MINUTE_MS, wake_ms, readings)
-        assert readings[0, 3] == 7  # 10 L a minute
-        seen += readings[0, 3]
-    assert readings[1, 3] == 0
-    valves.read(10 * MINUTE_MS, np.zeros(2, dtype=np.int64), readings)
-    assert readings[:, 3].tolist() == [0, seen]
+        for zone in range(2):
+            run(valves, zone, minute * MINUTE_MS, (minute + 1) * MINUTE_MS, forcing)
+        sample_zone(0, (minute + 1) * MINUTE_MS, devices, observed)
+        assert devices.readings[0, 3] == 7  # 10 L a minute
+        seen += int(devices.readings[0, 3])
+    assert devices.readings[1, 3] == 0
+    for zone in range(2):
+        sample_zone(zone, 10 * MINUTE_MS, devices, observed)
+    assert devices.readings[:, 3].tolist() == [0, seen]
 
 
 def test_zones_do_not_touch_each_other() -> None:
     valves = Valves([SHARP, SHARP.but(flow_l_min=3.0), SHARP], [100.0] * 3)
-    valves.command(0, np.array([0, 1, 0], dtype=np.int8))
+    command(valves, 1, 0, 1)
     forcing = new_forcing(3)
-    valves.segment(0, 10 * MINUTE_MS, forcing)
+    for zone in range(3):
+        run(valves, zone, 0, 10 * MINUTE_MS, forcing)
     assert valves.state[:, ValveState.VOLUME_L].tolist() == [0.0, 30.0, 0.0]
     assert forcing[:, ForcingCol.IRRIGATION_MM_H].tolist() == [0.0, pytest.approx(1.8), 0.0]
-
-
-def test_a_snapshot_brings_everything_back() -> None:
-    line = Line(Valve(leak=0.1))
-    line.command(1)
-    line.run(MINUTE_MS)
-    kept = line.valves.snapshot()
-    volume = line[ValveState.VOLUME_L]
-    line.valves.set_pressure(10.0)
-    line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, True, 0.9)
-    line.run(MINUTE_MS)
-    line.valves.restore(kept)
-    assert line[ValveState.VOLUME_L] == volume
-    assert line.valves.flow_l_min.tolist() == [10.0]
-    line.valves.set_fault(line.now_ms, 0, ValveFault.CLOG, False)
-    assert line.valves.flow_l_min.tolist() == [10.0]
 
 
 @pytest.mark.parametrize(

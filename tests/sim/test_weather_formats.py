@@ -12,6 +12,7 @@ import pytest
 from levada.sim.weather import Site, WeatherError, read
 from levada.sim.weather.epw import read_epw
 from levada.sim.weather.nasa_power import read_nasa_power
+from levada.sim.weather.open_meteo import read_open_meteo
 
 LYON = Site(latitude_deg=45.7, longitude_deg=4.9, elevation_m=200.0, utc_offset_h=1.0)
 TO_2M = 4.87 / np.log(67.8 * 10.0 - 5.42)  # FAO-56 Eq. 47, from 10 m
@@ -649,6 +650,25 @@ def test_open_meteo_in_seconds_since_1970(tmp_path: Path) -> None:
     then = read(path, LYON)
     np.testing.assert_array_equal(then.time_ms, now.time_ms)
     np.testing.assert_array_equal(then.temp_c, now.temp_c)
+
+
+@pytest.mark.parametrize("since_s", [864_000, 946_684_800])
+def test_open_meteo_seconds_of_any_length(tmp_path: Path, since_s: int) -> None:
+    """Of 6 digits, as of 11 January 1970, and of 9."""
+    path = open_meteo(tmp_path)
+    lines = path.read_text("utf-8").splitlines()
+    begin = since_s - since_s % 86_400 - 3600
+    rows = [f"{begin + 3600 * h},{row.split(',', 1)[1]}" for h, row in enumerate(lines[4:])]
+    path.write_text("\n".join([*lines[:4], *rows]) + "\n", encoding="utf-8")
+    assert read_open_meteo(path, LYON)[0].time_ms[0] == (begin + 3600) * 1000
+
+
+def test_open_meteo_in_milliseconds_is_refused(tmp_path: Path) -> None:
+    path = open_meteo(tmp_path)
+    text = path.read_text("utf-8").replace("2023-06-01T00:00", "1685577600000")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(WeatherError, match="time `1685577600000`; ISO 8601 or seconds"):
+        read(path, LYON)
 
 
 def test_open_meteo_of_several_places_takes_the_nearest(tmp_path: Path) -> None:

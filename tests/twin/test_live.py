@@ -181,7 +181,7 @@ def test_alerts_are_published_with_their_evidence(tmp_path: Path) -> None:
             subscription="ic/#",
             handler=lambda topic, payload: heard.put((topic, payload)),
         )
-        assert listener.wait_connected()
+        assert listener._connected.wait(10)
         client = MqttClient(broker.address)
         twin = Twin(field, store, Bench(speed=None), publish=publisher(client))
         twin.run()
