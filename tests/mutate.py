@@ -35,13 +35,19 @@ QUICK: Final = ("-k", "not l1_ and not l2_ and not l4_ and not l5_")
 """Without the tests by the million, which are no better at this."""
 
 FORMATS: Final = ("tests/sim/test_weather_tables.py", "tests/sim/test_weather_formats.py")
+SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)
 OWN_FILES: Final = ("tests/sim/test_weather_tables.py", "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
     "firmware/core/host.c": ("/* RFC 3629, section 4 */", "", TOPICS),
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *TOPICS)),
+    "hil/link.py": ("CONSOLE_LINES: Final", "", ("tests/hil/test_link_counts.py",)),
+    "hil/node.py": ("BRIEF: Final", "", SCRIPTED),
+    "hil/session.py": ("CHUNK: Final", "", SCRIPTED),
     "hil/wire/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
+    "hil/wire/message.py": ("MAX_BODY: Final", "", ("tests/hil/test_messages.py",)),
+    "hil/wire/messages.py": ("WIRE_VERSION: Final", "", ("tests/hil/test_messages.py",)),
     "sim/crop/crop.py": ("def crop(", "", ("tests/sim/test_crop.py",)),
     "sim/scenario/fault.py": ("_COUNTS: Final", "", ("tests/sim/test_faults.py",)),
     "sim/weather/csv_file.py": ("def read_csv", "", OWN_FILES),
