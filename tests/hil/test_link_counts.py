@@ -157,6 +157,23 @@ def test_a_line_that_is_gone_is_tried_every_twentieth_of_a_second_until_the_time
     assert link.quality.reopened == 0
 
 
+def test_a_line_that_is_gone_is_waited_for_ten_seconds(clock: Clock) -> None:
+    clock.now_s = 0.0
+    with pytest.raises(LinkError, match="gone"):
+        ping(Link(Script(clock, LinkError("gone"), absent=1000)))
+    assert clock.now_s == pytest.approx(10.0, abs=0.06)  # and perhaps one sleep
+
+
+def test_raw_bytes_stand_between_zeros(clock: Clock) -> None:
+    class Raw(Script):
+        def write(self, data: bytes) -> None:
+            self.written.append(data)
+
+    line = Raw(clock)
+    Link(line).write_raw(b"abc")
+    assert line.written == [b"\0abc\0"]
+
+
 def test_a_line_that_is_gone_twice_is_given_up(clock: Clock) -> None:
     line = Script(clock, LinkError("gone"), LinkError("gone again"), [pong])
     link = Link(line)

@@ -123,6 +123,13 @@ def test_numbers_that_we_never_sent_were_another_hosts(
     assert link.quality.taken == beyond
 
 
+def test_who_said_no_hello_has_given_up_nothing(clock: Clock) -> None:
+    link = Link(Script(clock, [nak(NakError.SEQUENCE, 98)]))
+    link._sequence = 99
+    with pytest.raises(DeviceRestarted, match="another host"):
+        ping(link)
+
+
 def test_requests_of_an_older_session_that_got_no_answer_excuse_nothing(clock: Clock) -> None:
     line = Script(clock, [], [], [birth()], [nak(NakError.NO_SESSION, 3)])
     link = Link(line, patience=Patience(tries=1))
