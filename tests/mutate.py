@@ -96,6 +96,21 @@ def prose(code: str) -> list[tuple[int, int]]:
 
 EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
     (
+        "hil/node.py",
+        'return self._ran_for_ever(STEP if {"init", "step"} <= exports else MAIN)',
+        'return self._ran_for_ever(STEP if {"init", "step"} < exports else MAIN)',
+    ): "a guest exports its memory as well",
+    (
+        "hil/node.py",
+        "self._booted_ms = 0",
+        "self._booted_ms = 1",
+    ): "the start before the first step sets it",
+    (
+        "hil/node.py",
+        "self._retries = 0",
+        "self._retries = 1",
+    ): "the request that reads it sets it first",
+    (
         "hil/link.py",
         "times = np.frombuffer(self.round_trips_s) * 1000.0 if self.round_trips_s else np.zeros(1)",
         "times = np.frombuffer(self.round_trips_s) * 1000.0 if self.round_trips_s else np.zeros(2)",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from scripted_line import Clock, Piece, Script, flipped, older, ping, pong, sends
 
@@ -64,7 +66,7 @@ def test_a_silence_is_told_while_it_lasts_and_when_it_has_ended(clock: Clock) ->
         seen.append(link.silent_s)
 
     seen: list[float] = []
-    link_module.sleep = look  # type: ignore[assignment]  # undone with the clock
+    link_module.sleep = look  # type: ignore[assignment, attr-defined]  # undone with the clock
     assert link.silent_s == 0.0
     ping(link)
     # 1 s without an answer, then 220 looks of 0.05 s for the line
@@ -134,7 +136,8 @@ def test_the_wait_is_twice_the_longest_of_the_last_sixteen_round_trips(clock: Cl
 
         return answer
 
-    line = Script(clock, [after(0.5)], *[[after(0.25)]] * 15, [], [pong], [pong], [], [pong])
+    slow, quick = after(0.5), after(0.25)
+    line = Script(clock, [slow], *([quick] for _ in range(15)), [], [pong], [pong], [], [pong])
     link = Link(line)
     for _ in range(17):
         ping(link)
@@ -185,7 +188,7 @@ def test_a_line_that_is_gone_twice_is_given_up(clock: Clock) -> None:
 
 
 def test_numbers_go_up_by_one_and_begin_again_behind_ffff(clock: Clock) -> None:
-    line = Script(clock, *[[pong]] * 3)
+    line = Script(clock, [pong], [pong], [pong])
     link = Link(line)
     link._sequence = 0xFFFE
     for _ in range(3):
@@ -256,7 +259,7 @@ def test_a_new_link_has_seen_nothing() -> None:
     ],
 )
 def test_few_repetitions_void_no_run_and_more_than_one_in_a_hundred_do(
-    counts: dict[str, int], void: str | None
+    counts: dict[str, Any], void: str | None
 ) -> None:
     assert LinkQuality(**counts).void() == void
 

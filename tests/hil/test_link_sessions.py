@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 from scripted_line import BORN, Clock, Piece, Script, birth, ping, pong, sends
 
-from levada.hil import link as link_module
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.link import Link, Patience
 from levada.hil.wire.codec import encode_frame
@@ -15,7 +16,7 @@ from levada.hil.wire.messages import Ack, Close, Heartbeat, Nak, NakError, Ping
 def test_a_session_has_a_number_of_thirty_two_bits_which_the_answer_repeats(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module.secrets, "randbelow", lambda limit: limit - 1)
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: limit - 1)
     line = Script(clock, [birth()], [sends(BORN)])
     link = Link(line)
     assert link.hello().session == 2**32 - 1

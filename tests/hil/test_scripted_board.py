@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import pytest
 from lockstep import LOOPER, READINGS, SETTABLE, START_MS, STEP_MS, TOGGLER, calls
@@ -23,6 +24,7 @@ from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.wire import messages as m
 from levada.hil.wire.codec import Decoder, Frame, encode_frame
+from levada.hil.wire.message import Message
 
 SHA = hashlib.sha256(TOGGLER).digest()
 LOG_INT = b"\x06\x07\0\0\0"
@@ -31,7 +33,8 @@ LAPSED = int(m.StepFlag.LEASE_EXPIRED)
 WAKE_MS = 600_000
 
 
-Answer = m.Message | Callable[[], m.Message] | None
+_M = TypeVar("_M", bound=Message)
+Answer = Message | Callable[[], Message] | None
 
 
 class Board:
@@ -43,17 +46,17 @@ class Board:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.birth = replace(BORN, guest_sha256=SHA, reset_reason=m.ResetReason.POWER_ON)
-        self.answers: defaultdict[type[m.Message], deque[Answer]] = defaultdict(deque)
-        self.asked: list[m.Message] = []
+        self.answers: defaultdict[type[Message], deque[Answer]] = defaultdict(deque)
+        self.asked: list[Message] = []
         self.tape = b""
         self.stored = b""
         self.gone = False
         self.openings = 0
         self._waiting = b""
 
-    def of(self, kind: type[m.Message]) -> list[m.Message]:
+    def of(self, kind: type[_M]) -> list[_M]:
         """Requests of that type."""
-        return [request for request in self.asked if type(request) is kind]
+        return [request for request in self.asked if isinstance(request, kind)]
 
     def restart(self, reason: int = m.ResetReason.POWER_ON) -> m.Nak:
         """Start again; the refusal of the request."""
@@ -74,7 +77,7 @@ class Board:
         if answer is not None:
             self._waiting += encode_frame(answer.TYPE, frame.sequence, answer.encode())
 
-    def _healthy(self, request: m.Message) -> m.Message:
+    def _healthy(self, request: Message) -> Message:
         match request:
             case m.Hello():
                 return replace(self.birth, session=request.session)
@@ -183,9 +186,8 @@ def test_a_clock_that_is_right_needs_no_word(board: Board, node: DeviceNode) -> 
 def test_a_guest_forgets_at_the_first_start_and_when_it_is_told_to(
     board: Board, node: DeviceNode
 ) -> None:
-    for forget in (False, False, True):
-        node.boot(START_MS, forget=forget)
-    assert [start.flags for start in board.of(m.Start)] == [2, 0, 2]  # type: ignore[attr-defined]
+    booted(booted(node)).boot(START_MS, forget=True)
+    assert [start.flags for start in board.of(m.Start)] == [2, 0, 2]
 
 
 def test_what_was_calibrated_before_the_first_boot_has_a_start_at_time_zero(board: Board) -> None:
@@ -199,7 +201,7 @@ def test_what_was_calibrated_before_the_first_boot_has_a_start_at_time_zero(boar
     assert node.quality()["restarts"] == ["1970-01-01T00:00:00: power on"]
     node.step(START_MS, READINGS)
     [step] = board.of(m.Step)
-    assert step.uptime_ms == START_MS  # type: ignore[attr-defined]
+    assert step.uptime_ms == START_MS
 
 
 def test_a_guest_is_brought_over_in_pieces_of_a_thousand_bytes(board: Board) -> None:
@@ -210,7 +212,7 @@ def test_a_guest_is_brought_over_in_pieces_of_a_thousand_bytes(board: Board) -> 
     begin = m.InstallBegin(size=len(big), sha256=hashlib.sha256(big).digest())
     assert board.of(m.InstallBegin) == [begin]
     chunks = board.of(m.InstallChunk)
-    assert [chunk.offset for chunk in chunks] == [0, 1000, 2000]  # type: ignore[attr-defined]
+    assert [chunk.offset for chunk in chunks] == [0, 1000, 2000]
     assert board.stored == big
     assert len(board.of(m.Hello)) == len(board.of(m.Configure)) == 2
     assert node.quality()["restarts"] == []
@@ -247,12 +249,12 @@ def test_bit_i_is_pin_i_of_the_list_if_it_was_ever_set(board: Board) -> None:
         board.answers[m.Step].append(answer)
         assert node.step(START_MS + STEP_MS, READINGS).outputs == expected
     [configure] = board.of(m.Configure)
-    assert configure.pins == (23, 18, 21, *13 * (0,))  # type: ignore[attr-defined]
+    assert configure.pins == (23, 18, 21, *13 * (0,))
 
 
 def test_a_guest_may_want_to_run_at_once_and_not_before(board: Board, node: DeviceNode) -> None:
     slept: list[int] = []
-    node._session.heart.expect = slept.append  # type: ignore[method-assign]
+    node._session.heart.expect = slept.append  # type: ignore[assignment, method-assign]
     booted(node)
     board.answers[m.Step] += [result(START_MS + 1), result(START_MS)]
     assert node.step(START_MS + 1, READINGS).wake_ms == 0
@@ -267,7 +269,7 @@ def test_a_tape_is_read_to_its_end_and_no_further(board: Board, node: DeviceNode
     answer = result(START_MS + STEP_MS, tape=board.tape[:300], tape_bytes=2500)
     board.answers[m.Step].append(answer)
     assert node.step(START_MS + STEP_MS, READINGS).tape == board.tape
-    offsets = [part.offset for part in board.of(m.ReadTape)]  # type: ignore[attr-defined]
+    offsets = [part.offset for part in board.of(m.ReadTape)]
     assert offsets == [300, 1300, 2300]
     board.answers[m.Step].append(replace(answer, tape_bytes=2501))
     with pytest.raises(LinkError, match="board: the tape ends at 2500 of 2501 bytes"):
@@ -448,7 +450,7 @@ def test_a_lease_is_set_with_the_next_configuration_or_at_once(
     booted(node)
     node.set_lease(0)
     node.set_lease(None)
-    leases = [c.lease_ms for c in board.of(m.Configure)]  # type: ignore[attr-defined]
+    leases = [c.lease_ms for c in board.of(m.Configure)]
     assert leases == [700, 0, 60_000]
 
 
