@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from threading import RLock
+from types import SimpleNamespace
 
 import pytest
 from wire_frames import EXAMPLES
@@ -27,6 +29,8 @@ class Clock:
         self.now_s = 100.0
         monkeypatch.setattr(link_module, "monotonic", lambda: self.now_s)
         monkeypatch.setattr(link_module, "sleep", self.wait)
+        # there is one thread, which a lock that was not released would stop for ever
+        monkeypatch.setattr(link_module, "threading", SimpleNamespace(Lock=RLock))
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
@@ -70,7 +74,7 @@ class Script:
         self._pieces.extend(piece if isinstance(piece, bytes) else piece(frame) for piece in answer)
 
     def read(self, timeout_s: float) -> bytes:
-        assert timeout_s > 0.0
+        assert 0.0 < timeout_s < 1000.0
         if self._pieces:
             return self._pieces.popleft()
         self.waits_s.append(timeout_s)
