@@ -277,3 +277,9 @@ def test_round_trips_are_summed_up_as_percentiles() -> None:
         # of 1..n: sqrt((n^2 - 1) / 12)
         "jitter_ms": pytest.approx(850.0**0.5),
     }
+
+
+def test_a_wait_of_a_twentieth_of_a_second_is_waited_too(clock: Clock) -> None:
+    line = Script(clock, [], [], [pong])
+    ping(Link(line, patience=Patience(least_s=0.05, most_s=0.05)))
+    assert line.waits_s == pytest.approx([0.05, 0.05])
