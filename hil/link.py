@@ -353,7 +353,7 @@ class Link:
             if isinstance(item, Console):
                 self._keep(item.text)
 
-    def _try(self, frame: bytes, *, again: bool = False) -> Frame | None:
+    def _try(self, frame: bytes, *, again: bool) -> Frame | None:
         """Send until an answer comes, as often as patience allows."""
         patience = self.patience
         last = self.quality.round_trips_s[-LAST:]

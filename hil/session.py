@@ -63,7 +63,7 @@ class Session:
         self.link = link
         self.device: messages.Birth | None = None
         """What the device said when the present session began; None without one."""
-        self.started = False
+        self.started: bool
         """Whether the guest was started in the present session."""
         self.time_ms = 0
         """Virtual time of the present request [ms since 1970]."""
@@ -82,7 +82,7 @@ class Session:
         self._speed = speed
         self._told_of_old_lease = False
         self._boot_id: int | None = None
-        self._taken = 0
+        self._taken = link.quality.taken
         link.on_silence = self._note_silence
         self.take_module(module)
 

@@ -26,22 +26,29 @@ import hypothesis  # noqa: F401 - imported once, for all mutants
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-COPIED: Final = ("firmware", "guest", "hil", "levada", "scenarios", "sim", "tests", "twin")
+COPIED: Final = ("docs", "firmware", "guest", "hil", "levada", "scenarios", "sim", "tests", "twin")
 CPU_S: Final = 60
 """A mutant that needs more goes on for ever: the others need 15 s, however busy the computer."""
+LINK: Final = ("tests/hil/test_link_counts.py", "tests/hil/test_link_sessions.py")
 CODEC: Final = ("tests/firmware/test_library.py",)
 TOPICS: Final = ("tests/firmware/test_topic_rule.py",)
 QUICK: Final = ("-k", "not l1_ and not l2_ and not l4_ and not l5_")
 """Without the tests by the million, which are no better at this."""
 
 FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
+SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)
 OWN_FILES: Final = (*FORMATS[:2], "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "firmware/core/frame.c": ("uint32_t lv_crc32", "", CODEC),
     "firmware/core/host.c": ("/* RFC 3629, section 4 */", "", TOPICS),
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *TOPICS)),
+    "hil/link.py": ("CONSOLE_LINES: Final", "", LINK),
+    "hil/node.py": ("BRIEF: Final", "", SCRIPTED),
+    "hil/session.py": ("CHUNK: Final", "", SCRIPTED),
     "hil/wire/codec.py": ("def encode_frame", "", ("tests/hil/test_codec.py", *CODEC)),
+    "hil/wire/message.py": ("MAX_BODY: Final", "", ("tests/hil/test_messages.py",)),
+    "hil/wire/messages.py": ("WIRE_VERSION: Final", "", ("tests/hil/test_messages.py",)),
     "sim/crop/crop.py": ("def crop(", "", ("tests/sim/test_crop.py",)),
     "sim/scenario/fault.py": ("_COUNTS: Final", "", ("tests/sim/test_faults.py",)),
     "sim/weather/csv_file.py": ("def read_csv", "", OWN_FILES),
@@ -88,6 +95,41 @@ def prose(code: str) -> list[tuple[int, int]]:
 
 
 EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
+    (
+        "hil/node.py",
+        'return self._ran_for_ever(STEP if {"init", "step"} <= exports else MAIN)',
+        'return self._ran_for_ever(STEP if {"init", "step"} < exports else MAIN)',
+    ): "a guest exports its memory as well",
+    (
+        "hil/node.py",
+        "self._booted_ms = 0",
+        "self._booted_ms = 1",
+    ): "the start before the first step sets it",
+    (
+        "hil/node.py",
+        "self._retries = 0",
+        "self._retries = 1",
+    ): "the request that reads it sets it first",
+    (
+        "hil/link.py",
+        "times = np.frombuffer(self.round_trips_s) * 1000.0 if self.round_trips_s else np.zeros(1)",
+        "times = np.frombuffer(self.round_trips_s) * 1000.0 if self.round_trips_s else np.zeros(2)",
+    ): "percentiles of one zero and of two are the same",
+    (
+        "hil/link.py",
+        "self._sequence = secrets.randbelow(1 << 16)",
+        "self._sequence = secrets.randbelow(2 << 16)",
+    ): "the first request takes the lower 16 bits of it",
+    (
+        "hil/link.py",
+        "self._sequence = secrets.randbelow(1 << 16)",
+        "self._sequence = secrets.randbelow(1 << 17)",
+    ): "the first request takes the lower 16 bits of it",
+    (
+        "hil/link.py",
+        "self._answered = False",
+        "self._answered = True",
+    ): "the first of two such lines: without a session nothing is asked of it, and HELLO sets it",
     (
         "firmware/core/frame.c",
         "static const uint32_t low[16] = {",

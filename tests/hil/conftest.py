@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 from lockstep import PATIENT
+from scripted_line import Clock
 
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of a link goes on only when the link waits."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture

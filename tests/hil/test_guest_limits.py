@@ -151,6 +151,7 @@ def test_without_what_was_kept_the_day_begins_anew(tmp_path: Path) -> None:
     assert litres_a_day(lost.with_suffix(""))[1] >= 1.99 * CAP_L
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_a_board_does_the_same_as_the_simulated_node_through_all_of_it(tmp_path: Path) -> None:
     faults = (
         skew(5, 0.5, "1 d") + fault("reboot", 7) + skew(20, 6, "-90 s") + fault("keep-loss", 30)

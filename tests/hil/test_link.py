@@ -16,7 +16,7 @@ from levada.guest.wasm.node import WasmtimeNode
 from levada.hil import lease
 from levada.hil.errors import DeviceError, HilError, LinkError
 from levada.hil.line.serial_port import Port
-from levada.hil.link import Line, Link, LinkQuality, Patience
+from levada.hil.link import Line, Link, Patience
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.codec import encode_frame
@@ -295,24 +295,6 @@ def test_a_closed_port_is_a_link_error_and_not_a_crash(device: VirtualDevice) ->
     with pytest.raises(HilError):
         port.read(0.0)
     port.close()
-
-
-def test_few_repetitions_void_no_run_and_more_than_one_in_a_hundred_do() -> None:
-    assert LinkQuality(requests=10, retries=5).void() is None
-    assert LinkQuality(requests=1000, retries=10).void() is None
-    void = LinkQuality(requests=1000, retries=11).void()
-    assert void == "11 of 1000 requests had to be repeated: 1% permitted"
-
-
-def test_round_trips_are_summed_up_as_percentiles() -> None:
-    quality = LinkQuality()
-    quality.round_trips_s.extend([0.001] * 99 + [0.101])
-    summary = quality.summary()
-    assert summary["round_trip_p50_ms"] == pytest.approx(1.0)
-    # linear between the two largest of 100: 1 + 0.01 * 100
-    assert summary["round_trip_p99_ms"] == pytest.approx(2.0)
-    # 0.1 * sqrt(0.01 * 0.99) s
-    assert summary["jitter_ms"] == pytest.approx(9.9499, abs=1e-4)
 
 
 def test_a_clean_line_is_not_asked_twice(device: VirtualDevice) -> None:

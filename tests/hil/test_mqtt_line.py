@@ -43,6 +43,7 @@ def _day(node: DeviceNode) -> list[bytes]:
     return tapes
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_a_device_over_mqtt_does_the_same_as_on_its_own_line(
     broker: EmbeddedBroker | Mosquitto, device: None
 ) -> None:
@@ -91,6 +92,7 @@ def _week(out: Path, node: str, broker: BrokerAddress | None = None) -> dict[str
         return run_scenario(document.scenario, out, make_node=make_node, report=False).summary
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_a_run_over_mqtt_is_that_of_the_simulated_node(
     broker: EmbeddedBroker | Mosquitto,
     device: None,
@@ -108,6 +110,7 @@ def test_a_run_over_mqtt_is_that_of_the_simulated_node(
     assert link["requests"] > over_mqtt["steps"] > 1_000
 
 
+@pytest.mark.usefixtures("no_repair")
 def test_virtual_mqtt_brings_its_own_broker(tmp_path: Path) -> None:
     over_mqtt, simulated = _week(tmp_path / "mqtt", "virtual:mqtt"), _week(tmp_path / "sim", "sim")
     assert over_mqtt["tape_digest"] == simulated["tape_digest"]
