@@ -28,7 +28,9 @@ CORE: Final = ROOT / "firmware" / "core"
 LEAST_PERCENT: Final = 90
 CPU_S: Final = 20
 """A mutant that needs more goes on for ever: the others need 3 s with sanitizers."""
-FILES: Final = tuple(f"firmware/core/{name}.c" for name in ("ring", "tape", "host"))
+FILES: Final = tuple(
+    f"firmware/core/{name}.c" for name in ("ring", "tape", "host", "frame", "store", "kept")
+)
 """Those that are known to reach it; any other file of the core can be named."""
 PLAIN: Final = ("-std=c11", "-O0", "-w", "-DNDEBUG")
 SANITIZED: Final = (

@@ -77,6 +77,7 @@ extern const unit_test kept_tests[];
 extern const unit_test node_tests[];
 extern const unit_test runs_tests[];
 extern const unit_test link_tests[];
+extern const unit_test answers_tests[];
 extern const unit_test json_tests[];
 extern const unit_test vectors_tests[];
 
@@ -91,6 +92,7 @@ static const unit_test *const tables[] = {
     node_tests,
     runs_tests,
     link_tests,
+    answers_tests,
     json_tests,
     vectors_tests,
 };

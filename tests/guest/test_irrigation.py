@@ -475,6 +475,15 @@ def test_a_missing_flow_meter_confirms_nothing(flow: int) -> None:
     assert opened().step(DRY, flow=flow) is WHY.NO_FLOW
 
 
+@pytest.mark.parametrize("flow", [ErrorCode.UNAVAILABLE, ErrorCode.INVALID, -(2**31)])
+def test_a_flow_meter_that_answers_errors_for_hours_confirms_nothing_and_locks(flow: int) -> None:
+    bench = quick(no_flow_limit=3, daily_cap_l=0)
+    reasons = [bench.step(DRY + k % 9, flow=flow) for k in range(36)]  # 6 h
+    assert reasons == [WHY.OPENED, WHY.NO_FLOW] * 3 + [WHY.LOCKED] * 30
+    assert not bench.open
+    assert bench.telemetry["day_l"] == 0
+
+
 def test_a_node_without_flow_meter_can_do_without() -> None:
     bench = opened(flow_confirm_s=0, stuck_s=1800, max_open_s=43_200)
     reasons = [bench.step(DRY, flow=ErrorCode.UNAVAILABLE) for _ in range(3)]
