@@ -163,10 +163,21 @@ static lv_status run(lv_node *node, lv_export which, const int32_t *arguments, i
     return call(node, which, arguments, result, &paused);
 }
 
+/* What a call gave, on the tape behind the calls that the guest made in it.  A tape without room for
+ * it would tell less than what happened: then the guest is stopped.  Whether it runs. */
+static bool recorded(lv_node *node, uint8_t what, int count, int32_t a, int32_t b, int32_t c)
+{
+    lv_tape_numbers(&node->host.tape, what, count, a, b, c);
+    if (node->host.tape.full)
+        stop(node, LV_TRAP_OTHER);
+    return !node->host.tape.full;
+}
+
 static void finish(lv_node *node, int32_t result, int32_t shortest_ms)
 {
     lv_host *host = &node->host;
-    lv_tape_numbers(&host->tape, LV_CALL_RETURN, 1, result, 0, 0);
+    if (!recorded(node, LV_CALL_RETURN, 1, result, 0, 0))
+        return;
     if (result < 0) {
         stop(node, LV_TRAP_GUEST_FAULT);
         return;
@@ -186,7 +197,8 @@ static lv_status set(lv_node *node, int32_t id, int32_t value)
     lv_status status = run(node, LV_EXPORT_PARAM_SET, arguments, &result);
     if (status != LV_OK)
         return status;
-    lv_tape_numbers(&node->host.tape, LV_CALL_PARAM_SET, 3, id, value, result);
+    if (!recorded(node, LV_CALL_PARAM_SET, 3, id, value, result))
+        return refuse(node, LV_NAK_STOPPED, LV_TRAP_OTHER);
     return result ? refuse(node, LV_NAK_PARAMETER, id) : LV_OK;
 }
 
@@ -377,8 +389,7 @@ lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
     host->pausing = false;
     if (paused)
         node->wake_ms = host->time_ms + (host->delayed_ms > 0 ? host->delayed_ms : 1);
-    else if (status == LV_OK) {
-        lv_tape_numbers(&host->tape, LV_CALL_RETURN, 1, result, 0, 0);
+    else if (status == LV_OK && recorded(node, LV_CALL_RETURN, 1, result, 0, 0)) {
         node->finished = true;
         node->wake_ms = LV_NEVER_MS;
     }

@@ -97,14 +97,13 @@ def _sweep(
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """Residuals of all cells at the iterate in `w`, and the forward half of the elimination.
 
-    The residual is the mixed form of Celia, Bouloutas and Zarba (1990), Eq. 3, by finite volumes
-    and backward Euler, with the sink of Feddes, Kowalik and Zaradny (1978).
+    It is the mixed form of Celia, Bouloutas and Zarba (1990), Eq. 3, by finite volumes and backward
+    Euler, with the sink of Feddes, Kowalik and Zaradny (1978).
     Returns the largest residual in units of its cell's limit, the sum of all (NaN if any is), the
     uptake [m s-1], flux through top and bottom with their derivatives, and the change of the last
     cell's u.  S_ERROR_CELL and S_ERROR_SIZE say which cell is worst.
     """
-    n = cells.shape[1]
-    last = n - 1
+    last = cells.shape[1] - 1
     demand = s[S_FORCING + 3]
     gravity = p[P_GRAVITY]
     worst, worst_cell, total = 0.0, 0, 0.0
@@ -117,7 +116,7 @@ def _sweep(
     # row of the cell above, waiting for its lower face
     diag0, rest0, lower0 = 0.0, 0.0, 0.0
     gamma, rhs = 0.0, 0.0
-    for i in range(n):
+    for i in range(last + 1):
         u = w[W_U, i]
         soil = int(cells[C_SOIL, i])
         theta, dtheta, phi, dphi, k, dk, h, dh = soil_at(tables, soil, u)

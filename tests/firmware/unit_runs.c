@@ -144,6 +144,31 @@ static void the_tape_of_a_start_and_of_a_step_is_whole(void)
     EXPECT(tape->bytes[sizeof of_step + 1] == LV_TRAP_GUEST_FAULT);
 }
 
+static void a_tape_without_room_for_what_a_call_gave_stops_the_guest(void)
+{
+    static const uint8_t pairs[16] = {2, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 8};
+    const lv_msg_start m = {.time_ms = 1000, .parameters = pairs, .parameters_count = 2};
+    enum { START = 9 + 10 + 5, SET = 13, STEP = 10 + 5 + 5 };
+    lv_tape *tape = &f.node.host.tape;
+    for (uint32_t room = START - 1; room <= START + 2 * SET; room++) {
+        ready_to_run(60);
+        tape->capacity = room;
+        EXPECT(lv_node_start(&f.node, &m) == LV_OK);
+        bool whole = room == START + 2 * SET;
+        EXPECT(f.node.state == (whole ? LV_NODE_RUNNING : LV_NODE_STOPPED));
+        EXPECT(f.node.trap == (whole ? LV_TRAP_NONE : LV_TRAP_OTHER));
+        EXPECT(tape->full == !whole);
+    }
+    for (uint32_t room = STEP - 1; room <= STEP; room++) {
+        ready_to_run(60);
+        EXPECT(start() == LV_OK);
+        tape->capacity = room;
+        paused_for_ms = -1;
+        EXPECT(step(2000) == LV_OK);
+        EXPECT((f.node.state == LV_NODE_RUNNING) == (room == STEP));
+    }
+}
+
 static void a_start_forgets_the_run_before(void)
 {
     ready_to_run(60);
@@ -287,6 +312,7 @@ const unit_test runs_tests[] = {
     TEST(a_configuration_is_taken_at_its_limits_and_refused_beyond),
     TEST(a_guest_is_due_when_it_says_but_not_at_once_and_within_a_day),
     TEST(the_tape_of_a_start_and_of_a_step_is_whole),
+    TEST(a_tape_without_room_for_what_a_call_gave_stops_the_guest),
     TEST(a_start_forgets_the_run_before),
     TEST(a_main_pauses_goes_on_and_ends),
     TEST(parameters_are_set_in_an_order_that_their_rule_takes_all_or_none),

@@ -19,7 +19,12 @@ import pytest
 FILE = {path!r}
 WEEK = {{"period__start": "2023-07-01", "period__end": "2023-07-03"}}
 """
-PLAIN = ("-p", "no:dash", "-p", "no:pytest_embedded", "-p", "no:cacheprovider")
+PLAIN = (
+    *("-p", "no:dash", "-p", "no:pytest_embedded", "-p", "no:cacheprovider"),
+    *("-p", "no:faulthandler"),
+)
+"""At the end of a run within this process faulthandler would put back the signal handlers of before
+its start; those by which wasmtime catches a trap would be gone, and the next trap would end us."""
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import pytest
 
 from levada.sim.devices.energy import NOT_MEASURED, EnergyState, EnergyWork, NodePower, NodePowers
 from levada.sim.devices.energy_constants import constant
+from levada.sim.devices.kernels import advance_power
 from levada.sim.devices.power_recording import EnergyFileError, EnergyFit, fit, read_recording
 
 FloatArray = npt.NDArray[np.float64]
@@ -140,7 +141,7 @@ def test_the_energy_of_the_recording_is_that_of_the_model_with_its_profile(tmp_p
     found = fit(read_recording(write_joulescope(tmp_path / "a.csv", time_s, current)))
     nodes = NodePowers([NodePower(profile=found.profile, battery="none")])
     nodes.work[0, EnergyWork.WAKES], nodes.work[0, EnergyWork.BURSTS] = 10, 5
-    nodes.advance(40.0, 0.0, np.zeros(1, dtype=np.int8), np.zeros((1, 4), dtype=np.int32))
+    advance_power(0, 40.0, 0.0, 0, nodes.parameters, nodes.state, nodes.work)
     recorded_j = float(current.sum()) / RATE_HZ * 3.295
     assert nodes.state[0, EnergyState.ENERGY_J] == pytest.approx(recorded_j, rel=0.005)
     report = nodes.report()

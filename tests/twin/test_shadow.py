@@ -278,7 +278,9 @@ def test_a_payload_that_its_mapping_does_not_fit_is_told_of_its_node(tmp_path: P
         for _ in range(3):
             teller.say("probe/maize", b'{"moisture":2280}')
         until(lambda: devices.quality("maize")["refused"] == 3)
-        assert "holds a dict" in devices.quality("maize")["refused_why"]
+        assert (
+            "the payload holds an object: not a number" in devices.quality("maize")["refused_why"]
+        )
         assert store.flush()
         (told,) = store.reader.events(node="maize", kind="mapping")
         assert "message on probe/maize refused: payload holds none" in told["text"]
