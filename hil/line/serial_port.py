@@ -29,7 +29,21 @@ TERMINAL_S: Final = 0.1
 """Longest wait of one read of a terminal, in whole tenths, and of one read by pyserial."""
 TAKEN: Final = (errno.EAGAIN, errno.EBUSY)
 """What a terminal says that is locked (flock), or kept for one program (TIOCEXCL)."""
-REFUSALS: Final = (OSError, ValueError, TypeError, LookupError, NotImplementedError)
+
+
+def _terminal_errors() -> tuple[type[Exception], ...]:
+    """What a terminal raises that goes while it is opened; Windows has none."""
+    try:
+        import termios
+    except ImportError:
+        return ()
+    return (termios.error,)
+
+
+REFUSALS: Final[tuple[type[Exception], ...]] = (
+    *(OSError, ValueError, TypeError, LookupError, NotImplementedError),
+    *_terminal_errors(),
+)
 """What pyserial raises that does not open a URL, such as for an option it does not know."""
 BARE: Final = (serial.Serial, protocol_socket.Serial)
 """Classes of pyserial that only pass bytes on: `spy://`, for one, shows them, and `rfc2217://`

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import select
+import termios
 import tty
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -156,3 +158,19 @@ def test_a_board_that_has_ended_is_not_looked_for_under_the_name_of_its_terminal
         node.close()
         os.close(strangers)
         os.close(terminal)
+
+
+def test_a_terminal_that_goes_while_it_is_opened_is_an_error_of_the_link(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = Port(str(cable.name))
+
+    def gone(*_arguments: object) -> None:
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcsetattr", gone)
+    with pytest.raises(LinkError, match="cannot be opened"):
+        port.open()
+    monkeypatch.undo()
+    port.open()
+    port.close()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_field import START_MS, scenario, until
@@ -68,6 +69,16 @@ class OnCable(DeviceNode):
 
     cable: Cable
     before: Callable[[int], None] = staticmethod(lambda _time_ms: None)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.booted = threading.Event()
+        """From now on nothing is asked until the first step."""
+
+    def boot(self, time_ms: int, *, skew_ms: int = 0, forget: bool = False) -> StepResult:
+        result = super().boot(time_ms, skew_ms=skew_ms, forget=forget)
+        self.booted.set()
+        return result
 
     def step(
         self, time_ms: int, readings: Readings, *, online: bool = True, skew_ms: int = 0
@@ -180,7 +191,7 @@ def test_a_line_that_is_away_between_two_steps_is_told(
     thread = threading.Thread(target=twin.run)
     thread.start()
     try:
-        until(lambda: twin.view.zones[0].birth.engine != "" and nodes[0].link.quality.requests > 3)
+        until(lambda: bool(nodes) and nodes[0].booted.is_set())
         nodes[0].cable.plugged = False
         until(lambda: nodes[0].silent_s > 0.0)  # a heartbeat could not be written
         ahead_s = 4.5
