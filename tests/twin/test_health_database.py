@@ -16,26 +16,14 @@ from flask import Flask
 from services import make_postgresql, serve_postgresql
 from small_field import until
 from sqlalchemy import text
+from store_rows import T0, row
 
 from levada.twin.app.api import blueprint
 from levada.twin.store.engine import connect, normal_url
-from levada.twin.store.rows import Row, StoreSettings
+from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 
-T0 = 1_700_000_000_000
 QUICK = StoreSettings(retry_ms=20, busy_ms=100)
-
-
-def row(seq: int) -> Row:
-    return Row(
-        node="n",
-        boot=1,
-        seq=seq,
-        oldest=0,
-        received_ms=T0 + seq,
-        payload="{}",
-        signals={"raw": 1.0},
-    )
 
 
 class Asked:

@@ -20,6 +20,7 @@ import pytest
 from conftest import Commits
 from small_field import until
 from sqlalchemy import event, inspect
+from store_rows import T0, row
 
 from levada.twin.errors import StoreBusyError, StoreError, StoreReadOnlyError, StoreVersionError
 from levada.twin.mqtt.sequence import MODULUS
@@ -33,22 +34,7 @@ from levada.twin.store.rows import Event, Flag, Item, Points, PresenceChange, Ro
 from levada.twin.store.store import Store
 
 HERE = Path(__file__).parent
-T0 = 1_700_000_000_000
 HOUR = 3_600_000
-
-
-def row(seq: int, **changes: object) -> Row:
-    values: dict[str, object] = {
-        "node": "n",
-        "boot": 1,
-        "seq": seq,
-        "oldest": 0,
-        "received_ms": T0 + seq * 1_000,
-        "device_ms": T0 + seq * 1_000,
-        "payload": json.dumps({"raw": seq}),
-        "signals": {"raw": float(seq), "pct": float(seq % 100)},
-    }
-    return Row(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def put(store: Store, *rows: Row) -> None:

@@ -9,25 +9,13 @@ from pathlib import Path
 
 import pytest
 from small_field import until
+from store_rows import T0, row
 
 from levada.twin.store.health import Refusal, State, Vitals
-from levada.twin.store.rows import Points, Row, StoreSettings
+from levada.twin.store.rows import Points, StoreSettings
 from levada.twin.store.store import Store
 
-T0 = 1_700_000_000_000
 QUICK = StoreSettings(retry_ms=20, reserve_bytes=1 << 16)
-
-
-def row(seq: int, node: str = "n") -> Row:
-    return Row(
-        node=node,
-        boot=1,
-        seq=seq,
-        oldest=0,
-        received_ms=T0 + seq,
-        payload="{}",
-        signals={"raw": 1.0},
-    )
 
 
 def test_ages_are_told_by_the_clock_that_nobody_sets() -> None:
@@ -85,7 +73,7 @@ def test_refusals_of_strangers_do_not_grow_without_end() -> None:
 def test_refused_rows_are_told_by_node_and_reason(tmp_path: Path) -> None:
     settings = StoreSettings(queue_rows=8, group_rows=1, nodes=2, busy_ms=60_000)
     with Store(tmp_path / "s.sqlite", settings=settings) as store:
-        for item in (row(0, "a"), row(0, "b"), row(0, "c"), row(100_000, "a")):
+        for item in (row(0, node="a"), row(0, node="b"), row(0, node="c"), row(100_000, node="a")):
             assert store.submit(item)
         assert store.flush()
         assert store.health().refusals == {
@@ -94,7 +82,7 @@ def test_refused_rows_are_told_by_node_and_reason(tmp_path: Path) -> None:
         }
         with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            taken = [store.submit(row(seq, "b")) for seq in range(1, 31)]
+            taken = [store.submit(row(seq, node="b")) for seq in range(1, 31)]
             other.execute("ROLLBACK")
         seen = store.health()
         assert seen.refusals["b"] == {"the queue is full": taken.count(False)}

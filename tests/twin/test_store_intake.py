@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,26 +14,14 @@ import pytest
 from conftest import Commits
 from small_field import until
 from sqlalchemy import Engine, event
+from store_rows import T0, row
 
 from levada.twin.store.intake import Intake
-from levada.twin.store.rows import Event, Item, Points, Row, StoreSettings
+from levada.twin.store.rows import Event, Item, Points, StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.store.turns import Turns
 
-T0 = 1_700_000_000_000
 MINUTE_MS = 60_000
-
-
-def row(seq: int, node: str = "n") -> Row:
-    return Row(
-        node=node,
-        boot=1,
-        seq=seq,
-        oldest=0,
-        received_ms=T0 + seq,
-        payload=json.dumps({"raw": seq}),
-        signals={"raw": float(seq)},
-    )
 
 
 def values(minute: int, zone: int = 0, change: float = 0.0) -> Points:
@@ -181,7 +168,7 @@ def test_a_full_queue_is_written_at_the_end_in_few_transactions(memory_folder: P
     store = Store(file, settings=StoreSettings(group_ms=0))
     with work(store._database.engine) as done:
         with store._database.lock:
-            assert all(store.submit(row(seq)) for seq in range(10_000))
+            assert all(store.submit(row(seq, signals={"raw": 1.0})) for seq in range(10_000))
             assert all(store.submit(values(minute)) for minute in range(1_000))
             ending = threading.Thread(target=store.close)
             ending.start()

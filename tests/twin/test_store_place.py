@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import sqlite3
@@ -18,6 +17,7 @@ from conftest import Commits
 from small_field import until
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from store_rows import T0, row
 
 from levada.twin.errors import StoreBusyError, StoreError
 from levada.twin.store import schema as store_schema
@@ -25,25 +25,11 @@ from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.export import export
 from levada.twin.store.health import State
 from levada.twin.store.policy import prune
-from levada.twin.store.rows import Row, StoreSettings
+from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.store.writer import Writer
 
-T0 = 1_700_000_000_000
 QUICK = StoreSettings(retry_ms=20, reserve_bytes=1 << 16)
-
-
-def row(seq: int, *, oldest: int = 0) -> Row:
-    return Row(
-        node="n",
-        boot=1,
-        seq=seq,
-        oldest=oldest,
-        received_ms=T0 + seq * 1_000,
-        device_ms=T0 + seq * 1_000,
-        payload=json.dumps({"raw": seq}),
-        signals={"raw": float(seq)},
-    )
 
 
 def stored(file: Path) -> list[int]:

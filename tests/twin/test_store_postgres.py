@@ -22,29 +22,17 @@ from services import need, pgbouncer
 from small_field import until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
+from store_rows import row
 
 from levada.twin.errors import StoreBusyError, StoreError, StoreVersionError
 from levada.twin.store import schema as store_schema
 from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.export import export
 from levada.twin.store.health import State
-from levada.twin.store.rows import Row, StoreSettings
+from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 
-T0 = 1_700_000_000_000
 QUICK = StoreSettings(retry_ms=20, busy_ms=100)
-
-
-def row(seq: int, *, oldest: int = 0) -> Row:
-    return Row(
-        node="n",
-        boot=1,
-        seq=seq,
-        oldest=oldest,
-        received_ms=T0 + seq * 1_000,
-        payload="{}",
-        signals={"raw": float(seq)},
-    )
 
 
 class Server:
