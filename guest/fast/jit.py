@@ -21,7 +21,17 @@ from numba.core import caching
 
 from levada.guest.fast import kernel_cache
 
-__all__ = ["CACHE", "KEEPING", "VERSION", "compiled", "config", "mark_compiled", "njit", "not_kept"]
+__all__ = [
+    "CACHE",
+    "KEEPING",
+    "VERSION",
+    "compiled",
+    "config",
+    "mark_compiled",
+    "njit",
+    "njit_inline",
+    "not_kept",
+]
 
 config: Any = numba.config  # its attributes are made at run time
 
@@ -112,6 +122,10 @@ if TYPE_CHECKING:
     def njit(function: Callable[_A, _R], /) -> Callable[_A, _R]:
         """What the decorator does to types: nothing."""
         ...
+
+    def njit_inline(function: Callable[_A, _R], /) -> Callable[_A, _R]:
+        """The same."""
+        ...
 else:
     from numba import njit as _njit
     from numba import types as _types
@@ -140,7 +154,18 @@ else:
         Once for integers, not once for every constant it is called with: LLVM puts the constants
         in where it inlines, and a first run takes several seconds less.
         """
-        dispatcher = _njit(function, cache=KEEPING, nogil=True, error_model="numpy")
+        return _dispatcher(function)
+
+    def njit_inline(function: Any) -> Any:
+        """As `njit`, put into every caller.
+
+        For named parts of one loop that take groups of arrays: a call would hand over hundreds of
+        words by value.
+        """
+        return _dispatcher(function, forceinline=True)
+
+    def _dispatcher(function: Any, **options: bool) -> Any:
+        dispatcher = _njit(function, cache=KEEPING, nogil=True, error_model="numpy", **options)
         if KEEPING and hasattr(dispatcher, "_cache"):
             _spare(dispatcher._cache)
         if hasattr(dispatcher, "get_call_template"):

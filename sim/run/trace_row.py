@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from levada.guest.fast.jit import njit
+from levada.guest.fast.jit import njit_inline
 from levada.sim.devices.energy import EnergyState
 from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace import INDEX
@@ -90,7 +90,7 @@ FLUXES: Final = len(Flux)
 I32_MAX: Final = 2**31 - 1
 
 
-@njit
+@njit_inline
 def write_row(i: int, z: IntArray, water: Water, devices: Devices, rows: FloatArray) -> None:
     """Row of zone `i` at its present time; the sums start again."""
     fluxes = water.fluxes

@@ -15,7 +15,7 @@ from typing import Final
 
 from levada.guest.abi import Call
 from levada.guest.fast import hostcalls, native
-from levada.guest.fast.jit import njit
+from levada.guest.fast.jit import njit, njit_inline
 from levada.guest.fast.json_integers import json_integers, key_number
 from levada.guest.fast.tape_records import message_span, record_bytes
 from levada.sim.devices import kernels as device_kernels
@@ -55,7 +55,7 @@ PUBLISH: Final = int(Call.MQTT_PUBLISH)
 KEYS: Final = (key_number("pct"), key_number("why"))
 
 
-@njit
+@njit_inline
 def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) -> None:
     """What the node of zone `i` reads at `time_ms`, into its readings."""
     probe_state, valve_state = devices.probe_state, devices.valve_state
@@ -105,7 +105,7 @@ def note_telemetry(z: IntArray, tape: Bytes, at: int, stop: int) -> None:
         at += record_bytes(tape, at)
 
 
-@njit
+@njit_inline
 def step_native(
     i: int,
     z: IntArray,
@@ -139,7 +139,7 @@ def step_native(
         note_telemetry(z, native.tape_of(h), start, h[hostcalls.POSITION])
 
 
-@njit
+@njit_inline
 def interval_end(
     z: IntArray, until_ms: int, step_ms: int, start_ms: int, alive: bool, v: FloatArray
 ) -> int:
@@ -155,7 +155,7 @@ def interval_end(
     return int(end)
 
 
-@njit
+@njit_inline
 def advance_soil(
     i: int, z: IntArray, dt_s: float, soils: Soils, forcing: FloatArray, water: Water
 ) -> bool:
@@ -187,7 +187,7 @@ def advance_soil(
     return unsolved < 0
 
 
-@njit
+@njit_inline
 def close_day(t: FloatArray) -> None:
     """Judge the day that ends: was it one of stress, and was that want of air?"""
     lost_mm = t[TotalsCol.DAY_POTENTIAL_MM] - t[TotalsCol.DAY_ACTUAL_MM]
@@ -200,7 +200,7 @@ def close_day(t: FloatArray) -> None:
     t[TotalsCol.DAY_AIRLESS_MM] = 0.0
 
 
-@njit
+@njit_inline
 def advance_supply(i: int, z: IntArray, dt_s: float, radiation: float, devices: Devices) -> None:
     """Let the battery of zone `i`, at its new time, go on by `dt_s`; it may go dark, or boot."""
     power_state = devices.power_state
@@ -224,7 +224,7 @@ def advance_supply(i: int, z: IntArray, dt_s: float, radiation: float, devices: 
             z[NodeCol.BOOT_MS] = z[NodeCol.NOW_MS]
 
 
-@njit
+@njit_inline
 def advance_zone(
     i: int,
     z: IntArray,
@@ -266,7 +266,7 @@ def advance_zone(
     return True
 
 
-@njit
+@njit_inline
 def run_zone(
     i: int,
     z: IntArray,
