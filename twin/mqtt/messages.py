@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,8 +28,11 @@ __all__ = [
     "Ask",
     "Config",
     "ConfigAck",
+    "Forwarded",
+    "ForwardedRow",
     "Message",
     "Processed",
+    "Relayed",
     "Status",
     "Telemetry",
     "check_node",
@@ -46,6 +50,7 @@ M = TypeVar("M", bound="Message")
 U32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF, strict=True)]
 Counts = Annotated[int, Field(ge=-(2**31), le=2**31 - 1, strict=True)]
 TimeMs = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
+TimeUs = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 RequestId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -107,24 +112,71 @@ class Telemetry(Message):
         for old, new in (("umidade", "raw"), ("seco", "irrigar")):
             if old in values:
                 values.setdefault(new, values.pop(old))
-        found = {}
-        for name, value in values.items():
-            if name in ("boot", "seq", "oldest", "t") or not _SIGNAL.fullmatch(name):
-                continue
-            if isinstance(value, bool | int | float):
-                number = _finite(value)
-                if number is not None:
-                    found[name] = number
-        return found
+        for name in ("boot", "seq", "oldest", "t"):
+            values.pop(name, None)
+        return _numbers(values)
 
 
-class Processed(Telemetry):
-    """What fog forwards: telemetry of `node`, filtered, numbered by fog itself."""
+class ForwardedRow(BaseModel):
+    """One message of a node as fog forwards it; numbers beside the keys here are its signals.
 
-    topic: ClassVar[str] = "ic/fog/processed"
+    A row of `Relayed` holds what the node said; one of `Processed` what was computed from it, or
+    from the messages of a window.  Nothing is in it that was not measured or computed from
+    measurements.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="null")
 
     node: Annotated[str, Field(min_length=1, max_length=64)]
     """The node that measured."""
+    boot: U32 | None = None
+    """Life of the node in which it measured; None of a device that numbers nothing."""
+    seq: U32 | None = None
+    """Number of its message in that life."""
+    t: TimeMs | None = None
+    """Time of the measurement, or start of the window, by the node's clock [ms since 1970]."""
+    up_ms: TimeUs | None = None
+    """When the node sent it first, by its monotonic clock [ms]."""
+    received_us: TimeUs | None = None
+    """When fog received it, by fog's monotonic clock [us]."""
+    window_s: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
+    """Length of the window, if the row sums up one [s]."""
+    revision: U32 | None = None
+    """How often the row of this window was sent before: late messages correct it."""
+
+    def signals(self) -> dict[str, float]:
+        """All numbers that are no keys of the row, by the names of the store."""
+        return _numbers(self.model_extra or {})
+
+
+class Forwarded(Message):
+    """Base of what fog forwards: rows of many nodes, numbered by fog itself.
+
+    One sequence runs through all of a fog node's rows, relayed or processed: `seq` is the number
+    of the first row here, and those that follow have the next ones.
+    """
+
+    boot: U32
+    """Changes when fog has lost its buffer, and only then."""
+    seq: U32
+    """Number of the first row."""
+    oldest: U32
+    """Lowest number that fog still holds."""
+    sent_us: TimeUs | None = None
+    """When this was sent, by fog's monotonic clock [us]."""
+    rows: Annotated[tuple[ForwardedRow, ...], Field(min_length=1, max_length=1_000)]
+
+
+class Relayed(Forwarded):
+    """Telemetry of nodes as it came: the raw stream."""
+
+    topic: ClassVar[str] = "ic/{node}/relayed"
+
+
+class Processed(Forwarded):
+    """What fog has computed of it, with reference to the raw messages: the filtered stream."""
+
+    topic: ClassVar[str] = "ic/{node}/processed"
 
 
 class Config(Message):
@@ -234,9 +286,10 @@ TOPICS: Final[dict[str, type[Message]]] = {
     "ack": Ack,
     "ask": Ask,
     "alert": Alert,
-    "fog/processed": Processed,
+    "relayed": Relayed,
+    "processed": Processed,
 }
-"""What follows `ic/<node>/` (or `ic/`) -> payload."""
+"""What follows `ic/<node>/` -> payload; of `relayed` and `processed` the node is a fog node."""
 
 
 def check_node(name: str) -> str:
@@ -258,8 +311,6 @@ def split_topic(topic: str) -> tuple[str, str] | None:
     """`ic/<node>/<rest>` -> (node, rest), with `rest` a key of `TOPICS`; None if it is not ours."""
     if not topic.startswith(_PREFIX):
         return None
-    if topic == Processed.topic:
-        return "fog", "fog/processed"
     node, _, rest = topic[len(_PREFIX) :].partition("/")
     if rest not in TOPICS or not is_node_name(node):
         return None
@@ -283,6 +334,17 @@ def _shown(value: Any) -> str:
         return repr(str(value)[:60])
     except ValueError:  # an integer of more than 4,300 digits
         return "a number of thousands of digits"
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are finite numbers under a name that a signal may have."""
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, bool | int | float) and _SIGNAL.fullmatch(name):
+            number = _finite(value)
+            if number is not None:
+                found[name] = number
+    return found
 
 
 def _finite(value: Any) -> float | None:
