@@ -6,7 +6,6 @@ with NodeMaker() as make_node:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,8 +21,10 @@ from levada.hil.line.serial_port import Port
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice, allow_boards
+from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.node_url import NodeUrl, parse_node
+from levada.sim.scenario.source import open_source
 
 if TYPE_CHECKING:
     from levada.sim.run.build import NodeSettings
@@ -73,7 +74,9 @@ class NodeMaker(Closing):
         self._open.close()
 
 
-def node_overrides(scenario: Path, choices: Sequence[str]) -> list[tuple[str, str]]:
+def node_overrides(
+    scenario: Path, choices: Sequence[str], overlays: Sequence[Path] = ()
+) -> list[tuple[str, str]]:
     """Changes of a scenario by `--node`: `NODE` for all zones, `ZONE=NODE` for those of a table, or
     for a single one of them, such as `maize-001`.
 
@@ -81,7 +84,7 @@ def node_overrides(scenario: Path, choices: Sequence[str]) -> list[tuple[str, st
     A file that cannot be read has no zones here; reading it as a scenario says what is wrong.
     """
     chosen = _chosen(choices)
-    tables = _zone_tables(scenario)
+    tables = _zone_tables(scenario, overlays)
     numbered = {str(number): table for number, table in enumerate(tables)}
     known = numbered | {str(table.get("name")): table for table in tables}
     all_zones = chosen.pop("", None)
@@ -123,10 +126,10 @@ def _check(node: str) -> None:
         raise UsageError(f"--node: {error}") from None
 
 
-def _zone_tables(scenario: Path) -> list[dict[str, object]]:
+def _zone_tables(scenario: Path, overlays: Sequence[Path]) -> list[dict[str, object]]:
     zones: object = ()
-    with suppress(OSError, ValueError, RecursionError):  # which reading the scenario will tell
-        zones = tomllib.loads(scenario.read_text("utf-8-sig")).get("zone")
+    with suppress(ScenarioError):  # which reading the scenario will tell
+        zones = open_source(scenario, overlays).data.get("zone")
     return [z if isinstance(z, dict) else {} for z in zones] if isinstance(zones, list) else []
 
 

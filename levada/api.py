@@ -5,7 +5,7 @@ Thin on purpose: each is a few lines over the subpackages, whose modules say how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from levada.sim.run.clock import parse_speed
 from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.load import read
+from levada.sim.scenario.overlay import strategy_path
 from levada.sim.scenario.shipped import scenario_path
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def run(
     node: str | Callable[[NodeSettings], Node] | None = None,
     guest: str | Path | None = None,
     seed: int | None = None,
+    strategy: str | None = None,
+    overlays: Sequence[str | Path] = (),
     speed: str = "max",
     report: bool = True,
 ) -> Run:
@@ -91,7 +94,11 @@ def run(
     a zone, such as a `levada.testing.ScriptedNode`; its run is recorded as of node `virtual`.
     `guest` is a module instead of the scenario's, `speed` is `max` or a factor such as `60x`.
 
-    Raises ScenarioError, GuestError or WeatherError before anything runs, RunDirError if `out` is
+    `strategy`, "A" to "E", says which tiers run WASM; `overlays` are files that change keys of the
+    scenario, the last one counts.
+
+    Raises ScenarioError, GuestError or WeatherError before anything runs, ValueError if there is no
+    such strategy, RunDirError if `out` is
     in use, HilError if a node cannot be had, SoilError if a soil cannot be solved.
     """
     path = scenario_path(scenario)
@@ -99,8 +106,9 @@ def run(
     if guest is not None:
         pairs.append(("guest.file", str(Path(guest).absolute())))
     choice = "virtual" if callable(node) else node
-    pairs += node_overrides(path, [] if choice is None else [choice])
-    document = read(path, pairs, seed)
+    layers = [*([strategy_path(strategy)] if strategy else []), *map(Path, overlays)]
+    pairs += node_overrides(path, [] if choice is None else [choice], layers)
+    document = read(path, pairs, seed, layers)
     runner.check(document)
     factor = parse_speed(speed)
     with NodeMaker(speed=factor) as make_node:

@@ -16,6 +16,7 @@ from levada.guest.module.rules import Rule
 from levada.guest.text.ranges import between, out_of_range
 from levada.sim.quantities import Moment, format_duration
 from levada.sim.scenario.alert import Alert
+from levada.sim.scenario.continuum import Cloud, Fog, Link
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
 from levada.sim.scenario.zone import Zone, spreadable
@@ -24,7 +25,7 @@ from levada.sim.settings.issue import Issue, did_you_mean
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period
 
-__all__ = ["MAX_ZONES", "Parameter", "between_tables", "guest_parameters"]
+__all__ = ["MAX_ZONES", "Parameter", "between_tables", "guest_parameters", "tiers"]
 
 MAX_ZONES = 10_000
 _LONGEST_GROWTH = timedelta(days=366)
@@ -71,6 +72,30 @@ def between_tables(
     yield from _faults(period, faults, known)
     yield from _expectations(period, zones, faults, expects, known)
     yield from _alerts(alerts, known)
+
+
+def tiers(
+    period: Period, fog: Fog | None, cloud: Cloud | None, links: Sequence[Link]
+) -> Iterator[Issue]:
+    """What is wrong between the tiers and their links."""
+    if cloud is not None and fog is None:
+        yield Issue(("cloud",), "[cloud] without [fog]: fog forwards what the cloud takes")
+    if fog is not None and cloud is None:
+        yield Issue(("fog",), "[fog] without [cloud]: nothing takes what fog forwards")
+    seen: set[str] = set()
+    for i, link in enumerate(links):
+        if fog is None:
+            yield Issue(("link", i), "[[link]] has no effect: there is no [fog] and no [cloud]")
+        if link.between in seen:
+            yield Issue(
+                ("link", i, "between"), f'`between` = "{link.between}" is there already: one table'
+            )
+        seen.add(link.between)
+        for j, outage in enumerate(link.outage):
+            start_ms = period.moment_ms(outage.start)
+            if not period.start_ms <= start_ms < period.end_ms:
+                where = ("link", i, "outage", j, "start")
+                yield Issue(where, "`start` is outside the period of the scenario")
 
 
 def _alerts(alerts: Sequence[Alert | None], known: Sequence[ZoneName] | None) -> Iterator[Issue]:

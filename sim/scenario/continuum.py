@@ -32,7 +32,7 @@ class Edge(Table):
     """How simulated nodes run their guest."""
 
     engine: Literal["wasm", "native"] = "wasm"
-    """`wasm`: the module in Wasmtime; `native`: the same C in a virtual board, without a sandbox."""
+    """`wasm`: the module in a sandbox; `native`: the same C in a virtual board, without one."""
 
 
 class Fog(Table):
@@ -42,7 +42,7 @@ class Fog(Table):
     """Of the fog node, as in `ic/fog/processed`."""
     engine: Engine = "wasm"
     """How it runs the guest's functions; `off`: it relays and keeps, no more."""
-    parameters: GuestParameters = {}
+    parameters: GuestParameters = Field(default_factory=dict)
     """Parameters of the guest in fog, such as `filter_kind`; default: the guest's own."""
     window: Duration = timedelta(hours=1)
     """Length of the windows that are summed up; `"0 s"`: none."""
@@ -61,7 +61,9 @@ class Fog(Table):
         if self.window > _LONGEST_WINDOW:
             yield Issue(("window",), f"`window`: {self.window}: permitted at most 7 d")
         if self.window and timedelta(days=1) % self.window and self.window % timedelta(days=1):
-            yield Issue(("window",), f"`window`: {self.window}: must divide a day, or be whole days")
+            yield Issue(
+                ("window",), f"`window`: {self.window}: must divide a day, or be whole days"
+            )
 
 
 class Cloud(Table):
@@ -69,7 +71,7 @@ class Cloud(Table):
 
     engine: Engine = "wasm"
     """How it runs the guest's functions; `off`: it stores and compares, no more."""
-    parameters: GuestParameters = {}
+    parameters: GuestParameters = Field(default_factory=dict)
     """Parameters of the guest in the cloud; default: those of `[fog]`."""
 
 

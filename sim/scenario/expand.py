@@ -60,7 +60,7 @@ def expand(scenario: Scenario) -> list[ZoneConfig]:
                     group=zone.name,
                     index=len(zones),
                     area_m2=one.area_m2,
-                    node=zone.node_of(name),
+                    node=_node(scenario, zone, name),
                     soil=one.soil,
                     crop=one.crop,
                     probe=one.probe,
@@ -71,6 +71,14 @@ def expand(scenario: Scenario) -> list[ZoneConfig]:
                 )
             )
     return zones
+
+
+def _node(scenario: Scenario, zone: Zone, name: str) -> NodeUrl:
+    """Where a guest runs: of a simulated node, `[edge]` says how."""
+    node = zone.node_of(name)
+    if scenario.edge.engine == "native" and node in (NodeUrl(kind="sim"), NodeUrl(kind="virtual")):
+        return NodeUrl(kind="virtual", target="native")
+    return node
 
 
 def _draw(seed: int, zone: Zone) -> dict[str, list[float]]:

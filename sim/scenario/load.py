@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -30,12 +29,11 @@ from levada.sim.scenario.dump import sha256_of
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.model import SCENARIO_VERSION, FieldSite, Period, Scenario
-from levada.sim.scenario.shipped import bare, names
+from levada.sim.scenario.source import LARGE, MOST_NESTED, Source, open_source
 from levada.sim.scenario.toml_index import Path as KeyPath
-from levada.sim.scenario.toml_index import Place, index
 from levada.sim.scenario.zone import Zone
 from levada.sim.settings.explain import explain
-from levada.sim.settings.issue import Issue, did_you_mean
+from levada.sim.settings.issue import Issue
 
 __all__ = [
     "Document",
@@ -47,18 +45,6 @@ __all__ = [
 Overrides = Sequence[tuple[str, object]]
 """Dotted key and value; a text value is read as TOML, and as itself if it is not TOML."""
 
-_SYNTAX: Final = re.compile(
-    r"(?P<what>.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL
-)
-_MAX_BYTES: Final = 4_000_000
-_MOST_NESTED: Final = 32
-"""Tables and arrays in each other; a scenario has four."""
-_LONG_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]+\.){{{_MOST_NESTED},}}")
-_MOST_DIGITS: Final = 9
-"""Of the number of an item."""
-_SHOWN: Final = 60
-"""Characters of an override that a message repeats."""
-_LARGE: Final = "a number beyond 64 bits: a whole number is permitted from -2^63 to 2^63 - 1"
 _T = TypeVar("_T", Period, Zone, Fault, Expect, Alert)
 
 
@@ -67,7 +53,7 @@ class Document:
     """A scenario together with where its keys stand, for those who find more to say about it."""
 
     scenario: Scenario
-    source: _Source
+    source: Source
 
     def problems(self, troubles: Iterator[Issue] | Sequence[Issue]) -> list[Problem]:
         """Troubles with paths from the top of the file -> problems with line and column."""
@@ -80,14 +66,27 @@ class Document:
         return self.problems(guest_parameters(self.scenario.zone, parameters, rules))
 
 
-def load(path: Path, overrides: Overrides = (), seed: int | None = None) -> Scenario:
-    """Read and check a file; raises ScenarioError with everything that is wrong."""
-    return read(path, overrides, seed).scenario
+def load(
+    path: Path,
+    overrides: Overrides = (),
+    seed: int | None = None,
+    overlays: Sequence[Path] = (),
+) -> Scenario:
+    """Read and check a file; raises ScenarioError with everything that is wrong.
+
+    `overlays` are laid over the file in their order, then `overrides` over all of them.
+    """
+    return read(path, overrides, seed, overlays).scenario
 
 
-def read(path: Path, overrides: Overrides = (), seed: int | None = None) -> Document:
+def read(
+    path: Path,
+    overrides: Overrides = (),
+    seed: int | None = None,
+    overlays: Sequence[Path] = (),
+) -> Document:
     """As `load`, keeping the positions."""
-    source = _open(path)
+    source = open_source(path, overlays)
     troubles = [t for key, value in overrides for t in source.override(key, value)]
     troubles += _unstorable(source.data)
     if seed is not None:
@@ -105,125 +104,6 @@ def read(path: Path, overrides: Overrides = (), seed: int | None = None) -> Docu
     return Document(scenario=scenario, source=source)
 
 
-@dataclass
-class _Source:
-    file: str
-    lines: list[str] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)
-    places: dict[KeyPath, Place] = field(default_factory=dict)
-    given: dict[KeyPath, str] = field(default_factory=dict)
-    """Path -> option of the command line that set it."""
-
-    def problem(self, trouble: Issue) -> Problem:
-        """Where a trouble stands: its key, or the nearest table around it."""
-        path = trouble.path
-        for i in range(len(path), 0, -1):
-            if path[:i] in self.given:
-                return self._problem(trouble, file=self.given[path[:i]])
-        for found in (path, (*path[:-1], *str(path[-1]).split(".")) if path else path):
-            if found in self.places:
-                place = self.places[found]
-                span = place.key if trouble.message.startswith("unknown key") else place.value
-                break
-        else:
-            while path and path not in self.places:
-                path = path[:-1]
-            if not path:
-                return self._problem(trouble, file=self.file)
-            span = self.places[path].value
-        return self._problem(
-            trouble,
-            file=self.file,
-            line=span.line,
-            column=span.column,
-            width=span.width,
-            source=self.lines[span.line - 1],
-        )
-
-    def _problem(
-        self,
-        trouble: Issue,
-        *,
-        file: str,
-        line: int = 0,
-        column: int = 0,
-        width: int = 1,
-        source: str = "",
-    ) -> Problem:
-        return Problem(
-            file=file,
-            line=line,
-            column=column,
-            key=".".join(map(str, trouble.path)),
-            message=trouble.message,
-            hint=trouble.hint,
-            source=source,
-            width=width,
-        )
-
-    def override(self, key: str, value: object) -> Iterator[Issue]:
-        """Set one dotted key in the data."""
-        option = f"--set {_short(key)}={_short(str(value))}"
-        path: KeyPath = ()
-        here: Any = self.data
-        if key.count(".") >= _MOST_NESTED:
-            self.given[key,] = option
-            yield Issue((key,), f"nested more than {_MOST_NESTED} deep")
-            return
-        steps = key.split(".")
-        for depth, step in enumerate(steps):
-            last = depth == len(steps) - 1
-            if isinstance(here, list):
-                number = _item(here, step)
-                if number is None:
-                    names = [str(i.get("name")) for i in here if isinstance(i, dict)]
-                    self.given[*path, step] = option
-                    yield Issue(
-                        (*path, step),
-                        f"no `{step}` in [[{path[-1]}]]",
-                        did_you_mean(step, names, "by number from 0, or by name"),
-                    )
-                    return
-                path = (*path, number)
-                if last:
-                    here[number] = _value(value)
-                else:
-                    here = here[number]
-            elif isinstance(here, dict):
-                path = (*path, step)
-                if last:
-                    here[step] = _value(value)
-                else:
-                    here = here.setdefault(step, {})
-            else:
-                self.given[path] = option
-                yield Issue(path, f"`{path[-1]}` is not a table")
-                return
-        self.given[path] = option
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _item(items: list[Any], step: str) -> int | None:
-    if step.isdecimal() and len(step) <= _MOST_DIGITS:
-        return int(step) if int(step) < len(items) else None
-    for number, item in enumerate(items):
-        if isinstance(item, dict) and item.get("name") == step:
-            return number
-    return None
-
-
-def _value(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):  # ValueError: no TOML, or a number beyond all bounds
-        return value
-
-
 _NAMES: Final = ("name", "title")
 """Keys of texts of one line."""
 _NO_NAME: Final = re.compile(f"[\t\n]|{UNPRINTABLE.pattern}")
@@ -235,8 +115,8 @@ def _unstorable(data: dict[str, Any]) -> list[Issue]:
     waiting: list[tuple[KeyPath, object]] = [((), data)]
     while waiting:
         path, value = waiting.pop()
-        if len(path) > _MOST_NESTED:
-            return [Issue(path[:2], f"nested more than {_MOST_NESTED} deep")]
+        if len(path) > MOST_NESTED:
+            return [Issue(path[:2], f"nested more than {MOST_NESTED} deep")]
         items: Iterator[tuple[str | int, object]] = iter(())
         if isinstance(value, dict):
             items = iter(value.items())
@@ -245,7 +125,7 @@ def _unstorable(data: dict[str, Any]) -> list[Issue]:
         elif isinstance(value, list):
             items = iter(enumerate(value))
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            found.append(Issue(path, _LARGE))
+            found.append(Issue(path, LARGE))
         elif isinstance(value, str):
             no = _NO_NAME if path[-1] in _NAMES else UNPRINTABLE
             if match := no.search(value):
@@ -259,73 +139,6 @@ def _unstorable(data: dict[str, Any]) -> list[Issue]:
                 )
         waiting += [((*path, key), item) for key, item in items]
     return found
-
-
-def _open(path: Path) -> _Source:
-    source = _Source(file=str(path))
-
-    def fail(message: str, line: int = 0, column: int = 0, hint: str = "") -> ScenarioError:
-        text = source.lines[line - 1] if 0 < line <= len(source.lines) else ""
-        return ScenarioError(
-            [
-                Problem(
-                    file=source.file,
-                    line=line,
-                    column=column,
-                    key="",
-                    message=message,
-                    hint=hint,
-                    source=text,
-                )
-            ]
-        )
-
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        hint = did_you_mean(str(path), names(), "shipped scenarios") if bare(path) else ""
-        raise fail(f"cannot be read: {error.strerror}", hint=hint) from None
-    if len(content) > _MAX_BYTES:
-        raise fail(f"larger than {_MAX_BYTES} bytes")
-    try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise fail(f"not UTF-8: byte {content[error.start]:#04x} in line {line}") from None
-    source.lines = text.split("\n")
-    if _LONG_KEY.search(text):  # which takes a parser the square of its length
-        raise fail("not TOML: nested too deeply")
-    try:
-        source.data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        match = _SYNTAX.fullmatch(str(error))
-        if match is None:
-            raise fail(f"not TOML: {error}") from None
-        what, line_text, column_text = match.groups()
-        last = len(text.rstrip("\n").split("\n"))
-        raise fail(
-            f"not TOML: {what[0].lower()}{what[1:]}",
-            int(line_text or last),
-            int(column_text or len(source.lines[last - 1]) + 1),
-        ) from None
-    except RecursionError:
-        raise fail("not TOML: nested too deeply") from None
-    except ValueError:  # Python reads no more digits
-        line, column = _longest_number(text)
-        raise fail(f"not TOML: {_LARGE}", line, column) from None
-    try:
-        source.places = index(text)
-    except RecursionError:
-        raise fail("not TOML: nested too deeply") from None
-    return source
-
-
-def _longest_number(text: str) -> tuple[int, int]:
-    """Line and column of the longest run of digits."""
-    found = max(re.finditer(r"[+-]?\d[\d_]*", text), key=lambda match: len(match.group()))
-    before = text[: found.start()]
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _check(data: dict[str, Any]) -> tuple[Scenario | None, list[Issue]]:

@@ -18,8 +18,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from levada.guest.limits import PROFILES, Budget
 from levada.sim.quantities import format_duration, parse_duration
 from levada.sim.scenario.alert import Alert
-from levada.sim.scenario.checks import between_tables
+from levada.sim.scenario.checks import between_tables, tiers
 from levada.sim.scenario.config_table import Table
+from levada.sim.scenario.continuum import Cloud, Edge, Fog, Link
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.mapping import PayloadMapping
@@ -308,9 +309,18 @@ class Scenario(Table):
     """`[[alert]]`: of what the live twin tells."""
     mapping: Annotated[tuple[PayloadMapping, ...], BeforeValidator(as_tuple)] = ()
     """`[[mapping]]`: payloads of devices that speak otherwise."""
+    edge: Edge = Edge()
+    """How the nodes run their guest."""
+    fog: Fog | None = None
+    """What fog computes; default: there is no fog."""
+    cloud: Cloud | None = None
+    """What the cloud computes; default: there is no cloud."""
+    link: Annotated[tuple[Link, ...], BeforeValidator(as_tuple)] = ()
+    """`[[link]]`: what a message meets between two tiers."""
 
     def troubles(self) -> Iterator[Issue]:
         """What contradicts itself between tables."""
+        yield from tiers(self.period, self.fog, self.cloud, self.link)
         yield from between_tables(self.period, self.zone, self.fault, self.expect, self.alert)
         for number, table in enumerate(self.mapping):
             for before in self.mapping[:number]:

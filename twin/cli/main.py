@@ -107,6 +107,8 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
+    overlay: options.Overlays = None,
+    strategy: options.Strategy = None,
     guest: GuestFile = None,
     speed: Annotated[
         str, typer.Option(metavar="max|1x|60x", help="Simulated seconds a second.")
@@ -148,8 +150,9 @@ def run(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
     overrides = options.overrides(settings, guest)
-    overrides += node_overrides(scenario, node or [])
-    document = scenarios.read(scenario, overrides, seed)
+    layers = options.overlays(strategy, overlay)
+    overrides += node_overrides(scenario, node or [], layers)
+    document = scenarios.read(scenario, overrides, seed, layers)
     runner.check(document)
     loaded = document.scenario
     target = out or Path("runs") / loaded.name
@@ -196,6 +199,8 @@ def run(
 @app.command()
 def lint(
     scenario: ScenarioFiles,
+    overlay: options.Overlays = None,
+    strategy: options.Strategy = None,
 ) -> None:
     """Check scenario files without running them."""
     from levada.sim.run import models, runner, soils
@@ -206,7 +211,7 @@ def lint(
     bad = 0
     for path in scenario:
         try:
-            document = scenarios.read(path)
+            document = scenarios.read(path, overlays=options.overlays(strategy, overlay))
             runner.check(document)
         except LevadaError as error:
             if error.exit_code != Exit.BAD_INPUT:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["GuestFile", "Tolerances", "overrides", "tolerances"]
+__all__ = ["GuestFile", "Overlays", "Strategy", "Tolerances", "overlays", "overrides", "tolerances"]
 
 Tolerances = Annotated[
     list[str] | None,
@@ -28,6 +28,44 @@ GuestFile = Annotated[
         help="Guest module instead of the scenario's.",
     ),
 ]
+
+
+def _strategy(letter: str | None) -> str | None:
+    from levada.sim.scenario.overlay import strategy_path
+
+    if letter is not None:
+        try:
+            strategy_path(letter)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return letter
+
+
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        metavar="FILE",
+        help="Overlay: a part of a scenario file whose keys replace those of SCENARIO; may be "
+        "repeated, the last one counts.",
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A|B|C|D|E",
+        callback=_strategy,
+        help="Which tiers run WASM: A edge; B edge, fog; C edge, fog, cloud; D edge, the others "
+        "native; E none, all native.",
+    ),
+]
+
+
+def overlays(strategy: str | None, files: Sequence[Path] | None) -> list[Path]:
+    """The overlays of `--strategy` and `--with`, in the order in which they are laid."""
+    from levada.sim.scenario.overlay import strategy_path
+
+    return [*([strategy_path(strategy)] if strategy else []), *(files or [])]
 
 
 def overrides(settings: Sequence[str] | None, guest: Path | None = None) -> list[tuple[str, str]]:

@@ -1,0 +1,117 @@
+"""Links and hops in simulated time, against times that were calculated by hand."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+import simpy
+
+from levada.sim.scenario.continuum import Link, Outage
+from levada.sim.scenario.model import Period
+from levada.twin.continuum.hop import ACK_BYTES, Direction, Hop
+
+PERIOD = Period(start=date(2023, 7, 1), end=date(2023, 7, 31))
+
+
+def hop_over(
+    link: Link, seed: int = 1, rows_s: float | None = None
+) -> tuple[simpy.Environment, Hop[int], list[tuple[float, int]]]:
+    env = simpy.Environment()
+    taken: list[tuple[float, int]] = []
+    hop = Hop[int](
+        env,
+        Direction(env, link, PERIOD, seed, "there"),
+        Direction(env, link, PERIOD, seed, "back"),
+        lambda item: taken.append((env.now, item)),
+        rows_s=rows_s,
+    )
+    return env, hop, taken
+
+
+def test_a_message_arrives_after_the_delay_and_is_forgotten_after_the_way_back() -> None:
+    env, hop, taken = hop_over(Link(between="edge-fog", delay_ms=250.0))
+    hop.put(7, 100)
+    env.run(until=0.4)
+    assert (taken, hop.kept) == ([(0.25, 7)], 1)
+    env.run(until=0.6)
+    assert hop.kept == 0
+    assert hop.sent == 1
+
+
+def test_messages_queue_for_a_slow_line() -> None:
+    """1,000 bytes at 8 kbit/s take a second each; acknowledgements, 40 bytes, have the other
+    direction for themselves."""
+    assert ACK_BYTES == 40
+    env, hop, taken = hop_over(Link(between="edge-fog", delay_ms=100.0, rate_kbit_s=8.0))
+    for item in range(3):
+        hop.put(item, 1_000)
+    env.run(until=10.0)
+    assert [(round(at, 9), item) for at, item in taken] == [(1.1, 0), (2.1, 1), (3.1, 2)]
+    assert hop.sent == 3
+
+
+def test_what_is_put_in_an_outage_leaves_at_its_end() -> None:
+    outage = Outage(start=timedelta(seconds=10), duration=timedelta(days=7))
+    env, hop, taken = hop_over(Link(between="fog-cloud", delay_ms=50.0, outage=(outage,)))
+    env.run(until=20.0)
+    for item in range(1_000):
+        hop.put(item, 100)
+    env.run(until=10 + 7 * 86_400 + 10)
+    assert hop.kept == 0
+    assert hop.most == 1_000
+    assert [item for _, item in taken] == list(range(1_000))
+    assert taken[0][0] == pytest.approx(10 + 7 * 86_400 + 0.05)
+
+
+def test_a_flush_keeps_to_its_rate() -> None:
+    env, hop, taken = hop_over(Link(between="fog-cloud", delay_ms=50.0), rows_s=100.0)
+    for item in range(301):
+        hop.put(item, 100)
+    env.run(until=60.0)
+    times = [at for at, _ in taken]
+    assert times[-1] - times[0] == pytest.approx(3.0)
+    assert len(times) == 301
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_loss_and_jitter_change_when_messages_arrive_and_not_which(seed: int) -> None:
+    link = Link(between="edge-fog", delay_ms=20.0, jitter_ms=300.0, loss_pct=30.0)
+    env, hop, taken = hop_over(link, seed)
+
+    def source() -> object:
+        for item in range(500):
+            hop.put(item, 100)
+            yield env.timeout(0.5)
+
+    env.process(source())  # type: ignore[arg-type]
+    env.run(until=3_600.0)
+    assert [item for _, item in taken] == list(range(500))
+    assert hop.kept == 0
+    assert hop.sent > 600  # 30 % of them, and of the acknowledgements, were lost
+    assert all(at >= 0.02 for at, _ in taken)
+
+
+def test_a_message_that_is_lost_comes_after_the_patience() -> None:
+    """With 99 % loss nearly nothing arrives at first; each round begins a patience after the one
+    before: 1 s and the delay there and back."""
+    link = Link(between="edge-fog", delay_ms=100.0, loss_pct=99.0)
+    env, hop, taken = hop_over(link)
+    hop.put(1, 100)
+    env.run(until=3_600.0)
+    assert len(taken) == 1
+    rounds = (taken[0][0] - 0.1) / 1.2
+    assert rounds == pytest.approx(round(rounds))
+    assert rounds > 0.5
+
+
+def test_equal_seeds_give_equal_times() -> None:
+    link = Link(between="edge-fog", delay_ms=20.0, jitter_ms=300.0, loss_pct=30.0)
+    runs = []
+    for seed in (3, 3, 4):
+        env, hop, taken = hop_over(link, seed)
+        for item in range(50):
+            hop.put(item, 100)
+        env.run(until=600.0)
+        runs.append(taken)
+    assert runs[0] == runs[1] != runs[2]

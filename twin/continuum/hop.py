@@ -1,0 +1,192 @@
+"""A hop between two tiers in simulated time: a link, and store and forward over it.
+
+A link takes `delay_ms` plus a random `jitter_ms` for each message, keeps their order as a TCP
+connection does, loses `loss_pct` of them, sends no more than `rate_kbit_s`, and carries nothing in
+an outage.  A hop keeps what it was given until the other side has acknowledged it, has a bounded
+number of messages on the way, and goes back to the oldest when nothing is acknowledged for a while;
+the other side takes messages in their order, each once.  So what arrives does not depend on the
+link, only when.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import simpy
+
+from levada.sim.scenario.continuum import Link
+from levada.sim.scenario.model import Period
+from levada.sim.seeds import generator
+
+__all__ = ["Direction", "Hop"]
+
+PATIENCE_S: Final = 1.0
+"""Without an acknowledgement for so long, and the time there and back, everything is sent again."""
+WINDOW: Final = 400
+"""Messages on the way at most."""
+ACK_BYTES: Final = 40
+
+T = TypeVar("T")
+
+
+class Direction:
+    """One direction of a link; `names` name its random stream."""
+
+    def __init__(
+        self, env: simpy.Environment, link: Link, period: Period, seed: int, *names: str
+    ) -> None:
+        self._env = env
+        self._link = link
+        self._chance = generator(seed, "link", *names)
+        self._outages = sorted(
+            (
+                (start_s := (period.moment_ms(outage.start) - period.start_ms) / 1000.0),
+                start_s + outage.duration.total_seconds(),
+            )
+            for outage in link.outage
+        )
+        self._free_s = 0.0
+        self._last_s = 0.0
+        self.lost = 0
+        """Messages that did not arrive."""
+
+    @property
+    def longest_s(self) -> float:
+        """Delay of a small message at most, with nothing before it [s]."""
+        return (self._link.delay_ms + self._link.jitter_ms) / 1000.0
+
+    def up_at(self, time_s: float) -> float:
+        """When the link carries something next, `time_s` or later [s]."""
+        for start_s, end_s in self._outages:
+            if start_s <= time_s < end_s:
+                time_s = end_s
+        return time_s
+
+    def send(self, size_bytes: int, deliver: Callable[[], None]) -> float:
+        """Send now; `deliver` is called when it arrives, if it does.  When the link is free [s]."""
+        now_s = self._env.now
+        start_s = max(now_s, self._free_s)
+        rate = self._link.rate_kbit_s
+        self._free_s = start_s + (size_bytes * 8 / (rate * 1000.0) if rate is not None else 0.0)
+        jitter_s = self._link.jitter_ms / 1000.0 * self._chance.random()
+        arrival_s = self._free_s + self._link.delay_ms / 1000.0 + jitter_s
+        lost = self._chance.random() * 100.0 < self._link.loss_pct
+        if lost or self.up_at(self._free_s) > self._free_s:
+            self.lost += 1
+        else:
+            self._last_s = max(self._last_s, arrival_s)
+            arrival = self._env.timeout(self._last_s - now_s)
+            assert arrival.callbacks is not None
+            arrival.callbacks.append(lambda _event: deliver())
+        return self._free_s
+
+
+@dataclass(slots=True)
+class _Kept(Generic[T]):
+    item: T
+    size_bytes: int
+
+
+class Hop(Generic[T]):
+    """Store and forward of one sender; `take(item)` is called once for each, in order.
+
+    `rows_s` are the messages sent a second at most, without a limit if None.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        there: Direction,
+        back: Direction,
+        take: Callable[[T], None],
+        *,
+        rows_s: float | None = None,
+    ) -> None:
+        self._env = env
+        self._there = there
+        self._back = back
+        self._take = take
+        self._pause_s = 1.0 / rows_s if rows_s else 0.0
+        self._kept: deque[_Kept[T]] = deque()
+        self._oldest = 0
+        """Number of the first one kept."""
+        self._next = 0
+        """Number that is sent next."""
+        self._expected = 0
+        """Number that the other side takes next."""
+        self._progress_s = 0.0
+        """When something was acknowledged, or given up."""
+        self._change = env.event()
+        self.sent = 0
+        """Messages sent, with those sent again."""
+        self.most = 0
+        """Messages kept at once, at most."""
+        env.process(self._send())
+
+    @property
+    def kept(self) -> int:
+        """Messages that are not acknowledged yet."""
+        return len(self._kept)
+
+    def put(self, item: T, size_bytes: int) -> None:
+        """Keep a message and send it."""
+        if not self._kept:
+            self._progress_s = self._env.now
+        self._kept.append(_Kept(item, size_bytes))
+        self.most = max(self.most, len(self._kept))
+        self._wake()
+
+    def _wake(self) -> None:
+        change, self._change = self._change, self._env.event()
+        change.succeed()
+
+    def _send(self) -> Generator[simpy.Event, Any, None]:
+        patience_s = PATIENCE_S + self._there.longest_s + self._back.longest_s
+        while True:
+            on_the_way = self._next - self._oldest
+            if on_the_way < min(WINDOW, len(self._kept)):
+                up_s = self._there.up_at(self._env.now)
+                if up_s > self._env.now:
+                    yield self._env.timeout(up_s - self._env.now)
+                    self._next = self._oldest  # a new connection: what was on the way is lost
+                    self._progress_s = self._env.now
+                    continue
+                free_s = self._transmit(self._next)
+                self._next += 1
+                wait_s = max(self._pause_s, free_s - self._env.now)
+                if wait_s > 0.0:
+                    yield self._env.timeout(wait_s)
+            elif self._kept:
+                due_s = self._progress_s + patience_s
+                if due_s <= self._env.now:
+                    self._progress_s = self._env.now
+                    self._next = self._oldest
+                else:
+                    yield self._change | self._env.timeout(due_s - self._env.now)
+            else:
+                yield self._change
+
+    def _transmit(self, number: int) -> float:
+        kept = self._kept[number - self._oldest]
+        self.sent += 1
+        return self._there.send(kept.size_bytes, lambda: self._arrived(number, kept.item))
+
+    def _arrived(self, number: int, item: T) -> None:
+        if number == self._expected:
+            self._expected += 1
+            self._take(item)
+        expected = self._expected
+        self._back.send(ACK_BYTES, lambda: self._acknowledged(expected))
+
+    def _acknowledged(self, expected: int) -> None:
+        if expected <= self._oldest:
+            return
+        for _ in range(expected - self._oldest):
+            self._kept.popleft()
+        self._oldest = expected
+        self._progress_s = self._env.now
+        self._next = max(self._next, expected)
+        self._wake()
