@@ -111,12 +111,18 @@ def run(
     document = read(path, pairs, seed, layers)
     runner.check(document)
     factor = parse_speed(speed)
+    extend: runner.Extension | None = None
+    if document.scenario.fog is not None:
+        from levada.twin.continuum.chain import through_continuum
+
+        extend = through_continuum
     with NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
             document.scenario,
             Path(out),
             speed=factor,
             make_node=node if callable(node) else make_node,
+            extend=extend,
             report=report,
         )
     return Run(result.path)

@@ -9,7 +9,7 @@ Where a guest runs is its zone's node.  `sim` nodes run here, in Wasmtime; other
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
@@ -53,6 +53,7 @@ from levada.sim.soil.model import FloatArray
 
 __all__ = [
     "DEFAULT_GUEST",
+    "Extension",
     "Progress",
     "Result",
     "check",
@@ -61,6 +62,8 @@ __all__ = [
 
 DEFAULT_GUEST: Final = Path(str(files("levada.guest"))) / "irrigation" / "irrigation.wasm"
 
+Extension = Callable[[Path], dict[str, Any]]
+"""Looks at what a run has written and may add files; entries for its summary."""
 Progress = Callable[[int, float, float, str], None]
 """(time [ms since 1970], fraction done, simulated over wall-clock seconds, note)."""
 
@@ -136,6 +139,7 @@ def check(document: Document) -> ModuleInfo:
     """
     info = inspect_guest(document.scenario, read_guest(document.scenario))
     problems = document.check_parameters({p.name: p for p in info.parameters}, info.rules)
+    problems += document.problems(list(unfit(document.scenario, info)))
     zones = expand(document.scenario)
     try:
         weather = read_weather(document.scenario)
@@ -149,6 +153,17 @@ def check(document: Document) -> ModuleInfo:
     return info
 
 
+def unfit(scenario: Scenario, info: ModuleInfo) -> Iterator[Issue]:
+    """Tiers that are to run functions that the guest does not have."""
+    for name, tier in (("fog", scenario.fog), ("cloud", scenario.cloud)):
+        if tier is not None and tier.engine != "off" and name not in info.tiers:
+            yield Issue(
+                (name, "engine"),
+                f'`engine` = "{tier.engine}": the guest has no function for {name}',
+                '"off" relays without computing; docs/abi.md lists what fog and cloud call',
+            )
+
+
 def run_scenario(
     scenario: Scenario,
     path: Path,
@@ -158,13 +173,15 @@ def run_scenario(
     make_node: NodeMaker | None = None,
     energy_profile: EnergyProfile | None = None,
     count_instructions: bool = True,
+    extend: Extension | None = None,
     report: bool = True,
 ) -> Result:
     """Run a scenario into the directory `path`, which is made, or whose run is replaced.
 
     `energy_profile`, such as one fitted to a recording, replaces that of every node.  Without
     `count_instructions` a guest's instructions take no charge from the battery: not every node
-    counts them, and nodes that are compared must see the same battery.
+    counts them, and nodes that are compared must see the same battery.  `extend` is called when
+    all is written but the summary, before expectations are judged.
 
     Ctrl-C ends the run early and leaves what there is, marked partial.  Raises what `check` raises,
     SoilError, and what the nodes raise.
@@ -198,6 +215,8 @@ def run_scenario(
             run.close()
         mark_compiled()
         summary = plain_values(summarise(run.end(interrupted)))
+        if extend is not None:
+            summary |= extend(part)
         trace = read_trace(part / "trace.parquet")
         summary["expectations"] = judge(scenario, trace, zones, summary)
         (part / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ one mistake does not hide the others, and rules that would need it stay silent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -19,6 +19,7 @@ from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.continuum import Cloud, Fog, Link
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
+from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.zone import Zone, spreadable
 from levada.sim.settings.issue import Issue, did_you_mean
 
@@ -367,20 +368,22 @@ def _ms(duration: timedelta) -> int:
 
 
 def guest_parameters(
-    zones: Sequence[Zone], parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
+    tables: Iterable[tuple[KeyPath, Mapping[str, int]]],
+    parameters: Mapping[str, Parameter],
+    rules: Sequence[Rule] = (),
 ) -> Iterator[Issue]:
-    """What the module does not accept: unknown names, values out of range, with the range, and
-    pairs that break a rule.
+    """What the module does not accept of tables of parameters, each with its path: unknown names,
+    values out of range, with the range, and pairs that break a rule.
     """
     defaults = {name: parameter.default for name, parameter in parameters.items()}
-    for i, zone in enumerate(zones):
-        in_force = defaults | zone.parameters
+    for table, values in tables:
+        in_force = defaults | values
         for rule in rules:
             if not rule.holds(in_force):
-                at = rule.right if rule.right in zone.parameters else rule.left
-                yield Issue(("zone", i, "parameters", at), rule.complaint(in_force))
-        for name, value in zone.parameters.items():
-            path = ("zone", i, "parameters", name)
+                at = rule.right if rule.right in values else rule.left
+                yield Issue((*table, at), rule.complaint(in_force))
+        for name, value in values.items():
+            path = (*table, name)
             if name not in parameters:
                 yield Issue(
                     path,

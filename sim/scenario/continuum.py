@@ -42,7 +42,7 @@ class Fog(Table):
     """Of the fog node, as in `ic/fog/processed`."""
     engine: Engine = "wasm"
     """How it runs the guest's functions; `off`: it relays and keeps, no more."""
-    parameters: GuestParameters = Field(default_factory=dict)
+    parameters: GuestParameters = Field(default={})
     """Parameters of the guest in fog, such as `filter_kind`; default: the guest's own."""
     window: Duration = timedelta(hours=1)
     """Length of the windows that are summed up; `"0 s"`: none."""
@@ -71,7 +71,7 @@ class Cloud(Table):
 
     engine: Engine = "wasm"
     """How it runs the guest's functions; `off`: it stores and compares, no more."""
-    parameters: GuestParameters = Field(default_factory=dict)
+    parameters: GuestParameters = Field(default={})
     """Parameters of the guest in the cloud; default: those of `[fog]`."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -60,6 +61,12 @@ shipped ones in `scenarios/` are the best start; copy the nearest.
 - **Change a value for one run** with `--set`: `--set zone.0.crop.name=wheat`,
   `--set zone.maize.valve.flow_l_min=3`, `--set period.end=2023-07-31`. Zones and expectations are
   addressed by position or name; the value is TOML, and a text that is not TOML is taken as it is.
+- **Lay a file over the scenario** with `--with FILE.toml`: a part of a scenario whose tables are
+  merged into it and whose values replace those that are there. An item of an array of tables, such
+  as a `[[zone]]`, changes the item of the same `name` (a `[[link]]` that of the same `between`),
+  and is added if there is none. Paths in it are relative to it. With several, the last one counts;
+  `--set` counts more. `--strategy A` to `E` lays one of the files of `scenarios/strategies` over it
+  (docs/continuum.md).
 - **Editors** complete and check a file whose first line is `#:schema ./levada.schema.json`.
 - **A run keeps** its scenario with all defaults written out and with the SHA-256 of the weather
   file and the guest; loading that again gives the same run, or refuses if a file has changed.
@@ -218,6 +225,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or isinstance(value, BaseModel) or value in ((), {}, ""):
         return "-"
+    if isinstance(value, timedelta):
+        value = format_duration(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return f"`{toml_value(value)}`"

@@ -62,8 +62,18 @@ class Document:
     def check_parameters(
         self, parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
     ) -> list[Problem]:
-        """What the guest does not accept of `[zone.parameters]`: name -> what its module says."""
-        return self.problems(guest_parameters(self.scenario.zone, parameters, rules))
+        """What the guest does not accept of the parameters of zones, fog and cloud.
+
+        `parameters`: name -> what its module says.
+        """
+        tables: list[tuple[KeyPath, Mapping[str, int]]] = [
+            (("zone", i, "parameters"), zone.parameters)
+            for i, zone in enumerate(self.scenario.zone)
+        ]
+        for name, tier in (("fog", self.scenario.fog), ("cloud", self.scenario.cloud)):
+            if tier is not None:
+                tables.append(((name, "parameters"), tier.parameters))
+        return self.problems(guest_parameters(tables, parameters, rules))
 
 
 def load(

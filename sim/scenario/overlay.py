@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from levada.sim.scenario.shipped import SHIPPED
 from levada.sim.scenario.toml_index import Path as KeyPath
-from levada.sim.settings.issue import did_you_mean
 
 __all__ = ["absolute", "merge", "relocated", "strategies", "strategy_path"]
 
@@ -63,9 +62,7 @@ def strategies() -> list[str]:
 def strategy_path(letter: str) -> Path:
     """The overlay of a shipped strategy; ValueError if there is none."""
     if letter.upper() not in strategies():
-        known = f"permitted are {', '.join(strategies())}"
-        hint = did_you_mean(letter, strategies(), known) if letter else known
-        raise ValueError(f"no strategy {letter!r}: {hint}")
+        raise ValueError(f"no strategy {letter!r}: permitted are {', '.join(strategies())}")
     return SHIPPED / "strategies" / f"{letter.lower()}.toml"
 
 

@@ -33,6 +33,8 @@ UNITS: Final[dict[str, str]] = {
     "_mhz": "MHz",
     "_ma": "mA",
     "_mv": "mV",
+    "_rows_s": "rows/s",
+    "_kbit_s": "kbit/s",
     "_kpa": "kPa",
     "_deg": "deg",
     "_pct": "%",

@@ -167,6 +167,11 @@ def run(
         fitted = fit(read_recording(energy_file))
         profile = fitted.profile
         console.fit(fitted, energy_file)
+    extend: runner.Extension | None = None
+    if loaded.fog is not None:
+        from levada.twin.continuum.chain import through_continuum
+
+        extend = through_continuum
     with console.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
             loaded,
@@ -175,6 +180,7 @@ def run(
             progress=progress,
             make_node=make_node,
             energy_profile=profile,
+            extend=extend,
         )
     if junit is not None:
         from levada.sim.results.junit import write_junit

@@ -93,7 +93,8 @@ class _Kept(Generic[T]):
 class Hop(Generic[T]):
     """Store and forward of one sender; `take(item)` is called once for each, in order.
 
-    `rows_s` are the messages sent a second at most, without a limit if None.
+    If `take` returns false, the other side has no room: the message stays where it is, and is sent
+    again.  `rows_s` are the messages sent a second at most, without a limit if None.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Hop(Generic[T]):
         env: simpy.Environment,
         there: Direction,
         back: Direction,
-        take: Callable[[T], None],
+        take: Callable[[T], bool],
         *,
         rows_s: float | None = None,
     ) -> None:
@@ -122,6 +123,8 @@ class Hop(Generic[T]):
         self._change = env.event()
         self.sent = 0
         """Messages sent, with those sent again."""
+        self.dropped = 0
+        """Messages given up."""
         self.most = 0
         """Messages kept at once, at most."""
         env.process(self._send())
@@ -138,6 +141,13 @@ class Hop(Generic[T]):
         self._kept.append(_Kept(item, size_bytes))
         self.most = max(self.most, len(self._kept))
         self._wake()
+
+    def drop_oldest(self) -> None:
+        """Give the oldest message up."""
+        self._kept.popleft()
+        self._oldest += 1
+        self._next = max(self._next, self._oldest)
+        self.dropped += 1
 
     def _wake(self) -> None:
         change, self._change = self._change, self._env.event()
@@ -172,12 +182,13 @@ class Hop(Generic[T]):
     def _transmit(self, number: int) -> float:
         kept = self._kept[number - self._oldest]
         self.sent += 1
-        return self._there.send(kept.size_bytes, lambda: self._arrived(number, kept.item))
+        oldest = self._oldest
+        return self._there.send(kept.size_bytes, lambda: self._arrived(number, oldest, kept.item))
 
-    def _arrived(self, number: int, item: T) -> None:
-        if number == self._expected:
+    def _arrived(self, number: int, oldest: int, item: T) -> None:
+        self._expected = max(self._expected, oldest)
+        if number == self._expected and self._take(item):
             self._expected += 1
-            self._take(item)
         expected = self._expected
         self._back.send(ACK_BYTES, lambda: self._acknowledged(expected))
 

@@ -23,7 +23,7 @@ def hop_over(
         env,
         Direction(env, link, PERIOD, seed, "there"),
         Direction(env, link, PERIOD, seed, "back"),
-        lambda item: taken.append((env.now, item)),
+        lambda item: taken.append((env.now, item)) is None,
         rows_s=rows_s,
     )
     return env, hop, taken
@@ -115,3 +115,37 @@ def test_equal_seeds_give_equal_times() -> None:
         env.run(until=600.0)
         runs.append(taken)
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_what_the_other_side_has_no_room_for_is_kept_and_sent_again() -> None:
+    env = simpy.Environment()
+    link = Link(between="edge-fog", delay_ms=100.0)
+    taken: list[int] = []
+
+    def take(item: int) -> bool:
+        if env.now < 5.0:
+            return False
+        taken.append(item)
+        return True
+
+    up, down = (Direction(env, link, PERIOD, 1, name) for name in ("up", "down"))
+    hop = Hop[int](env, up, down, take)
+    for item in range(3):
+        hop.put(item, 100)
+    env.run(until=4.9)
+    assert (taken, hop.kept) == ([], 3)
+    env.run(until=20.0)
+    assert (taken, hop.kept) == ([0, 1, 2], 0)
+
+
+def test_what_was_dropped_is_not_waited_for() -> None:
+    outage = Outage(start=timedelta(seconds=0), duration=timedelta(seconds=60))
+    env, hop, taken = hop_over(Link(between="fog-cloud", delay_ms=50.0, outage=(outage,)))
+    for item in range(10):
+        hop.put(item, 100)
+    env.run(until=30.0)
+    for _ in range(4):
+        hop.drop_oldest()
+    env.run(until=120.0)
+    assert [item for _, item in taken] == [4, 5, 6, 7, 8, 9]
+    assert (hop.kept, hop.dropped) == (0, 4)
