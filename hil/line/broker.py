@@ -18,7 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -26,7 +27,7 @@ from levada.guest.children import start_child
 from levada.guest.lifecycle import Closing, end_process
 from levada.hil.errors import BrokerError, UsageError
 
-__all__ = ["BrokerAddress", "EmbeddedBroker", "parse_broker"]
+__all__ = ["BrokerAddress", "EmbeddedBroker", "keep_address", "parse_broker"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,15 +70,21 @@ class BrokerAddress:
 def parse_broker(url: str) -> BrokerAddress:
     """`mqtt(s)://[user@]host[:port]` -> address; user and password also from the environment.
 
-    The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.  Raises UsageError.
+    The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.  A name that ends in `.json` is a
+    file that `keep_address` has written.  Raises UsageError.
     """
+    if url.endswith(".json"):
+        return _kept_address(Path(url))
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.scheme in ("mqtt", "mqtts") else None
     except ValueError:  # a bracket without its other
         host = None
     if host is None:
-        raise UsageError(f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+        raise UsageError(
+            f"broker {url!r}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT], or name the "
+            "broker.json of a `levada broker`"
+        )
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise UsageError(
             f"broker {url!r}: nothing may follow the port; in a password write `/`, `?`, `#` and "
@@ -99,6 +106,24 @@ def parse_broker(url: str) -> BrokerAddress:
     )
 
 
+def keep_address(path: Path, address: BrokerAddress) -> None:
+    """Write an address, with its password, into a file that only its owner can read."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(address), file)
+
+
+def _kept_address(path: Path) -> BrokerAddress:
+    try:
+        return BrokerAddress(**json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (TypeError, ValueError):
+        reason = "not the address of a broker"
+    raise UsageError(f"broker {path}: {reason}")
+
+
 def _check_loopback(host: str) -> None:
     try:
         inside = ipaddress.ip_address(host).is_loopback
@@ -115,12 +140,15 @@ def _check_loopback(host: str) -> None:
 class EmbeddedBroker(Closing):
     """amqtt in a child process, watched and restarted; `address` stays the same all the time.
 
-    Raises BrokerError for a host that is not loopback, and if the broker does not start.
+    `password`, which every client needs, is a random one unless it is given.  Raises BrokerError
+    for a host that is not loopback, and if the broker does not start.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, password: str | None = None
+    ) -> None:
         _check_loopback(host)
-        self._token = secrets.token_urlsafe(32)
+        self._token = password or secrets.token_urlsafe(32)
         self._closing = threading.Event()
         self._restarts = 0
         self._trouble = ""

@@ -377,7 +377,7 @@ def guest_parameters(
     """
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     for table, values in tables:
-        in_force = defaults | values
+        in_force = {**defaults, **values}
         for rule in rules:
             if not rule.holds(in_force):
                 at = rule.right if rule.right in values else rule.left

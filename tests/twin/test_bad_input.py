@@ -91,7 +91,7 @@ READERS: Final = (
     "lint {}",
     "diff {} --node sim --node sim",
     "twin {} --no-stay --port 0",
-    "device --field {}",
+    "edge {}",
 )
 
 

@@ -57,11 +57,12 @@ def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
     for parameter in getattr(command, "params", ()):
         described = f"{parameter.metavar or ''} {getattr(parameter, 'help', '') or ''}"
         url = "://" in described or parameter.name in ("node", "replay", "store", "port")
-        if url and (*path, parameter.name) not in (("twin", "port"), ("twin", "shadow")):
+        if url and (*path, parameter.name) not in NO_URLS:
             yield (*path, parameter.name)
 
 
 FIELD = "field.toml"
+NO_URLS = {("twin", "port"), ("twin", "shadow"), ("broker", "port")}
 URLS = (
     f"mqtt://me:{SECRET}@127.0.0.1:1/ic/x",
     f"mqtt://me:{SECRET}/x@127.0.0.1:port",
@@ -72,7 +73,8 @@ URLS = (
 COMMANDS: dict[tuple[str, ...], list[str]] = {
     ("run", "node"): ["run", FIELD, "--out", "run", "--node", "URL"],
     ("diff", "node"): ["diff", FIELD, "--out", "diff", "--node", "URL", "--node", "URL"],
-    ("device", "broker"): ["device", "--field", FIELD, "--speed", "60x", "--broker", "URL"],
+    ("edge", "node"): ["edge", FIELD, "--speed", "60x", "--node", "URL"],
+    ("edge", "broker"): ["edge", FIELD, "--speed", "60x", "--broker", "URL"],
     ("monitor", "port"): ["monitor", "URL"],
     ("flash", "port"): ["flash", "URL", "--guest", "none.wasm"],
     ("selftest", "node"): ["selftest", "--out", "self.json", "--node", "URL"],

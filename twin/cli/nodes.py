@@ -10,7 +10,6 @@ import typer
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.plain import plain
-from levada.sim.scenario.shipped import scenario_path
 from levada.twin.cli import options, streams
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
@@ -128,27 +127,10 @@ def device(
     pins: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Gets a line for every change of a pin.")
     ] = None,
-    field: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="SCENARIO",
-            help="Instead, the boards of a scenario in simulated soil, reporting over MQTT.",
-        ),
-    ] = None,
-    broker: Annotated[
-        str,
-        typer.Option(
-            metavar="mqtt(s)://HOST", help="Of a field; password in LEVADA_MQTT_PASSWORD."
-        ),
-    ] = "mqtt://127.0.0.1",
-    speed: Annotated[str, typer.Option(metavar="1x|60x", help="Of a field.")] = "1x",
 ) -> None:
-    """Start a virtual board, or a field of them, to connect anything to; Ctrl-C ends it."""
+    """Start a virtual board to connect anything to; Ctrl-C ends it."""
     from levada.hil.virtual import VirtualDevice
 
-    if field is not None:
-        _field(scenario_path(field), broker, speed)
-        return
     check_output(flash, "--flash")
     check_output(pins, "--pins")
     with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
@@ -159,31 +141,6 @@ def device(
             return
     if code:
         raise typer.Exit(Exit.NODE_OR_LINK)
-
-
-def _field(scenario: Path, broker: str, speed: str) -> None:
-    from levada.hil.line.broker import parse_broker
-    from levada.sim.run import runner
-    from levada.sim.run.clock import parse_speed
-    from levada.sim.scenario import load as scenarios
-    from levada.twin.sources.virtual_field import FieldDevice
-
-    try:
-        factor = parse_speed(speed)
-        if factor is None:
-            raise ValueError("speed max: a field that is followed needs a pace, such as 60x")
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--speed") from None
-    document = scenarios.read(scenario)
-    runner.check(document)
-    address = parse_broker(broker)
-    with FieldDevice(document.scenario, address, speed=factor) as boards:
-        for name in boards.names:
-            typer.echo(f"{address.url}/ic/{name}")
-        try:
-            boards.run()
-        except KeyboardInterrupt:
-            return
 
 
 @nodes_app.command()

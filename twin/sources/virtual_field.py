@@ -1,6 +1,6 @@
-"""A field of virtual boards that report over MQTT, as boards in real soil would; for trying out.
+"""A field of boards in simulated soil that report over MQTT, as boards in real soil would.
 
-    levada device --field scenarios/quickstart.toml --broker mqtt://127.0.0.1 --speed 600x
+    levada edge scenarios/quickstart.toml --broker mqtt://127.0.0.1 --speed 600x
 
 Soil, weather and the scenario's faults are simulated here, in a process of their own; what leaves
 it is what a board tells.  `python -m levada.twin.sources.virtual_field` does so for a twin that
@@ -28,7 +28,7 @@ from levada.guest.lifecycle import Closing
 from levada.guest.module.inspect import inspect
 from levada.guest.node import Readings, StepResult
 from levada.guest.text.logs import log_to_stderr
-from levada.hil.errors import HilError
+from levada.hil.errors import HilError, UsageError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker
@@ -48,8 +48,6 @@ from levada.twin.mqtt.gateway import Gateway
 from levada.twin.observer import ObservedNode, StepObservation
 
 __all__ = ["FieldDevice", "main"]
-
-BOARD: Final = NodeUrl(kind="virtual")
 
 
 class _InUtc:
@@ -75,6 +73,10 @@ class _InUtc:
         return self._board.step(
             time_ms - self._utc_offset_ms, readings, online=online, skew_ms=skew_ms
         )
+
+
+END_S: Final = 10.0
+"""How long the last messages may take to be acknowledged at the end of the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ class FieldDevice(Closing):
         self._skip_to_ms = skip_to_ms
         self._stop = threading.Event()
         self._changes: queue.Queue[_ParameterChange] = queue.Queue()
-        zones = [replace(zone, node=BOARD) for zone in expand(scenario)]
-        allow_boards(len(zones))
+        zones = [replace(zone, node=_board(zone)) for zone in expand(scenario)]
+        allow_boards(sum(zone.node.kind == "virtual" for zone in zones))
         self.names = [zone.name for zone in zones]
         module = runner.read_guest(scenario)
         self._info = inspect(module, budget=scenario.guest.limits())
@@ -158,6 +160,7 @@ class FieldDevice(Closing):
         self._clock.pace(self._clock.factor)
         with suppress(_FieldStopped):
             self._field.run()
+            self._gateway.outbox.flush(END_S)
 
     def stop(self) -> None:
         """End `run` soon; from any thread."""
@@ -211,6 +214,19 @@ class FieldDevice(Closing):
         read_back = {names[number]: value for number, value in found.items()}
         self._parameters[change.zone] |= read_back
         change.done.set_result(read_back)
+
+
+def _board(zone: ZoneConfig) -> NodeUrl:
+    """The board of a zone; what it publishes goes through this process.  Raises UsageError."""
+    match zone.node.kind, zone.node.target:
+        case ("sim", _) | ("virtual", "mqtt"):
+            return NodeUrl(kind="virtual")
+        case "virtual" | "serial", _:
+            return zone.node
+    raise UsageError(
+        f"zone {zone.name}: a board at {zone.node.target} reports by itself; permitted here are "
+        "virtual, virtual:ENGINE and serial:PORT"
+    )
 
 
 class _FieldStopped(Exception):  # noqa: N818 - a request, not an error
