@@ -53,7 +53,7 @@ def start_broker(
         Path,
         typer.Option(
             metavar="DIR",
-            help="Here broker.json is written, with the password that every client needs: the one in "
+            help="Here broker.json is written, with the password that every client needs: that of "
             "LEVADA_MQTT_PASSWORD, or else a new one.",
         ),
     ] = Path("runs/broker"),

@@ -1,7 +1,7 @@
 """Processes that are started, watched, started again when they end, and ended together.
 
 Each is told to end by the end of its standard input, so that none outlives this process, whatever
-becomes of it.  The first line on its standard output says that it is ready; every line is passed on.
+becomes of it.  The first line on its standard output says that it is ready; all are passed on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Supervised(Closing):
         self._tell = tell
         self._ready = threading.Event()
         self._closing = threading.Event()
-        self._over = threading.Event()
+        self.finished = threading.Event()
+        """Set when it has ended and is not started again."""
+        self._lock = threading.Lock()
         self.exit_code: int | None = None
         """Of a process that is not started again."""
         self._process = self._start()
@@ -59,25 +61,25 @@ class Supervised(Closing):
     @property
     def over(self) -> bool:
         """Whether it has ended and is not started again."""
-        return self._over.is_set()
+        return self.finished.is_set()
 
     def wait(self, timeout_s: float, stop: threading.Event) -> None:
-        """Wait until it is ready, or `stop` is set; raises TwinError if it ends or takes too long."""
+        """Wait until it is ready, or `stop` is set; TwinError if it ends or takes too long."""
         until_s = monotonic() + timeout_s
         while not self._ready.wait(0.05):
             if stop.is_set():
                 return
-            if self._over.is_set() and not self._ready.is_set():
+            if self.finished.is_set() and not self._ready.is_set():
                 raise TwinError(f"{self.name} ended with exit code {self.exit_code}")
             if monotonic() > until_s:
                 raise TwinError(f"{self.name} was not ready within {timeout_s:g} s")
 
     def close(self) -> None:
         """Tell it to end, and wait for that."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         end_process(self._process, END_S)
         self._watcher.join()
-        end_process(self._process, END_S)  # one that was just being started
 
     def _start(self) -> subprocess.Popen[str]:
         return start_child(self._command, stdout=subprocess.PIPE, text=True)
@@ -90,17 +92,19 @@ class Supervised(Closing):
             code = self._process.wait()
             if self._closing.is_set() or code == 0 or not self._ready.is_set():
                 self.exit_code = code
-                self._over.set()
+                self.finished.set()
                 return
             if monotonic() - began_s > WELL_S:
                 pause_s = PAUSES_S[0]
             _log.error("%s ended with exit code %d: started again", self.name, code)
-            if self._closing.wait(pause_s):
-                self._over.set()
-                return
+            self._closing.wait(pause_s)
             pause_s = min(2 * pause_s, PAUSES_S[1])
-            self.restarts += 1
-            self._process = self._start()
+            with self._lock:
+                if self._closing.is_set():
+                    self.finished.set()
+                    return
+                self.restarts += 1
+                self._process = self._start()
 
     def _pass_on(self) -> None:
         assert self._process.stdout is not None
