@@ -140,7 +140,7 @@ def fog(
 
     if log not in ("plain", "json"):
         raise typer.BadParameter(f"{log!r}: permitted are plain and json", param_hint="--log")
-    given: dict[tuple[str | int, ...], tuple[str, object]] = {}
+    given: dict[tuple[str, ...], tuple[str, object]] = {}
     for option, path, value in (
         ("--edge-broker", ("edge_broker",), edge_broker),
         ("--cloud-broker", ("cloud_broker",), cloud_broker),
@@ -171,7 +171,7 @@ def _announce(health: str, broker: str) -> None:
 def _parameters(settings: list[str] | None) -> Given:
     from levada.twin.cli.options import pairs
 
-    found: dict[tuple[str | int, ...], tuple[str, object]] = {}
+    found: dict[tuple[str, ...], tuple[str, object]] = {}
     for name, text in pairs(settings, "--parameter"):
         try:
             value = int(text)

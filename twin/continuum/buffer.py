@@ -56,7 +56,8 @@ class Outgoing(NamedTuple):
 
     first: int
     """Number of the first row; numbers do not wrap here."""
-    count: int
+    length: int
+    """Of how many rows it consists."""
     stream: Stream
     made_ms: int
     """When they were computed, by the clock on the wall [ms since 1970]."""
@@ -66,7 +67,7 @@ class Outgoing(NamedTuple):
     @property
     def last(self) -> int:
         """Number of the last row."""
-        return self.first + self.count - 1
+        return self.first + self.length - 1
 
 
 @dataclass(slots=True)
@@ -175,7 +176,7 @@ class Buffer(Closing):
                 self._write_windows(change.windows)
             if change.outgoing:
                 many("INSERT INTO outgoing VALUES (?, ?, ?, ?, ?)", change.outgoing)
-                rows += sum(message.count for message in change.outgoing)
+                rows += sum(message.length for message in change.outgoing)
             gone = self._forget(change.acknowledged)
             lost = self._drop(change.drop) if change.drop else 0
             rows -= gone + lost

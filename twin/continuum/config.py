@@ -25,7 +25,7 @@ from levada.sim.settings.issue import Issue
 __all__ = ["FogFile", "Given", "TierFile", "read_config"]
 
 _MOST_BYTES: Final = 1_000_000
-Given = Mapping[KeyPath, tuple[str, object]]
+Given = Mapping[tuple[str, ...], tuple[str, object]]
 """Key -> flag that sets it, and the value."""
 
 
@@ -130,8 +130,9 @@ def _placed(
     path = tuple(issue.path)
     where: dict[str, Any] = {"file": file, "line": 0, "column": 0}
     for end in range(len(path), 0, -1):
-        if path[:end] in given:
-            where["file"] = given[path[:end]][0]
+        option = given.get(path[:end])  # type: ignore[arg-type]  # a number is in no flag
+        if option is not None:
+            where["file"] = option[0]
             break
         if path[:end] in places:
             place = places[path[:end]]

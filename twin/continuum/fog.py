@@ -231,7 +231,7 @@ class Fog(Closing):
         metrics.duplicates.inc(taken.duplicates)
         metrics.computed_rows.inc(group.processed)
         for message in group.change.outgoing:
-            metrics.forwarded_rows.labels(message.stream).inc(message.count)
+            metrics.forwarded_rows.labels(message.stream).inc(message.length)
         for reason, count in taken.refused.items():
             self._count_refused(reason, count)
         now_us = time.monotonic_ns() // 1000

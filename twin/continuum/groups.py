@@ -76,7 +76,7 @@ class Groups:
             taken.refused[Reason.FULL] += len(arrivals) - room
         group = Group(taken, Change(lives=taken.lives, acknowledged=acknowledged))
         self._compute(group, now_ms)
-        new = sum(message.count for message in group.change.outgoing)
+        new = sum(message.length for message in group.change.outgoing)
         group.change.drop = max(0, kept.rows + new - self._most_rows)
         group.acks = [
             (node, boot, life.contiguous % MODULUS)

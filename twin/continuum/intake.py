@@ -136,9 +136,11 @@ class Intake:
             kept = [name for name in signals if name not in _FIELDS][:SIGNALS]
             signals = {name: signals[name] for name in kept}
         row.update(signals)
-        believed = told_ms is not None and UNSET_MS <= told_ms <= arrival.received_ms + AHEAD_MS
-        t_ms = told_ms if believed else arrival.received_ms
-        taken.samples.append(Sample(node, boot, seq, t_ms, signals, believed))
+        now_ms = arrival.received_ms
+        if told_ms is not None and UNSET_MS <= told_ms <= now_ms + AHEAD_MS:
+            taken.samples.append(Sample(node, boot, seq, told_ms, signals))
+        else:
+            taken.samples.append(Sample(node, boot, seq, now_ms, signals, timed=False))
         taken.rows.append(row)
 
     def _admit(self, topic: str, taken: Taken) -> str | None:

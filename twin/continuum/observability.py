@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -34,44 +34,44 @@ class Metrics:
 
     def __init__(self, tier: str) -> None:
         self.registry = CollectorRegistry()
-        labels = {"registry": self.registry, "namespace": "levada", "subsystem": tier}
-        self.received = Counter("received", "Messages of nodes that came.", **labels)
-        self.duplicates = Counter(
-            "duplicates", "Messages that were there already, and acknowledged again.", **labels
+        self._prefix = f"levada_{tier}_"
+        self.received = self.counter("received", "Messages of nodes that came.")
+        self.duplicates = self.counter(
+            "duplicates", "Messages that were there already, and acknowledged again."
         )
-        self.refused = Counter("refused", "Messages not taken.", ["reason"], **labels)
-        self.computed_rows = Counter("computed_rows", "Rows that the tier computed.", **labels)
-        self.forwarded_rows = Counter(
-            "forwarded_rows", "Rows that were put on their way to the cloud.", ["stream"], **labels
+        self.refused = self.counter("refused", "Messages not taken.", "reason")
+        self.computed_rows = self.counter("computed_rows", "Rows that the tier computed.")
+        self.forwarded_rows = self.counter(
+            "forwarded_rows", "Rows that were put on their way to the cloud.", "stream"
         )
-        self.execution = Histogram(
-            "execution_seconds", "Time to compute a group.", buckets=_SECONDS, **labels
+        self.execution = self.histogram("execution_seconds", "Time to compute a group.")
+        self.commit = self.histogram("commit_seconds", "Time to make a group durable.")
+        self.latency = self.histogram(
+            "latency_seconds", "From the arrival of a group's first message to its acknowledgement."
         )
-        self.commit = Histogram(
-            "commit_seconds", "Time to make a group durable.", buckets=_SECONDS, **labels
-        )
-        self.latency = Histogram(
-            "latency_seconds",
-            "From the arrival of a group's first message to its acknowledgement.",
-            buckets=_SECONDS,
-            **labels,
-        )
-        self._labels: dict[str, Any] = labels
         self.gauge("memory_rss_bytes", "Memory of the process.", rss_bytes)
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """What only grows."""
+        return Counter(self._prefix + name, text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str) -> Histogram:
+        """Times [s]."""
+        return Histogram(self._prefix + name, text, buckets=_SECONDS, registry=self.registry)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A value that is asked whenever somebody looks."""
-        Gauge(name, text, **self._labels).set_function(value)
+        Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
     def state(self, name: str, text: str, states: dict[str, Callable[[], bool]]) -> None:
         """Which of several states holds: 1, the others 0."""
-        gauge = Gauge(name, text, ["state"], **self._labels)
+        gauge = Gauge(self._prefix + name, text, ["state"], registry=self.registry)
         for state, holds in states.items():
-            gauge.labels(state).set_function(lambda holds=holds: float(holds()))
+            gauge.labels(state).set_function(holds)
 
     def text(self) -> bytes:
         """All of it in the format OpenMetrics."""
-        written: bytes = generate_latest(self.registry)
+        written: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
         return written
 
 

@@ -197,7 +197,7 @@ class Uplink(Closing):
             self._sent = max(self._sent, message.last + 1)
             if message.first < self._flush_until:
                 due_s = max(self._flush_due_s, now_s)
-                self._flush_due_s = due_s + message.count / self._flush_rows_s
+                self._flush_due_s = due_s + message.length / self._flush_rows_s
         return True
 
     def close(self) -> None:
