@@ -172,6 +172,10 @@ class Instances:
         if not watchdog.awake:
             watchdog.wake()
 
+    def has(self, zone: int) -> bool:
+        """Whether there is an instance."""
+        return zone in self._instances
+
     def exports(self, zone: int) -> Mapping[str, wasmtime.Func]:
         """The functions of an instance; raises its Trap, or GuestError if there is none."""
         instance = self._instances.get(zone)
@@ -232,6 +236,7 @@ class Instances:
         instance = self._instances.pop(zone, None)
         if instance is not None:
             instance.store.close()
+            self.rows[zone, hostcalls.CONTEXT] = 0
 
     def select(self, zone: int) -> None:
         """Host calls are for this guest now."""
