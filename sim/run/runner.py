@@ -59,7 +59,7 @@ __all__ = [
     "run_scenario",
 ]
 
-Extension = Callable[[Path], dict[str, Any]]
+Extension = Callable[[Scenario, Path], dict[str, Any]]
 """Looks at what a run has written and may add files; entries for its summary."""
 Progress = Callable[[int, float, float, str], None]
 """(time [ms since 1970], fraction done, simulated over wall-clock seconds, note)."""
@@ -213,7 +213,7 @@ def run_scenario(
         mark_compiled()
         summary = plain_values(summarise(run.end(interrupted)))
         if extend is not None:
-            summary |= extend(part)
+            summary |= extend(scenario, part)
         trace = read_trace(part / "trace.parquet")
         summary["expectations"] = judge(scenario, trace, zones, summary)
         (part / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from levada.guest.errors import GuestError
 from levada.guest.module.inspect import inspect
+from levada.guest.tape import Publication
 from levada.hil.nodes import node_overrides
 from levada.sim.errors import WeatherError
 from levada.sim.run import build, models, runner, stops
@@ -34,6 +35,7 @@ from levada.sim.scenario.load import load, read
 from levada.sim.scenario.model import Scenario
 from levada.sim.settings.explain import table_of
 from levada.twin.cli.main import app
+from levada.twin.continuum.chain import simulate
 from levada.twin.errors import MappingError
 from levada.twin.mqtt.mapping import PayloadMap
 
@@ -142,6 +144,16 @@ DEGREE_DAYS: tuple[Setting, ...] = (
         "zone.a.crop",
         '{name = "maize", planting = 2023-07-06, growth = "degree-days", '
         "stages = [10, 10, 10, 10]}",
+    ),
+)
+
+CONTINUUM: tuple[Setting, ...] = (
+    ("fog", "{buffer_rows = 1500}"),
+    ("cloud", "{}"),
+    (
+        "link",
+        '[{between = "fog-cloud", delay_ms = 50, jitter_ms = 10, loss_pct = 1, rate_kbit_s = 500, '
+        'outage = [{start = "6 h", duration = "1 d"}]}, {between = "edge-fog"}]',
     ),
 )
 
@@ -374,12 +386,43 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "required": "true",
         }.items()
     },
+    "edge.engine": ((), [("edge.engine", "native")]),
+    **{
+        f"fog.{key}": (CONTINUUM, [(f"fog.{key}", value)])
+        for key, value in {
+            "engine": "off",
+            "parameters": "{filter_kind = 1}",
+            "window": "2 h",
+            "buffer_rows": "2500",
+            "buffer_full": "drop-oldest",
+            "flush_rows_s": "20",
+        }.items()
+    },
+    "cloud.engine": (CONTINUUM, [("cloud.engine", "off")]),
+    "cloud.parameters": (CONTINUUM, [("cloud.parameters", "{filter_kind = 1}")]),
+    "link.between": (
+        (*CONTINUUM, ("link", '[{between = "fog-cloud", delay_ms = 50}]')),
+        [("link.0.between", "edge-fog")],
+    ),
+    **{
+        f"link.{key}": (CONTINUUM, [(f"link.0.{key}", value)])
+        for key, value in {
+            "delay_ms": "60",
+            "jitter_ms": "20",
+            "loss_pct": "2",
+            "rate_kbit_s": "400",
+        }.items()
+    },
+    "link.outage.start": (CONTINUUM, [("link.0.outage.0.start", "8 h")]),
+    "link.outage.duration": (CONTINUUM, [("link.0.outage.0.duration", "2 d")]),
 }
 
 FOR_PEOPLE = {"name", "title", "description", "site.name", "zone.name", "fault.name", "expect.name"}
 """Keys that people read: they have to be in what a run keeps."""
 PINS = {"version", "weather.sha256", "guest.sha256", "mapping.example"}
 """Keys that refuse what is not meant; tested by `test_scenario` and `test_mapping`."""
+OF_PROCESSES = {"fog.name", "fog.late"}
+"""Keys of fog as a process; in a chain nothing comes late.  Tested by `test_fog` and `test_tier`."""
 
 
 def keys(model: type[Table] = Scenario, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -412,7 +455,7 @@ def bounds(name: str) -> Iterator[float]:
 
 
 def test_every_key_has_an_entry() -> None:
-    assert sorted(keys()) == sorted({*CASES, *FOR_PEOPLE, *PINS})
+    assert sorted(keys()) == sorted({*CASES, *FOR_PEOPLE, *PINS, *OF_PROCESSES})
 
 
 @pytest.fixture(scope="module")
@@ -473,7 +516,23 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
                 add(payloads.apply(json.dumps(payload).encode()).signals)
             except MappingError as error:
                 add(str(error))
+    if scenario.fog is not None:
+        rows, summary = simulate(scenario, runner.read_guest(scenario), some_telemetry(scenario))
+        add([summary, [(row.cloud_ms, row.stream, row.signals) for row in rows]])
     return digest.hexdigest()
+
+
+def some_telemetry(scenario: Scenario) -> dict[str, list[Publication]]:
+    """Two days of a reading a minute."""
+    start_ms = scenario.period.start_ms
+    return {
+        "a-001": [
+            Publication(
+                start_ms + n * 60_000, b"data", b'{"raw":%d,"flow":1}' % (2_000 + n * 37 % 91), 0
+            )
+            for n in range(2 * 1_440)
+        ]
+    }
 
 
 def some_trace(scenario: Scenario, zones: int) -> dict[str, np.ndarray[Any, Any]]:

@@ -29,7 +29,6 @@ from levada.guest.topic import PREFIX, resolve_topic
 from levada.hil.errors import PayloadError
 from levada.sim.run import runner
 from levada.sim.scenario.continuum import Cloud, Fog, Link
-from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
 from levada.twin.continuum.hop import Direction, Hop
 from levada.twin.continuum.tier import Sample, Tier
@@ -150,12 +149,10 @@ class _Chain:
         if not self._make_room():
             return False
         sample = message.sample
-        raw = ForwardedRow(
-            node=sample.node, boot=sample.boot, seq=sample.seq, t=sample.t_ms, **sample.signals
-        )
-        self._forward("raw", raw, message)
+        raw = {"node": sample.node, "boot": sample.boot, "seq": sample.seq, "t": sample.t_ms}
+        self._forward("raw", raw | dict(sample.signals), message)
         for row in self._fog_tier.take([sample]):
-            self._forward("filtered" if row.window_s is None else "window", row, message)
+            self._forward("window" if "window_s" in row else "filtered", row, message)
         return True
 
     def _make_room(self) -> bool:
@@ -172,7 +169,8 @@ class _Chain:
             self.uplink.drop_oldest()
         return True
 
-    def _forward(self, stream: str, row: ForwardedRow, message: _Message) -> None:
+    def _forward(self, stream: str, members: dict[str, Any], message: _Message) -> None:
+        row = ForwardedRow.model_validate(members)
         size = len(row.model_dump_json(exclude_none=True))
         self.uplink.put(_Forwarded(stream, row, message.sent_s, self.env.now), size)
 
@@ -202,8 +200,8 @@ class _Chain:
                 node=row.node, boot=row.boot, seq=row.seq, t_ms=row.t or 0, signals=row.signals()
             )
             for computed in self._cloud_tier.take([sample]):
-                if computed.window_s is None:
-                    self._awaited[key] = computed.signals()
+                if "window_s" not in computed:
+                    self._awaited[key] = ForwardedRow.model_validate(computed).signals()
         elif forwarded.stream == "filtered" and key in self._awaited:
             same = self._awaited.pop(key) == row.signals()
             self.totals.equal += same
@@ -239,12 +237,11 @@ def simulate(
     return chain.totals.rows, _summary(scenario, chain)
 
 
-def through_continuum(run_dir: Path) -> dict[str, Any]:
+def through_continuum(scenario: Scenario, run_dir: Path) -> dict[str, Any]:
     """Let the telemetry of a run travel to the cloud; the entries for its summary.
 
     Writes `continuum.parquet` into the directory.  Empty if the scenario has no fog and no cloud.
     """
-    scenario = load(run_dir / "scenario.toml")
     if scenario.fog is None:
         return {}
     reader = TapeReader(run_dir / "tape.cbor")

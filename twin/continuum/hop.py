@@ -2,10 +2,10 @@
 
 A link takes `delay_ms` plus a random `jitter_ms` for each message, keeps their order as a TCP
 connection does, loses `loss_pct` of them, sends no more than `rate_kbit_s`, and carries nothing in
-an outage.  A hop keeps what it was given until the other side has acknowledged it, has a bounded
-number of messages on the way, and goes back to the oldest when nothing is acknowledged for a while;
-the other side takes messages in their order, each once.  So what arrives does not depend on the
-link, only when.
+an outage.  A hop keeps what it was given until the other side has acknowledged it, and has a
+bounded number of messages on the way.  When nothing is acknowledged for a while it tries the
+oldest alone, at longer and longer intervals.  The other side takes messages in their order, each
+once.  So what arrives does not depend on the link, only when.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from levada.sim.seeds import generator
 __all__ = ["Direction", "Hop"]
 
 PATIENCE_S: Final = 1.0
-"""Without an acknowledgement for so long, and the time there and back, everything is sent again."""
+"""Without an acknowledgement for so long, and the time there and back, the oldest is sent again."""
+LONGEST_PATIENCE_S: Final = 64.0
+"""It doubles from try to try, up to this."""
 WINDOW: Final = 400
 """Messages on the way at most."""
 ACK_BYTES: Final = 40
@@ -120,6 +122,7 @@ class Hop(Generic[T]):
         """Number that the other side takes next."""
         self._progress_s = 0.0
         """When something was acknowledged, or given up."""
+        self._patience_s = PATIENCE_S
         self._change = env.event()
         self.sent = 0
         """Messages sent, with those sent again."""
@@ -133,6 +136,10 @@ class Hop(Generic[T]):
     def kept(self) -> int:
         """Messages that are not acknowledged yet."""
         return len(self._kept)
+
+    @property
+    def _window(self) -> int:
+        return WINDOW if self._patience_s == PATIENCE_S else 1
 
     def put(self, item: T, size_bytes: int) -> None:
         """Keep a message and send it."""
@@ -154,15 +161,16 @@ class Hop(Generic[T]):
         change.succeed()
 
     def _send(self) -> Generator[simpy.Event, Any, None]:
-        patience_s = PATIENCE_S + self._there.longest_s + self._back.longest_s
+        on_the_way_s = self._there.longest_s + self._back.longest_s
         while True:
             on_the_way = self._next - self._oldest
-            if on_the_way < min(WINDOW, len(self._kept)):
+            if on_the_way < min(self._window, len(self._kept)):
                 up_s = self._there.up_at(self._env.now)
                 if up_s > self._env.now:
                     yield self._env.timeout(up_s - self._env.now)
                     self._next = self._oldest  # a new connection: what was on the way is lost
                     self._progress_s = self._env.now
+                    self._patience_s = PATIENCE_S
                     continue
                 free_s = self._transmit(self._next)
                 self._next += 1
@@ -170,10 +178,11 @@ class Hop(Generic[T]):
                 if wait_s > 0.0:
                     yield self._env.timeout(wait_s)
             elif self._kept:
-                due_s = self._progress_s + patience_s
+                due_s = self._progress_s + self._patience_s + on_the_way_s
                 if due_s <= self._env.now:
                     self._progress_s = self._env.now
                     self._next = self._oldest
+                    self._patience_s = min(2.0 * self._patience_s, LONGEST_PATIENCE_S)
                 else:
                     yield self._change | self._env.timeout(due_s - self._env.now)
             else:
@@ -198,6 +207,7 @@ class Hop(Generic[T]):
         for _ in range(expected - self._oldest):
             self._kept.popleft()
         self._oldest = expected
+        self._patience_s = PATIENCE_S
         self._progress_s = self._env.now
         self._next = max(self._next, expected)
         self._wake()
