@@ -422,7 +422,7 @@ FOR_PEOPLE = {"name", "title", "description", "site.name", "zone.name", "fault.n
 PINS = {"version", "weather.sha256", "guest.sha256", "mapping.example"}
 """Keys that refuse what is not meant; tested by `test_scenario` and `test_mapping`."""
 OF_PROCESSES = {"fog.name", "fog.late"}
-"""Keys of fog as a process; in a chain nothing comes late.  Tested by `test_fog` and `test_tier`."""
+"""Keys of fog as a process, whose tests are `test_fog` and `test_tier`; in a chain none is late."""
 
 
 def keys(model: type[Table] = Scenario, path: tuple[str, ...] = ()) -> Iterator[str]:
