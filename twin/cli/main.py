@@ -26,6 +26,7 @@ from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.logs import log_to_stderr
 from levada.guest.text.redaction import redacted
 from levada.twin.cli import options, streams
+from levada.twin.cli.cloud import cloud_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
@@ -72,6 +73,7 @@ guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modu
 app.add_typer(guest_app, name="guest")
 app.add_typer(nodes_app)
 app.add_typer(twin_app)
+app.add_typer(cloud_app)
 app.add_typer(store_app, name="store")
 app.add_typer(scenarios_app, name="scenarios")
 

@@ -39,6 +39,7 @@ __all__ = [
     "decode",
     "node_topic",
     "split_topic",
+    "validation_text",
 ]
 
 COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
@@ -347,9 +348,14 @@ def decode(kind: type[M], payload: bytes) -> M:
     try:
         return kind.model_validate_json(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "payload"
-        raise PayloadError(f"{where} = {_shown(first['input'])}: {first['msg']}") from None
+        raise PayloadError(validation_text(error)) from None
+
+
+def validation_text(error: ValidationError) -> str:
+    """The first wrong field in words."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "payload"
+    return f"{where} = {_shown(first['input'])}: {first['msg']}"
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from levada.twin.store.engine import (
     first_line,
     normal_url,
 )
+from levada.twin.store.rows import Aggregate
 from levada.twin.store.thinning import (
     count_about,
     every_point,
@@ -357,6 +358,23 @@ class StoreReader:
                 schema.nodes, schema.nodes.c.id == schema.telemetry.c.node_id
             ).where(schema.nodes.c.name == node)
         return int(self._rows(statement)[0][0])
+
+    def aggregates(
+        self, node: str, *, start_ms: int | None = None, limit: int = _LIMIT
+    ) -> list[Aggregate]:
+        """What was summed up of a node's signals: the newest windows, oldest first."""
+        table = schema.windows
+        columns = [table.c[field.name] for field in fields(Aggregate)]
+        statement = (
+            select(*columns)
+            .join(schema.nodes, schema.nodes.c.id == table.c.node_id)
+            .where(schema.nodes.c.name == node)
+            .order_by(desc(table.c.start_ms), table.c.signal, table.c.length_s)
+            .limit(limit)
+        )
+        if start_ms is not None:
+            statement = statement.where(table.c.start_ms >= start_ms)
+        return [Aggregate(**row._mapping) for row in self._rows(statement)][::-1]
 
     def nodes(self) -> list[NodeInfo]:
         """All nodes, by name."""

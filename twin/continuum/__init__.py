@@ -1,0 +1,1 @@
+"""The tiers above the node: fog and cloud."""
