@@ -22,11 +22,11 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.hil.line.serial_port import Port
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
-from levada.sim.run.runner import DEFAULT_GUEST
 
 START_MS: Final = 1_681_516_800_000
 STEP_MS: Final = 600_000

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any, Final
 
@@ -256,6 +255,6 @@ class _Bench:
 
 def default_guest() -> bytes:
     """The module that ships with levada."""
-    from levada.sim.run.runner import DEFAULT_GUEST
+    from levada.guest.shipped import DEFAULT_GUEST
 
-    return Path(DEFAULT_GUEST).read_bytes()
+    return DEFAULT_GUEST.read_bytes()

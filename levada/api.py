@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from levada.guest.errors import GuestError
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Node
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.tape import Record, TapeReader, iter_records
 from levada.guest.wasm.node import WasmtimeNode
 from levada.guest.wasm.pure import PureGuest
@@ -209,7 +210,7 @@ class Guest:
     ModuleError if it is no module that could be a guest.
     """
 
-    def __init__(self, module: str | Path | bytes = runner.DEFAULT_GUEST) -> None:
+    def __init__(self, module: str | Path | bytes = DEFAULT_GUEST) -> None:
         self.module = module if isinstance(module, bytes) else Path(module).read_bytes()
         self.info: ModuleInfo = inspect(self.module)
 

@@ -8,6 +8,7 @@ from levada.guest.text.redaction import redacted
 from levada.hil.errors import PayloadError
 
 __all__ = [
+    "BufferFullError",
     "CalibrationError",
     "MappingError",
     "StoreBusyError",
@@ -40,6 +41,12 @@ class StoreBusyError(StoreError):
 
 class StoreFullError(StoreError):
     """No space is left where the store is."""
+
+
+class BufferFullError(StoreError):
+    """Fog may keep no more rows for a cloud that does not acknowledge any."""
+
+    exit_code = Exit.NODE_OR_LINK
 
 
 class StoreReadOnlyError(StoreError):

@@ -6,13 +6,15 @@ import os
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from levada.guest.text.redaction import redacted
-from levada.hil.line.broker import EmbeddedBroker
-from levada.hil.line.mqtt_client import MqttClient
-from levada.twin.snapshot import ZoneView
-from levada.twin.store.health import Health
+
+if TYPE_CHECKING:  # what is asked is there; who has no twin need not load it
+    from levada.hil.line.broker import EmbeddedBroker
+    from levada.hil.line.mqtt_client import MqttClient
+    from levada.twin.snapshot import ZoneView
+    from levada.twin.store.health import Health
 
 __all__ = [
     "Part",

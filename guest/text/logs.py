@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from levada.guest.text.redaction import redacted
 
-__all__ = ["PER_MINUTE", "LimitedLog", "Sparing", "log_to_stderr"]
+__all__ = ["PER_MINUTE", "JsonLines", "LimitedLog", "Sparing", "log_to_stderr"]
 
 PER_MINUTE: Final = 20
 """Lines that one place of the program may log in a minute."""
@@ -94,11 +96,32 @@ class _Formatter(logging.Formatter):
         return redacted(super().format(record))
 
 
-def log_to_stderr(form: str = "%(message)s", level: int = logging.WARNING) -> None:
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON: `time` (UTC), `level`, `logger`, `message`, `traceback`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without secrets."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redacted(record.getMessage()),
+        }
+        if record.exc_info:
+            line["traceback"] = redacted(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stderr(
+    form: str = "%(message)s",
+    level: int = logging.WARNING,
+    formatter: logging.Formatter | None = None,
+) -> None:
     """Log from `level` on, as long as nobody has set up logging otherwise."""
     logging.getLogger().setLevel(level)
     handler = logging.lastResort
     assert handler is not None
-    handler.setFormatter(_Formatter(form))
+    handler.setLevel(level)
+    handler.setFormatter(formatter or _Formatter(form))
     if not handler.filters:
         handler.addFilter(Sparing())

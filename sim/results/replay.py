@@ -16,6 +16,7 @@ import numpy as np
 from levada.guest.abi import KEEP_SLOTS, Call, ErrorCode
 from levada.guest.fast import hostcalls
 from levada.guest.limits import PROFILES
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.tape import Difference, Record, TapeReader, first_difference, iter_records
 from levada.guest.wasm.fleet import SimNodes
 from levada.sim.results.compare import count_calls, tape_flaws
@@ -60,7 +61,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
     tape = TapeReader(run.tape_path)
     if guest is None and info.sha256 != tape.guest_sha256:
         raise RunDirError(
-            f"{run.path}: {loaded.guest.file or runner.DEFAULT_GUEST} is no longer the guest of "
+            f"{run.path}: {loaded.guest.file or DEFAULT_GUEST} is no longer the guest of "
             f"this run ({info.sha256[:16]} instead of {tape.guest_sha256[:16]}); "
             "name the right one with --guest"
         )

@@ -12,10 +12,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from levada.guest.fast.jit import compiled, mark_compiled
 from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Node
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.tape import TapeWriter
 from levada.guest.text.plain import plain_values
 from levada.guest.wasm.fleet import SimNodes
@@ -52,14 +52,11 @@ from levada.sim.scenario.model import Scenario
 from levada.sim.soil.model import FloatArray
 
 __all__ = [
-    "DEFAULT_GUEST",
     "Progress",
     "Result",
     "check",
     "run_scenario",
 ]
-
-DEFAULT_GUEST: Final = Path(str(files("levada.guest"))) / "irrigation" / "irrigation.wasm"
 
 Progress = Callable[[int, float, float, str], None]
 """(time [ms since 1970], fraction done, simulated over wall-clock seconds, note)."""

@@ -77,7 +77,7 @@ def test_the_shipped_guest_is_described_in_full() -> None:
     assert info.functions["process"] == "(i32, i32, i32, i32) -> i32"
     assert info.metadata is not None
     assert (info.metadata.name, info.metadata.version, info.metadata.abi) == (
-        "irrigation", "1.1.0", 1,
+        "irrigation", "1.2.0", 1,
     )  # fmt: skip
     assert info.metadata.outputs == (Output(pin=23, name="valve"),)
     assert info.parameter("max_open_s") == Parameter(

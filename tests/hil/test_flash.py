@@ -14,9 +14,9 @@ import pytest
 from esp32_mock_bootloader.api import mock_bootloader
 
 from levada.guest.errors import GuestError
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.hil.errors import HilError, UsageError
 from levada.hil.flash import SLOT_BYTES, flash, flash_arguments, partition_offset, slot_image
-from levada.sim.run.runner import DEFAULT_GUEST
 
 MODULE = DEFAULT_GUEST.read_bytes()
 

@@ -11,6 +11,7 @@ from threading import Semaphore
 import pytest
 from lockstep import OPENER, START_MS, STEP_MS, TOGGLER
 
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.hil import lease
 from levada.hil.errors import LinkError
 from levada.hil.lease import BEAT_S, HUNG_S, LEASE_MS, Heart
@@ -20,7 +21,6 @@ from levada.hil.node import DeviceNode
 from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.codec import Decoder, Frame, encode_frame
 from levada.hil.wire.messages import Birth, BirthFlag, Heartbeat, Ping, Pong
-from levada.sim.run.runner import DEFAULT_GUEST
 
 READINGS = (2000, 1500, 3700, 0)
 IMPATIENT = Patience(least_s=0.05, most_s=0.05, tries=1, reopen_s=0.0)

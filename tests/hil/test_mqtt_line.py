@@ -10,6 +10,7 @@ import pytest
 from relay import Relay, is_publish
 from services import Mosquitto
 
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.hil.errors import LinkError
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.hil.line.mqtt_line import Bridge, MqttLine
@@ -18,7 +19,7 @@ from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker, node_overrides
 from levada.hil.virtual import VirtualDevice
-from levada.sim.run.runner import DEFAULT_GUEST, run_scenario
+from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenario
 
 QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"

@@ -7,10 +7,11 @@ from small import ROOT, reactor, run
 
 from levada.guest.abi import Call
 from levada.guest.build import build
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.tape import TapeReader, iter_records
 from levada.sim.results.replay import replay_run
 from levada.sim.run.rundir import RunDir, RunDirError
-from levada.sim.run.runner import DEFAULT_GUEST, run_scenario
+from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
 from levada.testing import small_field
 

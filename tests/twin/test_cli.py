@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.hil.diff import Diff, NodeRun
 from levada.sim.results.compare import Comparison, SignalDifference
 from levada.sim.run import runner
@@ -175,7 +176,7 @@ def test_nodes_side_by_side_keep_every_character_on_a_narrow_terminal(
 def test_nodes_are_compared_with_another_guest(field: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wasm"
     custom_section = b"\x00\x06\x05notes"
-    other.write_bytes(runner.DEFAULT_GUEST.read_bytes() + custom_section)
+    other.write_bytes(DEFAULT_GUEST.read_bytes() + custom_section)
     nodes = ("--node", "sim", "--node", "sim")
     assert code_of("diff", field, "--guest", other, *nodes, "--out", tmp_path / "out") == Exit.PASS
     ran = {RunDir(path.parent).summary["guest_sha256"] for path in tmp_path.rglob("summary.json")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,18 +27,12 @@ def cloud(
     scenario: OptionalScenario = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="TOML with broker, store, port, guest, and a table [\\[cloud]] with engine and "
-            "parameters; options of the command line win.",
-        ),
+        typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; options win over it."),
     ] = None,
-    broker: Annotated[
+    cloud_broker: Annotated[
         str | None,
         typer.Option(
-            metavar="mqtt(s)://HOST",
+            metavar="mqtt(s)://HOST[:PORT]",
             help="Where fogs forward to (default: mqtt://127.0.0.1); password in "
             "LEVADA_MQTT_PASSWORD.",
         ),
@@ -83,18 +77,22 @@ def cloud(
     """
     from levada.sim.run import runner
     from levada.sim.scenario import load as scenarios
-    from levada.twin.continuum.cloud import CloudSettings, run_cloud
-    from levada.twin.continuum.settings_file import read_settings
+    from levada.twin.continuum.cloud import run_cloud
+    from levada.twin.continuum.config import CloudFile, read_config
 
     factor = _factor(speed)
-    given: dict[str, Any] = {
-        "broker": broker,
-        "store": store,
-        "port": port,
-        "guest": str(guest) if guest is not None else None,
-        "cloud.engine": engine,
+    given: dict[tuple[str, ...], tuple[str, object]] = {
+        path: (f"{option} {value}", value)
+        for option, path, value in (
+            ("--cloud-broker", ("cloud_broker",), cloud_broker),
+            ("--store", ("store",), store),
+            ("--port", ("port",), port),
+            ("--guest", ("guest",), None if guest is None else str(guest)),
+            ("--engine", ("cloud", "engine"), engine),
+        )
+        if value is not None
     }
-    chosen = read_settings(CloudSettings, config, given)
+    chosen = read_config(CloudFile, config, given)
     loaded = None
     if scenario is not None:
         document = scenarios.read(scenario, options.overrides(settings))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["GuestFile", "Tolerances", "overrides", "tolerances"]
+__all__ = ["GuestFile", "Tolerances", "overrides", "pairs", "tolerances"]
 
 Tolerances = Annotated[
     list[str] | None,
@@ -32,26 +32,27 @@ GuestFile = Annotated[
 
 def overrides(settings: Sequence[str] | None, guest: Path | None = None) -> list[tuple[str, str]]:
     """Changes of a scenario by `--set` and `--guest`; raises BadParameter for what is no pair."""
-    changes = _pairs(settings, "--set")
+    changes = pairs(settings, "--set")
     if guest is not None:
         changes.append(("guest.file", str(guest.absolute())))
     return changes
 
 
-def _pairs(settings: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
-    pairs = []
+def pairs(settings: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
+    """Values `NAME=VALUE` of an option; raises BadParameter for what is none."""
+    found = []
     for setting in settings or []:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise typer.BadParameter(f"{setting!r}: must be key=value", param_hint=option)
-        pairs.append((key, value))
-    return pairs
+        found.append((key, value))
+    return found
 
 
 def tolerances(settings: Sequence[str] | None) -> dict[str, float]:
     """Allowed differences by signal; raises BadParameter for what is none."""
     found = {}
-    for name, text in _pairs(settings, "--tolerance"):
+    for name, text in pairs(settings, "--tolerance"):
         try:
             value = float(text)
         except ValueError:

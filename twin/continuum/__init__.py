@@ -1,1 +1,1 @@
-"""The tiers above the node: fog and cloud."""
+"""The tiers above the node: fog and cloud, and what they share."""

@@ -14,17 +14,14 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
-
 from levada.guest.module.inspect import inspect
 from levada.guest.text.redaction import redacted
 from levada.hil.line.broker import BrokerAddress, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.run import runner
-from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.continuum import Cloud
 from levada.sim.scenario.model import Scenario
 from levada.twin.app.server import Page
+from levada.twin.continuum.config import CloudFile
 from levada.twin.continuum.streams import Streams
 from levada.twin.health import Part, client_part
 from levada.twin.interrupts import Interrupts, interrupts
@@ -36,26 +33,12 @@ from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
-__all__ = ["CloudSettings", "RunningCloud", "run_cloud"]
+__all__ = ["RunningCloud", "run_cloud"]
 
 _GROUP_ROWS: Final = 1_000
 """Rows of one commit: fogs send them by the thousand after an outage."""
 _QUEUE_ROWS: Final = 100_000
-
-
-class CloudSettings(Table):
-    """What `levada cloud --config FILE` reads."""
-
-    broker: str = "mqtt://127.0.0.1"
-    """Where fogs forward to: `mqtt(s)://[user@]HOST[:PORT]`; password in LEVADA_MQTT_PASSWORD."""
-    store: str | None = None
-    """A file or `postgresql://...`; default: `store.sqlite` in the directory of `--out`."""
-    port: int = Field(default=8050, ge=0, le=65_535)
-    """Of the page, on 127.0.0.1; 0: any."""
-    guest: str | None = None
-    """Guest module whose functions the cloud runs; default: the shipped one."""
-    cloud: Cloud = Cloud()
-    """What it computes."""
+_BROKER: Final = "mqtt://127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +56,7 @@ class RunningCloud:
 class _Parts:
     """What a cloud is made of as it starts."""
 
-    settings: CloudSettings
+    config: CloudFile
     where: Path
     broker: BrokerAddress
     page: Page
@@ -86,7 +69,7 @@ class _Parts:
     @property
     def store(self) -> str:
         """File or URL of the store."""
-        return self.settings.store or str(self.where / STORE)
+        return self.config.store or str(self.where / STORE)
 
     def show(self, streams: Streams, twin: Twin | None = None) -> None:
         """Let the page show what there is by now."""
@@ -94,7 +77,7 @@ class _Parts:
 
 
 def run_cloud(
-    settings: CloudSettings,
+    config: CloudFile,
     where: Path,
     *,
     scenario: Scenario | None = None,
@@ -116,11 +99,11 @@ def run_cloud(
             with suppress(OSError):  # nobody may be reading
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
-        page = open_.enter_context(Page(port=settings.port, opened=opened))
+        page = open_.enter_context(Page(port=config.port, opened=opened))
         parts = _Parts(
-            settings=settings,
+            config=config,
             where=where,
-            broker=parse_broker(settings.broker),
+            broker=parse_broker(config.cloud_broker or _BROKER),
             page=page,
             open_=open_,
             health={},

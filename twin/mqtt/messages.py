@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,7 +38,9 @@ __all__ = [
     "Telemetry",
     "check_node",
     "decode",
+    "is_signal",
     "node_topic",
+    "signals_of",
     "split_topic",
     "validation_text",
 ]
@@ -46,6 +49,9 @@ COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit
 """Calibration as nodes flashed long ago know it -> parameter of the guest."""
 _PREFIX: Final = "ic/"
 _SIGNAL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_FORMER: Final = {"umidade": "raw", "seco": "irrigar"}
+"""Name in the first generation of devices -> name of the signal."""
+_NO_SIGNALS: Final = frozenset({"boot", "seq", "oldest", "t", *_FORMER})
 
 M = TypeVar("M", bound="Message")
 U32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF, strict=True)]
@@ -111,12 +117,7 @@ class Telemetry(Message):
     def signals(self) -> dict[str, float]:
         """All numbers but the identity, by the names of the store."""
         values = {**self.model_dump(exclude_none=True), **(self.model_extra or {})}
-        for old, new in (("umidade", "raw"), ("seco", "irrigar")):
-            if old in values:
-                values.setdefault(new, values.pop(old))
-        for name in ("boot", "seq", "oldest", "t"):
-            values.pop(name, None)
-        return _numbers(values)
+        return {name: float(value) for name, value in signals_of(values).items()}
 
 
 class ForwardedRow(BaseModel):
@@ -150,7 +151,7 @@ class ForwardedRow(BaseModel):
 
     def signals(self) -> dict[str, float]:
         """All numbers that are no keys of the row, by the names of the store."""
-        return _numbers(self.model_extra or {})
+        return {name: float(value) for name, value in signals_of(self.model_extra or {}).items()}
 
 
 class Forwarded(Message):
@@ -365,20 +366,32 @@ def _shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Those that are finite numbers under a name that a signal may have."""
-    found = {}
-    for name, value in values.items():
-        if isinstance(value, bool | int | float) and _SIGNAL.fullmatch(name):
-            number = _finite(value)
-            if number is not None:
-                found[name] = number
-    return found
+def signals_of(values: Mapping[str, Any]) -> dict[str, int | float]:
+    """The signals of telemetry, as they are: finite numbers under a name that a signal may have.
+
+    Names of the first generation of devices are replaced; identity and time are no signals.
+    """
+    for old, new in _FORMER.items():
+        if old in values:
+            values = {new: values[old], **values}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float)
+        and name not in _NO_SIGNALS
+        and is_signal(name)
+        and _is_finite(value)
+    }
 
 
-def _finite(value: Any) -> float | None:
+@lru_cache(maxsize=4_096)
+def is_signal(name: str) -> bool:
+    """Whether a signal may be called so."""
+    return _SIGNAL.fullmatch(name) is not None
+
+
+def _is_finite(value: float) -> bool:
     try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return False

@@ -13,7 +13,7 @@ import sqlite3
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy import Engine, Insert, Select, Table, create_engine, event, func, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from levada.guest.text.redaction import redacted
 from levada.twin.errors import StoreError
 from levada.twin.store.health import State
+from levada.twin.store.place import uri
 from levada.twin.store.postgres import ANSWER_S, postgres_engine
 
 __all__ = [
@@ -37,7 +38,6 @@ __all__ = [
     "is_sound",
     "normal_url",
     "replace_levels",
-    "uri",
     "widen",
 ]
 
@@ -120,15 +120,6 @@ def connect(
             f"store on PostgreSQL needs {error.name}: in the clone, .venv/bin/python -m pip "
             "install -e '.[postgres]'"
         ) from None
-
-
-def uri(file: Path, mode: Literal["rwc", "rw", "ro"]) -> str:
-    """How SQLite is to open a file; only with `rwc` is it made.
-
-    To read, a log is looked at only if there is one: to look for it would leave an empty one.
-    """
-    alone = mode == "ro" and not file.with_name(file.name + "-wal").exists()
-    return f"{file.absolute().as_uri()}?mode={mode}{'&immutable=1' if alone else ''}"
 
 
 def _open(file: Path, writes: bool) -> sqlite3.Connection:

@@ -16,12 +16,11 @@ import struct
 from contextlib import closing, suppress
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from levada.twin.errors import StoreBusyError, StoreReadOnlyError
-from levada.twin.store.engine import uri
 
-__all__ = ["PRIVATE", "Harm", "Place", "side_files"]
+__all__ = ["PRIVATE", "Harm", "Place", "side_files", "uri"]
 
 PRIVATE: Final = 0o600
 """Mode of new files: what a field and its people do is nobody else's business."""
@@ -44,6 +43,15 @@ class Harm(Enum):
     """The write-ahead log or its index is not the one that is written."""
     CUT = auto()
     """The database file has been cut or overwritten."""
+
+
+def uri(file: Path, mode: Literal["rwc", "rw", "ro"]) -> str:
+    """How SQLite is to open a file; only with `rwc` is it made.
+
+    To read, a log is looked at only if there is one: to look for it would leave an empty one.
+    """
+    alone = mode == "ro" and not file.with_name(file.name + "-wal").exists()
+    return f"{file.absolute().as_uri()}?mode={mode}{'&immutable=1' if alone else ''}"
 
 
 def side_files(file: Path) -> list[Path]:

@@ -1,0 +1,183 @@
+"""The command `levada fog`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from levada.guest.exit_codes import INTERRUPTED, Exit
+
+if TYPE_CHECKING:
+    from levada.twin.continuum.config import Given
+
+__all__ = ["fog_app"]
+
+fog_app = typer.Typer()
+
+_OWN: Final = "The fog node"
+_WAYS: Final = "Connections and files"
+_KEEPING: Final = "Keeping"
+
+
+@fog_app.command()
+def fog(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; flags win over it."),
+    ] = None,
+    edge_broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mqtt(s)://HOST[:PORT]",
+            rich_help_panel=_WAYS,
+            help="Where the nodes publish; default: a broker of its own, for this computer only. "
+            "Password in LEVADA_MQTT_PASSWORD.",
+        ),
+    ] = None,
+    cloud_broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mqtt(s)://HOST[:PORT]",
+            rich_help_panel=_WAYS,
+            help="Where the cloud listens; default: the same broker.",
+        ),
+    ] = None,
+    buffer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_WAYS,
+            help="What the cloud has not acknowledged is kept here (default: fog.sqlite).",
+        ),
+    ] = None,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            rich_help_panel=_WAYS,
+            help="Of /health and /metrics on 127.0.0.1 (default: 8060); 0: any.",
+        ),
+    ] = None,
+    log: Annotated[
+        str, typer.Option(metavar="plain|json", rich_help_panel=_WAYS, help="Form of log lines.")
+    ] = "plain",
+    name: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_OWN, help="Of the fog node, as in ic/NAME/processed."),
+    ] = None,
+    guest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_OWN, help="Guest module (default: the shipped one)."
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="wasm|native|off",
+            rich_help_panel=_OWN,
+            help="How the guest's functions run (default: wasm); off: relay and keep only.",
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            rich_help_panel=_OWN,
+            help="Parameter of the guest, such as filter_kind=1; may be repeated.",
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar='"1 h"', rich_help_panel=_OWN, help='Length of the windows; "0 s": none.'
+        ),
+    ] = None,
+    late: Annotated[
+        str | None,
+        typer.Option(
+            metavar='"1 d"',
+            rich_help_panel=_OWN,
+            help="How late a message may be and still correct its window.",
+        ),
+    ] = None,
+    buffer_rows: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=_KEEPING, help="Rows kept at most (default: 10000000)."
+        ),
+    ] = None,
+    buffer_full: Annotated[
+        str | None,
+        typer.Option(
+            metavar="stop|drop-oldest|fail",
+            rich_help_panel=_KEEPING,
+            help="Then: acknowledge nothing more (default), drop the oldest rows, or end.",
+        ),
+    ] = None,
+    flush_rows_s: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_KEEPING,
+            help="Rows sent a second after an outage (default: 5000).",
+        ),
+    ] = None,
+) -> None:
+    """A fog node: takes the telemetry of nodes, filters and sums it up, and forwards it.
+
+    What a node sends is acknowledged when it is on the disk here, and removed when the cloud has
+    acknowledged it; so an outage on either side loses nothing. Broker, token and the address of
+    /health stand in a file beside the buffer (fog.json), which only its owner can read.
+    """
+    import logging
+
+    from levada.guest.text.logs import JsonLines, log_to_stderr
+    from levada.twin.continuum.config import FogFile, read_config
+    from levada.twin.continuum.fog_session import run_fog
+
+    if log not in ("plain", "json"):
+        raise typer.BadParameter(f"{log!r}: permitted are plain and json", param_hint="--log")
+    given: dict[tuple[str, ...], tuple[str, object]] = {}
+    for option, path, value in (
+        ("--edge-broker", ("edge_broker",), edge_broker),
+        ("--cloud-broker", ("cloud_broker",), cloud_broker),
+        ("--buffer", ("buffer",), None if buffer is None else str(buffer)),
+        ("--health-port", ("health_port",), health_port),
+        ("--guest", ("guest",), None if guest is None else str(guest)),
+        ("--name", ("fog", "name"), name),
+        ("--engine", ("fog", "engine"), engine),
+        ("--window", ("fog", "window"), window),
+        ("--late", ("fog", "late"), late),
+        ("--buffer-rows", ("fog", "buffer_rows"), buffer_rows),
+        ("--buffer-full", ("fog", "buffer_full"), buffer_full),
+        ("--flush-rows-s", ("fog", "flush_rows_s"), flush_rows_s),
+    ):
+        if value is not None:
+            given[path] = (f"{option} {value}", value)
+    given |= _parameters(parameter)
+    found = read_config(FogFile, config, given)
+    log_to_stderr(level=logging.INFO, formatter=JsonLines() if log == "json" else None)
+    interrupted = run_fog(found, started=_announce)
+    raise typer.Exit(INTERRUPTED if interrupted else Exit.PASS)
+
+
+def _announce(health: str, broker: str) -> None:
+    typer.echo(f"fog takes ic/+/data at {broker}; {health}/health  (Ctrl-C ends it)")
+
+
+def _parameters(settings: list[str] | None) -> Given:
+    from levada.twin.cli.options import pairs
+
+    found: dict[tuple[str, ...], tuple[str, object]] = {}
+    for name, text in pairs(settings, "--parameter"):
+        try:
+            value = int(text)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{name}={text}: must be a whole number", param_hint="--parameter"
+            ) from None
+        found["fog", "parameters", name] = (f"--parameter {name}={text}", value)
+    return found

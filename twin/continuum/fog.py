@@ -1,0 +1,344 @@
+"""The fog process: takes telemetry from one broker, computes, keeps, and forwards to another.
+
+    with Fog(settings, module, edge=address, cloud=address, file=Path("fog.sqlite")) as fog:
+        fog.run()
+
+The thread of the edge's connection only puts messages into a queue.  The worker takes what has come
+meanwhile, computes it as one group, commits, and only then acknowledges to the nodes; so a quiet
+fog adds one synchronised write to a message, and a busy one many messages to a write.
+`levada.twin.continuum.uplink` sends what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from levada.guest.lifecycle import Closing
+from levada.guest.text.logs import LimitedLog
+from levada.hil.line.broker import BrokerAddress
+from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
+from levada.sim.scenario.continuum import Fog as FogSettings
+from levada.twin.continuum.bridge import DOWN, UP, Bridge, is_same_broker
+from levada.twin.continuum.buffer import Buffer
+from levada.twin.continuum.connection import Connection
+from levada.twin.continuum.groups import Group, Groups
+from levada.twin.continuum.intake import Arrival, Reason
+from levada.twin.continuum.observability import Metrics
+from levada.twin.continuum.tier import Tier
+from levada.twin.continuum.uplink import Uplink
+from levada.twin.errors import BufferFullError
+from levada.twin.health import Part, Parts, process_part
+from levada.twin.mqtt.messages import Ack, split_topic
+from levada.twin.mqtt.refusals import Refusals, Why
+
+__all__ = ["Fog"]
+
+_log = logging.getLogger(__name__)
+
+GROUP: Final = 4_000
+"""Messages of one transaction at most."""
+QUEUE: Final = 50_000
+"""Messages that wait for the worker at most."""
+IDLE_S: Final = 1.0
+"""After so long without messages, acknowledged rows are removed in a transaction of their own."""
+RETRY_S: Final = 0.5
+"""Between two attempts while the buffer cannot be written."""
+CROWDED: Final = 0.9
+"""Part of the buffer beyond which somebody should look."""
+RECENT_S: Final = 300.0
+"""How long a refused message is a reason to look [s]."""
+
+
+class Fog(Closing):
+    """A fog node; `edge` and `cloud` are the brokers, and may be one.
+
+    Raises StoreError if the buffer cannot be used, and what `Tier` raises.  A broker that is not
+    there is waited for.
+    """
+
+    def __init__(
+        self,
+        settings: FogSettings,
+        module: bytes,
+        *,
+        edge: BrokerAddress,
+        cloud: BrokerAddress,
+        file: Path,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics("fog")
+        self._buffer = Buffer(file)
+        self._tier = Tier(
+            module,
+            settings.engine,
+            settings.parameters,
+            round(settings.window.total_seconds()),
+            round(settings.late.total_seconds()),
+        )
+        self._groups = Groups(
+            self._buffer, self._tier, rows=settings.buffer_rows, full=settings.buffer_full
+        )
+        self._queue: deque[Arrival] = deque()
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._refusals = Refusals()
+        self._said = LimitedLog(_log)
+        self._trouble = ""
+        self._committed_s = time.monotonic()
+        self._refused_s = -RECENT_S
+        self._refused: Reason | None = None
+        self.failure: Exception | None = None
+        """Why it has ended by itself."""
+        name = settings.name
+        separate = not is_same_broker(edge, cloud)
+        self._bridge = Bridge(self._edge_publish, self._cloud_publish)
+        self._uplink = Uplink(
+            self._buffer, name, self._cloud_publish, flush_rows_s=settings.flush_rows_s
+        )
+        self._ack_topic = f"ic/{name}/ack"
+        self._cloud: Connection | None = None
+        self._edge: Connection | None = None
+        self._cloud = Connection(
+            cloud,
+            subscription=[self._ack_topic, *(DOWN if separate else ())],
+            handler=self._from_cloud,
+            on_connect=self._uplink.connected,
+        )
+        self._worker = threading.Thread(target=self._work, name="fog", daemon=True)
+        self._worker.start()
+        self._uplink.start()
+        self._edge = Connection(
+            edge,
+            subscription=["ic/+/data", *(UP if separate else ())],
+            handler=self._from_edge,
+            on_oversized=self._oversized,
+        )
+        self._add_gauges()
+
+    # -- in the network threads ----------------------------------------------------------------
+
+    def _from_edge(self, topic: str, payload: bytes) -> None:
+        if not topic.endswith("/data"):
+            self._bridge.up(topic, payload)
+            return
+        self._queue.append(
+            Arrival(topic, payload, time.monotonic_ns() // 1000, time.time_ns() // 1_000_000)
+        )
+        if len(self._queue) > QUEUE:
+            self._queue.pop()
+            self.metrics.refused.labels(Reason.OVERRUN).inc()
+            self._refused, self._refused_s = Reason.OVERRUN, time.monotonic()
+        if not self._news.is_set():
+            self._news.set()
+
+    def _oversized(self, topic: str, size: int) -> None:
+        self.metrics.received.inc()
+        self._count_refused(Reason.OVERSIZED, 1)
+        place = split_topic(topic)
+        if place is not None:
+            text = f"payload of {size} bytes: at most {MAX_PAYLOAD_BYTES}"
+            self._refuse(place[0], Why.OVERSIZED, text)
+
+    def _from_cloud(self, topic: str, payload: bytes) -> None:
+        if topic == self._ack_topic:
+            self._uplink.acknowledge(payload)
+        else:
+            self._bridge.down(topic, payload)
+
+    def _edge_publish(self, topic: str, payload: bytes) -> bool:
+        return self._edge is not None and self._edge.publish(topic, payload)
+
+    def _cloud_publish(self, topic: str, payload: bytes) -> bool:
+        return self._cloud is not None and self._cloud.publish(topic, payload)
+
+    # -- the worker ----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._news.wait(IDLE_S)
+                self._news.clear()
+                self._take_all()
+        except BufferFullError as error:
+            self.failure = error
+            self._closing.set()
+        except Exception as error:  # noqa: BLE001 - silence would look like health
+            self.failure = error
+            self._closing.set()
+            _log.exception("the worker of fog has ended")
+
+    def _take_all(self) -> None:
+        """Take what waits, and remove what the cloud has."""
+        while not self._closing.is_set():
+            arrivals = self._next()
+            acknowledged = self._uplink.acknowledged
+            if not arrivals and acknowledged < self._buffer.kept().oldest:
+                self._committed_s = time.monotonic()
+                return
+            begin_s = time.perf_counter()
+            group = self._groups.prepare(arrivals, acknowledged, time.time_ns() // 1_000_000)
+            computed_s = time.perf_counter()
+            if not self._commit(group):
+                return
+            end_s = time.perf_counter()
+            self._acknowledge(group)
+            if arrivals:
+                self._count(group, arrivals)
+                self.metrics.execution.observe(computed_s - begin_s)
+                self.metrics.commit.observe(end_s - computed_s)
+            if len(arrivals) < GROUP and not self._queue:
+                return
+
+    def _next(self) -> list[Arrival]:
+        queue = self._queue
+        return [queue.popleft() for _ in range(min(len(queue), GROUP))]
+
+    def _commit(self, group: Group) -> bool:
+        """Commit, waiting for the disk as long as it takes; False at the end of it."""
+        while True:
+            try:
+                self._groups.commit(group)
+            except sqlite3.Error as error:
+                if not self._trouble:
+                    _log.error("the buffer cannot be written (%s): nothing is acknowledged", error)
+                self._trouble = str(error)
+                if self._closing.wait(RETRY_S):
+                    return False
+            else:
+                if self._trouble:
+                    _log.warning("the buffer can be written again")
+                self._trouble = ""
+                self._committed_s = time.monotonic()
+                return True
+
+    def _acknowledge(self, group: Group) -> None:
+        for node, boot, seq in group.acks:
+            self._edge_publish(f"ic/{node}/ack", b'{"boot":%d,"seq":%d}' % (boot, seq))
+        if group.change.outgoing:
+            self._uplink.told()
+        for node, text in group.taken.malformed:
+            self._refuse(node, Why.MALFORMED, text)
+
+    def _count(self, group: Group, arrivals: list[Arrival]) -> None:
+        metrics, taken = self.metrics, group.taken
+        metrics.received.inc(len(arrivals))
+        metrics.duplicates.inc(taken.duplicates)
+        metrics.computed_rows.inc(group.processed)
+        for message in group.change.outgoing:
+            metrics.forwarded_rows.labels(message.stream).inc(message.length)
+        for reason, count in taken.refused.items():
+            self._count_refused(reason, count)
+        now_us = time.monotonic_ns() // 1000
+        metrics.latency.observe((now_us - arrivals[0].received_us) / 1e6)
+
+    def _count_refused(self, reason: Reason, count: int) -> None:
+        self.metrics.refused.labels(reason).inc(count)
+        self._refused, self._refused_s = reason, time.monotonic()
+
+    def _refuse(self, node: str, why: Why, text: str) -> None:
+        """Tell the sender and the log, but not endlessly."""
+        if self._refusals.note(node, why, text) is None:
+            return
+        self._said.warning("message of %s refused: %s", node, text)
+        self._edge_publish(f"ic/{node}/ack", Ack(refused=text[:500]).encode())
+
+    # -- how it is -----------------------------------------------------------------------------
+
+    def parts(self) -> Parts:
+        """The parts whose state /health shows."""
+        assert self._edge is not None
+        assert self._cloud is not None
+        return {
+            "edge broker": self._edge.part,
+            "cloud broker": self._cloud.part,
+            "cloud": self._cloud_part,
+            "buffer": self._buffer_part,
+            "worker": self._worker_part,
+            "refusals": self._refusals_part,
+            "process": process_part,
+        }
+
+    def _cloud_part(self) -> Part:
+        return Part(
+            ok=not self._uplink.outage,
+            detail="acknowledges nothing: rows are kept" if self._uplink.outage else "",
+        )
+
+    def _buffer_part(self) -> Part:
+        kept, most = self._buffer.kept(), self.settings.buffer_rows
+        detail = f"{kept.rows} of at most {most} rows"
+        if kept.dropped:
+            detail += f"; {kept.dropped} were dropped, the oldest first"
+        if self._trouble:
+            return Part(ok=False, detail=f"cannot be written: {self._trouble}")
+        return Part(ok=kept.rows < CROWDED * most and not self._groups.is_full, detail=detail)
+
+    def _worker_part(self) -> Part:
+        if self.failure is not None:
+            return Part(ok=False, detail=f"has ended: {self.failure}")
+        age_s = time.monotonic() - self._committed_s
+        waiting = len(self._queue)
+        return Part(
+            ok=self._worker.is_alive() and not (waiting and age_s > 10 * IDLE_S),
+            detail=f"last commit {age_s:.1f} s ago, {waiting} messages wait",
+        )
+
+    def _refusals_part(self) -> Part:
+        age_s = time.monotonic() - self._refused_s
+        if self._refused is None or age_s > RECENT_S:
+            return Part(ok=True)
+        return Part(ok=False, detail=f"the last one {age_s:.0f} s ago: {self._refused}")
+
+    def _add_gauges(self) -> None:
+        buffer, uplink, metrics = self._buffer, self._uplink, self.metrics
+        metrics.gauge("buffer_rows", "Rows kept for the cloud.", lambda: buffer.kept().rows)
+        metrics.gauge("buffer_dropped_rows", "Rows given up, ever.", lambda: buffer.kept().dropped)
+        metrics.gauge("buffer_oldest_age_seconds", "Age of the oldest row kept.", self._age_s)
+        metrics.gauge("queue_messages", "Messages that wait.", lambda: len(self._queue))
+        metrics.gauge("repeated_rows", "Rows sent again.", lambda: uplink.repeated_rows)
+        metrics.gauge("guest_traps", "Calls of the guest stopped.", lambda: self._tier.traps)
+        metrics.gauge(
+            "too_late_samples", "Samples too late for their window.", lambda: self._tier.too_late
+        )
+        metrics.state(
+            "state",
+            "What the tier does at present.",
+            {
+                "forwarding": lambda: not (uplink.outage or self._groups.is_full),
+                "outage": lambda: uplink.outage,
+                "full": lambda: self._groups.is_full,
+            },
+        )
+
+    def _age_s(self) -> float:
+        oldest_ms = self._buffer.kept().oldest_ms
+        return 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+
+    def run(self) -> None:
+        """Wait until it is closed or ends by itself; raises why."""
+        self._closing.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """Take no more, and close all of it; what is not acknowledged is kept."""
+        self._closing.set()
+        self._news.set()
+        if self._edge is not None:
+            self._edge.close()
+        self._worker.join()
+        self._uplink.close()
+        if self._cloud is not None:
+            self._cloud.close()
+        self._tier.close()
+        self._buffer.close()

@@ -1,0 +1,187 @@
+"""Telemetry of nodes as fog takes it: read, judged, told apart from what was taken before.
+
+What is read, and what is refused, is what `levada.twin.mqtt.messages.Telemetry` says; here it is
+done for thousands of messages a second, without making an object of each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from levada.hil.errors import PayloadError
+from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
+from levada.twin.continuum.tier import Sample
+from levada.twin.mqtt.messages import ForwardedRow, Telemetry, decode, signals_of, split_topic
+from levada.twin.mqtt.sequence import Received, unwrap
+from levada.twin.store.rows import StoreSettings
+
+__all__ = ["Arrival", "Intake", "Reason", "Taken"]
+
+NODES: Final = StoreSettings().nodes
+"""Nodes at most; messages of more are refused."""
+SIGNALS: Final = StoreSettings().signals
+"""Signals of one message that are forwarded at most."""
+AHEAD_MS: Final = StoreSettings().ahead_ms
+"""How far a node's clock may be ahead and still be believed [ms]."""
+UNSET_MS: Final = 1_000_000_000_000
+"""September 2001: the time before is that of a clock that nobody has set [ms since 1970]."""
+LIVES: Final = 16_384
+"""Lives of nodes that are held in memory at most; the others are in the buffer."""
+UP_MS: Final = 2**53
+_FIELDS: Final = frozenset(ForwardedRow.model_fields)
+
+_Telemetry = TypedDict(  # type: ignore[misc]  # the same fields, without objects
+    "_Telemetry",
+    {name: get_type_hints(Telemetry, include_extras=True)[name] for name in Telemetry.model_fields},
+    total=False,
+)
+_Telemetry.__pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[attr-defined]
+_read: Final = TypeAdapter(_Telemetry).validator.validate_json
+
+
+class Arrival(NamedTuple):
+    """A message as the network thread hands it over."""
+
+    topic: str
+    payload: bytes
+    received_us: int
+    """By fog's monotonic clock [us]."""
+    received_ms: int
+    """By the clock on the wall [ms since 1970]."""
+
+
+class Reason(StrEnum):
+    """Why a message was not taken."""
+
+    MALFORMED = "malformed"
+    WINDOW = "too far ahead of the first missing number"
+    NODES = "too many nodes"
+    FULL = "the buffer is full"
+    OVERRUN = "faster than they can be taken"
+    OVERSIZED = "oversized"
+    FOREIGN = "foreign"
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a group of messages holds."""
+
+    samples: list[Sample] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Of each sample what is relayed, as members of `ForwardedRow`."""
+    lives: dict[tuple[str, int], Received] = field(default_factory=dict)
+    """Those that a message was of, repetitions included."""
+    duplicates: int = 0
+    refused: Counter[Reason] = field(default_factory=Counter)
+    malformed: list[tuple[str, str]] = field(default_factory=list)
+    """Node, and what is wrong with its message."""
+
+
+class Intake:
+    """Reads messages; `life(node, boot)` is what was taken before of a life that is not in memory,
+    `nodes` names the nodes that are known already."""
+
+    def __init__(
+        self, life: Callable[[str, int], Received | None], nodes: Sequence[str] = ()
+    ) -> None:
+        self._stored_life = life
+        self._lives: dict[tuple[str, int], Received] = {}
+        self._nodes: dict[str, str] = {f"ic/{node}/data": node for node in nodes}
+        """Topic -> node."""
+
+    def take(self, arrivals: Sequence[Arrival]) -> Taken:
+        """What is new in `arrivals`, in their order."""
+        taken = Taken()
+        for arrival in arrivals:
+            self._one(arrival, taken)
+        if len(self._lives) > LIVES:
+            self._lives.clear()  # all are in the buffer by the next time
+        return taken
+
+    def _one(self, arrival: Arrival, taken: Taken) -> None:
+        node = self._nodes.get(arrival.topic) or self._admit(arrival.topic, taken)
+        if node is None:
+            return
+        try:
+            values = _telemetry(arrival.payload)
+        except PayloadError as error:
+            taken.refused[Reason.MALFORMED] += 1
+            taken.malformed.append((node, str(error)))
+            return
+        boot, seq, oldest = values.get("boot"), values.get("seq"), values.get("oldest")
+        row: dict[str, Any] = {"node": node}
+        if boot is None or seq is None or oldest is None:
+            boot = seq = None
+        else:
+            if not self._is_new(node, boot, seq, oldest, taken):
+                return
+            row["boot"] = boot
+            row["seq"] = seq
+        told_ms = values.get("t")
+        if told_ms is not None:
+            row["t"] = told_ms
+        signals = signals_of(values)
+        up_ms = signals.pop("up_ms", None)
+        if type(up_ms) is int and 0 <= up_ms <= UP_MS:
+            row["up_ms"] = up_ms
+        row["received_us"] = arrival.received_us
+        if not _FIELDS.isdisjoint(signals) or len(signals) > SIGNALS:
+            kept = [name for name in signals if name not in _FIELDS][:SIGNALS]
+            signals = {name: signals[name] for name in kept}
+        row.update(signals)
+        now_ms = arrival.received_ms
+        if told_ms is not None and UNSET_MS <= told_ms <= now_ms + AHEAD_MS:
+            taken.samples.append(Sample(node, boot, seq, told_ms, signals))
+        else:
+            taken.samples.append(Sample(node, boot, seq, now_ms, signals, timed=False))
+        taken.rows.append(row)
+
+    def _admit(self, topic: str, taken: Taken) -> str | None:
+        place = split_topic(topic)
+        if place is None or place[1] != "data":
+            taken.refused[Reason.FOREIGN] += 1
+            return None
+        if len(self._nodes) >= NODES:
+            taken.refused[Reason.NODES] += 1
+            return None
+        self._nodes[topic] = place[0]
+        return place[0]
+
+    def _is_new(self, node: str, boot: int, seq: int, oldest: int, taken: Taken) -> bool:
+        """Whether a message was not taken before; from now on it is."""
+        key = node, boot
+        life = taken.lives.get(key)
+        if life is None:
+            life = self._lives.get(key) or self._stored_life(node, boot)
+            life = taken.lives[key] = self._lives[key] = life or Received.before(oldest)
+        near = life.contiguous + 1
+        life.skip(unwrap(oldest, near))
+        number = unwrap(seq, life.contiguous + 1)
+        if life.has(number):
+            taken.duplicates += 1
+            return False
+        if not life.fits(number):
+            taken.refused[Reason.WINDOW] += 1
+            return False
+        life.add(number)
+        return True
+
+
+def _telemetry(payload: bytes) -> dict[str, Any]:
+    """Members of a message; raises PayloadError that names the first wrong one."""
+    if len(payload) <= MAX_PAYLOAD_BYTES:
+        try:
+            found: dict[str, Any] = _read(payload)
+        except ValidationError:
+            pass
+        else:
+            return found
+    message = decode(Telemetry, payload)
+    raise PayloadError(f"cannot be read: {message!r:.80}")
