@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from levada.sim.run import runner
 from levada.sim.scenario.model import Scenario
 from levada.twin.app.server import Page
 from levada.twin.continuum.config import CloudFile
+from levada.twin.continuum.recomputation import Recomputation
 from levada.twin.continuum.streams import Streams
 from levada.twin.health import Part, client_part
 from levada.twin.interrupts import Interrupts, interrupts
@@ -121,7 +123,10 @@ def run_cloud(
 def _without_twin(parts: _Parts, interrupt: Interrupts) -> None:
     """Store, compare, show."""
     store = parts.open_.enter_context(Store(parts.store, settings=_store_settings(60_000)))
-    streams = parts.open_.enter_context(Streams(store))
+    module = parts.config.module.read_bytes()
+    streams = parts.open_.enter_context(
+        Streams(store, partial(Recomputation, module, parts.config.cloud))
+    )
     delivery = Delivery(
         store,
         parts.broker,
@@ -137,7 +142,10 @@ def _without_twin(parts: _Parts, interrupt: Interrupts) -> None:
 
 def _with_twin(parts: _Parts, interrupt: Interrupts, scenario: Scenario, speed: float) -> None:
     """The same, and the twin of the scenario on top."""
-    info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
+    module = runner.read_guest(scenario)
+    info = inspect(module, budget=scenario.guest.limits())
+    if parts.config.guest is not None:
+        module = parts.config.module.read_bytes()
     devices = MqttDevices(scenario, info, speed=speed, fogs=True)
     store = parts.open_.enter_context(
         Store(
@@ -146,7 +154,14 @@ def _with_twin(parts: _Parts, interrupt: Interrupts, scenario: Scenario, speed: 
             settings=_store_settings(max(60_000, round(1_000 * speed))),
         )
     )
-    streams = parts.open_.enter_context(Streams(store, devices.names))
+    streams = parts.open_.enter_context(
+        Streams(
+            store,
+            partial(Recomputation, module, parts.config.cloud),
+            names=devices.names,
+            shift_ms=scenario.site.utc_offset_ms,
+        )
+    )
     parts.open_.enter_context(devices)
     devices.listen(store, parts.broker, streams)
     parts.health["delivery"] = lambda: client_part(devices.client)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from levada.guest.abi import LOOK_BACK
 from levada.guest.lifecycle import Closing
 from levada.twin.continuum.dual_stream import DualStream, StreamRow
 from levada.twin.continuum.hops import (
@@ -28,6 +29,8 @@ from levada.twin.continuum.hops import (
     monotonic_us,
     spread,
 )
+from levada.twin.continuum.recomputation import LookBack, Recomputation
+from levada.twin.continuum.tier import Sample
 from levada.twin.continuum.view import (
     ContinuumView,
     FogView,
@@ -42,6 +45,7 @@ from levada.twin.mqtt.sequence import WINDOW, unwrap
 from levada.twin.store.reads import NodeInfo
 from levada.twin.store.rows import Commit, StoreSettings
 from levada.twin.store.store import Store
+from levada.twin.store.stream_reads import last_values
 
 __all__ = ["Streams"]
 
@@ -101,15 +105,30 @@ class _Node:
     dual: DualStream = field(default_factory=DualStream)
     windows: int = 0
     t_ms: int | None = None
+    raw: float | None = None
+    """Newest reading."""
 
 
 class Streams(Closing):
-    """The streams that come into `store`; any thread may ask for the `view`."""
+    """The streams that come into `store`; any thread may ask for the `view`.
 
-    def __init__(self, store: Store, names: Mapping[str, str] = {}) -> None:
+    `recomputation` makes what is computed of the raw stream here.  With `names`, node -> name under
+    which it is stored, rows of other nodes are not looked at.  `shift_ms` is what the store has
+    added to the times of nodes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        recomputation: Callable[[LookBack], Recomputation],
+        *,
+        names: Mapping[str, str] = {},
+        shift_ms: int = 0,
+    ) -> None:
         self.store = store
+        self._recomputation = recomputation(self._look_back)
         self._names = names
-        """Node -> name under which it is stored; others are not looked at, if there are any."""
+        self._shift_ms = shift_ms
         self._lock = threading.Lock()
         """Of what network and writer lay by."""
         self._looking = threading.Lock()
@@ -128,6 +147,7 @@ class Streams(Closing):
         """Look at what is stored, and end."""
         self._ready.put(None)
         self._thread.join()
+        self._recomputation.close()
 
     @property
     def parts(self) -> dict[str, Callable[[], Part]]:
@@ -227,26 +247,36 @@ class Streams(Closing):
             fog, rows = ready
             try:
                 with self._looking:
-                    for arrived in rows:
-                        self._look(fog, arrived)
+                    self._look_at(fog, rows)
             except Exception:  # noqa: BLE001 - what cannot be compared is stored all the same
                 _log.exception("rows of %s not looked at", fog)
             with self._lock:
                 self._ready_rows -= len(rows)
 
-    def _look(self, fog: str, arrived: _Arrived) -> None:
-        counts = self._fogs[fog].counts
-        row = arrived.row
+    def _look_at(self, fog: str, rows: Sequence[_Arrived]) -> None:
+        found: list[tuple[str, _Node, ForwardedRow, _Arrived]] = []
+        for arrived in rows:
+            row = arrived.row
+            name = self._name(row)
+            if row is None or name is None:
+                self._fogs[fog].counts["unreadable"] += 1
+                continue
+            node = self._nodes.setdefault(name, _Node(fog))
+            node.fog = fog
+            found.append((name, node, row, arrived))
+        self._recomputation.take((name, row) for name, _, row, arrived in found if arrived.relayed)
+        for name, node, row, arrived in found:
+            self._look(fog, name, node, row, arrived)
+
+    def _name(self, row: ForwardedRow | None) -> str | None:
+        """Under which name a row's node is known; None: it is not."""
         if row is None or (self._names and row.node not in self._names):
-            counts["unreadable"] += 1
-            return
+            return None
         name = self._names.get(row.node, row.node)
-        node = self._nodes.get(name)
-        if node is None:
-            if len(self._nodes) >= _NODES:
-                return
-            node = self._nodes[name] = _Node(fog)
-        node.fog = fog
+        return name if name in self._nodes or len(self._nodes) < _NODES else None
+
+    def _look(self, fog: str, name: str, node: _Node, row: ForwardedRow, arrived: _Arrived) -> None:
+        counts = self._fogs[fog].counts
         if row.window_s is not None:
             counts["windows"] += 1
             node.windows += 1
@@ -261,9 +291,11 @@ class Streams(Closing):
         if not arrived.relayed:
             counts["processed"] += 1
             node.dual.filtered(part)
+            self._recomputation.compare(name, row)
             return
         counts["relayed"] += 1
         node.t_ms = row.t if row.t is not None else node.t_ms
+        node.raw = part.values.get("raw", node.raw)
         node.dual.raw(part)
         journey = Journey(
             node_sent_us=None if row.up_ms is None else row.up_ms * 1_000,
@@ -273,6 +305,23 @@ class Streams(Closing):
             cloud_committed_us=arrived.committed_us,
         )
         self._journeys.append((name, fog, row, journey))
+
+    def _look_back(self, name: str, before: ForwardedRow) -> list[Sample]:
+        """Last readings of a node before a row."""
+        if before.t is None:
+            return []
+        found = last_values(
+            self.store.reader,
+            name,
+            "raw",
+            kind="raw",
+            before_ms=before.t + self._shift_ms,
+            count=LOOK_BACK,
+        )
+        return [
+            Sample(name, None, None, time_ms - self._shift_ms, {"raw": value})
+            for time_ms, value in found
+        ]
 
     # For the page
 
@@ -300,7 +349,12 @@ class Streams(Closing):
             of_node = SHARED if own == host_id() else offset if own and own == host else None
             found.append((name, row, journey.stages(of_node, offset)))
         return ContinuumView(
-            cloud=TierView(name="cloud", engine="off", guest_sha256="", host=host_id()),
+            cloud=TierView(
+                name="cloud",
+                engine=self._recomputation.engine,
+                guest_sha256=self._recomputation.guest_sha256,
+                host=host_id(),
+            ),
             fogs=fogs,
             nodes=nodes,
             stages={
@@ -336,8 +390,12 @@ class Streams(Closing):
             offset=fog.offset,
         )
 
-    @staticmethod
-    def _node_view(name: str, node: _Node, info: NodeInfo | None) -> NodeStreamView:
+    def _node_view(self, name: str, node: _Node, info: NodeInfo | None) -> NodeStreamView:
+        processed = None
+        counts = info.birth.get("counts") if info is not None else None
+        if node.raw is not None and isinstance(counts, list) and len(counts) == 3:
+            dry, wet, limit = counts
+            processed = self._recomputation.process(int(node.raw), (dry, wet, limit))
         return NodeStreamView(
             tier=_tier(name, info, None),
             online=info is not None and info.online,
@@ -345,9 +403,9 @@ class Streams(Closing):
             t_ms=node.t_ms,
             comparison=node.dual.found,
             windows=node.windows,
-            agreement=None,
-            pct=None,
-            irrigate=None,
+            agreement=self._recomputation.found(name),
+            pct=None if processed is None else processed[0],
+            irrigate=None if processed is None else processed[1],
         )
 
 

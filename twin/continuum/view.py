@@ -56,6 +56,8 @@ class Agreement:
     equal: int
     """Results that are the same bit for bit."""
     different: int
+    catching_up: int
+    """Results that differ because the cloud has joined later, and its filter not caught up yet."""
     newest_difference: Mapping[str, Any] | None
 
 

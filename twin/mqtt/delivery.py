@@ -41,6 +41,7 @@ from levada.twin.mqtt.refusals import Refusals, Why
 from levada.twin.mqtt.sequence import MODULUS, Identity, Numbering
 from levada.twin.store.rows import UNITS, Commit, Event, Flag, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
+from levada.twin.store.stream_reads import stored_row
 
 __all__ = ["Counters", "Delivery"]
 
@@ -260,7 +261,9 @@ class Delivery:
             oldest=message.oldest,
             device_ms=start_ms,
             received_ms=self.store.now_ms(),
-            payload=numbered.payload,
+            payload=numbered.payload
+            if numbered.wrong
+            else stored_row(_ENDINGS[kind], numbered.payload),
             signals={} if row is None or is_window else row.signals(),
             kind="raw" if kind is Relayed else "filtered",
             target="" if row is None else self._named(row.node),
