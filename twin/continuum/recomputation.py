@@ -26,7 +26,7 @@ from levada.twin.mqtt.messages import ForwardedRow
 
 __all__ = ["AGREEING", "JOINING", "Recomputation"]
 
-AGREEING: Final = 6
+AGREEING: Final = 30
 """Results in a row after which the cloud has caught up with a filter that it joined later."""
 JOINING: Final = 144
 """Results that it may take to catch up; beyond, what differs counts."""

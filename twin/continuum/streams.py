@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from levada.guest.abi import LOOK_BACK
 from levada.guest.lifecycle import Closing
 from levada.twin.continuum.dual_stream import DualStream, StreamRow
 from levada.twin.continuum.hops import (
@@ -56,6 +55,8 @@ _MOST_ROWS: Final = 200_000
 _JOURNEYS: Final = 1_000
 """Messages over which the times of the hops are summed up."""
 _SHOWN: Final = 8
+_LOOK_BACK: Final = 1_000
+"""Readings after which a filter has forgotten where it began, but for the slowest."""
 _LIVES: Final = 8
 """Lives of one fog that may still send; each ends when fog has lost its buffer."""
 _NODES: Final = StoreSettings().nodes
@@ -316,7 +317,7 @@ class Streams(Closing):
             "raw",
             kind="raw",
             before_ms=before.t + self._shift_ms,
-            count=LOOK_BACK,
+            count=_LOOK_BACK,
         )
         return [
             Sample(name, None, None, time_ms - self._shift_ms, {"raw": value})
