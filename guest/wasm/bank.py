@@ -41,6 +41,7 @@ EngineName = Literal["wasm", "native"]
 KINDS: Final = {"i32": native.I32, "f32": native.F32, "f64": native.F64}
 I32_BOUND: Final = 2147483647.5
 NO_INTEGER: Final = "its result is no integer of 32 bits"
+OTHER_IMAGE: Final = "the image is that of another guest"
 
 
 class Batch(NamedTuple):
@@ -79,6 +80,12 @@ class Places(Protocol):
         At the end `done` is their number, or the index of a call whose node has no instance (None
         is returned) or was stopped (and has none now).
         """
+
+    def image(self, node: int) -> bytes:
+        """What an instance remembers."""
+
+    def restore(self, node: int, image: bytes) -> None:
+        """Have an instance remember what another one of the same kind did."""
 
     def close(self) -> None:
         """Release all of them."""
@@ -183,6 +190,26 @@ class Bank(Closing):
     def reset(self, node: int) -> None:
         """Give a node a fresh instance, which remembers nothing but its parameters."""
         self._renew(node)
+
+    def image(self, node: int) -> bytes | None:
+        """All that the guest of a node remembers, its parameters included; None if that cannot be
+        known, because it keeps some of it outside of its memory.
+
+        It is worth something to a bank of the same module and engine only.
+        """
+        if self.info.keeps_globals:
+            return None
+        if not self._places.alive(node):
+            self._renew(node)
+        return self._places.image(node)
+
+    def restore(self, node: int, image: bytes) -> None:
+        """Have the guest of a node remember what `image` says, in a fresh instance.
+
+        Raises GuestError if that is the image of another guest.
+        """
+        self._renew(node)
+        self._places.restore(node, image)
 
     def close(self) -> None:
         """Release every instance."""
@@ -302,6 +329,25 @@ class _WasmPlaces:
             calls.done += 1
         return None
 
+    def image(self, node: int) -> bytes:
+        """Those words of the memory that are not 0: a page is nearly empty."""
+        words = self._host.memory(node).view(np.uint64)
+        where = np.flatnonzero(words)
+        head = np.array([words.size, where.size], dtype=np.uint32)
+        return head.tobytes() + where.astype(np.uint32).tobytes() + words[where].tobytes()
+
+    def restore(self, node: int, image: bytes) -> None:
+        words = self._host.memory(node).view(np.uint64)
+        head = np.frombuffer(image, dtype=np.uint32, count=min(2, len(image) // 4))
+        if head.size < 2 or head[0] != words.size or len(image) != 8 + 12 * int(head[1]):
+            raise GuestError(OTHER_IMAGE)
+        where = np.frombuffer(image, dtype=np.uint32, offset=8, count=int(head[1]))
+        values = np.frombuffer(image[8 + 4 * where.size :], dtype=np.uint64)
+        if where.size and where.max() >= words.size:
+            raise GuestError(OTHER_IMAGE)
+        words[:] = 0
+        words[where] = values
+
     def close(self) -> None:
         self._host.close()
 
@@ -335,6 +381,15 @@ class _NativePlaces:
         self._alive[calls.nodes[calls.done]] = False
         imported = Call(denied).name.lower()
         return Trap(TrapKind.DENIED, name, f"engine native has no {imported}")
+
+    def image(self, node: int) -> bytes:
+        image: bytes = self._images[node].tobytes()
+        return image
+
+    def restore(self, node: int, image: bytes) -> None:
+        if len(image) != self._images.shape[1]:
+            raise GuestError(OTHER_IMAGE)
+        self._images[node] = np.frombuffer(image, dtype=np.uint8)
 
     def close(self) -> None:
         self._alive[:] = False

@@ -49,6 +49,7 @@ class _GuestStopped(Exception):  # noqa: N818 - never leaves this module
 class _Instance:
     store: wasmtime.Store
     functions: dict[str, wasmtime.Func]
+    memory: wasmtime.Memory | None
 
 
 class Instances:
@@ -183,6 +184,14 @@ class Instances:
             raise self.traps.get(zone) or GuestError(f"guest {self.names[zone]!r} is not running")
         return instance.functions
 
+    def memory(self, zone: int) -> npt.NDArray[np.uint8]:
+        """The linear memory of an instance as it is now; empty if it exports none."""
+        memory = self._instances[zone].memory
+        store = self._instances[zone].store
+        if memory is None or memory.data_len(store) == 0:
+            return _NO_MEMORY
+        return np.frombuffer(memoryview(memory.get_buffer_ptr(store)).cast("B"), dtype=np.uint8)
+
     def instantiate(self, zone: int) -> None:
         """A clean instance in a new store; its start function and constructors have run.
 
@@ -218,12 +227,12 @@ class Instances:
             message = str(error).strip().splitlines()[0]
             self.stopped(zone, "start", error)
             raise LimitError(f"module cannot be instantiated: {message}") from None
-        functions = {
-            name: item
-            for name, item in instance.exports(store).items()
-            if isinstance(item, wasmtime.Func)
-        }
-        self._instances[zone] = _Instance(store, functions)
+        exports = dict(instance.exports(store).items())
+        functions = {n: item for n, item in exports.items() if isinstance(item, wasmtime.Func)}
+        memory = exports.get("memory")
+        self._instances[zone] = _Instance(
+            store, functions, memory if isinstance(memory, wasmtime.Memory) else None
+        )
         if self._native is not None:
             self._native.bind(row, store, functions.get("step"))
         for constructor in ("_initialize", "__wasm_call_ctors"):

@@ -16,34 +16,19 @@ the result stands in the row as `processed`.
 
 from __future__ import annotations
 
-import json
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from levada.guest.errors import ParameterError
 from levada.guest.lifecycle import Closing
 from levada.guest.module.inspect import ModuleInfo, inspect
-from levada.guest.text.ranges import between, out_of_range
-from levada.twin.continuum.guests import Guests
+from levada.twin.continuum.guests import SUPPRESSED, Guests
 from levada.twin.continuum.windows import Windows
 
-__all__ = ["LOOK_BACK", "Anomaly", "Sample", "Tier"]
+__all__ = ["Sample", "Tier"]
 
-LOOK_BACK: Final = 64
-"""Samples of a node that a restarted tier gets again."""
 CALIBRATION: Final = ("dry_counts", "wet_counts", "limit_counts")
 """Arguments of `process` behind the reading."""
-
-
-class Anomaly:
-    """Bits of `anomaly`, see `docs/abi.md`."""
-
-    RANGE: Final = 1
-    STUCK: Final = 2
-    RATE: Final = 4
-    HAMPEL: Final = 8
-    SUPPRESSED: Final = RANGE | HAMPEL
 
 
 class Sample(NamedTuple):
@@ -60,14 +45,9 @@ class Sample(NamedTuple):
     """Whether the node has told `t_ms`; it does not stand in the row otherwise."""
 
 
-class _Node:
-    __slots__ = ("looked_back", "place", "windows")
-
-    def __init__(self, place: int, windows: Windows) -> None:
-        self.place = place
-        self.windows = windows
-        self.looked_back: deque[tuple[int, int]] = deque(maxlen=LOOK_BACK)
-        """Readings and their times [s], as they went into the guest."""
+class _Node(NamedTuple):
+    place: int
+    windows: Windows
 
 
 class Tier(Closing):
@@ -93,7 +73,7 @@ class Tier(Closing):
         if engine == "off":
             return
         info = inspect(module)
-        self._guests = Guests(module, engine, _checked(info, parameters))
+        self._guests = Guests(module, engine, _by_id(info, parameters))
         if not self._guests.has("filter"):
             missing = [name for name in CALIBRATION if name not in parameters]
             if missing:
@@ -134,7 +114,7 @@ class Tier(Closing):
             if anomaly is not None:
                 raw = int(sample.signals["raw"])
                 rows.append(_row(sample, anomaly, raw, name, result))
-                if anomaly & Anomaly.SUPPRESSED:
+                if anomaly & SUPPRESSED:
                     raw = None
             for window in node.windows.add(sample.t_ms, raw, sample.signals):
                 rows.append({"node": sample.node, **window})
@@ -145,28 +125,20 @@ class Tier(Closing):
     ) -> tuple[list[int | None], list[int | None]]:
         """Of each sample the anomalies (None: it has no reading) and the filter's result (None:
         there is none)."""
-        which, places, raws, times = [], [], [], []
+        which, places, raws, times_s = [], [], [], []
         for number, (sample, node) in enumerate(zip(samples, nodes, strict=True)):
             raw = sample.signals.get("raw")
-            if raw is None:
-                continue
-            t_s = sample.t_ms // 1000
-            which.append(number)
-            places.append(node.place)
-            raws.append(int(raw))
-            times.append(t_s)
-            node.looked_back.append((int(raw), t_s))
-        found = guests.anomaly(places, raws, times)
-        fed = [i for i, bits in enumerate(found) if not bits & Anomaly.SUPPRESSED]
-        filtered = guests.filter(
-            [places[i] for i in fed], [raws[i] for i in fed], self._calibration
-        )
+            if raw is not None:
+                which.append(number)
+                places.append(node.place)
+                raws.append(int(raw))
+                times_s.append(sample.t_ms // 1000)
         bits: list[int | None] = [None] * len(samples)
-        for number, anomaly in zip(which, found, strict=True):
-            bits[number] = anomaly
         results: list[int | None] = [None] * len(samples)
-        for i, result in zip(fed, filtered, strict=True):
-            results[which[i]] = result
+        found = guests.take(places, raws, times_s, self._calibration)
+        for number, anomaly, result in zip(which, *found, strict=True):
+            bits[number] = anomaly
+            results[number] = result
         return bits, results
 
     def _node(self, name: str) -> _Node:
@@ -174,25 +146,34 @@ class Tier(Closing):
         if node is None:
             assert self._guests is not None
             windows = Windows(self._window_ms, self._late_ms)
-            node = self._nodes[name] = _Node(self._guests.place(name), windows)
+            node = self._nodes[name] = _Node(self._guests.place(), windows)
         return node
 
     # State
 
     def look_back(self, node: str, samples: Sequence[Sample]) -> None:
-        """After a restart: the last samples of a node, before the first new one.
+        """After a restart without a state: the last samples of a node, oldest first, before the
+        first new one; no rows come of them.
 
-        As many as there are, at best `LOOK_BACK` and all of the open window; no rows come of them.
+        At best all of the open window, and at least `levada.guest.abi.LOOK_BACK`.
         """
-        if self._guests is not None:
-            self.take([sample._replace(node=node) for sample in samples])
+        if self._guests is None:
+            return
+        mine = self._node(node)
+        read = [sample for sample in samples if "raw" in sample.signals]
+        last = [(int(sample.signals["raw"]), sample.t_ms // 1000) for sample in read]
+        bits = iter(self._guests.look_back(mine.place, last))
+        for sample in samples:
+            raw = None
+            if "raw" in sample.signals and not next(bits) & SUPPRESSED:
+                raw = int(sample.signals["raw"])
+            mine.windows.add(sample.t_ms, raw, sample.signals)
+        mine.windows.changes()
 
     def state(self, node: str) -> bytes:
         """What the next results of a node depend on, but for its windows."""
         assert self._guests is not None
-        mine = self._nodes[node]
-        kept = {"guest": self._guests.state(mine.place), "last": list(mine.looked_back)}
-        return json.dumps(kept, separators=(",", ":")).encode()
+        return self._guests.state(self._nodes[node].place)
 
     def window_changes(self, node: str) -> list[tuple[int, dict[str, Any] | None]]:
         """(start [ms], state) of windows of a node that have changed since this was asked last;
@@ -203,10 +184,8 @@ class Tier(Closing):
         """Go on with a node from what `state` and `window_changes` gave."""
         if self._guests is None:
             return
-        kept = json.loads(state)
         mine = self._node(node)
-        mine.looked_back.extend((raw, t_s) for raw, t_s in kept["last"])
-        self._guests.resume(mine.place, kept["guest"], kept["last"])
+        self._guests.resume(mine.place, state)
         mine.windows.resume(windows)
 
     @property
@@ -234,20 +213,15 @@ def _row(sample: Sample, anomaly: int, raw: int, name: str, result: int | None) 
     return row
 
 
-def _checked(info: ModuleInfo, wanted: Mapping[str, int]) -> dict[int, int]:
-    """Number of the guest's parameter -> value; raises ParameterError."""
-    known = {parameter.name: parameter for parameter in info.parameters}
+def _by_id(info: ModuleInfo, wanted: Mapping[str, int]) -> dict[int, int]:
+    """Number of the guest's parameter -> value; raises ParameterError for one it does not have."""
+    known = {parameter.name: parameter.id for parameter in info.parameters}
     found = {}
     for name, value in wanted.items():
-        parameter = known.get(name)
-        if parameter is None:
-            if name in CALIBRATION:  # of a guest that takes it as arguments
-                continue
+        if name in known:
+            found[known[name]] = value
+        elif name not in CALIBRATION:  # which a guest may take as arguments
             raise ParameterError(
                 f"parameter {name!r}: the guest has {', '.join(sorted(known)) or 'none'}"
             )
-        if not parameter.minimum <= value <= parameter.maximum:
-            allowed = between(parameter.minimum, parameter.maximum)
-            raise ParameterError(out_of_range(name, value, allowed))
-        found[parameter.id] = value
     return found
