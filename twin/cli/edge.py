@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +14,7 @@ from levada.twin.cli.options import GuestFile
 from levada.twin.cli.scenarios import ScenarioFile
 from levada.twin.interrupts import interrupts
 
-__all__ = ["Broker", "UntilEof", "at_end_of_input", "edge_app"]
+__all__ = ["edge_app"]
 
 edge_app = typer.Typer()
 
@@ -29,19 +27,6 @@ Broker = Annotated[
         help="Broker, password in LEVADA_MQTT_PASSWORD; or the broker.json of a `levada broker`.",
     ),
 ]
-UntilEof = Annotated[
-    bool, typer.Option("--until-eof", hidden=True, help="End when standard input does.")
-]
-
-
-def at_end_of_input(stop: Callable[[], object]) -> None:
-    """Call `stop` when standard input ends; a child of `levada up` is so told to end."""
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        stop()
-
-    threading.Thread(target=wait, name="until-eof", daemon=True).start()
 
 
 @edge_app.command("broker")
@@ -57,7 +42,6 @@ def start_broker(
             "LEVADA_MQTT_PASSWORD, or else a new one.",
         ),
     ] = Path("runs/broker"),
-    until_eof: UntilEof = False,
 ) -> None:
     """An MQTT broker for this computer alone, until Ctrl-C; other machines need mosquitto."""
     import os
@@ -65,8 +49,6 @@ def start_broker(
     from levada.hil.line.broker import EmbeddedBroker, keep_address
 
     stop = threading.Event()
-    if until_eof:
-        at_end_of_input(stop.set)
     with interrupts() as interrupt:
         interrupt.stop_with(stop.set)
         password = os.environ.get("LEVADA_MQTT_PASSWORD") or None
@@ -104,7 +86,6 @@ def start_edge(
     overlay: options.Overlays = None,
     strategy: options.Strategy = None,
     guest: GuestFile = None,
-    until_eof: UntilEof = False,
 ) -> None:
     """The boards of a scenario in simulated soil; they report over MQTT as boards in a field do."""
     from levada.hil.line.broker import parse_broker
@@ -128,8 +109,6 @@ def start_edge(
     address = parse_broker(broker)
     with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
         interrupt.stop_with(boards.stop)
-        if until_eof:
-            at_end_of_input(boards.stop)
         for name in boards.names:
             typer.echo(f"{address.url}/ic/{name}")
         boards.run()

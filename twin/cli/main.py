@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -34,6 +35,7 @@ from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
+from levada.twin.cli.up import up_app
 from levada.twin.interrupts import interrupts
 
 __all__ = ["Exit", "app", "main"]
@@ -76,6 +78,7 @@ app.add_typer(guest_app, name="guest")
 app.add_typer(nodes_app)
 app.add_typer(twin_app)
 app.add_typer(edge_app)
+app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(cloud_app)
 app.add_typer(store_app, name="store")
@@ -97,8 +100,19 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", hidden=True, help="End when standard input does.")
+    ] = False,
 ) -> None:
     del version
+    if until_eof:
+        threading.Thread(target=_end_with_input, name="until-eof", daemon=True).start()
+
+
+def _end_with_input() -> None:
+    """End as by SIGTERM when standard input does: whoever started this is gone, or wants it so."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @app.command()

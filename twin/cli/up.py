@@ -1,0 +1,100 @@
+"""The command `levada up`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from levada.guest.exit_codes import INTERRUPTED
+from levada.twin.cli import options
+from levada.twin.cli.scenarios import ScenarioFile
+
+if TYPE_CHECKING:
+    from levada.twin.continuum.supervisor import Supervised
+
+__all__ = ["up_app"]
+
+up_app = typer.Typer()
+
+RUNS: Final = Path("runs/up")
+STANDARD: Final = "C"
+"""Strategy of a scenario that says nothing of fog and cloud."""
+
+
+@up_app.command()
+def up(
+    scenario: ScenarioFile,
+    strategy: options.Strategy = None,
+    speed: Annotated[
+        str, typer.Option(metavar="1x|60x", help="Simulated seconds a second.")
+    ] = "1x",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the page, on 127.0.0.1; 0: any.")
+    ] = 8050,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mqtt(s)://HOST",
+            help="Use this broker instead of an embedded one; password in LEVADA_MQTT_PASSWORD.",
+        ),
+    ] = None,
+    node: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[ZONE=]NODE", help="virtual (default) or virtual:ENGINE."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
+    ] = None,
+    overlay: options.Overlays = None,
+    guest: options.GuestFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="What the tiers keep goes here (default: runs/up/NAME-TIME)."
+        ),
+    ] = None,
+) -> None:
+    """Broker, boards, fog, cloud and page of a scenario on this computer, until Ctrl-C."""
+    from levada.hil.nodes import node_overrides
+    from levada.sim.run import runner
+    from levada.sim.run.clock import parse_speed
+    from levada.sim.scenario import load as scenarios
+    from levada.twin.continuum.up import UpOptions, run_up
+
+    try:
+        if parse_speed(speed) is None:
+            raise ValueError("speed max: processes need a pace, such as 60x")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    layers = options.overlays(strategy, overlay)
+    changes = options.overrides(settings, guest)
+    changes += node_overrides(scenario, node or [], layers)
+    document = scenarios.read(scenario, changes, overlays=layers)
+    if document.scenario.fog is None:
+        layers = options.overlays(STANDARD, overlay)
+        document = scenarios.read(scenario, changes, overlays=layers)
+    runner.check(document)
+    loaded = document.scenario
+    where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+
+    def tell(tier: str, line: str) -> None:
+        typer.echo(f"{tier:<7}│ {line}")
+
+    def ready(parts: list[Supervised]) -> None:
+        assert loaded.fog is not None and loaded.cloud is not None
+        engines = (loaded.edge.engine, loaded.fog.engine, loaded.cloud.engine)
+        tell("up", f"edge {engines[0]}, fog {engines[1]}, cloud {engines[2]}; {where}")
+        tell("up", f"{len(parts)} tiers are ready; Ctrl-C ends them")
+
+    run_up(
+        loaded,
+        where.absolute(),
+        UpOptions(speed=speed, port=port, broker=broker),
+        tell=tell,
+        ready=ready,
+    )
+    raise typer.Exit(INTERRUPTED)
