@@ -22,6 +22,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from levada.sim.results.continuum import continuum
 from levada.sim.results.report_data import BALANCE, Season, read_season
 from levada.sim.run import stops
 
@@ -93,6 +94,7 @@ def _render(season: Season) -> str:
         expectations=_expectations(season),
         balance=_balance_rows(season),
         energy=_energy(summary),
+        continuum=continuum(summary),
         link=_link(summary.get("link")),
         provenance=_provenance(summary),
         several=several,

@@ -143,6 +143,7 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print()
         out.print(Text(summary["title"] or summary["scenario"], style="bold"))
         out.print(_figures(summary))
+        _continuum(summary)
         _links(summary["link"] or {})
         table = _grid("", "", "")
         for item in expectations:
@@ -163,6 +164,22 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(passed)} passed, {len(failed)} failed")
+
+
+def _continuum(summary: dict[str, Any]) -> None:
+    """The way to the cloud in two lines, if there was one."""
+    from levada.sim.results.continuum import continuum
+
+    found = continuum(summary)
+    if found is None:
+        return
+    way = " → ".join(f"{tier.name.lower()} ({tier.engine})" for tier in found.tiers)
+    out.print(Text.assemble(("continuum", "dim"), f" {way}"), soft_wrap=True)
+    if found.hops:
+        last = found.hops[-1]
+        times = f"median {last.median}, 95 % within {last.p95}, longest {last.longest}"
+        out.print(Text.assemble(("on the way", "dim"), f" {times}"), soft_wrap=True)
+    out.print(Text(found.verdict))
 
 
 def node_progress(node: str) -> Progress:
