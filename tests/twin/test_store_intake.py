@@ -232,6 +232,21 @@ def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
         assert list(window.value) == [2.0, *(2 + minute + change for minute in range(1, 41))]
 
 
+def test_rows_of_many_nodes_ask_as_many_statements_as_those_of_one(memory_folder: Path) -> None:
+    with Store(memory_folder / "s.sqlite") as store:
+
+        def write(seq: int) -> dict[str, int]:
+            with work(store._database.engine) as done:
+                with store._database.lock:  # they wait for each other
+                    assert all(store.submit(row(seq, node=f"n{k}")) for k in range(40))
+                assert store.flush(60.0)
+                return dict(done)
+
+        write(0)  # makes nodes and series
+        done = write(1)
+        assert done["statements"] <= 6 * done["transactions"] <= 12
+
+
 # The end ----------
 
 
