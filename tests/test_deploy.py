@@ -1,4 +1,4 @@
-"""What is shipped to run levada as services: the units of systemd."""
+"""What is shipped to run levada as services: units of systemd, a Dockerfile, a compose file."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
+from compose_spec import PyCompose
 from services import need
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
 
-UNITS: Final = Path(__file__).parents[1] / "docs/systemd"
+ROOT: Final = Path(__file__).parents[1]
+UNITS: Final = ROOT / "docs/systemd"
 PROGRAM: Final = "/opt/levada/.venv/bin/levada"
 NAMES: Final = sorted(path.name for path in UNITS.glob("*.service"))
 MOST_EXPOSED: Final = 1.5
 """Of 10, as `systemd-analyze security` counts."""
+
+
+# -- systemd ----------
 
 
 @pytest.fixture
@@ -78,3 +84,43 @@ def test_a_service_that_is_ended_has_not_failed_and_one_with_bad_input_is_not_tr
     common = (UNITS / "levada-.service.d/common.conf").read_text("utf-8").splitlines()
     assert f"SuccessExitStatus={INTERRUPTED}" in common
     assert f"RestartPreventExitStatus={Exit.BAD_INPUT.value}" in common
+
+
+# -- containers ----------
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    hadolint = need("hadolint", Path(sys.executable).parent)
+    subprocess.run([hadolint, "--no-color", ROOT / "Dockerfile"], check=True)
+
+
+def compose() -> str:
+    """The compose file with its variables filled in."""
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    return re.sub(r"\$\{\w+:(?:-([^}]*)|\?[^}]*)\}", lambda found: found[1] or "given", text)
+
+
+def test_the_compose_file_is_one() -> None:
+    """By the Compose specification, with every volume and config that is named."""
+    PyCompose.from_yaml(compose()).validate()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("restart:", "restrat:"), ("source: mosquitto", "source: mosquito")]
+)
+def test_a_compose_file_with_a_misspelt_word_is_refused(right: str, wrong: str) -> None:
+    """So that the test above can fail."""
+    with pytest.raises(ValueError, match=wrong.removeprefix("source: ").removesuffix(":")):
+        PyCompose.from_yaml(compose().replace(right, wrong)).validate()
+
+
+def test_the_broker_in_a_container_has_the_settings_of_the_page() -> None:
+    page = (ROOT / "docs/mqtt.md").read_text("utf-8")
+    block = re.search(r"^    listener .*\n(?:    .+\n)+", page, re.MULTILINE)
+    assert block is not None
+    asked = {line.split()[0]: line.split()[1:] for line in block[0].splitlines()}
+    lines = PyCompose.from_yaml(compose()).configs["mosquitto"].content.splitlines()
+    there = {line.split()[0]: line.split()[1:] for line in lines}
+    assert asked.keys() <= there.keys()
+    for name in asked.keys() - {"listener", "password_file", "acl_file"}:
+        assert there[name] == asked[name]

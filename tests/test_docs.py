@@ -111,6 +111,7 @@ ELSEWHERE: Final = {
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",
     "sudo mosquitto_passwd": "of an administrator; tests/services.py runs it for its own users",
     "levada withdraw maize": "needs a broker; tests/twin/test_discovery.py has one",
+    "LEVADA_MQTT_PASSWORD=... LISTEN": "needs Docker; tests/test_deploy.py reads the files",
     "sudo useradd": "of an administrator; makes the user that docs/systemd names",
     "sudo cp -r docs/systemd": "of an administrator; tests/test_deploy.py has systemd read them",
     "sudo systemctl": "of an administrator, as above",
