@@ -126,7 +126,10 @@ def build_library(source: Path, around: Path) -> bytes:
 
 
 def _compile(sources: Sequence[Path], flags: Sequence[str], linked: Path, names: str) -> str:
-    """Compile and link what is called `names` in errors; what the compiler had to say.  Its caches lie beside the result."""
+    """Compile and link; what the compiler had to say.  Its caches lie beside the result.
+
+    `names` are those of the sources in an error.
+    """
     directory = linked.parent
     command = [sys.executable, "-m", "ziglang", "cc", *flags, f"-I{INCLUDE}"]
     command += ["-o", str(linked), *(str(source.resolve()) for source in sources)]
