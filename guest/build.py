@@ -53,7 +53,7 @@ FLAGS: Final = (
 )
 
 LIBRARY_FLAGS: Final = (
-    "-std=c11",
+    "-std=c99",
     "-O2",
     "-fwrapv",  # WebAssembly's arithmetic wraps
     "-fno-strict-aliasing",

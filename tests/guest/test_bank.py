@@ -286,7 +286,7 @@ def test_a_prototype_with_floating_point_works_as_filter(path: PathName) -> None
         )
         with Bank(guest, 1, path=path) as bank:
             assert bank.info.tiers == ("fog", "cloud")
-            # 12.5, -12.5, 37.4, 0 / 0, 1 / 0
+            # 12.5, -12.5, 37.4, 0 / 0, 100 / 0
             arguments = [
                 [2800, 3000, 1400, 0],
                 [3200, 3000, 1400, 0],
@@ -298,6 +298,30 @@ def test_a_prototype_with_floating_point_works_as_filter(path: PathName) -> None
             assert batch.results.tolist() == [13, -13, 37, 0, 0]
             assert batch.traps.tolist() == [0, 0, 0, TrapKind.OTHER, TrapKind.OTHER]
             assert "no integer of 32 bits" in str(bank.traps[0])
+
+
+@pytest.mark.parametrize("path", all_paths())
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        ("0.49999999999999994", 0),
+        ("-0.5", -1),
+        ("2147483647.4", 2**31 - 1),
+        ("-2147483648.4", -(2**31)),
+        ("2147483647.5", None),
+        ("-2147483648.5", None),
+        ("nan", None),
+        ("-inf", None),
+    ],
+)
+def test_floating_point_is_rounded_halves_away_from_0(
+    path: PathName, value: str, result: int | None
+) -> None:
+    guest = module(f'(func (export "filter") (result f64) (f64.const {value}))', imports=())
+    with Bank(guest, 1, path=path) as bank:
+        batch = bank.call("filter", [0])
+        assert batch.results.tolist() == [result or 0]
+        assert batch.traps.tolist() == [TrapKind.OTHER if result is None else 0]
 
 
 def test_a_place_costs_nothing_until_it_is_called() -> None:
@@ -356,7 +380,8 @@ def test_native_runs_only_the_source_beside_the_module(tmp_path: Path) -> None:
     with pytest.raises(GuestError, match=r"irrigation\.c is not its source"):
         Bank(ADD_UP, 1, engine="native")
     source = tmp_path / "mine.c"
-    source.write_text('#include "levada.h"\nint levada_filter(int raw) { return raw / 2; }\n')
+    text = "static int unused;\nint levada_filter(int raw) { return raw / 2; }\n"
+    source.write_text(f'#include "levada.h"\n{text}')
     source.with_suffix(".wasm").write_bytes(ADD_UP)
     with Bank(ADD_UP, 1, engine="native", source=source) as bank:  # which has no variables
         assert one(bank, "filter", 9) == 4
@@ -377,6 +402,12 @@ def test_a_source_that_does_not_compile_says_why(tmp_path: Path) -> None:
     source.write_text("int levada_filter(int raw) { return row; }\n")
     with pytest.raises(BuildError, match=r"broken\.c does not compile[\s\S]*row"):
         native_library(source)
+
+
+def test_a_library_that_may_not_be_loaded_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levada.guest.native_library.build_library", lambda *_files: b"no library")
+    with pytest.raises(BuildError, match=r"the native guest cannot be loaded: .*levada-guest-"):
+        native_library(Path("any.c"))
 
 
 def test_a_missing_compiler_is_named_with_how_to_get_it(
