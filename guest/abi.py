@@ -7,7 +7,7 @@ every engine and CPU gives the same bits.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Final
 
 __all__ = [
@@ -16,13 +16,17 @@ __all__ = [
     "IMPORTS",
     "IMPORT_MODULE",
     "KEEP_SLOTS",
+    "LOOK_BACK",
     "REACTOR_EXPORTS",
+    "TIER_EXPORTS",
     "WHY",
+    "Anomaly",
     "Call",
     "ConfigKey",
     "ErrorCode",
     "Sensor",
     "TrapKind",
+    "Window",
 ]
 
 ABI_VERSION: Final = 1
@@ -58,8 +62,20 @@ REACTOR_EXPORTS: Final[dict[str, tuple[str, str]]] = {
     "param_set": ("ii", "i"),
     "process": ("iiii", "i"),
     "filter": ("i", "i"),
+    "anomaly": ("ii", "i"),
+    "window_add": ("ii", "i"),
+    "window_get": ("i", "i"),
+    "look_back": ("i", "i"),
+    "filter_state": ("", "i"),
 }
-"""What a reactor guest exports; `process` and `filter` are the pure functions of fog and cloud."""
+"""What a reactor guest exports; all from `process` on are what fog and cloud call.
+
+The last five are of ABI 1.1.
+"""
+TIER_EXPORTS: Final = tuple(REACTOR_EXPORTS)[5:]
+"""What fog and cloud call."""
+LOOK_BACK: Final = 16
+"""So many readings, and its state, make a restarted filter what it was."""
 
 
 class Sensor(IntEnum):
@@ -98,6 +114,31 @@ class ErrorCode(IntEnum):
     """Topic or message not allowed: wildcard, `$`, foreign prefix, not UTF-8, too long."""
     OFFLINE = -4
     """There is no link at present."""
+
+
+class Anomaly(IntFlag):
+    """What `anomaly` finds wrong with a reading."""
+
+    RANGE = 1
+    """Missing, or outside its plausible range."""
+    STUCK = 2
+    """Has not moved for too long."""
+    RATE = 4
+    """Changed faster than soil does."""
+    HAMPEL = 8
+    """Far from the median of the last readings."""
+
+
+class Window(IntEnum):
+    """`kind` of `window_get`; plus `BEFORE` it is that of the window before the open one."""
+
+    COUNT = 0
+    MEAN = 1
+    """Rounded to the nearest integer, halves away from 0."""
+    MINIMUM = 2
+    MAXIMUM = 3
+    SUM = 4
+    BEFORE = 8
 
 
 class Call(IntEnum):

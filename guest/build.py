@@ -21,7 +21,7 @@ from levada.guest.children import run_child
 from levada.guest.errors import BuildError
 from levada.guest.module.sections import keep_custom
 
-__all__ = ["FLAGS", "INCLUDE", "TOOLCHAIN", "Built", "build"]
+__all__ = ["FLAGS", "INCLUDE", "TOOLCHAIN", "Built", "build", "build_library"]
 
 TOOLCHAIN: Final = "0.17.1"
 """Version of `ziglang`; another one makes other bytes."""
@@ -51,6 +51,22 @@ FLAGS: Final = (
     f"-Wl,--initial-memory={PAGE_BYTES}",
     f"-Wl,--max-memory={PAGE_BYTES}",
 )
+
+LIBRARY_FLAGS: Final = (
+    "-std=c99",
+    "-O2",
+    "-fwrapv",  # WebAssembly's arithmetic wraps
+    "-fno-strict-aliasing",
+    "-fno-sanitize=undefined",
+    "-Wl,-Bsymbolic",  # its own functions, whatever this process has of the same name
+    "-fPIC",
+    "-shared",
+    "-nostdlib",  # what copying needs is that of the process
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
+"""Of a guest for this computer."""
 
 SECONDS: Final = 300.0
 KEPT: Final = frozenset({"levada", "name"})
@@ -84,33 +100,59 @@ def build(
     with tempfile.TemporaryDirectory(prefix="levada-build-") as directory:
         # a constant name: the linker writes it into the name section
         linked = Path(directory) / "guest.wasm"
-        command = [sys.executable, "-m", "ziglang", "cc", *FLAGS]
-        command += [f"-I{path.resolve()}" for path in (*include, INCLUDE)]
-        command += [f"-D{define}" for define in defines]
-        command += ["-o", str(linked), *(str(source.resolve()) for source in sources)]
-        environment = os.environ | {
-            "ZIG_GLOBAL_CACHE_DIR": directory,
-            "ZIG_LOCAL_CACHE_DIR": directory,
-        }
-        try:
-            done = run_child(
-                command,
-                cwd=directory,
-                env=environment,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BuildError(f"the compiler ran longer than {SECONDS:g} s") from error
-        if done.returncode != 0 or not linked.is_file():
-            names = ", ".join(source.name for source in sources)
-            raise BuildError(f"{names} does not compile:\n{done.stderr.strip()}")
+        flags = [*FLAGS, *(f"-I{path.resolve()}" for path in include)]
+        flags += [f"-D{define}" for define in defines]
+        said = _compile(sources, flags, linked, ", ".join(source.name for source in sources))
         module = keep_custom(linked.read_bytes(), KEPT)
     if out is not None:
         out.write_bytes(module)
-    return Built(module, done.stderr.strip())
+    return Built(module, said)
+
+
+def build_library(source: Path, around: Path) -> bytes:
+    """Compile a C guest for this computer, into a shared library.
+
+    `around` is the C file that includes it as GUEST_SOURCE.  Raises BuildError with the compiler's
+    output.
+    """
+    check_toolchain()
+    if not source.is_file():
+        raise BuildError(f"{source}: no such file")
+    with tempfile.TemporaryDirectory(prefix="levada-build-") as directory:
+        linked = Path(directory) / "guest.so"
+        flags = [*LIBRARY_FLAGS, f'-DGUEST_SOURCE="{source.resolve()}"']
+        _compile([around], flags, linked, source.name)
+        return linked.read_bytes()
+
+
+def _compile(sources: Sequence[Path], flags: Sequence[str], linked: Path, names: str) -> str:
+    """Compile and link; what the compiler had to say.  Its caches lie beside the result.
+
+    `names` are those of the sources in an error.
+    """
+    directory = linked.parent
+    command = [sys.executable, "-m", "ziglang", "cc", *flags, f"-I{INCLUDE}"]
+    command += ["-o", str(linked), *(str(source.resolve()) for source in sources)]
+    environment = os.environ | {
+        "ZIG_GLOBAL_CACHE_DIR": str(directory),
+        "ZIG_LOCAL_CACHE_DIR": str(directory),
+    }
+    try:
+        done = run_child(
+            command,
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"the compiler ran longer than {SECONDS:g} s") from error
+    if done.returncode != 0 or not linked.is_file():
+        raise BuildError(f"{names} does not compile:\n{done.stderr.strip()}")
+    said: str = done.stderr.strip()
+    return said
 
 
 def check_toolchain() -> None:

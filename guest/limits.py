@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from levada.guest.abi import DEFAULT_PINS, IMPORTS
 from levada.guest.errors import LimitError
 from levada.guest.text.ranges import between, out_of_range
 
-__all__ = ["EDGE", "FOG", "PROFILES", "Budget", "Profile"]
+__all__ = ["CLOUD", "EDGE", "FOG", "PROFILES", "Budget", "Profile"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +50,6 @@ class Profile:
 
 
 EDGE: Final = Profile(name="edge", imports=frozenset(IMPORTS))
-FOG: Final = Profile(
-    name="fog",
-    imports=frozenset({"wasm_log", "log_int", "now_s", "uptime_s", "mqtt_publish"}),
-    pins=(),
-)
-PROFILES: Final = {p.name: p for p in (EDGE, FOG)}
+FOG: Final = Profile(name="fog", imports=frozenset(), pins=())
+CLOUD: Final = replace(FOG, name="cloud")
+PROFILES: Final = {p.name: p for p in (EDGE, FOG, CLOUD)}

@@ -19,13 +19,18 @@ struct lv_host;
 
 /* What the core calls in a guest. */
 typedef enum {
-    LV_EXPORT_INIT,      /* () -> i32 */
-    LV_EXPORT_STEP,      /* () -> i32 */
-    LV_EXPORT_MAIN,      /* () or (i32, i32), result ignored */
-    LV_EXPORT_PARAM_GET, /* (i32) -> i32 */
-    LV_EXPORT_PARAM_SET, /* (i32, i32) -> i32 */
-    LV_EXPORT_PROCESS,   /* (i32, i32, i32, i32) -> i32 */
-    LV_EXPORT_FILTER,    /* (i32) -> i32 */
+    LV_EXPORT_INIT,         /* () -> i32 */
+    LV_EXPORT_STEP,         /* () -> i32 */
+    LV_EXPORT_MAIN,         /* () or (i32, i32), result ignored */
+    LV_EXPORT_PARAM_GET,    /* (i32) -> i32 */
+    LV_EXPORT_PARAM_SET,    /* (i32, i32) -> i32 */
+    LV_EXPORT_PROCESS,      /* (i32, i32, i32, i32) -> i32 */
+    LV_EXPORT_FILTER,       /* (i32) -> i32 */
+    LV_EXPORT_ANOMALY,      /* (i32, i32) -> i32; this one and the rest are of ABI 1.1 */
+    LV_EXPORT_WINDOW_ADD,   /* (i32, i32) -> i32 */
+    LV_EXPORT_WINDOW_GET,   /* (i32) -> i32 */
+    LV_EXPORT_LOOK_BACK,    /* (i32) -> i32 */
+    LV_EXPORT_FILTER_STATE, /* () -> i32 */
     LV_EXPORTS
 } lv_export;
 

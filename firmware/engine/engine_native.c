@@ -23,6 +23,11 @@ WEAK int levada_param_get(int id);
 WEAK int levada_param_set(int id, int value);
 WEAK int levada_process(int raw, int dry, int wet, int limit);
 WEAK int levada_filter(int raw);
+WEAK int levada_anomaly(int raw, int t_s);
+WEAK int levada_window_add(int value, int t_s);
+WEAK int levada_window_get(int kind);
+WEAK int levada_look_back(int value);
+WEAK int levada_filter_state(void);
 /* the imports, as guests see them */
 int read_sensor(int kind);
 void set_output(int pin, int state);
@@ -87,6 +92,11 @@ bool lv_engine_has(lv_export which)
     case LV_EXPORT_PARAM_SET: return levada_param_set;
     case LV_EXPORT_PROCESS: return levada_process;
     case LV_EXPORT_FILTER: return levada_filter;
+    case LV_EXPORT_ANOMALY: return levada_anomaly;
+    case LV_EXPORT_WINDOW_ADD: return levada_window_add;
+    case LV_EXPORT_WINDOW_GET: return levada_window_get;
+    case LV_EXPORT_LOOK_BACK: return levada_look_back;
+    case LV_EXPORT_FILTER_STATE: return levada_filter_state;
     default: return false;
     }
 }
@@ -105,6 +115,11 @@ int lv_engine_call(lv_export which, const int32_t *a, int32_t *result)
     case LV_EXPORT_PARAM_SET: *result = levada_param_set(a[0], a[1]); break;
     case LV_EXPORT_PROCESS: *result = levada_process(a[0], a[1], a[2], a[3]); break;
     case LV_EXPORT_FILTER: *result = levada_filter(a[0]); break;
+    case LV_EXPORT_ANOMALY: *result = levada_anomaly(a[0], a[1]); break;
+    case LV_EXPORT_WINDOW_ADD: *result = levada_window_add(a[0], a[1]); break;
+    case LV_EXPORT_WINDOW_GET: *result = levada_window_get(a[0]); break;
+    case LV_EXPORT_LOOK_BACK: *result = levada_look_back(a[0]); break;
+    case LV_EXPORT_FILTER_STATE: *result = levada_filter_state(); break;
     default: return LV_GUEST_MISSING;
     }
     return 0;

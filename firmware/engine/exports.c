@@ -7,10 +7,18 @@ const char *const lv_constructors[LV_CONSTRUCTORS] = {"_initialize", "__wasm_cal
 const char *const lv_mains[LV_MAINS] = {"main", "__main_void", "_start", "__original_main"};
 
 const struct lv_export_type lv_exports[LV_EXPORTS] = {
-    [LV_EXPORT_INIT] = {"init", 0},           [LV_EXPORT_STEP] = {"step", 0},
-    [LV_EXPORT_MAIN] = {"main", 0},           [LV_EXPORT_PARAM_GET] = {"param_get", 1},
-    [LV_EXPORT_PARAM_SET] = {"param_set", 2}, [LV_EXPORT_PROCESS] = {"process", 4},
+    [LV_EXPORT_INIT] = {"init", 0},
+    [LV_EXPORT_STEP] = {"step", 0},
+    [LV_EXPORT_MAIN] = {"main", 0},
+    [LV_EXPORT_PARAM_GET] = {"param_get", 1},
+    [LV_EXPORT_PARAM_SET] = {"param_set", 2},
+    [LV_EXPORT_PROCESS] = {"process", 4},
     [LV_EXPORT_FILTER] = {"filter", 1},
+    [LV_EXPORT_ANOMALY] = {"anomaly", 2},
+    [LV_EXPORT_WINDOW_ADD] = {"window_add", 2},
+    [LV_EXPORT_WINDOW_GET] = {"window_get", 1},
+    [LV_EXPORT_LOOK_BACK] = {"look_back", 1},
+    [LV_EXPORT_FILTER_STATE] = {"filter_state", 0},
 };
 
 const struct lv_import_type lv_imports[LV_IMPORTS] = {

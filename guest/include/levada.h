@@ -31,6 +31,20 @@
 #define LEVADA_REFUSED -3     /* topic or message not allowed */
 #define LEVADA_OFFLINE -4     /* no link at present */
 
+/* bits of anomaly() */
+#define LEVADA_ANOMALY_RANGE 1  /* missing, or outside its plausible range */
+#define LEVADA_ANOMALY_STUCK 2  /* has not moved for too long */
+#define LEVADA_ANOMALY_RATE 4   /* changed faster than soil does */
+#define LEVADA_ANOMALY_HAMPEL 8 /* far from the median of the last readings */
+
+/* kind of window_get(), plus LEVADA_WINDOW_BEFORE for the window before the open one */
+#define LEVADA_WINDOW_COUNT 0
+#define LEVADA_WINDOW_MEAN 1
+#define LEVADA_WINDOW_MINIMUM 2
+#define LEVADA_WINDOW_MAXIMUM 3
+#define LEVADA_WINDOW_SUM 4
+#define LEVADA_WINDOW_BEFORE 8
+
 /* pin of set_output(); the outputs of the reference board */
 #define LEVADA_PIN_VALVE 23
 #define LEVADA_PIN_LED1 18
@@ -96,6 +110,16 @@ LEVADA_EXPORT(param_set) int levada_param_set(int id, int value);
  */
 LEVADA_EXPORT(process) int levada_process(int raw, int dry, int wet, int limit);
 LEVADA_EXPORT(filter) int levada_filter(int raw);
+
+/*
+ * Since ABI 1.1, also for those tiers; docs/abi.md defines each to the bit.  A guest may leave out
+ * any.  anomaly() returns bits of LEVADA_ANOMALY_..., window_get() takes a kind of LEVADA_WINDOW_...
+ */
+LEVADA_EXPORT(anomaly) int levada_anomaly(int raw, int t_s);
+LEVADA_EXPORT(window_add) int levada_window_add(int value, int t_s);
+LEVADA_EXPORT(window_get) int levada_window_get(int kind);
+LEVADA_EXPORT(look_back) int levada_look_back(int value);
+LEVADA_EXPORT(filter_state) int levada_filter_state(void);
 
 /* What a command guest defines instead: it never returns and yields in delay_ms(). */
 LEVADA_EXPORT(main) int levada_main(void);

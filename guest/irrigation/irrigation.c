@@ -12,7 +12,7 @@
  */
 #include "levada.h"
 
-#define VERSION "1.1.0"
+#define VERSION "1.2.0"
 
 /*          id  name            unit      least    most  default */
 #define PARAMETERS(P, AND)                                        \
@@ -21,7 +21,7 @@
     P( 2, max_open_s,     "s",        1,   43200,   1200) AND     \
     P( 3, min_pause_s,    "s",        0,   86400,   2400) AND     \
     P( 4, daily_cap_l,    "l",        0, 1000000,  20000) AND     \
-    P( 5, filter_kind,    "",         0,       1,      0) AND     \
+    P( 5, filter_kind,    "",         0,       2,      0) AND     \
     P( 6, ema_shift,      "",         0,       6,      2) AND     \
     P( 7, window,         "",         1,      16,      8) AND     \
     P( 8, min_counts,     "counts",   0,    4095,    100) AND     \
@@ -38,7 +38,12 @@
     P(19, open_period_s,  "s",        0,   86400,      0) AND     \
     P(20, refill,         "",         0,       1,      0) AND     \
     P(21, no_flow_limit,  "",         0,     100,      3) AND     \
-    P(22, confirm,        "",         0, 1000000,      0)
+    P(22, confirm,        "",         0, 1000000,      0) AND     \
+    P(23, flat_s,         "s",        1,  604800,  86400) AND     \
+    P(24, most_rate,  "counts/min",   0,    4095,    100) AND     \
+    P(25, hampel_readings, "",        3,      16,      7) AND     \
+    P(26, hampel_tenths,  "",         0,     100,     30) AND     \
+    P(27, window_s,       "s",        1,  604800,   3600)
 
 /* Pairs that have to agree; `unless 0` where 0 stands for what is derived. */
 #define RULES(R, AND)                                             \
@@ -101,8 +106,13 @@ static unsigned used_l, rest_pulses; /* of this day: litres, and pulses short of
 static unsigned rate_l_h; /* flow as last measured */
 static int unseen;       /* openings in a row in which no water was seen */
 static int confirmed;    /* `confirm` as it was last set */
-static int anchor;       /* the reading from which the probe has to move */
-static seconds unmoved_s; /* water flowed so long without that */
+
+/* Whether a probe is alive. */
+struct movement {
+    int anchor;        /* the reading from which it has to move */
+    seconds unmoved_s; /* so long it has not */
+};
+static struct movement watered; /* while water flowed */
 
 static int clamp(int value, int low, int high)
 {
@@ -110,6 +120,22 @@ static int clamp(int value, int low, int high)
 }
 
 static int reaches(int value, int limit) { return value >= limit; }
+
+static int distance(int a, int b) { return a < b ? b - a : a - b; }
+
+/* Whether the probe has moved by `stuck_counts` within `limit`; `passed` is the time since the
+ * reading before, of which no more than a share counts. */
+static int is_stuck(struct movement *m, int raw, seconds passed, seconds limit)
+{
+    seconds share = (limit + STUCK_READINGS - 1) / STUCK_READINGS;
+    if (reaches(distance(raw, m->anchor), setting[stuck_counts])) {
+        m->anchor = raw;
+        m->unmoved_s = 0;
+    } else if (m->unmoved_s < limit) {
+        m->unmoved_s += passed < share ? passed : share;
+    }
+    return m->unmoved_s >= limit;
+}
 
 /* --- calibration ------------------------------------------------------------------------------ */
 
@@ -135,36 +161,180 @@ int levada_process(int raw, int dry, int wet, int limit)
 #define EMA_FRACTION 8 /* binary places kept behind the point */
 #define RING 16
 
-static int ema;
-static int ring[RING], head;
-static int filled; /* readings taken, counted to FILLED_MOST */
+struct ring {
+    int counts[RING];
+    int head; /* where the next one goes */
+    int filled; /* readings taken, counted to FILLED_MOST */
+};
 #define FILLED_MOST 64
 
-/* Both filters follow every reading, so that changing the kind changes nothing else. */
-int levada_filter(int raw)
+static int ema;
+static struct ring taken;
+
+static void put(struct ring *ring, int raw)
+{
+    ring->counts[ring->head] = raw;
+    ring->head = (ring->head + 1) % RING;
+    if (ring->filled < FILLED_MOST)
+        ring->filled++;
+}
+
+/* The last `most` readings or as many as there are, in ascending order of their distance from
+ * `centre`; how many. */
+static int sorted(const struct ring *ring, int most, int centre, int *into)
+{
+    int count = ring->filled < most ? ring->filled : most;
+    for (int i = 0; i < count; i++) {
+        int value = distance(ring->counts[(ring->head + RING - 1 - i) % RING], centre), k = i;
+        for (; k > 0 && into[k - 1] > value; k--)
+            into[k] = into[k - 1];
+        into[k] = value;
+    }
+    return count;
+}
+
+/* Of distances from `centre`, so of the readings themselves if that is 0. */
+static int median(const struct ring *ring, int most, int centre)
+{
+    int values[RING];
+    int count = sorted(ring, most, centre, values);
+    return (values[(count - 1) / 2] + values[count / 2] + 1) / 2;
+}
+
+static int mean(const struct ring *ring, int most)
+{
+    int count = ring->filled < most ? ring->filled : most, sum = 0;
+    for (int i = 1; i <= count; i++)
+        sum += ring->counts[(ring->head + RING - i) % RING];
+    return (sum + count / 2) / count;
+}
+
+/* All filters follow every reading, so that changing the kind changes nothing else. */
+static void take(int raw)
 {
     raw = clamp(raw, 0, MOST_COUNTS);
-    if (filled == 0)
+    if (taken.filled == 0)
         ema = raw << EMA_FRACTION;
     else
         ema += ((raw << EMA_FRACTION) - ema) >> setting[ema_shift];
-    ring[head] = raw;
-    head = (head + 1) % RING;
-    if (filled < FILLED_MOST)
-        filled++;
-    if (setting[filter_kind] == 0)
-        return (ema + (1 << (EMA_FRACTION - 1))) >> EMA_FRACTION;
+    put(&taken, raw);
+}
 
-    int count = filled < setting[window] ? filled : setting[window];
-    int sum = 0;
-    for (int i = 1; i <= count; i++)
-        sum += ring[(head + RING - i) % RING];
-    return (sum + count / 2) / count;
+int levada_filter(int raw)
+{
+    take(raw);
+    switch (setting[filter_kind]) {
+    case 0: return (ema + (1 << (EMA_FRACTION - 1))) >> EMA_FRACTION;
+    case 1: return mean(&taken, setting[window]);
+    default: return median(&taken, setting[window], 0);
+    }
+}
+
+int levada_filter_state(void) { return ~ema; }
+
+int levada_look_back(int value)
+{
+    if (value < 0)
+        ema = clamp(~value, 0, MOST_COUNTS << EMA_FRACTION);
+    else
+        take(value);
+    return LEVADA_OK;
 }
 
 static int filter_is_full(void)
 {
-    return filled >= (setting[filter_kind] == 0 ? 1 << setting[ema_shift] : setting[window]);
+    return taken.filled >= (setting[filter_kind] == 0 ? 1 << setting[ema_shift] : setting[window]);
+}
+
+/* --- anomalies -------------------------------------------------------------------------------- */
+
+static struct ring seen;
+static struct movement moving;
+static int raw_before;
+static seconds seen_at;
+
+static int is_outlier(int raw)
+{
+    int most_readings = setting[hampel_readings];
+    if (!setting[hampel_tenths] || seen.filled < most_readings)
+        return 0;
+    int centre = median(&seen, most_readings, 0);
+    int spread = median(&seen, most_readings, centre); /* the probe resolves no less than 1 */
+    /* 1.483 times the median deviation is the standard deviation of what is normally distributed */
+    return distance(raw, centre) * 10000 > setting[hampel_tenths] * 1483 * (spread ? spread : 1);
+}
+
+int levada_anomaly(int raw, int t_s)
+{
+    if (raw < setting[min_counts] || raw > setting[max_counts])
+        return LEVADA_ANOMALY_RANGE;
+    int first = !seen.filled, passed = clamp((int)((seconds)t_s - seen_at), 0, DAY_S), found = 0;
+    if (first) {
+        passed = 0;
+        moving.anchor = raw;
+    }
+    if (is_stuck(&moving, raw, (seconds)passed, (seconds)setting[flat_s]))
+        found |= LEVADA_ANOMALY_STUCK;
+    if (passed && setting[most_rate] && distance(raw, raw_before) * 60 > setting[most_rate] * passed)
+        found |= LEVADA_ANOMALY_RATE;
+    put(&seen, raw);
+    raw_before = raw;
+    seen_at = (seconds)t_s;
+    return found | (is_outlier(raw) ? LEVADA_ANOMALY_HAMPEL : 0);
+}
+
+/* --- windows ---------------------------------------------------------------------------------- */
+
+#define MOST_I32 0x7fffffff
+
+static struct totals {
+    unsigned number; /* of the window since 1970 */
+    int count, minimum, maximum, sum;
+} windows[2]; /* the open one and the one before it */
+static int open_window;
+
+int levada_window_add(int value, int t_s)
+{
+    struct totals *w = &windows[open_window];
+    unsigned number = (unsigned)t_s / (unsigned)setting[window_s];
+    int another = w->count && number != w->number;
+    if (another) {
+        open_window = !open_window;
+        w = &windows[open_window];
+    } else if (w->count && (w->sum > 0 ? value > MOST_I32 - w->sum : value < -MOST_I32 - 1 - w->sum)) {
+        return LEVADA_INVALID;
+    }
+    if (another || !w->count) {
+        w->number = number;
+        w->count = w->sum = 0;
+        w->minimum = w->maximum = value;
+    }
+    w->count++;
+    w->sum += value;
+    w->minimum = value < w->minimum ? value : w->minimum;
+    w->maximum = value > w->maximum ? value : w->maximum;
+    return another;
+}
+
+/* Rounded to the nearest, halves away from 0. */
+static int quotient(int sum, unsigned count)
+{
+    unsigned magnitude = sum < 0 ? 0u - (unsigned)sum : (unsigned)sum;
+    unsigned rounded = count ? (magnitude + count / 2) / count : 0;
+    return (int)(sum < 0 ? 0u - rounded : rounded);
+}
+
+int levada_window_get(int kind)
+{
+    const struct totals *w = &windows[kind & LEVADA_WINDOW_BEFORE ? !open_window : open_window];
+    switch (kind & ~LEVADA_WINDOW_BEFORE) {
+    case LEVADA_WINDOW_COUNT: return w->count;
+    case LEVADA_WINDOW_MEAN: return quotient(w->sum, (unsigned)w->count);
+    case LEVADA_WINDOW_MINIMUM: return w->minimum;
+    case LEVADA_WINDOW_MAXIMUM: return w->maximum;
+    case LEVADA_WINDOW_SUM: return w->sum;
+    default: return LEVADA_INVALID;
+    }
 }
 
 /* --- telemetry -------------------------------------------------------------------------------- */
@@ -283,8 +453,8 @@ static void keep(int wait_s)
 int levada_init(void)
 {
     last = since = flow_at = (seconds)uptime_s();
-    valve = no_flow = refilling = same_time = filled = 0;
-    unmoved_s = 0;
+    valve = no_flow = refilling = same_time = taken.filled = 0;
+    watered.unmoved_s = 0;
     recall();
     set_output(LEVADA_PIN_VALVE, 0);
     return setting[period_s] * 1000;
@@ -355,16 +525,7 @@ static enum why check_probe(int raw, int dry, int wet, seconds watered_s)
         return PROBE_MISSING;
     if (raw < setting[min_counts] || raw > setting[max_counts] || dry < 0 || wet < 0 || dry == wet)
         return PROBE_RANGE;
-    int move = raw < anchor ? anchor - raw : raw - anchor;
-    seconds stuck = (seconds)setting[stuck_s];
-    seconds share = (stuck + STUCK_READINGS - 1) / STUCK_READINGS;
-    if (reaches(move, setting[stuck_counts])) {
-        anchor = raw;
-        unmoved_s = 0;
-    } else if (unmoved_s < stuck) {
-        unmoved_s += watered_s < share ? watered_s : share;
-    }
-    return unmoved_s < stuck ? HOLD : PROBE_STUCK;
+    return is_stuck(&watered, raw, watered_s, (seconds)setting[stuck_s]) ? PROBE_STUCK : HOLD;
 }
 
 /* Why an open valve closes, or HOLD. */
@@ -410,7 +571,7 @@ int levada_step(void)
         flow_at = now;
         unseen = 0;
     }
-    int watered = valve && (pulses || !setting[flow_confirm_s]);
+    int watering = valve && (pulses || !setting[flow_confirm_s]);
     /* what still ran out while the valve was closing is no leak */
     int leak = !valve && pulses >= (unsigned)setting[leak_pulses] &&
                last - since >= (seconds)setting[flow_confirm_s];
@@ -425,7 +586,7 @@ int levada_step(void)
     off = clamp(off, on, 100);
 
     int filtered = -1, pct = -1;
-    enum why why = check_probe(raw, dry, wet, watered ? passed : 0);
+    enum why why = check_probe(raw, dry, wet, watering ? passed : 0);
     if (why == HOLD) {
         filtered = levada_filter(raw);
         pct = percent(filtered, dry, wet);
@@ -439,7 +600,7 @@ int levada_step(void)
         else
             why = check_closed(now, pct, on, capped, leak);
     } else {
-        filled = 0; /* trust is earned again from the start */
+        taken.filled = 0; /* trust is earned again from the start */
     }
 
     int open = why == OPENED || (valve && why == HOLD);

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.command import CommandThread
 from levada.guest.wasm.instances import Instances
+from levada.guest.wasm.parameters import check_values, set_values
 from levada.guest.wasm.pure import exported_functions
 
 __all__ = ["SimNodes"]
@@ -36,8 +38,6 @@ MAINS: Final = ("main", "__main_void", "_start", "__original_main")
 """Entry points of command guests, the first found is taken."""
 
 INIT, STEP, MAIN = 0, 1, 2
-I32_MIN: Final = -(1 << 31)
-I32_MAX: Final = (1 << 31) - 1
 
 
 class SimNodes(Closing):
@@ -75,7 +75,6 @@ class SimNodes(Closing):
         self.n = n
         exports = exported_functions(module, budget)
         self.info: ModuleInfo = inspect(bytes(module), budget=budget).require()
-        self._declared = {p.id: p for p in self.info.parameters}
         self.is_command = not {"init", "step"} <= exports.keys()
         mains = [name for name in MAINS if name in exports]
         if self.is_command and not mains:
@@ -101,7 +100,7 @@ class SimNodes(Closing):
         if len(self._parameters) != n:
             raise ParameterError(f"parameters for {len(self._parameters)} nodes, {n} nodes")
         for values in self._parameters:
-            self._check_parameters(values, {})
+            check_values(self.info, values, {})
         rows = self._host.rows
         self.rows = rows
         self.outputs = rows[:, hostcalls.OUTPUTS : hostcalls.OUTPUTS + len(profile.pins)]
@@ -286,7 +285,7 @@ class SimNodes(Closing):
         ParameterError says name, value and range of the first that is refused, or the rule that
         would be broken.  What is in force survives a later `boot`.
         """
-        self._check_parameters(values, self._parameters[zone])
+        check_values(self.info, values, self._parameters[zone])
         self._host.enter()
         try:
             before = {parameter: self._get(zone, parameter) for parameter in reversed(values)}
@@ -316,40 +315,7 @@ class SimNodes(Closing):
         return result
 
     def _set_all(self, zone: int, values: Mapping[int, int]) -> None:
-        """Set parameters in an order that the guest accepts, ParameterError if there is none.
-
-        A rule between two may hold only once the other is set, so what is refused is asked for
-        again after the rest; two that change places pass through 0 (docs/abi.md).
-        """
-        waiting = dict(values)
-        passed = False
-        while waiting:
-            refused = {p: v for p, v in waiting.items() if self._set(zone, p, v) != 0}
-            if len(refused) == len(waiting):
-                if passed or len(refused) < 2:
-                    raise self._refused(*next(iter(refused.items())))
-                passed = True
-                for parameter in refused:
-                    self._set(zone, parameter, 0)
-            waiting = refused
-
-    def _check_parameters(self, values: Mapping[int, int], present: Mapping[int, int]) -> None:
-        for parameter, value in values.items():
-            if self._declared:
-                self.info.parameter(parameter).check(value)
-            elif not I32_MIN <= value <= I32_MAX:
-                raise ParameterError(f"parameter {parameter} = {value}: not an integer of 32 bits")
-        self.info.check_rules({**present, **values})
-
-    def _refused(self, parameter: int, value: int) -> ParameterError:
-        declared = self._declared.get(parameter)
-        if declared is None:
-            return ParameterError(f"parameter {parameter} = {value}: the guest refuses it")
-        return ParameterError(
-            f"{declared.name} = {value} {declared.unit}".rstrip()
-            + ": the guest refuses it, although it declares "
-            f"{declared.minimum} to {declared.maximum}"
-        )
+        set_values(self.info, partial(self._set, zone), values)
 
     # What happened
 

@@ -24,6 +24,7 @@ from levada.guest.errors import AbiError, GuestError, LimitError, Trap
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.fastpath import PathName
 from levada.guest.limits import Budget, Profile
+from levada.guest.module.tiers import CONSTRUCTORS
 from levada.guest.topic import ALIAS, resolve_topic
 from levada.guest.wasm.engine import PAGE_BYTES, compile_module, engine
 from levada.guest.wasm.watchdog import TICK_MS, watchdog
@@ -172,6 +173,10 @@ class Instances:
         if not watchdog.awake:
             watchdog.wake()
 
+    def has(self, zone: int) -> bool:
+        """Whether there is an instance."""
+        return zone in self._instances
+
     def exports(self, zone: int) -> Mapping[str, wasmtime.Func]:
         """The functions of an instance; raises its Trap, or GuestError if there is none."""
         instance = self._instances.get(zone)
@@ -222,7 +227,7 @@ class Instances:
         self._instances[zone] = _Instance(store, functions)
         if self._native is not None:
             self._native.bind(row, store, functions.get("step"))
-        for constructor in ("_initialize", "__wasm_call_ctors"):
+        for constructor in CONSTRUCTORS:
             if constructor in functions:
                 self.call(zone, constructor)
                 break
@@ -232,6 +237,7 @@ class Instances:
         instance = self._instances.pop(zone, None)
         if instance is not None:
             instance.store.close()
+            self.rows[zone, hostcalls.CONTEXT] = 0
 
     def select(self, zone: int) -> None:
         """Host calls are for this guest now."""

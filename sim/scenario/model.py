@@ -252,7 +252,7 @@ class Guest(Table):
 
     file: str | None = Field(default=None, min_length=1)
     """Module, relative to the scenario; without it, the irrigation guest that comes with levada."""
-    profile: Literal["edge", "fog"] = "edge"
+    profile: Literal["edge", "fog", "cloud"] = "edge"
     """Which imports the guest may call."""
     restart: Annotated[
         timedelta | None,
@@ -274,7 +274,7 @@ class Guest(Table):
         return Budget(**dict(self.budget))
 
 
-assert set(PROFILES) == {"edge", "fog"}
+assert set(PROFILES) == {"edge", "fog", "cloud"}
 
 
 class Scenario(Table):

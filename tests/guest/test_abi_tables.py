@@ -15,11 +15,13 @@ from levada.guest.abi import (
     IMPORTS,
     REACTOR_EXPORTS,
     WHY,
+    Anomaly,
     Call,
     ConfigKey,
     ErrorCode,
     Sensor,
     TrapKind,
+    Window,
 )
 from levada.guest.build import FLAGS, TOOLCHAIN
 from levada.guest.limits import PROFILES, Budget
@@ -82,6 +84,8 @@ def test_the_header_declares_exactly_the_exports() -> None:
 def test_the_header_has_the_numbers_of_sensors_and_keys() -> None:
     assert constants("SENSOR_") == {sensor.name: sensor.value for sensor in Sensor}
     assert constants("CONFIG_") == {key.name: key.value for key in ConfigKey}
+    assert constants("ANOMALY_") == {bit.name: bit.value for bit in Anomaly}
+    assert constants("WINDOW_") == {kind.name: kind.value for kind in Window}
 
 
 def test_the_header_has_the_error_codes() -> None:
@@ -125,6 +129,8 @@ def test_the_page_lists_exactly_the_exports() -> None:
         ("### Sensors", Sensor),
         ("### Configuration keys", ConfigKey),
         ("### Error codes", ErrorCode),
+        ("### Anomaly", Anomaly),
+        ("### Windows", Window),
         ("## Traps", [kind for kind in TrapKind if kind]),
         ("### Reasons", WHY),
     ],
@@ -148,7 +154,7 @@ def test_the_page_has_the_budget() -> None:
 
 
 def test_the_page_has_the_profiles() -> None:
-    stated = {row[0]: frozenset(row[1].split(", ")) for row in table("## Profiles")}
+    stated = {row[0]: frozenset(row[1].split(", ")) - {"none"} for row in table("## Profiles")}
     assert stated == {name: profile.imports for name, profile in PROFILES.items()}
 
 

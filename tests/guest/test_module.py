@@ -77,7 +77,7 @@ def test_the_shipped_guest_is_described_in_full() -> None:
     assert info.functions["process"] == "(i32, i32, i32, i32) -> i32"
     assert info.metadata is not None
     assert (info.metadata.name, info.metadata.version, info.metadata.abi) == (
-        "irrigation", "1.1.0", 1,
+        "irrigation", "1.2.0", 1,
     )  # fmt: skip
     assert info.metadata.outputs == (Output(pin=23, name="valve"),)
     assert info.parameter("max_open_s") == Parameter(
@@ -422,6 +422,12 @@ def test_the_view_says_what_the_command_promises() -> None:
 def test_the_view_says_what_the_tier_refuses() -> None:
     line = next(line for line in shown(SHIPPED, profile=FOG).splitlines() if "set_output" in line)
     assert "traps when called" in line
+
+
+def test_the_view_says_what_keeps_a_module_from_a_tier() -> None:
+    lines = shown(wat(REACTOR)).splitlines()
+    assert next(line.split() for line in lines if line.startswith("tiers")) == ["tiers", "edge"]
+    assert any("not fog and cloud: it exports none of process, filter" in line for line in lines)
 
 
 def test_the_view_lists_problems() -> None:

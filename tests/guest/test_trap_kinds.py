@@ -15,7 +15,7 @@ from guest_modules import all_paths, data, lines, module, reactor, readings
 from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import Trap
 from levada.guest.fast import hostcalls
-from levada.guest.limits import EDGE, FOG, Budget, Profile
+from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
 
@@ -101,9 +101,9 @@ STOPS: Final = {
     ),
     "denied import": Stop(
         step="(call $log_int (i32.const 5)) (call $read_sensor (i32.const 0))",
-        profile=FOG,
+        profile=Profile(name="no sensors", imports=EDGE.imports - {"read_sensor"}),
         kind=TrapKind.DENIED,
-        detail="profile 'fog' does not allow read_sensor",
+        detail="profile 'no sensors' does not allow read_sensor",
         call=Call.READ_SENSOR,
     ),
     "too many host calls": Stop(

@@ -17,9 +17,9 @@ _PARAMETERS: Final = {
     "max_open_s": "Longest opening",
     "min_pause_s": "Shortest pause after an opening",
     "daily_cap_l": "Most water in a day",
-    "filter_kind": "Filter: 0 exponential, 1 mean",
+    "filter_kind": "Filter: 0 exponential, 1 mean, 2 median",
     "ema_shift": "Strength of the exponential filter",
-    "window": "Readings of the mean",
+    "window": "Readings of mean and median",
     "min_counts": "Probe broken below",
     "max_counts": "Probe broken above",
     "stuck_counts": "Probe stuck if it moves less than",
@@ -33,6 +33,11 @@ _PARAMETERS: Final = {
     "period_s": "Between two looks",
     "open_period_s": "Between two looks while open",
     "refill": "Opens again until the upper threshold",
+    "flat_s": "Fog calls a probe stuck if it does not move for",
+    "most_rate": "Fog calls a change too fast from",
+    "hampel_readings": "Fog looks for outliers among so many readings",
+    "hampel_tenths": "Outliers are off by so many tenths of a standard deviation",
+    "window_s": "Fog sums up readings over",
 }
 _LINK: Final = {
     "url": "Address",
