@@ -30,6 +30,7 @@ PROGRAMS = {
     "initdb": "postgresql",
     "pgbouncer": "pgbouncer",
     "ip": "iproute2",
+    "systemd-analyze": "systemd",
 }
 """Program -> the Debian packages that bring it."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -128,6 +129,7 @@ class MqttClient:
             self._paho.username_pw_set(address.user or "", address.password)
         if address.tls:
             self._paho.tls_set()
+        self._paho.on_socket_open = _send_at_once
         self._paho.on_connect = self._connect_done
         self._paho.on_disconnect = self._disconnected
         self._paho.on_subscribe = self._subscribed
@@ -333,3 +335,9 @@ class MqttClient:
                 self._said.warning("message on %r ignored: %s", topic, error)
             except Exception:  # noqa: BLE001 - one message must not end the connection
                 self._said.warning("handler of %r failed", topic, traceback=True)
+
+
+def _send_at_once(_client: Paho, _data: Any, connection: Any) -> None:
+    """Nagle's algorithm (RFC 896) holds a small packet back until the one before is acknowledged,
+    which may take a peer that has nothing to say 40 ms."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -6,6 +6,7 @@ import itertools
 import logging
 import queue
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,17 @@ def test_no_bytes_end_the_network_thread() -> None:
         while client.connections <= len(noise):
             heard.get(timeout=60)
         assert client._connected.wait(60)
+
+
+def test_a_small_packet_waits_for_none_before_it() -> None:
+    """Nor after a reconnection."""
+    heard: queue.Queue[bytes] = queue.Queue()
+    with sending([packet(0x30, b"\x00")]) as address, listening(address, heard) as client:
+        assert heard.get(timeout=60) == b"good"
+        assert client.connections == 2
+        connection = client._paho.socket()
+        assert isinstance(connection, socket.socket)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_what_handlers_refuse_is_told_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:

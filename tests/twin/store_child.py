@@ -31,7 +31,7 @@ def _row(seq: int, size: int = 50) -> Row:
 
 
 def _write(where: Path | str) -> None:
-    store = Store(where, settings=StoreSettings(group_ms=2))
+    store = Store(where)
 
     def tell(commit: Commit) -> None:
         print(commit.acks["n", 1], flush=True)
@@ -79,7 +79,7 @@ def _full(folder: Path) -> None:
     ballast = folder / "ballast"
     with ballast.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 5 << 20)
-    settings = StoreSettings(reserve_bytes=2 << 20, retry_ms=20, group_ms=10)
+    settings = StoreSettings(reserve_bytes=2 << 20, retry_ms=20)
     with Store(folder / "s.sqlite", settings=settings) as store:
         acks = _Acks(store)
         submitted = _fill(store, acks)
@@ -100,7 +100,7 @@ def _full(folder: Path) -> None:
 
 def _prune(folder: Path) -> None:
     _mount(folder)
-    settings = StoreSettings(reserve_bytes=2 << 20, retry_ms=20, group_ms=10)
+    settings = StoreSettings(reserve_bytes=2 << 20, retry_ms=20)
     with Store(folder / "s.sqlite", settings=settings) as store:
         acks = _Acks(store)
         submitted = _fill(store, acks)

@@ -1,4 +1,5 @@
-"""Who waits for whom: devices for no more than one transaction, whatever the twin writes."""
+"""Who waits for whom: devices for no more than one transaction, whatever the twin writes, and no
+transaction for company."""
 
 from __future__ import annotations
 
@@ -13,13 +14,17 @@ from typing import Any
 import pytest
 from conftest import Commits
 from small_field import until
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, StaticPool, create_engine, event
 from store_rows import T0, row
 
+from levada.twin.store import schema
+from levada.twin.store.database import Database, DisplacedError
+from levada.twin.store.health import Vitals
 from levada.twin.store.intake import Intake
 from levada.twin.store.rows import Event, Item, Points, StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.store.turns import Turns
+from levada.twin.store.writer import Writer
 
 MINUTE_MS = 60_000
 
@@ -33,7 +38,7 @@ def values(minute: int, zone: int = 0, change: float = 0.0) -> Points:
 
 
 def test_what_comes_from_the_field_is_taken_first_and_each_lane_in_its_order() -> None:
-    intake = Intake(StoreSettings(group_rows=3, group_ms=0))
+    intake = Intake(StoreSettings(group_rows=3))
     alert = Event(kind="alert", text="dry", time_ms=T0)
     items: list[Item] = [values(0), values(1), row(0), values(2), alert, row(1), values(3), row(2)]
     assert all(intake.put(item) for item in items)
@@ -50,7 +55,7 @@ def test_a_twin_cannot_fill_the_room_of_devices() -> None:
 
 
 def test_when_nothing_more_comes_the_rest_is_taken_in_large_groups() -> None:
-    intake = Intake(StoreSettings(group_ms=10_000))
+    intake = Intake(StoreSettings())
     assert all(intake.put(values(k)) for k in range(1_200))
     assert all(intake.put(row(k)) for k in range(2_500))
     intake.end()
@@ -67,7 +72,7 @@ def test_large_groups_do_not_outgrow_the_log() -> None:
 
 
 def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
-    intake = Intake(StoreSettings(group_ms=10_000, group_rows=2))
+    intake = Intake(StoreSettings(group_rows=2))
     assert intake.put(row(0)) and intake.put(values(0)) and intake.put(row(1))
     flushed: list[bool] = []
     waiting = threading.Thread(target=lambda: flushed.append(intake.flush(60.0)))
@@ -82,6 +87,73 @@ def test_who_flushes_waits_for_what_was_there_and_not_for_what_comes() -> None:
     assert flushed == [True]
     assert intake.left == (1, 0)
     assert not intake.flush(0.01)
+
+
+# Groups ----------
+
+
+class HeldDatabase(Database):
+    """In memory; each commit waits until the test lets it happen."""
+
+    name = "held database"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        schema.migrate(self.engine)
+        self.asked = threading.Semaphore(0)
+        self.permitted = threading.Semaphore(0)
+        event.listen(self.engine, "commit", self._hold)
+
+    def _hold(self, _connection: Any) -> None:
+        self.asked.release()
+        assert self.permitted.acquire(timeout=60.0)
+
+    def check(self) -> None:
+        pass
+
+    def recover(self, error: DisplacedError) -> None:
+        raise error
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class Waits(threading.Condition):
+    """Notes how much could have been written while somebody waits."""
+
+    def __init__(self, intake: Intake) -> None:
+        super().__init__()
+        self.intake = intake
+        self.left: list[int] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.left.append(sum(self.intake.waiting()))
+        return super().wait(timeout)
+
+
+def test_a_group_is_what_came_while_the_one_before_was_written() -> None:
+    """A lone row is written at once; no timer runs while there is something to write."""
+    settings = StoreSettings(group_rows=50)
+    intake = Intake(settings)
+    waits = intake._news = Waits(intake)
+    groups: list[int] = []
+    with HeldDatabase() as database:
+        writer = Writer(database, intake, Vitals(settings.queue_rows), settings, lambda: T0)
+        writer.listeners.append(lambda commit: groups.append(commit.stored))
+        assert intake.put(row(0))
+        assert database.asked.acquire(timeout=60.0)  # it is being written
+        assert all(intake.put(row(k)) for k in range(1, 8))
+        database.permitted.release()
+        assert database.asked.acquire(timeout=60.0)
+        assert all(intake.put(row(k)) for k in range(8, 128))
+        database.permitted.release(4)
+        until(lambda: sum(groups) == 128)
+        writer.close()
+    assert groups == [1, 7, 50, 50, 20]
+    assert not any(waits.left)
 
 
 # A start on a store with a month of history ----------
@@ -116,7 +188,7 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
         for hour in range(30 * 24)
         for zone in range(20)
     ]
-    settings = StoreSettings(queue_rows=20_000, group_ms=0)
+    settings = StoreSettings(queue_rows=20_000)
     with Store(file, settings=settings) as store:
         assert all(store.submit(point) for point in past)
         assert store.flush(600.0)
@@ -141,7 +213,7 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
 def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
     memory_folder: Path, change: float
 ) -> None:
-    with Store(memory_folder / "s.sqlite", settings=StoreSettings(group_ms=0)) as store:
+    with Store(memory_folder / "s.sqlite") as store:
 
         def write(minutes: range, change: float) -> dict[str, int]:
             with work(store._database.engine) as done:
@@ -160,12 +232,27 @@ def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
         assert list(window.value) == [2.0, *(2 + minute + change for minute in range(1, 41))]
 
 
+def test_rows_of_many_nodes_ask_as_many_statements_as_those_of_one(memory_folder: Path) -> None:
+    with Store(memory_folder / "s.sqlite") as store:
+
+        def write(seq: int) -> dict[str, int]:
+            with work(store._database.engine) as done:
+                with store._database.lock:  # they wait for each other
+                    assert all(store.submit(row(seq, node=f"n{k}")) for k in range(40))
+                assert store.flush(60.0)
+                return dict(done)
+
+        write(0)  # makes nodes and series
+        done = write(1)
+        assert done["statements"] <= 6 * done["transactions"] <= 12
+
+
 # The end ----------
 
 
 def test_a_full_queue_is_written_at_the_end_in_few_transactions(memory_folder: Path) -> None:
     file = memory_folder / "s.sqlite"
-    store = Store(file, settings=StoreSettings(group_ms=0))
+    store = Store(file)
     with work(store._database.engine) as done:
         with store._database.lock:
             assert all(store.submit(row(seq, signals={"raw": 1.0})) for seq in range(10_000))

@@ -9,9 +9,9 @@ import json
 from collections import ChainMap, Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from levada.twin.mqtt.sequence import Received, unwrap
 from levada.twin.store import schema
@@ -30,6 +30,13 @@ from levada.twin.store.rows import (
 )
 
 __all__ = ["Known", "Work", "clean", "make_node", "new_id"]
+
+_RECEIVED: Final = update(schema.boots).where(
+    schema.boots.c.node_id == bindparam("of_node"), schema.boots.c.boot == bindparam("of_boot")
+)
+_TOUCHED: Final = (
+    update(schema.nodes).where(schema.nodes.c.id == bindparam("of_node")).values(online=1)
+)
 
 
 @dataclass(slots=True)
@@ -382,23 +389,30 @@ class Work:
         if self.telemetry:
             self.connection.execute(insert(schema.telemetry), self.telemetry)
         if self.windows:
-            statement = insert_newer(self.connection.engine, schema.windows, "revision")
+            statement = insert_newer(self.connection.dialect.name, schema.windows, "revision")
             self.connection.execute(statement, self.windows)
         newest_ms = ChainMap(self.newest_ms, self.known.newest_ms)
         write_points(self.connection, self.values, newest_ms)
         if self.events:
             self.connection.execute(insert(schema.events), self.events)
-        for (node_id, boot), life in self.received.items():
+        if self.received:
             self.connection.execute(
-                update(schema.boots)
-                .where(schema.boots.c.node_id == node_id, schema.boots.c.boot == boot)
-                .values(contiguous=life.contiguous, highest=life.highest, last_ms=life.last_ms)
+                _RECEIVED,
+                [
+                    {
+                        "of_node": node_id,
+                        "of_boot": boot,
+                        "contiguous": life.contiguous,
+                        "highest": life.highest,
+                        "last_ms": life.last_ms,
+                    }
+                    for (node_id, boot), life in self.received.items()
+                ],
             )
-        for node_id, last_ms in self.touched.items():
+        if self.touched:
             self.connection.execute(
-                update(schema.nodes)
-                .where(schema.nodes.c.id == node_id)
-                .values(last_ms=last_ms, online=1)
+                _TOUCHED,
+                [{"of_node": node_id, "last_ms": t} for node_id, t in self.touched.items()],
             )
 
     def commit(self) -> Commit:

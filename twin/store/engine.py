@@ -12,6 +12,7 @@ import os
 import sqlite3
 from contextlib import closing
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,18 +187,22 @@ def is_sound(file: Path) -> bool:
         raise StoreError(f"store {file}: {error}") from None
 
 
-def insert_or_replace(engine: Engine, table: Table, keys: list[str], values: list[str]) -> Insert:
+@cache
+def insert_or_replace(
+    dialect: str, table: Table, keys: tuple[str, ...], values: tuple[str, ...]
+) -> Insert:
     """INSERT that replaces `values` where `keys` exist."""
-    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement: sqlite.Insert | postgresql.Insert = make(table)
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in values}
     )
 
 
-def insert_newer(engine: Engine, table: Table, revision: str) -> Insert:
+@cache
+def insert_newer(dialect: str, table: Table, revision: str) -> Insert:
     """INSERT that replaces the row with the same key if the new one has a higher `revision`."""
-    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement: sqlite.Insert | postgresql.Insert = make(table)
     new, key = statement.excluded, table.primary_key.columns
     return statement.on_conflict_do_update(
@@ -207,9 +212,10 @@ def insert_newer(engine: Engine, table: Table, revision: str) -> Insert:
     )
 
 
-def widen(engine: Engine, table: Table) -> Insert:
+@cache
+def widen(dialect: str, table: Table) -> Insert:
     """INSERT into `extremes` that widens an interval that is there already."""
-    on_sqlite = engine.dialect.name == "sqlite"
+    on_sqlite = dialect == "sqlite"
     statement: sqlite.Insert | postgresql.Insert = (
         sqlite.insert(table) if on_sqlite else postgresql.insert(table)
     )
@@ -225,10 +231,10 @@ def widen(engine: Engine, table: Table) -> Insert:
     )
 
 
-def replace_levels(engine: Engine, table: Table, source: Select[Any]) -> Insert:
+def replace_levels(dialect: str, table: Table, source: Select[Any]) -> Insert:
     """INSERT into `extremes` of what `source` finds, in the place of intervals that are there."""
     columns = ["series_id", "shift", "slot", "count", "low", "high"]
-    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement: sqlite.Insert | postgresql.Insert = make(table)
     new = statement.excluded
     return statement.from_select(columns, source).on_conflict_do_update(

@@ -44,7 +44,7 @@ class Intake:
             if len(lane) >= self._settings.queue_rows:
                 return False
             lane.append(item)
-            if len(lane) in (1, self._settings.group_rows):
+            if len(lane) == 1:
                 self._news.notify_all()
         return True
 
@@ -55,12 +55,10 @@ class Intake:
     def take(self, timeout_s: float) -> list[Item]:
         """What is to be written next, of the field first; empty if nothing comes within the time.
 
-        The first waits at most `group_ms` for others.
+        Once there is something, nothing else is waited for.
         """
         with self._news:
             self._news.wait_for(lambda: any(self._lanes) or self._ended, timeout_s)
-            if any(self._lanes):
-                self._news.wait_for(self._is_due, self._settings.group_ms / 1000)
             group: list[Item] = []
             for number, lane in enumerate(self._lanes):
                 if self._ended and group:
@@ -82,10 +80,6 @@ class Intake:
             size += len(getattr(taken[-1], "payload", ""))
         return taken
 
-    def _is_due(self) -> bool:
-        fullest = max(map(len, self._lanes))
-        return fullest >= self._settings.group_rows or bool(self._hurried) or self._ended
-
     def settle(self) -> None:
         """What was taken last is done with."""
         with self._news:
@@ -95,7 +89,7 @@ class Intake:
             self._news.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait, without waiting for company, until all that waits now is done with."""
+        """Wait until all that waits now is done with; it is taken in large groups meanwhile."""
         with self._news:
             upto = [
                 done + out + len(lane)

@@ -52,7 +52,7 @@ def widen_by(connection: Connection, values: Iterable[tuple[int, int, float]]) -
                 _widen(found, (series, shift, slot >> shift - below), seen)
     if found:
         connection.execute(
-            widen(connection.engine, schema.extremes),
+            widen(connection.dialect.name, schema.extremes),
             [dict(zip(_COLUMNS, (*key, *seen), strict=True)) for key, seen in found.items()],
         )
 
@@ -71,7 +71,9 @@ def work_out_at(connection: Connection, touched: Iterable[tuple[int, int]]) -> N
             mine, place >= first, place < end
         )
         connection.execute(
-            replace_levels(connection.engine, schema.extremes, source.having(func.count() > 0)),
+            replace_levels(
+                connection.dialect.name, schema.extremes, source.having(func.count() > 0)
+            ),
             [
                 {"series": s, "slot": n, "first": n << shift - below, "end": n + 1 << shift - below}
                 for s, n in slots

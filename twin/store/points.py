@@ -19,7 +19,7 @@ from levada.twin.store.engine import insert_or_replace
 __all__ = ["write_points"]
 
 _NEVER_MS: Final = -(1 << 62)
-_KEYS: Final = ["series_id", "time_ms", "row_id"]
+_KEYS: Final = ("series_id", "time_ms", "row_id")
 _STORED: Final[Mapping[str, TextClause]] = {
     "sqlite": text(
         "SELECT p.series_id, p.time_ms, p.value FROM json_each(:keys) AS k CROSS JOIN points AS p "
@@ -56,7 +56,7 @@ def write_points(
     if not wanted:
         return
     connection.execute(
-        insert_or_replace(connection.engine, schema.points, _KEYS, ["value"]),
+        insert_or_replace(connection.dialect.name, schema.points, _KEYS, ("value",)),
         [
             {"series_id": s, "time_ms": t, "row_id": r, "value": v}
             for (s, t, r), v in wanted.items()

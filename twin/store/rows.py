@@ -58,8 +58,6 @@ class StoreSettings:
 
     group_rows: int = 50
     """Rows of one commit at most."""
-    group_ms: int = 100
-    """Time that a row waits for others at most [ms]."""
     queue_rows: int = 10_000
     """Rows that wait for the writer at most; beyond, `submit` refuses."""
     reserve_bytes: int = 4 << 20
@@ -92,7 +90,6 @@ class StoreSettings:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("group_rows", 1, 10_000),
-            ("group_ms", 0, 10_000),
             ("queue_rows", 1, 10_000_000),
             ("reserve_bytes", 0, 1 << 40),
             ("log_bytes", 1 << 16, 1 << 40),

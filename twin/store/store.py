@@ -1,8 +1,9 @@
 """The store: what came from the field, kept so that an acknowledged message is there exactly once.
 
 Network threads hand rows over with `submit`; one writer thread (`levada.twin.store.writer`) commits
-them in groups (at most 50 rows of the field or 100 ms) and only then tells its listeners, which
-acknowledge.  Reading happens elsewhere (`levada.twin.store.reads`) and never waits for the writer.
+what came while the commit before was made (at most 50 rows of the field), and only then tells its
+listeners, which acknowledge.  Reading happens elsewhere (`levada.twin.store.reads`) and never waits
+for the writer.
 """
 
 from __future__ import annotations

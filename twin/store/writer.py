@@ -1,5 +1,8 @@
 """The writer of a store: one thread that commits what waits in groups, and only then tells.
 
+Nothing waits for company: a group is what came while the one before was written.  So a quiet store
+adds one synchronised write to the way of a message, and the busier it is, the more rows share one.
+
 When the database cannot be written, the writer keeps its group, says so in `Vitals` and tries
 again; meanwhile the intake fills, nothing is acknowledged, and the devices keep what they have.
 """
