@@ -20,7 +20,7 @@ from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.toml_index import Place, index
 from levada.sim.settings.issue import Issue, did_you_mean
 
-__all__ = ["LARGE", "MOST_NESTED", "Source", "open_source"]
+__all__ = ["LARGE", "MOST_NESTED", "Source", "no_source", "open_source"]
 
 _SYNTAX: Final = re.compile(
     r"(?P<what>.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL
@@ -110,6 +110,17 @@ class Source:
         layer.places = {relocated(at, moved): place for at, place in layer.places.items()}
         self.layers.append(layer)
 
+    def put(self, path: Sequence[str], value: object, option: str) -> None:
+        """Set a value that stands in `option` of the command line; raises ScenarioError."""
+        here: Any = self.data
+        for depth, step in enumerate(path[:-1], start=1):
+            here = here.setdefault(step, {})
+            if not isinstance(here, dict):
+                issue = Issue(tuple(path[:depth]), f"`{step}` is not a table")
+                raise ScenarioError([self.problem(issue)])
+        here[path[-1]] = value
+        self.given[tuple(path)] = option
+
     def override(self, key: str, value: object) -> Iterator[Issue]:
         """Set one dotted key in the data."""
         option = f"--set {_short(key)}={_short(str(value))}"
@@ -171,6 +182,11 @@ def _value(value: object) -> object:
         return tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):  # ValueError: no TOML, or a number beyond all bounds
         return value
+
+
+def no_source(name: str) -> Source:
+    """Nothing, to put options into; what is wrong is said to be in `name`."""
+    return Source(layers=[Layer(file=name, lines=[], places={})], data={})
 
 
 def open_source(path: Path, overlays: Sequence[Path] = ()) -> Source:

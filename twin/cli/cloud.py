@@ -81,17 +81,13 @@ def cloud(
     from levada.twin.continuum.config import CloudFile, read_config
 
     factor = _factor(speed)
-    given: dict[tuple[str, ...], tuple[str, object]] = {
-        path: (f"{option} {value}", value)
-        for option, path, value in (
-            ("--cloud-broker", ("cloud_broker",), cloud_broker),
-            ("--store", ("store",), store),
-            ("--port", ("port",), port),
-            ("--guest", ("guest",), None if guest is None else str(guest)),
-            ("--engine", ("cloud", "engine"), engine),
-        )
-        if value is not None
-    }
+    given = options.given(
+        ("--cloud-broker", "cloud_broker", cloud_broker),
+        ("--store", "store", store),
+        ("--port", "port", port),
+        ("--guest", "guest", guest and str(guest)),
+        ("--engine", "cloud.engine", engine),
+    )
     chosen = read_config(CloudFile, config, given)
     loaded = None
     if scenario is not None:

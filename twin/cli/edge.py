@@ -19,42 +19,48 @@ __all__ = ["edge_app"]
 edge_app = typer.Typer()
 
 ADDRESS: Final = "broker.json"
-Broker = Annotated[
-    str,
+ConfigFile = Annotated[
+    Path | None,
     typer.Option(
-        "--broker",
-        metavar="mqtt(s)://HOST",
-        help="Broker, password in LEVADA_MQTT_PASSWORD; or the broker.json of a `levada broker`.",
+        "--config", metavar="FILE", help="TOML file, see docs/continuum.md; options win over it."
     ),
 ]
 
 
 @edge_app.command("broker")
 def start_broker(
+    config: ConfigFile = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="On 127.0.0.1; 0: any that is free.")
-    ] = 1883,
+        int | None,
+        typer.Option(min=0, max=65_535, help="On 127.0.0.1 (default: 1883); 0: any that is free."),
+    ] = None,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="DIR",
             help="Here broker.json is written, with the password that every client needs: that of "
-            "LEVADA_MQTT_PASSWORD, or else a new one.",
+            "LEVADA_MQTT_PASSWORD, or else a new one (default: runs/broker).",
         ),
-    ] = Path("runs/broker"),
+    ] = None,
 ) -> None:
     """An MQTT broker for this computer alone, until Ctrl-C; other machines need mosquitto."""
     import os
 
     from levada.hil.line.broker import EmbeddedBroker, keep_address
+    from levada.twin.continuum.config import BrokerFile, read_config
 
+    chosen = read_config(
+        BrokerFile,
+        config,
+        options.given(("--port", "port", port), ("--out", "out", out and str(out))),
+    )
     stop = threading.Event()
     with interrupts() as interrupt:
         interrupt.stop_with(stop.set)
         password = os.environ.get("LEVADA_MQTT_PASSWORD") or None
-        with EmbeddedBroker(port=port, password=password) as found:
-            out.mkdir(parents=True, exist_ok=True)
-            file = out / ADDRESS
+        with EmbeddedBroker(port=chosen.port, password=password) as found:
+            file = Path(chosen.out) / ADDRESS
+            file.parent.mkdir(parents=True, exist_ok=True)
             keep_address(file, found.address)
             try:
                 typer.echo(f"{found.address.url}  user {found.address.user}, password in {file}")
@@ -68,7 +74,15 @@ def start_broker(
 @edge_app.command("edge")
 def start_edge(
     scenario: ScenarioFile,
-    broker: Broker = "mqtt://127.0.0.1",
+    config: ConfigFile = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mqtt(s)://HOST",
+            help="Where the boards report (default: mqtt://127.0.0.1), password in "
+            "LEVADA_MQTT_PASSWORD; or the broker.json of a `levada broker`.",
+        ),
+    ] = None,
     node: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,8 +91,9 @@ def start_edge(
         ),
     ] = None,
     speed: Annotated[
-        str, typer.Option(metavar="1x|60x", help="Simulated seconds a second.")
-    ] = "1x",
+        str | None,
+        typer.Option(metavar="1x|60x", help="Simulated seconds a second (default: 1x)."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
@@ -93,10 +108,16 @@ def start_edge(
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
+    from levada.twin.continuum.config import EdgeFile, read_config
     from levada.twin.sources.virtual_field import FieldDevice
 
+    chosen = read_config(
+        EdgeFile,
+        config,
+        options.given(("--broker", "broker", broker), ("--speed", "speed", speed)),
+    )
     try:
-        factor = parse_speed(speed)
+        factor = parse_speed(chosen.speed)
         if factor is None:
             raise ValueError("speed max: boards that report need a pace, such as 60x")
     except ValueError as error:
@@ -106,7 +127,7 @@ def start_edge(
     overrides += node_overrides(scenario, node or [], layers)
     document = scenarios.read(scenario, overrides, overlays=layers)
     runner.check(document)
-    address = parse_broker(broker)
+    address = parse_broker(chosen.broker)
     with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
         interrupt.stop_with(boards.stop)
         for name in boards.names:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
+from levada.twin.cli import options
 
 if TYPE_CHECKING:
     from levada.twin.continuum.config import Given
@@ -140,23 +141,20 @@ def fog(
 
     if log not in ("plain", "json"):
         raise typer.BadParameter(f"{log!r}: permitted are plain and json", param_hint="--log")
-    given: dict[tuple[str, ...], tuple[str, object]] = {}
-    for option, path, value in (
-        ("--edge-broker", ("edge_broker",), edge_broker),
-        ("--cloud-broker", ("cloud_broker",), cloud_broker),
-        ("--buffer", ("buffer",), None if buffer is None else str(buffer)),
-        ("--health-port", ("health_port",), health_port),
-        ("--guest", ("guest",), None if guest is None else str(guest)),
-        ("--name", ("fog", "name"), name),
-        ("--engine", ("fog", "engine"), engine),
-        ("--window", ("fog", "window"), window),
-        ("--late", ("fog", "late"), late),
-        ("--buffer-rows", ("fog", "buffer_rows"), buffer_rows),
-        ("--buffer-full", ("fog", "buffer_full"), buffer_full),
-        ("--flush-rows-s", ("fog", "flush_rows_s"), flush_rows_s),
-    ):
-        if value is not None:
-            given[path] = (f"{option} {value}", value)
+    given = options.given(
+        ("--edge-broker", "edge_broker", edge_broker),
+        ("--cloud-broker", "cloud_broker", cloud_broker),
+        ("--buffer", "buffer", buffer and str(buffer)),
+        ("--health-port", "health_port", health_port),
+        ("--guest", "guest", guest and str(guest)),
+        ("--name", "fog.name", name),
+        ("--engine", "fog.engine", engine),
+        ("--window", "fog.window", window),
+        ("--late", "fog.late", late),
+        ("--buffer-rows", "fog.buffer_rows", buffer_rows),
+        ("--buffer-full", "fog.buffer_full", buffer_full),
+        ("--flush-rows-s", "fog.flush_rows_s", flush_rows_s),
+    )
     given |= _parameters(parameter)
     found = read_config(FogFile, config, given)
     log_to_stderr(level=logging.INFO, formatter=JsonLines() if log == "json" else None)
@@ -169,10 +167,8 @@ def _announce(health: str, broker: str) -> None:
 
 
 def _parameters(settings: list[str] | None) -> Given:
-    from levada.twin.cli.options import pairs
-
     found: dict[tuple[str, ...], tuple[str, object]] = {}
-    for name, text in pairs(settings, "--parameter"):
+    for name, text in options.pairs(settings, "--parameter"):
         try:
             value = int(text)
         except ValueError:

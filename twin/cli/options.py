@@ -14,6 +14,7 @@ __all__ = [
     "Overlays",
     "Strategy",
     "Tolerances",
+    "given",
     "overlays",
     "overrides",
     "pairs",
@@ -68,6 +69,17 @@ Strategy = Annotated[
         "native; E none, all native.",
     ),
 ]
+
+
+def given(
+    *settings: tuple[str, str, object],
+) -> dict[tuple[str, ...], tuple[str, object]]:
+    """Options that were given, each (option, dotted key, value), as `read_config` takes them."""
+    return {
+        tuple(key.split(".")): (f"{option} {value}", value)
+        for option, key, value in settings
+        if value is not None
+    }
 
 
 def overlays(strategy: str | None, files: Sequence[Path] | None) -> list[Path]:
