@@ -118,6 +118,7 @@ ELSEWHERE: Final = {
     "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
     "pg_dump": "needs a server; as above",
     "pg_restore": "needs a server; as above",
+    "levada up": "does not end by itself; tests/twin/continuum/test_up.py runs it",
     "levada twin field.toml --shadow": "needs real soil; tests/twin/test_shadow.py plays it",
 }
 """Commands that are not run, by their beginning: why.  Those of levada are parsed all the same."""
