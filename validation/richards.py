@@ -21,7 +21,7 @@ MODEL = "[Richards](models/richards.md)"
 
 Times = tuple[float, float, float]
 
-# Celia et al. (1990), Eq. 14 ff.: soil of New Mexico
+# Celia et al. (1990): soil of New Mexico
 NEW_MEXICO = VanGenuchten(
     theta_r=0.102, theta_s=0.368, alpha_per_m=3.35, n=2.0, ks_m_d=0.00922 * 864.0
 )
@@ -248,7 +248,7 @@ def validate_steady_evaporation() -> Comparison:
 def modified_picard(
     soil: VanGenuchten, heads: tuple[float, float, float], depth_m: float, nodes: int, dt_s: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Depths and heads [m] after one day by the scheme of Celia et al. (1990, Eq. 17).
+    """Depths and heads [m] after one day by the modified Picard scheme of Celia et al. (1990).
 
     Programmed again from the paper: nodes at both ends, K by arithmetic mean, `heads` at the
     start, top and bottom.  Slow and plain on purpose.

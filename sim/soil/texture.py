@@ -22,6 +22,7 @@ factor of ten in conductivity within one class: measured values are better.
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from levada.guest.text.ranges import between, check_range, out_of_range
@@ -157,20 +158,24 @@ def by_contents(
             f"theta_wp = {theta_wp:g}, theta_fc = {theta_fc:g}, theta_s = {theta_s:g}: permitted "
             "0 < theta_wp < theta_fc < theta_s <= 0.95"
         )
-    theta_r = min(near.hydraulics.theta_r, _RESIDUAL_MOST * theta_wp)
+    curve = _curve_through(
+        theta_fc, theta_wp, theta_s, near.hydraulics.theta_r, near.hydraulics.ks_m_d
+    )
+    return Soil(theta_fc, theta_wp, near.rew_mm, curve)
+
+
+@lru_cache(maxsize=256)  # a field asks for each of its zones, and often, mostly for one soil
+def _curve_through(
+    theta_fc: float, theta_wp: float, theta_s: float, theta_r_most: float, ks_m_d: float
+) -> VanGenuchten:
+    theta_r = min(theta_r_most, _RESIDUAL_MOST * theta_wp)
 
     def through_fc(n: float) -> VanGenuchten | None:
         saturation = (theta_fc - theta_r) / (theta_s - theta_r)
         alpha = (saturation ** (-n / (n - 1.0)) - 1.0) ** (1.0 / n) / _FIELD_CAPACITY_M
         if not _ALPHA_PER_M[0] <= alpha <= _ALPHA_PER_M[1]:
             return None
-        return VanGenuchten(
-            theta_r=theta_r,
-            theta_s=theta_s,
-            alpha_per_m=alpha,
-            n=n,
-            ks_m_d=near.hydraulics.ks_m_d,
-        )
+        return VanGenuchten(theta_r=theta_r, theta_s=theta_s, alpha_per_m=alpha, n=n, ks_m_d=ks_m_d)
 
     # alpha falls with n too: below the least n with a permitted alpha there is no curve
     low, high = _N
@@ -188,7 +193,7 @@ def by_contents(
             f"theta_wp = {theta_wp:g}: permitted up to {most:.3f} with theta_fc = {theta_fc:g} and "
             f"theta_s = {theta_s:g}, because no retention curve falls so little"
         )
-    return Soil(theta_fc, theta_wp, near.rew_mm, curve)
+    return curve
 
 
 def nearest_class(theta_fc: float, theta_wp: float) -> str:
