@@ -278,11 +278,15 @@ def try_references() -> None:
     for kernel in (without_first, size_of_new):
         with pytest.raises(numba.TypingError, match="returning of array"):
             jit.njit(kernel)(three)
-    assert jit.njit_owning(without_first)(three).size == 2
+    assert jit.njit_owning(without_last)(three).size == 2
 
 
 def without_first(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return values[1:]
+
+
+def without_last(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return values[:-1]  # another function, as numba would keep the kernel of one for both
 
 
 def size_of_new(values: npt.NDArray[np.float64]) -> int:

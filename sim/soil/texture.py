@@ -30,7 +30,7 @@ from levada.sim.soil.hydraulics import WILTING_POINT_HEAD_M, VanGenuchten
 
 __all__ = [
     "CLASSES",
-    "Soil",
+    "SoilProperties",
     "by_class",
     "by_contents",
     "by_fractions",
@@ -80,7 +80,7 @@ _ALPHA_PER_M: Final = (0.01, 100.0)
 _N: Final = (1.01, 15.0)
 
 
-class Soil(NamedTuple):
+class SoilProperties(NamedTuple):
     """What both soil models need to know of one soil."""
 
     theta_fc: float
@@ -92,7 +92,7 @@ class Soil(NamedTuple):
     hydraulics: VanGenuchten
 
 
-def by_class(name: str) -> Soil:
+def by_class(name: str) -> SoilProperties:
     """The soil of a USDA texture class, e.g. `sandy loam`; raises ValueError.
 
     Field capacity is where free drainage has fallen to 0.01 cm/d (Twarakavi et al. 2009), because
@@ -110,10 +110,10 @@ def by_class(name: str) -> Soil:
         n=n,
         ks_m_d=ks_cm_d / 100.0,
     )
-    return Soil(curve.theta_fc(), curve.theta_wp(), rew_mm, curve)
+    return SoilProperties(curve.theta_fc(), curve.theta_wp(), rew_mm, curve)
 
 
-def by_fractions(*, sand_pct: float, silt_pct: float, clay_pct: float) -> Soil:
+def by_fractions(*, sand_pct: float, silt_pct: float, clay_pct: float) -> SoilProperties:
     """The soil of these fractions by mass [%], after Cosby et al. (1984); raises ValueError.
 
     Field capacity is at -33 kPa: with theta_r = 0 drainage has no clear end.
@@ -131,12 +131,12 @@ def by_fractions(*, sand_pct: float, silt_pct: float, clay_pct: float) -> Soil:
         ks_m_d=ks_inch_h * 0.0254 * 24.0,
     )
     rew_mm = CLASSES[texture_class(sand_pct, silt_pct, clay_pct)][5]
-    return Soil(float(curve.theta(-_FIELD_CAPACITY_M)), curve.theta_wp(), rew_mm, curve)
+    return SoilProperties(float(curve.theta(-_FIELD_CAPACITY_M)), curve.theta_wp(), rew_mm, curve)
 
 
 def by_contents(
     *, theta_fc: float, theta_wp: float, texture: str | None = None, theta_s: float | None = None
-) -> Soil:
+) -> SoilProperties:
     """The soil whose retention curve goes through two measured points; raises ValueError.
 
     `theta_fc` counts as the content at -33 kPa, `theta_wp` as that at -1500 kPa.  theta_r, theta_s
@@ -161,7 +161,7 @@ def by_contents(
     curve = _curve_through(
         theta_fc, theta_wp, theta_s, near.hydraulics.theta_r, near.hydraulics.ks_m_d
     )
-    return Soil(theta_fc, theta_wp, near.rew_mm, curve)
+    return SoilProperties(theta_fc, theta_wp, near.rew_mm, curve)
 
 
 @lru_cache(maxsize=256)  # a field asks for each of its zones, and often, mostly for one soil
