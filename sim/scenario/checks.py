@@ -17,14 +17,14 @@ from levada.guest.text.ranges import between, out_of_range
 from levada.sim.quantities import Moment, format_duration
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.expect import Expect
-from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
+from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, FaultSpan, matching, spans
 from levada.sim.scenario.zone import Zone, spreadable
 from levada.sim.settings.issue import Issue, did_you_mean
 
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period
 
-__all__ = ["MAX_ZONES", "Parameter", "between_tables", "guest_parameters"]
+__all__ = ["MAX_ZONES", "DeclaredParameter", "between_tables", "guest_parameters"]
 
 MAX_ZONES = 10_000
 _LONGEST_GROWTH = timedelta(days=366)
@@ -37,7 +37,7 @@ class ZoneName(NamedTuple):
     group: str
 
 
-class Parameter(Protocol):
+class DeclaredParameter(Protocol):
     """What a module says about one of its parameters."""
 
     @property
@@ -333,7 +333,7 @@ def _after(
                 )
 
 
-def _too_late(period: Period, span: Span, within: timedelta) -> bool:
+def _too_late(period: Period, span: FaultSpan, within: timedelta) -> bool:
     return span.end_ms + _ms(within) > period.end_ms
 
 
@@ -342,7 +342,7 @@ def _ms(duration: timedelta) -> int:
 
 
 def guest_parameters(
-    zones: Sequence[Zone], parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
+    zones: Sequence[Zone], parameters: Mapping[str, DeclaredParameter], rules: Sequence[Rule] = ()
 ) -> Iterator[Issue]:
     """What the module does not accept: unknown names, values out of range, with the range, and
     pairs that break a rule.

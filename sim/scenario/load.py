@@ -24,15 +24,15 @@ from levada.guest.module.rules import Rule
 from levada.guest.text.plain import UNPRINTABLE, plain
 from levada.sim.errors import WeatherError
 from levada.sim.scenario.alert import Alert
-from levada.sim.scenario.checks import Parameter, between_tables, guest_parameters
+from levada.sim.scenario.checks import DeclaredParameter, between_tables, guest_parameters
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.dump import sha256_of
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.fault import Fault
 from levada.sim.scenario.model import SCENARIO_VERSION, FieldSite, Period, Scenario
 from levada.sim.scenario.shipped import bare, names
+from levada.sim.scenario.toml_index import KeyPlace, index
 from levada.sim.scenario.toml_index import Path as KeyPath
-from levada.sim.scenario.toml_index import Place, index
 from levada.sim.scenario.zone import Zone
 from levada.sim.settings.explain import explain
 from levada.sim.settings.issue import Issue, did_you_mean
@@ -74,7 +74,7 @@ class Document:
         return [self.source.problem(trouble) for trouble in troubles]
 
     def check_parameters(
-        self, parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
+        self, parameters: Mapping[str, DeclaredParameter], rules: Sequence[Rule] = ()
     ) -> list[Problem]:
         """What the guest does not accept of `[zone.parameters]`: name -> what its module says."""
         return self.problems(guest_parameters(self.scenario.zone, parameters, rules))
@@ -110,7 +110,7 @@ class _Source:
     file: str
     lines: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
-    places: dict[KeyPath, Place] = field(default_factory=dict)
+    places: dict[KeyPath, KeyPlace] = field(default_factory=dict)
     given: dict[KeyPath, str] = field(default_factory=dict)
     """Path -> option of the command line that set it."""
 
