@@ -19,7 +19,7 @@ import numpy as np
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import ForcingCol, new_fluxes, new_forcing, new_observed
 from levada.sim.soil.richards import Richards, warm_up
-from levada.sim.soil.richards_profile import Layer, Profile
+from levada.sim.soil.richards_profile import Layer, SoilProfile
 
 # Carsel and Parrish (1988), Tables 3 and 6
 SOILS = {
@@ -35,7 +35,7 @@ class Field:
     """Zones of one soil under one weather, and their clock."""
 
     def __init__(self, soil: str, n: int) -> None:
-        zone = Profile(layers=[Layer(thickness_m=1.5, soil=SOILS[soil])])
+        zone = SoilProfile(layers=[Layer(thickness_m=1.5, soil=SOILS[soil])])
         self.model = Richards([zone] * n)
         self.forcing, self.fluxes = new_forcing(n), new_fluxes(n)
         self.observed = new_observed(n)

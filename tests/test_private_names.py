@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numba
+import numpy as np
+import numpy.typing as npt
 import pytest
 import raw_mqtt
 import wasmtime
@@ -125,6 +127,8 @@ def foreign_names(tree: ast.Module, everywhere: set[str]) -> Iterator[str]:
     yield from (name for name, _ in private_imports(tree))
     yield from overridden(tree)
     for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and private(node.arg or "") and node.arg not in everywhere:
+            yield str(node.arg)
         if not isinstance(node, ast.Attribute):
             continue
         if private(node.attr):
@@ -266,6 +270,29 @@ def try_kernel_cache() -> None:
     assert kernel.get_call_template.__module__ == jit.__name__
 
 
+def try_references() -> None:
+    """A kernel that would have to count references is refused, unless it is said to own arrays."""
+    if numba.config.DISABLE_JIT:
+        return
+    three = np.zeros(3)
+    for kernel in (without_first, size_of_new):
+        with pytest.raises(numba.TypingError, match="returning of array"):
+            jit.njit(kernel)(three)
+    assert jit.njit_owning(without_last)(three).size == 2
+
+
+def without_first(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return values[1:]
+
+
+def without_last(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return values[:-1]  # another function, as numba would keep the kernel of one for both
+
+
+def size_of_new(values: npt.NDArray[np.float64]) -> int:
+    return np.empty(values.size).size
+
+
 OVERRIDDEN: Final = {
     "_initialize_client_session": ("self", "reader", "writer", "remote_address", "remote_port"),
     "_delete_session": ("self", "client_id"),
@@ -354,6 +381,7 @@ TRIES: Final[dict[tuple[str, str], Callable[[], None]]] = {
     ("guest/fast/jit.py", "_impl_class"): try_kernel_cache,
     ("guest/fast/jit.py", "_locator_classes"): try_kernel_cache,
     ("guest/fast/jit.py", "_cache"): try_kernel_cache,
+    ("guest/fast/jit.py", "_nrt"): try_references,
     ("hil/line/guarded_broker.py", "_servers"): try_broker,
     ("hil/line/guarded_broker.py", "_sessions"): try_broker,
     ("hil/line/guarded_broker.py", "_writer"): try_broker,
@@ -392,6 +420,7 @@ def test_structures_have_the_size_that_native_code_takes_them_to_have(name: str)
         ("import numba.core.config", {"numba.core"}),
         ("from numba import core", {"numba.core"}),
         ("import numba\ndef _cache(): ...\nnumba.x._cache", {"_cache"}),
+        ("import numba\nnumba.njit(f, _nrt=False)", {"_nrt"}),
         ("from amqtt.broker import Broker\nclass B(Broker):\n  def _get_handler(self): ...",
          {"_get_handler"}),
         ("from amqtt.broker import Broker\nclass B(Broker):\n  def mine(self): self._sessions",

@@ -38,7 +38,7 @@ from levada.twin.errors import TwinError
 from levada.twin.health import Part, broker_part, client_part
 from levada.twin.interrupts import interrupts
 from levada.twin.mqtt.delivery import Delivery
-from levada.twin.mqtt.discovery import Announcer, Parameter
+from levada.twin.mqtt.discovery import Announcer, SettableParameter
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.mqtt.messages import Alert, node_topic
 from levada.twin.sources.bench import Bench
@@ -339,9 +339,9 @@ def _names(scenario: Scenario, options: Options) -> list[str]:
     return [zone.node.device or zone.name for zone in zones]
 
 
-def _parameters(info: ModuleInfo) -> tuple[Parameter, ...]:
+def _parameters(info: ModuleInfo) -> tuple[SettableParameter, ...]:
     return tuple(
-        Parameter(name=p.name, minimum=p.minimum, maximum=p.maximum, unit=p.unit)
+        SettableParameter(name=p.name, minimum=p.minimum, maximum=p.maximum, unit=p.unit)
         for p in info.parameters
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import FloatArray, VanGenuchten, head_of, transform
 from levada.sim.soil.model import Flux
-from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Surface
+from levada.sim.soil.richards_profile import Bottom, InitialProfile, Layer, Surface
 from levada.sim.units import DAY_S
 from validation.comparison import Comparison, figure
 
@@ -21,7 +21,7 @@ MODEL = "[Richards](models/richards.md)"
 
 Times = tuple[float, float, float]
 
-# Celia et al. (1990), Eq. 14 ff.: soil of New Mexico
+# Celia et al. (1990): soil of New Mexico
 NEW_MEXICO = VanGenuchten(
     theta_r=0.102, theta_s=0.368, alpha_per_m=3.35, n=2.0, ks_m_d=0.00922 * 864.0
 )
@@ -40,7 +40,7 @@ def column(
         Layer(thickness_m=d, soil=s, theta_wp=s.theta_r, theta_fc=s.theta_s)
         for d, s in soils
     ]
-    settings.setdefault("initial", Initial(quantity="head_m", values=(head_m,)))
+    settings.setdefault("initial", InitialProfile(quantity="head_m", values=(head_m,)))
     return Column(layers, cells=cells, **settings)
 
 
@@ -65,7 +65,7 @@ def validate_hydrostatic() -> Comparison:
         [(0.3, LOAM), (0.5, SAND), (1.2, CLAY)],
         50,
         0.0,
-        initial=Initial(quantity="water_table_m", values=(1.5,)),
+        initial=InitialProfile(quantity="water_table_m", values=(1.5,)),
         bottom=Bottom(kind="head", head_m=0.5),
     ).run({}, np.array([0.0, 30.0]) * DAY_S)
     off = float(np.max(np.abs(run.head_m[-1] - (run.depths_m - 1.5))))
@@ -212,7 +212,7 @@ def validate_steady_evaporation() -> Comparison:
                 50,
                 0.0,
                 top_cell_m=0.002,
-                initial=Initial(quantity="water_table_m", values=(table,)),
+                initial=InitialProfile(quantity="water_table_m", values=(table,)),
                 bottom=Bottom(kind="head"),
                 surface=Surface(minimum_head_m=-1000.0),
             ).run({"evaporation_mm_h": 50.0}, np.array([0.0, 999.0, 1000.0]) * DAY_S)
@@ -248,7 +248,7 @@ def validate_steady_evaporation() -> Comparison:
 def modified_picard(
     soil: VanGenuchten, heads: tuple[float, float, float], depth_m: float, nodes: int, dt_s: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Depths and heads [m] after one day by the scheme of Celia et al. (1990, Eq. 17).
+    """Depths and heads [m] after one day by the modified Picard scheme of Celia et al. (1990).
 
     Programmed again from the paper: nodes at both ends, K by arithmetic mean, `heads` at the
     start, top and bottom.  Slow and plain on purpose.
@@ -443,7 +443,7 @@ def validate_hydrus() -> Comparison:
         [(2.0, HYDRUS_LOAM)],
         even(2.0, 100),
         0.0,
-        initial=Initial(quantity="theta", values=(0.160248,)),
+        initial=InitialProfile(quantity="theta", values=(0.160248,)),
     ).run({"rain_mm_h": [0.0, 100.0 / 24.0, *[0.0] * 48]}, np.arange(51.0) * DAY_S)
     depths = np.array(HYDRUS_DEPTHS_MM) / 1000.0
     off = {

@@ -26,7 +26,7 @@ from levada.sim.run import soils
 from levada.sim.scenario.soil import Soil
 from levada.sim.soil.model import ForcingCol, new_fluxes, new_forcing, new_observed
 from levada.sim.soil.richards import Richards
-from levada.sim.soil.richards_profile import Initial, Layer, Profile
+from levada.sim.soil.richards_profile import InitialProfile, Layer, SoilProfile
 from validation.comparison import DATA, Comparison, figure
 from validation.crop import MAIZE, column, our_season, peer_inputs, rows
 from validation.weather import table
@@ -71,9 +71,9 @@ def richards() -> FloatArray:
     ]
     edges = (0.0, *DEPTHS_M)
     depths = [z for top, low in pairwise(edges) for z in (top, low - 1e-6)]
-    profile = Profile(
+    profile = SoilProfile(
         layers=layers,
-        initial=Initial(
+        initial=InitialProfile(
             quantity="theta", values=np.repeat(THETA_START, 2).tolist(), depths_m=depths
         ),
     )

@@ -30,6 +30,7 @@ __all__ = [
     "mark_compiled",
     "njit",
     "njit_inline",
+    "njit_owning",
     "not_kept",
 ]
 
@@ -126,6 +127,10 @@ if TYPE_CHECKING:
     def njit_inline(function: Callable[_A, _R], /) -> Callable[_A, _R]:
         """The same."""
         ...
+
+    def njit_owning(function: Callable[_A, _R], /) -> Callable[_A, _R]:
+        """The same."""
+        ...
 else:
     from numba import njit as _njit
     from numba import types as _types
@@ -149,12 +154,15 @@ else:
         cache.load_overload, cache.save_overload = load_overload, save_overload
 
     def njit(function: Any) -> Any:
-        """Compile a function when it is first called.
+        """Compile a function when it is first called: one that makes and returns no array.
+
+        Its arrays are lent by its caller, so numba need not count references to them; it would at
+        every array taken out of a group, with atomic operations, and refuses what needs counting.
 
         Once for integers, not once for every constant it is called with: LLVM puts the constants
         in where it inlines, and a first run takes several seconds less.
         """
-        return _dispatcher(function)
+        return _dispatcher(function, _nrt=False)
 
     def njit_inline(function: Any) -> Any:
         """As `njit`, put into every caller.
@@ -162,7 +170,11 @@ else:
         For named parts of one loop that take groups of arrays: a call would hand over hundreds of
         words by value.
         """
-        return _dispatcher(function, forceinline=True)
+        return _dispatcher(function, _nrt=False, forceinline=True)
+
+    def njit_owning(function: Any) -> Any:
+        """As `njit`, of a function that makes or returns arrays: references are counted."""
+        return _dispatcher(function, _nrt=True)
 
     def _dispatcher(function: Any, **options: bool) -> Any:
         dispatcher = _njit(function, cache=KEEPING, nogil=True, error_model="numpy", **options)
@@ -189,9 +201,11 @@ def mark_compiled() -> None:
     if config.DISABLE_JIT or _troubles:
         return
     try:
-        known = kernel_cache.is_whole(CACHE)
-        kernel_cache.mark_whole(CACHE)  # also tells that it is in use
-        if not known and CACHE.parent.name == "levada":
+        if kernel_cache.is_whole(CACHE):
+            kernel_cache.mark_used(CACHE)
+            return
+        kernel_cache.mark_whole(CACHE)
+        if CACHE.parent.name == "levada":
             kernel_cache.remove_old(CACHE.parent, keep=CACHE)
     except OSError as error:
         _troubles.append(error)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["KEPT_DAYS", "is_whole", "mark_whole", "remove_old"]
+__all__ = ["KEPT_DAYS", "is_whole", "mark_used", "mark_whole", "remove_old"]
 
 KEPT_DAYS: Final = 30.0
 _MARKER: Final = "complete"
@@ -24,21 +24,36 @@ _NAME: Final = re.compile(r"[0-9a-f]{16}(\.old-\d+)?")
 """Of a folder that is ours; the second form was renamed by a process that did not come further."""
 
 
+def _kernels(folder: Path) -> set[str]:
+    """Files of compiled kernels, each as module/file."""
+    modules = [entry for entry in os.scandir(folder) if entry.is_dir()]
+    return {
+        f"{module.name}/{name}"
+        for module in modules
+        for name in os.listdir(module)
+        if name.endswith((".nbc", ".nbi"))
+    }
+
+
 def is_whole(folder: Path) -> bool:
     """Whether everything that a run compiled is still there."""
     try:
         names = (folder / _MARKER).read_text("utf-8").split("\n")
+        return names != [""] and _kernels(folder).issuperset(names)
     except OSError:
         return False
-    return names != [""] and all((folder / name).is_file() for name in names)
 
 
 def mark_whole(folder: Path) -> None:
     """List what is there now, as what a run needs."""
-    names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*.nb[ci]"))
     part = folder / f"{_MARKER}.{os.getpid()}"
-    part.write_text("\n".join(names), "utf-8")
+    part.write_text("\n".join(sorted(_kernels(folder))), "utf-8")
     part.replace(folder / _MARKER)
+
+
+def mark_used(folder: Path) -> None:
+    """Keep a whole folder for another 30 days."""
+    (folder / _MARKER).touch()
 
 
 def remove_old(base: Path, keep: Path) -> None:

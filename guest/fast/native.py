@@ -56,7 +56,7 @@ from levada.guest.fast.hostcalls import (
     uptime_s,
     wasm_log,
 )
-from levada.guest.fast.jit import KEEPING, njit
+from levada.guest.fast.jit import KEEPING, njit, njit_owning
 from levada.guest.fast.strings import Bytes
 
 __all__ = [
@@ -139,17 +139,17 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return _PTR(_I64), generate
 
 
-@njit
+@njit_owning
 def _ints(address: int, size: int) -> Row:
     return _carray(_pointer(address), (size,), np.int64)  # type: ignore[no-any-return]
 
 
-@njit
+@njit_owning
 def _bytes(address: int, size: int) -> Bytes:
     return _carray(_pointer(address), (size,), np.uint8)  # type: ignore[no-any-return]
 
 
-@njit
+@njit_owning
 def _native_memory(header: Row, z: Row, caller: Any) -> Bytes:
     """The guest's memory as it is now; empty if it exports none."""
     if z[HAS_MEMORY] == 0:
@@ -180,7 +180,7 @@ def _argument(raw: Any, k: int) -> int:
     return np.int64(raw[4 * k])  # type: ignore[return-value]  # compiled: a plain integer
 
 
-@njit
+@njit_owning
 def _frame(env: Any, args: Any) -> tuple[Any, Row, Any, Bytes]:
     """Of a host call: header and row of the guest that runs, its arguments, and its tape."""
     header = _carray(env, (HEADER,), np.int64)
@@ -306,7 +306,7 @@ def native_callbacks() -> dict[str, int]:
     }
 
 
-@njit
+@njit_owning
 def tape_of(z: Row) -> Bytes:
     """The tape buffer of a guest."""
     return _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from wasmtime import FuncType, MemoryType, Module
@@ -166,7 +167,12 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     to compile, FeatureError if it uses what the feature profile has not, ModuleError if it is not a
     valid module or its metadata are malformed.
     """
-    budget = budget or Budget()
+    return inspected(data, budget or Budget())
+
+
+@lru_cache(maxsize=32)  # a run, its nodes and its twin all ask, and every instruction is read
+def inspected(data: bytes, budget: Budget) -> ModuleInfo:
+    """What `inspect` answers."""
     # memory over the budget is one of the problems, not an end of the inspection
     compiled = compile_module(data, replace(budget, memory_pages=MEMORY_PAGES_MOST))
     imports = tuple(

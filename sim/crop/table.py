@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["TABLE", "Row"]
+__all__ = ["TABLE", "CropRow"]
 
 
-class Row(NamedTuple):
+class CropRow(NamedTuple):
     """One crop."""
 
     stages_d: tuple[float, ...]
@@ -80,13 +80,13 @@ wheat winter | 30 140  40  30 | 0.15 1.10 0.15 | 1.00 | 1.5 1.8 | 0.55 | Nov, Me
 """  # noqa: E501 - one crop a line
 
 
-def _row(line: str) -> tuple[str, Row]:
+def _row(line: str) -> tuple[str, CropRow]:
     name, stages, kcb, height, zr, p, climate = (cell.strip() for cell in line.split("|"))
 
     def numbers(cell: str) -> tuple[float, ...]:
         return tuple(float(number) for number in cell.split())
 
-    return name, Row(
+    return name, CropRow(
         stages_d=numbers(stages),
         kcb=numbers(kcb),
         height_m=float(height),
@@ -97,4 +97,4 @@ def _row(line: str) -> tuple[str, Row]:
     )
 
 
-TABLE: Final[dict[str, Row]] = dict(_row(line) for line in _TEXT.strip().splitlines())
+TABLE: Final[dict[str, CropRow]] = dict(_row(line) for line in _TEXT.strip().splitlines())

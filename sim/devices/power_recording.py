@@ -35,7 +35,7 @@ from levada.sim.devices.energy_constants import constant
 from levada.sim.errors import SimError
 from levada.sim.soil.model import FloatArray
 
-__all__ = ["EnergyFileError", "EnergyFit", "Recording", "fit", "read_recording"]
+__all__ = ["EnergyFileError", "EnergyFit", "PowerRecording", "fit", "read_recording"]
 
 RADIO_ABOVE_A: Final = 0.080
 """Between 68 mA, the most with the radio off, and 95 mA, the least with it on (datasheet v5.2)."""
@@ -56,7 +56,7 @@ class EnergyFileError(SimError, ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recording:
+class PowerRecording:
     """Current over time, as a power meter wrote it."""
 
     name: str
@@ -95,7 +95,7 @@ class _Columns:
     voltage_scale: float
 
 
-def read_recording(path: str | Path) -> Recording:
+def read_recording(path: str | Path) -> PowerRecording:
     """Read a CSV export; the meter is recognised by the header.
 
     Raises EnergyFileError with file and line if the header is unknown, a value is not a number,
@@ -108,7 +108,7 @@ def read_recording(path: str | Path) -> Recording:
         raise EnergyFileError(f"{path.name}: not UTF-8, so no CSV of a power meter") from None
 
 
-def _read(path: Path) -> Recording:
+def _read(path: Path) -> PowerRecording:
     with path.open(encoding="utf-8-sig", newline=None) as file:
         header = file.readline(MAX_HEADER + 1).rstrip("\n")
         if len(header) > MAX_HEADER:
@@ -146,7 +146,7 @@ def _read(path: Path) -> Recording:
             f"{path.name}:{line}: {steps.max():g} s since the previous sample, usually {usual:g} s:"
             " samples are missing"
         )
-    return Recording(
+    return PowerRecording(
         name=path.name,
         meter=columns.meter,
         time_s=time_s,
@@ -218,7 +218,7 @@ def _bad_line(file: str, lines: Iterable[str], delimiter: str, use: list[int]) -
 
 
 def fit(
-    recording: Recording,
+    recording: PowerRecording,
     *,
     wake_above_a: float | None = None,
     radio_above_a: float = RADIO_ABOVE_A,
@@ -322,7 +322,7 @@ def fit(
 Mask = npt.NDArray[np.bool_]
 
 
-def _wake_level(recording: Recording) -> float:
+def _wake_level(recording: PowerRecording) -> float:
     """Current between sleep and wake: geometric mean of the median and the highest current [A]."""
     level = max(float(np.median(recording.current_a)), 1e-7)
     peak = float(recording.current_a.max())

@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from levada.sim.results.continuum import continuum
-from levada.sim.results.report_data import BALANCE, Season, read_season
+from levada.sim.results.report_data import BALANCE, ReportedSeason, read_season
 from levada.sim.run import stops
 
 __all__ = ["write"]
@@ -76,7 +76,7 @@ def _plotly() -> str:
     return _packed((files("plotly") / "package_data" / "plotly.min.js").read_bytes())
 
 
-def _render(season: Season) -> str:
+def _render(season: ReportedSeason) -> str:
     templates = files("levada.sim.results") / "templates"
     summary, scenario = season.summary, season.scenario
     several = len(season.balances) > 1
@@ -133,7 +133,7 @@ def _count(n: float, one: str, many: str = "") -> str:
     return f"{_num(n)} {one if n == 1 else many or one + 's'}"
 
 
-def _facts(season: Season) -> list[str]:
+def _facts(season: ReportedSeason) -> list[str]:
     """Where, when, what, who: one line."""
     data, zones = season.data, season.data["zones"]
     facts = [
@@ -162,7 +162,7 @@ def _verdict(summary: Json) -> Json:
     return {"kind": kind, "text": f"{passed} of {_count(len(expectations), 'expectation')} passed"}
 
 
-def _glance(season: Season) -> list[str]:
+def _glance(season: ReportedSeason) -> list[str]:
     """The season in a few sentences."""
     summary = season.summary
     several = len(season.balances) > 1
@@ -205,7 +205,7 @@ def _on_days(days: float) -> str:
     return f"on {_num(days, 0 if days % 1 == 0 else 1)} {'day' if days == 1 else 'days'}"
 
 
-def _tiles(season: Season) -> list[Json]:
+def _tiles(season: ReportedSeason) -> list[Json]:
     """Key figures: name, value, unit, note, colour."""
     summary, several = season.summary, len(season.balances) > 1
     et = season.mean["evaporation_mm"] + season.mean["transpiration_mm"]
@@ -317,7 +317,7 @@ def _energy(summary: Json) -> Json:
     }
 
 
-def _expectations(season: Season) -> list[Json]:
+def _expectations(season: ReportedSeason) -> list[Json]:
     names = [zone["name"] for zone in season.data["zones"]]
     return [
         expectation | {"zone": names.index(zone) if zone in names else season.shown[0]}
@@ -326,7 +326,7 @@ def _expectations(season: Season) -> list[Json]:
     ]
 
 
-def _balance_rows(season: Season) -> list[Json]:
+def _balance_rows(season: ReportedSeason) -> list[Json]:
     """One table body a zone, and one of the mean if there are several."""
     bodies = [
         {"zone": i, "name": season.data["zones"][i]["name"], "values": season.balances[i]}
@@ -373,7 +373,7 @@ def _plain(value: object) -> str:
     return _DASH if value is None else str(value)
 
 
-def _heads(season: Season) -> list[str]:
+def _heads(season: ReportedSeason) -> list[str]:
     """The suctions that count as stress in zones whose soil has suctions, one sentence a crop."""
     said: dict[str, None] = {}
     for zone, shown in zip(season.summary["zones"], season.data["zones"], strict=True):

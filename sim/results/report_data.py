@@ -24,7 +24,7 @@ from levada.sim.units import DAY_MS, HOUR_MS
 if TYPE_CHECKING:
     from levada.sim.results.decisions import Decision
 
-__all__ = ["BALANCE", "Season", "read_season"]
+__all__ = ["BALANCE", "ReportedSeason", "read_season"]
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ DAILY: Final = ("rain", "irrigation", "evaporation", "transpiration", "drainage"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Season:
+class ReportedSeason:
     """One run."""
 
     summary: Json
@@ -78,7 +78,7 @@ class Season:
     """Indices of the zones shown in detail; the first is the one to look at first."""
 
 
-def read_season(run_dir: Path) -> Season:
+def read_season(run_dir: Path) -> ReportedSeason:
     """Read a run directory; raises RunDirError if it is none."""
     run = RunDir(run_dir)
     scenario = run.scenario
@@ -113,7 +113,7 @@ def read_season(run_dir: Path) -> Season:
         "profiles": _profiles(run.path / "profile.parquet", set(shown)),
         "fleet": _fleet(days, run.summary) if table.n > 1 else None,
     }
-    return Season(
+    return ReportedSeason(
         summary=run.summary,
         scenario=scenario,
         data=data,

@@ -28,9 +28,9 @@ from levada.sim.units import DAY_MS
 __all__ = [
     "FIGURES",
     "SIGNALS",
-    "Comparison",
+    "DeviationWindow",
     "FigureDifference",
-    "Window",
+    "StoredComparison",
     "compare_results",
     "results_of",
     "results_path",
@@ -108,7 +108,7 @@ class FigureDifference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
+class DeviationWindow:
     """Days in a row on which a signal is not as stored."""
 
     signal: str
@@ -128,12 +128,12 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class StoredComparison:
     """A run beside the stored results of its scenario."""
 
     scenario: str
     figures: tuple[FigureDifference, ...]
-    windows: tuple[Window, ...]
+    windows: tuple[DeviationWindow, ...]
     expectations: tuple[str, ...]
     """Expectations that have another outcome than the stored one, or that are new or gone."""
 
@@ -186,7 +186,7 @@ def _stored(path: Path) -> dict[str, Any]:
     return stored
 
 
-def compare_results(run: RunDir, path: Path) -> Comparison:
+def compare_results(run: RunDir, path: Path) -> StoredComparison:
     """Hold a run against stored results; raises RunDirError if they are not of its scenario."""
     if not path.is_file():
         raise RunDirError(f"{path}: no stored results")
@@ -206,7 +206,7 @@ def compare_results(run: RunDir, path: Path) -> Comparison:
         if abs(found["figures"][name]["value"] - figure["value"]) > figure["tolerance"]
     )
     before, now = stored["expectations"], found["expectations"]
-    return Comparison(
+    return StoredComparison(
         scenario=found["scenario"],
         figures=figures,
         windows=tuple(_windows(stored, found)),
@@ -247,7 +247,7 @@ def _daily(run: RunDir) -> Iterator[tuple[str, dict[str, list[float]]]]:
         yield name, signals
 
 
-def _windows(stored: dict[str, Any], found: dict[str, Any]) -> Iterator[Window]:
+def _windows(stored: dict[str, Any], found: dict[str, Any]) -> Iterator[DeviationWindow]:
     start = np.datetime64(stored["start"])
     for zone, signals in stored["daily"].items():
         for signal, series in signals.items():
@@ -258,7 +258,7 @@ def _windows(stored: dict[str, Any], found: dict[str, Any]) -> Iterator[Window]:
             beyond = apart > series["tolerance"]
             edges = np.flatnonzero(np.diff(np.concatenate(([0], beyond.astype(np.int8), [0]))))
             for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-                yield Window(
+                yield DeviationWindow(
                     signal=signal,
                     zone=zone,
                     first=str(start + a),

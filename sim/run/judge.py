@@ -24,7 +24,7 @@ from levada.sim.run.trace import Trace
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.expect import Expect
 from levada.sim.scenario.expression import Expression
-from levada.sim.scenario.fault import Named, Span, matching, spans
+from levada.sim.scenario.fault import FaultSpan, Named, matching, spans
 from levada.sim.scenario.model import Scenario
 from levada.sim.units import DAY_MS
 
@@ -178,7 +178,7 @@ class _Judge:
         step_ms = self.period.trace_s * 1000
         return _Series(zone, index, time_ms, step_ms, value, columns)
 
-    def causes(self, expect: Expect) -> list[tuple[str, Span]]:
+    def causes(self, expect: Expect) -> list[tuple[str, FaultSpan]]:
         """The faults that `after` names, with when and where they act."""
         return [
             (fault.label, span)
@@ -218,7 +218,7 @@ class _Judge:
         yield from self.follows(expect, causes, "start")
 
     def follows(
-        self, expect: Expect, causes: list[tuple[str, Span, int]], edge: str
+        self, expect: Expect, causes: list[tuple[str, FaultSpan, int]], edge: str
     ) -> Iterator[_Finding]:
         """`that` must hold soon after an edge of each fault, in each zone the fault acts on."""
         series = {s.index: s for s in self.series(expect)}

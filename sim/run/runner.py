@@ -54,7 +54,7 @@ from levada.sim.soil.model import FloatArray
 __all__ = [
     "Extension",
     "Progress",
-    "Result",
+    "RunResult",
     "check",
     "run_scenario",
 ]
@@ -66,7 +66,7 @@ Progress = Callable[[int, float, float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class RunResult:
     """What a run has left."""
 
     path: Path
@@ -172,7 +172,7 @@ def run_scenario(
     count_instructions: bool = True,
     extend: Extension | None = None,
     report: bool = True,
-) -> Result:
+) -> RunResult:
     """Run a scenario into the directory `path`, which is made, or whose run is replaced.
 
     `energy_profile`, such as one fitted to a recording, replaces that of every node.  Without
@@ -224,7 +224,7 @@ def run_scenario(
                 tell(scenario.period.end_ms, 1.0, 0.0, f"writing the report of {len(zones)} zones")
 
             write(part)
-    return Result(path=path, summary=summary, interrupted=interrupted)
+    return RunResult(path=path, summary=summary, interrupted=interrupted)
 
 
 class _Run:

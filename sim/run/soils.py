@@ -11,15 +11,20 @@ from levada.sim.crop import crop as crops
 from levada.sim.settings.crop import Crop
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.hydraulics import VanGenuchten
-from levada.sim.soil.texture import Soil as Described
-from levada.sim.soil.texture import by_class, by_contents, by_fractions, nearest_class
+from levada.sim.soil.texture import (
+    SoilProperties,
+    by_class,
+    by_contents,
+    by_fractions,
+    nearest_class,
+)
 from levada.sim.soil.uptake import FEDDES, Feddes
 
 if TYPE_CHECKING:
     from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.soil import Soil, SoilLayer
     from levada.sim.scenario.zone import PlantedCrop
-    from levada.sim.soil.richards_profile import Profile
+    from levada.sim.soil.richards_profile import SoilProfile
 
 __all__ = [
     "Horizon",
@@ -88,7 +93,7 @@ def _horizon(layer: SoilLayer, thickness_m: float) -> Horizon:
     )
 
 
-def described(soil: Soil) -> Described:
+def described(soil: Soil) -> SoilProperties:
     """The soil that a texture, fractions or water contents describe; of layers, the top one.
 
     Raises ValueError for measured contents that no curve can meet.
@@ -96,7 +101,7 @@ def described(soil: Soil) -> Described:
     if soil.layer:
         top = horizons(soil)[0]
         near = by_class(nearest_class(top.theta_fc, top.theta_wp))
-        return Described(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
+        return SoilProperties(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
     if soil.theta_fc is not None and soil.theta_wp is not None:
         return by_contents(
             theta_fc=soil.theta_fc,
@@ -201,14 +206,14 @@ _INITIAL: Final = {
 """Quantity of a scenario -> that of `levada.sim.soil.richards` and the factor between them."""
 
 
-def richards_profile(zone: ZoneConfig) -> Profile:
+def richards_profile(zone: ZoneConfig) -> SoilProfile:
     """One zone as a column of Richards' equation."""
-    from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface
+    from levada.sim.soil.richards_profile import Bottom, InitialProfile, Layer, SoilProfile, Surface
 
     soil = zone.soil
     initial = soil.initial
     quantity, scale = _INITIAL[initial.quantity]
-    return Profile(
+    return SoilProfile(
         layers=[
             Layer(
                 thickness_m=h.thickness_m,
@@ -218,7 +223,7 @@ def richards_profile(zone: ZoneConfig) -> Profile:
             )
             for h in horizons(soil)
         ],
-        initial=Initial(
+        initial=InitialProfile(
             quantity=quantity,  # type: ignore[arg-type]
             values=[v * scale for v in initial.values],
             depths_m=list(initial.depths_m),

@@ -240,7 +240,8 @@ def advance_zone(
     hour = (now - start_ms) // HOUR_MS
     dt_s = (end - now) / 1000.0
     f = forcings.now[i]
-    f[:] = forcings.tables[z[NodeCol.TABLE], hour]
+    for k in range(f.size):
+        f[k] = forcings.tables[z[NodeCol.TABLE], hour, k]
     device_kernels.valve_segment(
         i, float(now), float(end), devices.valve_parameters, devices.valve_state, forcings.now
     )

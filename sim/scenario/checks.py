@@ -18,7 +18,7 @@ from levada.sim.quantities import Moment, format_duration
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.continuum import Cloud, Fog, Link
 from levada.sim.scenario.expect import Expect
-from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, Span, matching, spans
+from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, FaultSpan, matching, spans
 from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.zone import Zone, spreadable
 from levada.sim.settings.issue import Issue, did_you_mean
@@ -26,7 +26,7 @@ from levada.sim.settings.issue import Issue, did_you_mean
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period
 
-__all__ = ["MAX_ZONES", "Parameter", "between_tables", "guest_parameters", "tiers"]
+__all__ = ["MAX_ZONES", "DeclaredParameter", "between_tables", "guest_parameters", "tiers"]
 
 MAX_ZONES = 10_000
 _LONGEST_GROWTH = timedelta(days=366)
@@ -39,7 +39,7 @@ class ZoneName(NamedTuple):
     group: str
 
 
-class Parameter(Protocol):
+class DeclaredParameter(Protocol):
     """What a module says about one of its parameters."""
 
     @property
@@ -359,7 +359,7 @@ def _after(
                 )
 
 
-def _too_late(period: Period, span: Span, within: timedelta) -> bool:
+def _too_late(period: Period, span: FaultSpan, within: timedelta) -> bool:
     return span.end_ms + _ms(within) > period.end_ms
 
 
@@ -369,7 +369,7 @@ def _ms(duration: timedelta) -> int:
 
 def guest_parameters(
     tables: Iterable[tuple[KeyPath, Mapping[str, int]]],
-    parameters: Mapping[str, Parameter],
+    parameters: Mapping[str, DeclaredParameter],
     rules: Sequence[Rule] = (),
 ) -> Iterator[Issue]:
     """What the module does not accept of tables of parameters, each with its path: unknown names,

@@ -29,8 +29,8 @@ __all__ = [
     "Fault",
     "FaultEvent",
     "FaultKind",
+    "FaultSpan",
     "Named",
-    "Span",
     "Zones",
     "matching",
     "spans",
@@ -246,7 +246,7 @@ class FaultEvent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class FaultSpan:
     """When one fault acts, in ms since 1970; `end_ms` equals `start_ms` for an instant kind."""
 
     start_ms: int
@@ -263,7 +263,7 @@ def matching(patterns: Sequence[str], zones: Sequence[Named]) -> list[int]:
     ]
 
 
-def spans(period: Period, faults: Sequence[Fault], zones: Sequence[Named]) -> list[Span]:
+def spans(period: Period, faults: Sequence[Fault], zones: Sequence[Named]) -> list[FaultSpan]:
     """When and where each fault acts, in the order of the file; the end is cut at the period's."""
     found = []
     for fault in faults:
@@ -274,7 +274,7 @@ def spans(period: Period, faults: Sequence[Fault], zones: Sequence[Named]) -> li
         elif fault.duration is not None:
             end_ms = min(end_ms, start_ms + round(fault.duration.total_seconds()) * 1000)
         acts_on = tuple(matching(fault.zones, zones))
-        found.append(Span(start_ms=start_ms, end_ms=end_ms, zones=acts_on))
+        found.append(FaultSpan(start_ms=start_ms, end_ms=end_ms, zones=acts_on))
     return found
 
 

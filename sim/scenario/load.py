@@ -23,7 +23,7 @@ from levada.guest.module.rules import Rule
 from levada.guest.text.plain import UNPRINTABLE, plain
 from levada.sim.errors import WeatherError
 from levada.sim.scenario.alert import Alert
-from levada.sim.scenario.checks import Parameter, between_tables, guest_parameters
+from levada.sim.scenario.checks import DeclaredParameter, between_tables, guest_parameters
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.dump import sha256_of
 from levada.sim.scenario.expect import Expect
@@ -60,7 +60,7 @@ class Document:
         return [self.source.problem(trouble) for trouble in troubles]
 
     def check_parameters(
-        self, parameters: Mapping[str, Parameter], rules: Sequence[Rule] = ()
+        self, parameters: Mapping[str, DeclaredParameter], rules: Sequence[Rule] = ()
     ) -> list[Problem]:
         """What the guest does not accept of the parameters of zones, fog and cloud.
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.overlay import absolute, merge, relocated
 from levada.sim.scenario.shipped import bare, names
+from levada.sim.scenario.toml_index import KeyPlace, index
 from levada.sim.scenario.toml_index import Path as KeyPath
-from levada.sim.scenario.toml_index import Place, index
 from levada.sim.settings.issue import Issue, did_you_mean
 
 __all__ = ["LARGE", "MOST_NESTED", "Source", "no_source", "open_source"]
@@ -42,7 +42,7 @@ class Layer:
 
     file: str
     lines: list[str]
-    places: dict[KeyPath, Place]
+    places: dict[KeyPath, KeyPlace]
     """Path in the scenario -> where it stands in this file."""
 
 

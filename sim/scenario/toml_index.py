@@ -11,14 +11,14 @@ import tomllib
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Path", "Place", "Span", "index"]
+__all__ = ["KeyPlace", "Path", "TextSpan", "index"]
 
 Path = tuple[str | int, ...]
 """Keys and positions in arrays from the top of the document, e.g. ("zone", 0, "crop", "name")."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TextSpan:
     """A piece of one line; both numbers count characters from 1."""
 
     line: int
@@ -27,11 +27,11 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KeyPlace:
     """A key and its value; the value of a table is its header."""
 
-    key: Span
-    value: Span
+    key: TextSpan
+    value: TextSpan
 
 
 _KEY: Final = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'""")
@@ -43,7 +43,7 @@ _STRING: Final = re.compile(
 _SCALAR: Final = re.compile(r"[^,\]}#\n]+")
 
 
-def index(text: str) -> dict[Path, Place]:
+def index(text: str) -> dict[Path, KeyPlace]:
     """Path -> place of every key, array element and table of a valid TOML text."""
     return _Walk(text).document()
 
@@ -52,12 +52,12 @@ class _Walk:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.places: dict[Path, Place] = {}
+        self.places: dict[Path, KeyPlace] = {}
         self.tables: dict[Path, int] = {}
         self.starts = [0] + [m.end() for m in re.finditer("\n", text)]
         self.line = 0
 
-    def document(self) -> dict[Path, Place]:
+    def document(self) -> dict[Path, KeyPlace]:
         table: Path = ()
         self.skip(_GAP)
         while self.at < len(self.text):
@@ -72,13 +72,13 @@ class _Walk:
         self.at = match.end()
         return match.group()
 
-    def span(self, start: int, end: int) -> Span:
+    def span(self, start: int, end: int) -> TextSpan:
         while self.line + 1 < len(self.starts) and self.starts[self.line + 1] <= start:
             self.line += 1
         while self.starts[self.line] > start:
             self.line -= 1
         first_line = self.text[start:end].split("\n", 1)[0].rstrip()
-        return Span(self.line + 1, start - self.starts[self.line] + 1, max(len(first_line), 1))
+        return TextSpan(self.line + 1, start - self.starts[self.line] + 1, max(len(first_line), 1))
 
     def keys(self) -> list[str]:
         """A dotted key."""
@@ -103,13 +103,13 @@ class _Walk:
         for depth, key in enumerate(keys, start=1):
             path += (key,)
             if depth == len(keys) and many:
-                self.places.setdefault(path, Place(span, span))
+                self.places.setdefault(path, KeyPlace(span, span))
                 self.tables[path] = self.tables.get(path, 0) + 1
             elif depth < len(keys):
-                self.places.setdefault(path, Place(span, span))
+                self.places.setdefault(path, KeyPlace(span, span))
             if path in self.tables:
                 path += (self.tables[path] - 1,)
-        self.places[path] = Place(span, span)
+        self.places[path] = KeyPlace(span, span)
         return path
 
     def pair(self, table: Path) -> Path:
@@ -124,8 +124,8 @@ class _Walk:
         self.value(path)
         value_span = self.span(begin, self.at)
         for depth in range(1, len(keys)):
-            self.places.setdefault(table + tuple(keys[:depth]), Place(key_span, value_span))
-        self.places[path] = Place(key_span, value_span)
+            self.places.setdefault(table + tuple(keys[:depth]), KeyPlace(key_span, value_span))
+        self.places[path] = KeyPlace(key_span, value_span)
         return table
 
     def value(self, path: Path) -> None:
@@ -153,7 +153,7 @@ class _Walk:
             begin = self.at
             self.value((*path, count))
             span = self.span(begin, self.at)
-            self.places[*path, count] = Place(span, span)
+            self.places[*path, count] = KeyPlace(span, span)
             count += 1
             self.separator()
         self.at += 1

@@ -79,7 +79,7 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
 
 
 class Bucket:
-    """The soil of n zones (`levada.sim.soil.model.Soil`).  Each argument is one number or n of
+    """The soil of n zones (`levada.sim.soil.model.SoilModel`).  Each argument is one number or n of
     them.
 
     theta_fc, theta_wp    water content at field capacity and wilting point [m3 m-3]

@@ -22,9 +22,9 @@ from levada.sim.soil.model import (
     new_observed,
 )
 from levada.sim.soil.richards import Richards
-from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface
+from levada.sim.soil.richards_profile import Bottom, InitialProfile, Layer, SoilProfile, Surface
 
-__all__ = ["Column", "Result"]
+__all__ = ["Column", "ColumnResult"]
 
 FORCING = {
     "rain_mm_h": ForcingCol.RAIN_MM_H,
@@ -37,7 +37,7 @@ FORCING = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class ColumnResult:
     """What happened in a run: t times, c cells; depths and fluxes are positive down."""
 
     times_s: FloatArray
@@ -66,7 +66,7 @@ class Column:
 
     `cells` is a number of cells graded from `top_cell_m` downwards, or the faces [m].
     `theta_error` is the accepted error of a time step; further settings as in
-    `levada.sim.soil.richards_profile.Profile`.
+    `levada.sim.soil.richards_profile.SoilProfile`.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class Column:
         top_cell_m: float = 0.01,
         surface: Surface | None = None,
         bottom: Bottom | None = None,
-        initial: Initial | None = None,
+        initial: InitialProfile | None = None,
         theta_error: float = 1e-3,
         **settings: Any,
     ) -> None:
-        profile = Profile(
+        profile = SoilProfile(
             layers=layers,
             surface=surface or Surface(),
             bottom=bottom or Bottom(),
-            initial=initial or Initial(),
+            initial=initial or InitialProfile(),
             theta_error=theta_error,
             probe_depth_m=0.0,
             **settings,
@@ -94,7 +94,7 @@ class Column:
 
     def run(
         self, forcing: Mapping[str, npt.ArrayLike], times_s: Sequence[float] | FloatArray
-    ) -> Result:
+    ) -> ColumnResult:
         """Run from the first to the last of `times_s` [s], on from where the column stands.
 
         `forcing` holds by name (see FORCING) a number, or one for each interval between times.
@@ -116,7 +116,7 @@ class Column:
         rows[:, ForcingCol.KC_MAX] = 1.0
         return self._run(rows, times)
 
-    def _run(self, rows: FloatArray, times: FloatArray) -> Result:
+    def _run(self, rows: FloatArray, times: FloatArray) -> ColumnResult:
         model, observed = self.model, new_observed(1)
         depths, theta = model.profile()
         faces = model.faces_m[0]
@@ -146,7 +146,7 @@ class Column:
         )
         gained = np.diff(theta, axis=0) * np.diff(faces) * 1000.0 + taken
         flow = np.concatenate([top[:, None], top[:, None] - np.cumsum(gained, axis=1)], axis=1)
-        return Result(
+        return ColumnResult(
             times_s=times,
             depths_m=depths,
             faces_m=faces,

@@ -2,7 +2,7 @@
 
 All zones of a field advance together.  Forcing, fluxes and observables are float64 arrays of shape
 (n, columns), one row a zone, so that a compiled model takes them in one call.
-`levada.sim.soil.bucket` (FAO-56) and `levada.sim.soil.richards` implement `Soil`.
+`levada.sim.soil.bucket` (FAO-56) and `levada.sim.soil.richards` implement `SoilModel`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = [
     "Flux",
     "ForcingCol",
     "Observed",
-    "Soil",
+    "SoilModel",
     "new_fluxes",
     "new_forcing",
     "new_observed",
@@ -104,7 +104,7 @@ def new_observed(n: int) -> FloatArray:
     return np.zeros((n, len(Observed)))
 
 
-class Soil(Protocol):
+class SoilModel(Protocol):
     """The soil of n zones."""
 
     n: int

@@ -2,7 +2,7 @@
 
 Layers of van Genuchten-Mualem soil on graded cells, root uptake after Feddes, ponding and runoff;
 the numerical scheme is described in `levada.sim.soil.richards_kernel`.  Implements
-`levada.sim.soil.model.Soil`.
+`levada.sim.soil.model.SoilModel`.
 
 Left out: heat and vapour, hysteresis, macropores, solutes, lateral flow.  Drip irrigation, in truth
 three-dimensional, is treated as FAO-56 does: the zone stays one column, but after an irrigation
@@ -31,14 +31,14 @@ from levada.sim.soil.hydraulics import (
     transform,
 )
 from levada.sim.soil.model import FloatArray, new_fluxes, new_forcing, new_observed
-from levada.sim.soil.richards_profile import BOTTOMS, Layer, Profile, graded_cells
+from levada.sim.soil.richards_profile import BOTTOMS, Layer, SoilProfile, graded_cells
 from levada.sim.soil.uptake import ROOT_NODES
 
 __all__ = ["Richards", "compiled", "warm_up"]
 
 
 class Richards:
-    """The soil of n zones; implements `levada.sim.soil.model.Soil`.
+    """The soil of n zones; implements `levada.sim.soil.model.SoilModel`.
 
     `cells` is a number of graded cells, or the faces [m] to use in every zone.  Time starts at 0 s;
     weather should change at whole hours of it, where steps end anyway.
@@ -46,7 +46,7 @@ class Richards:
 
     def __init__(
         self,
-        zones: Sequence[Profile],
+        zones: Sequence[SoilProfile],
         *,
         cells: int | Sequence[float] | FloatArray = 50,
         top_cell_m: float = 0.01,
@@ -86,7 +86,7 @@ class Richards:
     def advance(
         self, dt_s: float, forcing: FloatArray, fluxes: FloatArray, observed: FloatArray
     ) -> None:
-        """Advance all zones by `dt_s`; see `levada.sim.soil.model.Soil.advance`."""
+        """Advance all zones by `dt_s`; see `levada.sim.soil.model.SoilModel.advance`."""
         zone = kernel.advance(0, self.n, dt_s, *self.arrays, forcing, fluxes, observed)
         if zone >= 0:
             raise self.error(zone)
@@ -173,13 +173,13 @@ def warm_up(progress: Callable[[str], None] | None = None) -> None:
     if progress is not None and not compiled():
         progress("compiling the soil model (once, about ten seconds)")
     soil = VanGenuchten(theta_r=0.078, theta_s=0.43, alpha_per_m=3.6, n=1.56, ks_m_d=0.2496)
-    model = Richards([Profile(layers=[Layer(thickness_m=1.0, soil=soil)])])
+    model = Richards([SoilProfile(layers=[Layer(thickness_m=1.0, soil=soil)])])
     model.advance(1.0, new_forcing(1), new_fluxes(1), new_observed(1))
     model.observe(new_observed(1))
 
 
 def _faces(
-    zone: Profile, cells: int | Sequence[float] | FloatArray, top_cell_m: float
+    zone: SoilProfile, cells: int | Sequence[float] | FloatArray, top_cell_m: float
 ) -> FloatArray:
     if isinstance(cells, int):
         return graded_cells(zone.layers, cells, min(top_cell_m, zone.depth_m))
@@ -195,7 +195,7 @@ def _faces(
 
 
 def _fill_cells(
-    c: FloatArray, zone: Profile, faces: FloatArray, soils: dict[VanGenuchten, int]
+    c: FloatArray, zone: SoilProfile, faces: FloatArray, soils: dict[VanGenuchten, int]
 ) -> None:
     """Geometry, soil and initial state of one zone."""
     dz = np.diff(faces)
@@ -265,7 +265,7 @@ def _flow(tables: FloatArray, soil: int, head_m: float) -> tuple[float, float]:
     )
 
 
-def _fill_settings(p: FloatArray, zone: Profile, tables: FloatArray, c: FloatArray) -> None:
+def _fill_settings(p: FloatArray, zone: SoilProfile, tables: FloatArray, c: FloatArray) -> None:
     """Boundaries, uptake and tolerances of one zone."""
     top, bottom = int(c[columns.C_SOIL, 0]), int(c[columns.C_SOIL, -1])
     surface, feddes = zone.surface, zone.feddes

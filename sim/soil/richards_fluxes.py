@@ -112,8 +112,8 @@ def between_soils(
 ) -> tuple[float, float, float]:
     """Conductivity across a layer boundary and its derivatives by u above and below.
 
-    Each half conducts with the mean of its K over the heads between the two cells, both in series
-    (`share` of the distance in the upper soil): exact for a saturated profile.
+    Two conductors in series, d / K = d0 / K0 + d1 / K1 with `share` = d0 / d.  That each has the
+    mean of its K over the heads between the two cells is our choice: exact for a saturated profile.
     """
     resistance = 0.0
     means = (0.0, 0.0)

@@ -31,7 +31,7 @@ import math
 
 import numpy as np
 
-from levada.guest.fast.jit import njit
+from levada.guest.fast.jit import njit, njit_owning
 from levada.sim.soil.richards_columns import (
     C_BOTTOM,
     C_DZ,
@@ -113,7 +113,11 @@ __all__ = ["advance", "report"]
 
 @njit
 def _set_roots(cells: FloatArray, s: FloatArray, p: FloatArray, zr_m: float) -> None:
-    """Spread the roots over the cells; field capacity and available water of the root zone."""
+    """Spread the roots over the cells; field capacity and available water of the root zone.
+
+    Bookkeeping: available water is FAO-56 Eq. 82 summed over the cells, the roots' share of a cell
+    is what the profile of `levada.sim.soil.uptake` gains between its upper and its lower face.
+    """
     top = 0.0
     fc = 0.0
     taw = 0.0
@@ -159,7 +163,11 @@ def _look(cells: FloatArray, p: FloatArray, u: int, theta: int, s: FloatArray, a
 def _plan(
     cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, w: FloatArray, until: float
 ) -> bool:
-    """Plan a step from S_START, at most up to `until` [s]; False if it cannot be solved."""
+    """Plan a step from S_START, at most up to `until` [s]; False if it cannot be solved.
+
+    The error of a step is taken as Kavetski, Binning and Sloan (2001), Int. J. Numer. Methods Eng.
+    53:1301-1322, do: half the change of the rate over it.  The bounds of the next step are ours.
+    """
     n = cells.shape[1]
     left = until - s[S_START]
     dt = s[S_DT]
@@ -175,7 +183,6 @@ def _plan(
             if dt < SHORTEST_STEP_S:
                 return False
             continue
-        # time error: half the change of the rate over the step (Kavetski et al. 2001)
         error = 0.0
         for i in range(n):
             e = cells[C_THETA_END, i] - cells[C_THETA, i] - dt * cells[C_RATE, i]
@@ -224,7 +231,7 @@ def _commit(cells: FloatArray, s: FloatArray, fluxes: FloatArray) -> None:
     s[S_SMOOTH] = 1.0
 
 
-@njit
+@njit_owning
 def _run(
     cells: FloatArray,
     s: FloatArray,
@@ -245,7 +252,7 @@ def _run(
     return True
 
 
-@njit
+@njit_owning
 def _stop(
     cells: FloatArray, s: FloatArray, p: FloatArray, tables: FloatArray, fluxes: FloatArray
 ) -> bool:

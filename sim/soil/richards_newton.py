@@ -97,8 +97,8 @@ def _sweep(
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """Residuals of all cells at the iterate in `w`, and the forward half of the elimination.
 
-    It is the mixed form of Celia, Bouloutas and Zarba (1990), Eq. 3, by finite volumes and backward
-    Euler, with the sink of Feddes, Kowalik and Zaradny (1978).
+    It is the mixed form of Celia, Bouloutas and Zarba (1990) by finite volumes and backward Euler,
+    with the sink of Feddes, Kowalik and Zaradny (1978).
     Returns the largest residual in units of its cell's limit, the sum of all (NaN if any is), the
     uptake [m s-1], flux through top and bottom with their derivatives, and the change of the last
     cell's u.  S_ERROR_CELL and S_ERROR_SIZE say which cell is worst.

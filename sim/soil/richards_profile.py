@@ -21,9 +21,9 @@ from levada.sim.soil.uptake import FEDDES, Feddes, RootDensity, root_shares
 __all__ = [
     "BOTTOMS",
     "Bottom",
-    "Initial",
+    "InitialProfile",
     "Layer",
-    "Profile",
+    "SoilProfile",
     "Surface",
     "graded_cells",
 ]
@@ -103,7 +103,7 @@ class Bottom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initial:
+class InitialProfile:
     """The initial state: one quantity by depth, linear between depths, constant outside them."""
 
     quantity: Literal["theta", "head_m", "available", "water_table_m"] = "available"
@@ -126,11 +126,11 @@ class Initial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class SoilProfile:
     """The soil of one zone."""
 
     layers: Sequence[Layer]
-    initial: Initial = field(default_factory=Initial)
+    initial: InitialProfile = field(default_factory=InitialProfile)
     surface: Surface = field(default_factory=Surface)
     bottom: Bottom = field(default_factory=Bottom)
     feddes: Feddes = FEDDES["maize"]

@@ -22,6 +22,7 @@ factor of ten in conductivity within one class: measured values are better.
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from levada.guest.text.ranges import between, check_range, out_of_range
@@ -29,7 +30,7 @@ from levada.sim.soil.hydraulics import WILTING_POINT_HEAD_M, VanGenuchten
 
 __all__ = [
     "CLASSES",
-    "Soil",
+    "SoilProperties",
     "by_class",
     "by_contents",
     "by_fractions",
@@ -79,7 +80,7 @@ _ALPHA_PER_M: Final = (0.01, 100.0)
 _N: Final = (1.01, 15.0)
 
 
-class Soil(NamedTuple):
+class SoilProperties(NamedTuple):
     """What both soil models need to know of one soil."""
 
     theta_fc: float
@@ -91,7 +92,7 @@ class Soil(NamedTuple):
     hydraulics: VanGenuchten
 
 
-def by_class(name: str) -> Soil:
+def by_class(name: str) -> SoilProperties:
     """The soil of a USDA texture class, e.g. `sandy loam`; raises ValueError.
 
     Field capacity is where free drainage has fallen to 0.01 cm/d (Twarakavi et al. 2009), because
@@ -109,10 +110,10 @@ def by_class(name: str) -> Soil:
         n=n,
         ks_m_d=ks_cm_d / 100.0,
     )
-    return Soil(curve.theta_fc(), curve.theta_wp(), rew_mm, curve)
+    return SoilProperties(curve.theta_fc(), curve.theta_wp(), rew_mm, curve)
 
 
-def by_fractions(*, sand_pct: float, silt_pct: float, clay_pct: float) -> Soil:
+def by_fractions(*, sand_pct: float, silt_pct: float, clay_pct: float) -> SoilProperties:
     """The soil of these fractions by mass [%], after Cosby et al. (1984); raises ValueError.
 
     Field capacity is at -33 kPa: with theta_r = 0 drainage has no clear end.
@@ -130,12 +131,12 @@ def by_fractions(*, sand_pct: float, silt_pct: float, clay_pct: float) -> Soil:
         ks_m_d=ks_inch_h * 0.0254 * 24.0,
     )
     rew_mm = CLASSES[texture_class(sand_pct, silt_pct, clay_pct)][5]
-    return Soil(float(curve.theta(-_FIELD_CAPACITY_M)), curve.theta_wp(), rew_mm, curve)
+    return SoilProperties(float(curve.theta(-_FIELD_CAPACITY_M)), curve.theta_wp(), rew_mm, curve)
 
 
 def by_contents(
     *, theta_fc: float, theta_wp: float, texture: str | None = None, theta_s: float | None = None
-) -> Soil:
+) -> SoilProperties:
     """The soil whose retention curve goes through two measured points; raises ValueError.
 
     `theta_fc` counts as the content at -33 kPa, `theta_wp` as that at -1500 kPa.  theta_r, theta_s
@@ -157,20 +158,24 @@ def by_contents(
             f"theta_wp = {theta_wp:g}, theta_fc = {theta_fc:g}, theta_s = {theta_s:g}: permitted "
             "0 < theta_wp < theta_fc < theta_s <= 0.95"
         )
-    theta_r = min(near.hydraulics.theta_r, _RESIDUAL_MOST * theta_wp)
+    curve = _curve_through(
+        theta_fc, theta_wp, theta_s, near.hydraulics.theta_r, near.hydraulics.ks_m_d
+    )
+    return SoilProperties(theta_fc, theta_wp, near.rew_mm, curve)
+
+
+@lru_cache(maxsize=256)  # a field asks for each of its zones, and often, mostly for one soil
+def _curve_through(
+    theta_fc: float, theta_wp: float, theta_s: float, theta_r_most: float, ks_m_d: float
+) -> VanGenuchten:
+    theta_r = min(theta_r_most, _RESIDUAL_MOST * theta_wp)
 
     def through_fc(n: float) -> VanGenuchten | None:
         saturation = (theta_fc - theta_r) / (theta_s - theta_r)
         alpha = (saturation ** (-n / (n - 1.0)) - 1.0) ** (1.0 / n) / _FIELD_CAPACITY_M
         if not _ALPHA_PER_M[0] <= alpha <= _ALPHA_PER_M[1]:
             return None
-        return VanGenuchten(
-            theta_r=theta_r,
-            theta_s=theta_s,
-            alpha_per_m=alpha,
-            n=n,
-            ks_m_d=near.hydraulics.ks_m_d,
-        )
+        return VanGenuchten(theta_r=theta_r, theta_s=theta_s, alpha_per_m=alpha, n=n, ks_m_d=ks_m_d)
 
     # alpha falls with n too: below the least n with a permitted alpha there is no curve
     low, high = _N
@@ -188,7 +193,7 @@ def by_contents(
             f"theta_wp = {theta_wp:g}: permitted up to {most:.3f} with theta_fc = {theta_fc:g} and "
             f"theta_s = {theta_s:g}, because no retention curve falls so little"
         )
-    return Soil(theta_fc, theta_wp, near.rew_mm, curve)
+    return curve
 
 
 def nearest_class(theta_fc: float, theta_wp: float) -> str:

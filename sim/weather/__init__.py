@@ -24,7 +24,7 @@ from levada.sim.settings.site import Site
 from levada.sim.weather.files import Form, form_of, read
 from levada.sim.weather.from_table import build, from_days
 from levada.sim.weather.gaps import FILL_METHODS, Fill
-from levada.sim.weather.series import Days, Step, Table, Weather, write
+from levada.sim.weather.series import Days, Step, Weather, WeatherTable, write
 from levada.sim.weather.site import wind_at_2m
 
 __all__ = [
@@ -34,9 +34,9 @@ __all__ = [
     "Form",
     "Site",
     "Step",
-    "Table",
     "Weather",
     "WeatherError",
+    "WeatherTable",
     "build",
     "form_of",
     "from_days",

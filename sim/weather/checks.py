@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from levada.sim.errors import WeatherError
-from levada.sim.weather.series import COLUMNS, FloatArray, Table, to_text
+from levada.sim.weather.series import COLUMNS, FloatArray, WeatherTable, to_text
 
 __all__ = [
     "check_order",
@@ -47,7 +47,7 @@ _WRONG_RATIO: Final = 1.25  # over saturation; a dew point 3 to 4 K above the ai
 _WRONG_KPA: Final = 0.1  # in frost a small error of either is a large ratio
 
 
-def check_order(table: Table) -> None:
+def check_order(table: WeatherTable) -> None:
     """Every time once, and ascending."""
     step = np.diff(table.time_ms)
     for row in np.flatnonzero(step <= 0)[:1]:
@@ -61,7 +61,7 @@ def check_order(table: Table) -> None:
         raise WeatherError(table.path, line, found, allowed)
 
 
-def check_values(table: Table) -> Table:
+def check_values(table: WeatherTable) -> WeatherTable:
     """Every value within the bounds of its column, daily extremes in their order.
 
     Relative humidity a little above 100 % is a sensor's error, and cut.
@@ -112,7 +112,7 @@ def _code(value: float) -> str:
 
 
 def cut_vapour(
-    table: Table, ea_kpa: FloatArray, saturation_kpa: FloatArray
+    table: WeatherTable, ea_kpa: FloatArray, saturation_kpa: FloatArray
 ) -> tuple[FloatArray, list[str]]:
     """Vapour pressure [kPa] of each row of the table, cut at saturation (FAO-56 Eq. 11).
 

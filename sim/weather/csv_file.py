@@ -13,7 +13,7 @@ import numpy as np
 
 from levada.sim.errors import WeatherError
 from levada.sim.units import HOUR_MS
-from levada.sim.weather.series import COLUMNS, Step, Table, check_columns
+from levada.sim.weather.series import COLUMNS, Step, WeatherTable, check_columns
 from levada.sim.weather.text import Text, number, read_text
 
 __all__ = ["read_csv", "step_of", "zone"]
@@ -21,7 +21,9 @@ __all__ = ["read_csv", "step_of", "zone"]
 _SEPARATORS: Final = ",;\t|"
 
 
-def read_csv(path: str | Path, *, time_zone: str | None = None, utc_offset_h: float = 0.0) -> Table:
+def read_csv(
+    path: str | Path, *, time_zone: str | None = None, utc_offset_h: float = 0.0
+) -> WeatherTable:
     """The rows of a CSV file: names, numbers and times checked, values and order not yet.
 
     `time_zone` is the IANA zone of a file kept on clock time.  Raises WeatherError.
@@ -60,7 +62,7 @@ def read_csv(path: str | Path, *, time_zone: str | None = None, utc_offset_h: fl
         notes.append(f"clock time of {time_zone} brought to standard time, moved by {by}")
     if commas:
         notes.append(f"{commas} numbers with a decimal comma")
-    return Table(
+    return WeatherTable(
         path=name,
         sha256=text.sha256,
         step=step,

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from levada.sim.errors import WeatherError
 from levada.sim.settings.site import Site
 from levada.sim.weather.place import elevation_m, moment_ms, place, table
-from levada.sim.weather.series import Table
+from levada.sim.weather.series import WeatherTable
 from levada.sim.weather.text import Text, number, read_text, whole_number
 
 __all__ = ["read_epw"]
@@ -54,7 +54,7 @@ class _Row(NamedTuple):
 
 def read_epw(
     path: str | Path, site: Site | None = None, *, year: int | None = None
-) -> tuple[Table, Site]:
+) -> tuple[WeatherTable, Site]:
     """Rows and place of an EPW file; raises WeatherError.
 
     `year` is the year of a typical year, and replaces that of every row.

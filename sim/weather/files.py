@@ -16,7 +16,7 @@ from levada.sim.weather.from_table import build
 from levada.sim.weather.gaps import Fill
 from levada.sim.weather.nasa_power import read_nasa_power
 from levada.sim.weather.open_meteo import read_open_meteo
-from levada.sim.weather.series import Table, Weather
+from levada.sim.weather.series import Weather, WeatherTable
 from levada.sim.weather.text import read_text
 
 __all__ = ["Form", "form_of", "read"]
@@ -28,7 +28,7 @@ _FAR_DEG: Final = 1.0  # two cells of the reanalyses behind these services
 _HIGH_M: Final = 200.0  # 1.3 K
 _LAPSE_C_M: Final = 0.0065
 """Fall of temperature with height in the standard atmosphere (ISO 2533)."""
-_READERS: Final[dict[Form, Callable[..., tuple[Table, Site]]]] = {
+_READERS: Final[dict[Form, Callable[..., tuple[WeatherTable, Site]]]] = {
     "EPW": read_epw,
     "NASA POWER": read_nasa_power,
     "Open-Meteo": read_open_meteo,

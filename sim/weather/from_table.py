@@ -19,8 +19,8 @@ from levada.sim.weather.series import (
     Days,
     FloatArray,
     Step,
-    Table,
     Weather,
+    WeatherTable,
     check_columns,
 )
 from levada.sim.weather.site import wind_at_2m
@@ -29,7 +29,7 @@ __all__ = ["build", "from_days"]
 
 
 def build(
-    table: Table,
+    table: WeatherTable,
     site: Site,
     *,
     start: date | None = None,
@@ -109,7 +109,7 @@ def _by(kind: tuple[str, ...], step: Step, columns: Mapping[str, FloatArray]) ->
     return (low + high) / 2.0 * columns["rh_pct"] / 100.0
 
 
-def _from_daily(table: Table, site: Site, seed: int) -> Weather:
+def _from_daily(table: WeatherTable, site: Site, seed: int) -> Weather:
     columns = table.columns
     saturated = saturation_kpa(columns["tmax_c"])
     vapour, notes = _vapour("daily", columns)
@@ -160,7 +160,7 @@ def from_days(days: Days, site: Site, *, seed: int = 0) -> Weather:
     )
 
 
-def _from_hourly(table: Table, site: Site, seed: int) -> Weather:
+def _from_hourly(table: WeatherTable, site: Site, seed: int) -> Weather:
     del seed  # only the hours of rain of a daily file are drawn
     columns, time_ms = table.columns, table.time_ms
     temp = columns["temp_c"]

@@ -22,7 +22,7 @@ from levada.sim.weather.series import (
     FloatArray,
     IntArray,
     Step,
-    Table,
+    WeatherTable,
     to_date,
     to_ms,
     to_text,
@@ -48,7 +48,7 @@ class _Hole:
     absent: Mask
 
 
-def without_gauge(table: Table, start: date | None, end: date | None) -> Table:
+def without_gauge(table: WeatherTable, start: date | None, end: date | None) -> WeatherTable:
     """The table without its rain if more than half of that is absent, in the file and from `start`
     to `end`: nobody measured it.
     """
@@ -72,8 +72,8 @@ def without_gauge(table: Table, start: date | None, end: date | None) -> Table:
 
 
 def complete(
-    table: Table, start: date | None, end: date | None, fill: Fill
-) -> tuple[Table, tuple[str, ...]]:
+    table: WeatherTable, start: date | None, end: date | None, fill: Fill
+) -> tuple[WeatherTable, tuple[str, ...]]:
     """The rows of whole days from `start` to `end`, what was absent filled, and what that was.
 
     Without `start` or `end`: from the first, or to the last day of which nothing is absent.
@@ -101,7 +101,9 @@ def complete(
     return replace(table, time_ms=wide[inside], line=line[inside], columns=columns), filled
 
 
-def _period(table: Table, start: date | None, end: date | None, step_ms: int) -> tuple[int, int]:
+def _period(
+    table: WeatherTable, start: date | None, end: date | None, step_ms: int
+) -> tuple[int, int]:
     """Midnights of the first and the last day."""
     whole = np.ones(table.time_ms.size, bool)
     for absent in _absent(table.step, table.columns).values():
@@ -190,7 +192,7 @@ def _said(hole: _Hole, time_ms: IntArray, step: Step, how: str = "") -> str:
 
 
 def _refusal(
-    table: Table, holes: Sequence[_Hole], time_ms: IntArray, line: IntArray
+    table: WeatherTable, holes: Sequence[_Hole], time_ms: IntArray, line: IntArray
 ) -> WeatherError:
     found, hint = [], ""
     for hole in holes:
@@ -216,7 +218,7 @@ def _refusal(
 
 
 def _filled(
-    table: Table,
+    table: WeatherTable,
     name: str,
     values: FloatArray,
     time_ms: IntArray,
@@ -231,7 +233,7 @@ def _filled(
 
 
 def _linear(
-    table: Table, name: str, values: FloatArray, time_ms: IntArray, rows: IntArray
+    table: WeatherTable, name: str, values: FloatArray, time_ms: IntArray, rows: IntArray
 ) -> FloatArray:
     """A straight line over at most three absent steps; no rain in them."""
     known = np.flatnonzero(~np.isnan(values))
@@ -251,7 +253,7 @@ def _linear(
 
 
 def _previous_day(
-    table: Table,
+    table: WeatherTable,
     name: str,
     values: FloatArray,
     time_ms: IntArray,

@@ -17,7 +17,7 @@ from typing import Final
 from levada.sim.errors import WeatherError
 from levada.sim.settings.site import Site
 from levada.sim.weather.place import elevation_m, moment_ms, place, table
-from levada.sim.weather.series import Step, Table
+from levada.sim.weather.series import Step, WeatherTable
 from levada.sim.weather.text import number, read_text, whole_number
 
 __all__ = ["read_nasa_power"]
@@ -94,7 +94,7 @@ _OTHERS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def read_nasa_power(path: str | Path, site: Site | None = None) -> tuple[Table, Site]:
+def read_nasa_power(path: str | Path, site: Site | None = None) -> tuple[WeatherTable, Site]:
     """Rows and place of a NASA POWER file, daily or hourly; raises WeatherError."""
     text = read_text(path)
     name = text.path

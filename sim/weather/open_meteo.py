@@ -20,7 +20,7 @@ from levada.sim.errors import WeatherError
 from levada.sim.settings.site import Site
 from levada.sim.units import DAY_MS, HOUR_MS
 from levada.sim.weather.place import elevation_m, place, table
-from levada.sim.weather.series import Step, Table
+from levada.sim.weather.series import Step, WeatherTable
 from levada.sim.weather.text import Text, number, read_text
 
 __all__ = ["read_open_meteo"]
@@ -90,7 +90,7 @@ class _Block:
         return self.titles.index(title) if title in self.titles else None
 
 
-def read_open_meteo(path: str | Path, site: Site | None = None) -> tuple[Table, Site]:
+def read_open_meteo(path: str | Path, site: Site | None = None) -> tuple[WeatherTable, Site]:
     """Rows and place of an Open-Meteo file; its hours if it has any, else its days."""
     text = read_text(path)
     name = text.path

@@ -9,7 +9,7 @@ import numpy as np
 
 from levada.sim.errors import WeatherError
 from levada.sim.settings.site import Site
-from levada.sim.weather.series import Step, Table
+from levada.sim.weather.series import Step, WeatherTable
 from levada.sim.weather.site import wind_at_2m
 from levada.sim.weather.text import Text, number
 
@@ -69,12 +69,12 @@ def table(
     columns: Mapping[str, Iterable[float]],
     where: Site,
     notes: Sequence[str],
-) -> Table:
+) -> WeatherTable:
     """The rows as a table, wind at 2 m."""
     arrays = {name: np.array(list(values), np.float64) for name, values in columns.items()}
     if "wind_m_s" in arrays:
         arrays["wind_m_s"] = wind_at_2m(arrays["wind_m_s"], where.wind_height_m)
-    return Table(
+    return WeatherTable(
         path=text.path,
         sha256=text.sha256,
         step=step,

@@ -25,8 +25,8 @@ __all__ = [
     "FloatArray",
     "IntArray",
     "Step",
-    "Table",
     "Weather",
+    "WeatherTable",
     "check_columns",
     "to_date",
     "to_ms",
@@ -161,7 +161,7 @@ class Weather:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Table:
+class WeatherTable:
     """Rows of a weather file, before any check; other formats are turned into one."""
 
     path: str

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numba
 import pytest
 
+import levada
 from levada.guest.fast.jit import CACHE, VERSION
-from levada.guest.fast.kernel_cache import KEPT_DAYS, is_whole, mark_whole, remove_old
+from levada.guest.fast.kernel_cache import KEPT_DAYS, is_whole, mark_used, mark_whole, remove_old
 from levada.sim.run import zone_loop
 from levada.sim.soil import richards_kernel
 from levada.testing import small_field
@@ -29,6 +34,10 @@ print(sum(sum(k.stats.cache_misses.values()) for k in kernels.values()))
 print(*[f"{k.__module__}.{k.__name__}" for k in kernels.values() if len(k.signatures) > 1])
 """
 """Runs a scenario; how many kernels were loaded, how many compiled, and which for two types."""
+
+
+NUMBERS: Final = r"(bool|int|float|Stop|None|tuple\[((int|float|np\.uint64)(, )?)+\])"
+"""What a kernel may return, as its annotation is written."""
 
 
 @pytest.fixture
@@ -80,9 +89,11 @@ def test_versions_not_used_for_long_are_removed_and_nothing_else(filled: Path) -
     assert left == {filled.name, "bbbbbbbbbbbbbbbb", "recordings"}
 
 
-def test_a_mark_of_today_keeps_an_old_version(filled: Path) -> None:
-    aged(filled, KEPT_DAYS + 1)
+@pytest.mark.parametrize("mark", [mark_whole, mark_used])
+def test_a_mark_of_today_keeps_an_old_version(filled: Path, mark: Callable[[Path], None]) -> None:
     mark_whole(filled)
+    aged(filled, KEPT_DAYS + 1)
+    mark(filled)
     remove_old(filled.parent, keep=filled.parent / "other")
     assert is_whole(filled)
 
@@ -140,6 +151,20 @@ def test_one_run_compiles_every_kernel_and_each_once(tmp_path: Path) -> None:
     loaded, compiled, _ = kernels_of_a_run(str(bucket), tmp_path / "third", {})
     assert loaded > 0
     assert compiled == 0
+
+
+def test_kernels_whose_references_are_not_counted_return_numbers() -> None:
+    """numba refuses one that returns an array, but not one that returns a tuple with an array."""
+    returned = {
+        ast.unparse(node.returns or ast.Constant(...))
+        for path in Path(levada.__file__).parent.glob("*/**/*.py")
+        if "@njit" in (text := path.read_text("utf-8"))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+        and {"njit", "njit_inline"} & {getattr(name, "id", "") for name in node.decorator_list}
+    }
+    assert {"bool", "int", "tuple[int, int]"} <= returned
+    assert not [kind for kind in returned if not re.fullmatch(NUMBERS, kind)]
 
 
 def test_kernels_of_others_stay_where_numba_keeps_them() -> None:

@@ -11,7 +11,7 @@ from levada.sim.soil.model import (
     Flux,
     ForcingCol,
     Observed,
-    Soil,
+    SoilModel,
     new_fluxes,
     new_forcing,
     new_observed,
@@ -32,7 +32,7 @@ def bare(n: int = 1, /, **columns: float) -> FloatArray:
 
 
 def run(
-    soil: Soil, forcing: FloatArray, *, dt_s: float = 600.0, steps: int = 1
+    soil: SoilModel, forcing: FloatArray, *, dt_s: float = 600.0, steps: int = 1
 ) -> tuple[FloatArray, FloatArray]:
     fluxes, observed = new_fluxes(soil.n), new_observed(soil.n)
     for _ in range(steps):

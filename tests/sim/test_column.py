@@ -9,7 +9,7 @@ import pytest
 from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import Flux
-from levada.sim.soil.richards_profile import Bottom, Initial, Layer
+from levada.sim.soil.richards_profile import Bottom, InitialProfile, Layer
 
 LOAM = VanGenuchten(theta_r=0.078, theta_s=0.43, alpha_per_m=3.6, n=1.56, ks_m_d=0.2496)
 LAYERS = [Layer(thickness_m=1.0, soil=LOAM)]
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "models" / "richards.md"
 
 def test_flow_through_the_last_face_is_the_drainage_of_the_boundary() -> None:
     """The one is summed from the top down, the other comes from the boundary condition."""
-    column = Column(LAYERS, initial=Initial(quantity="head_m", values=(-0.6,)))
+    column = Column(LAYERS, initial=InitialProfile(quantity="head_m", values=(-0.6,)))
     forcing = {
         "rain_mm_h": [5.0, 0.0, 0.0, 2.0],
         "evaporation_mm_h": 0.2,

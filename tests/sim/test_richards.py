@@ -11,7 +11,14 @@ from levada.sim.errors import SoilError
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import Flux, ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 from levada.sim.soil.richards import Richards, compiled, warm_up
-from levada.sim.soil.richards_profile import Bottom, Initial, Layer, Profile, Surface, graded_cells
+from levada.sim.soil.richards_profile import (
+    Bottom,
+    InitialProfile,
+    Layer,
+    SoilProfile,
+    Surface,
+    graded_cells,
+)
 
 # Carsel and Parrish (1988), Table 3 and 6: loam, sand, clay
 LOAM = VanGenuchten(theta_r=0.078, theta_s=0.43, alpha_per_m=3.6, n=1.56, ks_m_d=0.2496)
@@ -19,14 +26,14 @@ SAND = VanGenuchten(theta_r=0.045, theta_s=0.43, alpha_per_m=14.5, n=2.68, ks_m_
 CLAY = VanGenuchten(theta_r=0.068, theta_s=0.38, alpha_per_m=0.8, n=1.09, ks_m_d=0.048)
 
 
-def profile(soil: VanGenuchten = LOAM, depth_m: float = 1.5, **settings: object) -> Profile:
-    return Profile(layers=[Layer(thickness_m=depth_m, soil=soil)], **settings)  # type: ignore[arg-type]
+def profile(soil: VanGenuchten = LOAM, depth_m: float = 1.5, **settings: object) -> SoilProfile:
+    return SoilProfile(layers=[Layer(thickness_m=depth_m, soil=soil)], **settings)  # type: ignore[arg-type]
 
 
 class Run:
     """A model with its arrays, and what has passed since the start."""
 
-    def __init__(self, *zones: Profile, cells: int = 50) -> None:
+    def __init__(self, *zones: SoilProfile, cells: int = 50) -> None:
         self.model = Richards(zones, cells=cells)
         self.forcing = new_forcing(self.model.n)
         self.fluxes = new_fluxes(self.model.n)
@@ -64,21 +71,25 @@ def soils(draw: st.DrawFn) -> VanGenuchten:
 
 
 @st.composite
-def profiles(draw: st.DrawFn) -> Profile:
+def profiles(draw: st.DrawFn) -> SoilProfile:
     layers = [
         Layer(thickness_m=draw(st.floats(0.1, 0.8)), soil=draw(soils()))
         for _ in range(draw(st.integers(1, 4)))
     ]
-    return Profile(
+    return SoilProfile(
         layers=layers,
         initial=draw(
             st.one_of(
-                st.builds(Initial, values=st.tuples(st.floats(0.05, 1.0))),
+                st.builds(InitialProfile, values=st.tuples(st.floats(0.05, 1.0))),
                 st.builds(
-                    Initial, quantity=st.just("water_table_m"), values=st.tuples(st.floats(0.3, 4))
+                    InitialProfile,
+                    quantity=st.just("water_table_m"),
+                    values=st.tuples(st.floats(0.3, 4)),
                 ),
                 st.builds(
-                    Initial, quantity=st.just("head_m"), values=st.tuples(st.floats(-100.0, 0.0))
+                    InitialProfile,
+                    quantity=st.just("head_m"),
+                    values=st.tuples(st.floats(-100.0, 0.0)),
                 ),
             )
         ),
@@ -134,7 +145,7 @@ def hourly(run: Run, hours: list[tuple[float, ...]], opened: float, closed: floa
     valve=st.tuples(st.floats(0.0, 3600.0), st.floats(0.0, 3600.0)).map(sorted),
 )
 def test_water_is_conserved_in_any_soil_weather_and_valve_schedule(
-    zone: Profile, hours: list[tuple[float, ...]], valve: list[float]
+    zone: SoilProfile, hours: list[tuple[float, ...]], valve: list[float]
 ) -> None:
     run = Run(zone)
     hourly(run, hours, *valve)
@@ -153,7 +164,7 @@ def test_water_is_conserved_in_any_soil_weather_and_valve_schedule(
     valve=st.tuples(st.integers(0, 72), st.integers(0, 72)).map(sorted),
 )
 def test_results_do_not_depend_on_where_calls_end(
-    zone: Profile, days: list[tuple[float, ...]], valve: list[int]
+    zone: SoilProfile, days: list[tuple[float, ...]], valve: list[int]
 ) -> None:
     """Valve edges fall on any 10 minutes of the first half of each day."""
     opened, closed = (600.0 * x for x in valve)
@@ -265,10 +276,10 @@ def test_only_the_wetted_share_evaporates_after_drip_irrigation() -> None:
 
 
 def test_a_wet_soil_evaporates_at_the_potential_rate_and_a_dry_one_far_below_it() -> None:
-    wet = Run(profile(initial=Initial(quantity="head_m", values=(-0.5,))))
+    wet = Run(profile(initial=InitialProfile(quantity="head_m", values=(-0.5,))))
     wet.advance(3600.0, EVAPORATION_MM_H=0.4, EVAPORATION_CAP_MM_H=0.3)
     assert wet.fluxes[0, Flux.EVAPORATION_MM] == pytest.approx(0.3)
-    dry = Run(profile(initial=Initial(quantity="head_m", values=(-150.0,))))
+    dry = Run(profile(initial=InitialProfile(quantity="head_m", values=(-150.0,))))
     dry.advance(86400.0, EVAPORATION_MM_H=0.3, EVAPORATION_CAP_MM_H=0.3)
     assert 0.0 < dry.fluxes[0, Flux.EVAPORATION_MM] < 0.1 * 7.2
 
@@ -276,7 +287,7 @@ def test_a_wet_soil_evaporates_at_the_potential_rate_and_a_dry_one_far_below_it(
 def test_ks_falls_from_one_to_zero_between_field_capacity_and_wilting() -> None:
     ks = []
     for share in (1.0, 0.15, 0.0):
-        run = Run(profile(initial=Initial(values=(share,))))
+        run = Run(profile(initial=InitialProfile(values=(share,))))
         run.advance(3600.0, TRANSPIRATION_MM_H=0.5, ZR_M=1.0)
         ks.append(run.observed[0, Observed.KS])
         assert run.fluxes[0, Flux.TRANSPIRATION_MM] == pytest.approx(0.5 * ks[-1])
@@ -290,7 +301,7 @@ def test_observables_describe_the_root_zone_by_hand() -> None:
         Layer(thickness_m=0.4, soil=LOAM, theta_fc=0.25, theta_wp=0.10),
         Layer(thickness_m=0.6, soil=SAND, theta_fc=0.12, theta_wp=0.05),
     ]
-    zone = Profile(layers=layers, initial=Initial(values=(0.5,)), probe_depth_m=0.2)
+    zone = SoilProfile(layers=layers, initial=InitialProfile(values=(0.5,)), probe_depth_m=0.2)
     run = Run(zone)
     run.advance(1e-3, ZR_M=0.5, DEPLETION_FRACTION=0.4)
     observed = run.observed[0]
@@ -315,13 +326,13 @@ def test_a_seepage_face_lets_water_out_but_not_in() -> None:
     wet = Run(
         profile(
             bottom=Bottom(kind="seepage_face"),
-            initial=Initial(quantity="water_table_m", values=(0.5,)),
+            initial=InitialProfile(quantity="water_table_m", values=(0.5,)),
         )
     )
     dry = Run(
         profile(
             bottom=Bottom(kind="seepage_face"),
-            initial=Initial(quantity="water_table_m", values=(3.0,)),
+            initial=InitialProfile(quantity="water_table_m", values=(3.0,)),
         )
     )
     for run in (wet, dry):
@@ -362,8 +373,8 @@ def test_graded_cells_grow_with_depth_and_meet_every_layer_boundary() -> None:
         lambda: Surface(minimum_head_m=0.0),
         lambda: Surface(wetted_fraction=0.0),
         lambda: Bottom(kind="swamp"),  # type: ignore[arg-type]
-        lambda: Initial(values=(0.1, 0.2), depths_m=(0.0,)),
-        lambda: Profile(layers=[]),
+        lambda: InitialProfile(values=(0.1, 0.2), depths_m=(0.0,)),
+        lambda: SoilProfile(layers=[]),
         lambda: profile(probe_depth_m=2.0),
         lambda: graded_cells([Layer(thickness_m=1.0, soil=LOAM)], 1),
         lambda: Richards([]),

@@ -10,7 +10,7 @@ import pytest
 from levada.sim.soil.column import Column
 from levada.sim.soil.hydraulics import VanGenuchten
 from levada.sim.soil.model import Flux
-from levada.sim.soil.richards_profile import Initial, Layer, Surface
+from levada.sim.soil.richards_profile import InitialProfile, Layer, Surface
 from validation import comparison as validation
 from validation import richards as validation_richards
 from validation.comparison import Comparison
@@ -34,7 +34,7 @@ def test_horizontal_uptake_grows_with_the_square_root_of_time() -> None:
         [Layer(thickness_m=2.0, soil=soil)],
         cells=np.linspace(0.0, 2.0, 401),
         surface=Surface(head_m=0.0),
-        initial=Initial(quantity="head_m", values=(-10.0,)),
+        initial=InitialProfile(quantity="head_m", values=(-10.0,)),
         gravity=0.0,
         theta_error=1e-4,
     )

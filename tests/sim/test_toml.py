@@ -9,7 +9,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.sim.scenario.toml_index import Span, index
+from levada.sim.scenario.toml_index import TextSpan, index
 from levada.sim.settings.toml_value import toml_value
 
 KEYS = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -80,19 +80,19 @@ class TestIndex:
     def test_names_line_column_and_width_of_keys_and_values(self) -> None:
         places = index(DOCUMENT)
         expected = {
-            ("title",): (Span(2, 1, 5), Span(2, 9, 19)),
-            ("site",): (Span(3, 1, 8), Span(3, 1, 8)),
-            ("site", "quoted key", "inner"): (Span(4, 1, 18), Span(4, 22, 1)),
-            ("site", "text"): (Span(5, 1, 4), Span(5, 8, 3)),
-            ("zone",): (Span(8, 1, 8), Span(8, 1, 8)),
-            ("zone", 0, "name"): (Span(9, 1, 4), Span(9, 8, 4)),
-            ("zone", 0, "soil", "theta", 1): (Span(11, 3, 3), Span(11, 3, 3)),
-            ("zone", 0, "soil", "texture"): (Span(12, 4, 7), Span(12, 14, 6)),
-            ("zone", 0, "crop", "a", "b"): (Span(14, 1, 3), Span(14, 7, 19)),
-            ("zone", 0, "layer", 0, "n"): (Span(16, 1, 1), Span(16, 5, 3)),
-            ("zone", 0, "layer", 1, "n"): (Span(18, 1, 1), Span(18, 5, 3)),
-            ("zone", 1): (Span(19, 1, 8), Span(19, 1, 8)),
-            ("zone", 1, "name"): (Span(20, 3, 4), Span(20, 10, 3)),
+            ("title",): (TextSpan(2, 1, 5), TextSpan(2, 9, 19)),
+            ("site",): (TextSpan(3, 1, 8), TextSpan(3, 1, 8)),
+            ("site", "quoted key", "inner"): (TextSpan(4, 1, 18), TextSpan(4, 22, 1)),
+            ("site", "text"): (TextSpan(5, 1, 4), TextSpan(5, 8, 3)),
+            ("zone",): (TextSpan(8, 1, 8), TextSpan(8, 1, 8)),
+            ("zone", 0, "name"): (TextSpan(9, 1, 4), TextSpan(9, 8, 4)),
+            ("zone", 0, "soil", "theta", 1): (TextSpan(11, 3, 3), TextSpan(11, 3, 3)),
+            ("zone", 0, "soil", "texture"): (TextSpan(12, 4, 7), TextSpan(12, 14, 6)),
+            ("zone", 0, "crop", "a", "b"): (TextSpan(14, 1, 3), TextSpan(14, 7, 19)),
+            ("zone", 0, "layer", 0, "n"): (TextSpan(16, 1, 1), TextSpan(16, 5, 3)),
+            ("zone", 0, "layer", 1, "n"): (TextSpan(18, 1, 1), TextSpan(18, 5, 3)),
+            ("zone", 1): (TextSpan(19, 1, 8), TextSpan(19, 1, 8)),
+            ("zone", 1, "name"): (TextSpan(20, 3, 4), TextSpan(20, 10, 3)),
         }
         found = {path: (places[path].key, places[path].value) for path in expected}
         assert found == expected

@@ -17,7 +17,7 @@ from levada.sim.weather.csv_file import read_csv
 from levada.sim.weather.epw import read_epw
 from levada.sim.weather.nasa_power import read_nasa_power
 from levada.sim.weather.open_meteo import read_open_meteo
-from levada.sim.weather.series import COLUMNS, Table
+from levada.sim.weather.series import COLUMNS, WeatherTable
 
 TO_2M = 4.87 / math.log(67.8 * 10.0 - 5.42)  # FAO-56 Eq. 47, from 10 m
 FROM_50_M = 4.87 / math.log(67.8 * 50.0 - 5.42)
@@ -37,7 +37,7 @@ EPW = [
 ]
 
 
-def epw(tmp_path: Path, changes: dict[int, str], *, length: int = 35) -> Table:
+def epw(tmp_path: Path, changes: dict[int, str], *, length: int = 35) -> WeatherTable:
     """A day of an EPW file whose third hour has other cells; every field has its own number."""
     lines = ["LOCATION,Lyon,Rhone,FRA,TMYx,074810,45.73,5.08,1.0,240.0"]
     lines += [f"HEADER {k},0" for k in range(6)]
@@ -277,7 +277,7 @@ def nasa(
     *,
     missing: str = "-999",
     cells: dict[int, str] | None = None,
-) -> Table:
+) -> WeatherTable:
     """Two days or hours of a NASA POWER file with these parameters, units and values."""
     head = [
         "-BEGIN HEADER-",
@@ -598,7 +598,7 @@ METEO_UNITS = [
 ]
 
 
-def meteo(tmp_path: Path, step: str, columns: list[tuple[str, str, str]]) -> Table:
+def meteo(tmp_path: Path, step: str, columns: list[tuple[str, str, str]]) -> WeatherTable:
     """Three days or hours of an Open-Meteo file with these variables, units and cells."""
     lines = [
         "latitude,longitude,elevation,utc_offset_seconds,timezone,timezone_abbreviation",

@@ -23,7 +23,7 @@ from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.cli.main import app
 from levada.twin.mqtt.discovery import (
     Announcer,
-    Parameter,
+    SettableParameter,
     announce,
     availability_topic,
     configurations,
@@ -33,7 +33,7 @@ from levada.twin.mqtt.discovery import (
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.mqtt.messages import Config, ConfigAck, Status, decode
 
-LIMIT = Parameter(name="limit", minimum=0, maximum=4095, unit="counts")
+LIMIT = SettableParameter(name="limit", minimum=0, maximum=4095, unit="counts")
 
 
 @pytest.mark.parametrize("node", ["esp32", "esp32-twin", "horta 1 🌱", "<script>"])
@@ -206,7 +206,9 @@ BORN = Status(state="birth", firmware="levada 1.0", parameters={"limit": 1650}).
 def test_a_node_is_asked_who_it_is_and_announced_with_what_it_says(
     mosquitto: Mosquitto, assistant: Assistant
 ) -> None:
-    with Announcer(mosquitto.address, ["n"], (LIMIT, Parameter(name="x", minimum=0, maximum=1))):
+    with Announcer(
+        mosquitto.address, ["n"], (LIMIT, SettableParameter(name="x", minimum=0, maximum=1))
+    ):
         assert assistant.hear("ic/n/ask") == b'{"what":"birth"}'
         assistant.say("ic/other/status", BORN)
         assistant.say("ic/n/status", b"{")

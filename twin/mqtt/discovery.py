@@ -37,7 +37,7 @@ from levada.twin.mqtt.messages import (
 )
 from levada.twin.mqtt.presence import Presence, PresenceWatch, wall_ms
 
-__all__ = ["Announcer", "Parameter", "announce", "configurations", "withdraw"]
+__all__ = ["Announcer", "SettableParameter", "announce", "configurations", "withdraw"]
 
 BIRTH_TOPIC: Final = "homeassistant/status"
 """Home Assistant says `online` here when it has started."""
@@ -67,7 +67,7 @@ _SENSORS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parameter:
+class SettableParameter:
     """A parameter of the guest that may be set from Home Assistant."""
 
     name: str
@@ -87,7 +87,7 @@ def parameters_topic(node: str) -> str:
 
 
 def configurations(
-    node: str, *, firmware: str = "", parameters: tuple[Parameter, ...] = ()
+    node: str, *, firmware: str = "", parameters: tuple[SettableParameter, ...] = ()
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(topic, configuration) of every entity of `node`."""
     data = node_topic(Telemetry, node)
@@ -155,7 +155,7 @@ class _Node:
     """What is known of a node."""
 
     firmware: str = ""
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[SettableParameter, ...] = ()
     """Those that may be set."""
     values: dict[str, int] = field(default_factory=dict)
     """Those in force."""
@@ -174,7 +174,10 @@ class Announcer(Closing):
     """
 
     def __init__(
-        self, address: BrokerAddress, nodes: Sequence[str], parameters: tuple[Parameter, ...]
+        self,
+        address: BrokerAddress,
+        nodes: Sequence[str],
+        parameters: tuple[SettableParameter, ...],
     ) -> None:
         self._names = frozenset(nodes)
         self._parameters = parameters
@@ -296,7 +299,11 @@ class Announcer(Closing):
 
 
 def announce(
-    client: MqttClient, node: str, *, firmware: str = "", parameters: tuple[Parameter, ...] = ()
+    client: MqttClient,
+    node: str,
+    *,
+    firmware: str = "",
+    parameters: tuple[SettableParameter, ...] = (),
 ) -> bool:
     """Publish the entities of a node, retained as Home Assistant wants; whether all were sent."""
     return all(
