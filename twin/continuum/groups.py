@@ -89,12 +89,12 @@ class Groups:
         tier, taken, change = self._tier, group.taken, group.change
         processed: list[dict[str, Any]] = []
         if tier.computes and taken.samples:
-            nodes = dict.fromkeys(sample.node for sample in taken.samples)
+            nodes = list(dict.fromkeys(sample.node for sample in taken.samples))
             for node in nodes:
                 if not tier.knows(node) and (before := self._buffer.state(node)) is not None:
                     tier.resume(node, *before)
             processed = tier.take(taken.samples)
-            change.states = {node: tier.state(node) for node in nodes}
+            change.states = tier.states(nodes)
             change.windows = [
                 (node, start_ms, state)
                 for node in nodes
