@@ -75,9 +75,7 @@ def test_what_is_taken_and_what_it_holds_is_as_the_type_of_the_message_says(
 
 
 def test_a_device_cannot_write_the_members_that_fog_writes() -> None:
-    (row,) = take(
-        arrival("n", raw=5, node=1, received_us=2, window_s=3, revision=4, up_ms=7)
-    ).rows
+    (row,) = take(arrival("n", raw=5, node=1, received_us=2, window_s=3, revision=4, up_ms=7)).rows
     assert row == {"node": "n", "up_ms": 7, "received_us": 1_000, "raw": 5}
     (row,) = take(arrival("n", raw=5, up_ms=1.5)).rows
     assert row == {"node": "n", "received_us": 1_000, "raw": 5}
