@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import wasmtime
-from telemetry import MODULE, T0, sample
+from fog_telemetry import MODULE, T0, sample
 
 from levada.guest.errors import ModuleError, ParameterError
 from levada.twin.continuum.tier import Sample, Tier

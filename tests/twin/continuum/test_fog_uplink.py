@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telemetry import Core, arrival
+from fog_telemetry import Core, arrival
 
 from levada.twin.continuum.uplink import PATIENCE_S, WINDOW_ROWS, Uplink
 from levada.twin.mqtt.messages import Ack, Relayed, decode

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telemetry import NOW_MS, Core, arrival, rows_of, season
+from fog_telemetry import NOW_MS, Core, arrival, rows_of, season
 
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
 from levada.twin.continuum.buffer import Buffer

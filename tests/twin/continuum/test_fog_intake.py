@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telemetry import NOW_MS, T0, arrival
+from fog_telemetry import NOW_MS, T0, arrival
 
 from levada.hil.errors import PayloadError
 from levada.twin.continuum.intake import Arrival, Intake, Reason, Taken
