@@ -131,6 +131,11 @@ SIGNALS: Final[dict[str, Signal]] = {
     # what devices and the twin say beside these
     "raw": Signal("counts", "Probe, as published", "Probe reading that the device published."),
     "filt": Signal("counts", "Probe, filtered", "Probe reading after the guest's filter."),
+    "anomaly": Signal(
+        "",
+        "Anomaly found",
+        "Bits: 1 out of range, 2 stuck, 4 changes too fast, 8 outlier (Hampel).",
+    ),
     "on": Signal("%", "Opens below", "Moisture below which the guest opens."),
     "off": Signal("%", "Closes at", "Moisture at which the guest closes."),
     "irrigar": Signal("", "Decision to water", "Whether the guest wants to water."),

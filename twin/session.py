@@ -50,7 +50,7 @@ from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
-__all__ = ["ADDRESS", "Options", "Running", "publisher", "run_session"]
+__all__ = ["ADDRESS", "Options", "Running", "publisher", "run_session", "tell_address"]
 
 ADDRESS: Final = "page.json"
 """Beside the store: where page and broker are, and the token of this run; only its owner can read
@@ -188,7 +188,7 @@ def run_session(
         page.show(twin, parts)
         open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
-        _tell_address(where / ADDRESS, page, broker, "broker" in parts)
+        tell_address(where / ADDRESS, page, broker, "broker" in parts)
         interrupt.stop_with(twin.stop)
         shown = redacted(start.store)
         running = Running(twin, page, shown, broker)
@@ -375,7 +375,8 @@ def _silent(_zone: str, _change: Change) -> None:
     pass
 
 
-def _tell_address(path: Path, page: Page, broker: BrokerAddress | None, ours: bool) -> None:
+def tell_address(path: Path, page: Page, broker: BrokerAddress | None, ours: bool) -> None:
+    """Write where page and broker are, for this user alone; of a broker of `ours` the password."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     data: dict[str, Any] = {"url": page.url, "token": page.token}

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from services import Mosquitto, postgresql
+from store_rows import T0
 
 from levada.hil.line.broker import EmbeddedBroker
 from levada.twin.mqtt.delivery import Delivery
+from levada.twin.store import schema as store_schema
+from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.rows import Commit
 from levada.twin.store.store import Store
 
@@ -43,6 +46,20 @@ def memory_folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite") as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The store on SQLite and on PostgreSQL; both must behave the same."""
+    if request.param == "sqlite":
+        where = str(tmp_path / "s.sqlite")
+    else:
+        where = request.getfixturevalue("postgresql_url")
+        engine = connect(normal_url(where), writes=True)
+        store_schema.metadata.drop_all(engine)
+        engine.dispose()
+    with Store(where, clock_ms=lambda: T0) as made:
         yield made
 
 

@@ -35,7 +35,16 @@ from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.scenario.mapping import FieldMapping, PayloadMapping
 from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.mapping import PayloadMap
-from levada.twin.mqtt.messages import Ack, Config, ConfigAck, Processed, Status, Telemetry, decode
+from levada.twin.mqtt.messages import (
+    Ack,
+    Config,
+    ConfigAck,
+    ForwardedRow,
+    Processed,
+    Status,
+    Telemetry,
+    decode,
+)
 from levada.twin.store.rows import Flag
 from levada.twin.store.store import Store
 
@@ -481,14 +490,14 @@ def test_an_acknowledged_calibration_reaches_the_listener(broker: Broker, delive
 def test_what_fog_forwards_becomes_the_filtered_series_of_the_node(
     broker: Broker, store: Store, deliver: Deliver
 ) -> None:
-    deliver()
+    deliver(fogs=True)
     commits = Commits(store)
     fog = MqttClient(broker.address)
-    message = Processed(node="n", boot=3, seq=0, oldest=0, raw=1510, pct=31)
-    assert fog.publish("ic/fog/processed", message.encode())
+    row = ForwardedRow(node="n", boot=7, seq=41, t=1_700_000_000_000, filt=1510, anomaly=0)
+    assert fog.publish("ic/fog/processed", Processed(boot=3, seq=0, oldest=0, rows=(row,)).encode())
     assert commits.wait("fog", 3, 0)
-    assert store.reader.window("n", "raw", kind="filtered").value.tolist() == [1510.0]
-    assert len(store.reader.window("n", "raw").value) == 0
+    assert store.reader.window("n", "filt", kind="filtered").value.tolist() == [1510.0]
+    assert store.reader.series("fog") == []
     fog.close()
 
 

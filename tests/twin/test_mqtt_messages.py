@@ -13,7 +13,9 @@ from levada.twin.mqtt.messages import (
     TOPICS,
     Ack,
     Config,
+    ForwardedRow,
     Processed,
+    Relayed,
     Status,
     Telemetry,
     check_node,
@@ -69,7 +71,8 @@ def test_every_field_is_described_with_its_unit() -> None:
         ("Ack", Ack(boot=1, seq=7)),
         ("Config", Config(id="a", set={"limit": 1650})),
         ("Status", Status(state="birth", boot=1, guest_sha256="0" * 64)),
-        ("Processed", Processed(node="n", pct=30)),
+        ("Relayed", Relayed(boot=1, seq=0, oldest=0, rows=(ForwardedRow(node="n", raw=30),))),
+        ("Processed", Processed(boot=1, seq=0, oldest=0, rows=(ForwardedRow(node="n", filt=3),))),
     ],
 )
 def test_what_is_sent_fits_the_published_schema(name: str, message: Telemetry) -> None:
@@ -83,7 +86,8 @@ def test_what_is_sent_fits_the_published_schema(name: str, message: Telemetry) -
     [
         ("ic/esp32/data", ("esp32", "data")),
         ("ic/esp32/config/ack", ("esp32", "config/ack")),
-        ("ic/fog/processed", ("fog", "fog/processed")),
+        ("ic/fog/relayed", ("fog", "relayed")),
+        ("ic/fog/processed", ("fog", "processed")),
         ("ic/horta 1 🌱/status", ("horta 1 🌱", "status")),
         ("ic/esp32/data/x", None),
         ("ic//data", None),

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,6 @@ def put(store: Store, *rows: Row) -> None:
     for item in rows:
         assert store.submit(item)
     assert store.flush()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """The store on SQLite and on PostgreSQL; both must behave the same."""
-    if request.param == "sqlite":
-        where = str(tmp_path / "s.sqlite")
-    else:
-        where = request.getfixturevalue("postgresql_url")
-        engine = connect(normal_url(where), writes=True)
-        store_schema.metadata.drop_all(engine)
-        engine.dispose()
-    with Store(where, clock_ms=lambda: T0) as made:
-        yield made
 
 
 def test_a_message_is_stored_once_however_often_it_comes(both: Store) -> None:

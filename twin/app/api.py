@@ -12,18 +12,17 @@ from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
 
 from levada.guest.text.ranges import between, out_of_range
 from levada.twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
+from levada.twin.app.shown import Continuum, Shown, Subject
 from levada.twin.health import Parts, device_part, look, store_part
 from levada.twin.store.export import stream_csv
-from levada.twin.store.reads import Window
-
-if TYPE_CHECKING:
-    from levada.twin.app.server import Subject
+from levada.twin.store.reads import StoreReader, Window
+from levada.twin.store.store import Store
 
 __all__ = ["blueprint"]
 
@@ -34,7 +33,7 @@ OWN_NAMES: Final = ("expiry", "MQTT")
 """Under which the twin notes what an expiry, or a message, has changed."""
 
 
-def blueprint(subject: Subject, parts: Parts) -> Blueprint:
+def blueprint(shown: Shown, parts: Parts) -> Blueprint:
     """All routes; `parts` are those of /health."""
     routes = Blueprint("levada", __name__)
 
@@ -47,10 +46,11 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
     def health(whose: str = "") -> tuple[Response, int]:
         if whose not in ("", "own"):
             abort(404)
-        found = subject.store.health()
-        view = subject.view
+        found = shown.store.health()
+        view = shown.twin.view if shown.twin is not None else None
         seen = look(parts)
-        devices = look({z.name: partial(device_part, z) for z in view.zones})
+        zones = view.zones if view is not None else ()
+        devices = look({z.name: partial(device_part, z) for z in zones})
         store = store_part(found)
         asked = seen.values() if whose == "own" else (*seen.values(), *devices.values())
         well = store.ok and all(part.ok for part in asked)
@@ -59,31 +59,43 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
             "store": {**asdict(found), "state": str(found.state), **asdict(store)},
             "parts": {name: asdict(part) for name, part in seen.items()},
             "devices": {name: asdict(part) for name, part in devices.items()},
-            "twin": {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s},
         }
+        if view is not None:
+            data["twin"] = {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s}
         return jsonify(data), 200 if well else 503
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
         return jsonify(document())
 
+    _series_routes(routes, shown.store)
+    _record_routes(routes, shown.store.reader)
+    if shown.twin is not None:
+        _field_route(routes, shown.twin)
+        _calibration_route(routes, shown.twin)
+    if shown.continuum is not None:
+        _continuum_route(routes, shown.continuum)
+    return routes
+
+
+def _field_route(routes: Blueprint, subject: Subject) -> None:
     @routes.get("/api/field")
     def field() -> Response:
-        view = subject.view
-        data = asdict(view)
+        data = asdict(subject.view)
         for zone in data["zones"]:
             zone["verdict"]["cause"] = str(zone["verdict"]["cause"])
         return jsonify(data)
 
-    _series_routes(routes, subject)
-    _record_routes(routes, subject)
-    _calibration_route(routes, subject)
-    return routes
+
+def _continuum_route(routes: Blueprint, continuum: Continuum) -> None:
+    @routes.get("/api/continuum")
+    def tiers() -> Response:
+        return jsonify(asdict(continuum.view))
 
 
-def _series_routes(routes: Blueprint, subject: Subject) -> None:
+def _series_routes(routes: Blueprint, store: Store) -> None:
     """Stored signals: which there are, windows of them, and all of a zone."""
-    reader = subject.store.reader
+    reader = store.reader
 
     @routes.get("/api/series")
     def series() -> Response:
@@ -113,13 +125,12 @@ def _series_routes(routes: Blueprint, subject: Subject) -> None:
         zone = request.args.get("zone", "")
         if not reader.series(zone):
             abort(404)
-        parts = stream_csv(subject.store.url, zone, _integer("start_ms"), _integer("end_ms"))
+        parts = stream_csv(store.url, zone, _integer("start_ms"), _integer("end_ms"))
         return _file(parts, "zone.csv")
 
 
-def _record_routes(routes: Blueprint, subject: Subject) -> None:
+def _record_routes(routes: Blueprint, reader: StoreReader) -> None:
     """What happened, who changed what, and when the twin ran."""
-    reader = subject.store.reader
 
     @routes.get("/api/events")
     def events() -> Response:

@@ -75,11 +75,13 @@ def _named(value: Any) -> bool:
     )
 
 
+_TICKS: Final = ("", "-field", "-node", "-zone", "-slow", "-continuum", "-streams")
+
 KINDS: Final[Mapping[str, Check]] = {
     "url.pathname": _text,
     "url.search": _or_none(_text),
     **dict.fromkeys(
-        (f"tick{page}.n_intervals" for page in ("", "-field", "-node", "-zone", "-slow")),
+        (f"tick{page}.n_intervals" for page in _TICKS),
         _or_none(_whole),
     ),
     "tile.id": _named,
@@ -97,6 +99,9 @@ KINDS: Final[Mapping[str, Check]] = {
     "calibrate-set.n_clicks": _or_none(_whole),
     "calibrate-who.value": _or_none(_text),
     "calibrate-expiry.value": _one_of(tuple(pages.EXPIRIES)),
+    "continuum-node.value": _or_none(_text),
+    "continuum-known.data": _or_none(_whole),
+    "continuum-window.value": _one_of(tuple(pages.WINDOWS)),
     "history-zone.value": _or_none(_text),
     "history-signals.value": _or_none(_texts),
     "history-start.value": _or_none(_text),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
@@ -14,15 +14,14 @@ from dash.exceptions import PreventUpdate
 from levada.guest.fast.jit import compiled
 from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, pages
+from levada.twin.app.continuum import register_continuum
 from levada.twin.app.gate import may_change
 from levada.twin.app.history import register_history
+from levada.twin.app.shown import Shown, Subject
 from levada.twin.calibration.parameters import parse
 from levada.twin.errors import CalibrationError, TwinError
 from levada.twin.health import store_part
 from levada.twin.snapshot import ZoneView
-
-if TYPE_CHECKING:
-    from levada.twin.app.server import Subject
 
 __all__ = ["register"]
 
@@ -36,9 +35,14 @@ DELTAS: Final = 3_000
 """Points that a chart has got by deltas before it is thinned anew; a new decision renews it too."""
 
 
-def register(app: Dash, subject: Subject) -> frozenset[str]:
+def register(app: Dash, shown: Shown) -> frozenset[str]:
     """Bind all callbacks; those that only read, by their outputs."""
-    _everywhere(app, subject)
+    _everywhere(app, shown)
+    if shown.continuum is not None:
+        register_continuum(app, shown.continuum, with_twin=shown.twin is not None)
+    subject = shown.twin
+    if subject is None:
+        return frozenset(app.callback_map)
     _field(app, subject)
     _zone(app, subject)
     _parameters(app, subject)
@@ -48,11 +52,15 @@ def register(app: Dash, subject: Subject) -> frozenset[str]:
     return reading
 
 
-def is_page(subject: Subject, path: str) -> bool:
+def is_page(shown: Shown, path: str) -> bool:
     """Whether there is a page under an unquoted path."""
     first, _, rest = path.strip("/").partition("/")
+    if first == "continuum":
+        return shown.continuum is not None and not rest
+    if shown.twin is None:
+        return not first
     if first in ("zone", "node"):
-        return any(zone.name == rest for zone in subject.view.zones)
+        return any(zone.name == rest for zone in shown.twin.view.zones)
     return not rest and first in ("", "nodes", "history")
 
 
@@ -68,7 +76,9 @@ def _last(found: Sequence[Mapping[str, Any]]) -> int:
     return int(found[-1]["id"]) if found else 0
 
 
-def _everywhere(app: Dash, subject: Subject) -> None:
+def _everywhere(app: Dash, shown: Shown) -> None:
+    subject = shown.twin
+
     @app.callback(
         Output("page", "children"),
         Output("nav", "children"),
@@ -77,11 +87,20 @@ def _everywhere(app: Dash, subject: Subject) -> None:
         State("url", "search"),
     )
     def page(path: str, search: str) -> tuple[Any, Any, str]:
+        first, _, rest = path.strip("/").partition("/")
+        links = pages.nav(subject.view if subject else None, path, shown.continuum is not None)
+        of_continuum = first == "continuum" or (not first and subject is None)
+        if shown.continuum is not None and of_continuum and not rest:
+            return pages.continuum_page(), links, "Continuum"
+        if subject is None:
+            return pages.missing_page(f"page {path}"), links, "levada"
+        return of_twin(subject, path, search, links)
+
+    def of_twin(subject: Subject, path: str, search: str, links: Any) -> tuple[Any, Any, str]:
         view = subject.view
         first, _, rest = path.strip("/").partition("/")
         name = unquote(rest)
         zones = {zone.name: zone for zone in view.zones}
-        links = pages.nav(view, path)
         match first:
             case "":
                 return pages.field_page(view), links, view.title
@@ -107,7 +126,7 @@ def _everywhere(app: Dash, subject: Subject) -> None:
         Output("clock", "children"), Output("banner", "children"), Input("tick", "n_intervals")
     )
     def clock(_ticks: int) -> tuple[str, Any]:
-        found = subject.store.health()
+        found = shown.store.health()
         banner = None
         if not found.ok:
             banner = html.Div(
@@ -122,11 +141,11 @@ def _everywhere(app: Dash, subject: Subject) -> None:
                 f"The former store was corrupt and lies in {found.moved_aside}.",
                 className="banner",
             )
-        elif not (subject.view.ended or any(zone.steps for zone in subject.view.zones)):
+        elif subject and not (subject.view.ended or any(z.steps for z in subject.view.zones)):
             slow = "" if compiled() else " The plant is compiled first, once: about half a minute."
             said = f"Starting.{slow} Curves come with the first steps."
             banner = html.Div(said, className="banner")
-        return pages.clock(subject.view), banner
+        return pages.clock(subject.view) if subject else "", banner
 
 
 def _field(app: Dash, subject: Subject) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "history",
     "profile",
     "sparkline",
+    "streams",
     "zone_chart",
 ]
 
@@ -352,6 +353,45 @@ def history(
     if not any(window.time_ms.size for _, _, window in windows):
         said = "Choose a signal." if not windows else "Nothing is stored of these days."
         return _empty(figure, said)
+    return figure
+
+
+def streams(
+    reader: StoreReader, node: str, suppressed: Sequence[tuple[int, float]], start_ms: int | None
+) -> Figure:
+    """The raw stream of a node and what fog has filtered of it; crosses are readings, (time, raw),
+    that were not fed to the filter."""
+    looks = {"raw": ("Raw", WATER, 1.2), "filtered": ("Filtered", TWIN, 2.2)}
+    traces: list[Figure] = []
+    for (kind, (label, color, width)), name in zip(looks.items(), ("raw", "filt"), strict=True):
+        window = reader.window(node, name, kind=kind, start_ms=start_ms, max_points=POINTS)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": label,
+                "x": window.time_ms.tolist(),
+                "y": window.value.tolist(),
+                "line": {"color": color, "width": width},
+                "hovertemplate": f"{label} %{{y:.0f}} counts<br>{_TIME}<extra></extra>",
+            }
+        )
+    shown = [(t, raw) for t, raw in suppressed if start_ms is None or t >= start_ms]
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "Suppressed",
+            "x": [t for t, _ in shown],
+            "y": [raw for _, raw in shown],
+            "marker": {"symbol": "x", "size": 8, "color": STRESS},
+            "hovertemplate": f"suppressed: %{{y:.0f}} counts<br>{_TIME}<extra></extra>",
+        }
+    )
+    figure = _figure(traces, [1.0], 340)
+    figure["layout"]["yaxis"] |= {"title": {"text": "Probe [counts]"}}
+    if not any(trace["x"] for trace in traces):
+        return _empty(figure, "Nothing of this node is stored yet.")
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from dash import Dash, Input, Output
@@ -11,9 +11,7 @@ from dash.exceptions import PreventUpdate
 
 from levada.sim.units import DAY_MS
 from levada.twin.app import curves, figures, pages, words
-
-if TYPE_CHECKING:
-    from levada.twin.app.server import Subject
+from levada.twin.app.shown import Subject
 
 __all__ = ["register_history"]
 

@@ -12,10 +12,9 @@ decided at the gate (`levada.twin.app.gate`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from dash import Dash
 from dash.exceptions import DashException
@@ -26,26 +25,22 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from levada.guest.lifecycle import Closing
-from levada.guest.module.inspect import ModuleInfo
 from levada.guest.text.json_text import parse
-from levada.sim.scenario.model import Scenario
 from levada.twin.app import pages
 from levada.twin.app.api import blueprint
 from levada.twin.app.asked import AskedRight
 from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from levada.twin.app.callbacks import is_page, register
 from levada.twin.app.gate import DASH_PATH, Gate
-from levada.twin.calibration.dry_run import DryRun
+from levada.twin.app.shown import Continuum, Shown, Subject
 from levada.twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
 from levada.twin.health import Part, Parts, process_part
-from levada.twin.snapshot import View
 from levada.twin.store.engine import first_line
-from levada.twin.store.store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["Page", "PageError", "Subject"]
+__all__ = ["Page", "PageError"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,32 +50,6 @@ ASSETS: Final = Path(__file__).parent / "assets"
 
 class PageError(TwinError):
     """The page cannot be served."""
-
-
-class Subject(Protocol):
-    """What is shown: a twin."""
-
-    store: Store
-    scenario: Scenario
-    info: ModuleInfo
-
-    @property
-    def view(self) -> View:
-        """What is to be seen now."""
-
-    def calibrate(
-        self,
-        zone: str,
-        values: Mapping[str, int],
-        *,
-        who: str,
-        seen: Mapping[str, int] | None = None,
-        expires_s: float | None = None,
-    ) -> Future[dict[str, int]]:
-        """Change parameters."""
-
-    def try_out(self, zone: str, values: Mapping[str, int], days: int) -> DryRun:
-        """What a change would have done over the last days."""
 
 
 class Page(Closing):
@@ -113,11 +82,19 @@ class Page(Closing):
         """What is being done before there is something to show."""
         self._doing = doing
 
-    def show(self, subject: Subject, parts: Parts | None = None) -> None:
-        """From now on the pages of `subject`; a browser that waits finds them by itself.
+    def show(
+        self,
+        twin: Subject | None,
+        parts: Parts | None = None,
+        *,
+        continuum: Continuum | None = None,
+    ) -> None:
+        """From now on the pages of a twin, of the continuum, or of both; a browser that waits
+        finds them by itself.
 
         `parts` are asked for /health, beside the store, the page and this process.
         """
+        shown = Shown(twin, continuum)
         server = _flask(self._gate)
         app = Dash(
             "levada",
@@ -130,7 +107,7 @@ class Page(Closing):
             add_log_handler=False,
         )
         app.layout = pages.shell()
-        self._gate.reading = register(app, subject)
+        self._gate.reading = register(app, shown)
         asked = AskedRight(app.callback_map)
 
         @server.before_request
@@ -143,12 +120,12 @@ class Page(Closing):
             """A path that no page has: the browser shows so, and programs see it."""
             rule = request.url_rule.rule if request.url_rule else ""
             shell = rule == "/<path:path>" and response.status_code == 200
-            if shell and not is_page(subject, request.path):
+            if shell and not is_page(shown, request.path):
                 response.status_code = 404
             return response
 
         server.register_blueprint(
-            blueprint(subject, {"process": process_part, "page": self._part, **(parts or {})})
+            blueprint(shown, {"process": process_part, "page": self._part, **(parts or {})})
         )
         self._answer = server
 

@@ -9,7 +9,7 @@ import typer
 
 from levada.sim.scenario.shipped import copy, names, scenario_path, title
 
-__all__ = ["ScenarioFile", "ScenarioFiles", "scenarios_app"]
+__all__ = ["OptionalScenario", "ScenarioFile", "ScenarioFiles", "scenarios_app"]
 
 
 def _found(scenario: Path | None) -> Path | None:
@@ -24,6 +24,10 @@ _HELP = "Scenario file (TOML), or the name of a shipped one."
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help=_HELP, callback=_found)]
 ScenarioFiles = Annotated[
     list[Path], typer.Argument(metavar="SCENARIO...", help=_HELP, callback=_all_found)
+]
+
+OptionalScenario = Annotated[
+    Path | None, typer.Argument(metavar="[SCENARIO]", help=_HELP, callback=_found)
 ]
 
 scenarios_app = typer.Typer(help="List the shipped scenarios, or copy one to start from.")

@@ -15,14 +15,14 @@ from pydantic import Field, ValidationError
 
 from levada.guest.shipped import DEFAULT_GUEST
 from levada.sim.scenario.config_table import Table
-from levada.sim.scenario.continuum import Fog
+from levada.sim.scenario.continuum import Cloud, Fog
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.toml_index import Place, index
 from levada.sim.settings.explain import explain
 from levada.sim.settings.issue import Issue
 
-__all__ = ["FogFile", "Given", "TierFile", "read_config"]
+__all__ = ["CloudFile", "FogFile", "Given", "TierFile", "read_config"]
 
 _MOST_BYTES: Final = 1_000_000
 Given = Mapping[tuple[str, ...], tuple[str, object]]
@@ -62,6 +62,16 @@ class FogFile(TierFile):
             )
 
 
+class CloudFile(TierFile):
+    """Configuration of `levada cloud`."""
+
+    cloud: Cloud = Cloud()
+    store: str | None = None
+    """A file, or `postgresql://...`; default: `store.sqlite` in the directory of `--out`."""
+    port: int = Field(default=8050, ge=0, le=65_535)
+    """Of the page, on this computer only; 0: any."""
+
+
 T = TypeVar("T", bound=TierFile)
 
 
@@ -96,9 +106,9 @@ def read_config(kind: type[T], file: Path | None, given: Given) -> T:
 def _located(found: T, folder: Path, given: Given) -> T:
     """Files that the file names are relative to it."""
     changes = {}
-    for name in ("guest", "buffer"):
+    for name in ("guest", "buffer", "store"):
         value = getattr(found, name, None)
-        if value is not None and (name,) not in given:
+        if value is not None and "://" not in value and (name,) not in given:
             changes[name] = str(folder / value)
     return found.model_copy(update=changes)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from levada.guest.lifecycle import Closing
+from levada.guest.module.inspect import inspect
 from levada.guest.text.logs import LimitedLog
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
@@ -28,13 +29,15 @@ from levada.twin.continuum.bridge import DOWN, UP, Bridge, is_same_broker
 from levada.twin.continuum.buffer import Buffer
 from levada.twin.continuum.connection import Connection
 from levada.twin.continuum.groups import Group, Groups
+from levada.twin.continuum.heartbeat import BEAT_S, Heartbeat
+from levada.twin.continuum.hops import host_id
 from levada.twin.continuum.intake import Arrival, Reason
 from levada.twin.continuum.observability import Metrics
 from levada.twin.continuum.tier import Tier
 from levada.twin.continuum.uplink import Uplink
 from levada.twin.errors import BufferFullError
 from levada.twin.health import Part, Parts, process_part
-from levada.twin.mqtt.messages import Ack, split_topic
+from levada.twin.mqtt.messages import Ack, Status, split_topic
 from levada.twin.mqtt.refusals import Refusals, Why
 
 __all__ = ["Fog"]
@@ -112,14 +115,18 @@ class Fog(Closing):
         self._uplink = Uplink(
             self._buffer, name, self._cloud_publish, flush_rows_s=settings.flush_rows_s
         )
-        self._ack_topic = f"ic/{name}/ack"
+        self._ack_topic, self._ask_topic = f"ic/{name}/ack", f"ic/{name}/ask"
+        self._guest = inspect(module)
+        self._heartbeat = Heartbeat(
+            self._status, lambda payload: self._cloud_publish(f"ic/{name}/status", payload)
+        )
         self._cloud: Connection | None = None
         self._edge: Connection | None = None
         self._cloud = Connection(
             cloud,
-            subscription=[self._ack_topic, *(DOWN if separate else ())],
+            subscription=[self._ack_topic, *(DOWN if separate else (self._ask_topic,))],
             handler=self._from_cloud,
-            on_connect=self._uplink.connected,
+            on_connect=self._cloud_connected,
         )
         self._worker = threading.Thread(target=self._work, name="fog", daemon=True)
         self._worker.start()
@@ -130,6 +137,7 @@ class Fog(Closing):
             handler=self._from_edge,
             on_oversized=self._oversized,
         )
+        self._heartbeat.start()
         self._add_gauges()
 
     # -- in the network threads ----------------------------------------------------------------
@@ -159,8 +167,28 @@ class Fog(Closing):
     def _from_cloud(self, topic: str, payload: bytes) -> None:
         if topic == self._ack_topic:
             self._uplink.acknowledge(payload)
+        elif topic == self._ask_topic:
+            self._heartbeat.say("birth")
         else:
             self._bridge.down(topic, payload)
+
+    def _cloud_connected(self) -> None:
+        self._uplink.connected()
+        self._heartbeat.say("birth")
+
+    def _status(self) -> Status:
+        kept, engine = self._buffer.kept(), self.settings.engine
+        return Status(
+            state="alive",
+            boot=self._buffer.boot,
+            every_ms=round(BEAT_S * 1000),
+            engine=engine,
+            guest_sha256=None if engine == "off" else self._guest.sha256,
+            host=host_id(),
+            buffer_rows=kept.rows,
+            buffer_limit_rows=self.settings.buffer_rows,
+            dropped_rows=kept.dropped,
+        )
 
     def _edge_publish(self, topic: str, payload: bytes) -> bool:
         return self._edge is not None and self._edge.publish(topic, payload)
@@ -352,6 +380,7 @@ class Fog(Closing):
         self._news.set()
         self._worker.join()
         self._uplink.close()
+        self._heartbeat.close()
         if self._cloud is not None:
             self._cloud.close()
         self._tier.close()

@@ -137,7 +137,7 @@ class Intake:
         if told_ms is not None:
             row["t"] = told_ms
         signals = signals_of(values)
-        up_ms = signals.pop("up_ms", None)
+        up_ms = values.get("up_ms")
         if type(up_ms) is int and 0 <= up_ms <= UP_MS:
             row["up_ms"] = up_ms
         row["received_us"] = arrival.received_us

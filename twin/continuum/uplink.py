@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from time import monotonic, monotonic_ns
+from time import monotonic
 from typing import Final
 
 from levada.guest.lifecycle import Closing
 from levada.hil.errors import PayloadError
 from levada.twin.continuum.buffer import Buffer, Outgoing
+from levada.twin.continuum.hops import monotonic_us
 from levada.twin.mqtt.messages import Ack, decode
 from levada.twin.mqtt.sequence import MODULUS, unwrap
 
@@ -39,11 +40,20 @@ _CROWDED_S: Final = 0.05
 Publish = Callable[[str, bytes], bool]
 
 
-def envelope(message: Outgoing, *, boot: int, oldest: int, sent_us: int) -> bytes:
-    """A message as it goes over the wire."""
+def envelope(
+    message: Outgoing,
+    *,
+    boot: int,
+    oldest: int,
+    sent_us: int,
+    heard: tuple[int, int] | None = None,
+) -> bytes:
+    """A message as it goes over the wire; `heard` is when the newest acknowledgement was sent, by
+    the cloud's clock, and when it was heard here [us]."""
+    echo = "" if heard is None else f'"echo_us":{heard[0]},"heard_us":{heard[1]},'
     head = (
         f'{{"boot":{boot},"seq":{message.first % MODULUS},"oldest":{oldest % MODULUS},'
-        f'"sent_us":{sent_us},"rows":'
+        f'"sent_us":{sent_us},{echo}"rows":'
     )
     return b"".join((head.encode(), message.rows, b"}"))
 
@@ -83,6 +93,7 @@ class Uplink(Closing):
         self.forwarded = 0
         """Messages sent, those that were repeated included."""
         self.repeated_rows = 0
+        self._heard: tuple[int, int] | None = None
         self._round = 0
         """How often it was begun anew with the oldest row."""
         self._news = threading.Event()
@@ -113,6 +124,8 @@ class Uplink(Closing):
             return
         if ack.refused is not None:
             _log.warning("the cloud has refused a message: %s", ack.refused)
+        if ack.sent_us is not None:
+            self._heard = ack.sent_us, monotonic_us()
         if ack.seq is None or ack.boot != self._buffer.boot:
             return
         with self._lock:
@@ -185,7 +198,8 @@ class Uplink(Closing):
             message,
             boot=self._buffer.boot,
             oldest=self._buffer.kept().oldest,
-            sent_us=monotonic_ns() // 1000,
+            sent_us=monotonic_us(),
+            heard=self._heard,
         )
         if not self._publish(f"ic/{self._name}/{message.stream}", payload):
             return False

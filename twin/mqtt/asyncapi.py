@@ -10,6 +10,8 @@ import json
 import sys
 from typing import Any, Final, Literal
 
+from pydantic import BaseModel
+
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
 from levada.twin.mqtt.messages import (
     Ack,
@@ -17,8 +19,10 @@ from levada.twin.mqtt.messages import (
     Ask,
     Config,
     ConfigAck,
+    ForwardedRow,
     Message,
     Processed,
+    Relayed,
     Status,
     Telemetry,
 )
@@ -27,7 +31,8 @@ __all__ = ["document", "text"]
 
 _CHANNELS: Final[dict[str, tuple[type[Message], Literal["send", "receive"], str]]] = {
     "telemetry": (Telemetry, "receive", "Nodes report what they measured and decided."),
-    "processed": (Processed, "receive", "Fog forwards filtered telemetry."),
+    "relayed": (Relayed, "receive", "Fog relays telemetry of nodes: the raw stream."),
+    "processed": (Processed, "receive", "Fog forwards what it computed: the filtered stream."),
     "status": (Status, "receive", "Nodes say that they are born, alive, or going."),
     "configAck": (ConfigAck, "receive", "Nodes answer a calibration with the values in force."),
     "config": (Config, "send", "The twin wants a calibration."),
@@ -47,6 +52,8 @@ def document() -> dict[str, Any]:
     for name, (kind, action, summary) in _CHANNELS.items():
         title = kind.__name__
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        for nested in (ForwardedRow,):
+            _describe(nested, schema.get("$defs", {}).get(nested.__name__, {}))
         schemas.update(schema.pop("$defs", {}))
         schemas[title] = _described(kind, schema)
         messages[title] = {
@@ -112,7 +119,7 @@ def _described(kind: type[Message], schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _describe(base: type[Message], schema: dict[str, Any]) -> None:
+def _describe(base: type[BaseModel], schema: dict[str, Any]) -> None:
     name = None
     for line in inspect.getsource(base).splitlines():
         code = line.strip()

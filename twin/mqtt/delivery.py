@@ -16,31 +16,44 @@ from levada.guest.topic import PREFIX
 from levada.hil.errors import PayloadError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES, MqttClient, matches
+from levada.twin.continuum.hops import host_id, monotonic_us
 from levada.twin.errors import MappingError
+from levada.twin.mqtt.forwarded import Acknowledgements, NumberedRow, aggregates_of, rows_of
 from levada.twin.mqtt.mapping import PayloadMap, kept
 from levada.twin.mqtt.messages import (
     Ack,
     Ask,
     Config,
     ConfigAck,
+    Forwarded,
+    ForwardedRow,
     Message,
     Processed,
+    Relayed,
     Status,
     Telemetry,
-    check_node,
     decode,
     node_topic,
     split_topic,
 )
 from levada.twin.mqtt.presence import Presence, PresenceWatch, wall_ms
 from levada.twin.mqtt.refusals import Refusals, Why
-from levada.twin.mqtt.sequence import MODULUS, Numbering
+from levada.twin.mqtt.sequence import MODULUS, Identity, Numbering
 from levada.twin.store.rows import UNITS, Commit, Event, Flag, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
+from levada.twin.store.stream_reads import stored_row
 
 __all__ = ["Counters", "Delivery"]
 
 _NODES: Final = StoreSettings().nodes
+_FORWARDED: Final[Mapping[str, type[Forwarded]]] = {"relayed": Relayed, "processed": Processed}
+_ENDINGS: Final = {kind: ending for ending, kind in _FORWARDED.items()}
+_OF_FOGS: Final = tuple(
+    f"{PREFIX}+/{ending}" for ending in (*_FORWARDED, "status", "config", "config/ack")
+)
+"""What is subscribed to where nodes are heard through fogs."""
+
+OnForwarded = Callable[[str, Forwarded, Sequence[NumberedRow], int], None]
 
 
 @dataclass(slots=True)
@@ -57,13 +70,17 @@ class Counters:
 
 
 class Delivery:
-    """Consumes `ic/#` of a broker into a store.
+    """Consumes what nodes say at a broker into a store, or, with `fogs`, what fogs forward.
+
+    Whoever consumes acknowledges, and what is acknowledged is forgotten: it takes one of the two.
 
     `on_message(node, message)` hears every valid message, `on_row(row)` every row before it goes
     into the store, both in the network thread.  `maps` are payloads of other devices, which are
     listened to as well.  With `names`, node -> name under which it is stored, all other nodes are
     somebody else's: nothing of theirs is stored or acknowledged.  `shift_ms` is added to every time
-    that a device tells.
+    that a device tells.  What a fog relays reaches `on_row` as the row that the node itself would
+    have brought; `on_forwarded(fog, message, rows, received_us)` hears of all that fogs forward
+    before it goes into the store.
     """
 
     def __init__(
@@ -76,6 +93,8 @@ class Delivery:
         shift_ms: int = 0,
         on_message: Callable[[str, Message], None] | None = None,
         on_row: Callable[[Row], None] | None = None,
+        fogs: bool = False,
+        on_forwarded: OnForwarded | None = None,
     ) -> None:
         self.store = store
         self.counters = Counters()
@@ -87,6 +106,11 @@ class Delivery:
         self._shift_ms = shift_ms
         self._on_message = on_message
         self._on_row = on_row
+        self._fogs = fogs
+        self._on_forwarded = on_forwarded
+        self._acks = Acknowledgements(host_id())
+        self._first: dict[str, tuple[int, int]] = {}
+        """Node -> boot and first number that fog has relayed of it."""
         self._numbering = Numbering(_NODES)
         self._not_numbers: Counter[str] = Counter()
         self._told_unusable: set[tuple[str, str]] = set()
@@ -95,7 +119,7 @@ class Delivery:
         self._client: MqttClient | None = None  # messages may come before we have it
         self._client = MqttClient(
             address,
-            subscription=_filters(self._maps),
+            subscription=list(_OF_FOGS) if fogs else _filters(self._maps),
             handler=self._handle,
         )
         self._client.on_oversized(self._oversized)
@@ -138,10 +162,14 @@ class Delivery:
             self.counters.foreign += 1
             return
         node, rest = place
-        if rest != "fog/processed" and not self._is_ours(node):
-            return
+        of_fogs = rest in _FORWARDED
+        if of_fogs != self._fogs and (of_fogs or rest == "data"):
+            return  # for another consumer
         try:
-            self._dispatch(node, rest, payload)
+            if of_fogs:
+                self._forwarded(node, _FORWARDED[rest], payload)
+            elif self._is_ours(node) or (self._fogs and rest == "status"):
+                self._dispatch(node, rest, payload)
         except PayloadError as error:
             self.counters.malformed += 1
             self._refuse(topic, node, Why.MALFORMED, str(error))
@@ -153,14 +181,10 @@ class Delivery:
                 self._heard(node)
                 message = decode(Telemetry, payload)
                 self._telemetry(node, message, payload)
-            case "fog/processed":
-                self._heard(node)
-                message = decode(Processed, payload)
-                check_node(message.node)
-                if self._is_ours(message.node):
-                    self._telemetry(node, message, payload)
             case "status":
                 message = decode(Status, payload)
+                if self._names and node not in self._names and message.buffer_rows is None:
+                    return  # neither one of ours nor a fog
                 self._status(node, message)
             case "config/ack":
                 self._heard(node)
@@ -180,7 +204,6 @@ class Delivery:
         self.presence.heard(node, wall_ms())
 
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
-        processed = isinstance(message, Processed)
         name = self._named(node)
         self.refusals.taken(name)
         identity = message.identity or self._numbering.next(name)
@@ -194,8 +217,6 @@ class Delivery:
                 received_ms=0,
                 payload=payload.decode(),
                 signals=message.signals(),
-                kind="filtered" if processed else "raw",
-                target=self._named(message.node) if isinstance(message, Processed) else "",
                 flags=Flag.NONE if message.identity else Flag.UNIDENTIFIED,
             )
         )
@@ -205,6 +226,76 @@ class Delivery:
             self._on_row(row)
         # asked afterwards: who hears the first row may set the clock by it
         self.store.submit(replace(row, received_ms=self.store.now_ms()))
+
+    def _forwarded(self, fog: str, kind: type[Forwarded], payload: bytes) -> None:
+        received_us = monotonic_us()
+        self._heard(fog)
+        message, rows = rows_of(kind, payload)
+        self._acks.heard(fog, message, len(rows), received_us)
+        if self._on_forwarded is not None:
+            self._on_forwarded(fog, message, rows, received_us)
+        for numbered in rows:
+            row, wrong, why = numbered.row, numbered.wrong, Why.MALFORMED
+            if row is not None and not self._is_ours(row.node):
+                wrong, why = f"node {row.node}: not one of this scenario", Why.UNKNOWN
+                row = None
+            if row is None:
+                self._refuse(f"{PREFIX}{fog}/{_ENDINGS[kind]}", fog, why, wrong)
+            elif kind is Relayed:
+                self._heard(row.node)
+                if self._on_row is not None:
+                    self._on_row(self._as_spoken(row))
+            self.store.submit(self._row(fog, message, kind, replace(numbered, row=row)))
+
+    def _row(
+        self, fog: str, message: Forwarded, kind: type[Forwarded], numbered: NumberedRow
+    ) -> Row:
+        """A row of fog as it is stored: under fog's own number, its signals those of the node."""
+        row = numbered.row
+        start_ms = None if row is None or row.t is None else row.t + self._shift_ms
+        is_window = row is not None and row.window_s is not None
+        return Row(
+            node=fog,
+            boot=message.boot,
+            seq=numbered.seq,
+            oldest=message.oldest,
+            device_ms=start_ms,
+            received_ms=self.store.now_ms(),
+            payload=numbered.payload
+            if numbered.wrong
+            else stored_row(_ENDINGS[kind], numbered.payload),
+            signals={} if row is None or is_window else row.signals(),
+            kind="raw" if kind is Relayed else "filtered",
+            target="" if row is None else self._named(row.node),
+            aggregates=() if row is None or start_ms is None else aggregates_of(row, start_ms),
+        )
+
+    def _as_spoken(self, row: ForwardedRow) -> Row:
+        """The row that the node would have brought itself."""
+        name = self._named(row.node)
+        given = row.boot is None or row.seq is None
+        identity = self._numbering.next(name) if given else self._identity(name, row)
+        return Row(
+            node=name,
+            boot=identity.boot,
+            seq=identity.seq,
+            oldest=identity.oldest,
+            device_ms=None if row.t is None else row.t + self._shift_ms,
+            received_ms=0,
+            payload="",
+            signals=row.signals(),
+            flags=Flag.UNIDENTIFIED if given else Flag.NONE,
+        )
+
+    def _identity(self, name: str, row: ForwardedRow) -> Identity:
+        """Of a relayed message; what came before the first of a life is not expected any more."""
+        assert row.boot is not None and row.seq is not None
+        boot, first = self._first.get(name, (None, 0))
+        if boot != row.boot:
+            if len(self._first) >= _NODES:
+                self._first.clear()  # names must not use up the memory
+            self._first[name] = row.boot, (first := row.seq)
+        return Identity(row.boot, row.seq, first if row.oldest is None else row.oldest)
 
     def _is_ours(self, node: str) -> bool:
         ours = not self._names or node in self._names
@@ -279,6 +370,8 @@ class Delivery:
             )
 
     def _presence_changed(self, node: str, online: bool) -> None:
+        if online and self._fogs:
+            self.ask_birth(node)  # it may have been born while nobody listened here
         now = self.store.now_ms()
         node = self._named(node)
         self.store.submit(
@@ -326,7 +419,13 @@ class Delivery:
             device = self._devices.get(node, node)
             # below 0 the very first message is missing; modulo 2^32 it would cover everything
             covers = boot >= 0 and contiguous >= 0
-            if covers and self.send(device, Ack(boot=boot, seq=contiguous % MODULUS)):
+            if not covers:
+                continue
+            if self._fogs:
+                ack = self._acks.make(node, boot, contiguous, monotonic_us())
+            else:
+                ack = Ack(boot=boot, seq=contiguous % MODULUS)
+            if self.send(device, ack):
                 self.counters.acknowledged += 1
 
 

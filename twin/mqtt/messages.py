@@ -42,6 +42,7 @@ __all__ = [
     "node_topic",
     "signals_of",
     "split_topic",
+    "validation_text",
 ]
 
 COUNTS: Final = {"seco": "dry_counts", "molhado": "wet_counts", "limiar": "limit_counts"}
@@ -50,13 +51,14 @@ _PREFIX: Final = "ic/"
 _SIGNAL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _FORMER: Final = {"umidade": "raw", "seco": "irrigar"}
 """Name in the first generation of devices -> name of the signal."""
-_NO_SIGNALS: Final = frozenset({"boot", "seq", "oldest", "t", *_FORMER})
+_NO_SIGNALS: Final = frozenset({"boot", "seq", "oldest", "t", "up_ms", *_FORMER})
 
 M = TypeVar("M", bound="Message")
 U32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF, strict=True)]
 Counts = Annotated[int, Field(ge=-(2**31), le=2**31 - 1, strict=True)]
 TimeMs = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
 TimeUs = Annotated[int, Field(ge=0, le=2**53, strict=True)]
+HostId = Annotated[str, Field(min_length=1, max_length=64)]
 RequestId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -90,6 +92,8 @@ class Telemetry(Message):
     """Lowest `seq` of this life that the device still holds."""
     t: TimeMs | None = None
     """Time of the measurement by the device's clock [ms since 1970]."""
+    up_ms: int | float | None = None
+    """When the device sent it first, by its monotonic clock [ms]; whole, and from 0 on."""
     raw: Counts | None = None
     """Probe reading [counts]; negative: error code."""
     umidade: Counts | None = None
@@ -134,6 +138,8 @@ class ForwardedRow(BaseModel):
     """Life of the node in which it measured; None of a device that numbers nothing."""
     seq: U32 | None = None
     """Number of its message in that life."""
+    oldest: U32 | None = None
+    """Lowest number of that life that the node still held then."""
     t: TimeMs | None = None
     """Time of the measurement, or start of the window, by the node's clock [ms since 1970]."""
     up_ms: TimeUs | None = None
@@ -165,6 +171,10 @@ class Forwarded(Message):
     """Lowest number that fog still holds."""
     sent_us: TimeUs | None = None
     """When this was sent, by fog's monotonic clock [us]."""
+    echo_us: TimeUs | None = None
+    """`sent_us` of the newest `Ack` that fog has heard, by the clock of who sent that,"""
+    heard_us: TimeUs | None = None
+    """and when fog heard it [us]: four timestamps give the difference of the clocks."""
     rows: Annotated[tuple[ForwardedRow, ...], Field(min_length=1, max_length=1_000)]
 
 
@@ -240,6 +250,14 @@ class Status(Message):
     """What `get_config` tells the guest: dry, wet and limit [counts]."""
     parameters: dict[str, Counts] | None = None
     """Parameter name -> value in force, in the parameter's unit."""
+    host: HostId | None = None
+    """Start of the machine whose monotonic clock it tells times by: equal ids, one clock."""
+    buffer_rows: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """Of fog: rows that wait for the cloud's acknowledgement,"""
+    buffer_limit_rows: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """how many it keeps at most,"""
+    dropped_rows: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """and how many it has dropped because it kept too many."""
 
 
 class Ack(Message):
@@ -251,6 +269,14 @@ class Ack(Message):
     seq: U32 | None = None
     refused: Annotated[str, Field(max_length=500)] | None = None
     """Instead of `boot` and `seq`: why a message was not taken."""
+    echo_us: TimeUs | None = None
+    """`sent_us` of the newest message that it covers, by the clock of who sent that,"""
+    received_us: TimeUs | None = None
+    """when that message was received,"""
+    sent_us: TimeUs | None = None
+    """and when this was sent, by the monotonic clock of who acknowledges [us]."""
+    host: HostId | None = None
+    """Start of the machine with that clock, as in `Status`."""
 
 
 class Alert(Message):
@@ -325,9 +351,14 @@ def decode(kind: type[M], payload: bytes) -> M:
     try:
         return kind.model_validate_json(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "payload"
-        raise PayloadError(f"{where} = {_shown(first['input'])}: {first['msg']}") from None
+        raise PayloadError(validation_text(error)) from None
+
+
+def validation_text(error: ValidationError) -> str:
+    """The first wrong field in words."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "payload"
+    return f"{where} = {_shown(first['input'])}: {first['msg']}"
 
 
 def _shown(value: Any) -> str:

@@ -30,6 +30,7 @@ class Why(StrEnum):
 
     MALFORMED = "its payload is malformed"
     OVERSIZED = "its payload is too large"
+    UNKNOWN = "it is of a node that is not expected"
     MAPPING = "its payload does not fit the mapping"
 
 

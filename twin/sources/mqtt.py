@@ -30,6 +30,7 @@ from levada.sim.run.build import believed_counts
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.calibration.parameters import agree, checked
+from levada.twin.continuum.streams import Streams
 from levada.twin.errors import CalibrationError, TwinError
 from levada.twin.mqtt.assembly import Assembly
 from levada.twin.mqtt.delivery import Delivery
@@ -150,10 +151,14 @@ class _Heard:
 class MqttDevices(Closing):
     """The devices of a scenario's zones; the name of a device is the last level of its node's URL.
 
-    Raises TwinError if a zone's node is no MQTT node, or two zones have the same.
+    With `fogs` they are heard through fogs, whatever they are, and the name of one that has no
+    URL is that of its zone.  Raises TwinError if a zone's node is no MQTT node, or two zones have
+    the same.
     """
 
-    def __init__(self, scenario: Scenario, info: ModuleInfo, *, speed: float) -> None:
+    def __init__(
+        self, scenario: Scenario, info: ModuleInfo, *, speed: float, fogs: bool = False
+    ) -> None:
         self.info = info
         self.scenario = scenario
         period = scenario.period
@@ -162,7 +167,8 @@ class MqttDevices(Closing):
         names: dict[str, str] = {}
         for zone in expand(scenario):
             device = zone.node.device or zone.name
-            if zone.node.kind not in ("mqtt", "mqtts") and zone.node.target != "mqtt":
+            of_mqtt = zone.node.kind in ("mqtt", "mqtts") or zone.node.target == "mqtt"
+            if not (of_mqtt or fogs):
                 raise TwinError(
                     f"zone {zone.name}: a node `{zone.node.kind}` cannot be followed; its soil is "
                     "the simulated one. Permitted are mqtt://HOST/ic/NODE and virtual:mqtt"
@@ -172,24 +178,30 @@ class MqttDevices(Closing):
             names[device] = zone.name
             dry, wet, _ = believed_counts(zone)
             self._heard[zone.name] = _Heard(device, Assembly(dry_counts=dry, wet_counts=wet))
-        self._names = names
+        self.names: Mapping[str, str] = names
+        """Device -> zone."""
         self.news = threading.Event()
         """Set when a message of a device has arrived."""
         self._requests: dict[str, Future[ConfigAck]] = {}
         self._delivery: Delivery | None = None
+        self._streams: Streams | None = None
 
     # For the twin's thread
 
-    def listen(self, store: Store, broker: BrokerAddress) -> None:
-        """Begin to consume; raises BrokerError."""
+    def listen(self, store: Store, broker: BrokerAddress, streams: Streams | None = None) -> None:
+        """Begin to consume what devices say or, with `streams`, what fogs forward, of which those
+        hear as well.  Raises BrokerError."""
+        self._streams = streams
         self._delivery = Delivery(
             store,
             broker,
             maps=[PayloadMap(table) for table in self.scenario.mapping],
-            names=self._names,
+            names=self.names,
             shift_ms=self.scenario.site.utc_offset_ms,
             on_message=self._on_message,
             on_row=self._on_row,
+            fogs=streams is not None,
+            on_forwarded=streams.hear if streams is not None else None,
         )
         for heard in self._heard.values():
             self._delivery.ask_birth(heard.device)
@@ -380,7 +392,9 @@ class MqttDevices(Closing):
         heard.last = (row.boot, row.seq)
 
     def _on_message(self, node: str, message: Message) -> None:
-        heard = self._heard.get(self._names.get(node, ""))
+        if self._streams is not None:
+            self._streams.on_message(node, message)
+        heard = self._heard.get(self.names.get(node, ""))
         if heard is None:
             return
         if isinstance(message, Status) and message.state == "birth":

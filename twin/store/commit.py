@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections import ChainMap, Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from levada.twin.mqtt.sequence import Received, unwrap
 from levada.twin.store import schema
+from levada.twin.store.engine import insert_newer
 from levada.twin.store.health import Refusal
 from levada.twin.store.points import write_points
 from levada.twin.store.rows import (
@@ -95,6 +96,7 @@ class Work:
         self.received: dict[tuple[int, int], Received] = {}
         self.names: dict[tuple[int, int], str] = {}
         self.telemetry: list[dict[str, Any]] = []
+        self.windows: list[dict[str, Any]] = []
         self.values: dict[tuple[int, int, int], float] = {}
         self.newest_ms: dict[int, int] = {}
         self.events: list[dict[str, Any]] = []
@@ -274,8 +276,12 @@ class Work:
         )
 
     def row(self, row: Row) -> None:
-        """Take a message, unless it is there already."""
-        if not (self.admit(row.node) and (not row.target or self.admit(row.target))):
+        """Take a message, unless it is there already.
+
+        What is forwarded of a node for which there is no room keeps its number, so that it does
+        not hold up what follows, and is kept without its signals.
+        """
+        if not self.admit(row.node):
             self.refused[row.node, Refusal.NODES] += 1
             return
         node_id = self.node(row.node)
@@ -310,7 +316,11 @@ class Work:
                 "payload": row.payload,
             }
         )
+        if row.target and not self.admit(row.target):
+            self.refused[row.node, Refusal.NODES] += 1
+            return
         owner = self.node(row.target) if row.target else node_id
+        self.windows += [{"node_id": owner, **asdict(part)} for part in row.aggregates]
         room = self.brought(row.target or row.node, owner, row.kind, row.signals, row.units)
         signals = {name: value for name, value in row.signals.items() if name in room}
         self.signals(owner, row.kind, time_ms, identity, signals, row.units)
@@ -371,6 +381,9 @@ class Work:
         """Send everything to the database."""
         if self.telemetry:
             self.connection.execute(insert(schema.telemetry), self.telemetry)
+        if self.windows:
+            statement = insert_newer(self.connection.engine, schema.windows, "revision")
+            self.connection.execute(statement, self.windows)
         newest_ms = ChainMap(self.newest_ms, self.known.newest_ms)
         write_points(self.connection, self.values, newest_ms)
         if self.events:
@@ -390,16 +403,14 @@ class Work:
 
     def commit(self) -> Commit:
         """What this transaction will have made durable."""
+        lives = {(self.names[key], key[1]): life for key, life in self.received.items()}
         return Commit(
-            acks=self.acks(),
+            acks={key: life.contiguous for key, life in lives.items()},
+            lives=lives,
             stored=len(self.telemetry),
             duplicates=self.duplicates,
             last_id=self.next_id - 1,
         )
-
-    def acks(self) -> dict[tuple[str, int], int]:
-        """(node, boot) -> number up to which everything will be stored."""
-        return {(self.names[key], key[1]): life.contiguous for key, life in self.received.items()}
 
 
 def _place(row: Row, seq: int, life: Received, settings: StoreSettings) -> tuple[int, Flag]:
@@ -407,7 +418,8 @@ def _place(row: Row, seq: int, life: Received, settings: StoreSettings) -> tuple
 
     A device's clock is believed unless it is ahead of ours, has never been set (what was measured a
     year ago does not come today), or has stepped back since the message before (a row that comes
-    late is not compared: it is older by nature).
+    late is not compared: it is older by nature; nor is one that is forwarded, as rows of several
+    clocks and windows of the past stand in one sequence).
     """
     flags = row.flags
     late = seq < life.highest
@@ -415,7 +427,9 @@ def _place(row: Row, seq: int, life: Received, settings: StoreSettings) -> tuple
     if time_ms is None:
         time_ms = row.received_ms
     elif not settings.believes(time_ms, row.received_ms) or (
-        not late and life.last_ms is not None and time_ms < life.last_ms - settings.back_ms
+        not (late or row.target)
+        and life.last_ms is not None
+        and time_ms < life.last_ms - settings.back_ms
     ):
         flags |= Flag.CLOCK
         time_ms = row.received_ms

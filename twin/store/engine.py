@@ -33,6 +33,7 @@ __all__ = [
     "database_file",
     "first_line",
     "free_bytes",
+    "insert_newer",
     "insert_or_replace",
     "is_sound",
     "normal_url",
@@ -191,6 +192,18 @@ def insert_or_replace(engine: Engine, table: Table, keys: list[str], values: lis
     statement: sqlite.Insert | postgresql.Insert = make(table)
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    )
+
+
+def insert_newer(engine: Engine, table: Table, revision: str) -> Insert:
+    """INSERT that replaces the row with the same key if the new one has a higher `revision`."""
+    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    statement: sqlite.Insert | postgresql.Insert = make(table)
+    new, key = statement.excluded, table.primary_key.columns
+    return statement.on_conflict_do_update(
+        index_elements=list(key),
+        set_={column.name: new[column.name] for column in table.columns if column not in set(key)},
+        where=new[revision] > table.c[revision],
     )
 
 

@@ -59,7 +59,7 @@ class Removed:
 
 
 def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
-    """Remove messages and points older than `before_ms`, also events if wanted.
+    """Remove messages, points and windows older than `before_ms`, also events if wanted.
 
     Calibrations and runs are never pruned: they are few, and say who did what.
     """
@@ -73,6 +73,9 @@ def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
     for series_id in _series(store):
         old = select(*keys).where(keys[0] == series_id, keys[1] < before_ms).order_by(*keys)
         points += _delete(store, table, keys, old, _forget_extremes)
+    table = schema.windows
+    keys = list(table.primary_key.columns)
+    _delete(store, table, keys, select(*keys).where(table.c.start_ms < before_ms))
     deleted = 0
     if events:
         table = schema.events

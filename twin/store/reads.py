@@ -145,7 +145,8 @@ class StoreReader:
         self._engine.dispose()
         self._known.clear()
 
-    def _rows(self, statement: Select[Any]) -> Sequence[Any]:
+    def rows(self, statement: Select[Any]) -> Sequence[Any]:
+        """What a statement of one's own finds."""
         with self._engine.connect() as connection:
             return connection.execute(statement).all()
 
@@ -162,7 +163,7 @@ class StoreReader:
         if node is not None:
             statement = statement.where(schema.nodes.c.name == node)
         return [
-            SeriesInfo(node=r[0], kind=r[1], name=r[2], unit=r[3]) for r in self._rows(statement)
+            SeriesInfo(node=r[0], kind=r[1], name=r[2], unit=r[3]) for r in self.rows(statement)
         ]
 
     def window(
@@ -224,7 +225,7 @@ class StoreReader:
         if found is None:
             return Window(time_ms=np.empty(0, np.int64), value=np.empty(0), total=0, unit="")
         table = schema.points
-        rows = self._rows(
+        rows = self.rows(
             select(table.c.time_ms, table.c.value)
             .where(table.c.series_id == found[0], table.c.time_ms > after_ms)
             .order_by(table.c.time_ms, table.c.row_id)
@@ -276,7 +277,7 @@ class StoreReader:
         if known is not None:
             return known
         table = schema.series
-        rows = self._rows(
+        rows = self.rows(
             select(table.c.id, table.c.unit)
             .join(schema.nodes, schema.nodes.c.id == table.c.node_id)
             .where(schema.nodes.c.name == node, table.c.kind == kind, table.c.name == signal)
@@ -308,7 +309,7 @@ class StoreReader:
             statement = statement.where(table.c.time_ms >= start_ms)
         if end_ms is not None:
             statement = statement.where(table.c.time_ms < end_ms)
-        return [_latest(row) for row in self._rows(statement)]
+        return [_latest(row) for row in self.rows(statement)]
 
     def latest(self, node: str) -> Latest | None:
         """What a node said last: never a late row, never one of a former life."""
@@ -320,10 +321,10 @@ class StoreReader:
             .order_by(desc(lives.c.first_received_ms), desc(lives.c.boot))
             .limit(1)
         )
-        life = self._rows(newest)
+        life = self.rows(newest)
         if not life:
             return None
-        rows = self._rows(
+        rows = self.rows(
             self._messages(node)
             .where(table.c.node_id == life[0][0], table.c.boot == life[0][1])
             .order_by(desc(table.c.seq))
@@ -356,7 +357,7 @@ class StoreReader:
             statement = statement.join(
                 schema.nodes, schema.nodes.c.id == schema.telemetry.c.node_id
             ).where(schema.nodes.c.name == node)
-        return int(self._rows(statement)[0][0])
+        return int(self.rows(statement)[0][0])
 
     def nodes(self) -> list[NodeInfo]:
         """All nodes, by name."""
@@ -370,13 +371,13 @@ class StoreReader:
                 first_ms=row.first_ms,
                 last_ms=row.last_ms,
             )
-            for row in self._rows(select(table).order_by(table.c.name))
+            for row in self.rows(select(table).order_by(table.c.name))
         ]
 
     def acknowledged(self, node: str) -> dict[int, int]:
         """Boot -> number up to which everything is stored."""
         table = schema.boots
-        rows = self._rows(
+        rows = self.rows(
             select(table.c.boot, table.c.contiguous)
             .join(schema.nodes, schema.nodes.c.id == table.c.node_id)
             .where(schema.nodes.c.name == node)
@@ -418,7 +419,7 @@ class StoreReader:
             statement = statement.where(table.c.time_ms >= start_ms)
         if end_ms is not None:
             statement = statement.where(table.c.time_ms < end_ms)
-        found = [dict(row._mapping) for row in self._rows(statement)]
+        found = [dict(row._mapping) for row in self.rows(statement)]
         for event in found:
             event["evidence"] = json.loads(event["evidence"])
         return found[::-1]
@@ -437,12 +438,12 @@ class StoreReader:
         )
         if node is not None:
             statement = statement.where(schema.nodes.c.name == node)
-        return [dict(row._mapping) for row in self._rows(statement)][::-1]
+        return [dict(row._mapping) for row in self.rows(statement)][::-1]
 
     def runs(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest runs, oldest first."""
         table = schema.runs
-        rows = self._rows(select(table).order_by(desc(table.c.id)).limit(limit))
+        rows = self.rows(select(table).order_by(desc(table.c.id)).limit(limit))
         found = [dict(row._mapping) for row in rows][::-1]
         for run in found:
             run["detail"] = json.loads(run["detail"])

@@ -14,9 +14,11 @@ from levada.guest.text.ranges import between, out_of_range
 from levada.sim.signals import units_of
 from levada.sim.units import DAY_MS
 from levada.twin.errors import StoreError
+from levada.twin.mqtt.sequence import Received
 
 __all__ = [
     "UNITS",
+    "Aggregate",
     "Commit",
     "Event",
     "Flag",
@@ -106,6 +108,23 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Aggregate:
+    """What the values of one signal in a window of time come to; None: that was not told."""
+
+    signal: str
+    start_ms: int
+    length_s: int
+    revision: int
+    """A higher one replaces a lower."""
+    count: int | None = None
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    total: float | None = None
+    """Sum, of amounts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One message of a device, on its way into the store."""
 
@@ -126,6 +145,8 @@ class Row:
     """Node whose series the signals belong to, if not `node` itself (what fog forwards)."""
     units: Mapping[str, str] = field(default_factory=lambda: UNITS)
     flags: Flag = Flag.NONE
+    aggregates: tuple[Aggregate, ...] = ()
+    """Of a window that this row sums up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +178,8 @@ class Commit:
 
     acks: Mapping[tuple[str, int], int]
     """(node, boot) -> number up to which everything is stored."""
+    lives: Mapping[tuple[str, int], Received]
+    """The same, with what is stored beyond; nobody changes them any more."""
     stored: int
     duplicates: int
     last_id: int

@@ -7,6 +7,7 @@
     points        the values of the series
     extremes      smallest and largest value of every 131 s, 17.5 min, 2.3 h, 18.6 h and 6.2 d,
                   for windows of many points
+    windows       what fog has summed up: count, mean, extremes, sum of a signal over a time
     events        alerts, gaps, refusals, restarts, with evidence
     calibrations  who changed which parameter when, from what to what
     runs          when the twin ran, in which mode, on what
@@ -66,6 +67,7 @@ __all__ = [
     "series",
     "stored_version",
     "telemetry",
+    "windows",
 ]
 
 SHIFTS: Final = (17, 20, 23, 26, 29)
@@ -150,6 +152,22 @@ extremes = Table(
     sqlite_with_rowid=False,
 )
 
+windows = Table(
+    "windows",
+    metadata,
+    Column("node_id", _ID, ForeignKey("nodes.id"), primary_key=True),
+    Column("signal", Text, primary_key=True),
+    Column("length_s", Integer, primary_key=True, autoincrement=False),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("revision", BigInteger, nullable=False),  # a higher one replaces a lower
+    Column("count", BigInteger),
+    Column("mean", Float(53)),
+    Column("low", Float(53)),
+    Column("high", Float(53)),
+    Column("total", Float(53)),
+    sqlite_with_rowid=False,
+)
+
 events = Table(
     "events",
     metadata,
@@ -222,7 +240,28 @@ def _levels(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {2: _levels}
+def _windows(connection: Connection) -> None:
+    """What fog sums up gets a table."""
+    lite = connection.dialect.name == "sqlite"
+    key, real = ("INTEGER", "FLOAT") if lite else ("BIGINT", "DOUBLE PRECISION")
+    connection.exec_driver_sql(
+        f"""CREATE TABLE windows (
+            node_id {key} NOT NULL REFERENCES nodes (id),
+            signal TEXT NOT NULL,
+            length_s INTEGER NOT NULL,
+            start_ms BIGINT NOT NULL,
+            revision BIGINT NOT NULL,
+            count BIGINT,
+            mean {real},
+            low {real},
+            high {real},
+            total {real},
+            PRIMARY KEY (node_id, signal, length_s, start_ms)
+        ) {"WITHOUT ROWID" if lite else ""}"""
+    )
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {2: _levels, 3: _windows}
 """Version -> what makes it out of the version before."""
 VERSION: Final = max(MIGRATIONS)
 _NAMED: Final = schema_version.name

@@ -6,6 +6,14 @@ percent-encoded.  Every page has its own interval, so that pages that are not sh
 
 from __future__ import annotations
 
+from levada.twin.app.pages.continuum import (
+    continuum_page,
+    fog_tiles,
+    path_of_message,
+    stream_facts,
+    stream_table,
+    tier_table,
+)
 from levada.twin.app.pages.field import field_now, field_page, tile, tile_class
 from levada.twin.app.pages.history import exports, history_page, signal_options, then
 from levada.twin.app.pages.nodes import node_facts, node_page, nodes_page
@@ -17,10 +25,12 @@ __all__ = [
     "EXPIRIES",
     "WINDOWS",
     "clock",
+    "continuum_page",
     "events",
     "exports",
     "field_now",
     "field_page",
+    "fog_tiles",
     "history_page",
     "missing_page",
     "moment",
@@ -29,9 +39,13 @@ __all__ = [
     "node_page",
     "nodes_page",
     "now",
+    "path_of_message",
     "shell",
     "signal_options",
+    "stream_facts",
+    "stream_table",
     "then",
+    "tier_table",
     "tile",
     "tile_class",
     "tried",

@@ -35,15 +35,23 @@ def shell() -> html.Div:
     )
 
 
-def nav(view: View, path: str) -> Children:
-    """Links to all pages; of many zones only the field leads to them."""
-    links = [("Field", "/"), ("History", "/history")]
-    if len(view.zones) <= 6:
-        links[1:1] = [(zone.name, f"/zone/{quote(zone.name, safe='')}") for zone in view.zones]
-    links.insert(-1, ("Nodes", "/nodes"))
+def nav(view: View | None, path: str, continuum: bool) -> Children:
+    """Links to all pages; of many zones only the field leads to them.  Without a twin there is
+    none but that of the continuum."""
+    links = []
+    if view is not None:
+        links = [("Field", "/"), ("Nodes", "/nodes"), ("History", "/history")]
+        if len(view.zones) <= 6:
+            links[1:1] = [(zone.name, f"/zone/{quote(zone.name, safe='')}") for zone in view.zones]
+    if continuum:
+        links.insert(-1 if links else 0, ("Continuum", "/continuum"))
 
     def here(href: str) -> bool:
-        return path == href or (href != "/" and path.startswith(href.rstrip("s") + "/"))
+        return (
+            path == href
+            or len(links) == 1
+            or (href != "/" and path.startswith(href.rstrip("s") + "/"))
+        )
 
     return [
         dcc.Link(text, href=href, className="here" if here(href) else "") for text, href in links

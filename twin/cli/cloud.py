@@ -1,0 +1,127 @@
+"""The command `levada cloud`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levada.guest.exit_codes import INTERRUPTED
+from levada.twin.cli import options
+from levada.twin.cli.scenarios import OptionalScenario
+
+if TYPE_CHECKING:
+    from levada.twin.continuum.cloud import RunningCloud
+
+__all__ = ["cloud_app"]
+
+cloud_app = typer.Typer()
+
+RUNS = Path("runs/cloud")
+
+
+@cloud_app.command()
+def cloud(
+    scenario: OptionalScenario = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; options win over it."),
+    ] = None,
+    cloud_broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mqtt(s)://HOST[:PORT]",
+            help="Where fogs forward to (default: mqtt://127.0.0.1); password in "
+            "LEVADA_MQTT_PASSWORD.",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|postgresql://...", help="Where to store (default: a file in --out)."
+        ),
+    ] = None,
+    guest: options.GuestFile = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="wasm|native|off",
+            help="How the cloud runs the guest's functions over the raw stream.",
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="Of the page, on 127.0.0.1 (default: 8050); 0: any."),
+    ] = None,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="1x|60x", help="With a scenario: how fast the devices' time goes by."),
+    ] = "1x",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Store and address go here (default: runs/cloud/TIME)."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one value of the scenario; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Store what fogs forward, compare raw and filtered streams, and show both in a browser.
+
+    With a SCENARIO, the twin follows its nodes through the fogs as well: causes, alerts and
+    calibration. Ctrl-C ends it; what it has not acknowledged, the fogs keep.
+    """
+    from levada.sim.run import runner
+    from levada.sim.scenario import load as scenarios
+    from levada.twin.continuum.cloud import run_cloud
+    from levada.twin.continuum.config import CloudFile, read_config
+
+    factor = _factor(speed)
+    given: dict[tuple[str, ...], tuple[str, object]] = {
+        path: (f"{option} {value}", value)
+        for option, path, value in (
+            ("--cloud-broker", ("cloud_broker",), cloud_broker),
+            ("--store", ("store",), store),
+            ("--port", ("port",), port),
+            ("--guest", ("guest",), None if guest is None else str(guest)),
+            ("--engine", ("cloud", "engine"), engine),
+        )
+        if value is not None
+    }
+    chosen = read_config(CloudFile, config, given)
+    loaded = None
+    if scenario is not None:
+        document = scenarios.read(scenario, options.overrides(settings))
+        runner.check(document)
+        loaded = document.scenario
+    where = out or RUNS / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    run_cloud(
+        chosen,
+        where,
+        scenario=loaded,
+        speed=factor,
+        started=_announce,
+        tell=lambda text: typer.echo(text, err=True),
+    )
+    raise typer.Exit(INTERRUPTED)
+
+
+def _announce(running: RunningCloud) -> None:
+    typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+    typer.echo(f"{running.page.link}  opens it once with the right to change something")
+
+
+def _factor(speed: str) -> float:
+    from levada.sim.run.clock import parse_speed
+
+    try:
+        factor = parse_speed(speed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
+    if factor is None:
+        raise typer.BadParameter("devices cannot be followed at full speed", param_hint="--speed")
+    return factor
