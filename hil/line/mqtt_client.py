@@ -63,6 +63,14 @@ class _Paho(Paho):
                 if not self._on_broken():
                     return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
+    def loop_stop(self) -> MQTTErrorCode:
+        """Wait for the network thread to end, also if it just does so by itself."""
+        try:
+            return super().loop_stop()
+        except AttributeError:
+            # paho forgets a thread that ends, be it between its own check for one and its `join`
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+
 
 class MqttClient:
     """A connection to a broker.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from command import levada
 
 from levada.guest.shipped import DEFAULT_GUEST
+from levada.sim.quantities import parse_duration
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.twin.continuum.config import FogFile, read_config
+from levada.twin.continuum.tier import Tier
+from levada.twin.mqtt.messages import Ack, Processed, Relayed, decode
 
 FILE = """\
 edge_broker = "mqtt://127.0.0.1:1884"
@@ -33,6 +37,51 @@ def test_a_file_is_read_and_flags_win_over_it(tmp_path: Path) -> None:
     assert found.health_port == 8060
     given = read_config(FogFile, file, {("buffer",): ("--buffer x.sqlite", "x.sqlite")})
     assert given.buffer == "x.sqlite"  # relative to where the command was given
+
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_the_file_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (DOCS / "continuum.md").read_text("utf-8")
+    file = tmp_path / "fog.toml"
+    file.write_text(page.split("```toml\n")[1].split("```")[0])
+    found = read_config(FogFile, file, {})
+    assert found.fog.name == "north"
+    with Tier(DEFAULT_GUEST.read_bytes(), "wasm", found.fog.parameters, 0, 0):
+        pass  # the guest takes them
+
+
+def test_the_defaults_in_the_documentation_are_those_in_force() -> None:
+    page = (DOCS / "continuum.md").read_text("utf-8")
+    told = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+) \|", page, re.M))
+    fog = FogFile().fog
+    assert told["health_port"] == str(FogFile().health_port)
+    assert told["fog.buffer_rows"] == f"{fog.buffer_rows:,}"
+    assert told["fog.flush_rows_s"] == f"{fog.flush_rows_s:,}"
+    assert parse_duration(told["fog.window"]) == fog.window
+    assert parse_duration(told["fog.late"]) == fog.late
+    for key in ("name", "engine", "buffer_full"):
+        assert told[f"fog.{key}"] == f"`{getattr(fog, key)}`"
+    assert {f"fog.{key}" for key in type(fog).model_fields} <= set(told)
+
+
+def test_the_messages_in_the_documentation_are_such() -> None:
+    page = (DOCS / "mqtt.md").read_text("utf-8")
+    block = re.search(r"^    ic/fog/relayed .*?\n\n", page, re.M | re.S)
+    assert block is not None
+    kinds = {"relayed": Relayed, "processed": Processed, "ack": Ack}
+    found = re.split(r"ic/fog/(\w+)", block[0])[1:]
+    decoded = [
+        decode(kinds[name], text.encode())
+        for name, text in zip(found[::2], found[1::2], strict=True)
+    ]
+    relayed, processed, ack = decoded
+    assert processed.seq == relayed.seq + len(relayed.rows)
+    assert ack.seq == processed.seq + len(processed.rows) - 1
+    assert [(row.node, row.boot, row.seq, row.t) for row in relayed.rows] == [
+        (row.node, row.boot, row.seq, row.t) for row in processed.rows
+    ]
 
 
 @pytest.mark.parametrize(
