@@ -54,7 +54,7 @@ _MOST_ROWS: Final = 200_000
 """Rows that wait to be looked at; more are stored, and not looked at."""
 _JOURNEYS: Final = 1_000
 """Messages over which the times of the hops are summed up."""
-_SHOWN: Final = 8
+_SHOWN: Final = 5
 _LOOK_BACK: Final = 1_000
 """Readings after which a filter has forgotten where it began, but for the slowest."""
 _LIVES: Final = 8
@@ -361,6 +361,7 @@ class Streams(Closing):
                 guest_sha256=self._recomputation.guest_sha256,
                 host=host_id(),
             ),
+            store="SQLite" if self.store.file is not None else "PostgreSQL",
             fogs=fogs,
             nodes=nodes,
             stages={

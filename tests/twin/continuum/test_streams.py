@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from cloud_chain import Chain
 from fog_rows import DAY, FOG, filtered, hear, message, raw, stream_of, window
-from small_field import until
 
 from levada.guest.shipped import DEFAULT_GUEST
 from levada.sim.scenario.continuum import Cloud
 from levada.twin.continuum.hops import SHARED, ClockOffset, host_id
 from levada.twin.continuum.recomputation import LookBack, Recomputation
-from levada.twin.continuum.streams import Streams
-from levada.twin.continuum.view import ContinuumView
-from levada.twin.mqtt.forwarded import rows_of
-from levada.twin.mqtt.messages import Forwarded, ForwardedRow, Processed, Relayed, Status
-from levada.twin.store.rows import Row
-from levada.twin.store.store import Store
+from levada.twin.mqtt.messages import ForwardedRow, Processed, Relayed, Status
 
 OFF = Cloud(engine="off")
 
@@ -34,53 +29,6 @@ class Heard(Recomputation):
 
     def take(self, rows: object) -> None:
         self.order += [(name, row.seq) for name, row in rows]  # type: ignore[attr-defined]
-
-
-class Chain:
-    """The store and what looks at it; messages go into both as the delivery has them go."""
-
-    def __init__(self, file: Path, make: Callable[[LookBack], Recomputation]) -> None:
-        self.store = Store(file, clock_ms=lambda: DAY + 86_400_000)
-        self.streams = Streams(self.store, make)
-
-    def take(self, sent: Forwarded, received_us: int = 0) -> None:
-        hear(self.streams.hear, sent, received_us)
-        self.keep(sent)
-
-    def keep(self, sent: Forwarded) -> None:
-        """Into the store alone."""
-        _, rows = rows_of(type(sent), sent.encode())
-        for numbered in rows:
-            assert numbered.row is not None
-            assert self.store.submit(
-                Row(
-                    node=FOG,
-                    boot=sent.boot,
-                    seq=numbered.seq,
-                    oldest=sent.oldest,
-                    received_ms=DAY,
-                    device_ms=numbered.row.t,
-                    payload=numbered.payload,
-                    signals=numbered.row.signals(),
-                    kind="raw" if isinstance(sent, Relayed) else "filtered",
-                    target=numbered.row.node,
-                )
-            )
-
-    def seen(self, rows: int) -> ContinuumView:
-        """The view once so many rows were looked at."""
-        assert self.store.flush()
-
-        def counted() -> bool:
-            (fog,) = self.streams.view.fogs
-            return fog.relayed + fog.processed + fog.windows + fog.unreadable >= rows
-
-        until(counted)
-        return self.streams.view
-
-    def close(self) -> None:
-        self.streams.close()
-        self.store.close()
 
 
 @pytest.fixture
