@@ -57,6 +57,11 @@ SHOWN: Final = {
     ("README.md", "Maize near Greeley, Colorado"): "output; tests/twin/test_readme.py compares it",
     ("README.md", "levada run SCENARIO"): "synopsis; its commands and options are parsed below",
     ("docs/architecture.md", "scenario.toml "): "drawing",
+    ("docs/continuum.md", "nodes ──"): "drawing",
+    (
+        "docs/continuum.md",
+        "edge_broker =",
+    ): "configuration of fog; tests/twin/continuum/test_fog_config.py reads it",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
@@ -74,6 +79,10 @@ SHOWN: Final = {
     ("docs/models/valve.md", "q = flow_l_min"): "formula",
     ("docs/mqtt.md", "node "): "drawing",
     ("docs/mqtt.md", '{"umidade"'): "messages with a comment; tests/twin/test_delivery.py has them",
+    (
+        "docs/mqtt.md",
+        "ic/fog/relayed",
+    ): "messages; tests/twin/continuum/test_fog_config.py decodes them",
     (
         "docs/mqtt.md",
         "listener 1883",
@@ -106,6 +115,7 @@ ELSEWHERE: Final = {
     "idf.py": "needs ESP-IDF; docs/hardware.md says what was built with it",
     "esp_prov.py": "needs ESP-IDF and a board",
     "firmware/build/levada-device": "tests/firmware starts it by its engine",
+    "levada fog": "needs brokers; tests/twin/continuum/test_fog_process.py has them",
     "levada flash": "needs a board; tests/hil/test_flash.py writes to a boot loader",
     "levada selftest --node mqtt:": "needs a board on MQTT; tests/hil/test_mqtt_line.py has one",
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",

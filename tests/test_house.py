@@ -43,9 +43,6 @@ TYPES_ONLY: set[tuple[str, str]] = {
     ("levada.sim.scenario.fault", "levada.sim.scenario.model"),
     ("levada.sim.scenario.idle", "levada.sim.scenario.zone"),
     ("levada.sim.scenario.mapped", "levada.sim.scenario.mapping"),
-    ("levada.twin.app.api", "levada.twin.app.server"),
-    ("levada.twin.app.callbacks", "levada.twin.app.server"),
-    ("levada.twin.app.history", "levada.twin.app.server"),
 }
 """Imports under `if TYPE_CHECKING` that would close a circle if they were made at run time."""
 

@@ -331,7 +331,7 @@ class _WasmPlaces:
     def image(self, node: int) -> bytes:
         """Those words of the memory that are not 0: a page is nearly empty."""
         words = self._host.memory(node).view(np.uint64)
-        where = np.flatnonzero(words)
+        where = np.flatnonzero(words != 0)  # several times as fast as of the words themselves
         head = np.array([words.size, where.size], dtype=np.uint32)
         return head.tobytes() + where.astype(np.uint32).tobytes() + words[where].tobytes()
 

@@ -16,11 +16,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import MQTTMessage
-from paho.mqtt.client import topic_matches_sub as matches
+from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from levada.guest.text.logs import LimitedLog
@@ -42,7 +42,23 @@ _QUEUE: Final = 1_000
 _SELECT_KNOWS: Final = 1024
 """Descriptors that paho can wait for (FD_SETSIZE of the C library)."""
 
+_USUAL: Final = 256
+"""Characters of a topic that is worth remembering."""
+
 Handler = Callable[[str, bytes], object]
+
+
+def matches(subscription: str, topic: str) -> bool:
+    """Whether a filter covers a topic, by the rules of MQTT (3.1.1, section 4.7)."""
+    if len(topic) > _USUAL:
+        return bool(topic_matches_sub(subscription, topic))
+    return _remembered(subscription, topic)
+
+
+@lru_cache(maxsize=16_384)
+def _remembered(subscription: str, topic: str) -> bool:
+    """A few topics come again and again, and to look takes paho a third of what a message costs."""
+    return bool(topic_matches_sub(subscription, topic))
 
 
 class _Paho(Paho):
@@ -63,6 +79,14 @@ class _Paho(Paho):
             except Exception:  # noqa: BLE001 - whatever it was, a thread that ended would look alive
                 if not self._on_broken():
                     return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+    def loop_stop(self) -> MQTTErrorCode:
+        """Wait for the network thread to end, also if it just does so by itself."""
+        try:
+            return super().loop_stop()
+        except AttributeError:
+            # paho forgets a thread that ends, be it between its own check for one and its `join`
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class MqttClient:

@@ -125,6 +125,17 @@ def test_what_is_newer_leaves_although_nobody_acknowledges_the_oldest(field: Fie
     assert field.waiting == 13
 
 
+def test_a_message_says_when_it_was_sent_first_and_a_repetition_does_not(field: Field) -> None:
+    field.put(1)
+    field.event(CONNECTED)
+    ((_, first),) = [m for m in field.serve(4_294_967_295) if m[0] == "ic/field7/data"]
+    assert first["up_ms"] == 4_294_967_295
+    field.event(DATA, "ic/field7/ask", b'{"what":"birth"}')
+    field.serve(5)
+    ((_, again),) = [m for m in field.serve(6) if m[0] == "ic/field7/data"]
+    assert again == {name: value for name, value in first.items() if name != "up_ms"}
+
+
 def test_an_acknowledgement_frees_the_ring_and_lets_more_leave(field: Field) -> None:
     field.put(12)
     field.event(CONNECTED)

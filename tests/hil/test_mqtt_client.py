@@ -11,9 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import paho.mqtt.client
 import pytest
 from hand_broker import raw_publish, sending
 from raw_mqtt import packet, publish
+from services import Mosquitto
 
 from levada.guest.text.logs import LimitedLog
 from levada.hil.errors import PayloadError
@@ -114,3 +116,22 @@ def test_what_was_left_out_of_a_log_is_told(caplog: pytest.LogCaptureFixture) ->
     now[0] = 60.0
     log.warning("line %d", 5)
     assert caplog.messages == ["line 0", "line 1", "line 5 (3 more like it before)"]
+
+
+def test_a_network_thread_that_ends_while_it_is_waited_for_has_ended(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paho looks whether there is a thread, and then joins it; in between it may be forgotten."""
+    client = MqttClient(mosquitto.address)
+    network = next(t for t in threading.enumerate() if t.name.startswith("paho"))
+    here, own = threading.current_thread, threading.current_thread()
+    pause = threading.Event()
+
+    def current() -> threading.Thread:  # called between the look and the join
+        while here() is own and network.is_alive():
+            pause.wait(0.001)
+        return here()
+
+    monkeypatch.setattr(paho.mqtt.client.threading, "current_thread", current)
+    client.close()
+    assert not client.connected

@@ -8,6 +8,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from time import monotonic_ns
 from typing import Any
 
 import pytest
@@ -133,6 +134,21 @@ def test_whatever_a_guest_says_becomes_a_message_of_its_node(
         boot = box.boot("n")
     message = json.loads(sent[0])
     assert (message[member], message["boot"], message["oldest"]) == (value, boot, 0)
+
+
+def test_a_repetition_says_when_the_message_was_sent_first(quick: None) -> None:
+    sent: queue.Queue[dict[str, int]] = queue.Queue()
+
+    def publish(_node: str, payload: bytes) -> bool:
+        sent.put(json.loads(payload))
+        return True
+
+    before_ms = monotonic_ns() // 1_000_000
+    with Outbox(["n"], publish) as box:
+        box.put("n", 5, "{}")
+        first, again = (sent.get(timeout=60) for _ in range(2))
+    assert before_ms <= first["up_ms"] <= monotonic_ns() // 1_000_000
+    assert again == first
 
 
 def test_what_nobody_acknowledges_holds_up_nothing_that_is_newer(

@@ -79,6 +79,10 @@ def document() -> Json:
             ),
             "/health/own": _get("The same; 503 only for what is the twin's own, no device."),
             "/api/field": _get("What is to be seen of the field now."),
+            "/api/continuum": _get(
+                "The tiers: fogs, both streams of every node, and the times of the hops; only "
+                "with `levada cloud`."
+            ),
             "/api/series": _get("Signals that are stored.", _ZONE),
             "/api/series/{zone}/{kind}/{signal}.json": _get(
                 "A window of a signal, thinned on the server.", *_IN_PATH

@@ -82,8 +82,8 @@ class Change:
     outgoing: Sequence[Outgoing] = ()
     acknowledged: int = -1
     """Up to this number the cloud has all rows."""
-    drop: int = 0
-    """Rows, the oldest, that are given up."""
+    most_rows: int | None = None
+    """If more are kept then, the oldest are given up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,9 +177,11 @@ class Buffer(Closing):
             if change.outgoing:
                 many("INSERT INTO outgoing VALUES (?, ?, ?, ?, ?)", change.outgoing)
                 rows += sum(message.length for message in change.outgoing)
-            gone = self._forget(change.acknowledged)
-            lost = self._drop(change.drop) if change.drop else 0
-            rows -= gone + lost
+            gone, lost = self._forget(change.acknowledged), 0
+            rows -= gone
+            if change.most_rows is not None and rows > change.most_rows:
+                lost = self._drop(rows - change.most_rows)
+            rows -= lost
             dropped += lost
             following = change.outgoing[-1].last + 1 if change.outgoing else self.next
             self._connection.execute("UPDATE fog SET next = ?, dropped = ?", (following, dropped))
@@ -213,7 +215,7 @@ class Buffer(Closing):
         return rows
 
     def _drop(self, rows: int) -> int:
-        """Give up the oldest messages, at least so many rows if there are; how many it was."""
+        """Give up the oldest messages, at least so many rows; how many it was."""
         lost, last = 0, -1
         for first, count in self._connection.execute(
             "SELECT first, count FROM outgoing ORDER BY first"

@@ -60,9 +60,11 @@ class FogFile(TierFile):
     """Of `/health` and `/metrics`, on this computer only; 0: any."""
 
     def troubles(self) -> Iterator[Issue]:
-        """A buffer has to have a name."""
-        if not self.buffer.strip():
-            yield Issue(("buffer",), "`buffer` is empty: name a file")
+        """A buffer has a name, and another one than the file with the addresses beside it."""
+        if not self.buffer.strip() or self.buffer.endswith(".json"):
+            yield Issue(
+                ("buffer",), f'`buffer` = "{self.buffer}": name a file such as "fog.sqlite"'
+            )
 
 
 class CloudFile(TierFile):

@@ -52,6 +52,8 @@ IDLE_S: Final = 1.0
 """After so long without messages, acknowledged rows are removed in a transaction of their own."""
 RETRY_S: Final = 0.5
 """Between two attempts while the buffer cannot be written."""
+STALLED_S: Final = 30.0
+"""A worker that has not looked for so long is not well."""
 CROWDED: Final = 0.9
 """Part of the buffer beyond which somebody should look."""
 RECENT_S: Final = 300.0
@@ -76,7 +78,6 @@ class Fog(Closing):
     ) -> None:
         self.settings = settings
         self.metrics = Metrics("fog")
-        self._buffer = Buffer(file)
         self._tier = Tier(
             module,
             settings.engine,
@@ -84,8 +85,17 @@ class Fog(Closing):
             round(settings.window.total_seconds()),
             round(settings.late.total_seconds()),
         )
+        try:
+            self._buffer = Buffer(file)
+        except BaseException:
+            self._tier.close()
+            raise
         self._groups = Groups(
-            self._buffer, self._tier, rows=settings.buffer_rows, full=settings.buffer_full
+            self._buffer,
+            self._tier,
+            rows=settings.buffer_rows,
+            full=settings.buffer_full,
+            own_name=settings.name,
         )
         self._queue: deque[Arrival] = deque()
         self._news = threading.Event()
@@ -93,7 +103,8 @@ class Fog(Closing):
         self._refusals = Refusals()
         self._said = LimitedLog(_log)
         self._trouble = ""
-        self._committed_s = time.monotonic()
+        self._committed_s: float | None = None
+        self._looked_s = time.monotonic()
         self._refused_s = -RECENT_S
         self._refused: Reason | None = None
         self.failure: Exception | None = None
@@ -193,6 +204,7 @@ class Fog(Closing):
                 self._news.wait(IDLE_S)
                 self._news.clear()
                 self._take_all()
+            self._take_all()  # what came before the end
         except BufferFullError as error:
             self.failure = error
             self._closing.set()
@@ -203,11 +215,11 @@ class Fog(Closing):
 
     def _take_all(self) -> None:
         """Take what waits, and remove what the cloud has."""
-        while not self._closing.is_set():
+        while True:
+            self._looked_s = time.monotonic()
             arrivals = self._next()
             acknowledged = self._uplink.acknowledged
             if not arrivals and acknowledged < self._buffer.kept().oldest:
-                self._committed_s = time.monotonic()
                 return
             begin_s = time.perf_counter()
             group = self._groups.prepare(arrivals, acknowledged, time.time_ns() // 1_000_000)
@@ -310,11 +322,13 @@ class Fog(Closing):
     def _worker_part(self) -> Part:
         if self.failure is not None:
             return Part(ok=False, detail=f"has ended: {self.failure}")
-        age_s = time.monotonic() - self._committed_s
-        waiting = len(self._queue)
+        now_s, waiting = time.monotonic(), len(self._queue)
+        said = "no commit yet"
+        if self._committed_s is not None:
+            said = f"last commit {now_s - self._committed_s:.1f} s ago"
         return Part(
-            ok=self._worker.is_alive() and not (waiting and age_s > 10 * IDLE_S),
-            detail=f"last commit {age_s:.1f} s ago, {waiting} messages wait",
+            ok=self._worker.is_alive() and now_s - self._looked_s < STALLED_S,
+            detail=f"{said}, {waiting} messages wait",
         )
 
     def _refusals_part(self) -> Part:
@@ -359,11 +373,11 @@ class Fog(Closing):
         self._closing.set()
 
     def close(self) -> None:
-        """Take no more, and close all of it; what is not acknowledged is kept."""
-        self._closing.set()
-        self._news.set()
+        """Take no more, and close all of it; what the cloud has not acknowledged is kept."""
         if self._edge is not None:
             self._edge.close()
+        self._closing.set()
+        self._news.set()
         self._worker.join()
         self._uplink.close()
         self._heartbeat.close()

@@ -46,12 +46,14 @@ class Group:
 class Groups:
     """Takes groups one after the other into `buffer`."""
 
-    def __init__(self, buffer: Buffer, tier: Tier, *, rows: int, full: Policy) -> None:
+    def __init__(
+        self, buffer: Buffer, tier: Tier, *, rows: int, full: Policy, own_name: str = ""
+    ) -> None:
         self._buffer = buffer
         self._tier = tier
         self._most_rows = rows
         self._full = full
-        self._intake = Intake(buffer.life, buffer.nodes())
+        self._intake = Intake(buffer.life, buffer.nodes(), own_name)
         self.is_full = False
         """Whether nothing is taken for want of room."""
 
@@ -74,10 +76,14 @@ class Groups:
         taken = self._intake.take(arrivals[:room])
         if room < len(arrivals):
             taken.refused[Reason.FULL] += len(arrivals) - room
-        group = Group(taken, Change(lives=taken.lives, acknowledged=acknowledged))
+        drops = self._full == "drop-oldest"
+        change = Change(
+            lives=taken.lives,
+            acknowledged=acknowledged,
+            most_rows=self._most_rows if drops else None,
+        )
+        group = Group(taken, change)
         self._compute(group, now_ms)
-        new = sum(message.length for message in group.change.outgoing)
-        group.change.drop = max(0, kept.rows + new - self._most_rows)
         group.acks = [
             (node, boot, life.contiguous % MODULUS)
             for (node, boot), life in taken.lives.items()
@@ -89,12 +95,12 @@ class Groups:
         tier, taken, change = self._tier, group.taken, group.change
         processed: list[dict[str, Any]] = []
         if tier.computes and taken.samples:
-            nodes = dict.fromkeys(sample.node for sample in taken.samples)
+            nodes = list(dict.fromkeys(sample.node for sample in taken.samples))
             for node in nodes:
                 if not tier.knows(node) and (before := self._buffer.state(node)) is not None:
                     tier.resume(node, *before)
             processed = tier.take(taken.samples)
-            change.states = {node: tier.state(node) for node in nodes}
+            change.states = tier.states(nodes)
             change.windows = [
                 (node, start_ms, state)
                 for node in nodes

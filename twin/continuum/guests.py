@@ -101,29 +101,33 @@ class Guests(Closing):
 
     # State
 
-    def state(self, place: int) -> bytes:
-        """What the next results depend on.
+    def states(self, places: Sequence[int]) -> list[bytes]:
+        """What the next results of each depend on.
 
         An image of the guest's memory, for the same guest; for another one, as after an update of
         the module, the last readings, and what the filter says of itself.
         """
-        state: dict[str, Any] = {"last": list(self._last[place])}
-        image = self._bank.image(place)
-        if image is not None:
-            state |= {"of": self._kind, "image": image}
+        filters: list[int | None] = [None] * len(places)
         if self.has("filter_state"):
-            state["filter"] = int(self._bank.call("filter_state", [place]).results[0])
-        return cbor2.dumps(state)
+            filters = self._bank.call("filter_state", places).results.tolist()
+        found = []
+        for place, filter_state in zip(places, filters, strict=True):
+            state: dict[str, Any] = {"last": list(self._last[place]), "filter": filter_state}
+            image = self._bank.image(place)
+            if image is not None:
+                state |= {"of": self._kind, "image": image}
+            found.append(cbor2.dumps(state))
+        return found
 
     def resume(self, place: int, state: bytes) -> None:
-        """Go on from what `state` gave, in a place that nothing has come to."""
+        """Go on from what `states` gave, in a place that nothing has come to."""
         found = cbor2.loads(state)
         last = [(int(raw), int(t_s)) for raw, t_s in found["last"]]
         if found.get("of") == self._kind:
             self._bank.restore(place, found["image"])
             self._last[place].extend(last)
         else:
-            self.look_back(place, last, found.get("filter"))
+            self.look_back(place, last, found["filter"])
 
     def look_back(
         self, place: int, last: Sequence[tuple[int, int]], filter_state: int | None = None

@@ -61,12 +61,17 @@ class Reason(StrEnum):
     """Why a message was not taken."""
 
     MALFORMED = "malformed"
-    WINDOW = "too far ahead of the first missing number"
-    NODES = "too many nodes"
-    FULL = "the buffer is full"
-    OVERRUN = "faster than they can be taken"
     OVERSIZED = "oversized"
     FOREIGN = "foreign"
+    """On a topic that is none of a node, or under fog's own name."""
+    WINDOW = "window"
+    """Its number is too far ahead of the first missing one."""
+    NODES = "nodes"
+    """Of more nodes than there may be."""
+    FULL = "full"
+    """The buffer has no room."""
+    OVERRUN = "overrun"
+    """Messages come faster than they can be taken."""
 
 
 @dataclass(slots=True)
@@ -86,12 +91,16 @@ class Taken:
 
 class Intake:
     """Reads messages; `life(node, boot)` is what was taken before of a life that is not in memory,
-    `nodes` names the nodes that are known already."""
+    `nodes` names the nodes that are known already, `own_name` is the one that none may have."""
 
     def __init__(
-        self, life: Callable[[str, int], Received | None], nodes: Sequence[str] = ()
+        self,
+        life: Callable[[str, int], Received | None],
+        nodes: Sequence[str] = (),
+        own_name: str = "",
     ) -> None:
         self._stored_life = life
+        self._own_name = own_name
         self._lives: dict[tuple[str, int], Received] = {}
         self._nodes: dict[str, str] = {f"ic/{node}/data": node for node in nodes}
         """Topic -> node."""
@@ -128,7 +137,7 @@ class Intake:
         if told_ms is not None:
             row["t"] = told_ms
         signals = signals_of(values)
-        up_ms = signals.pop("up_ms", None)
+        up_ms = values.get("up_ms")
         if type(up_ms) is int and 0 <= up_ms <= UP_MS:
             row["up_ms"] = up_ms
         row["received_us"] = arrival.received_us
@@ -145,7 +154,7 @@ class Intake:
 
     def _admit(self, topic: str, taken: Taken) -> str | None:
         place = split_topic(topic)
-        if place is None or place[1] != "data":
+        if place is None or place[1] != "data" or place[0] == self._own_name:
             taken.refused[Reason.FOREIGN] += 1
             return None
         if len(self._nodes) >= NODES:

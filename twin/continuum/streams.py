@@ -54,7 +54,7 @@ _MOST_ROWS: Final = 200_000
 """Rows that wait to be looked at; more are stored, and not looked at."""
 _JOURNEYS: Final = 1_000
 """Messages over which the times of the hops are summed up."""
-_SHOWN: Final = 8
+_SHOWN: Final = 5
 _LOOK_BACK: Final = 1_000
 """Readings after which a filter has forgotten where it began, but for the slowest."""
 _LIVES: Final = 8
@@ -136,6 +136,8 @@ class Streams(Closing):
         """Of what is made of it."""
         self._fogs: dict[str, _Fog] = {}
         self._nodes: dict[str, _Node] = {}
+        self._births: dict[str, Status] = {}
+        """What nodes have said of themselves; the store may know them from before."""
         self._journeys: deque[tuple[str, str, ForwardedRow, Journey]] = deque(maxlen=_JOURNEYS)
         self._ready: queue.SimpleQueue[tuple[str, list[_Arrived]] | None] = queue.SimpleQueue()
         self._ready_rows = 0
@@ -209,7 +211,10 @@ class Streams(Closing):
         """Hear what nodes and fogs say of themselves."""
         if not isinstance(message, Status):
             return
+        name = self._names.get(node, node)
         with self._lock:
+            if message.state == "birth" and (name in self._births or len(self._births) < _NODES):
+                self._births[name] = message
             if message.buffer_rows is not None and len(self._fogs) < _NODES:
                 fog = self._fogs.setdefault(node, _Fog())
                 fog.status = message if fog.status is None else _merged(fog.status, message)
@@ -356,6 +361,7 @@ class Streams(Closing):
                 guest_sha256=self._recomputation.guest_sha256,
                 host=host_id(),
             ),
+            store="SQLite" if self.store.file is not None else "PostgreSQL",
             fogs=fogs,
             nodes=nodes,
             stages={
@@ -393,12 +399,13 @@ class Streams(Closing):
 
     def _node_view(self, name: str, node: _Node, info: NodeInfo | None) -> NodeStreamView:
         processed = None
-        counts = info.birth.get("counts") if info is not None else None
-        if node.raw is not None and isinstance(counts, list) and len(counts) == 3:
-            dry, wet, limit = counts
-            processed = self._recomputation.process(int(node.raw), (dry, wet, limit))
+        born = self._births.get(name)
+        told = info.birth.get("counts") if info is not None else None
+        counts = tuple(told or ()) if born is None else born.counts
+        if node.raw is not None and counts and len(counts) == 3:
+            processed = self._recomputation.process(int(node.raw), counts)
         return NodeStreamView(
-            tier=_tier(name, info, None),
+            tier=_tier(name, info, born),
             online=info is not None and info.online,
             fog=node.fog,
             t_ms=node.t_ms,

@@ -170,10 +170,11 @@ class Tier(Closing):
             mine.windows.add(sample.t_ms, raw, sample.signals)
         mine.windows.changes()
 
-    def state(self, node: str) -> bytes:
-        """What the next results of a node depend on, but for its windows."""
+    def states(self, nodes: Sequence[str]) -> dict[str, bytes]:
+        """Of each node what its next results depend on, but for its windows."""
         assert self._guests is not None
-        return self._guests.state(self._nodes[node].place)
+        states = self._guests.states([self._nodes[node].place for node in nodes])
+        return dict(zip(nodes, states, strict=True))
 
     def window_changes(self, node: str) -> list[tuple[int, dict[str, Any] | None]]:
         """(start [ms], state) of windows of a node that have changed since this was asked last;
@@ -181,7 +182,7 @@ class Tier(Closing):
         return self._nodes[node].windows.changes()
 
     def resume(self, node: str, state: bytes, windows: Iterable[Mapping[str, Any]]) -> None:
-        """Go on with a node from what `state` and `window_changes` gave."""
+        """Go on with a node from what `states` and `window_changes` gave."""
         if self._guests is None:
             return
         mine = self._node(node)

@@ -96,6 +96,8 @@ class ContinuumView:
     """Everything."""
 
     cloud: TierView
+    store: str
+    """Where it stores: SQLite or PostgreSQL."""
     fogs: tuple[FogView, ...]
     nodes: tuple[NodeStreamView, ...]
     stages: Mapping[str, Spread]

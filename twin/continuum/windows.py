@@ -12,7 +12,7 @@ of the last day, totals are kept here, with the guest's arithmetic.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 __all__ = ["AMOUNTS", "MOST_WINDOWS", "Windows", "rounded_mean"]
@@ -39,6 +39,9 @@ class _Window:
     minimum: int = 0
     maximum: int = 0
     amounts: dict[str, float] = field(default_factory=dict)
+
+
+_STATE: Final = tuple(member.name for member in fields(_Window))
 
 
 class Windows:
@@ -123,15 +126,18 @@ class Windows:
         found: list[tuple[int, dict[str, Any] | None]] = []
         for start_ms in sorted(self._changed):
             window = self._windows.get(start_ms)
-            is_current = window is self._current
-            found.append((start_ms, asdict(window) | {"current": is_current} if window else None))
+            state = None
+            if window is not None:
+                state = {name: getattr(window, name) for name in _STATE}
+                state["current"] = window is self._current
+            found.append((start_ms, state))
         self._changed.clear()
         return found
 
     def resume(self, states: Iterable[Mapping[str, Any]]) -> None:
         """Go on from the states that `changes` has given."""
         for state in states:
-            window = _Window(**{name: state[name] for name in _Window.__dataclass_fields__})
+            window = _Window(**{name: state[name] for name in _STATE})
             self._windows[window.start_ms] = window
             if state["current"]:
                 self._current = window

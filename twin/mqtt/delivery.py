@@ -403,7 +403,7 @@ class Delivery:
             Event(
                 kind="mapping" if why is Why.MAPPING else "refused",
                 severity="warning",
-                node=self._names.get(node, ""),  # names of strangers make no nodes
+                node=self._known(topic, node),
                 time_ms=self.store.now_ms(),
                 text=f"message on {topic} refused: {text}{more}",
                 evidence={"topic": topic},
@@ -411,6 +411,12 @@ class Delivery:
         )
         if split_topic(topic) is not None:
             self.send(node, Ack(refused=text[:500]))
+
+    def _known(self, topic: str, node: str) -> str:
+        """`node`, if it is one of the store; names of strangers make no nodes."""
+        place = split_topic(topic)
+        is_fog = self._fogs and place is not None and place[1] in _FORWARDED
+        return node if is_fog else self._names.get(node, "")
 
     # -- in other threads ----------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from levada.guest.topic import PREFIX, resolve_topic
 from levada.hil.errors import PayloadError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
+from levada.twin.continuum.hops import host_id
 from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.messages import (
     TOPICS,
@@ -172,6 +173,7 @@ class Gateway(Closing):
                 firmware=birth.firmware[:64],
                 counts=served.counts,
                 parameters=dict(served.parameters()),
+                host=host_id(),
             ),
         )
 

@@ -51,7 +51,7 @@ _PREFIX: Final = "ic/"
 _SIGNAL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _FORMER: Final = {"umidade": "raw", "seco": "irrigar"}
 """Name in the first generation of devices -> name of the signal."""
-_NO_SIGNALS: Final = frozenset({"boot", "seq", "oldest", "t", *_FORMER})
+_NO_SIGNALS: Final = frozenset({"boot", "seq", "oldest", "t", "up_ms", *_FORMER})
 
 M = TypeVar("M", bound="Message")
 U32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF, strict=True)]
@@ -92,6 +92,8 @@ class Telemetry(Message):
     """Lowest `seq` of this life that the device still holds."""
     t: TimeMs | None = None
     """Time of the measurement by the device's clock [ms since 1970]."""
+    up_ms: int | float | None = None
+    """When the device sent it first, by its monotonic clock [ms]; whole, and from 0 on."""
     raw: Counts | None = None
     """Probe reading [counts]; negative: error code."""
     umidade: Counts | None = None

@@ -14,7 +14,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Final
 
 from levada.guest.lifecycle import Closing
@@ -30,14 +30,27 @@ _WINDOW: Final = 400
 the patience."""
 
 
+class _Message:
+    """A message that is kept."""
+
+    __slots__ = ("members", "number", "up_ms")
+
+    def __init__(self, number: int, members: str) -> None:
+        self.number = number
+        self.members = members
+        """As JSON text."""
+        self.up_ms: int | None = None
+        """When it was sent first, by the monotonic clock; None: it was not sent yet."""
+
+
 class _Held:
     """Messages of one node."""
 
     def __init__(self) -> None:
         self.boot = secrets.randbelow(1 << 31)
         self.next = 0
-        self.pending: deque[tuple[int, str]] = deque()
-        """Numbers, rising, with the members of each message as JSON text."""
+        self.pending: deque[_Message] = deque()
+        """By number, rising."""
         self.sent = 0
         """How many of the pending have left since the last round began."""
         self.on_the_way = 0
@@ -91,7 +104,7 @@ class Outbox(Closing):
                 self._drop(held)
             if not held.pending:
                 held.progress_s = monotonic()
-            held.pending.append((held.next, f'{_members(message)}"t":{time_ms}'))
+            held.pending.append(_Message(held.next, f'{_members(message)}"t":{time_ms}'))
             held.next += 1
             self._send(node, held)
 
@@ -106,9 +119,9 @@ class Outbox(Closing):
         if held is None or boot != held.boot:
             return
         with self._room:
-            if not held.pending or (seq - held.pending[0][0]) % MODULUS >= len(held.pending):
+            if not held.pending or (seq - held.pending[0].number) % MODULUS >= len(held.pending):
                 return  # covers nothing, or numbers that were never given
-            while held.pending and (seq - held.pending[0][0]) % MODULUS < MODULUS // 2:
+            while held.pending and (seq - held.pending[0].number) % MODULUS < MODULUS // 2:
                 held.forget_oldest()
             held.progress_s = monotonic()
             self._send(node, held)
@@ -141,14 +154,17 @@ class Outbox(Closing):
 
     def _send(self, node: str, held: _Held) -> None:
         while held.sent < len(held.pending) and held.on_the_way < self._window:
-            number, members = held.pending[held.sent]
+            message = held.pending[held.sent]
+            if message.up_ms is None:
+                message.up_ms = monotonic_ns() // 1_000_000
             identity = {
+                "up_ms": message.up_ms,
                 "boot": held.boot,
-                "seq": number % MODULUS,
-                "oldest": held.pending[0][0] % MODULUS,
+                "seq": message.number % MODULUS,
+                "oldest": held.pending[0].number % MODULUS,
             }
             # last, so that it holds whatever the guest has called its own members
-            payload = f"{{{members},{json.dumps(identity, separators=(',', ':'))[1:]}"
+            payload = f"{{{message.members},{json.dumps(identity, separators=(',', ':'))[1:]}"
             if not self._publish(node, payload.encode()):
                 return
             held.sent += 1

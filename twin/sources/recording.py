@@ -25,7 +25,7 @@ from levada.twin.errors import TwinError
 from levada.twin.field import TwinField
 from levada.twin.mqtt.assembly import Assembly
 from levada.twin.mqtt.mapping import PayloadMap, signals_of
-from levada.twin.mqtt.messages import Telemetry, decode
+from levada.twin.mqtt.messages import ForwardedRow, Telemetry, decode
 from levada.twin.sources.remote import (
     FOREVER_MS,
     SECOND_MS,
@@ -40,6 +40,7 @@ from levada.twin.sources.remote import (
 from levada.twin.sources.source import Mode
 from levada.twin.store.reads import StoreReader, to_read
 from levada.twin.store.rows import Flag
+from levada.twin.store.stream_reads import relayed
 
 __all__ = ["Recording", "stored_reports"]
 
@@ -55,8 +56,8 @@ def stored_reports(store: str | Path, zone: str, scenario: Scenario) -> list[Dev
     dry, wet, _ = next(believed_counts(z) for z in expand(scenario) if z.name == zone)
     assembly = Assembly(dry_counts=dry, wet_counts=wet)
     start_ms, end_ms = scenario.period.start_ms, scenario.period.end_ms
-    found: list[DeviceReport] = []
     with to_read(store) as url, closing(StoreReader(url)) as reader:
+        found = _relayed_reports(reader, zone, scenario)
         at_ms = start_ms
         while True:
             part = reader.messages(zone, start_ms=at_ms, end_ms=end_ms, limit=PAGE)
@@ -77,6 +78,32 @@ def stored_reports(store: str | Path, zone: str, scenario: Scenario) -> list[Dev
             if len(part) < PAGE:
                 break
             at_ms = part[-1].time_ms + 1
+    return found
+
+
+def _relayed_reports(reader: StoreReader, zone: str, scenario: Scenario) -> list[DeviceReport]:
+    """Readings of a zone's device that fogs have relayed; those without numbers are of no use."""
+    device = next(z.node.device or z.name for z in expand(scenario) if z.name == zone)
+    found: list[DeviceReport] = []
+    period, after_id = scenario.period, 0
+    while part := relayed(
+        reader, device, start_ms=period.start_ms, end_ms=period.end_ms, after_id=after_id
+    ):
+        after_id = part[-1].id
+        for message in part:
+            row = ForwardedRow.model_validate(message.row)
+            values = row.signals()
+            if row.boot is None or row.seq is None or not is_reading(values.get("raw")):
+                continue
+            found.append(
+                DeviceReport(
+                    time_ms=message.time_ms,
+                    boot=row.boot,
+                    seq=row.seq,
+                    values=values,
+                    device_ms=message.device_ms,
+                )
+            )
     return found
 
 

@@ -47,7 +47,7 @@ FOREVER_MS: Final = 1 << 50
 SECOND_MS: Final = 1_000
 UNKNOWN: Final = -1
 """Flow of a device that has no meter."""
-IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest"})
+IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest", "up_ms"})
 """Members that a device adds to what its guest publishes."""
 AGREEING: Final = 6
 """Reports in a row after which the mirror has caught up with a guest that it joined later."""

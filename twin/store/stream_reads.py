@@ -83,11 +83,16 @@ def relayed(
 ) -> list[RelayedMessage]:
     """Messages of a device that fogs have relayed, with start_ms <= time < end_ms, in the order in
     which they were stored; at most 5,000, those behind `after_id`."""
-    table = schema.telemetry
+    table, series = schema.telemetry, schema.series
+    # a fog has no readings of its own; so, where nobody is a fog, no message is looked at
+    fogs = select(schema.nodes.c.id).where(
+        schema.nodes.c.id.not_in(select(series.c.node_id).where(series.c.kind == "raw"))
+    )
     begin = stored_row(RELAYED, f'{{"node":{json.dumps(device, ensure_ascii=False)}')[:-1]
     statement = (
         select(table.c.id, table.c.time_ms, table.c.device_ms, table.c.flags, table.c.payload)
         .where(
+            table.c.node_id.in_(fogs),
             table.c.id > after_id,
             table.c.time_ms >= start_ms,
             table.c.time_ms < end_ms,

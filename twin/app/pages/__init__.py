@@ -13,6 +13,7 @@ from levada.twin.app.pages.continuum import (
     stream_facts,
     stream_table,
     tier_table,
+    time_text,
 )
 from levada.twin.app.pages.field import field_now, field_page, tile, tile_class
 from levada.twin.app.pages.history import exports, history_page, signal_options, then
@@ -48,6 +49,7 @@ __all__ = [
     "tier_table",
     "tile",
     "tile_class",
+    "time_text",
     "tried",
     "with_unit",
     "zone_page",

@@ -35,6 +35,7 @@ __all__ = [
     "stream_facts",
     "stream_table",
     "tier_table",
+    "time_text",
 ]
 
 _NONE_YET: Final = (
@@ -120,13 +121,13 @@ def path_of_message(view: ContinuumView) -> Children:
     fogs = [fog.tier for fog in view.fogs]
     nodes = [node.tier for node in view.nodes]
     way: Children = [
-        _stop("Node", nodes, "measures and decides"),
+        _stop("Node", _names(nodes), _engines(nodes) or "measures and decides"),
         _way(stages.get("edge_us"), "to fog"),
-        _stop("Fog", fogs, "filters and keeps", stages.get("fog_us")),
+        _stop("Fog", _names(fogs), _engines(fogs) or "filters and keeps", stages.get("fog_us")),
         _way(stages.get("uplink_us"), "to the cloud"),
-        _stop("Cloud", [view.cloud], "compares"),
+        _stop("Cloud", "compares", _computes(view.cloud)),
         _way(stages.get("commit_us"), "to the disk"),
-        _stop("Store", [], "keeps for good"),
+        _stop("Store", view.store, "keeps for good"),
     ]
     return [
         html.Div(way, className="path"),
@@ -137,30 +138,38 @@ def path_of_message(view: ContinuumView) -> Children:
     ]
 
 
-def _stop(
-    name: str, tiers: Sequence[TierView], does: str, inside: Spread | None = None
-) -> html.Div:
-    engines = sorted({tier.engine for tier in tiers if tier.engine})
-    named = tiers[0].name if len(tiers) == 1 and name in ("Node", "Fog") else ""
-    many = f"{len(tiers)} of them" if len(tiers) > 1 else ""
+def _stop(name: str, title: str, note: str, inside: Spread | None = None) -> html.Div:
     return html.Div(
         [
             html.Div(name, className="label"),
-            html.Div(
-                named or many or ("none yet" if name in ("Node", "Fog") else ""), className="name"
-            ),
-            html.Div(", ".join(engines) or does, className="note"),
-            html.Div(f"keeps it {_time(inside.p50)}", className="note") if inside else None,
+            html.Div(title or "none yet", className="name"),
+            html.Div(note, className="note"),
+            html.Div(f"keeps it {time_text(inside.p50)}", className="note") if inside else None,
         ],
-        className="stop" if tiers or name == "Store" else "stop none",
+        className="stop" if title else "stop none",
     )
+
+
+def _names(tiers: Sequence[TierView]) -> str:
+    return tiers[0].name if len(tiers) == 1 else f"{len(tiers)} of them" if tiers else ""
+
+
+def _computes(cloud: TierView) -> str:
+    return "computes nothing" if cloud.engine == "off" else cloud.engine
+
+
+def _engines(tiers: Sequence[TierView]) -> str:
+    found = sorted({tier.engine for tier in tiers if tier.engine})
+    return ", ".join("relays only" if engine == "off" else engine for engine in found)
 
 
 def _way(time: Spread | None, where: str) -> html.Div:
     return html.Div(
         [
-            html.Strong(_time(time.p50) if time else "–"),
-            html.Span(f"95 of 100: {_time(time.p95)}" if time else "not known", className="note"),
+            html.Strong(time_text(time.p50) if time else "–"),
+            html.Span(
+                f"95 of 100: {time_text(time.p95)}" if time else "not known", className="note"
+            ),
             html.Span(where, className="note"),
         ],
         className="way",
@@ -176,7 +185,7 @@ def _shares(stages: Mapping[str, Spread]) -> Any:
             html.Div(
                 className=f"share {name.removesuffix('_us')}",
                 style={"flexGrow": max(stages[name].p50, 0.0) or 0.001},
-                title=f"{text}: {_time(stages[name].p50)}",
+                title=f"{text}: {time_text(stages[name].p50)}",
             )
             for name, text in STAGES.items()
             if name in stages
@@ -185,7 +194,7 @@ def _shares(stages: Mapping[str, Spread]) -> Any:
         role="img",
         **aria_label(
             "Parts of the way: "
-            + "; ".join(f"{STAGES[n]} {_time(s.p50)}" for n, s in stages.items())
+            + "; ".join(f"{STAGES[n]} {time_text(s.p50)}" for n, s in stages.items())
         ),
     )
 
@@ -197,8 +206,8 @@ def _whole(view: ContinuumView) -> str:
     text = f"Medians of the newest {count:,} messages."
     if view.total is not None:
         text += (
-            f" The whole way takes {_time(view.total.p50)}, 95 of 100 at most "
-            f"{_time(view.total.p95)}, the longest {_time(view.total.most)}."
+            f" The whole way takes {time_text(view.total.p50)}, 95 of 100 at most "
+            f"{time_text(view.total.p95)}, the longest {time_text(view.total.most)}."
         )
     if "edge_us" not in view.stages:
         text += " The nodes do not tell when they sent, or by which clock."
@@ -217,8 +226,8 @@ def _clock(name: str, offset: ClockOffset | None) -> str:
         return f"{name} and the cloud are on one machine and share its clock: offset 0."
     way = "ahead of" if offset.us >= 0 else "behind"
     return (
-        f"The clock of {name} is {_time(abs(offset.us))} {way} the cloud's, known to "
-        f"± {_time(offset.error_us)}."
+        f"The clock of {name} is {time_text(abs(offset.us))} {way} the cloud's, known to "
+        f"± {time_text(offset.error_us)}."
     )
 
 
@@ -231,7 +240,9 @@ def _newest(journeys: Sequence[JourneyView]) -> Any:
             [
                 html.Td(_message(journey)),
                 *(
-                    html.Td(_time(journey.stages_us[name]) if name in journey.stages_us else "–")
+                    html.Td(
+                        time_text(journey.stages_us[name]) if name in journey.stages_us else "–"
+                    )
                     for name in STAGES
                 ),
             ]
@@ -304,8 +315,8 @@ def stream_facts(node: NodeStreamView) -> Children:
         fact_tile("Messages", f"{found.raw:,}", f"{found.matched:,} in both streams"),
         fact_tile(
             "Filtered comes after",
-            _time(delay.p50) if delay else "–",
-            f"95 of 100: {_time(delay.p95)}" if delay else "no pair yet",
+            time_text(delay.p50) if delay else "–",
+            f"95 of 100: {time_text(delay.p95)}" if delay else "no pair yet",
         ),
         fact_tile(
             "Residual",
@@ -453,9 +464,9 @@ def _table(heads: Sequence[str], rows: Children) -> html.Table:
     )
 
 
-def _time(us: float) -> str:
+def time_text(us: float) -> str:
     """A time in the unit that fits it."""
-    for unit, size in (("s", 1e6), ("ms", 1e3)):
+    for unit, size in (("h", 3.6e9), ("min", 6e7), ("s", 1e6), ("ms", 1e3)):
         if abs(us) >= size:
             return f"{us / size:.3g} {unit}"
     return f"{us:.0f} µs"

@@ -23,7 +23,7 @@ enum {
     LONGEST_REQUEST = 2048,
     /* each record on its way may be acknowledged; that leaves room for what else is asked */
     WAITING_REQUESTS = LV_OUTBOX_WINDOW + 4,
-    HEAD_BYTES = 96,
+    HEAD_BYTES = 128,
     RECONNECT_MS = 5000, /* at least */
     AT_LEAST_ONCE = 1,
 };
@@ -206,11 +206,12 @@ static void resolve(const lv_host *host, const char *topic, size_t length, char 
     snprintf(out, size, "%s%.*s", host->prefix, (int)(length - skip), topic + skip);
 }
 
-/* A record of the ring: the guest's JSON object with its identity before its members; any other
- * text as it is. */
-static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_ms,
+/* A record of the ring: the guest's JSON object with its identity before its members, and when it
+ * leaves unless that is `again`; any other text as it is. */
+static int publish_record(const lv_node *node, uint32_t sequence, bool again, int64_t time_ms,
                           const uint8_t *payload, uint8_t topic_length, uint16_t length)
 {
+    char up[24] = "";
     char topic[BROKER_TOPIC_BYTES];
     char text[HEAD_BYTES + 512 + 1];
     const char *message = (const char *)payload + topic_length;
@@ -218,10 +219,12 @@ static int publish_record(const lv_node *node, uint32_t sequence, int64_t time_m
     resolve(&node->host, (const char *)payload, topic_length, topic, sizeof topic);
     if (size < 2 || message[0] != '{')
         return publish(topic, message, size);
+    if (!again)
+        snprintf(up, sizeof up, ",\"up_ms\":%" PRIu32, board_now_ms());
     int n = snprintf(text, sizeof text,
                      "{\"boot\":%" PRIu32 ",\"seq\":%" PRIu32 ",\"oldest\":%" PRIu32
-                     ",\"t\":%" PRId64 "%s%.*s",
-                     node->store.boot_id, sequence, node->ring.next - node->ring.waiting, time_ms,
+                     ",\"t\":%" PRId64 "%s%s%.*s",
+                     node->store.boot_id, sequence, node->ring.next - node->ring.waiting, time_ms, up,
                      message[1] == '}' ? "" : ",", (int)(size - 1), message + 1);
     return publish(topic, text, (size_t)n);
 }
@@ -264,7 +267,7 @@ static void publish_waiting(lv_node *node)
         watchdog_feed(); /* each may block as long as the network's timeout */
         bool again = lv_outbox_has_sent(&outbox, sequence);
         if ((!again || is_telemetry(node, payload, topic_length, length)) &&
-            publish_record(node, sequence, time_ms, payload, topic_length, length) < 0)
+            publish_record(node, sequence, again, time_ms, payload, topic_length, length) < 0)
             return;
         lv_outbox_sent(&outbox, board_now_ms());
     }
