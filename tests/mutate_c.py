@@ -1,10 +1,10 @@
-"""Changes the firmware's core, one operator, number or statement at a time.
+"""Changes the firmware's core and the shipped guest, one operator, number or statement at a time.
 
-Usage: `python tests/mutate_c.py [FILE...]`.  Every mutant is compiled and linked with the unit
-tests of the core, which run with the known answers of `vectors.py`; what passes without sanitizers
-is tried again with them.  Those that survive are listed, and the exit code is 1 if fewer than 90 %
-of a file's mutants are noticed, those not counted that `EQUIVALENT` says nothing can notice.  Part
-of `make nightly`.
+Usage: `python tests/mutate_c.py [FILE...]`.  A mutant of the core is compiled and linked with its
+unit tests, which run with the known answers of `vectors.py`; what passes without sanitizers is
+tried again with them.  One of the guest is built to a module, on which the guest's tests run.
+Those that survive are listed, and the exit code is 1 if fewer than 90 % of a file's mutants are
+noticed, those not counted that `EQUIVALENT` says nothing can notice.  Part of `make nightly`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mutate import CHANGES, ROOT, Mutant
+import mutate
+from mutate import CHANGES, NO_PROGRAM, ROOT, Mutant, Workshop
 
 TESTS: Final = ROOT / "tests" / "firmware"
 CORE: Final = ROOT / "firmware" / "core"
@@ -29,9 +31,15 @@ LEAST_PERCENT: Final = 90
 CPU_S: Final = 20
 """A mutant that needs more goes on for ever: the others need 3 s with sanitizers."""
 FILES: Final = tuple(
-    f"firmware/core/{name}.c" for name in ("ring", "tape", "host", "frame", "store", "kept")
+    f"firmware/core/{name}.c"
+    for name in (
+        *("backoff", "frame", "host", "json", "kept", "link", "node", "outbox", "ring", "sha256"),
+        *("store", "tape"),
+    )
 )
-"""Those that are known to reach it; any other file of the core can be named."""
+"""All of the core that is written by hand."""
+GUEST: Final = "guest/irrigation/irrigation.c"
+GUEST_TESTS: Final = "tests/guest/test_irrigation*.py"
 PLAIN: Final = ("-std=c11", "-O0", "-w", "-DNDEBUG")
 SANITIZED: Final = (
     *("-std=c11", "-O1", "-w", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
@@ -172,43 +180,83 @@ def benches(folder: Path) -> list[Bench]:
     return found
 
 
-def tried(file: str, found: list[Bench], jobs: int) -> tuple[int, int, list[Mutant]]:
-    """Mutants that are programs, those known to be equivalent, and those that nobody noticed."""
-    all_of_them = list(mutants(file))
+@dataclass(frozen=True)
+class Score:
+    """What became of a file's mutants."""
 
-    def survives(numbered: tuple[int, Mutant]) -> bool | None:
+    programs: int
+    known: int
+    """That cannot be noticed."""
+    alive: list[Mutant]
+
+    @classmethod
+    def of(cls, results: Iterable[tuple[Mutant, bool | None]]) -> Score:
+        """Of mutants and whether they were noticed, None if they are no programs."""
+        of_programs = [result for result in results if result[1] is not None]
+        alive = [mutant for mutant, noticed in of_programs if not noticed]
+        unknown = [mutant for mutant in alive if mutant.known not in EQUIVALENT]
+        return cls(len(of_programs), len(alive) - len(unknown), unknown)
+
+    @property
+    def noticed(self) -> int:
+        """How many were."""
+        return self.programs - self.known - len(self.alive)
+
+    @property
+    def percent(self) -> int:
+        """Of those that can be."""
+        return 100 * self.noticed // (self.programs - self.known)
+
+
+def score_of_core(file: str, found: list[Bench], jobs: int) -> Score:
+    """By the unit tests of the core."""
+
+    def noticed(numbered: tuple[int, Mutant]) -> tuple[Mutant, bool | None]:
         number, mutant = numbered
+        name = f"m{os.getpid()}-{number}"
         for bench in found:
-            noticed = bench.notices(mutant, f"m{number % 64}-{os.getpid()}-{number}")
-            for left in bench.folder.glob(f"m{number % 64}-{os.getpid()}-{number}*"):
+            result = bench.notices(mutant, name)
+            for left in bench.folder.glob(f"{name}*"):
                 left.unlink()
-            if noticed is not False:
-                return None if noticed is None else False
-        return True
+            if result is not False:
+                return mutant, result
+        return mutant, False
 
     with ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(survives, enumerate(all_of_them)))
-    programs = sum(result is not None for result in results)
-    alive = [m for m, result in zip(all_of_them, results, strict=True) if result]
-    known = [m for m in alive if m.known in EQUIVALENT]
-    return programs, len(known), [m for m in alive if m.known not in EQUIVALENT]
+        return Score.of(pool.map(noticed, enumerate(mutants(file))))
+
+
+def score_of_guest(folder: Path, jobs: int) -> Score:
+    """By the tests of the guest, on the module that each mutant is built to."""
+    tests = tuple(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(GUEST_TESTS)))
+    workshops = [Workshop(folder / str(k)) for k in range(jobs)]
+    if not all(workshop.passes(tests) for workshop in workshops):
+        raise SystemExit("the tests of the guest fail without a change")
+    sys.dont_write_bytecode = True
+    codes = mutate.tried(list(mutants(GUEST)), workshops, tests)
+    return Score.of((mutant, None if code == NO_PROGRAM else code != 0) for mutant, code in codes)
 
 
 def main() -> int:
     """0 if enough mutants of every file were noticed."""
     failed = False
     jobs = len(os.sched_getaffinity(0))
-    table = ["| what | mutants | noticed | cannot be | score |", "| --- | --- | --- | --- | --- |"]
+    table = ["| what | mutants | noticed | cannot be | score | took |"]
+    table.append("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory(prefix="levada-mutants-") as folder:
-        found = benches(Path(folder))
-        for file in sys.argv[1:] or FILES:
-            programs, known, alive = tried(file, found, jobs)
-            for mutant in alive:
+        found: list[Bench] = []
+        for file in sys.argv[1:] or (*FILES, GUEST):
+            began = time.monotonic()
+            if file == GUEST:
+                score = score_of_guest(Path(folder), jobs)
+            else:
+                found = found or benches(Path(folder))
+                score = score_of_core(file, found, jobs)
+            for mutant in score.alive:
                 print(f"survived  {mutant}", flush=True)
-            noticed = programs - known - len(alive)
-            score = 100 * noticed // (programs - known)
-            failed |= score < LEAST_PERCENT
-            table.append(f"| `{file}` | {programs} | {noticed} | {known} | {score} % |")
+            failed |= score.percent < LEAST_PERCENT
+            counts = f"{score.programs} | {score.noticed} | {score.known} | {score.percent} %"
+            table.append(f"| `{file}` | {counts} | {time.monotonic() - began:.0f} s |")
             print(table[-1], flush=True)
     print("\n".join(table))
     return int(failed)
