@@ -22,8 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import hypothesis  # noqa: F401 - imported once, for all mutants
+# imported once, for all mutants
+import amqtt.broker  # type: ignore[import-untyped]  # noqa: F401
+import hypothesis  # noqa: F401
+import numba  # noqa: F401
 import pytest
+import wasmtime  # noqa: F401
 
 ROOT: Final = Path(__file__).parents[1]
 COPIED: Final = ("docs", "firmware", "guest", "hil", "levada", "scenarios", "sim", "tests", "twin")

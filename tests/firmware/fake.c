@@ -35,6 +35,7 @@ static int guest_load(void *context, const uint8_t *module, uint32_t length, lv_
     (void)module;
     (void)length;
     f->host = host;
+    f->load_watchdog_ms = f->watchdog_ms;
     f->loaded = f->load_result >= 0;
     f->limits = *limits;
     for (int k = 0; k < FAKE_PARAMETERS; k++)

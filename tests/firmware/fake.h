@@ -28,7 +28,8 @@ typedef struct fake {
     int pin_writes;
     int valve_at_send; /* level of pin 23 when something was last sent */
     uint32_t watchdog_ms;
-    bool watchdog_was_armed;
+    bool watchdog_was_armed; /* in a call of the guest */
+    uint32_t load_watchdog_ms; /* while it was loaded */
     int restarts;
     uint32_t clock_us;
 

@@ -172,6 +172,16 @@ static void a_member_is_found_by_its_name_the_first_of_several_and_none_within_a
     EXPECT(lv_json_member((lv_json){NULL, NULL}, "a").at == NULL);
 }
 
+static void what_is_no_json_leaves_no_value(void)
+{
+    static const char *const texts[] = {"", "[1", "{\"a\":1}}", "\"\xFF\"", "[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]"};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        lv_json root = {texts[0], texts[0]};
+        EXPECT(lv_json_read(texts[k], strlen(texts[k]), &root) != LV_JSON_OK);
+        EXPECT(root.at == NULL && root.end == NULL);
+    }
+}
+
 static void nothing_has_no_kind_no_value_and_nothing_in_it(void)
 {
     const lv_json none = {NULL, NULL};
@@ -297,6 +307,7 @@ static void what_is_written_is_json_whatever_is_in_its_texts(void)
 const unit_test json_tests[] = {
     TEST(a_text_equals_another_whatever_is_escaped_in_it),
     TEST(a_member_is_found_by_its_name_the_first_of_several_and_none_within_another),
+    TEST(what_is_no_json_leaves_no_value),
     TEST(nothing_has_no_kind_no_value_and_nothing_in_it),
     TEST(an_integer_has_18_digits_at_most_and_neither_fraction_nor_exponent),
     TEST(a_text_is_copied_if_all_of_it_and_its_nul_have_room),
