@@ -40,6 +40,8 @@ static int guest_load(void *context, const uint8_t *module, uint32_t length, lv_
     f->limits = *limits;
     for (int k = 0; k < FAKE_PARAMETERS; k++)
         f->parameters[k] = 10;
+    if (f->on_load)
+        f->on_load(f);
     return f->load_result;
 }
 

@@ -36,6 +36,7 @@ typedef struct fake {
     /* the guest */
     bool loaded;
     int load_result;
+    void (*on_load)(struct fake *fake); /* what its start function does, or NULL */
     int (*behave)(struct fake *fake, lv_export which, const int32_t *arguments, int32_t *result);
     int32_t parameters[FAKE_PARAMETERS]; /* 0..100 each, 10 at first */
     bool (*rule)(const int32_t *parameters); /* that they keep, or NULL */

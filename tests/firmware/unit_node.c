@@ -336,6 +336,7 @@ static void what_a_guest_keeps_is_written_in_time_when_its_outputs_change_and_at
     EXPECT(start() == LV_OK && f.node.kept.values[1] == 8);
     EXPECT(kept_by(1000, 6) && kept_by(2000, 6));
     EXPECT(start() == LV_OK && f.node.kept.writes == 7); /* what the run before has left */
+    EXPECT(kept_by(59999, 7) && kept_by(60000, 8));
 }
 
 static uint32_t armed_ms;
@@ -382,6 +383,129 @@ static void to_close_ends_an_installation_that_has_begun(void)
     EXPECT(f.node.store.received == 0);
 }
 
+static void without_a_lease_or_with_nothing_open_none_ends(void)
+{
+    lv_msg_configure m = limits(10, 10, 10);
+    ready();
+    f.behave = open_valve;
+    EXPECT(start() == LV_OK && step(2000) == LV_OK);
+    lv_node_heard(&f.node, 0);
+    lv_node_tick(&f.node, 1);
+    lv_node_tick(&f.node, UINT32_MAX);
+    EXPECT(f.pins[23] == 1 && !f.node.lease_expired);
+    m.lease_ms = 1000;
+    EXPECT(lv_node_configure(&f.node, &m) == LV_OK);
+    lv_host_close_outputs(&f.node.host);
+    lv_node_tick(&f.node, 5000);
+    EXPECT(!lv_node_told_of_lease(&f.node));
+    lv_call_set_output(&f.node.host, 18, 1); /* any output */
+    lv_node_tick(&f.node, 5000);
+    EXPECT(f.pins[18] == 0 && lv_node_told_of_lease(&f.node) && !lv_node_told_of_lease(&f.node));
+}
+
+static void what_does_not_load_leaves_an_empty_tape_and_any_trap_of_loading_is_told(void)
+{
+    lv_msg_step_result r;
+    ready();
+    f.load_result = -3;
+    EXPECT(start() == LV_NAK_LOAD && f.node.detail == -3 && f.node.host.tape.length == 0);
+    for (int trap = 1; trap <= LV_TRAP_OTHER; trap++) {
+        ready();
+        f.load_result = trap;
+        EXPECT(start() == LV_OK && f.node.state == LV_NODE_STOPPED && !f.loaded);
+        lv_node_result(&f.node, &r);
+        EXPECT(r.trap == trap && r.tape_bytes == 9 + 2); /* BOOT, TRAP */
+    }
+}
+
+static void a_guest_without_init_or_without_step_is_run_by_its_main(void)
+{
+    for (int k = 0; k < 4; k++) {
+        bool init = k & 1;
+        bool with_step = k & 2;
+        ready();
+        f.has[LV_EXPORT_INIT] = init;
+        f.has[LV_EXPORT_STEP] = with_step;
+        EXPECT(start() == (init && with_step ? LV_OK : LV_NAK_LOAD));
+        f.has[LV_EXPORT_MAIN] = true;
+        EXPECT(start() == LV_OK && f.node.command == !(init && with_step));
+        const lv_msg_calibrate none = {.parameters_count = 0};
+        EXPECT(lv_node_calibrate(&f.node, &none) == LV_OK);
+    }
+}
+
+static const uint8_t two_values[16] = {2, 0, 0, 0, 33, 0, 0, 0, 3, 0, 0, 0, 44};
+
+static void a_calibration_that_flash_does_not_take_is_put_back(void)
+{
+    lv_msg_calibrate m = {.flags = 1, .parameters = two_values, .parameters_count = 2};
+    ready();
+    EXPECT(start() == LV_OK);
+    f.flash_broken = true;
+    EXPECT(lv_node_calibrate(&f.node, &m) == LV_NAK_FLASH);
+    EXPECT(f.parameters[2] == 10 && f.parameters[3] == 10 && f.node.store.parameter_count == 0);
+    EXPECT(f.node.host.tape.length == 4 * 13); /* two set, the last first put back */
+    EXPECT(f.node.host.tape.bytes[2 * 13 + 1] == 3 && f.node.host.tape.bytes[3 * 13 + 1] == 2);
+    f.flash_broken = false;
+    EXPECT(lv_node_calibrate(&f.node, &m) == LV_OK && f.node.store.parameter_count == 2);
+    EXPECT(f.parameters[2] == 33 && f.parameters[3] == 44);
+}
+
+static int gets_before_trap;
+
+static int trap_in_get(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    (void)of;
+    (void)arguments;
+    (void)result;
+    return which == LV_EXPORT_PARAM_GET && gets_before_trap-- == 0 ? LV_TRAP_UNREACHABLE : 0;
+}
+
+static void a_guest_that_traps_while_it_is_asked_or_put_back_is_left_alone(void)
+{
+    static const uint8_t refused[16] = {2, 0, 0, 0, 33, 0, 0, 0, 3, 0, 0, 0, 101};
+    const lv_msg_calibrate m = {.parameters = refused, .parameters_count = 2};
+    for (int gets = 0; gets < 4; gets++) {
+        ready();
+        f.behave = trap_in_get;
+        gets_before_trap = gets;
+        EXPECT(start() == LV_OK);
+        EXPECT(lv_node_calibrate(&f.node, &m) == (gets < 2 ? LV_NAK_STOPPED : LV_NAK_PARAMETER));
+        EXPECT(f.node.detail == (gets < 2 ? (int)LV_TRAP_UNREACHABLE : 3));
+        EXPECT(f.node.state == LV_NODE_STOPPED && f.node.trap == LV_TRAP_UNREACHABLE);
+    }
+}
+
+static void a_module_that_is_not_taken_must_be_sent_again(void)
+{
+    static const uint8_t digest[32] = {1}; /* not its own */
+    ready();
+    EXPECT(start() == LV_OK);
+    EXPECT(lv_store_begin(&f.node.store, 100, digest) == LV_OK);
+    EXPECT(lv_store_chunk(&f.node.store, 0, new_guest, 100) == LV_OK);
+    EXPECT(lv_node_install(&f.node) == LV_NAK_DIGEST && !f.node.store.receiving);
+    f.load_result = -7;
+    EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_NAK_LOAD && f.node.detail == -7);
+    EXPECT(!f.node.store.receiving && f.node.state == LV_NODE_RUNNING);
+    EXPECT(lv_node_install(&f.node) == LV_NAK_STATE && f.node.detail == 0);
+    f.load_result = 0;
+    EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_OK && f.node.state == LV_NODE_IDLE);
+}
+
+static void a_main_that_returns_without_room_on_the_tape_is_stopped(void)
+{
+    for (uint32_t room = 14; room <= 15; room++) { /* STEP and RETURN */
+        ready();
+        memset(f.has, 0, sizeof f.has);
+        f.has[LV_EXPORT_MAIN] = true;
+        EXPECT(start() == LV_OK);
+        f.node.host.tape.capacity = room;
+        EXPECT(step(2000) == LV_OK && f.node.finished == (room == 15));
+        EXPECT(f.node.state == (room == 15 ? LV_NODE_RUNNING : LV_NODE_STOPPED));
+        EXPECT(f.node.wake_ms == LV_NEVER_MS && f.node.active_us == 7);
+    }
+}
+
 static void a_changed_pin_map_closes_the_pins_of_the_old_one(void)
 {
     lv_msg_configure m = limits(10, 10, 10);
@@ -415,6 +539,13 @@ const unit_test node_tests[] = {
     TEST(the_watchdog_has_the_deadline_that_was_set_while_a_guest_is_loaded_and_runs),
     TEST(without_a_clock_nothing_is_measured),
     TEST(to_close_ends_an_installation_that_has_begun),
+    TEST(without_a_lease_or_with_nothing_open_none_ends),
+    TEST(what_does_not_load_leaves_an_empty_tape_and_any_trap_of_loading_is_told),
+    TEST(a_guest_without_init_or_without_step_is_run_by_its_main),
+    TEST(a_calibration_that_flash_does_not_take_is_put_back),
+    TEST(a_guest_that_traps_while_it_is_asked_or_put_back_is_left_alone),
+    TEST(a_module_that_is_not_taken_must_be_sent_again),
+    TEST(a_main_that_returns_without_room_on_the_tape_is_stopped),
     TEST(a_changed_pin_map_closes_the_pins_of_the_old_one),
     {NULL, NULL},
 };
