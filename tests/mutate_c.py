@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 import mutate
+from equivalent_c import EQUIVALENT
 from mutate import CHANGES, NO_PROGRAM, ROOT, Mutant, Workshop
 
 TESTS: Final = ROOT / "tests" / "firmware"
@@ -41,7 +42,8 @@ FILES: Final = tuple(
 """All of the core that is written by hand."""
 GUEST: Final = "guest/irrigation/irrigation.c"
 GUEST_TESTS: Final = tuple(
-    f"tests/guest/test_{name}.py" for name in ("abi_tables", "irrigation", "irrigation_limits")
+    f"tests/guest/test_{name}.py"
+    for name in ("abi_tables", "irrigation_edges", "irrigation", "irrigation_limits")
 )
 PLAIN: Final = ("-std=c11", "-O0", "-w", "-DNDEBUG")
 SANITIZED: Final = (
@@ -60,9 +62,6 @@ STATEMENT: Final = re.compile(r"^(\s+)(?!return\b|const\b|static\b|break\b|conti
                               r"([*(\w][^=;]*(?:\(.*\)|[-+|]?=(?!=).*|\+\+|--));$")  # fmt: skip
 DECLARES: Final = re.compile(r"^\s+(?:const )?(?:struct )?\w+ \*?\w+(?:\[[^]]*\])?(?: = |;|, )")
 """A statement alone on its line, which may be left out, and a declaration, which may not."""
-
-EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {}
-"""File, line and changed line -> why no test can tell them apart."""
 
 
 def mutants(file: str) -> Iterator[Mutant]:

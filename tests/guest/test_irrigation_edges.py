@@ -177,6 +177,8 @@ def test_a_litre_is_counted_with_its_last_pulse_and_the_rest_is_kept() -> None:
         (9, 3600, 0),  # 0.9 l an hour
         (10, 3600, 1),
         (10, 1, 3600),
+        (999, 1, 359_640),
+        (1009, 600, 600),  # from 100 litres on, whole litres are counted
         (277_760, 1, 27_776 * 3600),  # the largest that is multiplied
         (277_770, 1, 100_000_000),  # and what is limited
         (277_770, 60, 1_666_666),
@@ -386,6 +388,14 @@ def test_a_new_node_has_its_first_day_until_midnight(day: int, second: int, elap
     assert (bench.kept[DAY], bench.kept[ELAPSED_S]) == (day, elapsed_s)
 
 
+def test_a_day_that_has_begun_is_not_begun_again_by_another_clock() -> None:
+    bench = quick(now=START_S + 12 * HOUR_S)
+    bench.step(MIDDLE, after_s=0)
+    bench.now = START_S + 6 * HOUR_S
+    bench.step(MIDDLE, after_s=900)
+    assert (bench.kept[DAY], bench.kept[ELAPSED_S]) == (TODAY, 12 * HOUR_S + 900)
+
+
 # --- probe and flow -------------------------------------------------------------------------------
 
 
@@ -448,6 +458,38 @@ def test_the_pause_is_over_with_its_last_second(passed_s: int, reason: WHY) -> N
 def test_the_longest_opening_is_over_with_its_last_second(passed_s: int, reason: WHY) -> None:
     bench = watering(max_open_s=1200)
     assert bench.step(DRY, flow=10, after_s=passed_s) is reason
+
+
+def test_0_counts_are_a_reading_that_is_plausible_if_it_is_set_so() -> None:
+    assert quick().step(0) is WHY.PROBE_RANGE
+    wettest = quick(min_counts=0)
+    assert wettest.step(0) is WHY.HOLD
+    assert wettest.telemetry["pct"] == 100
+    assert quick(max_counts=4095).step(4095) is WHY.OPENED
+
+
+def test_a_time_that_stands_still_once_begins_neither_pause_nor_opening_anew() -> None:
+    bench = quick(min_pause_s=1200, max_open_s=1200)
+    reasons = [bench.step(DRY, after_s=passed_s) for passed_s in (600, 0, 600)]
+    assert reasons == [WHY.WAIT_PAUSE, WHY.WAIT_PAUSE, WHY.OPENED]
+    reasons = [bench.step(DRY + passed_s, after_s=passed_s, flow=10) for passed_s in (600, 0, 600)]
+    assert reasons == [WHY.HOLD, WHY.HOLD, WHY.CLOSED_MAX_OPEN]
+    assert bench.kept[RATE_L_H] == 0  # 10 of 450 pulses in 10 minutes
+
+
+def test_a_leak_does_not_keep_dry_soil_dry() -> None:
+    bench = quick(leak_pulses=10)
+    bench.step(MIDDLE)
+    assert bench.step(DRY, flow=1000) is WHY.OPENED
+
+
+@pytest.mark.parametrize("period_s", [1, 7, 86_400])
+def test_the_first_step_is_due_after_a_period(period_s: int) -> None:
+    bench = Bench()
+    bench.set("period_s", period_s)
+    assert bench.call("init") == period_s * 1000
+    bench.step(MIDDLE)
+    assert bench.wait_ms == period_s * 1000
 
 
 def test_why_it_closes_has_an_order() -> None:
