@@ -48,7 +48,7 @@ def after_restart(kept: list[int], *, now: int = START_S + 12 * HOUR_S, **parame
         ((0, -5, 1, 1), 0, True),  # dry as 0: below wet
         ((1, 1, -5, 0), 0, True),  # wet as 0: below dry
         ((2000, 4096, 4095, 1000), 0, False),  # both as 4095: no calibration
-        ((500, 1500, 1500, 1000), 0, False),
+        ((500, 1500, 1500, 1000), 0, False),  # on neither side of the limit
         ((2000, 1500, 1500, 1000), 0, False),
         ((1500, 1501, 1500, 0), 100, True),
         ((1501, 1501, 1500, 0), 0, True),
