@@ -208,6 +208,43 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ),
     (
         "node",
+        _SAME,
+        "node->wake_ms = host->time_ms + (host->delayed_ms > 0 ? host->delayed_ms : 1);",
+        "node->wake_ms = host->time_ms + (host->delayed_ms > 1 ? host->delayed_ms : 1);",
+    ),
+    (
+        "node",
+        "numbers beyond those that are counted",
+        "else if (status == LV_OK && recorded(node, LV_CALL_RETURN, 1, result, 0, 0)) {",
+        "else if (status == LV_OK && recorded(node, LV_CALL_RETURN, 1, result, 1, 0)) {",
+    ),
+    (
+        "node",
+        "numbers beyond those that are counted",
+        "else if (status == LV_OK && recorded(node, LV_CALL_RETURN, 1, result, 0, 0)) {",
+        "else if (status == LV_OK && recorded(node, LV_CALL_RETURN, 1, result, 0, 1)) {",
+    ),
+    ("node", _SET, "int32_t value = 0;", "int32_t value = 1;"),
+    (
+        "node",
+        "the first of its flags",
+        "m->flags |= LV_BIRTH_INSTALLED;",
+        "m->flags = LV_BIRTH_INSTALLED;",
+    ),
+    (
+        "node",
+        "what it pads too much is written by the next line",
+        "strncpy(m->engine, node->config->engine, sizeof m->engine - 1);",
+        "strncpy(m->engine, node->config->engine, sizeof m->engine + 1);",
+    ),
+    (
+        "node",
+        "1 is that a guest is installed, and one that runs is",
+        "m->flags |= (uint8_t)(LV_BIRTH_STARTED | (node->command ? LV_BIRTH_COMMAND : 0));",
+        "m->flags |= (uint8_t)(LV_BIRTH_STARTED | (node->command ? LV_BIRTH_COMMAND : 1));",
+    ),
+    (
+        "node",
         _ROOM,
         "const int32_t arguments[2] = {id, value};",
         "const int32_t arguments[3] = {id, value};",

@@ -147,7 +147,10 @@ static void what_a_guest_keeps_is_written_in_time_when_its_outputs_change_and_at
     EXPECT(start() == LV_OK && f.node.kept.values[1] == 8);
     EXPECT(kept_by(1000, 6) && kept_by(2000, 6));
     EXPECT(start() == LV_OK && f.node.kept.writes == 7); /* what the run before has left */
-    EXPECT(kept_by(59999, 7) && kept_by(60000, 8));
+    EXPECT(kept_by(59999, 7) && kept_by(60000, 8) && kept_by(61000, 8));
+    f.has[LV_EXPORT_STEP] = false;
+    f.has[LV_EXPORT_MAIN] = true;
+    EXPECT(start() == LV_OK && f.node.command && f.node.kept.writes == 9); /* before its main runs */
 }
 
 static uint32_t armed_ms;
@@ -290,6 +293,11 @@ static void a_guest_that_traps_while_it_is_asked_or_put_back_is_left_alone(void)
 static void a_module_that_is_not_taken_must_be_sent_again(void)
 {
     static const uint8_t digest[32] = {1}; /* not its own */
+    uint8_t digest_of_100[32];
+    lv_sha256 sha;
+    lv_sha256_begin(&sha);
+    lv_sha256_add(&sha, new_guest, 100);
+    lv_sha256_end(&sha, digest_of_100);
     ready();
     EXPECT(start() == LV_OK);
     EXPECT(lv_store_begin(&f.node.store, 100, digest) == LV_OK);
@@ -300,6 +308,13 @@ static void a_module_that_is_not_taken_must_be_sent_again(void)
     EXPECT(!f.node.store.receiving && f.node.state == LV_NODE_RUNNING);
     EXPECT(lv_node_install(&f.node) == LV_NAK_STATE && f.node.detail == 0);
     f.load_result = 0;
+    EXPECT(lv_store_begin(&f.node.store, 100, digest_of_100) == LV_OK);
+    EXPECT(lv_store_chunk(&f.node.store, 0, new_guest, 100) == LV_OK);
+    f.flash_broken = true;
+    f.node.detail = 7;
+    EXPECT(lv_node_install(&f.node) == LV_NAK_FLASH && f.node.detail == 0);
+    EXPECT(f.node.state == LV_NODE_RUNNING && f.loaded);
+    f.flash_broken = false;
     EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_OK && f.node.state == LV_NODE_IDLE);
 }
 

@@ -235,12 +235,13 @@ static void look_around(fake *of)
     lv_call_log_int(of->host, lv_call_uptime_s(of->host));
 }
 
-/* LOG_INT and NOW_S, UPTIME_S with LOG_INT behind, at 2 s and 0 s, after BOOT. */
+/* LOG_INT and NOW_S, UPTIME_S with LOG_INT behind, at 2 s and 0 s, after BOOT.  The step before has
+ * delayed for 250 ms. */
 static void what_a_guest_does_while_it_is_loaded_has_a_budget_and_the_time_of_the_start(void)
 {
     static const uint8_t expected[] = {6, 1, 0, 0, 0, 8, 2, 0, 0, 0, 6, 2, 0,
                                        0, 0, 9, 0, 0, 0, 0, 6, 0, 0, 0, 0};
-    const lv_msg_start again = {.time_ms = 2500};
+    const lv_msg_start again = {.time_ms = 2999};
     lv_msg_configure m = limits(5, 12, 1);
     const lv_tape *tape = &f.node.host.tape;
     for (int with_main = 0; with_main < 2; with_main++) {
@@ -408,6 +409,21 @@ static void a_birth_says_who_the_board_is(void)
     EXPECT(f.node.host.tape.length == 0 && !f.node.store.receiving);
 }
 
+static void a_birth_has_names_of_any_length_whole(void)
+{
+    static const char longest[] = "12345678901234567890123";
+    lv_msg_birth m;
+    fake_new(&f);
+    f.config.engine = longest;
+    f.config.firmware = longest;
+    fake_boot(&f);
+    lv_node_birth(&f.node, &m);
+    EXPECT(strcmp(m.engine, longest) == 0 && strcmp(m.firmware, longest) == 0);
+    f.config.engine = "";
+    lv_node_birth(&f.node, &m);
+    EXPECT(m.engine[0] == 0 && strcmp(m.firmware, longest) == 0);
+}
+
 const unit_test runs_tests[] = {
     TEST(a_node_without_host_has_the_limits_that_are_documented),
     TEST(every_hole_of_a_config_has_its_own_status),
@@ -422,5 +438,6 @@ const unit_test runs_tests[] = {
     TEST(what_a_guest_does_while_it_is_loaded_has_a_budget_and_the_time_of_the_start),
     TEST(as_many_parameters_as_are_stored_are_set_at_the_start),
     TEST(a_birth_says_who_the_board_is),
+    TEST(a_birth_has_names_of_any_length_whole),
     {NULL, NULL},
 };
