@@ -116,6 +116,18 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "static int next_bytes(const char **p, const char *end, char out[5])",
     ),
     (
+        "irrigation",
+        _SAME,
+        "elapsed_s += passed < DAY_S ? (int)passed : DAY_S;",
+        "elapsed_s += passed <= DAY_S ? (int)passed : DAY_S;",
+    ),
+    (
+        "irrigation",
+        _SAME,
+        "unsigned pulses = flow < 0 ? 0 : (unsigned)flow;",
+        "unsigned pulses = flow <= 0 ? 0 : (unsigned)flow;",
+    ),
+    (
         "link",
         "the memory was set to zeros, which are the same",
         "lv_frame_reset(&link->decoder);",
@@ -251,7 +263,10 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ),
 )
 
+_FOLDERS: Final = {"irrigation": "guest/irrigation"}
+
 EQUIVALENT: Final = {
-    (f"firmware/core/{name}.c", before, after): why for name, why, before, after in _ROWS
+    (f"{_FOLDERS.get(name, 'firmware/core')}/{name}.c", before, after): why
+    for name, why, before, after in _ROWS
 }
 """File, line and changed line -> why no test can tell them apart."""

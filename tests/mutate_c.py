@@ -35,11 +35,11 @@ CPU_S: Final = 5
 FILES: Final = tuple(
     f"firmware/core/{name}.c"
     for name in (
-        *("backoff", "frame", "host", "json", "kept", "link", "node", "outbox", "ring", "sha256"),
-        *("store", "tape"),
+        *("backoff", "frame", "host", "json", "kept", "link", "node", "outbox", "ring", "store"),
+        "tape",
     )
 )
-"""All of the core that is written by hand."""
+"""Those that are known to reach it; any other file of the core can be named."""
 GUEST: Final = "guest/irrigation/irrigation.c"
 GUEST_TESTS: Final = tuple(
     f"tests/guest/test_{name}.py"
