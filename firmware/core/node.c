@@ -120,7 +120,7 @@ static bool is_time(int64_t time_ms) { return time_ms > -LV_TIMES_MS && time_ms 
 /* Virtual time goes on; output 0 was what it was. */
 static void pass_time(lv_node *node, int64_t time_ms)
 {
-    if (time_ms > node->seen_ms && node->seen_ms != 0 && (node->host.outputs & 1))
+    if (time_ms > node->seen_ms && (node->host.outputs & 1))
         node->open_ms += (uint64_t)(time_ms - node->seen_ms);
     node->seen_ms = time_ms;
 }
@@ -134,8 +134,6 @@ static lv_status call(lv_node *node, lv_export which, const int32_t *arguments, 
     uint16_t outputs = node->host.outputs;
     LV_ASSERT(node->state == LV_NODE_RUNNING);
     lv_host_renew_budget(&node->host);
-    node->host.trap = LV_TRAP_NONE;
-    node->host.trap_call = 0;
     uint32_t start = c->clock_us ? c->clock_us(c->context) : 0;
     c->watchdog(c->context, node->deadline_ms);
     int rc = c->guest_call(c->context, which, arguments, result);

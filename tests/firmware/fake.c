@@ -35,10 +35,13 @@ static int guest_load(void *context, const uint8_t *module, uint32_t length, lv_
     (void)module;
     (void)length;
     f->host = host;
+    f->load_watchdog_ms = f->watchdog_ms;
     f->loaded = f->load_result >= 0;
     f->limits = *limits;
     for (int k = 0; k < FAKE_PARAMETERS; k++)
         f->parameters[k] = 10;
+    if (f->on_load)
+        f->on_load(f);
     return f->load_result;
 }
 

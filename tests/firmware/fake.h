@@ -28,13 +28,15 @@ typedef struct fake {
     int pin_writes;
     int valve_at_send; /* level of pin 23 when something was last sent */
     uint32_t watchdog_ms;
-    bool watchdog_was_armed;
+    bool watchdog_was_armed; /* in a call of the guest */
+    uint32_t load_watchdog_ms; /* while it was loaded */
     int restarts;
     uint32_t clock_us;
 
     /* the guest */
     bool loaded;
     int load_result;
+    void (*on_load)(struct fake *fake); /* what its start function does, or NULL */
     int (*behave)(struct fake *fake, lv_export which, const int32_t *arguments, int32_t *result);
     int32_t parameters[FAKE_PARAMETERS]; /* 0..100 each, 10 at first */
     bool (*rule)(const int32_t *parameters); /* that they keep, or NULL */

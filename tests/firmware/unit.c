@@ -75,6 +75,7 @@ extern const unit_test ring_tests[];
 extern const unit_test store_tests[];
 extern const unit_test kept_tests[];
 extern const unit_test node_tests[];
+extern const unit_test guest_tests[];
 extern const unit_test runs_tests[];
 extern const unit_test link_tests[];
 extern const unit_test answers_tests[];
@@ -90,6 +91,7 @@ static const unit_test *const tables[] = {
     store_tests,
     kept_tests,
     node_tests,
+    guest_tests,
     runs_tests,
     link_tests,
     answers_tests,

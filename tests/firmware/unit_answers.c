@@ -249,6 +249,20 @@ static void a_calibration_is_answered_by_the_values_in_force_and_kept_if_asked(v
     EXPECT(ask(LV_MSG_CALIBRATE, body, 1) == LV_MSG_CALIBRATED && answer_length == 4);
 }
 
+static void as_many_parameters_as_a_node_keeps_are_calibrated_at_once(void)
+{
+    uint8_t body[1 + 8 * LV_PARAMETERS] = {0};
+    start_with_answer();
+    for (int k = 0; k < LV_PARAMETERS; k++) {
+        lv_put32(body + 1 + 8 * k, (uint32_t)(k % FAKE_PARAMETERS));
+        lv_put32(body + 5 + 8 * k, (uint32_t)(40 + k % FAKE_PARAMETERS));
+    }
+    EXPECT(ask(LV_MSG_CALIBRATE, body, sizeof body) == LV_MSG_CALIBRATED);
+    EXPECT(answer_length == 4 + 8 * LV_PARAMETERS);
+    EXPECT(memcmp(answer + 4, body + 1, 8 * LV_PARAMETERS) == 0);
+    EXPECT(lv_get32(answer) == 13 * LV_PARAMETERS && f.parameters[3] == 43);
+}
+
 static void a_parameter_is_answered_with_its_number_and_an_empty_tape(void)
 {
     uint8_t id[4] = {3};
@@ -446,6 +460,7 @@ const unit_test answers_tests[] = {
     TEST(the_answer_of_a_run_says_all_of_it),
     TEST(a_tape_longer_than_its_answer_is_read_in_parts_as_far_as_it_goes),
     TEST(a_calibration_is_answered_by_the_values_in_force_and_kept_if_asked),
+    TEST(as_many_parameters_as_a_node_keeps_are_calibrated_at_once),
     TEST(a_parameter_is_answered_with_its_number_and_an_empty_tape),
     TEST(a_module_is_acknowledged_by_the_bytes_that_have_come),
     TEST(a_configuration_is_acknowledged_or_refused_with_the_field),

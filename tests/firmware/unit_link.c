@@ -115,6 +115,18 @@ static void a_host_that_has_lost_its_session_keeps_no_valve_open(void)
     EXPECT(f.pins[23] == 0);
 }
 
+static void a_heartbeat_counts_although_the_session_ends_before_the_next_look(void)
+{
+    opened_for_session_7();
+    heartbeat(7);
+    EXPECT(fake_ask(&f, LV_MSG_PING, 99, NULL, 0, NULL, NULL) == LV_MSG_NAK);
+    lv_link_tick(&f.link, 12000);
+    lv_link_tick(&f.link, 12000 + LEASE_MS);
+    EXPECT(f.pins[23] == 1);
+    lv_link_tick(&f.link, 12000 + LEASE_MS + 1);
+    EXPECT(f.pins[23] == 0);
+}
+
 static void a_heartbeat_of_another_length_renews_nothing(void)
 {
     const uint8_t body[5] = {7};
@@ -170,6 +182,7 @@ const unit_test link_tests[] = {
     TEST(a_heartbeat_renews_the_lease_is_not_answered_and_takes_no_number),
     TEST(without_its_host_the_valve_is_closed_one_lease_after_the_last_heartbeat),
     TEST(a_host_that_has_lost_its_session_keeps_no_valve_open),
+    TEST(a_heartbeat_counts_although_the_session_ends_before_the_next_look),
     TEST(a_heartbeat_of_another_length_renews_nothing),
     TEST(the_lease_counts_from_the_answer_however_long_the_guest_ran),
     TEST(the_end_of_a_lease_is_told_once_by_whatever_comes_next),

@@ -139,6 +139,60 @@ static void time_with_the_valve_open_is_counted(void)
     EXPECT(f.node.total_active_us == 4 * 7);
 }
 
+static int open_as_told(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    (void)arguments;
+    (void)result;
+    if (which == LV_EXPORT_INIT || which == LV_EXPORT_STEP) {
+        lv_call_set_output(of->host, 23, of->parameters[0] != 10);
+        lv_call_set_output(of->host, 18, of->parameters[1] != 10);
+    }
+    return 0;
+}
+
+static void only_time_that_passes_with_output_0_open_is_counted(void)
+{
+    lv_msg_start at_0 = {.time_ms = 0};
+    ready();
+    f.behave = open_valve;
+    EXPECT(start() == LV_OK && step(5000) == LV_OK && f.node.open_ms == 0); /* was closed until 5 s */
+    EXPECT(step(5001) == LV_OK && f.node.open_ms == 1);
+    EXPECT(step(3000) == LV_OK && f.node.open_ms == 1); /* a clock that goes back */
+    EXPECT(step(3500) == LV_OK && f.node.open_ms == 501);
+    EXPECT(lv_node_start(&f.node, &at_0) == LV_OK && f.node.open_ms == 501);
+    EXPECT(start() == LV_OK && f.node.open_ms == 501); /* closed by the start */
+
+    ready();
+    f.behave = open_as_told;
+    EXPECT(lv_node_start(&f.node, &at_0) == LV_OK);
+    f.parameters[1] = 50;
+    EXPECT(step(1000) == LV_OK && f.pins[18] == 1 && f.pins[23] == 0);
+    EXPECT(step(2000) == LV_OK && f.node.open_ms == 0);
+    f.parameters[0] = 50;
+    EXPECT(step(3000) == LV_OK && step(4000) == LV_OK && f.node.open_ms == 1000);
+}
+
+static int open_in_init(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    (void)arguments;
+    (void)result;
+    if (which == LV_EXPORT_INIT)
+        lv_call_set_output(of->host, 23, 1);
+    return 0;
+}
+
+static void time_open_is_counted_from_a_start_at_any_time(void)
+{
+    static const int64_t times_ms[] = {-70000, 0, 1, 1681516800000};
+    for (int k = 0; k < 4; k++) {
+        lv_msg_start m = {.time_ms = times_ms[k]};
+        ready();
+        f.behave = open_in_init;
+        EXPECT(lv_node_start(&f.node, &m) == LV_OK && step(times_ms[k] + 60000) == LV_OK);
+        EXPECT(f.node.open_ms == 60000);
+    }
+}
+
 static void a_changed_pin_map_closes_the_pins_of_the_old_one(void)
 {
     lv_msg_configure m = limits(10, 10, 10);
@@ -162,6 +216,8 @@ const unit_test node_tests[] = {
     TEST(the_lease_closes_the_valve_once_and_across_a_wrap_of_the_clock),
     TEST(a_time_that_no_sum_can_hold_is_refused),
     TEST(time_with_the_valve_open_is_counted),
+    TEST(only_time_that_passes_with_output_0_open_is_counted),
+    TEST(time_open_is_counted_from_a_start_at_any_time),
     TEST(a_changed_pin_map_closes_the_pins_of_the_old_one),
     {NULL, NULL},
 };

@@ -177,6 +177,23 @@ static void a_new_connection_begins_with_the_oldest_and_knows_what_has_left(void
     EXPECT(lv_outbox_has_sent(&box, 8) && !lv_outbox_has_sent(&box, 9));
 }
 
+static void what_has_left_is_known_and_confirmed_by_its_number_whatever_that_is(void)
+{
+    static const uint32_t oldest[] = {1, 0x7FFFFFF8, 0x80000001, 0xFFFFFFF0};
+    uint32_t first;
+    for (size_t k = 0; k < sizeof oldest / sizeof *oldest; k++) {
+        begin_records(0);
+        waiting.next = oldest[k];
+        put_records(10);
+        EXPECT(!lv_outbox_has_sent(&box, oldest[k]) && !lv_outbox_has_sent(&box, UINT32_MAX));
+        EXPECT(send_due(0, &first) == oldest[k] + 7 && first == oldest[k]);
+        for (uint32_t behind = 0; behind < 10; behind++)
+            EXPECT(lv_outbox_has_sent(&box, oldest[k] + behind) == (behind < 8));
+        lv_outbox_confirmed(&box, &waiting); /* the eight that have left, and no other */
+        EXPECT(waiting.waiting == 2);
+    }
+}
+
 static void records_that_gave_way_in_a_full_ring_are_not_looked_for(void)
 {
     uint32_t first;
@@ -213,6 +230,42 @@ static void the_wait_doubles_up_to_its_limit_and_is_scattered_over_its_upper_hal
     EXPECT(lv_backoff_wait_ms(&b, 0) == 500);
 }
 
+static void the_wait_is_twice_the_one_before_as_long_as_that_is_no_more_than_the_limit(void)
+{
+    static const struct {
+        uint32_t first_ms, most_ms, waits_ms[4];
+    } rows[] = {
+        {500, 999, {500, 999, 999, 999}},
+        {500, 1000, {500, 1000, 1000, 1000}},
+        {500, 1001, {500, 1000, 1001, 1001}},
+        {501, 1002, {501, 1002, 1002, 1002}},
+        {2, 2, {2, 2, 2, 2}},
+        {2, 17, {2, 4, 8, 16}},
+        {700, 3000, {700, 1400, 2800, 3000}},
+        {1u << 30, 1u << 31, {1u << 30, 1u << 31, 1u << 31, 1u << 31}},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        lv_backoff b = {.first_ms = rows[row].first_ms, .most_ms = rows[row].most_ms};
+        for (int k = 0; k < 4; k++)
+            EXPECT(lv_backoff_wait_ms(&b, 0) == rows[row].waits_ms[k]);
+    }
+}
+
+/* Of 500 ms, from 250 to 500 in 251 steps; of 501 ms, whose half is 250, from 251 on. */
+static void chance_reaches_both_ends_of_the_upper_half_and_nothing_beyond(void)
+{
+    static const struct {
+        uint32_t first_ms, random, wait_ms;
+    } rows[] = {
+        {500, 249, 251}, {500, 250, 250}, {500, 251, 500}, {500, 252, 499}, {500, 502, 500},
+        {501, 250, 251}, {501, 251, 501}, {500, UINT32_MAX, 378},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        lv_backoff b = {.first_ms = rows[row].first_ms, .most_ms = 300000};
+        EXPECT(lv_backoff_wait_ms(&b, rows[row].random) == rows[row].wait_ms);
+    }
+}
+
 const unit_test ring_tests[] = {
     TEST(the_ring_keeps_order_and_counts_what_it_drops),
     TEST(the_ring_lets_go_of_what_is_acknowledged_and_nothing_else),
@@ -223,8 +276,11 @@ const unit_test ring_tests[] = {
     TEST(an_acknowledgement_lets_as_many_more_leave),
     TEST(a_new_client_has_sent_nothing_and_confirms_nothing),
     TEST(a_new_connection_begins_with_the_oldest_and_knows_what_has_left),
+    TEST(what_has_left_is_known_and_confirmed_by_its_number_whatever_that_is),
     TEST(records_that_gave_way_in_a_full_ring_are_not_looked_for),
     TEST(the_outbox_works_across_a_wrap_of_numbers_and_of_the_clock),
     TEST(the_wait_doubles_up_to_its_limit_and_is_scattered_over_its_upper_half),
+    TEST(the_wait_is_twice_the_one_before_as_long_as_that_is_no_more_than_the_limit),
+    TEST(chance_reaches_both_ends_of_the_upper_half_and_nothing_beyond),
     {NULL, NULL},
 };

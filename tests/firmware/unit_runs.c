@@ -181,6 +181,7 @@ static void a_start_forgets_the_run_before(void)
     h->uptime_ms = 77;
     const lv_msg_start again = {.time_ms = 9000};
     EXPECT(lv_node_start(&f.node, &again) == LV_OK);
+    EXPECT(h->tape.length == 9 + 10 + 5 && h->tape.bytes[0] == LV_CALL_BOOT);
     EXPECT(h->outputs == 0 && h->ever_set == 0 && h->uptime_ms == 0 && h->delayed_ms == 0);
     EXPECT(h->online && !h->flow_read && h->time_ms == 9000 && h->kept->values[2] == 5);
     for (int k = 0; k < 4; k++)
@@ -227,6 +228,65 @@ static void a_main_pauses_goes_on_and_ends(void)
     EXPECT(start() == LV_OK && !f.node.finished);
 }
 
+static void look_around(fake *of)
+{
+    lv_call_log_int(of->host, 1);
+    lv_call_log_int(of->host, lv_call_now_s(of->host));
+    lv_call_log_int(of->host, lv_call_uptime_s(of->host));
+}
+
+/* LOG_INT and NOW_S, UPTIME_S with LOG_INT behind, at 2 s and 0 s, after BOOT.  The step before has
+ * delayed for 250 ms. */
+static void what_a_guest_does_while_it_is_loaded_has_a_budget_and_the_time_of_the_start(void)
+{
+    static const uint8_t expected[] = {6, 1, 0, 0, 0, 8, 2, 0, 0, 0, 6, 2, 0,
+                                       0, 0, 9, 0, 0, 0, 0, 6, 0, 0, 0, 0};
+    const lv_msg_start again = {.time_ms = 2999};
+    lv_msg_configure m = limits(5, 12, 1);
+    const lv_tape *tape = &f.node.host.tape;
+    for (int with_main = 0; with_main < 2; with_main++) {
+        ready_to_run(60);
+        f.has[LV_EXPORT_MAIN] = with_main;
+        f.has[LV_EXPORT_STEP] = !with_main;
+        m.host_calls = 5;
+        EXPECT(lv_node_configure(&f.node, &m) == LV_OK && start() == LV_OK && step(9000) == LV_OK);
+        f.on_load = look_around;
+        EXPECT(lv_node_start(&f.node, &again) == LV_OK && f.node.state == LV_NODE_RUNNING);
+        EXPECT(tape->length >= 9 + sizeof expected);
+        EXPECT(memcmp(tape->bytes + 9, expected, sizeof expected) == 0);
+        m.host_calls = 4;
+        EXPECT(lv_node_configure(&f.node, &m) == LV_OK && lv_node_start(&f.node, &again) == LV_OK);
+        EXPECT(f.node.state == LV_NODE_STOPPED && f.node.trap == LV_TRAP_HOST_CALLS);
+        lv_msg_step_result r;
+        lv_node_result(&f.node, &r);
+        EXPECT(r.trap == LV_TRAP_HOST_CALLS && r.trap_call == LV_CALL_LOG_INT);
+        f.on_load = NULL;
+        EXPECT(lv_node_start(&f.node, &again) == LV_OK && f.node.state == LV_NODE_RUNNING);
+        lv_node_result(&f.node, &r);
+        EXPECT(r.trap == LV_TRAP_NONE && r.trap_call == 0);
+    }
+}
+
+static void as_many_parameters_as_are_stored_are_set_at_the_start(void)
+{
+    uint8_t pairs[8 * LV_PARAMETERS];
+    const lv_msg_start m = {.time_ms = 1000, .flags = LV_START_STORED_PARAMETERS};
+    for (int count = 1; count <= LV_PARAMETERS; count++) {
+        ready();
+        for (int k = 0; k < count; k++) {
+            lv_put32(pairs + 8 * k, (uint32_t)k);
+            lv_put32(pairs + 8 * k + 4, (uint32_t)(60 + k));
+        }
+        EXPECT(lv_store_keep(&f.node.store, pairs, (uint16_t)count) == LV_OK);
+        lv_status status = lv_node_start(&f.node, &m);
+        if (count <= FAKE_PARAMETERS) {
+            EXPECT(status == LV_OK && f.node.host.tape.length == 9 + 10 + 5 + 13 * (uint32_t)count);
+            EXPECT(f.parameters[count - 1] == 59 + count);
+        } else /* the guest has no more than four */
+            EXPECT(status == LV_NAK_PARAMETER && f.node.detail == FAKE_PARAMETERS);
+    }
+}
+
 static bool different(const int32_t *p) { return p[0] == 0 || p[1] == 0 || p[0] != p[1]; }
 static bool ordered(const int32_t *p) { return p[2] == 0 || p[3] == 0 || p[2] < p[3]; }
 
@@ -265,6 +325,49 @@ static void parameters_are_set_in_an_order_that_their_rule_takes_all_or_none(voi
     EXPECT(f.node.store.writes == writes); /* not asked to keep them */
     f.has[LV_EXPORT_PARAM_GET] = false;
     EXPECT(calibrate_two(0, 1, 2) == LV_NAK_PARAMETER && f.node.detail == 0);
+}
+
+/* Whether the tape is that of these PARAM_SET: id, value and result of each. */
+static bool was_set(int count, const int32_t (*expected)[3])
+{
+    const lv_tape *tape = &f.node.host.tape;
+    if (tape->length != (uint32_t)(13 * count))
+        return false;
+    for (int k = 0; k < count; k++)
+        for (int n = 0; n < 3; n++)
+            if (tape->bytes[13 * k] != LV_CALL_PARAM_SET ||
+                (int32_t)lv_get32(tape->bytes + 13 * k + 1 + 4 * n) != expected[k][n])
+                return false;
+    return true;
+}
+
+static void what_is_refused_is_asked_for_after_the_rest_then_by_way_of_0_and_then_goes_back(void)
+{
+    static const int32_t at_once[][3] = {{2, 20, 0}, {3, 30, 0}};
+    static const int32_t second_first[][3] = {{2, 40, -1}, {3, 50, 0}, {2, 40, 0}};
+    static const int32_t change_places[][3] = {{0, 30, -1}, {1, 20, -1}, {0, 0, 0},
+                                               {1, 0, 0},   {0, 30, 0},  {1, 20, 0}};
+    static const int32_t one_refused[][3] = {{1, 101, -1}};
+    /* 60 is too much for 50 and for 55, which 40 allows; what was changed goes back */
+    static const int32_t contradict[][3] = {{2, 60, -1}, {3, 55, 0}, {2, 60, -1}, {3, 50, 0}};
+    static const int32_t both_refused[][3] = {{0, 102, -1}, {1, 103, -1}, {0, 0, 0},  {1, 0, 0},
+                                              {0, 102, -1}, {1, 103, -1}, {1, 20, 0}, {0, 30, 0}};
+    const lv_msg_calibrate one = {.parameters = (const uint8_t[8]){1, 0, 0, 0, 101},
+                                  .parameters_count = 1};
+    ready();
+    EXPECT(start() == LV_OK);
+    EXPECT(calibrate_two(2, 20, 30) == LV_OK && was_set(2, at_once));
+    f.rule = ordered;
+    EXPECT(calibrate_two(2, 40, 50) == LV_OK && was_set(3, second_first));
+    EXPECT(calibrate_two(2, 60, 55) == LV_NAK_PARAMETER && f.node.detail == 2);
+    EXPECT(f.parameters[2] == 40 && f.parameters[3] == 50 && was_set(4, contradict));
+    EXPECT(lv_node_calibrate(&f.node, &one) == LV_NAK_PARAMETER && was_set(1, one_refused));
+    f.rule = NULL;
+    EXPECT(calibrate_two(0, 20, 30) == LV_OK);
+    f.rule = different;
+    EXPECT(calibrate_two(0, 30, 20) == LV_OK && was_set(6, change_places));
+    EXPECT(calibrate_two(0, 102, 103) == LV_NAK_PARAMETER && f.node.detail == 0);
+    EXPECT(was_set(8, both_refused) && f.parameters[0] == 30 && f.parameters[1] == 20);
 }
 
 static void a_birth_says_who_the_board_is(void)
@@ -306,6 +409,21 @@ static void a_birth_says_who_the_board_is(void)
     EXPECT(f.node.host.tape.length == 0 && !f.node.store.receiving);
 }
 
+static void a_birth_has_names_of_any_length_whole(void)
+{
+    static const char longest[] = "12345678901234567890123";
+    lv_msg_birth m;
+    fake_new(&f);
+    f.config.engine = longest;
+    f.config.firmware = longest;
+    fake_boot(&f);
+    lv_node_birth(&f.node, &m);
+    EXPECT(strcmp(m.engine, longest) == 0 && strcmp(m.firmware, longest) == 0);
+    f.config.engine = "";
+    lv_node_birth(&f.node, &m);
+    EXPECT(m.engine[0] == 0 && strcmp(m.firmware, longest) == 0);
+}
+
 const unit_test runs_tests[] = {
     TEST(a_node_without_host_has_the_limits_that_are_documented),
     TEST(every_hole_of_a_config_has_its_own_status),
@@ -316,6 +434,10 @@ const unit_test runs_tests[] = {
     TEST(a_start_forgets_the_run_before),
     TEST(a_main_pauses_goes_on_and_ends),
     TEST(parameters_are_set_in_an_order_that_their_rule_takes_all_or_none),
+    TEST(what_is_refused_is_asked_for_after_the_rest_then_by_way_of_0_and_then_goes_back),
+    TEST(what_a_guest_does_while_it_is_loaded_has_a_budget_and_the_time_of_the_start),
+    TEST(as_many_parameters_as_are_stored_are_set_at_the_start),
     TEST(a_birth_says_who_the_board_is),
+    TEST(a_birth_has_names_of_any_length_whole),
     {NULL, NULL},
 };
