@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any, Final
 
-__all__ = ["run_child", "start_child"]
+__all__ = ["run_child", "start_child", "until_input_ends"]
 
 GUARD: Final = """
 exec 3<&0 </dev/null
@@ -23,6 +23,15 @@ kill -9 $guard
 exit $status
 """
 """Runs a command that knows nothing of us: when its input ends, all that came of it is killed."""
+
+
+def until_input_ends() -> None:
+    """Wait, in a child, for the end of standard input: whoever started it is gone, or wants it so.
+
+    Not by `sys.stdin`, whose lock an interpreter that ends could not get.
+    """
+    while os.read(0, 65_536):
+        pass
 
 
 def start_child(command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[Any]:

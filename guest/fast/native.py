@@ -188,7 +188,7 @@ def _frame(env: Any, args: Any) -> tuple[Any, Row, Any, Bytes]:
     return header, z, _carray(args, (8,), np.int32), _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
 
 
-@njit
+@njit_owning
 def _put_raw(address: int, kind: int, value: int) -> None:
     """An i32 as an argument of the type that the function takes."""
     if kind == F64:
@@ -199,7 +199,7 @@ def _put_raw(address: int, kind: int, value: int) -> None:
         _carray(_pointer(address), (1,), np.int32)[0] = value
 
 
-@njit
+@njit_owning
 def _take_raw(address: int, kind: int, results: npt.NDArray[np.int32], index: int) -> bool:
     """Whether a result is one of 32 bits; floating point is rounded, halves away from 0."""
     if kind == I32:

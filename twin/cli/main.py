@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from levada.guest.children import until_input_ends
 from levada.guest.errors import LevadaError
 from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.logs import log_to_stderr
@@ -111,7 +112,7 @@ def _root(
 
 def _end_with_input() -> None:
     """End as by SIGTERM when standard input does: whoever started this is gone, or wants it so."""
-    sys.stdin.buffer.read()
+    until_input_ends()
     os.kill(os.getpid(), signal.SIGTERM)
 
 

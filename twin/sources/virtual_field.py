@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from simpy import Event
 
+from levada.guest.children import until_input_ends
 from levada.guest.errors import GuestError
 from levada.guest.lifecycle import Closing
 from levada.guest.module.inspect import inspect
@@ -251,7 +252,7 @@ def main() -> None:
 
 
 def _until_closed(field: FieldDevice) -> None:
-    sys.stdin.read()
+    until_input_ends()
     field.stop()
 
 
