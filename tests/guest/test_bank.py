@@ -115,8 +115,10 @@ def test_the_median_ignores_a_spike_that_moves_the_average(engine: EngineName) -
         assert one(bank, "filter", 2001) == 2016
 
 
-def test_a_hampel_filter_finds_the_outlier_of_a_textbook_series(engine: EngineName) -> None:
-    # of 5 readings the median is 100 and the median deviation 1: 3 sigma are 4.449 counts
+def test_a_reading_more_than_three_deviations_from_the_median_is_an_outlier(
+    engine: EngineName,
+) -> None:
+    # of 5 readings the median is 100 and the median deviation 1: three times 1.483 are 4.449 counts
     with Bank(SHIPPED, 1, engine=engine) as bank:
         bank.set_parameters(0, ids(hampel_readings=5, stuck_counts=0, most_rate=0, min_counts=0))
         for index, raw in enumerate((99, 100, 101, 100)):
