@@ -56,6 +56,8 @@ SHOWN: Final = {
     ("README.md", "scenario.toml ────"): "drawing",
     ("README.md", "Maize near Greeley, Colorado"): "output; tests/twin/test_readme.py compares it",
     ("README.md", "levada run SCENARIO"): "synopsis; its commands and options are parsed below",
+    ("docs/abi.md", "tiers     edge"): "output; tests/guest/test_module.py has its lines",
+    ("docs/abi.md", "[2000 2000 2225"): "output; compared with what the example prints",
     ("docs/architecture.md", "scenario.toml "): "drawing",
     ("docs/continuum.md", "nodes ──"): "drawing",
     (

@@ -115,8 +115,10 @@ def test_the_median_ignores_a_spike_that_moves_the_average(engine: EngineName) -
         assert one(bank, "filter", 2001) == 2016
 
 
-def test_a_hampel_filter_finds_the_outlier_of_a_textbook_series(engine: EngineName) -> None:
-    # of 5 readings the median is 100 and the median deviation 1: 3 sigma are 4.449 counts
+def test_a_reading_more_than_three_deviations_from_the_median_is_an_outlier(
+    engine: EngineName,
+) -> None:
+    # of 5 readings the median is 100 and the median deviation 1: three times 1.483 are 4.449 counts
     with Bank(SHIPPED, 1, engine=engine) as bank:
         bank.set_parameters(0, ids(hampel_readings=5, stuck_counts=0, most_rate=0, min_counts=0))
         for index, raw in enumerate((99, 100, 101, 100)):
@@ -126,6 +128,32 @@ def test_a_hampel_filter_finds_the_outlier_of_a_textbook_series(engine: EngineNa
         for index, raw in enumerate((99, 100, 101, 100)):
             assert one(bank, "anomaly", raw, 60 * index) == 0
         assert one(bank, "anomaly", 105, 300) == Anomaly.HAMPEL
+
+
+def test_an_outlier_lies_more_than_so_many_deviations_away(engine: EngineName) -> None:
+    # a median deviation of 100 counts: 10 sigma are 1483 counts
+    parameters = ids(hampel_readings=5, hampel_tenths=100, stuck_counts=0, most_rate=0)
+    with Bank(SHIPPED, 1, engine=engine, parameters=parameters) as bank:
+        for raw, expected in ((3483, 0), (3484, Anomaly.HAMPEL)):
+            bank.reset(0)
+            for reading in (1900, 2100, 2000, 2000):
+                assert one(bank, "anomaly", reading, 0) == 0
+            found = bank.call("anomaly", [0, 0], [[1900, 0], [raw, 0]]).results
+            assert found.tolist() == [0, expected]
+
+
+def test_both_ends_of_the_plausible_range_belong_to_it(engine: EngineName) -> None:
+    with Bank(SHIPPED, 1, engine=engine, parameters=ids(most_rate=0)) as bank:
+        readings = [[99, 0], [100, 0], [4000, 0], [4001, 0]]
+        assert bank.call("anomaly", [0] * 4, readings).results.tolist() == [1, 0, 0, 1]
+
+
+def test_the_first_reading_is_the_anchor(engine: EngineName) -> None:
+    parameters = ids(stuck_counts=1500, flat_s=60, most_rate=0)
+    with Bank(SHIPPED, 1, engine=engine, parameters=parameters) as bank:
+        readings = [[1000, 0], [2000, 60], [1000, 120], [2000, 180]]
+        found = bank.call("anomaly", [0] * 4, readings).results
+        assert found.tolist() == [0, 0, 0, Anomaly.STUCK]
 
 
 def test_a_probe_is_stuck_from_flat_s_on_and_no_gap_makes_it_so(engine: EngineName) -> None:
@@ -147,6 +175,11 @@ def test_a_change_is_too_fast_from_more_than_most_rate_on(engine: EngineName) ->
         assert one(bank, "anomaly", 2000, 240) == 0  # no time has passed
         assert one(bank, "anomaly", 3000, 0) == 0  # or less than that
         assert one(bank, "anomaly", -2, 60) == Anomaly.RANGE
+        bank.set_parameters(0, ids(most_rate=1))  # a day at most: 1440 counts
+        for raw, expected in ((2441, Anomaly.RATE), (2440, 0)):
+            bank.reset(0)
+            assert one(bank, "anomaly", 1000, 0) == 0
+            assert one(bank, "anomaly", raw, 500_000) == expected
 
 
 def test_an_hour_is_summed_up_and_a_late_value_begins_its_hour_anew(engine: EngineName) -> None:
@@ -161,6 +194,8 @@ def test_an_hour_is_summed_up_and_a_late_value_begins_its_hour_anew(engine: Engi
         assert one(bank, "window_add", 1, hour) == 1
         assert one(bank, "window_get", Window.COUNT) == 1
         assert [one(bank, "window_get", kind) for kind in (5, 7, 13, 16, -1)] == [-1] * 5
+        # times have no sign: -1 is the last second of all, and not one before the first
+        assert [one(bank, "window_add", 0, t_s) for t_s in (0, -1, -1)] == [1, 1, 0]
 
 
 def test_a_sum_of_more_than_32_bits_is_refused_and_changes_nothing(engine: EngineName) -> None:
@@ -171,6 +206,10 @@ def test_a_sum_of_more_than_32_bits_is_refused_and_changes_nothing(engine: Engin
             assert one(bank, "window_add", 1 if value > 0 else -1, 0) == -1
             assert [one(bank, "window_get", k) for k in range(5)] == [1, *[value] * 4]
             assert one(bank, "window_add", 0, 0) == 0
+            bank.reset(0)
+            assert one(bank, "window_add", value - (1 if value > 0 else -1), 0) == 0
+            assert one(bank, "window_add", 1 if value > 0 else -1, 0) == 0
+            assert one(bank, "window_get", Window.SUM) == value
 
 
 @pytest.mark.parametrize("kind", range(3))
