@@ -28,6 +28,7 @@ from levada.sim.scenario.diagnostics import Problem, ScenarioError
 from levada.sim.scenario.load import read
 from levada.sim.scenario.overlay import strategy_path
 from levada.sim.scenario.shipped import scenario_path
+from levada.twin.continuum.extension import extension
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,18 +113,13 @@ def run(
     document = read(path, pairs, seed, layers)
     runner.check(document)
     factor = parse_speed(speed)
-    extend: runner.Extension | None = None
-    if document.scenario.fog is not None:
-        from levada.twin.continuum.chain import through_continuum
-
-        extend = through_continuum
     with NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
             document.scenario,
             Path(out),
             speed=factor,
             make_node=node if callable(node) else make_node,
-            extend=extend,
+            extend=extension(document.scenario),
             report=report,
         )
     return Run(result.path)

@@ -165,6 +165,7 @@ def run(
     from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
     from levada.twin.cli import console
+    from levada.twin.continuum.extension import extension
 
     try:
         factor = parse_speed(speed)
@@ -188,11 +189,6 @@ def run(
         fitted = fit(read_recording(energy_file))
         profile = fitted.profile
         console.fit(fitted, energy_file)
-    extend: runner.Extension | None = None
-    if loaded.fog is not None:
-        from levada.twin.continuum.chain import through_continuum
-
-        extend = through_continuum
     with console.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
         result = runner.run_scenario(
             loaded,
@@ -201,7 +197,7 @@ def run(
             progress=progress,
             make_node=make_node,
             energy_profile=profile,
-            extend=extend,
+            extend=extension(loaded),
         )
     if junit is not None:
         from levada.sim.results.junit import write_junit
