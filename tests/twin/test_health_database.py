@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
-from services import make_postgresql, serve_postgresql
+from services import PostgreSql
 from small_field import until
 from sqlalchemy import text
 from store_rows import T0, row
@@ -58,56 +55,52 @@ class Asked:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Path]:
-    """Files of a server that a test may start and stop."""
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        make_postgresql(folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+def server() -> Iterator[PostgreSql]:
+    """A server that a test may stop and start."""
+    with PostgreSql() as made:
+        yield made
 
 
-def test_a_database_that_goes_away_is_told_until_it_is_back(cluster: Path) -> None:
-    with ExitStack() as last:
-        with serve_postgresql(cluster) as url:
-            store = last.enter_context(Store(url, settings=QUICK))
-            asked = Asked(store)
-            assert store.submit(row(0))
-            assert store.flush()
-            assert asked()[0] == 200
+@pytest.mark.parametrize("end", [PostgreSql.stop, PostgreSql.kill], ids=["stopped", "killed"])
+def test_a_database_that_goes_away_is_told_until_it_is_back(
+    server: PostgreSql, end: Callable[[PostgreSql], None]
+) -> None:
+    with Store(server.url, settings=QUICK) as store:
+        asked = Asked(store)
+        assert store.submit(row(0))
+        assert store.flush()
+        assert asked()[0] == 200
+        end(server)
         assert store.submit(row(1))
         found = asked.until(503, says="connection")
         assert found["state"] != "ok"
-        with serve_postgresql(cluster):
-            assert store.flush()
-            found = asked.until(200, says="")
-            assert (found["stored"], found["refused"]) == (2, 0)
-            store.close()
+        server.start()
+        assert store.flush()
+        found = asked.until(200, says="")
+        assert (found["stored"], found["refused"]) == (2, 0)
 
 
-def test_inserts_that_are_denied_are_told_until_they_are_allowed(cluster: Path) -> None:
-    with serve_postgresql(cluster) as url:
-        plain = url.replace("user=levada", "user=plain")
-        engine = connect(normal_url(url), writes=True)
+def test_inserts_that_are_denied_are_told_until_they_are_allowed(server: PostgreSql) -> None:
+    plain = server.url.replace("user=levada", "user=plain")
+    engine = connect(normal_url(server.url), writes=True)
 
-        def run(*statements: str) -> None:
-            with engine.begin() as connection:
-                for statement in statements:
-                    connection.execute(text(statement))
+    def run(*statements: str) -> None:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
 
-        run("CREATE ROLE plain LOGIN", "GRANT ALL ON SCHEMA public TO plain")
-        with Store(plain, settings=QUICK) as store:
-            asked = Asked(store)
-            assert store.submit(row(0))
-            assert store.flush()
-            run("ALTER TABLE telemetry OWNER TO levada", "REVOKE ALL ON telemetry FROM plain")
-            assert store.submit(row(1))
-            found = asked.until(503, says="permission denied for table telemetry")
-            assert found["state"] == "denied"
-            run("GRANT ALL ON telemetry TO plain")
-            asked.until(200, says="")
-        engine.dispose()
+    run("CREATE ROLE plain LOGIN", "GRANT ALL ON SCHEMA public TO plain")
+    with Store(plain, settings=QUICK) as store:
+        asked = Asked(store)
+        assert store.submit(row(0))
+        assert store.flush()
+        run("ALTER TABLE telemetry OWNER TO levada", "REVOKE ALL ON telemetry FROM plain")
+        assert store.submit(row(1))
+        found = asked.until(503, says="permission denied for table telemetry")
+        assert found["state"] == "denied"
+        run("GRANT ALL ON telemetry TO plain")
+        asked.until(200, says="")
+    engine.dispose()
 
 
 def test_rows_that_are_refused_are_told(tmp_path: Path) -> None:
