@@ -11,14 +11,14 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
 
 from levada.guest.text.ranges import between, out_of_range
+from levada.twin.app.health_route import add_health
 from levada.twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
-from levada.twin.health import Parts, device_part, look, store_part
+from levada.twin.health import Parts
 from levada.twin.store.export import stream_csv
 from levada.twin.store.reads import Window
 
@@ -42,26 +42,7 @@ def blueprint(subject: Subject, parts: Parts) -> Blueprint:
     def nothing(_rest: str) -> Response:
         abort(404)
 
-    @routes.get("/health")
-    @routes.get("/health/<path:whose>")
-    def health(whose: str = "") -> tuple[Response, int]:
-        if whose not in ("", "own"):
-            abort(404)
-        found = subject.store.health()
-        view = subject.view
-        seen = look(parts)
-        devices = look({z.name: partial(device_part, z) for z in view.zones})
-        store = store_part(found)
-        asked = seen.values() if whose == "own" else (*seen.values(), *devices.values())
-        well = store.ok and all(part.ok for part in asked)
-        data = {
-            "ok": well,
-            "store": {**asdict(found), "state": str(found.state), **asdict(store)},
-            "parts": {name: asdict(part) for name, part in seen.items()},
-            "devices": {name: asdict(part) for name, part in devices.items()},
-            "twin": {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s},
-        }
-        return jsonify(data), 200 if well else 503
+    add_health(routes, parts, store=lambda: subject.store, view=lambda: subject.view)
 
     @routes.get("/openapi.json")
     def openapi() -> Response:

@@ -12,6 +12,7 @@ decided at the gate (`levada.twin.app.gate`).
 from __future__ import annotations
 
 import logging
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -35,9 +36,10 @@ from levada.twin.app.asked import AskedRight
 from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from levada.twin.app.callbacks import is_page, register
 from levada.twin.app.gate import DASH_PATH, Gate
+from levada.twin.app.health_route import add_health
 from levada.twin.calibration.dry_run import DryRun
 from levada.twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
-from levada.twin.health import Part, Parts, process_part
+from levada.twin.health import Part, process_part
 from levada.twin.snapshot import View
 from levada.twin.store.engine import first_line
 from levada.twin.store.store import Store
@@ -86,7 +88,8 @@ class Subject(Protocol):
 class Page(Closing):
     """A running server; `port` 0 takes any free one.  Raises PageError if it cannot listen.
 
-    It says that it starts, and what is being done, until it is given something to `show`.
+    It says that it starts, and what is being done, until it is given something to `show`.  `parts`,
+    which may become more, are asked for /health, beside the store, the page and this process.
     """
 
     def __init__(
@@ -95,9 +98,13 @@ class Page(Closing):
         *,
         port: int = 8050,
         opened: Callable[[str], None] = lambda _link: None,
+        parts: dict[str, Callable[[], Part]] | None = None,
     ) -> None:
         self._gate = Gate(lambda path: opened(self.url + path))
         self._doing = "starting"
+        self._store: Store | None = None
+        own = {"process": process_part, "page": self._part}
+        self._parts = ChainMap({} if parts is None else parts, own)
         self._answer: WSGIApplication = self._starting()
         if subject is not None:
             self.show(subject)
@@ -113,11 +120,13 @@ class Page(Closing):
         """What is being done before there is something to show."""
         self._doing = doing
 
-    def show(self, subject: Subject, parts: Parts | None = None) -> None:
-        """From now on the pages of `subject`; a browser that waits finds them by itself.
+    def watch(self, store: Store) -> None:
+        """Tell of `store` in /health: what devices send is acknowledged, though there is nothing to
+        show yet."""
+        self._store = store
 
-        `parts` are asked for /health, beside the store, the page and this process.
-        """
+    def show(self, subject: Subject) -> None:
+        """From now on the pages of `subject`; a browser that waits finds them by itself."""
         server = _flask(self._gate)
         app = Dash(
             "levada",
@@ -147,14 +156,16 @@ class Page(Closing):
                 response.status_code = 404
             return response
 
-        server.register_blueprint(
-            blueprint(subject, {"process": process_part, "page": self._part, **(parts or {})})
-        )
+        server.register_blueprint(blueprint(subject, self._parts))
         self._answer = server
 
     def _starting(self) -> Flask:
-        """Answers 503 and what is being done, on every path, and asks again a second later."""
+        """Answers 503 and what is being done, on every path, and asks again a second later; of
+        /health it tells the truth."""
         server = _flask(self._gate)
+        twin = {"twin": lambda: Part(ok=True, detail=f"starts: {self._doing}")}
+        parts = ChainMap(twin, self._parts)
+        add_health(server, parts, store=lambda: self._store, view=lambda: None)
         style = (ASSETS / "levada.css").read_text("utf-8")
 
         @server.route("/", defaults={"_path": ""})
