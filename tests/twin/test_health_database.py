@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ from flask import Flask
 from services import PostgreSql
 from small_field import until
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from store_rows import T0, row
 
 from levada.twin.app.api import blueprint
+from levada.twin.errors import StoreError
 from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
@@ -78,6 +81,44 @@ def test_a_database_that_goes_away_is_told_until_it_is_back(
         assert store.flush()
         found = asked.until(200, says="")
         assert (found["stored"], found["refused"]) == (2, 0)
+
+
+def test_what_has_to_be_read_is_waited_for_while_the_database_is_away(server: PostgreSql) -> None:
+    """As a twin that is started just then has to read its past."""
+    with Store(server.url, settings=QUICK) as store:
+        assert store.submit(row(0))
+        assert store.flush()
+        server.stop()
+        failed = threading.Event()
+        found: list[int] = []
+
+        def count() -> int:
+            try:
+                return store.reader.count("n")
+            except DBAPIError:
+                failed.set()
+                raise
+
+        reading = threading.Thread(target=lambda: found.append(store.patiently(count)))
+        reading.start()
+        until(lambda: failed.is_set() and not store.health().ok)
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(StoreError, match="connection"):
+            store.patiently(count, stop)
+        server.start()
+        reading.join()
+        assert found == [1]
+
+
+def test_what_fails_though_the_database_is_well_is_an_error(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", settings=QUICK) as store:
+
+        def wrong() -> int:
+            raise StoreError("no such column")
+
+        with pytest.raises(StoreError, match="no such column"):
+            store.patiently(wrong)
 
 
 def test_inserts_that_are_denied_are_told_until_they_are_allowed(server: PostgreSql) -> None:

@@ -107,12 +107,12 @@ class Shadow:
     def _resume(self, i: int, name: str) -> None:
         """Begin with what a device reported before, where an earlier twin has concluded from it."""
         field, store = self._field, self._field.journal.store
-        before = resume_point(store.reader, name, field.scenario)
+        before = store.patiently(lambda: resume_point(store.reader, name, field.scenario))
         if before.upto_ms > self._begun_ms:
             return  # the devices have begun anew, as simulated ones do
         field.zones[i].resume = before
         field.journal.go_on(i, before.curve_ms)
-        for report in stored_reports(store.url, name, field.scenario):
+        for report in store.patiently(lambda: stored_reports(store.url, name, field.scenario)):
             if report.time_ms < self._begun_ms:
                 self._devices.queue(name).add(report)
 
