@@ -211,6 +211,23 @@ def test_what_is_stored_of_the_twin_s_curve_stays_and_is_gone_on_with(tmp_path: 
     assert window.value[window.time_ms > stored_ms].min() >= 0.0
 
 
+def test_a_device_comes_online_in_the_time_in_which_it_lives(tmp_path: Path) -> None:
+    """Not in that of this computer, which is all that is known before the first reading."""
+    story = scenario(tmp_path, zones=NODE)
+    now_ms = START_MS + 9 * HOUR_MS
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        closing(MqttClient(broker.address)) as board,
+    ):
+        message = {"boot": 1, "seq": 0, "oldest": 0, "t": now_ms + 7 * HOUR_MS}
+        message |= {"raw": 2300, "pct": 20, "irrigar": 0}
+        assert board.publish("ic/maize/data", json.dumps(message).encode())
+        until(lambda: bool(store.reader.events(kind="online")))
+        assert store.reader.events(kind="online")[0]["time_ms"] - now_ms in range(HOUR_MS)
+        devices.wait(0.0)
+
+
 def test_a_twin_is_stopped_within_ten_minutes_of_the_past_that_it_goes_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

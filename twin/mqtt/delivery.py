@@ -41,6 +41,8 @@ from levada.twin.store.store import Store
 __all__ = ["Counters", "Delivery"]
 
 _NODES: Final = StoreSettings().nodes
+_SIGNS: Final = frozenset({"data", "fog/processed", "config/ack"})
+"""Topics of a node on which any message is a sign of life; `status` says itself what it is."""
 
 
 @dataclass(slots=True)
@@ -132,6 +134,7 @@ class Delivery:
             if node is not None:
                 if self._is_ours(node):
                     self._mapped(mapping, node, topic, payload)
+                    self._heard(node)
                 return
         place = split_topic(topic)
         if place is None:
@@ -145,16 +148,16 @@ class Delivery:
         except PayloadError as error:
             self.counters.malformed += 1
             self._refuse(topic, node, Why.MALFORMED, str(error))
+        if rest in _SIGNS:
+            self._heard(node)
 
     def _dispatch(self, node: str, rest: str, payload: bytes) -> None:
         message: Message
         match rest:
             case "data":
-                self._heard(node)
                 message = decode(Telemetry, payload)
                 self._telemetry(node, message, payload)
             case "fog/processed":
-                self._heard(node)
                 message = decode(Processed, payload)
                 check_node(message.node)
                 if self._is_ours(message.node):
@@ -163,7 +166,6 @@ class Delivery:
                 message = decode(Status, payload)
                 self._status(node, message)
             case "config/ack":
-                self._heard(node)
                 message = decode(ConfigAck, payload)
             case "config":  # others may set something on the node
                 try:
@@ -176,7 +178,8 @@ class Delivery:
             self._on_message(node, message)
 
     def _heard(self, node: str) -> None:
-        """Any message is a sign of life, whatever it holds."""
+        """Any message is a sign of life, whatever it holds; noted after it was looked at, since the
+        first reading may set the clock by which that is dated."""
         self.presence.heard(node, wall_ms())
 
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
@@ -215,7 +218,6 @@ class Delivery:
         return self._names.get(node, node)
 
     def _mapped(self, mapping: PayloadMap, node: str, topic: str, payload: bytes) -> None:
-        self._heard(node)
         name = self._named(node)
         try:
             found = mapping.apply(payload)
