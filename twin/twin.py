@@ -298,6 +298,8 @@ class Twin:
 
     def _calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
         """Change the parameters of device, mirror and twin; those read back from the device."""
+        if self._stop.is_set():
+            raise CalibrationError(ENDED)  # each of many may wait for a device that is silent
         i, field = self.names.index(zone), self._field
         agree(self.info, field.zones[i].parameters, values)
         ids = {p.name: p.id for p in self.info.parameters}
