@@ -35,6 +35,7 @@ class Journal:
         self._names = names
         self._stop = stop
         self._can_wait = can_wait
+        self._left_out = 0
         self._session = randbelow(1 << 31)
         """Stands for a boot of the devices: rows are numbered here, from one for every session."""
         self._numbers = [count(1) for _ in names]
@@ -107,6 +108,22 @@ class Journal:
         self._put(Points(node=self._names[i], time_ms=time_ms, signals=signals, units=units))
 
     def _put(self, item: Item) -> None:
-        while not self.store.offer(item, 0.0 if self._stop.is_set() else LOOK_S):
-            if self._stop.is_set() or not (self._can_wait or self.store.health().ok):
-                return
+        taken = self.store.offer(item, 0.0)
+        while not taken and not self._stop.is_set() and (self._can_wait or self.store.health().ok):
+            taken = self.store.offer(item, LOOK_S)
+        if not taken:
+            self._left_out += 1
+        elif self._left_out:
+            self._tell_left_out()
+
+    def _tell_left_out(self) -> None:
+        count, self._left_out = self._left_out, 0
+        self._put(
+            Event(
+                kind="store",
+                severity="warning",
+                text=f"{count} entries of the twin's own are missing before this: the store could "
+                "not take them",
+                time_ms=self.store.now_ms(),
+            )
+        )

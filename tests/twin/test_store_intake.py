@@ -94,6 +94,10 @@ def test_a_twin_that_can_wait_leaves_nothing_out_while_the_database_is_away(
         assert store.flush()
         window = store.reader.window("z0", "theta", kind="twin")
         assert list(window.value) == [float(number) for number in range(11 - left_out)]
+        journal.points(0, T0 + 20, "twin", {"theta": 20.0})
+        assert store.flush()
+        told = [e["text"] for e in store.reader.events(kind="store") if "missing" in e["text"]]
+        assert [text.split()[0] for text in told] == ([str(left_out)] if left_out else [])
         assert store.health().refused == 0
 
 
