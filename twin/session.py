@@ -113,7 +113,7 @@ class _Start:
     """Closes what is opened, the last first."""
     tell: Callable[[str], None]
     watch: Callable[[Store], None]
-    """Is told of the store when what devices send is acknowledged."""
+    """Is told of the store before what devices send is acknowledged."""
     parts: dict[str, Callable[[], Part]]
     """The parts whose state /health shows."""
 
@@ -256,9 +256,9 @@ def _shadow(start: _Start) -> Twin:
         )
     )
     open_.enter_context(devices)
-    devices.listen(store, start.broker)
     start.parts["delivery"] = lambda: client_part(devices.client)
     start.watch(store)
+    devices.listen(store, start.broker)
     check: Callable[[], None] = lambda: None  # noqa: E731 - what there is to check is optional
     if any(zone.node.kind == "virtual" for zone in expand(scenario)):
         check = _start_field(start)

@@ -121,8 +121,8 @@ class Page(Closing):
         self._doing = doing
 
     def watch(self, store: Store) -> None:
-        """Tell of `store` in /health: what devices send is acknowledged, though there is nothing to
-        show yet."""
+        """Tell of `store` in /health: what devices send will be acknowledged from now on, though
+        there is nothing to show yet."""
         self._store = store
 
     def show(self, subject: Subject) -> None:

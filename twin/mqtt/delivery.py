@@ -62,7 +62,8 @@ class Delivery:
     """Consumes `ic/#` of a broker into a store.
 
     `on_message(node, message)` hears every valid message, `on_row(row)` every row before it goes
-    into the store, both in the network thread.  `maps` are payloads of other devices, which are
+    into the store, both in the network thread; `on_client(client)` is given the connection before
+    anything is acknowledged.  `maps` are payloads of other devices, which are
     listened to as well.  With `names`, node -> name under which it is stored, all other nodes are
     somebody else's: nothing of theirs is stored or acknowledged.  `shift_ms` is added to every time
     that a device tells.
@@ -78,6 +79,7 @@ class Delivery:
         shift_ms: int = 0,
         on_message: Callable[[str, Message], None] | None = None,
         on_row: Callable[[Row], None] | None = None,
+        on_client: Callable[[MqttClient], None] = lambda _client: None,
     ) -> None:
         self.store = store
         self.counters = Counters()
@@ -95,12 +97,10 @@ class Delivery:
         """Topic of the mapping and signal."""
         store.listen(self._acknowledge)
         self._client: MqttClient | None = None  # messages may come before we have it
-        self._client = MqttClient(
-            address,
-            subscription=_filters(self._maps),
-            handler=self._handle,
-        )
-        self._client.on_oversized(self._oversized)
+        client = MqttClient(address, subscription=_filters(self._maps), handler=self._handle)
+        client.on_oversized(self._oversized)
+        on_client(client)
+        self._client = client
         self._watch = PresenceWatch(self.presence)
 
     @property

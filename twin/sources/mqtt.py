@@ -177,6 +177,8 @@ class MqttDevices(Closing):
         """Set when a message of a device has arrived."""
         self._requests: dict[str, Future[ConfigAck]] = {}
         self._delivery: Delivery | None = None
+        self.client: MqttClient | None = None
+        """The connection to the broker, from before the first acknowledgement on."""
 
     # For the twin's thread
 
@@ -190,6 +192,7 @@ class MqttDevices(Closing):
             shift_ms=self.scenario.site.utc_offset_ms,
             on_message=self._on_message,
             on_row=self._on_row,
+            on_client=self._take_client,
         )
         for heard in self._heard.values():
             self._delivery.ask_birth(heard.device)
@@ -251,10 +254,8 @@ class MqttDevices(Closing):
         status = self._heard[zone].status
         return self._known((status.parameters if status else None) or {})
 
-    @property
-    def client(self) -> MqttClient | None:
-        """The connection to the broker."""
-        return self._delivery.client if self._delivery is not None else None
+    def _take_client(self, client: MqttClient) -> None:
+        self.client = client
 
     def present(self, zone: str) -> bool:
         """Whether a device was heard within three of its heartbeats."""
