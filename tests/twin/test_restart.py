@@ -257,11 +257,15 @@ class Twin(Closing):
         with (self.folder / "said").open("ab") as said:
             self._process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
 
-    def end(self, how: signal.Signals) -> None:
-        """Send it a signal and wait."""
+    def end(self, how: signal.Signals) -> str:
+        """Send it a signal and wait; what that took."""
         assert self._process is not None
+        begun_s, used_s = monotonic(), self.used_s()
         self._process.send_signal(how)
-        self._process.wait()
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        used_s = usage.ru_utime + usage.ru_stime - used_s
+        return f"ended within {monotonic() - begun_s:.1f} s ({used_s:.1f} s of processor time)"
 
     def used_s(self) -> float:
         """Processor time that it has used; on a busy computer more is told by it than by time."""
@@ -295,13 +299,11 @@ class Site:
     def restart(self, how: signal.Signals) -> None:
         """End the twin, and start it again."""
         self.check_health()
-        begun_s = monotonic()
-        self.twin.end(how)
-        ended_s = monotonic()
+        ended = self.twin.end(how)
         self.boards.hear_out()
         quiet_s = monotonic()
         self.twin.start()
-        self._come_back(how.name, quiet_s, f"ended within {ended_s - begun_s:.1f} s, ")
+        self._come_back(how.name, quiet_s, f"{ended}, ")
 
     def lose_database(self, end: Callable[[PostgreSql], None]) -> None:
         """End the database, wait until /health says so, and start it again."""
@@ -396,9 +398,7 @@ def test_a_twin_with_a_past_acknowledges_again_at_once_and_health_is_true(
                 running.wait_for_twin()
             numbers = boards.finish()
             running.check_health()
-            begun_s = monotonic()
-            twin.end(signal.SIGTERM)
-            running.figures.append(f"ended within {monotonic() - begun_s:.1f} s")
+            running.figures.append(twin.end(signal.SIGTERM))
         finally:
             print("\n".join(running.figures))
             print((memory_folder / "said").read_text())
