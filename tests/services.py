@@ -12,21 +12,23 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
+from levada.guest.lifecycle import Closing
 from levada.hil.line.broker import BrokerAddress
 
 __all__ = [
     "Mosquitto",
-    "make_postgresql",
+    "PostgreSql",
     "need",
     "pgbouncer",
-    "postgresql",
-    "serve_postgresql",
 ]
 
 
@@ -111,74 +113,74 @@ class Mosquitto:
         self._drain.wait()
 
 
-@contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A private PostgreSQL cluster reached through a socket file; its URL."""
-    make_postgresql(folder)
-    with serve_postgresql(folder) as url:
-        yield url
+class PostgreSql(Closing):
+    """A private PostgreSQL server that runs, reached through a socket file.
 
+    It has a folder of its own, because the path of a socket must be short.
+    """
 
-def _postgresql_programs() -> tuple[str, str]:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return need("initdb", *folders), need("postgres", *folders)
+    def __init__(self) -> None:
+        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        initdb, self._program = need("initdb", *folders), need("postgres", *folders)
+        self._user = None
+        if os.geteuid() == 0:  # the server refuses to run as root
+            self._user = "postgres" if _exists("postgres") else "nobody"
+        self._folder = Path(tempfile.mkdtemp(prefix="pg"))
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+            for parent in self._folder.parents:
+                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        self._data = self._folder / "data"
+        options = ["-U", "levada", "--auth=trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(
+            [initdb, "-D", str(self._data), *options],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd=self._folder,
+        )
+        self.url = f"postgresql:///postgres?host={self._folder}&user=levada"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
 
+    def start(self) -> None:
+        """Start it; it accepts connections when this returns."""
+        log = self._folder / "log"
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [self._program, "-D", str(self._data), "-k", str(self._folder), "-h", ""],
+                stderr=out,
+                user=self._user,
+                cwd=self._folder,
+            )
+        while "ready to accept connections" not in log.read_text():
+            assert self._process.poll() is None, log.read_text()
+            time.sleep(0.02)
 
-def _postgresql_user() -> str | None:
-    if os.geteuid() != 0:
-        return None
-    return "postgres" if _exists("postgres") else "nobody"  # the server refuses to run as root
+    def stop(self) -> None:
+        """End it as an administrator does: nobody is waited for, everything is written."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+            self._process = None
 
+    def kill(self) -> None:
+        """kill -9 of all of its processes."""
+        assert self._process is not None
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        psutil.wait_procs(family)
+        self._process = None
 
-def make_postgresql(folder: Path) -> None:
-    """Make the files of a cluster in a folder."""
-    initdb, _ = _postgresql_programs()
-    user = _postgresql_user()
-    if user is not None:
-        shutil.chown(folder, user)
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    subprocess.run(
-        [
-            initdb,
-            "-D",
-            str(folder / "data"),
-            "-U",
-            "levada",
-            "--auth=trust",
-            "--no-sync",
-            "-E",
-            "UTF8",
-        ],
-        check=True,
-        capture_output=True,
-        user=user,
-        cwd=folder,
-    )
-
-
-@contextmanager
-def serve_postgresql(folder: Path) -> Iterator[str]:
-    """The server of a cluster that was made, while it runs; its URL."""
-    _, server = _postgresql_programs()
-    process = subprocess.Popen(
-        [server, "-D", str(folder / "data"), "-k", str(folder), "-c", "listen_addresses="],
-        stderr=subprocess.PIPE,
-        text=True,
-        user=_postgresql_user(),
-        cwd=folder,
-    )
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if "ready to accept connections" in line:
-                break
-        yield f"postgresql:///postgres?host={folder}&user=levada"
-    finally:
-        process.send_signal(signal.SIGINT)  # fast shutdown
-        process.wait()
-        process.stderr.close()
+    def close(self) -> None:
+        """End it and remove its files."""
+        self.stop()
+        shutil.rmtree(self._folder)
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from typing import Final
 
 from levada.sim.run.clock import WallClock
 
-__all__ = ["ATTENTION_S", "FULL_SPEED", "PacedClock"]
+__all__ = ["ATTENTION_S", "FULL_SPEED", "LONGEST_S", "PacedClock"]
 
 FULL_SPEED: Final = 1e9
 """Simulated seconds a second, more than any computer can pass."""
 ATTENTION_S: Final = 0.2
 """Wall-clock time between two looks at what other threads want."""
-_FASTEST: Final = 3_000.0
-"""Above this speed other threads are attended to by simulated time, every ten minutes."""
+LONGEST_S: Final = 600.0
+"""Simulated time between two such looks at most, at whatever speed."""
 
 
 class PacedClock(WallClock):
@@ -37,4 +37,4 @@ class PacedClock(WallClock):
         if self._skip_s > 0 and self.now >= self._skip_s:
             self._skip_s = 0.0
             self.pace(self.speed)
-        return max(1.0, round(ATTENTION_S * min(self.factor, _FASTEST)))
+        return min(max(1.0, round(ATTENTION_S * self.factor)), LONGEST_S)

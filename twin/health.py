@@ -53,7 +53,7 @@ Parts = Mapping[str, Callable[[], Part]]
 def look(parts: Parts) -> dict[str, Part]:
     """How all parts are; one that cannot be asked is not well."""
     found = {}
-    for name, ask in parts.items():
+    for name, ask in [*parts.items()]:  # there may be more of them meanwhile
         try:
             part = ask()
         except Exception as error:  # noqa: BLE001 - health is told whatever has happened

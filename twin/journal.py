@@ -6,7 +6,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from itertools import count
 from secrets import randbelow
-from time import sleep
 from typing import Any, Final
 
 from levada.twin import signals as values_of
@@ -17,21 +16,26 @@ from levada.twin.store.store import Store
 
 __all__ = ["Journal"]
 
-BUSY_S: Final = 0.01
-"""Between two attempts to hand something to a writer that is busy."""
+LOOK_S: Final = 0.2
+"""Between two looks whether to wait on for room in the store [wall-clock s]."""
 
 
 class Journal:
     """The entries of one twin; `names` are those of its zones.
 
-    A writer that is busy is waited for.  What a writer in trouble does not take is left out, as is
-    what it does not take at once when the twin is asked to `stop`.
+    A writer that is busy is waited for; one in trouble only if the twin `can_wait`, as where its
+    devices live without it.  Else what it does not take is left out, as is what it does not take at
+    once when the twin is asked to `stop`.
     """
 
-    def __init__(self, store: Store, names: Sequence[str], stop: threading.Event) -> None:
+    def __init__(
+        self, store: Store, names: Sequence[str], stop: threading.Event, *, can_wait: bool = False
+    ) -> None:
         self.store = store
         self._names = names
         self._stop = stop
+        self._can_wait = can_wait
+        self._left_out = 0
         self._session = randbelow(1 << 31)
         """Stands for a boot of the devices: rows are numbered here, from one for every session."""
         self._numbers = [count(1) for _ in names]
@@ -104,7 +108,22 @@ class Journal:
         self._put(Points(node=self._names[i], time_ms=time_ms, signals=signals, units=units))
 
     def _put(self, item: Item) -> None:
-        while not self.store.submit(item):
-            if not self.store.health().ok or self._stop.is_set():
-                return
-            sleep(BUSY_S)
+        taken = self.store.offer(item, 0.0)
+        while not taken and not self._stop.is_set() and (self._can_wait or self.store.health().ok):
+            taken = self.store.offer(item, LOOK_S)
+        if not taken:
+            self._left_out += 1
+        elif self._left_out:
+            self._tell_left_out()
+
+    def _tell_left_out(self) -> None:
+        count, self._left_out = self._left_out, 0
+        self._put(
+            Event(
+                kind="store",
+                severity="warning",
+                text=f"{count} entries of the twin's own are missing before this: the store could "
+                "not take them",
+                time_ms=self.store.now_ms(),
+            )
+        )

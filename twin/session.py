@@ -112,6 +112,8 @@ class _Start:
     open_: ExitStack
     """Closes what is opened, the last first."""
     tell: Callable[[str], None]
+    watch: Callable[[Store], None]
+    """Is told of the store before what devices send is acknowledged."""
     parts: dict[str, Callable[[], Part]]
     """The parts whose state /health shows."""
 
@@ -146,7 +148,7 @@ def run_session(
             with suppress(OSError):  # nobody may be reading
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
-        page = open_.enter_context(Page(port=options.port, opened=opened))
+        page = open_.enter_context(Page(port=options.port, opened=opened, parts=parts))
 
         def doing(text: str) -> None:
             page.tell(text)
@@ -170,6 +172,7 @@ def run_session(
             broker=broker,
             open_=open_,
             tell=doing,
+            watch=page.watch,
             parts=parts,
         )
         if options.home_assistant and broker is not None:
@@ -185,7 +188,7 @@ def run_session(
             keeper = open_.enter_context(Keeper(twin.store, options.policy))
             parts["keeper"] = lambda: Part(ok=keeper.running)
         parts["twin"] = twin.part
-        page.show(twin, parts)
+        page.show(twin)
         open_.callback(page.close)  # before what it shows is closed
         open_.callback((where / ADDRESS).unlink, missing_ok=True)
         tell_address(where / ADDRESS, page, broker, "broker" in parts)
@@ -253,8 +256,9 @@ def _shadow(start: _Start) -> Twin:
         )
     )
     open_.enter_context(devices)
-    devices.listen(store, start.broker)
     start.parts["delivery"] = lambda: client_part(devices.client)
+    start.watch(store)
+    devices.listen(store, start.broker)
     check: Callable[[], None] = lambda: None  # noqa: E731 - what there is to check is optional
     if any(zone.node.kind == "virtual" for zone in expand(scenario)):
         check = _start_field(start)

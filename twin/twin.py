@@ -82,7 +82,7 @@ class Twin:
         """On the monotonic clock, when other threads were last attended to."""
         self.names = [config.name for config in expand(scenario)]
         self._clock = source.clock(scenario)
-        self._journal = Journal(store, self.names, self._stop)
+        self._journal = Journal(store, self.names, self._stop, can_wait=source.independent)
         self._field = TwinField(
             scenario,
             self.info,
@@ -119,19 +119,13 @@ class Twin:
         )
         self._clock.process(self._attend_always())
         if source.independent:
-            self._calibrations.recall(self.names)
+            self.store.patiently(lambda: self._calibrations.recall(self.names))
 
     # Running
 
     def run(self) -> None:
         """Let it happen until the end of the period, or until `stop`."""
-        run = self.store.begin_run(
-            self.scenario.name,
-            self._source.mode,
-            guest_sha256=self.info.sha256,
-            scenario=dump(self.scenario),
-            detail={"zones": self.names, "speed": self._clock.speed},
-        )
+        run = self.store.patiently(self._begin_run, self._stop)
         for i, zone in enumerate(self._field.zones):
             self._journal.online(i, self.now_ms, asdict(zone.birth) | {"node": zone.node_text})
         try:
@@ -150,6 +144,15 @@ class Twin:
                 self.store.end_run(run)
             except StoreError as error:
                 _log.warning("the end of the run is not noted: %s", error)
+
+    def _begin_run(self) -> int:
+        return self.store.begin_run(
+            self.scenario.name,
+            self._source.mode,
+            guest_sha256=self.info.sha256,
+            scenario=dump(self.scenario),
+            detail={"zones": self.names, "speed": self._clock.speed},
+        )
 
     @property
     def now_ms(self) -> int:
@@ -295,6 +298,8 @@ class Twin:
 
     def _calibrate(self, zone: str, values: Mapping[str, int]) -> dict[str, int]:
         """Change the parameters of device, mirror and twin; those read back from the device."""
+        if self._stop.is_set():
+            raise CalibrationError(ENDED)  # each of many may wait for a device that is silent
         i, field = self.names.index(zone), self._field
         agree(self.info, field.zones[i].parameters, values)
         ids = {p.name: p.id for p in self.info.parameters}

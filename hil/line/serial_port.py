@@ -145,9 +145,9 @@ class Port:
         """Release the line; more than once does no harm."""
         self._readable = None
         self._descriptor = -1
-        if self._terminal >= 0:
-            os.close(self._terminal)
-            self._terminal = -1
+        terminal, self._terminal = self._terminal, -1  # its number may be another's from now on
+        if terminal >= 0:
+            os.close(terminal)
         if self._serial is not None:
             # pyserial forgets the socket of a connection that the other side has ended
             socket = getattr(self._serial, "_socket", None)

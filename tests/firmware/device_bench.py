@@ -105,7 +105,9 @@ class Bench:
         tty.setraw(self.line, termios.TCSANOW)
 
     def unplug(self) -> None:
-        os.close(self.line)
+        line, self.line = self.line, -1  # its number may be another's from now on
+        if line >= 0:
+            os.close(line)
 
     def send(self, message: Message, sequence: int | None = None) -> int:
         if sequence is None:
@@ -184,7 +186,7 @@ class Bench:
         self.process.stdin.close()
         self.process.wait(60)
         self.process.stdout.close()
-        os.close(self.line)
+        self.unplug()
 
     def __enter__(self) -> Bench:
         return self

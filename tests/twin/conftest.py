@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from services import Mosquitto, postgresql
+from services import Mosquitto, PostgreSql
 from store_rows import T0
 
 from levada.hil.line.broker import EmbeddedBroker
@@ -22,13 +22,9 @@ from levada.twin.store.store import Store
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """A PostgreSQL server of our own; the path of its socket must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        with postgresql(folder) as url:
-            yield url
-    finally:
-        shutil.rmtree(folder)
+    """Of a PostgreSQL server of our own."""
+    with PostgreSql() as server:
+        yield server.url
 
 
 @pytest.fixture

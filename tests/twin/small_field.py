@@ -66,9 +66,9 @@ def run(twin: Twin) -> Twin:
     return twin
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], bool], patience_s: float = 120.0) -> None:
     """Wait for what other threads bring about."""
-    end_s = time.monotonic() + 120.0
+    end_s = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < end_s
         time.sleep(0.01)

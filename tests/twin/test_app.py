@@ -26,6 +26,7 @@ from sqlalchemy.exc import OperationalError
 from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, openapi, pages
 from levada.twin.app.server import Page, PageError
+from levada.twin.health import Part
 from levada.twin.sources.bench import Bench
 from levada.twin.store.rows import Event, Points
 from levada.twin.store.store import Store
@@ -501,7 +502,7 @@ def test_a_page_is_there_before_the_twin_and_says_what_is_being_done(live: Live)
     with Page(port=0) as page:
         waiting = SimpleNamespace(page=page)
         page.tell("The <board> is built")
-        for path in ("/", "/zone/maize", "/health"):
+        for path in ("/", "/zone/maize"):
             status, text = ask(waiting, path)  # type: ignore[arg-type]
             assert status == 503
             assert "The &lt;board&gt; is built" in text and 'http-equiv="refresh"' in text
@@ -509,6 +510,30 @@ def test_a_page_is_there_before_the_twin_and_says_what_is_being_done(live: Live)
         page.show(live.twin)
         assert ask(waiting, "/health")[0] == 200  # type: ignore[arg-type]
         assert "_dash-" in ask(waiting, "/zone/maize")[1]  # type: ignore[arg-type]
+
+
+def test_health_at_a_start_is_true_as_soon_as_rows_are_acknowledged(store: Store) -> None:
+    parts = {"delivery": lambda: Part(ok=False, detail="not connected yet")}
+
+    def health() -> tuple[int, bool, str, Any]:
+        status, text = ask(SimpleNamespace(page=page), "/health")  # type: ignore[arg-type]
+        found = json.loads(text)
+        assert found["ok"] == (status == 200)
+        assert ask(SimpleNamespace(page=page), "/health/own")[0] == status  # type: ignore[arg-type]
+        twin = found["parts"]["twin"]
+        assert twin["ok"]
+        return status, found["store"]["ok"], found["store"]["state"], twin["detail"]
+
+    with Page(port=0, parts=parts) as page:
+        page.tell("The store is opened")
+        assert health() == (503, False, "starting", "starts: The store is opened")
+        page.watch(store)
+        page.tell("Waiting for a first reading")
+        assert health() == (503, True, "ok", "starts: Waiting for a first reading")
+        parts["delivery"] = lambda: Part(ok=True)
+        assert health() == (200, True, "ok", "starts: Waiting for a first reading")
+        parts["virtual field"] = lambda: Part(ok=False, detail="it has ended")
+        assert health()[0] == 503
 
 
 def test_a_port_in_use_is_said(live: Live) -> None:

@@ -118,6 +118,26 @@ def test_nothing_is_acknowledged_before_it_is_stored(
     relay.close()
 
 
+def test_the_connection_is_known_before_anything_is_acknowledged(
+    broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
+) -> None:
+    """As /health tells of it, which is not to be 503 while a device hears that it is heard."""
+    device = _device(broker.address, tmp_path)
+    told: list[int] = []
+
+    def ready(_client: MqttClient) -> None:
+        device.measure(0)
+        device.send_pending()
+        until(lambda: store.reader.count("n") == 1)
+        told.append(len(device.journal.first(WINDOW)))
+
+    delivery = deliver(on_client=ready)
+    assert told == [1]
+    assert delivery.counters.acknowledged == 0
+    assert device.run(1)  # it is sent again
+    device.close()
+
+
 def test_a_connection_cut_inside_a_packet_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
@@ -39,10 +39,18 @@ FEW = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 class Door:
     """A page of a twin that stands still, and what was asked of the twin."""
 
-    def __init__(self, page: Page, twin: Twin, asked: list[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        page: Page,
+        twin: Twin,
+        asked: list[dict[str, Any]],
+        parts: dict[str, Callable[[], Part]],
+    ) -> None:
         self.page = page
         self.twin = twin
         self.asked = asked
+        self.parts = parts
+        """What /health asks beside page, process and devices."""
 
     def ask(
         self, path: str, body: bytes | None = None, *, method: str = "", **headers: str
@@ -93,8 +101,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
         twin.calibrate = calibrate  # type: ignore[method-assign]
         twin.try_out = lambda *_: pytest.fail("a dry run")  # type: ignore[method-assign]
-        page = open_.enter_context(Page(twin, port=0))
-        yield Door(page, twin, asked)
+        parts: dict[str, Callable[[], Part]] = {}
+        page = open_.enter_context(Page(twin, port=0, parts=parts))
+        yield Door(page, twin, asked, parts)
 
 
 def one(spec: str, value: Any) -> Any:
@@ -294,42 +303,35 @@ def test_a_trickle_is_no_progress(
         assert answer == b""
 
 
-def test_health_names_every_part_and_fails_with_one(door: Door) -> None:
+def test_health_names_every_part_and_fails_with_one(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     status, text, _ = door.ask("/health")
     found = json.loads(text)
     assert status == 200 and found["ok"]
     assert set(found["parts"]) == {"process", "page"} and found["devices"]["maize"]["ok"]
-    before = door.page._answer
-    trouble = {"broker": lambda: Part(ok=False, detail="mqtt://me:s3cret@host does not answer")}
-    broken = {"broker": lambda: 1 / 0}
-    try:
-        door.page.show(door.twin, trouble)
-        status, text, _ = door.ask("/health")
-        assert status == 503 and not json.loads(text)["ok"]
-        assert json.loads(text)["parts"]["broker"]["detail"] == "mqtt://***@host does not answer"
-        assert door.ask("/health/own")[0] == 503
-        door.page.show(door.twin, broken)  # type: ignore[arg-type]
-        assert "ZeroDivisionError" in door.ask("/health")[1]
-    finally:
-        door.page._answer = before
+    trouble = Part(ok=False, detail="mqtt://me:s3cret@host does not answer")
+    monkeypatch.setitem(door.parts, "broker", lambda: trouble)
+    status, text, _ = door.ask("/health")
+    assert status == 503 and not json.loads(text)["ok"]
+    assert json.loads(text)["parts"]["broker"]["detail"] == "mqtt://***@host does not answer"
+    assert door.ask("/health/own")[0] == 503
+    monkeypatch.setitem(door.parts, "broker", lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+    assert "ZeroDivisionError" in door.ask("/health")[1]
 
 
 def test_health_says_that_the_twin_does_not_get_on(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     twin = door.twin
-    before = door.page._answer
     monkeypatch.setattr(twin, "view", replace(twin.view, ended=False))
-    try:
-        door.page.show(twin, {"twin": twin.part})
-        monkeypatch.setattr(twin, "_attended_s", time.monotonic() - HUNG_S / 2)
-        assert door.ask("/health")[0] == 200
-        monkeypatch.setattr(twin, "_attended_s", time.monotonic() - 2 * HUNG_S)
-        status, text, _ = door.ask("/health")
-        assert status == 503
-        assert json.loads(text)["parts"]["twin"]["detail"].startswith("has not got on for 1")
-    finally:
-        door.page._answer = before
+    monkeypatch.setitem(door.parts, "twin", twin.part)
+    monkeypatch.setattr(twin, "_attended_s", time.monotonic() - HUNG_S / 2)
+    assert door.ask("/health")[0] == 200
+    monkeypatch.setattr(twin, "_attended_s", time.monotonic() - 2 * HUNG_S)
+    status, text, _ = door.ask("/health")
+    assert status == 503
+    assert json.loads(text)["parts"]["twin"]["detail"].startswith("has not got on for 1")
 
 
 def test_a_silent_device_is_told_but_is_no_reason_to_restart_the_twin(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
-from services import make_postgresql, serve_postgresql
+from services import PostgreSql
 from small_field import until
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from store_rows import T0, row
 
 from levada.twin.app.api import blueprint
+from levada.twin.errors import StoreError
 from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
@@ -58,56 +58,90 @@ class Asked:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Path]:
-    """Files of a server that a test may start and stop."""
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        make_postgresql(folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+def server() -> Iterator[PostgreSql]:
+    """A server that a test may stop and start."""
+    with PostgreSql() as made:
+        yield made
 
 
-def test_a_database_that_goes_away_is_told_until_it_is_back(cluster: Path) -> None:
-    with ExitStack() as last:
-        with serve_postgresql(cluster) as url:
-            store = last.enter_context(Store(url, settings=QUICK))
-            asked = Asked(store)
-            assert store.submit(row(0))
-            assert store.flush()
-            assert asked()[0] == 200
+@pytest.mark.parametrize("end", [PostgreSql.stop, PostgreSql.kill], ids=["stopped", "killed"])
+def test_a_database_that_goes_away_is_told_until_it_is_back(
+    server: PostgreSql, end: Callable[[PostgreSql], None]
+) -> None:
+    with Store(server.url, settings=QUICK) as store:
+        asked = Asked(store)
+        assert store.submit(row(0))
+        assert store.flush()
+        assert asked()[0] == 200
+        end(server)
         assert store.submit(row(1))
         found = asked.until(503, says="connection")
         assert found["state"] != "ok"
-        with serve_postgresql(cluster):
-            assert store.flush()
-            found = asked.until(200, says="")
-            assert (found["stored"], found["refused"]) == (2, 0)
-            store.close()
+        server.start()
+        assert store.flush()
+        found = asked.until(200, says="")
+        assert (found["stored"], found["refused"]) == (2, 0)
 
 
-def test_inserts_that_are_denied_are_told_until_they_are_allowed(cluster: Path) -> None:
-    with serve_postgresql(cluster) as url:
-        plain = url.replace("user=levada", "user=plain")
-        engine = connect(normal_url(url), writes=True)
+def test_what_has_to_be_read_is_waited_for_while_the_database_is_away(server: PostgreSql) -> None:
+    """As a twin that is started just then has to read its past."""
+    with Store(server.url, settings=QUICK) as store:
+        assert store.submit(row(0))
+        assert store.flush()
+        server.stop()
+        failed = threading.Event()
+        found: list[int] = []
 
-        def run(*statements: str) -> None:
-            with engine.begin() as connection:
-                for statement in statements:
-                    connection.execute(text(statement))
+        def count() -> int:
+            try:
+                return store.reader.count("n")
+            except DBAPIError:
+                failed.set()
+                raise
 
-        run("CREATE ROLE plain LOGIN", "GRANT ALL ON SCHEMA public TO plain")
-        with Store(plain, settings=QUICK) as store:
-            asked = Asked(store)
-            assert store.submit(row(0))
-            assert store.flush()
-            run("ALTER TABLE telemetry OWNER TO levada", "REVOKE ALL ON telemetry FROM plain")
-            assert store.submit(row(1))
-            found = asked.until(503, says="permission denied for table telemetry")
-            assert found["state"] == "denied"
-            run("GRANT ALL ON telemetry TO plain")
-            asked.until(200, says="")
-        engine.dispose()
+        reading = threading.Thread(target=lambda: found.append(store.patiently(count)))
+        reading.start()
+        until(lambda: failed.is_set() and not store.health().ok)
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(StoreError, match="connection"):
+            store.patiently(count, stop)
+        server.start()
+        reading.join()
+        assert found == [1]
+
+
+def test_what_fails_though_the_database_is_well_is_an_error(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", settings=QUICK) as store:
+
+        def wrong() -> int:
+            raise StoreError("no such column")
+
+        with pytest.raises(StoreError, match="no such column"):
+            store.patiently(wrong)
+
+
+def test_inserts_that_are_denied_are_told_until_they_are_allowed(server: PostgreSql) -> None:
+    plain = server.url.replace("user=levada", "user=plain")
+    engine = connect(normal_url(server.url), writes=True)
+
+    def run(*statements: str) -> None:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    run("CREATE ROLE plain LOGIN", "GRANT ALL ON SCHEMA public TO plain")
+    with Store(plain, settings=QUICK) as store:
+        asked = Asked(store)
+        assert store.submit(row(0))
+        assert store.flush()
+        run("ALTER TABLE telemetry OWNER TO levada", "REVOKE ALL ON telemetry FROM plain")
+        assert store.submit(row(1))
+        found = asked.until(503, says="permission denied for table telemetry")
+        assert found["state"] == "denied"
+        run("GRANT ALL ON telemetry TO plain")
+        asked.until(200, says="")
+    engine.dispose()
 
 
 def test_rows_that_are_refused_are_told(tmp_path: Path) -> None:

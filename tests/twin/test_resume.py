@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ from levada.twin.sources.recording import Recording
 from levada.twin.sources.resume import NEW, resume_point
 from levada.twin.sources.shadow import Shadow
 from levada.twin.store.reads import StoreReader
-from levada.twin.store.rows import Event, Points
+from levada.twin.store.rows import Event, Kind, Points
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
@@ -209,3 +209,47 @@ def test_what_is_stored_of_the_twin_s_curve_stays_and_is_gone_on_with(tmp_path: 
     assert window.time_ms[-1] > stored_ms + HOUR_MS
     assert set(window.value[window.time_ms <= stored_ms]) == {-7.0}
     assert window.value[window.time_ms > stored_ms].min() >= 0.0
+
+
+def test_a_device_comes_online_in_the_time_in_which_it_lives(tmp_path: Path) -> None:
+    """Not in that of this computer, which is all that is known before the first reading."""
+    story = scenario(tmp_path, zones=NODE)
+    now_ms = START_MS + 9 * HOUR_MS
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        closing(MqttClient(broker.address)) as board,
+    ):
+        message = {"boot": 1, "seq": 0, "oldest": 0, "t": now_ms + 7 * HOUR_MS}
+        message |= {"raw": 2300, "pct": 20, "irrigar": 0}
+        assert board.publish("ic/maize/data", json.dumps(message).encode())
+        until(lambda: bool(store.reader.events(kind="online")))
+        assert store.reader.events(kind="online")[0]["time_ms"] - now_ms in range(HOUR_MS)
+        devices.wait(0.0)
+
+
+def test_a_twin_is_stopped_within_ten_minutes_of_the_past_that_it_goes_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = scenario(tmp_path, zones=NODE)
+    now_ms, asked_ms = START_MS + 48 * HOUR_MS, START_MS + HOUR_MS
+    with (
+        EmbeddedBroker() as broker,
+        ears(story, broker.address, tmp_path, 1.0) as (devices, store),
+        closing(MqttClient(broker.address)) as board,
+    ):
+        message = {"boot": 1, "seq": 0, "oldest": 0, "t": now_ms + 7 * HOUR_MS}
+        message |= {"raw": 2300, "pct": 20, "irrigar": 0}
+        assert board.publish("ic/maize/data", json.dumps(message).encode())
+        devices.wait(60.0)
+        twin = Twin(story, store, Shadow(devices, speed=1.0))
+        points = twin._journal.points
+
+        def seen(i: int, time_ms: int, kind: Kind, values: Mapping[str, float]) -> None:
+            points(i, time_ms, kind, values)
+            if time_ms >= asked_ms:
+                twin.stop()
+
+        monkeypatch.setattr(twin._journal, "points", seen)
+        run(twin)
+        assert asked_ms <= twin.view.now_ms < asked_ms + HOUR_MS // 6 + 1_000

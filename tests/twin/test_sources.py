@@ -162,6 +162,17 @@ def test_duplicate_and_out_of_order_reports_are_stored_but_do_not_drive_the_twin
     assert store.reader.window("maize", "counts").total == 8
 
 
+def test_what_a_device_repeats_does_not_wait_twice() -> None:
+    """As it does through an outage of the database, for which the twin waits."""
+    waiting = ReportQueue()
+    for _ in range(1_000):
+        for seq in (1, 2):
+            waiting.add(report(seq))
+    assert [found.seq for found in waiting.take(FOREVER_MS)] == [1, 2]
+    waiting.add(report(2))  # this one the follower knows
+    assert [found.seq for found in waiting.take(FOREVER_MS)] == [2]
+
+
 def test_parameters_set_by_another_client_are_followed_and_recorded(
     live: Lived, store: Store
 ) -> None:

@@ -17,6 +17,7 @@ from small_field import until
 from sqlalchemy import Engine, StaticPool, create_engine, event
 from store_rows import T0, row
 
+from levada.twin.journal import Journal
 from levada.twin.store import schema
 from levada.twin.store.database import Database, DisplacedError
 from levada.twin.store.health import Vitals
@@ -52,6 +53,57 @@ def test_a_twin_cannot_fill_the_room_of_devices() -> None:
     assert [intake.put(values(k)) for k in range(6)] == [True] * 4 + [False] * 2
     assert [intake.put(row(k)) for k in range(6)] == [True] * 4 + [False] * 2
     assert intake.waiting() == (4, 4)
+
+
+def test_who_may_wait_for_room_gets_it_as_soon_as_something_is_taken() -> None:
+    intake = Intake(StoreSettings(queue_rows=2, group_rows=2))
+    assert intake.put(values(0)) and intake.put(values(1))
+    assert not intake.put(values(2), 0.01)
+    put: list[bool] = []
+    waiting = threading.Thread(target=lambda: put.append(intake.put(values(2), 60.0)))
+    waiting.start()
+    assert intake.take(60.0) == [values(0), values(1)]
+    waiting.join()
+    assert put == [True]
+    assert intake.take(0) == [values(2)]
+
+
+@pytest.mark.parametrize(("can_wait", "left_out"), [(True, 0), (False, 8)])
+def test_a_twin_that_can_wait_leaves_nothing_out_while_the_database_is_away(
+    tmp_path: Path, can_wait: bool, left_out: int
+) -> None:
+    """Its curve has a hole only where devices must not wait for it."""
+    settings = StoreSettings(queue_rows=2, busy_ms=10, retry_ms=10, group_rows=2)
+    file, stop = tmp_path / "s.sqlite", threading.Event()
+    with (
+        Store(file, settings=settings) as store,
+        closing(sqlite3.connect(file, isolation_level=None)) as other,
+    ):
+        journal = Journal(store, ["z0"], stop, can_wait=can_wait)
+        other.execute("BEGIN IMMEDIATE")
+        journal.points(0, T0, "twin", {"theta": 0.0})
+        until(lambda: not store.health().ok and not store.health().twin_waiting)  # it holds that
+
+        def write() -> None:
+            for number in range(1, 11):
+                journal.points(0, T0 + number, "twin", {"theta": float(number)})
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        if can_wait:
+            until(lambda: store.health().twin_waiting == settings.queue_rows)
+        else:
+            writing.join()
+        other.execute("ROLLBACK")
+        writing.join()
+        assert store.flush()
+        window = store.reader.window("z0", "theta", kind="twin")
+        assert list(window.value) == [float(number) for number in range(11 - left_out)]
+        journal.points(0, T0 + 20, "twin", {"theta": 20.0})
+        assert store.flush()
+        told = [e["text"] for e in store.reader.events(kind="store") if "missing" in e["text"]]
+        assert [text.split()[0] for text in told] == ([str(left_out)] if left_out else [])
+        assert store.health().refused == 0
 
 
 def test_when_nothing_more_comes_the_rest_is_taken_in_large_groups() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_field import until
+from sqlalchemy import event
 
 from levada.sim.units import DAY_MS, MINUTE_MS
 from levada.twin.errors import StoreError
@@ -65,6 +67,32 @@ def test_the_keeper_does_it_again(store: Store) -> None:
         assert store.submit(Points(node="n", time_ms=0, signals={"theta": 0.25}))
         assert store.flush()
         until(lambda: count(store, 0, DAY_MS) == 0)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [Policy(keep_ms=DAY_MS), Policy(thin_after_ms=DAY_MS)],
+    ids=["removing", "thinning"],
+)
+def test_a_keeper_ends_with_the_transaction_that_it_makes(store: Store, policy: Policy) -> None:
+    """And not when a month has been removed: whoever ends the twin waits for it."""
+    made: list[int] = []
+    ending = threading.Thread(target=lambda: keeper.close())
+
+    @event.listens_for(store._database.engine, "commit")
+    def committed(_connection: object) -> None:
+        made.append(threading.get_ident())
+        if len(made) == 3:
+            ending.start()
+            until(lambda: keeper._closing.is_set())
+
+    keeper = Keeper(store, policy)
+    until(lambda: ending.ident is not None)
+    ending.join()
+    assert len(made) <= 4
+    event.remove(store._database.engine, "commit", committed)
+    assert not keeper.running
+    assert count(store, 0, 29 * DAY_MS) > 1_000
 
 
 def test_values_that_are_removed_before_they_are_thinned_are_a_mistake() -> None:

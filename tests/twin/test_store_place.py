@@ -25,6 +25,7 @@ from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.export import export
 from levada.twin.store.health import State
 from levada.twin.store.policy import prune
+from levada.twin.store.reads import StoreReader, to_read
 from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.store.writer import Writer
@@ -285,6 +286,37 @@ def test_every_file_of_a_store_is_private(store: Store, file: Path) -> None:
     modes = {part.name: part.stat().st_mode & 0o777 for part in file.parent.iterdir()}
     assert {"s.sqlite", "s.sqlite-wal", "s.sqlite-shm", "s.sqlite.lock"} < modes.keys()
     assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a store", "nothing yet"])
+def test_a_link_to_another_file_system_is_a_store(
+    memory_folder: Path, tmp_path: Path, there: bool
+) -> None:
+    target, link = memory_folder / "of-disk.sqlite", tmp_path / "store.sqlite"
+    link.symlink_to(target)
+    if there:
+        with Store(target, settings=QUICK) as store:
+            assert store.submit(row(0))
+    with Store(link, settings=QUICK) as store:
+        assert all(store.submit(row(seq)) for seq in range(10))
+        assert store.flush()
+        with to_read(link) as url, closing(StoreReader(url)) as reader:
+            assert reader.count("n") == 10  # most of it in the log, beside the file
+        with pytest.raises(StoreBusyError):
+            Store(target)
+        target.unlink()
+        assert store.submit(row(10))
+        assert store.flush()
+    assert stored(target) == list(range(11))
+    assert link.is_symlink()
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_a_link_that_leads_to_itself_is_said(tmp_path: Path) -> None:
+    link = tmp_path / "store.sqlite"
+    link.symlink_to(link)
+    with pytest.raises(StoreError, match="symbolic links"):
+        Store(link)
 
 
 def test_who_reads_makes_no_file(store: Store, file: Path) -> None:

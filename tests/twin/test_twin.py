@@ -18,7 +18,7 @@ from levada.hil.nodes import NodeMaker
 from levada.sim.run.build import NodeSettings
 from levada.sim.units import HOUR_MS
 from levada.twin.diagnosis import Cause
-from levada.twin.errors import CalibrationError, TwinMismatchError
+from levada.twin.errors import CalibrationError, TwinMismatchError, UnansweredError
 from levada.twin.sources.bench import Bench
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
@@ -327,3 +327,24 @@ def test_telemetry_decisions_and_the_run_are_kept(tmp_path: Path, store: Store) 
     assert kept["mode"] == "hil" and kept["ended_ms"] is not None
     who = {e["evidence"]["who"] for e in store.reader.events(kind="decision")}
     assert who == {"device", "twin"}
+
+
+def test_a_twin_that_is_to_end_asks_no_device_any_more(tmp_path: Path, store: Store) -> None:
+    """One that is silent takes ten seconds, and a thousand requests may wait."""
+    asked: list[dict[int, int]] = []
+
+    class Silent(Guarded):
+        def calibrate(self, values: dict[int, int]) -> dict[int, int]:
+            asked.append(values)
+            twin.stop()
+            raise LinkError("no answer")
+
+    twin = Twin(scenario(tmp_path, zones=VIRTUAL), store, made(Silent))
+    done = [twin.calibrate("maize", {"on_pct": value}, who="Ada") for value in (55, 56, 57)]
+    run(twin)
+    assert len(asked) == 1
+    with pytest.raises(UnansweredError):
+        done[0].result(0)
+    for refused in done[1:]:
+        with pytest.raises(CalibrationError, match="the twin has ended"):
+            refused.result(0)

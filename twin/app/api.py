@@ -11,15 +11,15 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict
-from functools import partial
 from typing import Any, Final
 
 from flask import Blueprint, Response, abort, jsonify, request
 
 from levada.guest.text.ranges import between, out_of_range
+from levada.twin.app.health_route import add_health
 from levada.twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
 from levada.twin.app.shown import Continuum, Shown, Subject
-from levada.twin.health import Parts, device_part, look, store_part
+from levada.twin.health import Parts
 from levada.twin.store.export import stream_csv
 from levada.twin.store.reads import StoreReader, Window
 from levada.twin.store.store import Store
@@ -41,28 +41,9 @@ def blueprint(shown: Shown, parts: Parts) -> Blueprint:
     def nothing(_rest: str) -> Response:
         abort(404)
 
-    @routes.get("/health")
-    @routes.get("/health/<path:whose>")
-    def health(whose: str = "") -> tuple[Response, int]:
-        if whose not in ("", "own"):
-            abort(404)
-        found = shown.store.health()
-        view = shown.twin.view if shown.twin is not None else None
-        seen = look(parts)
-        zones = view.zones if view is not None else ()
-        devices = look({z.name: partial(device_part, z) for z in zones})
-        store = store_part(found)
-        asked = seen.values() if whose == "own" else (*seen.values(), *devices.values())
-        well = store.ok and all(part.ok for part in asked)
-        data = {
-            "ok": well,
-            "store": {**asdict(found), "state": str(found.state), **asdict(store)},
-            "parts": {name: asdict(part) for name, part in seen.items()},
-            "devices": {name: asdict(part) for name, part in devices.items()},
-        }
-        if view is not None:
-            data["twin"] = {"now_ms": view.now_ms, "ended": view.ended, "late_s": view.late_s}
-        return jsonify(data), 200 if well else 503
+    twin = shown.twin
+    view = (lambda: twin.view) if twin is not None else (lambda: None)
+    add_health(routes, parts, store=lambda: shown.store, view=view)
 
     @routes.get("/openapi.json")
     def openapi() -> Response:

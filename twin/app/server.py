@@ -12,6 +12,7 @@ decided at the gate (`levada.twin.app.gate`).
 from __future__ import annotations
 
 import logging
+from collections import ChainMap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,10 +33,12 @@ from levada.twin.app.asked import AskedRight
 from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from levada.twin.app.callbacks import is_page, register
 from levada.twin.app.gate import DASH_PATH, Gate
+from levada.twin.app.health_route import add_health
 from levada.twin.app.shown import Continuum, Shown, Subject
 from levada.twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
-from levada.twin.health import Part, Parts, process_part
+from levada.twin.health import Part, process_part
 from levada.twin.store.engine import first_line
+from levada.twin.store.store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -55,7 +58,8 @@ class PageError(TwinError):
 class Page(Closing):
     """A running server; `port` 0 takes any free one.  Raises PageError if it cannot listen.
 
-    It says that it starts, and what is being done, until it is given something to `show`.
+    It says that it starts, and what is being done, until it is given something to `show`.  `parts`,
+    which may become more, are asked for /health, beside the store, the page and this process.
     """
 
     def __init__(
@@ -64,9 +68,13 @@ class Page(Closing):
         *,
         port: int = 8050,
         opened: Callable[[str], None] = lambda _link: None,
+        parts: dict[str, Callable[[], Part]] | None = None,
     ) -> None:
         self._gate = Gate(lambda path: opened(self.url + path))
         self._doing = "starting"
+        self._store: Store | None = None
+        own = {"process": process_part, "page": self._part}
+        self._parts = ChainMap({} if parts is None else parts, own)
         self._answer: WSGIApplication = self._starting()
         if subject is not None:
             self.show(subject)
@@ -82,18 +90,14 @@ class Page(Closing):
         """What is being done before there is something to show."""
         self._doing = doing
 
-    def show(
-        self,
-        twin: Subject | None,
-        parts: Parts | None = None,
-        *,
-        continuum: Continuum | None = None,
-    ) -> None:
-        """From now on the pages of a twin, of the continuum, or of both; a browser that waits
-        finds them by itself.
+    def watch(self, store: Store) -> None:
+        """Tell of `store` in /health: what devices send will be acknowledged from now on, though
+        there is nothing to show yet."""
+        self._store = store
 
-        `parts` are asked for /health, beside the store, the page and this process.
-        """
+    def show(self, twin: Subject | None, *, continuum: Continuum | None = None) -> None:
+        """From now on the pages of a twin, of the continuum, or of both; a browser that waits
+        finds them by itself."""
         shown = Shown(twin, continuum)
         server = _flask(self._gate)
         app = Dash(
@@ -124,14 +128,16 @@ class Page(Closing):
                 response.status_code = 404
             return response
 
-        server.register_blueprint(
-            blueprint(shown, {"process": process_part, "page": self._part, **(parts or {})})
-        )
+        server.register_blueprint(blueprint(shown, self._parts))
         self._answer = server
 
     def _starting(self) -> Flask:
-        """Answers 503 and what is being done, on every path, and asks again a second later."""
+        """Answers 503 and what is being done, on every path, and asks again a second later; of
+        /health it tells the truth."""
         server = _flask(self._gate)
+        twin = {"twin": lambda: Part(ok=True, detail=f"starts: {self._doing}")}
+        parts = ChainMap(twin, self._parts)
+        add_health(server, parts, store=lambda: self._store, view=lambda: None)
         style = (ASSETS / "levada.css").read_text("utf-8")
 
         @server.route("/", defaults={"_path": ""})

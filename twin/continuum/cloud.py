@@ -75,7 +75,7 @@ class _Parts:
 
     def show(self, streams: Streams, twin: Twin | None = None) -> None:
         """Let the page show what there is by now."""
-        self.page.show(twin, self.health, continuum=streams)
+        self.page.show(twin, continuum=streams)
 
 
 def run_cloud(
@@ -101,14 +101,15 @@ def run_cloud(
             with suppress(OSError):  # nobody may be reading
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
-        page = open_.enter_context(Page(port=config.port, opened=opened))
+        health: dict[str, Callable[[], Part]] = {}
+        page = open_.enter_context(Page(port=config.port, opened=opened, parts=health))
         parts = _Parts(
             config=config,
             where=where,
             broker=parse_broker(config.cloud_broker or _BROKER),
             page=page,
             open_=open_,
-            health={},
+            health=health,
             tell=tell,
             started=started,
         )

@@ -55,6 +55,9 @@ _OF_FOGS: Final = tuple(
 
 OnForwarded = Callable[[str, Forwarded, Sequence[NumberedRow], int], None]
 
+_SIGNS: Final = frozenset({"data", *_FORWARDED, "config/ack"})
+"""Topics of a node on which any message is a sign of life; `status` says itself what it is."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -75,7 +78,8 @@ class Delivery:
     Whoever consumes acknowledges, and what is acknowledged is forgotten: it takes one of the two.
 
     `on_message(node, message)` hears every valid message, `on_row(row)` every row before it goes
-    into the store, both in the network thread.  `maps` are payloads of other devices, which are
+    into the store, both in the network thread; `on_client(client)` is given the connection before
+    anything is acknowledged.  `maps` are payloads of other devices, which are
     listened to as well.  With `names`, node -> name under which it is stored, all other nodes are
     somebody else's: nothing of theirs is stored or acknowledged.  `shift_ms` is added to every time
     that a device tells.  What a fog relays reaches `on_row` as the row that the node itself would
@@ -95,6 +99,7 @@ class Delivery:
         on_row: Callable[[Row], None] | None = None,
         fogs: bool = False,
         on_forwarded: OnForwarded | None = None,
+        on_client: Callable[[MqttClient], None] = lambda _client: None,
     ) -> None:
         self.store = store
         self.counters = Counters()
@@ -117,12 +122,14 @@ class Delivery:
         """Topic of the mapping and signal."""
         store.listen(self._acknowledge)
         self._client: MqttClient | None = None  # messages may come before we have it
-        self._client = MqttClient(
+        client = MqttClient(
             address,
             subscription=list(_OF_FOGS) if fogs else _filters(self._maps),
             handler=self._handle,
         )
-        self._client.on_oversized(self._oversized)
+        client.on_oversized(self._oversized)
+        on_client(client)
+        self._client = client
         self._watch = PresenceWatch(self.presence)
 
     @property
@@ -156,6 +163,7 @@ class Delivery:
             if node is not None:
                 if self._is_ours(node):
                     self._mapped(mapping, node, topic, payload)
+                    self._heard(node)
                 return
         place = split_topic(topic)
         if place is None:
@@ -170,15 +178,18 @@ class Delivery:
                 self._forwarded(node, _FORWARDED[rest], payload)
             elif self._is_ours(node) or (self._fogs and rest == "status"):
                 self._dispatch(node, rest, payload)
+            else:
+                return
         except PayloadError as error:
             self.counters.malformed += 1
             self._refuse(topic, node, Why.MALFORMED, str(error))
+        if rest in _SIGNS:
+            self._heard(node)
 
     def _dispatch(self, node: str, rest: str, payload: bytes) -> None:
         message: Message
         match rest:
             case "data":
-                self._heard(node)
                 message = decode(Telemetry, payload)
                 self._telemetry(node, message, payload)
             case "status":
@@ -187,7 +198,6 @@ class Delivery:
                     return  # neither one of ours nor a fog
                 self._status(node, message)
             case "config/ack":
-                self._heard(node)
                 message = decode(ConfigAck, payload)
             case "config":  # others may set something on the node
                 try:
@@ -200,7 +210,8 @@ class Delivery:
             self._on_message(node, message)
 
     def _heard(self, node: str) -> None:
-        """Any message is a sign of life, whatever it holds."""
+        """Any message is a sign of life, whatever it holds; noted after it was looked at, since the
+        first reading may set the clock by which that is dated."""
         self.presence.heard(node, wall_ms())
 
     def _telemetry(self, node: str, message: Telemetry, payload: bytes) -> None:
@@ -229,7 +240,6 @@ class Delivery:
 
     def _forwarded(self, fog: str, kind: type[Forwarded], payload: bytes) -> None:
         received_us = monotonic_us()
-        self._heard(fog)
         message, rows = rows_of(kind, payload)
         self._acks.heard(fog, message, len(rows), received_us)
         if self._on_forwarded is not None:
@@ -242,9 +252,9 @@ class Delivery:
             if row is None:
                 self._refuse(f"{PREFIX}{fog}/{_ENDINGS[kind]}", fog, why, wrong)
             elif kind is Relayed:
-                self._heard(row.node)
                 if self._on_row is not None:
                     self._on_row(self._as_spoken(row))
+                self._heard(row.node)
             self.store.submit(self._row(fog, message, kind, replace(numbered, row=row)))
 
     def _row(
@@ -306,7 +316,6 @@ class Delivery:
         return self._names.get(node, node)
 
     def _mapped(self, mapping: PayloadMap, node: str, topic: str, payload: bytes) -> None:
-        self._heard(node)
         name = self._named(node)
         try:
             found = mapping.apply(payload)

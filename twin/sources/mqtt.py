@@ -185,6 +185,8 @@ class MqttDevices(Closing):
         self._requests: dict[str, Future[ConfigAck]] = {}
         self._delivery: Delivery | None = None
         self._streams: Streams | None = None
+        self.client: MqttClient | None = None
+        """The connection to the broker, from before the first acknowledgement on."""
 
     # For the twin's thread
 
@@ -202,6 +204,7 @@ class MqttDevices(Closing):
             on_row=self._on_row,
             fogs=streams is not None,
             on_forwarded=streams.hear if streams is not None else None,
+            on_client=self._take_client,
         )
         for heard in self._heard.values():
             self._delivery.ask_birth(heard.device)
@@ -263,10 +266,8 @@ class MqttDevices(Closing):
         status = self._heard[zone].status
         return self._known((status.parameters if status else None) or {})
 
-    @property
-    def client(self) -> MqttClient | None:
-        """The connection to the broker."""
-        return self._delivery.client if self._delivery is not None else None
+    def _take_client(self, client: MqttClient) -> None:
+        self.client = client
 
     def present(self, zone: str) -> bool:
         """Whether a device was heard within three of its heartbeats."""

@@ -85,12 +85,17 @@ class ReportQueue:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, DeviceReport]] = []
+        self._known: set[tuple[int, int, int]] = set()
+        """Time, boot and number of those that wait."""
         self._order = count()
         self._lock = threading.Lock()
 
     def add(self, report: DeviceReport) -> None:
-        """Keep a report."""
+        """Keep a report; a device repeats one until it is acknowledged."""
         with self._lock:
+            if _identity(report) in self._known:
+                return
+            self._known.add(_identity(report))
             heapq.heappush(self._waiting, (report.time_ms, next(self._order), report))
 
     def take(self, until_ms: int) -> list[DeviceReport]:
@@ -98,13 +103,19 @@ class ReportQueue:
         found: list[DeviceReport] = []
         with self._lock:
             while self._waiting and self._waiting[0][0] <= until_ms:
-                found.append(heapq.heappop(self._waiting)[2])
+                report = heapq.heappop(self._waiting)[2]
+                self._known.discard(_identity(report))
+                found.append(report)
         return found
 
     def next_ms(self) -> int | None:
         """Time of the next report, if there is one."""
         with self._lock:
             return self._waiting[0][0] if self._waiting else None
+
+
+def _identity(report: DeviceReport) -> tuple[int, int, int]:
+    return report.time_ms, report.boot, report.seq
 
 
 class RemoteDevice:

@@ -22,7 +22,7 @@ from levada.guest.node import StepResult
 from levada.sim.run.build import NodeSettings
 from levada.sim.run.stops import GuestStop
 from levada.sim.scenario.model import Scenario
-from levada.twin.clock import ATTENTION_S, FULL_SPEED, PacedClock
+from levada.twin.clock import ATTENTION_S, FULL_SPEED, LONGEST_S, PacedClock
 from levada.twin.errors import TwinError
 from levada.twin.field import TwinField
 from levada.twin.observer import StepObservation
@@ -107,12 +107,12 @@ class Shadow:
     def _resume(self, i: int, name: str) -> None:
         """Begin with what a device reported before, where an earlier twin has concluded from it."""
         field, store = self._field, self._field.journal.store
-        before = resume_point(store.reader, name, field.scenario)
+        before = store.patiently(lambda: resume_point(store.reader, name, field.scenario))
         if before.upto_ms > self._begun_ms:
             return  # the devices have begun anew, as simulated ones do
         field.zones[i].resume = before
         field.journal.go_on(i, before.curve_ms)
-        for report in stored_reports(store.url, name, field.scenario):
+        for report in store.patiently(lambda: stored_reports(store.url, name, field.scenario)):
             if report.time_ms < self._begun_ms:
                 self._devices.queue(name).add(report)
 
@@ -120,6 +120,8 @@ class Shadow:
         """Note who has fallen silent; judge and alert at once, not only when rows are due."""
         field = self._field
         now_ms = field.now_ms
+        if now_ms < self._begun_ms:
+            return  # who is silent now was not so then
         for i, name in enumerate(field.names):
             if self._devices.present(name):  # by its own rhythm: it may report once an hour
                 self._silent.discard(i)
@@ -247,7 +249,7 @@ class _HeldClock(PacedClock):
         if self.factor != wanted:
             self.pace(wanted)
         # when it has caught up it goes no farther: what comes then has not happened yet
-        return behind_s or max(1.0, round(ATTENTION_S * self.speed))
+        return min(behind_s or max(1.0, round(ATTENTION_S * self.speed)), LONGEST_S)
 
 
 def _day(time_ms: int) -> str:

@@ -79,7 +79,8 @@ def normal_url(where: str | Path) -> str:
 
 
 def database_file(url: str) -> Path | None:
-    """The file of an SQLite store."""
+    """The file of an SQLite store; of a symbolic link what it leads to, beside which SQLite has the
+    log."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # its text may quote a part of the password
@@ -91,7 +92,7 @@ def database_file(url: str) -> Path | None:
         return None
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError("a store in memory keeps no promise: name a file")
-    return Path(parsed.database)
+    return Path(os.path.realpath(parsed.database))
 
 
 def connect(

@@ -37,11 +37,11 @@ class Intake:
         self._hurried = 0
         self._ended = False
 
-    def put(self, item: Item) -> bool:
-        """Let an item wait; False if too many do already.  Never blocks."""
-        lane = self._lanes[isinstance(item, Points)]
+    def put(self, item: Item, timeout_s: float = 0.0) -> bool:
+        """Let an item wait; False if too many do already, and still do after `timeout_s`."""
+        lane, most = self._lanes[isinstance(item, Points)], self._settings.queue_rows
         with self._news:
-            if len(lane) >= self._settings.queue_rows:
+            if not self._news.wait_for(lambda: len(lane) < most, timeout_s):
                 return False
             lane.append(item)
             if len(lane) == 1:
@@ -66,6 +66,7 @@ class Intake:
                 taken = self._from(lane)
                 self._out[number] = len(taken)
                 group += taken
+            self._news.notify_all()  # there is room
         return group
 
     def _from(self, lane: deque[Item]) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,15 +42,20 @@ class Policy:
             )
 
 
-def enforce(store: Store, policy: Policy) -> Removed:
-    """Do now what the policy asks for; what was removed."""
+def enforce(store: Store, policy: Policy, between: Callable[[], None] = lambda: None) -> Removed:
+    """Do now what the policy asks for; what was removed.
+
+    `between` is called before every transaction, and may raise what ends it.
+    """
     now_ms = store.now_ms()
     pruned = thinned = Removed()
     if policy.keep_ms is not None:
-        pruned = prune(store, before_ms=now_ms - policy.keep_ms, events=True)
+        pruned = prune(store, before_ms=now_ms - policy.keep_ms, events=True, between=between)
     if policy.thin_after_ms is not None:
         before_ms = (now_ms - policy.thin_after_ms) // policy.thin_to_ms * policy.thin_to_ms
-        thinned = downsample(store, before_ms=before_ms, every_ms=policy.thin_to_ms)
+        thinned = downsample(
+            store, before_ms=before_ms, every_ms=policy.thin_to_ms, between=between
+        )
     return Removed(
         messages=pruned.messages,
         points=pruned.points + thinned.points,
@@ -74,17 +80,27 @@ class Keeper(Closing):
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """End, after what is being removed."""
+        """End, after the transaction that is being made: the next keeper goes on."""
         self._closing.set()
         self._thread.join()
 
     def _keep(self) -> None:
         while True:  # at once: a twin that is started again and again never lives long
             try:
-                enforce(self._store, self._policy)
+                enforce(self._store, self._policy, self._check_open)
+            except _KeeperClosed:
+                return
             except StoreError as error:
                 _log.warning("nothing removed: %s", error)
             except Exception:  # noqa: BLE001 - next time it may go well
                 _log.exception("nothing removed")
             if self._closing.wait(self._every_s):
                 return
+
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise _KeeperClosed
+
+
+class _KeeperClosed(Exception):  # noqa: N818 - a request, not an error
+    pass

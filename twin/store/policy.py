@@ -58,29 +58,36 @@ class Removed:
     events: int = 0
 
 
-def prune(store: Store, *, before_ms: int, events: bool = False) -> Removed:
+def prune(
+    store: Store,
+    *,
+    before_ms: int,
+    events: bool = False,
+    between: Callable[[], None] = lambda: None,
+) -> Removed:
     """Remove messages, points and windows older than `before_ms`, also events if wanted.
 
-    Calibrations and runs are never pruned: they are few, and say who did what.
+    Calibrations and runs are never pruned: they are few, and say who did what.  `between` is called
+    before every transaction, and may raise what ends it.
     """
     store.give_back()
     table = schema.telemetry
     old = select(table.c.id).where(table.c.time_ms < before_ms)
-    messages = _delete(store, table, [table.c.id], old)
+    messages = _delete(store, table, [table.c.id], old, between)
     points = 0
     table = schema.points
     keys = [table.c.series_id, table.c.time_ms, table.c.row_id]
     for series_id in _series(store):
         old = select(*keys).where(keys[0] == series_id, keys[1] < before_ms).order_by(*keys)
-        points += _delete(store, table, keys, old, _forget_extremes)
+        points += _delete(store, table, keys, old, between, _forget_extremes)
     table = schema.windows
     keys = list(table.primary_key.columns)
-    _delete(store, table, keys, select(*keys).where(table.c.start_ms < before_ms))
+    _delete(store, table, keys, select(*keys).where(table.c.start_ms < before_ms), between)
     deleted = 0
     if events:
         table = schema.events
         old = select(table.c.id).where(table.c.time_ms < before_ms)
-        deleted = _delete(store, table, [table.c.id], old)
+        deleted = _delete(store, table, [table.c.id], old, between)
     return Removed(messages=messages, points=points, events=deleted)
 
 
@@ -95,6 +102,7 @@ def _delete(
     table: Table,
     keys: list[Column[Any]],
     old: Select[Any],
+    between: Callable[[], None],
     then: Callable[[Connection, list[tuple[Any, ...]]], None] = lambda _connection, _removed: None,
 ) -> int:
     """Delete the rows whose keys `old` finds, part by part, each with `then`; how many."""
@@ -105,6 +113,7 @@ def _delete(
         *(key == bindparam(name) for key, name in zip(keys, names, strict=True))
     )
     while True:
+        between()
         try:
             with store.transaction() as connection:
                 found = [tuple(row) for row in connection.execute(old.limit(size))]
@@ -124,11 +133,14 @@ def _delete(
             return removed
 
 
-def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
+def downsample(
+    store: Store, *, before_ms: int, every_ms: int, between: Callable[[], None] = lambda: None
+) -> Removed:
     """Replace points older than `before_ms` by one per `every_ms`, at its start.
 
     Amounts are summed, of codes the last is kept, of anything else the mean; that of a valve's
     state is its duty.  Only whole intervals are thinned, so doing it again changes nothing.
+    `between` is called before every transaction, and may raise what ends it.
     """
     check_range("every_ms", every_ms, 1_000, _CHUNK_MS * 24, "ms")
     end_ms = before_ms - before_ms % every_ms
@@ -139,6 +151,7 @@ def downsample(store: Store, *, before_ms: int, every_ms: int) -> Removed:
         mine = table.c.series_id == series_id
         position: int | None = None
         while True:
+            between()
             # the next time with points, so that gaps of any length cost nothing
             with store.transaction() as connection:
                 after = mine if position is None else mine & (table.c.time_ms >= position)

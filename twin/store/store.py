@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import DBAPIError
@@ -29,11 +29,15 @@ from levada.twin.store.health import Health, Refusal, Vitals
 from levada.twin.store.intake import Intake
 from levada.twin.store.postgres_database import PostgresDatabase
 from levada.twin.store.reads import StoreReader
-from levada.twin.store.rows import Commit, Item, Points, StoreSettings
+from levada.twin.store.rows import Commit, Item, StoreSettings
 from levada.twin.store.sqlite_database import SqliteDatabase
 from levada.twin.store.writer import Writer
 
 __all__ = ["Store"]
+
+T = TypeVar("T")
+_FAILURES: Final = 5
+"""As often a database that is well may fail to answer: it may have gone, unnoticed yet."""
 
 
 class Store(Closing):
@@ -83,12 +87,19 @@ class Store(Closing):
 
     def submit(self, item: Item) -> bool:
         """Hand `item` to the writer; False if too much waits already.  Never blocks."""
-        closed = self._closed.is_set() or self._writer.closing.is_set()
-        if not closed and self._intake.put(item):
+        if self.offer(item, 0.0):
             return True
-        if not isinstance(item, Points):  # the twin offers its own again
-            self._vitals.refuse(item.node, Refusal.CLOSED if closed else Refusal.QUEUE)
+        self._vitals.refuse(item.node, Refusal.CLOSED if self._is_closed else Refusal.QUEUE)
         return False
+
+    def offer(self, item: Item, timeout_s: float) -> bool:
+        """Hand `item` over as soon as there is room; False if there is none within the time, which
+        is no refusal: whoever offers does it again."""
+        return not self._is_closed and self._intake.put(item, timeout_s)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._closed.is_set() or self._writer.closing.is_set()
 
     def listen(self, listener: Callable[[Commit], None]) -> None:
         """Call `listener` after every commit of rows, in the writer's thread; it must not block."""
@@ -102,6 +113,24 @@ class Store(Closing):
         """How the store is now."""
         waiting, of_twin = self._intake.waiting()
         return self._vitals.look(waiting=waiting, twin_waiting=of_twin, writer=self._writer.alive)
+
+    def patiently(self, do: Callable[[], T], give_up: threading.Event | None = None) -> T:
+        """What `do` returns, which asks the database; while that is away, it is asked again.
+
+        Raises StoreError if `do` fails though the database is well, or when to `give_up`.
+        """
+        failed = 0
+        while True:
+            try:
+                return do()
+            except DBAPIError as error:
+                said, away = self._database.error(error), self._database.state(error) is not None
+            except StoreError as error:
+                said, away = error, False
+            failed = 0 if away or not self.health().ok else failed + 1
+            if failed >= _FAILURES or (give_up is not None and give_up.is_set()):
+                raise said
+            self._closed.wait(self.settings.retry_ms / 1000)
 
     def now_ms(self) -> int:
         """Time in which the field lives [ms since 1970]."""

@@ -38,8 +38,8 @@ class Shown:
 
     def __init__(self, folder: Path) -> None:
         self.chain = Chain(folder / "s.sqlite", partial(Recomputation, MODULE, Cloud()))
-        self.page = Page(port=0)
-        self.page.show(None, self.chain.streams.parts, continuum=self.chain.streams)
+        self.page = Page(port=0, parts=self.chain.streams.parts)
+        self.page.show(None, continuum=self.chain.streams)
 
     def get(self, path: str) -> tuple[int, Any]:
         connection = HTTPConnection("127.0.0.1", self.page.port, timeout=60)
