@@ -218,3 +218,111 @@ def test_who_has_waited_longest_is_next() -> None:
         order.append("keeper")
     waiting.join()
     assert order == ["writer", "keeper"]
+
+
+# Every boundary ----------
+
+
+def settings(**changes: int) -> StoreSettings:
+    """Whoever is made to wait for company, waits until the test fails."""
+    made = StoreSettings(**{"group_ms": 10_000, **changes})
+    object.__setattr__(made, "group_ms", 3_600_000 if made.group_ms == 10_000 else made.group_ms)
+    return made
+
+
+@contextmanager
+def taken(intake: Intake) -> Iterator[list[list[Item]]]:
+    """What another thread takes meanwhile, once; it has to come without a time-out."""
+    got: list[list[Item]] = []
+    thread = threading.Thread(target=lambda: got.append(intake.take(3_600.0)), daemon=True)
+    thread.start()
+    yield got
+    thread.join(60.0)
+    assert not thread.is_alive()
+
+
+def test_before_anything_has_come_nothing_is_left_and_nothing_ended() -> None:
+    intake = Intake(StoreSettings())
+    assert (intake.waiting(), intake.left, intake.ended) == ((0, 0), (0, 0), False)
+    assert intake.flush(0.0)
+    assert intake.take(0) == []
+
+
+def test_the_first_that_comes_wakes_the_writer() -> None:
+    for item in row(0), values(0):
+        intake = Intake(settings(group_rows=1))
+        with taken(intake) as got:
+            assert intake.put(item)
+        assert got == [[item]]
+
+
+def test_a_full_group_waits_for_nobody() -> None:
+    intake = Intake(settings(group_rows=3))
+    with taken(intake) as got:
+        assert all(intake.put(row(seq)) for seq in range(3))
+    assert got == [[row(0), row(1), row(2)]]
+    with taken(intake) as got:
+        assert all(intake.put(values(minute)) for minute in range(3))
+    assert got == [[values(0), values(1), values(2)]]
+
+
+def test_who_waits_for_all_need_not_wait_for_company() -> None:
+    intake = Intake(settings(group_rows=3))
+    with taken(intake) as got:
+        assert intake.put(row(0))
+        assert not intake.flush(0.01)
+    assert got == [[row(0)]]
+    assert (intake.waiting(), intake.left) == ((0, 0), (1, 0))  # it is being written
+    assert not intake.flush(0.01)
+    assert intake.put(values(0))
+    assert not intake.flush(0.01)
+    intake.settle()
+    assert intake.left == (0, 1)
+    assert not intake.flush(0.01)
+    intake.end()
+    assert not intake.ended
+    assert intake.take(0) == [values(0)]
+    assert (intake.ended, intake.left) == (True, (0, 1))
+    intake.settle()
+    assert (intake.flush(0.0), intake.left) == (True, (0, 0))
+
+
+def test_once_nobody_waits_any_more_groups_are_small_again() -> None:
+    intake = Intake(settings(group_rows=2, group_ms=0))
+    assert all(intake.put(row(seq)) for seq in range(3))
+    assert not intake.flush(0.0)
+    assert len(intake.take(0)) == 2
+    intake.settle()
+    assert all(intake.put(row(seq)) for seq in range(3, 1_203))
+    with intake._news:
+        waiting = threading.Thread(target=lambda: intake.flush(60.0))
+        waiting.start()
+    until(lambda: bool(intake._hurried))
+    assert len(intake.take(0)) == 1_000
+    intake.settle()
+    assert len(intake.take(0)) == 201
+    intake.settle()
+    waiting.join()
+    assert all(intake.put(row(seq)) for seq in range(3))
+    assert len(intake.take(0)) == 2
+
+
+@pytest.mark.parametrize(("size", "together"), [(131_071, 3), (131_072, 1)])
+def test_a_large_group_holds_an_eighth_of_the_log(size: int, together: int) -> None:
+    """1 MiB / 8; what is there already is looked at before another one is taken."""
+    intake = Intake(StoreSettings(group_rows=1, group_ms=0, log_bytes=1 << 20))
+    assert intake.put(replace(row(0), payload="x" * size))
+    assert intake.put(Event(kind="alert", text="x" * 200_000, time_ms=T0))  # has no payload
+    assert intake.put(replace(row(1), payload="x" * size))
+    assert intake.put(row(2))
+    intake.end()
+    assert len(intake.take(0)) == together
+
+
+def test_of_both_lanes_as_much_as_one_transaction_takes() -> None:
+    intake = Intake(StoreSettings(group_rows=2, group_ms=0))
+    assert all(intake.put(row(k)) and intake.put(values(k)) for k in range(3))
+    assert intake.take(0) == [row(0), row(1), values(0), values(1)]
+    assert (intake.waiting(), intake.left) == ((1, 1), (3, 3))
+    intake.settle()
+    assert intake.left == (1, 1)
