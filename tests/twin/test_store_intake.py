@@ -141,14 +141,15 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
 def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
     memory_folder: Path, change: float
 ) -> None:
-    with Store(memory_folder / "s.sqlite", settings=StoreSettings(group_ms=0)) as store:
+    a_window = StoreSettings(group_rows=800, group_ms=10_000)  # as one transaction
+    with Store(memory_folder / "s.sqlite", settings=a_window) as store:
 
         def write(minutes: range, change: float) -> dict[str, int]:
             with work(store._database.engine) as done:
-                with store._database.lock:
-                    for minute in minutes:
-                        assert all(store.submit(values(minute, z, change)) for z in range(20))
+                for minute in minutes:
+                    assert all(store.submit(values(minute, z, change)) for z in range(20))
                 assert store.flush(600.0)
+                assert done["transactions"] == 1
                 return dict(done)
 
         write(range(1), 0.0)  # nodes and series
