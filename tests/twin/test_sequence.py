@@ -68,6 +68,8 @@ def test_a_copy_changes_alone() -> None:
 @pytest.mark.parametrize(
     ("oldest", "missing", "contiguous"),
     [
+        (0, [], 2),  # below what is known already
+        (2, [], 2),
         (3, [], 2),  # as it was
         (4, [(3, 3)], 3),  # the one that was waited for
         (5, [(3, 4)], 6),  # 5 and 6 are there
