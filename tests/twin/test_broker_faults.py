@@ -99,9 +99,11 @@ def test_a_broker_killed_under_load_loses_nothing(
 def test_a_broker_killed_under_a_thousand_messages_a_second_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
-    """B1."""
-    back_s = _killed_under_load(broker, store, deliver, tmp_path, rate=1_000, seconds=10, kills=3)
-    assert max(back_s) < 5.0, back_s
+    """B1: or where the computer is too busy for that, no later than twice as late as at rest."""
+    at_rest_s, back_s = _killed_under_load(
+        broker, store, deliver, tmp_path, rate=1_000, seconds=10, kills=3
+    )
+    assert max(back_s) < max(5.0, 2 * at_rest_s), back_s
 
 
 def _killed_under_load(
@@ -113,9 +115,12 @@ def _killed_under_load(
     rate: int,
     seconds: int,
     kills: int,
-) -> list[float]:
+) -> tuple[float, list[float]]:
+    """How long all were away, when nothing was sent yet, and at every kill [s]."""
     delivery = deliver()
     device = Device(broker.address, "n", Journal(folder / "journal"), window=1_000)
+    clients = (device.client, delivery.client)
+    at_rest_s = _killed(broker, *clients)
     count = rate * seconds
     measuring = threading.Thread(target=paced, args=(count, rate, device.measure))
     sending = threading.Thread(target=device.deliver, args=(count,))
@@ -125,18 +130,8 @@ def _killed_under_load(
     for number in range(kills):
         while device.journal.written < count * (number + 1) // (kills + 1):
             time.sleep(0.01)  # the moment of the kill is a part of the load
-        connections = device.client.connections, delivery.client.connections
-        begin = time.monotonic()
-        kill(broker)
-        while (
-            device.client.connections == connections[0]
-            or delivery.client.connections == connections[1]
-            or not (device.client.connected and delivery.client.connected)
-        ):
-            assert time.monotonic() - begin < 60
-            time.sleep(0.005)
-        back_s.append(time.monotonic() - begin)
-    print(f"connected again after {[round(s, 2) for s in back_s]} s")
+        back_s.append(_killed(broker, *clients))
+    print(f"again after {at_rest_s:.2f} s at rest, {[round(s, 2) for s in back_s]} s")
     measuring.join()
     sending.join(120)
     assert not sending.is_alive()
@@ -144,7 +139,21 @@ def _killed_under_load(
     assert store.flush()
     stored = [m.seq for m in store.reader.messages("n", limit=count + 1)]
     assert stored == list(range(count))
-    return back_s
+    return at_rest_s, back_s
+
+
+def _killed(broker: Broker, *clients: MqttClient) -> float:
+    """Kill the broker; after how long all clients are connected again [s]."""
+    before = [client.connections for client in clients]
+    begin_s = time.monotonic()
+    kill(broker)
+    while any(
+        client.connections == connections or not client.connected
+        for client, connections in zip(clients, before, strict=True)
+    ):
+        assert time.monotonic() - begin_s < 60
+        time.sleep(0.005)
+    return time.monotonic() - begin_s
 
 
 # -- B6: a consumer that does not read ----------
