@@ -1,15 +1,14 @@
 """Changes a module, one operator or number at a time: do its own tests notice?
 
-Usage: `python tests/mutate.py [--most N] [FILE...]`.  Every mutant is made in a copy of the
-project, where the tests of its file run until one fails.  Those that survive are listed, but for
-those of which `EQUIVALENT` says why nothing can notice them.  The exit code is 1 if more than a
-tenth of a file's others survive.  `make nightly` tries the same `EVERY_NIGHT` of each file every
-time; who names files gets all of theirs, or `N` of each.
+Usage: `python tests/mutate.py [FILE...]`.  Every mutant is made in a copy of the project, where the
+tests of its file run until one fails.  Those that survive are listed, but for those of which
+`EQUIVALENT` says why nothing can notice them.  The exit code is 1 if more than a tenth of a file's
+others survive.  `make nightly` tries the same `EVERY_NIGHT` of each file every time; who names
+files gets all of theirs.  `LEVADA_MUTANTS` says how many instead.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import random
@@ -21,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,7 +40,7 @@ CPU_S: Final = 60
 WAITS: Final = 10
 """A mutant that takes longer than a minute and so many times as long as the tests need without a
 change, by the clock, waits for itself."""
-EVERY_NIGHT: Final = 40
+EVERY_NIGHT: Final = 30
 """Mutants of each file that `make nightly` tries."""
 SEED: Final = 1
 LEAST: Final = 0.9
@@ -49,8 +48,15 @@ LEAST: Final = 0.9
 LINK: Final = ("tests/hil/test_link_counts.py", "tests/hil/test_link_sessions.py")
 CODEC: Final = ("tests/firmware/test_library.py",)
 TOPICS: Final = ("tests/firmware/test_topic_rule.py",)
-QUICK: Final = ("-k", "not l1_ and not l2_ and not l4_ and not l5_ and not past and not window_ask")
-"""Without tests by the million, or of a month, which are no better at this."""
+QUICK: Final = (
+    "-k",
+    "not l1_ and not l2_ and not l4_ and not l5_ and not past and not window_ask "
+    "and not whose_sha_256",
+)
+"""Without tests by the million, or of a month, which are no better at this, and without the one
+that notices every other module."""
+NO_PROGRAM: Final = 77
+"""Exit code of a mutant that does not compile."""
 
 FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
 SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)
@@ -186,6 +192,21 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "if self.closing.wait(self._settings.retry_ms / 1000):",
         "if self.closing.wait(self._settings.retry_ms / 1001):",
     ): "a thousandth of a wait",
+    (
+        "twin/store/commit.py",
+        "known = self.node_ids.get(name) or self.known.node_ids.get(name)",
+        "known = self.node_ids.get(name) and self.known.node_ids.get(name)",
+    ): "a short cut that is not taken: the database says the same",
+    (
+        "twin/store/commit.py",
+        "if name in self.node_ids or name in self.known.node_ids:",
+        "if name in self.node_ids and name in self.known.node_ids:",
+    ): "a short cut that is not taken: the database says the same",
+    (
+        "twin/store/commit.py",
+        "known = self.series_ids.get(key) or self.known.series_ids.get(key)",
+        "known = self.series_ids.get(key) and self.known.series_ids.get(key)",
+    ): "a short cut that is not taken: the database says the same",
     (
         "twin/store/commit.py",
         "if seq > life.highest:",
@@ -336,6 +357,19 @@ class Mutant:
         return f"{self.file}:{self.number}: {self.before.strip()}  ->  {self.after.strip()}"
 
 
+def sampled(mutants: Callable[[str], Iterator[Mutant]]) -> Callable[[str], list[Mutant]]:
+    """Of all mutants of a file as many as are to be tried, the same ones every time."""
+
+    def some(file: str) -> list[Mutant]:
+        found = list(mutants(file))
+        usual = len(found) if sys.argv[1:] else EVERY_NIGHT
+        most = min(len(found), int(os.environ.get("LEVADA_MUTANTS", usual)))
+        return [found[k] for k in sorted(random.Random(SEED).sample(range(len(found)), most))]
+
+    return some
+
+
+@sampled
 def mutants(file: str) -> Iterator[Mutant]:
     """All changes of a file."""
     begin, end, _ = TARGETS[file]
@@ -386,21 +420,24 @@ class Workshop:
         print((self.folder / "said").read_text("utf-8", "replace"), file=sys.stderr)
         return False
 
-    def begin(self, mutant: Mutant) -> int:
+    def begin(self, mutant: Mutant, tests: tuple[str, ...]) -> int:
         """Make a mutant and start its tests; the process."""
         (self.folder / mutant.file).write_text(mutant.text, "utf-8")
-        return self._start(TARGETS[mutant.file][2])
+        return self._start(tests, mutant.file)
 
     def mend(self, mutant: Mutant) -> None:
-        """The file is whole again."""
+        """The file is whole again, and the module that was built of it."""
         shutil.copyfile(ROOT / mutant.file, self.folder / mutant.file)
+        if mutant.file.endswith(".c"):
+            module = Path(mutant.file).with_suffix(".wasm")
+            shutil.copyfile(ROOT / module, self.folder / module)
 
-    def _start(self, tests: tuple[str, ...]) -> int:
+    def _start(self, tests: tuple[str, ...], changed: str = "") -> int:
         child = os.fork()
         if child == 0:
             code = 1
             try:
-                code = _tested(self.folder, tests, self.waits_s)
+                code = _tested(self.folder, tests, self.waits_s, changed)
             except BaseException:  # noqa: BLE001 - the child must end here, whatever came
                 traceback.print_exc()
             finally:
@@ -409,7 +446,7 @@ class Workshop:
         return child
 
 
-def _tested(folder: Path, tests: tuple[str, ...], waits_s: int) -> int:
+def _tested(folder: Path, tests: tuple[str, ...], waits_s: int, changed: str) -> int:
     """Run tests in a copy of the project and in this process, which has imported nothing of it."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -420,6 +457,8 @@ def _tested(folder: Path, tests: tuple[str, ...], waits_s: int) -> int:
     os.dup2(said, 2)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
+    if changed.endswith(".c") and not _built(folder / changed):
+        return NO_PROGRAM
     plain = ("-p", "no:cacheprovider", "-p", "no:levada", "--timeout", "0")
     early = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # hypothesis is there already
     code = pytest.main(["-x", "-q", *plain, *early, *QUICK, *tests])
@@ -428,48 +467,47 @@ def _tested(folder: Path, tests: tuple[str, ...], waits_s: int) -> int:
     return int(code)
 
 
+def _built(source: Path) -> bool:
+    """Whether a guest compiles; its module is put beside it."""
+    from levada.guest.build import build  # that of the copy
+    from levada.guest.errors import BuildError
+
+    try:
+        build([source], source.with_suffix(".wasm"))
+    except BuildError:
+        return False
+    return True
+
+
 def _ended(child: int) -> bool:
     """Wait for a process; whether its tests passed."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def survivors(found: list[Mutant], workshops: list[Workshop]) -> Iterator[Mutant]:
-    """Those that no test notices, as many at a time as there are workshops."""
+def tried(
+    found: list[Mutant], workshops: list[Workshop], tests: tuple[str, ...]
+) -> Iterator[tuple[Mutant, int]]:
+    """Each with the exit code of its tests, as many at a time as there are workshops."""
     waiting = iter(found)
     free = list(workshops)
     busy: dict[int, tuple[Workshop, Mutant]] = {}
     while True:
         for workshop, mutant in zip(free[:], waiting):  # noqa: B905 - as many as there are
             free.remove(workshop)
-            busy[workshop.begin(mutant)] = (workshop, mutant)
+            busy[workshop.begin(mutant, tests)] = (workshop, mutant)
         if not busy:
             return
         child, status = os.waitpid(-1, 0)
         workshop, mutant = busy.pop(child)
         workshop.mend(mutant)
         free.append(workshop)
-        if os.waitstatus_to_exitcode(status) == 0:
-            yield mutant
-
-
-def chosen_mutants(file: str, most: int | None) -> list[Mutant]:
-    """All mutants of a file, or so many of them, the same ones every time."""
-    found = list(mutants(file))
-    if most is None or len(found) <= most:
-        return found
-    drawn = random.Random(SEED).sample(range(len(found)), most)
-    return [found[number] for number in sorted(drawn)]
+        yield mutant, os.waitstatus_to_exitcode(status)
 
 
 def main() -> int:
     """0 if enough of the mutants of every file were noticed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--most", type=int, help="try so many mutants of each file")
-    parser.add_argument("files", nargs="*", metavar="FILE", help=" ".join(TARGETS))
-    options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copies are removed
-    chosen = options.files or list(TARGETS)
-    most = options.most or (None if options.files else EVERY_NIGHT)
+    chosen = sys.argv[1:] or list(TARGETS)
     os.environ["CFLAGS"] = "-O1"
     for name in BROUGHT:
         importlib.import_module(name)
@@ -483,9 +521,11 @@ def main() -> int:
                 print("the tests fail without a change", file=sys.stderr)
                 return 1
             sys.dont_write_bytecode = True  # a mutant would find that of the one before
-            found = chosen_mutants(file, most)
+            found = mutants(file)
             alive = known = 0
-            for mutant in survivors(found, workshops):
+            for mutant, code in tried(found, workshops, TARGETS[file][2]):
+                if code:
+                    continue
                 if mutant.known in EQUIVALENT:
                     known += 1
                 else:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mutate import CHANGES, ROOT, Mutant
+from mutate import CHANGES, ROOT, Mutant, sampled
 
 TESTS: Final = ROOT / "tests" / "firmware"
 CORE: Final = ROOT / "firmware" / "core"
@@ -54,6 +54,7 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {}
 """File, line and changed line -> why no test can tell them apart."""
 
 
+@sampled
 def mutants(file: str) -> Iterator[Mutant]:
     """All changes of a file: assertions, declarations of tables and comments are none of them."""
     lines = (ROOT / file).read_text("utf-8").splitlines(keepends=True)
@@ -174,7 +175,7 @@ def benches(folder: Path) -> list[Bench]:
 
 def tried(file: str, found: list[Bench], jobs: int) -> tuple[int, int, list[Mutant]]:
     """Mutants that are programs, those known to be equivalent, and those that nobody noticed."""
-    all_of_them = list(mutants(file))
+    all_of_them = mutants(file)
 
     def survives(numbered: tuple[int, Mutant]) -> bool | None:
         number, mutant = numbered
