@@ -35,7 +35,7 @@ bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks
 
 nightly: $(DEV) tools  ## slow suites, mutants, libFuzzer for two minutes where clang is: an hour
-	@$(call part,Slow suites,$(BIN)/python -m pytest -m slow --durations=0 --durations-min=1)
+	@$(call part,Slow suites,$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --durations=0 --durations-min=1)
 	@$(call part,Mutants of Python,$(BIN)/python tests/mutate.py)
 	@$(call part,Mutants of C,$(BIN)/python tests/mutate_c.py)
 	@$(call part,libFuzzer,if $(BIN)/python tests/tools.py --fuzz; then \

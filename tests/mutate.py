@@ -61,18 +61,13 @@ NO_PROGRAM: Final = 77
 FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
 SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)
 INTAKE: Final = ("tests/twin/test_store_intake.py",)
-MODULE: Final = tuple(f"tests/guest/test_{of}.py" for of in ("module", "rules", "features"))
+INSTRUCTIONS: Final = ("tests/guest/test_instructions.py",)
 OWN_FILES: Final = (*FORMATS[:2], "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *TOPICS)),
-    **{
-        f"guest/module/{of}.py": ("from ", "", MODULE)
-        for of in (
-            *("arithmetic", "features", "inspect", "instructions", "metadata", "refusal", "rules"),
-            *("sections", "state", "view"),
-        )
-    },
+    "guest/module/arithmetic.py": ("OPCODES: Final", "", INSTRUCTIONS),
+    "guest/module/instructions.py": ("CODE: Final", "", INSTRUCTIONS),
     "hil/link.py": ("CONSOLE_LINES: Final", "", LINK),
     "hil/node.py": ("BRIEF: Final", "", SCRIPTED),
     "hil/session.py": ("CHUNK: Final", "", SCRIPTED),

@@ -361,15 +361,17 @@ def test_connections_beyond_the_limit_are_refused_and_that_is_said(
 def test_a_thousand_idle_connections_do_not_slow_telemetry_down(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
-    """B13: or where the computer is too busy for that, no slower than twice what it was before."""
-    before_ms, after_ms = _crowd(broker, store, deliver, tmp_path, seconds=20)
-    assert after_ms < max(200.0, 2 * before_ms)
+    """B13: or where the computer is too busy for that, no slower than twice what it was before or
+    is afterwards."""
+    without_ms, beside_ms = _crowd(broker, store, deliver, tmp_path, seconds=20)
+    assert beside_ms < max(200.0, 2 * without_ms)
 
 
 def _crowd(
     broker: Broker, store: Store, deliver: Deliver, folder: Path, *, seconds: int
 ) -> tuple[float, float]:
-    """What consumers wait, p99 [ms], before and beside 1,000 idle connections."""
+    """What consumers wait, p99 [ms], without and beside 1,000 idle connections; without them it
+    is the longer of before and afterwards."""
     deliver()
     echo = Echo(broker)
     early = 200 * seconds
@@ -390,10 +392,17 @@ def _crowd(
             echo.send(count, 200)
             assert echo.all_heard(count + 1)  # those within the limit are served
     MqttClient(broker.address, timeout_s=30).close()  # and there is room again
+    count += 1
+    paced(early, 200, lambda number: echo.send(count + number, 200))
+    assert echo.all_heard(count + early)
     echo.client.close()
-    before_ms, after_ms = echo.p99_ms(0, early), echo.p99_ms(early, count)
-    print(f"p99 {before_ms:.1f} ms before, {after_ms:.1f} ms with 1000 idle connections")
-    return before_ms, after_ms
+    before_ms, beside_ms = echo.p99_ms(0, early), echo.p99_ms(early, 2 * early)
+    after_ms = echo.p99_ms(count)
+    print(
+        f"p99 {before_ms:.1f} ms before, {beside_ms:.1f} ms beside 1000 idle connections, ", end=""
+    )
+    print(f"{after_ms:.1f} ms afterwards")
+    return max(before_ms, after_ms), beside_ms
 
 
 @contextlib.contextmanager
