@@ -183,6 +183,11 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "_NEVER_MS: Final = -(1 << 63)",
     ): "before every time",
     (
+        "twin/store/points.py",
+        "replaced = {(s, t) for s, t, message in wanted if not message and (s, t) in there}",
+        "replaced = {(s, t) for s, t, message in wanted if not message or (s, t) in there}",
+    ): "extremes that are worked out anew say the same as those that are widened",
+    (
         "twin/store/writer.py",
         "if self.closing.wait(self._settings.retry_ms / 1000):",
         "if self.closing.wait(self._settings.retry_ms / 1001):",

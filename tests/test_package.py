@@ -275,7 +275,6 @@ def test_some_tests_of_the_source_distribution_run_in_it(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 def test_the_tests_of_the_source_distribution_run_in_it(
     installed: Installed, tmp_path: Path
 ) -> None:
