@@ -128,6 +128,11 @@ def prose(code: str) -> list[tuple[int, int]]:
 
 EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
     (
+        "guest/module/arithmetic.py",
+        "for opcode in range(0x100)",
+        "for opcode in range(0x101)",
+    ): "no instruction has one byte more",
+    (
         "twin/mqtt/sequence.py",
         "if oldest - 1 <= self.contiguous:",
         "if oldest - 1 < self.contiguous:",

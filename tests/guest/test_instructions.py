@@ -67,6 +67,8 @@ NARROW = {
     "br_table 0 0 0": (0, 0, 0),
     "call 200": (200,),
     "call_indirect 1 (type 200)": (200, 1),
+    "return_call 200": (200,),
+    "return_call_indirect 1 (type 200)": (200, 1),
     "select (result i64)": (),
     "local.get 200": (200,),
     "local.set 200": (200,),
@@ -172,6 +174,26 @@ def test_everything_else_has_its_immediates_and_no_wide_number(code: str) -> Non
     ends = code.count(" end")
     assert len(found) == 4 + ends
     assert found[2 + ends :] == [(0x00, ()), (0x0B, ())]
+
+
+def test_an_instruction_that_is_none_of_them_is_named() -> None:
+    """`i32x4.splat` is 0xFD 0x11."""
+    with pytest.raises(ModuleError) as refused:
+        wide_arithmetic(module("i32x4.splat"))
+    assert str(refused.value) == "instruction 0xfd11: not known to levada"
+
+
+def test_every_section_is_told_with_where_its_payload_lies() -> None:
+    data = module("nop")
+    found = list(placed(data))
+    assert [section.kind for section, _ in found] == sorted(
+        (section.kind for section, _ in found), key=[1, 3, 4, 5, 6, 9, 12, CODE, 11].index
+    )
+    for section, at in found:
+        assert data[at : at + len(section.payload)] == section.payload
+        assert data[at - len(section.raw) + len(section.payload)] == section.kind
+    section, at = found[-1]
+    assert at + len(section.payload) == len(data)
 
 
 @pytest.mark.parametrize("end", [b"\xc5", b"\xfb\x00", b"\xfc\x12", b"\xfd\x00", b"\x06", b"\x27"])

@@ -401,6 +401,28 @@ def test_a_fault_of_ours_ends_the_writer_and_says_so(bench: Bench) -> None:
     assert bench.writer.closing.is_set()
 
 
+def test_nobody_waits_longer_than_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second between two looks at a database, and at its end twice ten for one that hangs."""
+    asked: list[float] = []
+
+    class Watched(Intake):
+        def take(self, timeout_s: float) -> list[Item]:
+            asked.append(timeout_s)
+            return super().take(0.0)
+
+    monkeypatch.undo()
+    settings = StoreSettings(group_ms=0)
+    writer = Writer(bench.database, Watched(settings), bench.vitals, settings, lambda: T0)
+    until(lambda: len(asked) > 1)
+    writer.close(120.0)
+    assert set(asked) == {1.0}
+    waited: list[float] = []
+    monkeypatch.setattr(threading.Thread, "join", lambda _thread, seconds: waited.append(seconds))
+    writer.close()
+    monkeypatch.undo()
+    assert waited == [10.0, 10.0]
+
+
 def test_the_writer_keeps_no_program_from_ending(bench: Bench) -> None:
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "store-writer")
     assert thread.daemon
