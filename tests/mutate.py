@@ -38,8 +38,8 @@ COPIED: Final = ("docs", "firmware", "guest", "hil", "levada", "scenarios", "sim
 CPU_S: Final = 60
 """A mutant that needs more goes on for ever: the others need 15 s, however busy the computer."""
 WAITS: Final = 10
-"""A mutant that takes longer than a minute and so many times as long as the tests need without a
-change, by the clock, waits for itself."""
+"""A mutant that takes half a minute longer than so many times what the tests need without a change,
+by the clock, waits for itself."""
 EVERY_NIGHT: Final = 30
 """Mutants of each file that `make nightly` tries."""
 SEED: Final = 1
@@ -420,7 +420,7 @@ class Workshop:
         """Whether all tests pass without a change; says what pytest says if not."""
         begin_s = time.monotonic()
         if _ended(self._start(tests)):
-            self.waits_s = 60 + WAITS * round(time.monotonic() - begin_s)
+            self.waits_s = 30 + WAITS * round(time.monotonic() - begin_s)
             return True
         print((self.folder / "said").read_text("utf-8", "replace"), file=sys.stderr)
         return False

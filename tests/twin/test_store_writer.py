@@ -127,7 +127,7 @@ class Bench:
         """All in one group, written and announced."""
         with self.intake._news:
             assert all(self.intake.put(item) for item in items)
-        assert self.intake.flush(120.0)
+        assert self.intake.flush(30.0)
 
     def stored(self) -> list[int]:
         with self.database.engine.connect() as connection:
@@ -135,7 +135,7 @@ class Bench:
 
     def told(self) -> list[tuple[str, str, str, dict[str, object]]]:
         """(kind, severity, text, evidence) of all events."""
-        assert self.intake.flush(120.0)
+        assert self.intake.flush(30.0)
         e = schema.events.c
         with self.database.engine.connect() as connection:
             found = connection.execute(select(e.kind, e.severity, e.text, e.evidence, e.time_ms))
