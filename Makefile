@@ -34,14 +34,18 @@ kernels: $(DEV)  # all compiled once by this run, not by every process of the te
 bench: $(DEV)  ## speed against named peers, in one run
 	@$(BIN)/python -m benchmarks
 
-nightly: $(DEV) tools  ## the slow suites, mutants, and two minutes of libFuzzer where clang is there
-	@$(BIN)/python -m pytest -m slow
-	@$(BIN)/python tests/mutate.py
-	@$(BIN)/python tests/mutate_c.py
-	@if $(BIN)/python tests/tools.py --fuzz; then \
+nightly: $(DEV) tools  ## slow suites, mutants, libFuzzer for two minutes where clang is: an hour
+	@$(call part,Slow suites,$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --durations=0 --durations-min=1)
+	@$(call part,Mutants of Python,$(BIN)/python tests/mutate.py)
+	@$(call part,Mutants of C,$(BIN)/python tests/mutate_c.py)
+	@$(call part,libFuzzer,if $(BIN)/python tests/tools.py --fuzz; then \
 	    $(MAKE) --no-print-directory -C levada/firmware fuzz SECONDS=120; \
 	elif [ "$$CI" = true ]; then exit 1; \
-	else echo "Not fuzzed by libFuzzer: no clang"; fi
+	else echo "Not fuzzed by libFuzzer: no clang"; fi)
+
+# Runs the command $(2), and says how long the part $(1) of the night has taken.
+part = begin=$$(date +%s); ($(2)); code=$$?; \
+	echo "$(1) took $$(( $$(date +%s) - begin )) s"; exit $$code
 
 validate: $(DEV)  ## regenerate docs/validation.md and its figures
 	@$(BIN)/python -m validation

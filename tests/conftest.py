@@ -22,8 +22,18 @@ settings.register_profile(
 settings.load_profile("levada")
 
 
+SLOW_S = 3_600
+"""What hangs ends after that time; how long a slow test takes depends on who else computes."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(CpuTime())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_S))
 
 
 @pytest.fixture(params=["amqtt", "mosquitto"])

@@ -11,6 +11,12 @@ _BAD: Final = "any negative number is malformed"
 _QUOTE: Final = "a closing quote has to follow as well"
 
 _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    (
+        "kept",
+        "what has changed without a generation are zeros of no use",
+        "kept->changed |= kept->generation != 0;",
+        "kept->changed = kept->generation != 0;",
+    ),
     ("json", _BAD, "return -1;", "return -2;"),
     ("json", _BAD, "int count = -1;", "int count = -2;"),
     (

@@ -25,7 +25,7 @@ from typing import Final
 
 import mutate
 from equivalent_c import EQUIVALENT
-from mutate import CHANGES, NO_PROGRAM, ROOT, Mutant, Workshop
+from mutate import CHANGES, NO_PROGRAM, ROOT, Mutant, Workshop, sampled
 
 TESTS: Final = ROOT / "tests" / "firmware"
 CORE: Final = ROOT / "firmware" / "core"
@@ -65,7 +65,7 @@ DECLARES: Final = re.compile(r"^\s+(?:const )?(?:struct )?\w+ \*?\w+(?:\[[^]]*\]
 """A statement alone on its line, which may be left out, and a declaration, which may not."""
 
 
-def mutants(file: str) -> Iterator[Mutant]:
+def every_mutant(file: str) -> Iterator[Mutant]:
     """All changes of a file: assertions, declarations of tables and comments are none of them."""
     lines = (ROOT / file).read_text("utf-8").splitlines(keepends=True)
     comment = False
@@ -78,6 +78,9 @@ def mutants(file: str) -> Iterator[Mutant]:
         for after in _changed(line, code):
             text = "".join([*lines[:number], after, *lines[number + 1 :]])
             yield Mutant(file, number + 1, line, after, text)
+
+
+mutants = sampled(every_mutant)
 
 
 def _changed(line: str, code: str) -> Iterator[str]:
@@ -237,13 +240,13 @@ def score_of_guest(folder: Path, jobs: int) -> Score:
     if not all(workshop.passes(GUEST_TESTS) for workshop in workshops):
         raise SystemExit("the tests of the guest fail without a change")
     sys.dont_write_bytecode = True
-    codes = mutate.tried(list(mutants(GUEST)), workshops, GUEST_TESTS)
+    codes = mutate.tried(mutants(GUEST), workshops, GUEST_TESTS)
     return Score.of((mutant, None if code == NO_PROGRAM else code != 0) for mutant, code in codes)
 
 
 def stale(file: str) -> list[tuple[str, str, str]]:
     """What `EQUIVALENT` has of a file that is none of its mutants any more."""
-    found = {mutant.known for mutant in mutants(file)}
+    found = {mutant.known for mutant in every_mutant(file)}
     return [known for known in EQUIVALENT if known[0] == file and known not in found]
 
 

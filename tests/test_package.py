@@ -249,20 +249,13 @@ SOME = (
 )
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param([f"tests/{name}" for name in SOME], id="some"),
-        pytest.param(["--collect-only"], id="named", marks=pytest.mark.slow),
-        pytest.param([], id="all", marks=pytest.mark.slow),
-    ],
-)
-def test_the_tests_of_the_source_distribution_run_in_it(
-    installed: Installed, tmp_path: Path, options: list[str]
-) -> None:
-    with tarfile.open(installed.sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (root,) = tmp_path.iterdir()
+def in_source_distribution(
+    installed: Installed, folder: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Run its tests in it."""
+    if not (root := folder / installed.sdist.name.removesuffix(".tar.gz")).exists():
+        with tarfile.open(installed.sdist) as archive:
+            archive.extractall(folder, filter="data")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=root,
@@ -272,6 +265,30 @@ def test_the_tests_of_the_source_distribution_run_in_it(
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+    return done
+
+
+def test_some_tests_of_the_source_distribution_run_in_it(
+    installed: Installed, tmp_path: Path
+) -> None:
+    in_source_distribution(installed, tmp_path, *(f"tests/{name}" for name in SOME))
+
+
+@pytest.mark.slow
+def test_the_tests_of_the_source_distribution_run_in_it(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """All can be collected; of every file, the first and every twentieth is run."""
+    named = in_source_distribution(installed, tmp_path, "--collect-only").stdout
+    of_file: dict[str, list[str]] = {}
+    for line in named.splitlines():
+        if "::" in line:
+            of_file.setdefault(line.partition("::")[0], []).append(line)
+    assert len(of_file) > 100
+    assert sum(map(len, of_file.values())) > 6_000
+    chosen = tmp_path / "chosen"
+    chosen.write_text("\n".join(test for tests in of_file.values() for test in tests[::20]))
+    in_source_distribution(installed, tmp_path, f"@{chosen}")
 
 
 def test_the_metadata_are_whole(installed: Installed) -> None:

@@ -88,7 +88,8 @@ class Diagnoser:
     """Steps in a row in which the readings agreed."""
     _broken: Cause = Cause.PLANT
     _last: StepObservation | None = None
-    _twin_then: int = 0
+    _twin_then: int | None = None
+    """What the twin read when the device's reading last moved."""
     _was_open: tuple[int, int] = (0, 0)
     """Valve as commanded after the step before, and the one before that."""
 
@@ -199,9 +200,9 @@ class Diagnoser:
             return
         pulses = device.readings[3]
         opened, before = self._was_open
+        self.leaks = not opened and not before and pulses > 0 and self._last is not None
         if pulses < 0 or self._last is None:
             return
-        self.leaks = not opened and not before and pulses > 0
         if opened:
             self.starved = pulses == 0
         elif pulses > 0:
@@ -211,9 +212,10 @@ class Diagnoser:
         if device.readings is None or twin is None or twin.readings is None:
             return
         last = self._last.readings if self._last is not None else None
-        if last is not None and last[0] == device.readings[0]:
+        then = self._twin_then
+        if last is not None and last[0] == device.readings[0] and then is not None:
             self.still_steps += 1
-            moved = abs(twin.readings[0] - self._twin_then)
+            moved = abs(twin.readings[0] - then)
             self.still_twin_counts = max(self.still_twin_counts, moved)
         else:
             self.still_steps = self.still_twin_counts = 0

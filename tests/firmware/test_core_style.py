@@ -72,6 +72,6 @@ def test_the_page_shows_the_states_as_the_header_does() -> None:
     comment = (CORE / "node.h").read_text().split(" */")[0]
     drawing = comment[comment.index(" *            start: the") :]
     shown = [line[2:].strip() for line in drawing.splitlines() if line != " *"]
-    page = (FIRMWARE.resolve().parent / "docs" / "firmware.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "firmware.md").read_text()
     block = page[page.index("start: the module loads") :].split("```")[0]
     assert [line.strip() for line in block.splitlines() if line.strip()] == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,9 @@ def test_every_night_libfuzzer_runs_where_clang_is_and_always_in_ci(
     done = make("-s", "-C", str(CLONE), *options, "nightly", ci=ci)
     assert done.returncode == code, done.stderr
     assert said in done.stdout
+    parts = ("Slow suites", "Mutants of Python", "Mutants of C", "libFuzzer")
+    took = re.findall(r"^(.+) took \d+ s$", done.stdout, re.MULTILINE)
+    assert took == list(parts)
     assert clang == ("fuzz SECONDS=" in done.stdout)
 
 

@@ -106,6 +106,18 @@ static void the_same_again_is_not_written(void)
     EXPECT(f.node.kept.writes == 1);
 }
 
+static void a_change_is_saved_though_another_slot_is_set_to_what_it_was(void)
+{
+    ready_to_keep();
+    lv_kept_set(&f.node.kept, 3, 9);
+    lv_kept_set(&f.node.kept, 4, 0);
+    lv_kept_save(&f.node.kept, 0, true);
+    EXPECT(found_after_power_loss() == 9);
+    lv_kept_forget(&f.node.kept);
+    lv_kept_save(&f.node.kept, 0, true);
+    EXPECT(found_after_power_loss() == 0);
+}
+
 static void memory_that_outlives_a_restart_has_what_flash_has_not_yet(void)
 {
     static uint8_t memory[LV_KEPT_BYTES];
@@ -164,6 +176,7 @@ const unit_test kept_tests[] = {
     TEST(a_power_cut_at_any_byte_leaves_the_old_value_or_the_new_one),
     TEST(what_changes_often_is_written_seldom_but_with_the_outputs_at_once),
     TEST(the_same_again_is_not_written),
+    TEST(a_change_is_saved_though_another_slot_is_set_to_what_it_was),
     TEST(memory_that_outlives_a_restart_has_what_flash_has_not_yet),
     TEST(without_flash_what_is_kept_lasts_until_the_power_goes),
     TEST(what_another_module_kept_is_not_found),

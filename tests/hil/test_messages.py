@@ -65,25 +65,69 @@ def test_golden_vectors_are_what_we_send_and_understand() -> None:
 @pytest.mark.parametrize(
     ("message", "complaint"),
     [
-        (m.Hello(session=2**32), "Hello"),
-        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0, 2**31), uptime_ms=0), "Step"),
-        (m.Step(time_ms=0, flags=0, readings=(0, 0, 0), uptime_ms=0), "4 values"),  # type: ignore[arg-type]
-        (m.Ping(data=bytes(1025)), "at most 1024"),
-        (m.InstallBegin(size=1, sha256=b"short"), "32 wanted"),
-        (m.Calibrate(flags=0, parameters=((0, 2**31),)), "Calibrate.parameters"),
+        (m.Hello(session=2**32), "Hello(session=4294967296): "),
+        (
+            m.Step(time_ms=0, flags=0, readings=(0, 0, 0, 2**31), uptime_ms=0),
+            "Step(time_ms=0, flags=0, readings=(0, 0, 0, 2147483648), uptime_ms=0): ",
+        ),
+        (
+            m.Step(time_ms=0, flags=0, readings=(0, 0, 0), uptime_ms=0),  # type: ignore[arg-type]
+            "Step.readings = (0, 0, 0): 4 values wanted",
+        ),
+        (m.Ping(data=bytes(1025)), "Ping has 1025 bytes: at most 1024 allowed"),
+        (
+            m.InstallChunk(offset=0, data=bytes(1021)),
+            "InstallChunk has 1025 bytes: at most 1024 allowed",
+        ),
+        (
+            m.InstallBegin(size=1, sha256=b"short"),
+            "InstallBegin.sha256 has 5 bytes: 32 wanted",
+        ),
+        (m.Calibrate(flags=0, parameters=((0, 2**31),)), "Calibrate.parameters: "),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(message: m.Message, complaint: str) -> None:
-    with pytest.raises(MessageError, match=complaint):
+    with pytest.raises(MessageError) as refused:
         message.encode()
+    said = str(refused.value)
+    assert said.startswith(complaint) if complaint.endswith(": ") else said == complaint
 
 
-@pytest.mark.parametrize("text", ["x" * 32, "ä" * 16, "a\0b"])
+@pytest.mark.parametrize(
+    "message", [m.Ping(data=bytes(1024)), m.InstallChunk(offset=7, data=b"x" * 1020)]
+)
+def test_a_body_of_1024_bytes_is_the_longest(message: m.Message) -> None:
+    body = message.encode()
+    assert len(body) == 1024
+    assert type(message).decode(body) == message
+
+
+def configure(node: str) -> m.Configure:
+    example = next(e for e in EXAMPLES if isinstance(e, m.Configure))
+    return m.Configure(**{n: getattr(example, n) for n, _ in example.FORMS} | {"node": node})
+
+
+@pytest.mark.parametrize("text", ["x" * 32, "ä" * 16, "a\0b", "\0"])
 def test_a_text_that_does_not_fit_is_refused(text: str) -> None:
-    birth = next(e for e in EXAMPLES if isinstance(e, m.Configure))
-    values = {name: getattr(birth, name) for name, _ in birth.FORMS} | {"node": text}
-    with pytest.raises(MessageError, match=r"Configure\.node"):
-        m.Configure(**values).encode()
+    with pytest.raises(MessageError) as refused:
+        configure(text).encode()
+    assert str(refused.value) == f"Configure.node = {text!r}: at most 31 bytes, no NUL"
+
+
+@pytest.mark.parametrize("text", ["", "x" * 31, "ä" * 15, "a\1b"])
+def test_a_text_that_fits_is_filled_with_nul(text: str) -> None:
+    body = configure(text).encode()
+    assert body[:32] == text.encode().ljust(32, b"\0")
+    assert m.Configure.decode(body).node == text
+
+
+def test_a_message_is_made_by_name_and_never_changed() -> None:
+    hello = m.Hello(session=1)
+    with pytest.raises(AttributeError, match="session"):
+        hello.session = 2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        m.Hello(1)  # type: ignore[misc]
+    assert not hasattr(hello, "__dict__")  # by the ten thousand
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: type(e).__name__)
@@ -101,15 +145,19 @@ def test_a_body_of_another_length_is_refused(example: m.Message) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value"),
-    [(0, b"\xff"), (6, b"x"), (0, b"n" * 32)],
-    ids=["not UTF-8", "text behind the NUL", "no NUL"],
+    ("raw", "complaint"),
+    [
+        (b"\xff".ljust(32, b"\0"), "not UTF-8"),
+        (b"node\0x".ljust(32, b"\0"), "text, then only NUL wanted"),
+        (b"n" * 32, "text, then only NUL wanted"),
+        (b"\0" * 31 + b"\1", "text, then only NUL wanted"),
+    ],
 )
-def test_a_malformed_text_is_refused(at: int, value: bytes) -> None:
-    body = bytearray(next(e for e in EXAMPLES if isinstance(e, m.Configure)).encode())
-    body[at : at + len(value)] = value
-    with pytest.raises(MessageError, match="node"):
-        m.Configure.decode(bytes(body))
+def test_a_malformed_text_is_refused(raw: bytes, complaint: str) -> None:
+    body = raw + configure("n").encode()[32:]
+    with pytest.raises(MessageError) as refused:
+        m.Configure.decode(body)
+    assert str(refused.value) == f"Configure.node = {raw!r}: {complaint}"
 
 
 @given(st.integers(0, 255), st.binary(max_size=1200))

@@ -34,7 +34,7 @@ from levada.sim.settings.valve import Valve
 from levada.sim.weather import Weather
 
 ROOT = Path(__file__).resolve().parents[2]
-WEATHER = str(ROOT / "scenarios/weather/greeley_co_2023_daily.csv")
+WEATHER = str(ROOT / "levada/scenarios/weather/greeley_co_2023_daily.csv")
 FREE = ("seed", "guest", "fault", "expect", "alert", "mapping")
 """Tables without a model in arrays."""
 

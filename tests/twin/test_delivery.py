@@ -655,7 +655,6 @@ def test_kill_9_of_anything_loses_and_doubles_nothing(broker: Broker, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 def test_kill_9_of_anything_for_long_loses_and_doubles_nothing(
     broker: Broker, tmp_path: Path
 ) -> None:

@@ -114,7 +114,7 @@ def decisions(reader: StoreReader) -> int:
     return len(reader.events(kind="decision", limit=100_000))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(
     ("days", "kills", "speed"),
     [(2, 1, SPEED), pytest.param(12, 8, SPEED / 4, marks=pytest.mark.slow)],
@@ -144,7 +144,7 @@ def test_killed_and_started_again_it_loses_no_alarm_and_reports_none_twice(
                 time.sleep(moment.uniform(0.0, 0.1))  # any moment, not one that is waited for
             boards.rest(UNHEARD_MS)
         with follower(boards, broker, tmp_path, speed) as process:
-            assert process.wait(560) == 0
+            assert process.wait() == 0
     found = reported(store, "no-flow")
     again = tmp_path / "again.sqlite"
     with Store(again) as opened:

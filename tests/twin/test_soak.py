@@ -1,6 +1,6 @@
 """B17: hours of 200 messages a second from 100 clients that connect again each minute.
 
-LEVADA_SOAK_S says how long (600 if unset; the matrix asks for 28,800).  Broker and cloud are
+LEVADA_SOAK_S says how long (300 if unset; the matrix asks for 28,800).  Broker and cloud are
 processes of their own, whose memory and descriptors are watched.
 """
 
@@ -30,13 +30,15 @@ from levada.twin.mqtt.messages import Ack, Telemetry, decode
 from levada.twin.store.reads import StoreReader
 
 HERE = Path(__file__).parent
-SECONDS = int(os.environ.get("LEVADA_SOAK_S", "600"))
+SECONDS = int(os.environ.get("LEVADA_SOAK_S", "300"))
 CLIENTS = 100
 RATE = 200
 RECONNECT_S = 60.0
 PATIENCE_S = 5.0
 WINDOW = 20
 """Messages said again at a time; all that is held would bury a cloud that comes back."""
+STUCK_S = 120
+"""For so long nothing may be acknowledged at the end."""
 JUDGED_S = 3_600
 """Of less, a slope of memory tells nothing: start-up and caches outweigh it."""
 
@@ -156,7 +158,7 @@ class Watch:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 900)
+@pytest.mark.timeout(SECONDS + 3_600)
 def test_hours_of_telemetry_leave_memory_and_descriptors_flat(
     broker: EmbeddedBroker | Mosquitto, tmp_path: Path
 ) -> None:
@@ -188,16 +190,18 @@ def test_hours_of_telemetry_leave_memory_and_descriptors_flat(
                 for watch in watches.values():
                     watch.look(now_s)
         took_s = time.monotonic() - start
-        deadline = time.monotonic() + 300
-        while any(sender.missing for sender in senders):
-            assert time.monotonic() < deadline, sum(sender.missing for sender in senders)
+        missing, deadline = SECONDS * RATE, 0.0
+        while left := sum(sender.missing for sender in senders):
+            if left < missing:
+                missing, deadline = left, time.monotonic() + STUCK_S
+            assert time.monotonic() < deadline, f"{missing} are not acknowledged"
             for sender in senders:
                 sender.attend()
             time.sleep(0.1)
         for sender in senders:
             sender.close()
         cloud.stdin.close()
-        assert cloud.wait(60) == 0
+        assert cloud.wait() == 0
     restarts = broker.restarts if isinstance(broker, EmbeddedBroker) else 0
     print(
         f"{SECONDS * RATE} messages in {took_s:.0f} s, "

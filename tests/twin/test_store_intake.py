@@ -265,14 +265,15 @@ def test_the_first_row_after_a_start_waits_for_no_past(memory_folder: Path) -> N
 def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
     memory_folder: Path, change: float
 ) -> None:
-    with Store(memory_folder / "s.sqlite") as store:
+    a_window = StoreSettings(group_rows=800)  # as one transaction
+    with Store(memory_folder / "s.sqlite", settings=a_window) as store:
 
         def write(minutes: range, change: float) -> dict[str, int]:
             with work(store._database.engine) as done:
-                with store._database.lock:
-                    for minute in minutes:
-                        assert all(store.submit(values(minute, z, change)) for z in range(20))
+                for minute in minutes:
+                    assert all(store.submit(values(minute, z, change)) for z in range(20))
                 assert store.flush(600.0)
+                assert done["transactions"] == 1
                 return dict(done)
 
         write(range(1), 0.0)  # nodes and series
@@ -357,3 +358,95 @@ def test_who_has_waited_longest_is_next() -> None:
         order.append("keeper")
     waiting.join()
     assert order == ["writer", "keeper"]
+
+
+# Every boundary ----------
+
+
+@contextmanager
+def taken(intake: Intake) -> Iterator[list[list[Item]]]:
+    """What another thread takes meanwhile, once; it has to come without a time-out."""
+    got: list[list[Item]] = []
+    thread = threading.Thread(target=lambda: got.append(intake.take(3_600.0)), daemon=True)
+    thread.start()
+    yield got
+    thread.join(60.0)
+    assert not thread.is_alive()
+
+
+def test_before_anything_has_come_nothing_is_left_and_nothing_ended() -> None:
+    intake = Intake(StoreSettings())
+    assert (intake.waiting(), intake.left, intake.ended) == ((0, 0), (0, 0), False)
+    assert intake.flush(0.0)
+    assert intake.take(0) == []
+
+
+def test_the_first_that_comes_wakes_the_writer() -> None:
+    for item in row(0), values(0):
+        intake = Intake(StoreSettings(group_rows=1))
+        with taken(intake) as got:
+            assert intake.put(item)
+        assert got == [[item]]
+
+
+def test_who_waits_for_all_waits_for_what_is_being_written() -> None:
+    intake = Intake(StoreSettings(group_rows=3))
+    with taken(intake) as got:
+        assert intake.put(row(0))
+        assert not intake.flush(0.01)
+    assert got == [[row(0)]]
+    assert (intake.waiting(), intake.left) == ((0, 0), (1, 0))  # it is being written
+    assert not intake.flush(0.01)
+    assert intake.put(values(0))
+    assert not intake.flush(0.01)
+    intake.settle()
+    assert intake.left == (0, 1)
+    assert not intake.flush(0.01)
+    intake.end()
+    assert not intake.ended
+    assert intake.take(0) == [values(0)]
+    assert (intake.ended, intake.left) == (True, (0, 1))
+    intake.settle()
+    assert (intake.flush(0.0), intake.left) == (True, (0, 0))
+
+
+def test_once_nobody_waits_any_more_groups_are_small_again() -> None:
+    intake = Intake(StoreSettings(group_rows=2))
+    assert all(intake.put(row(seq)) for seq in range(3))
+    assert not intake.flush(0.0)
+    assert len(intake.take(0)) == 2
+    intake.settle()
+    assert all(intake.put(row(seq)) for seq in range(3, 1_203))
+    with intake._news:
+        waiting = threading.Thread(target=lambda: intake.flush(60.0))
+        waiting.start()
+    until(lambda: bool(intake._hurried))
+    assert len(intake.take(0)) == 1_000
+    intake.settle()
+    assert len(intake.take(0)) == 201
+    intake.settle()
+    waiting.join()
+    assert all(intake.put(row(seq)) for seq in range(3))
+    assert len(intake.take(0)) == 2
+
+
+@pytest.mark.parametrize(("size", "together"), [(131_071, 3), (131_072, 1)])
+def test_a_large_group_holds_an_eighth_of_the_log(size: int, together: int) -> None:
+    """1 MiB / 8; what is there already is looked at before another one is taken."""
+    intake = Intake(StoreSettings(group_rows=1, log_bytes=1 << 20))
+    assert intake.put(replace(row(0), payload="x" * size))
+    assert intake.put(Event(kind="alert", text="x" * 200_000, time_ms=T0))  # has no payload
+    assert intake.put(replace(row(1), payload="x" * size))
+    assert intake.put(row(2))
+    intake.end()
+    assert len(intake.take(0)) == together
+
+
+def test_of_both_lanes_as_much_as_one_transaction_takes() -> None:
+    intake = Intake(StoreSettings(group_rows=2))
+    assert all(intake.put(row(k)) for k in range(3))
+    assert all(intake.put(values(k)) for k in range(4))
+    assert intake.take(0) == [row(0), row(1), values(0), values(1)]
+    assert (intake.waiting(), intake.left) == ((1, 2), (3, 4))
+    intake.settle()
+    assert intake.left == (1, 2)

@@ -120,5 +120,5 @@ class Intake:
     @property
     def left(self) -> tuple[int, int]:
         """Items that are not done with: of the field, and of the twin."""
-        field, twin = (len(lane) + out for lane, out in zip(self._lanes, self._out, strict=True))
-        return field, twin
+        field, twin = self._lanes
+        return len(field) + self._out[0], len(twin) + self._out[1]
