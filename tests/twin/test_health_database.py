@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from store_rows import T0, row
 
 from levada.twin.app.api import blueprint
+from levada.twin.app.shown import Shown
 from levada.twin.errors import StoreError
 from levada.twin.store.engine import connect, normal_url
 from levada.twin.store.rows import StoreSettings
@@ -32,7 +33,7 @@ class Asked:
     def __init__(self, store: Store) -> None:
         view = SimpleNamespace(zones=(), now_ms=T0, ended=False, late_s=0.0)
         app = Flask(__name__)
-        app.register_blueprint(blueprint(SimpleNamespace(store=store, view=view), {}))  # type: ignore[arg-type]
+        app.register_blueprint(blueprint(Shown(SimpleNamespace(store=store, view=view), None), {}))  # type: ignore[arg-type]
         self._client = app.test_client()
 
     def __call__(self) -> tuple[int, dict[str, Any]]:

@@ -270,10 +270,11 @@ def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
 
         def write(minutes: range, change: float) -> dict[str, int]:
             with work(store._database.engine) as done:
-                for minute in minutes:
-                    assert all(store.submit(values(minute, z, change)) for z in range(20))
+                with store._database.lock:  # they wait for each other
+                    for minute in minutes:
+                        assert all(store.submit(values(minute, z, change)) for z in range(20))
                 assert store.flush(600.0)
-                assert done["transactions"] == 1
+                assert done["transactions"] <= 2  # of the first alone, perhaps, and of the others
                 return dict(done)
 
         write(range(1), 0.0)  # nodes and series

@@ -47,12 +47,9 @@ def add_health(
             "store": of_store,
             "parts": {name: asdict(part) for name, part in seen.items()},
             "devices": {name: asdict(part) for name, part in devices.items()},
-            "twin": {
-                "now_ms": now.now_ms if now else None,
-                "ended": now.ended if now else False,
-                "late_s": now.late_s if now else 0.0,
-            },
         }
+        if now is not None:
+            data["twin"] = {"now_ms": now.now_ms, "ended": now.ended, "late_s": now.late_s}
         return jsonify(data), 200 if well else 503
 
 

@@ -45,7 +45,8 @@ DOCS = Path(__file__).parents[3] / "docs"
 def test_the_file_in_the_documentation_is_one(tmp_path: Path) -> None:
     page = (DOCS / "continuum.md").read_text("utf-8")
     file = tmp_path / "fog.toml"
-    file.write_text(page.split("```toml\n")[1].split("```")[0])
+    (block,) = (b for b in page.split("```toml\n")[1:] if b.startswith("edge_broker"))
+    file.write_text(block.split("```")[0])
     found = read_config(FogFile, file, {})
     assert found.fog.name == "north"
     with Tier(DEFAULT_GUEST.read_bytes(), "wasm", found.fog.parameters, 0, 0):
