@@ -43,7 +43,14 @@ def cloud(
             metavar="FILE|postgresql://...", help="Where to store (default: a file in --out)."
         ),
     ] = None,
-    guest: options.GuestFile = None,
+    guest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Module whose functions the cloud runs (default: the scenario's, or the shipped "
+            "one).",
+        ),
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -72,8 +79,8 @@ def cloud(
 ) -> None:
     """Store what fogs forward, compare raw and filtered streams, and show both in a browser.
 
-    With a SCENARIO, the twin follows its nodes through the fogs as well: causes, alerts and
-    calibration. Ctrl-C ends it; what it has not acknowledged, the fogs keep.
+    With a SCENARIO, the twin follows its nodes through the fogs, too: causes, alerts, calibration.
+    Ctrl-C ends it; what it has not acknowledged, the fogs keep.
     """
     from levada.sim.run import runner
     from levada.sim.scenario import load as scenarios
