@@ -11,6 +11,7 @@ import typer
 from levada.guest.exit_codes import INTERRUPTED
 from levada.twin.cli import options
 from levada.twin.cli.scenarios import OptionalScenario
+from levada.twin.cli.twin import policy
 
 if TYPE_CHECKING:
     from levada.twin.continuum.cloud import RunningCloud
@@ -70,6 +71,8 @@ def cloud(
         Path | None,
         typer.Option(metavar="DIR", help="Store and address go here (default: runs/cloud/TIME)."),
     ] = None,
+    keep: options.Keep = None,
+    thin_after: options.ThinAfter = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,6 +114,7 @@ def cloud(
         where,
         scenario=loaded,
         speed=factor,
+        policy=policy(keep, thin_after),
         started=_announce,
         tell=lambda text: typer.echo(text, err=True),
     )
