@@ -20,6 +20,7 @@ from fog_process import Cloud, FogProcess
 from fog_telemetry import MODULE
 from mqtt_device import Device, Journal
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from relay import Relay, swapped, twice
 from services import Mosquitto
 
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
@@ -95,6 +96,37 @@ def test_kill_9_of_fog_and_broker_for_long_loses_and_doubles_nothing(
     broker: Broker, tmp_path: Path
 ) -> None:
     soak(broker, tmp_path, count=50_000, seed=2, kills_of_each=15)
+
+
+def test_publications_that_come_twice_and_out_of_order_make_each_row_once(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """On all ways: of the nodes, of fog to the cloud, and of the acknowledgements."""
+    swap = swapped()
+    with closing(Relay(mosquitto.address)) as relay, closing(Cloud(mosquitto.address)) as cloud:
+        relay.up = lambda packet: [again for one in swap(packet) for again in twice(one)]
+        relay.down = twice
+        with closing(FogProcess(tmp_path, relay.address)):
+            with devices(relay.address, tmp_path, 400):
+                assert cloud.wait_for(400, "relayed")
+            check(cloud, 400)
+            assert cloud.repeated > 0
+
+
+def test_a_full_buffer_ends_fog_with_the_reason_if_that_is_wanted(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    options = ("--buffer-rows", "1000", "--buffer-full", "fail", "--engine", "off")
+    fog = FogProcess(tmp_path, mosquitto.address, *options)
+    with closing(fog), closing(MqttClient(mosquitto.address)) as client:
+        fog.wait_until_ready()
+        number = 0
+        while fog.process.poll() is None:
+            client.publish("ic/n/data", b'{"boot":1,"seq":%d,"oldest":0,"raw":1}' % number)
+            number += 1
+    assert fog.process.returncode == 4
+    assert '1000, and `buffer_full` = "fail"' in fog.log.read_text()
+    assert not fog.addresses.exists()
 
 
 def fetch(url: str) -> tuple[int, bytes]:
