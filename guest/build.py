@@ -53,7 +53,7 @@ FLAGS: Final = (
 )
 
 LIBRARY_FLAGS: Final = (
-    "-std=c11",
+    "-std=c99",
     "-O2",
     "-fwrapv",  # WebAssembly's arithmetic wraps
     "-fno-strict-aliasing",
@@ -102,7 +102,7 @@ def build(
         linked = Path(directory) / "guest.wasm"
         flags = [*FLAGS, *(f"-I{path.resolve()}" for path in include)]
         flags += [f"-D{define}" for define in defines]
-        said = _compile(sources, flags, linked)
+        said = _compile(sources, flags, linked, ", ".join(source.name for source in sources))
         module = keep_custom(linked.read_bytes(), KEPT)
     if out is not None:
         out.write_bytes(module)
@@ -121,12 +121,15 @@ def build_library(source: Path, around: Path) -> bytes:
     with tempfile.TemporaryDirectory(prefix="levada-build-") as directory:
         linked = Path(directory) / "guest.so"
         flags = [*LIBRARY_FLAGS, f'-DGUEST_SOURCE="{source.resolve()}"']
-        _compile([around], flags, linked)
+        _compile([around], flags, linked, source.name)
         return linked.read_bytes()
 
 
-def _compile(sources: Sequence[Path], flags: Sequence[str], linked: Path) -> str:
-    """Compile and link; what the compiler had to say.  Its caches lie beside the result."""
+def _compile(sources: Sequence[Path], flags: Sequence[str], linked: Path, names: str) -> str:
+    """Compile and link; what the compiler had to say.  Its caches lie beside the result.
+
+    `names` are those of the sources in an error.
+    """
     directory = linked.parent
     command = [sys.executable, "-m", "ziglang", "cc", *flags, f"-I{INCLUDE}"]
     command += ["-o", str(linked), *(str(source.resolve()) for source in sources)]
@@ -147,7 +150,6 @@ def _compile(sources: Sequence[Path], flags: Sequence[str], linked: Path) -> str
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"the compiler ran longer than {SECONDS:g} s") from error
     if done.returncode != 0 or not linked.is_file():
-        names = ", ".join(source.name for source in sources)
         raise BuildError(f"{names} does not compile:\n{done.stderr.strip()}")
     said: str = done.stderr.strip()
     return said

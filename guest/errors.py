@@ -42,6 +42,7 @@ LevadaError                        3
     ├── MappingError                 a foreign payload does not fit its mapping
     ├── PageError                    the pages cannot be served
     ├── StoreError                   the store cannot do what was asked
+    │   ├── BufferFullError        4 fog may keep no more for a cloud that does not answer
     │   ├── StoreBusyError           another process holds it
     │   ├── StoreFullError           no space is left
     │   ├── StoreReadOnlyError       it cannot be written

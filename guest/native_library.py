@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.build import build_library
-from levada.guest.errors import AbiError
+from levada.guest.errors import AbiError, BuildError
 
 __all__ = ["SHIPPED_SOURCE", "NativeLibrary", "native_library"]
 
@@ -75,9 +75,12 @@ class NativeLibrary:
 def native_library(source: Path) -> NativeLibrary:
     """The guest compiled from a C file for this computer, once in a process.
 
-    Raises BuildError with the compiler's output, or with what is missing.
+    Raises BuildError with the compiler's output, with what is missing, or why it cannot be loaded.
     """
     with tempfile.NamedTemporaryFile(prefix="levada-guest-", suffix=".so") as file:
         file.write(build_library(source, CALLS_SOURCE))
         file.flush()
-        return NativeLibrary(ctypes.CDLL(file.name))
+        try:
+            return NativeLibrary(ctypes.CDLL(file.name))
+        except OSError as error:  # a file system from which nothing may be run, and the like
+            raise BuildError(f"the native guest cannot be loaded: {error}") from error

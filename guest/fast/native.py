@@ -60,6 +60,8 @@ from levada.guest.fast.jit import KEEPING, njit
 from levada.guest.fast.strings import Bytes
 
 __all__ = [
+    "ABOVE_I32",
+    "BELOW_I32",
     "C_FUNCTIONS",
     "F32",
     "F64",
@@ -86,6 +88,9 @@ HEADER: Final = 18
 
 # Types of what a function of fog and cloud takes and returns.
 I32, F32, F64 = 0, 1, 2
+# What rounds to none of 32 bits.
+BELOW_I32: Final = -2147483648.5
+ABOVE_I32: Final = 2147483647.5
 
 HEADER_NAMES: Final = b"memory\0\0levada\0\0"
 
@@ -204,10 +209,13 @@ def _take_raw(address: int, kind: int, results: npt.NDArray[np.int32], index: in
         value = np.float64(_carray(_pointer(address), (1,), np.float32)[0])
     else:
         value = _carray(_pointer(address), (1,), np.float64)[0]
-    if not abs(value) < 2147483647.5:
+    if not BELOW_I32 < value < ABOVE_I32:
         return False
-    rounded = np.floor(abs(value) + 0.5)
-    results[index] = np.int32(rounded if value > 0 else -rounded)
+    size = abs(value)
+    nearest = np.floor(size)
+    if size - nearest >= 0.5:
+        nearest += 1.0
+    results[index] = np.int32(nearest if value > 0 else -nearest)
     return True
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from wasmtime import FuncType, MemoryType
+from wasmtime import FuncType, MemoryType, Module
 
 from levada.guest.abi import ABI_VERSION, IMPORT_MODULE, IMPORTS, REACTOR_EXPORTS
 from levada.guest.errors import AbiError, ParameterError
@@ -24,6 +24,7 @@ from levada.guest.module.metadata import METADATA_SECTION, Metadata, Parameter, 
 from levada.guest.module.rules import Rule, check_rules
 from levada.guest.module.sections import Section, sections
 from levada.guest.module.state import state_in_globals
+from levada.guest.module.tiers import EVERY_TIER, reached_imports, unfit_tiers
 from levada.guest.wasm.engine import compile_module
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ ARROW: Final = "->"
 STRING_IMPORTS: Final = frozenset({"mqtt_publish", "wasm_log"})
 ENTRIES: Final = frozenset({"main", "_start", "__main_void", "__original_main"})
 ENTRY_TYPE: Final = re.compile(r"\((i32(, i32)*)?\) -> (\(\)|i32)")
-FAR: Final = frozenset({"process", "filter"})
-"""What fog and cloud call of a guest that also runs on a node."""
 FLOAT_TYPE: Final = re.compile(r"\bf(32|64)\b")
 REACTOR_NEEDED: Final = ("abi_version", "init", "step")
 PARAMETER_EXPORTS: Final = ("param_get", "param_set")
@@ -92,6 +91,8 @@ class ModuleInfo:
     """What it uses beyond WebAssembly 1.0 with integers, within the profile of its tiers."""
     keeps_globals: bool
     """Globals may hold state between two steps, so a board sleeps lightly instead of deeply."""
+    unfit: Mapping[str, str]
+    """Tiers that it is not fit for, and why."""
     problems: tuple[str, ...]
     """Everything that keeps it from running as a guest."""
     notes: tuple[str, ...]
@@ -105,10 +106,7 @@ class ModuleInfo:
     @property
     def tiers(self) -> tuple[str, ...]:
         """Where it can run; none unless it fits."""
-        if not self.fits:
-            return ()
-        far = ("fog", "cloud") if self.kind == "pure" or FAR & self.functions.keys() else ()
-        return far if self.kind == "pure" else ("edge", *far)
+        return tuple(t for t in EVERY_TIER if self.fits and t not in self.unfit)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -176,6 +174,7 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     )
     exports = tuple(Export(name=e.name, type=type_text(e.type)) for e in compiled.exports)
     memory = next((e.type for e in compiled.exports if isinstance(e.type, MemoryType)), None)
+    function_names = [i.name or "" for i in compiled.imports if isinstance(i.type, FuncType)]
     contents = survey(data)
     pages, pages_max = contents.memory_pages, memory.limits.max if memory else None
     functions = {e.name: e.type for e in exports if ARROW in e.type}
@@ -198,9 +197,19 @@ def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
         metadata=metadata,
         proposals=proposals(contents),
         keeps_globals=state_in_globals(data),
+        unfit=unfit_tiers(kind, number_types(compiled), reached_imports(data, function_names)),
         problems=tuple(all_problems(shape, budget, parts)),
         notes=tuple(notes(data, shape)),
     )
+
+
+def number_types(module: Module) -> dict[str, tuple[list[str], list[str]]]:
+    """Types of parameters and results of every exported function."""
+    return {
+        item.name: ([str(t) for t in item.type.params], [str(t) for t in item.type.results])
+        for item in module.exports
+        if isinstance(item.type, FuncType)
+    }
 
 
 def type_text(kind: Any) -> str:

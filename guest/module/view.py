@@ -67,6 +67,8 @@ def facts(info: ModuleInfo, budget: Budget) -> Table:
     table.add_row("memory", Text(pages + grown if info.memory_pages else "none"))
     table.add_row("features", Text(", ".join(("WebAssembly 1.0", *info.proposals))))
     table.add_row("tiers", Text(", ".join(info.tiers) or "none"))
+    for reason, names in unfit(info).items():
+        table.add_row("", Text(plain(f"not {' and '.join(names)}: {reason}"), "yellow"))
     if info.kind == "reactor":
         table.add_row("deep sleep", Text(deep_sleep(info)))
     elif info.kind == "command":
@@ -76,6 +78,14 @@ def facts(info: ModuleInfo, budget: Budget) -> Table:
         table.add_row("outputs", Text(plain(pins)))
     table.add_row("SHA-256", Text(info.sha256))
     return table
+
+
+def unfit(info: ModuleInfo) -> dict[str, list[str]]:
+    """Tiers that a module which fits the ABI is not fit for, by the reason."""
+    found: dict[str, list[str]] = {}
+    for tier, reason in info.unfit.items() if info.fits else ():
+        found.setdefault(reason, []).append(tier)
+    return found
 
 
 def deep_sleep(info: ModuleInfo) -> str:

@@ -7,7 +7,10 @@
 #include <stdint.h>
 
 #pragma clang section data = "guest_data" bss = "guest_bss"
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Weverything" /* they were shown when the module was built */
 #include GUEST_SOURCE
+#pragma clang diagnostic pop
 #pragma clang section data = "" bss = ""
 
 #define SECTION_BOUND extern uint8_t __attribute__((weak, visibility("hidden"))) /* NULL without it */

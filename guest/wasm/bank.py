@@ -21,7 +21,6 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import wasmtime
 
 from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
@@ -39,7 +38,6 @@ __all__ = ["Bank", "Batch", "EngineName"]
 
 EngineName = Literal["wasm", "native"]
 KINDS: Final = {"i32": native.I32, "f32": native.F32, "f64": native.F64}
-I32_BOUND: Final = 2147483647.5
 NO_INTEGER: Final = "its result is no integer of 32 bits"
 OTHER_IMAGE: Final = "the image is that of another guest"
 
@@ -54,10 +52,10 @@ class Batch(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """Types of a function that a bank can call: as many parameters, and the result last."""
+    """Types of a function that a bank can call."""
 
     kinds: npt.NDArray[np.int64]
-    text: str
+    """Of its parameters, and of its result last."""
 
     @property
     def parameters(self) -> int:
@@ -235,7 +233,8 @@ class Bank(Closing):
         self, name: str, parameters: int, nodes: npt.ArrayLike, arguments: npt.ArrayLike | None
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         places = _int32("nodes", nodes)
-        given = _int32("arguments", np.zeros((places.size, 0)) if arguments is None else arguments)
+        none = np.zeros((places.size, 0), dtype=np.int32)
+        given = none if arguments is None else _int32("arguments", arguments)
         if given.ndim == 1:
             given = given.reshape(-1, 1)
         if places.ndim != 1 or given.shape != (places.size, parameters):
@@ -401,29 +400,26 @@ def _signatures(module: bytes, budget: Budget) -> dict[str, Signature]:
     for name, ty in exported_functions(module, budget).items():
         kinds = [KINDS.get(str(kind)) for kind in (*ty.params, *ty.results)]
         if len(ty.results) == 1 and len(ty.params) <= native.MOST_ARGUMENTS and None not in kinds:
-            found[name] = Signature(np.array(kinds, dtype=np.int64), _text(ty))
+            found[name] = Signature(np.array(kinds, dtype=np.int64))
     return found
-
-
-def _text(ty: wasmtime.FuncType) -> str:
-    return f"({', '.join(str(kind) for kind in ty.params)}) -> {ty.results[0]}"
 
 
 def _rounded(value: float) -> int | None:
     """As the fast path has it: the nearest integer, halves away from 0; None if it is no i32."""
     if isinstance(value, int):
         return value
-    if not abs(value) < I32_BOUND:
+    if not native.BELOW_I32 < value < native.ABOVE_I32:
         return None
-    nearest = int(abs(value) + 0.5)
+    size = abs(value)
+    nearest = int(size) + (size - int(size) >= 0.5)
     return nearest if value > 0 else -nearest
 
 
 def _int32(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
     array = np.ascontiguousarray(values)
-    if array.dtype != np.int32:
-        converted = array.astype(np.int32)
-        if not np.array_equal(converted, array):
-            raise GuestError(f"{what}: must be integers of 32 bits")
-        array = converted
-    return array
+    if array.dtype == np.int32:
+        return array
+    converted = array.astype(np.int32) if array.dtype.kind in "iu" else np.zeros(0, dtype=np.int32)
+    if not np.array_equal(converted, array):
+        raise GuestError(f"{what}: must be integers of 32 bits")
+    return converted

@@ -24,6 +24,7 @@ from levada.guest.errors import AbiError, GuestError, LimitError, Trap
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.fastpath import PathName
 from levada.guest.limits import Budget, Profile
+from levada.guest.module.tiers import CONSTRUCTORS
 from levada.guest.topic import ALIAS, resolve_topic
 from levada.guest.wasm.engine import PAGE_BYTES, compile_module, engine
 from levada.guest.wasm.watchdog import TICK_MS, watchdog
@@ -235,7 +236,7 @@ class Instances:
         )
         if self._native is not None:
             self._native.bind(row, store, functions.get("step"))
-        for constructor in ("_initialize", "__wasm_call_ctors"):
+        for constructor in CONSTRUCTORS:
             if constructor in functions:
                 self.call(zone, constructor)
                 break

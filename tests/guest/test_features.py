@@ -165,6 +165,54 @@ def test_which_tiers_a_guest_is_fit_for() -> None:
     )
 
 
+FILTER = '(func (export "filter") (param i32) (result i32) {})'
+CALLS = "(func $calls (result i32) (call $read_sensor (i32.const 0)))"
+TABLE = "(type $t (func (result i32))) (table 1 funcref) (elem (i32.const 0) $calls)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ([FILTER.format("(call $read_sensor (i32.const 0))")], "filter may call read_sensor"),
+        ([CALLS, FILTER.format("(call $calls)")], "filter may call read_sensor"),
+        (
+            [TABLE, CALLS, FILTER.format("(call_indirect (type $t) (i32.const 0))")],
+            "filter may call delay_ms, get_config, keep_get, keep_set, log_int",
+        ),
+        (
+            [
+                FILTER.format("i32.const 1"),
+                '(func (export "_initialize") (call $delay_ms (i32.const 1)))',
+            ],
+            "_initialize may call delay_ms",
+        ),
+        (
+            ['(func (export "filter") (param i32 f32) (result i32) i32.const 1)'],
+            r"filter \(i32, f32\) -> i32: must have 1 parameter and one result, each i32, f32",
+        ),
+        (
+            ['(func (export "process") (param i32 i32 i32 i64) (result i32) i32.const 1)'],
+            r"process \(i32, i32, i32, i64\) -> i32: must have 4 parameters and one result",
+        ),
+        (['(func (export "filter") (param i32))'], r"filter \(i32\) -> \(\): must have 1"),
+        (['(func (export "mean") (result i32) i32.const 1)'], "it exports none of process, filter"),
+    ],
+)
+def test_what_keeps_a_module_from_fog_and_cloud_is_said(fields: list[str], reason: str) -> None:
+    info = inspect(module(*fields))
+    assert info.fits
+    assert info.tiers == ()
+    assert info.unfit["edge"] == "it has neither `step` nor `main`"
+    assert re.match(reason, info.unfit["fog"])
+    assert info.unfit["cloud"] == info.unfit["fog"]
+
+
+def test_an_import_that_no_function_of_fog_and_cloud_reaches_keeps_nothing_from_them() -> None:
+    recursive = FILTER.format("(call $again (local.get 0))").replace("(func", "(func $again")
+    info = inspect(reactor("(call $read_sensor (i32.const 0))", recursive))
+    assert info.tiers == ("edge", "fog", "cloud")
+
+
 def test_pages_count_whether_or_not_the_memory_is_exported() -> None:
     info = inspect(reactor("i32.const 1", "(memory 5)", memory=""))
     assert info.problems[-1] == "memory of 5 pages at the start: at most 4 allowed"

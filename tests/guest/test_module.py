@@ -424,6 +424,12 @@ def test_the_view_says_what_the_tier_refuses() -> None:
     assert "traps when called" in line
 
 
+def test_the_view_says_what_keeps_a_module_from_a_tier() -> None:
+    lines = shown(wat(REACTOR)).splitlines()
+    assert next(line.split() for line in lines if line.startswith("tiers")) == ["tiers", "edge"]
+    assert any("not fog and cloud: it exports none of process, filter" in line for line in lines)
+
+
 def test_the_view_lists_problems() -> None:
     text = shown(wat('(import "env" "fopen" (func)) ' + REACTOR))
     assert "does not fit ABI 1" in text

@@ -21,110 +21,125 @@ _WAYS: Final = "Connections and files"
 _KEEPING: Final = "Keeping"
 
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; flags win over it."),
+]
+EdgeBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mqtt(s)://HOST[:PORT]",
+        rich_help_panel=_WAYS,
+        help="Where the nodes publish; default: a broker of its own, for this computer only. "
+        "Password in LEVADA_MQTT_PASSWORD.",
+    ),
+]
+CloudBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mqtt(s)://HOST[:PORT]",
+        rich_help_panel=_WAYS,
+        help="Where the cloud listens; default: the same broker.",
+    ),
+]
+BufferOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_WAYS,
+        help="What the cloud has not acknowledged is kept here (default: fog.sqlite).",
+    ),
+]
+HealthPortOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT",
+        rich_help_panel=_WAYS,
+        help="Of /health and /metrics on 127.0.0.1 (default: 8060); 0: any.",
+    ),
+]
+LogOption = Annotated[
+    str, typer.Option(metavar="plain|json", rich_help_panel=_WAYS, help="Form of log lines.")
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_OWN, help="Of the fog node, as in ic/NAME/processed."),
+]
+GuestOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=_OWN, help="Guest module (default: the shipped one)."
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="wasm|native|off",
+        rich_help_panel=_OWN,
+        help="How the guest's functions run (default: wasm); off: relay and keep only.",
+    ),
+]
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=NUMBER",
+        rich_help_panel=_OWN,
+        help="Parameter of the guest, such as filter_kind=1; may be repeated.",
+    ),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(metavar='"1 h"', rich_help_panel=_OWN, help='Length of the windows; "0 s": none.'),
+]
+LateOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar='"1 d"',
+        rich_help_panel=_OWN,
+        help="How late a message may be and still correct its window.",
+    ),
+]
+BufferRowsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", rich_help_panel=_KEEPING, help="Rows kept at most (default: 10000000)."
+    ),
+]
+BufferFullOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="stop|drop-oldest|fail",
+        rich_help_panel=_KEEPING,
+        help="Then: acknowledge nothing more (default), drop the oldest rows, or end.",
+    ),
+]
+FlushRowsSOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=_KEEPING,
+        help="Rows sent a second after an outage (default: 5000).",
+    ),
+]
+
+
 @fog_app.command()
 def fog(
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; flags win over it."),
-    ] = None,
-    edge_broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="mqtt(s)://HOST[:PORT]",
-            rich_help_panel=_WAYS,
-            help="Where the nodes publish; default: a broker of its own, for this computer only. "
-            "Password in LEVADA_MQTT_PASSWORD.",
-        ),
-    ] = None,
-    cloud_broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="mqtt(s)://HOST[:PORT]",
-            rich_help_panel=_WAYS,
-            help="Where the cloud listens; default: the same broker.",
-        ),
-    ] = None,
-    buffer: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_WAYS,
-            help="What the cloud has not acknowledged is kept here (default: fog.sqlite).",
-        ),
-    ] = None,
-    health_port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            rich_help_panel=_WAYS,
-            help="Of /health and /metrics on 127.0.0.1 (default: 8060); 0: any.",
-        ),
-    ] = None,
-    log: Annotated[
-        str, typer.Option(metavar="plain|json", rich_help_panel=_WAYS, help="Form of log lines.")
-    ] = "plain",
-    name: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_OWN, help="Of the fog node, as in ic/NAME/processed."),
-    ] = None,
-    guest: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=_OWN, help="Guest module (default: the shipped one)."
-        ),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            metavar="wasm|native|off",
-            rich_help_panel=_OWN,
-            help="How the guest's functions run (default: wasm); off: relay and keep only.",
-        ),
-    ] = None,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=NUMBER",
-            rich_help_panel=_OWN,
-            help="Parameter of the guest, such as filter_kind=1; may be repeated.",
-        ),
-    ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar='"1 h"', rich_help_panel=_OWN, help='Length of the windows; "0 s": none.'
-        ),
-    ] = None,
-    late: Annotated[
-        str | None,
-        typer.Option(
-            metavar='"1 d"',
-            rich_help_panel=_OWN,
-            help="How late a message may be and still correct its window.",
-        ),
-    ] = None,
-    buffer_rows: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", rich_help_panel=_KEEPING, help="Rows kept at most (default: 10000000)."
-        ),
-    ] = None,
-    buffer_full: Annotated[
-        str | None,
-        typer.Option(
-            metavar="stop|drop-oldest|fail",
-            rich_help_panel=_KEEPING,
-            help="Then: acknowledge nothing more (default), drop the oldest rows, or end.",
-        ),
-    ] = None,
-    flush_rows_s: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=_KEEPING,
-            help="Rows sent a second after an outage (default: 5000).",
-        ),
-    ] = None,
+    config: ConfigOption = None,
+    edge_broker: EdgeBrokerOption = None,
+    cloud_broker: CloudBrokerOption = None,
+    buffer: BufferOption = None,
+    health_port: HealthPortOption = None,
+    log: LogOption = "plain",
+    name: NameOption = None,
+    guest: GuestOption = None,
+    engine: EngineOption = None,
+    parameter: ParameterOption = None,
+    window: WindowOption = None,
+    late: LateOption = None,
+    buffer_rows: BufferRowsOption = None,
+    buffer_full: BufferFullOption = None,
+    flush_rows_s: FlushRowsSOption = None,
 ) -> None:
     """A fog node: takes the telemetry of nodes, filters and sums it up, and forwards it.
 
