@@ -13,6 +13,7 @@ from fog_rows import DAY, FOG, filtered, hear, message, raw, stream_of, window
 
 from levada.guest.shipped import DEFAULT_GUEST
 from levada.sim.scenario.continuum import Cloud
+from levada.twin.continuum import streams
 from levada.twin.continuum.hops import SHARED, ClockOffset, host_id
 from levada.twin.continuum.recomputation import LookBack, Recomputation
 from levada.twin.mqtt.messages import ForwardedRow, Processed, Relayed, Status
@@ -98,6 +99,17 @@ def test_rows_that_never_come_are_not_waited_for(chain: Chain) -> None:
     chain.take(message(Relayed, 0, [raw(0)]))
     chain.take(message(Relayed, 5, [raw(5)], oldest=5))
     assert chain.seen(2).fogs[0].contiguous == 5
+
+
+def test_more_than_can_be_looked_at_is_stored_and_said(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_MOST_ROWS", 0)
+    chain.take(message(Relayed, 0, [raw(0), raw(1)]))
+    assert chain.store.flush()
+    assert chain.streams.view.skipped == 2
+    assert chain.store.reader.count(FOG) == 2
+    assert "2 rows were stored and not compared" in chain.streams.parts["streams"]().detail
 
 
 def test_windows_are_counted_and_no_part_of_a_stream(chain: Chain) -> None:
