@@ -1,4 +1,5 @@
-"""Options that commands share: `--set key=value`, `--guest`, `--tolerance signal=number`."""
+"""Options that commands share: `--set key=value`, `--guest`, `--tolerance signal=number`, and how
+long a store keeps what."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ import typer
 
 __all__ = [
     "GuestFile",
+    "Keep",
     "Overlays",
     "Strategy",
+    "ThinAfter",
     "Tolerances",
     "given",
     "overlays",
@@ -28,6 +31,14 @@ Tolerances = Annotated[
     ),
 ]
 """The option of commands that compare runs."""
+Keep = Annotated[
+    str | None,
+    typer.Option(metavar='"400 d"', help="Remove from the store what is older than this."),
+]
+ThinAfter = Annotated[
+    str | None,
+    typer.Option("--thin-after", metavar='"14 d"', help="Keep one value an hour of what is older."),
+]
 GuestFile = Annotated[
     Path | None,
     typer.Option(

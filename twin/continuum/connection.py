@@ -21,7 +21,10 @@ _AGAIN_S: Final = 1.0
 
 
 class Connection(Closing):
-    """Tries until a broker can be reached; from then on `MqttClient` keeps the connection."""
+    """Tries until a broker can be reached; from then on `MqttClient` keeps the connection.
+
+    Retained messages are not heard: a reading or a calibration of some day is no news.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Connection(Closing):
                     subscription=self._subscription,
                     handler=self._handler,
                     on_connect=self._on_connect,
+                    fresh_only=True,
                 )
             except BrokerError as error:
                 if str(error) != self._trouble:

@@ -200,11 +200,13 @@ class Fog(Closing):
 
     def _work(self) -> None:
         try:
-            while not self._closing.is_set():
+            is_whole = True
+            while is_whole and not self._closing.is_set():
                 self._news.wait(IDLE_S)
                 self._news.clear()
-                self._take_all()
-            self._take_all()  # what came before the end
+                is_whole = self._take_all()
+            if is_whole:
+                self._take_all()  # what came before the end
         except BufferFullError as error:
             self.failure = error
             self._closing.set()
@@ -213,19 +215,23 @@ class Fog(Closing):
             self._closing.set()
             _log.exception("the worker of fog has ended")
 
-    def _take_all(self) -> None:
-        """Take what waits, and remove what the cloud has."""
+    def _take_all(self) -> bool:
+        """Take what waits, and remove what the cloud has.
+
+        False if a group could not be written before the end: what comes behind it must not be
+        taken any more, as its numbers are counted as there.
+        """
         while True:
             self._looked_s = time.monotonic()
             arrivals = self._next()
             acknowledged = self._uplink.acknowledged
             if not arrivals and acknowledged < self._buffer.kept().oldest:
-                return
+                return True
             begin_s = time.perf_counter()
             group = self._groups.prepare(arrivals, acknowledged, time.time_ns() // 1_000_000)
             computed_s = time.perf_counter()
             if not self._commit(group):
-                return
+                return False
             end_s = time.perf_counter()
             self._acknowledge(group)
             if arrivals:
@@ -233,7 +239,7 @@ class Fog(Closing):
                 self.metrics.execution.observe(computed_s - begin_s)
                 self.metrics.commit.observe(end_s - computed_s)
             if len(arrivals) < GROUP and not self._queue:
-                return
+                return True
 
     def _next(self) -> list[Arrival]:
         queue = self._queue

@@ -198,6 +198,27 @@ def test_a_commit_that_failed_is_made_again_without_computing_again(tmp_path: Pa
     core.close()
 
 
+def test_a_disk_that_is_full_loses_nothing_once_there_is_room(tmp_path: Path) -> None:
+    core = Core(tmp_path / "fog.sqlite", engine="off", rows=1_000_000)
+    ask = core.buffer._connection.execute
+    (pages,) = ask("PRAGMA page_count").fetchone()
+    ask(f"PRAGMA max_page_count = {pages + 20}")
+    seq = 0
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        while True:
+            numbers = range(seq, seq + 100)
+            seq += 100
+            arrivals = [arrival("n", boot=1, seq=s, oldest=0, raw=1) for s in numbers]
+            group = core.groups.prepare(arrivals, -1, NOW_MS)
+            core.groups.commit(group)
+    kept = [row["seq"] for row in rows_of(core.buffer)]
+    assert kept == list(range(seq - 100))
+    ask("PRAGMA max_page_count = 100000")
+    core.groups.commit(group)
+    assert [row["seq"] for row in rows_of(core.buffer)] == list(range(seq))
+    core.close()
+
+
 def test_only_a_buffer_of_fog_is_opened_and_by_one_process(tmp_path: Path) -> None:
     core = Core(tmp_path / "fog.sqlite", engine="off")
     with pytest.raises(StoreBusyError):

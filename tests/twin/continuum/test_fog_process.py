@@ -20,6 +20,7 @@ from fog_process import Cloud, FogProcess
 from fog_telemetry import MODULE
 from mqtt_device import Device, Journal
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from relay import Relay, swapped, twice
 from services import Mosquitto
 
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
@@ -97,6 +98,37 @@ def test_kill_9_of_fog_and_broker_for_long_loses_and_doubles_nothing(
     soak(broker, tmp_path, count=50_000, seed=2, kills_of_each=15)
 
 
+def test_publications_that_come_twice_and_out_of_order_make_each_row_once(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """On all ways: of the nodes, of fog to the cloud, and of the acknowledgements."""
+    swap = swapped()
+    with closing(Relay(mosquitto.address)) as relay, closing(Cloud(mosquitto.address)) as cloud:
+        relay.up = lambda packet: [again for one in swap(packet) for again in twice(one)]
+        relay.down = twice
+        with closing(FogProcess(tmp_path, relay.address)):
+            with devices(relay.address, tmp_path, 400):
+                assert cloud.wait_for(400, "relayed")
+            check(cloud, 400)
+            assert cloud.repeated > 0
+
+
+def test_a_full_buffer_ends_fog_with_the_reason_if_that_is_wanted(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    options = ("--buffer-rows", "1000", "--buffer-full", "fail", "--engine", "off")
+    fog = FogProcess(tmp_path, mosquitto.address, *options)
+    with closing(fog), closing(MqttClient(mosquitto.address)) as client:
+        fog.wait_until_ready()
+        number = 0
+        while fog.process.poll() is None:
+            client.publish("ic/n/data", b'{"boot":1,"seq":%d,"oldest":0,"raw":1}' % number)
+            number += 1
+    assert fog.process.returncode == 4
+    assert '1000, and `buffer_full` = "fail"' in fog.log.read_text()
+    assert not fog.addresses.exists()
+
+
 def fetch(url: str) -> tuple[int, bytes]:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
@@ -125,26 +157,21 @@ def test_a_fog_with_a_broker_of_its_own_tells_its_owner_where_it_is(tmp_path: Pa
             client = MqttClient(address)
             client.publish("ic/n0/data", b'{"raw": "wet"}')
             client.close()
-            status, body = fetch(found["health"] + "/health")
-            while status == 200:  # until it has taken that message
-                status, body = fetch(found["health"] + "/health")
-        assert status == 503
+            url = found["health"]
+            while not _refused(url) or _value(url, "levada_fog_buffer_rows"):
+                pass
+            status, body = fetch(url + "/health")
+            states = _states(url)
         health = json.loads(body)
-        assert not health["ok"]
+        assert (status, health["ok"], states) == (503, False, ["forwarding"])
         parts = health["parts"]
         assert [name for name, part in parts.items() if not part["ok"]] == ["refusals"]
         assert "malformed" in parts["refusals"]["detail"]
         assert "last commit" in parts["worker"]["detail"]
-        status, body = fetch(found["health"] + "/metrics")
-        families = {f.name: f for f in text_string_to_metric_families(body.decode())}
-        values = {s.name: s.value for f in families.values() for s in f.samples if not s.labels}
-        assert values["levada_fog_received_total"] >= 101
-        assert values["levada_fog_memory_rss_bytes"] > 1 << 20
-        assert values["levada_fog_execution_seconds_count"] > 0
-        (refused,) = [s for s in families["levada_fog_refused"].samples if s.name.endswith("total")]
-        assert (refused.labels, refused.value) == ({"reason": "malformed"}, 1)
-        states = {s.labels["state"]: s.value for s in families["levada_fog_state"].samples}
-        assert states == {"forwarding": 1, "outage": 0, "full": 0}
+        assert _refused(url) == {"malformed": 1}
+        assert _value(url, "levada_fog_received_total") >= 101
+        assert _value(url, "levada_fog_memory_rss_bytes") > 1 << 20
+        assert _value(url, "levada_fog_execution_seconds_count") > 0
         assert fetch(found["health"] + "/else")[0] == 404
         assert fog.close() == 130
     assert not fog.addresses.exists()
@@ -187,11 +214,19 @@ def _value(health: str, name: str) -> float:
     return float(found)
 
 
+def _refused(health: str) -> dict[str, float]:
+    return {
+        s.labels["reason"]: s.value
+        for s in _metrics(health)
+        if s.name == "levada_fog_refused_total"
+    }
+
+
 def _states(health: str) -> list[str]:
     return [s.labels["state"] for s in _metrics(health) if "state" in s.labels and s.value]
 
 
-def test_between_two_brokers_calibrations_go_down_and_births_and_answers_up(
+def test_between_two_brokers_calibrations_go_down_and_births_and_answers_up_but_nothing_retained(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     heard: dict[str, list[tuple[str, bytes]]] = {"edge": [], "cloud": []}
@@ -207,6 +242,12 @@ def test_between_two_brokers_calibrations_go_down_and_births_and_answers_up(
 
     with closing(EmbeddedBroker()) as broker:
         url = f"mqtt://levada:secret@127.0.0.1:{mosquitto.address.port}"
+        for address, topic in (
+            (broker.address, "ic/old/data"),
+            (mosquitto.address, "ic/old/config"),
+        ):
+            with closing(MqttClient(address)) as client:
+                client.retain(topic, b'{"raw":1500,"seco":1}')
         with closing(FogProcess(tmp_path, broker.address, "--cloud-broker", url)) as fog:
             health = fog.wait_until_ready()["health"]
             while not json.loads(fetch(health + "/health")[1])["ok"]:
@@ -223,16 +264,18 @@ def test_between_two_brokers_calibrations_go_down_and_births_and_answers_up(
             with news:
                 assert news.wait_for(
                     lambda: (
-                        all(
-                            len([m for m in heard[s] if m[0].startswith("ic/n/")]) >= 4
-                            for s in heard
-                        )
-                        and any(topic == "ic/fog/processed" for topic, _ in heard["cloud"])
+                        {topic for topic, _ in heard["edge"]} >= {t for t, _ in (*up, *down)}
+                        and {topic for topic, _ in heard["cloud"]}
+                        >= {"ic/fog/processed", *(t for t, _ in (*up, *down))}
                     ),
                     60,
                 )
             edge.close()
             cloud.close()
+    assert "ic/old/data" in [topic for topic, _ in heard["edge"]]  # it is there
+    assert "ic/old/config" in [topic for topic, _ in heard["cloud"]]
+    assert "ic/old/config" not in [topic for topic, _ in heard["edge"]]
+    assert not [payload for _, payload in heard["cloud"] if b'"old"' in payload]
     of_node = {s: sorted(m for m in heard[s] if m[0].startswith("ic/n/")) for s in heard}
     assert of_node["cloud"] == sorted([*up, *down])  # telemetry itself stays below
     assert of_node["edge"] == sorted([*up, *down, ("ic/n/data", b'{"raw":1500}')])

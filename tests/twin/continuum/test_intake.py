@@ -21,7 +21,13 @@ from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.messages import Ack, Forwarded, Processed, Relayed, Telemetry, decode
 from levada.twin.store.rows import Aggregate, Row, StoreSettings
 from levada.twin.store.store import Store
-from levada.twin.store.stream_reads import aggregates, last_values, relayed
+from levada.twin.store.stream_reads import (
+    RELAYED,
+    aggregates,
+    last_values,
+    relayed,
+    stored_row,
+)
 
 if TYPE_CHECKING:
     from conftest import Commits
@@ -56,7 +62,7 @@ class FogClient:
         assert self._client.publish(topic, payload)
 
     def refused_until(self, seq: int) -> list[str]:
-        """Refusals that come before an acknowledgement up to `seq`; there may be several of that."""
+        """Refusals that come before everything up to `seq` is acknowledged."""
         refused = []
         while (ack := self.acks.get(timeout=60)).seq != seq:
             if ack.refused is not None:
@@ -281,6 +287,22 @@ def test_relayed_messages_of_a_device_are_found_by_its_name(
         (found,) = relayed(store.reader, name, start_ms=0, end_ms=1 << 50)
         assert (found.row["node"], found.row["seq"]) == (name, n)
         assert found.time_ms == DAY + n * 60_000
+
+
+def test_relayed_messages_are_found_page_by_page_on_both_databases(both: Store) -> None:
+    for seq in range(6):
+        stream = "processed" if seq == 2 else RELAYED
+        payload = stored_row(stream, json.dumps({"node": "m_%", "seq": seq}, separators=(",", ":")))
+        assert both.submit(replace(row(seq), node=FOG, target="zone 1", payload=payload))
+    # of a node that speaks for itself nothing is relayed, whatever it says
+    assert both.submit(replace(row(9), payload=stored_row(RELAYED, '{"node":"m_%"}')))
+    assert both.flush()
+    upto_ms = T0 + 5_000
+    found = relayed(both.reader, "m_%", start_ms=T0, end_ms=upto_ms)
+    assert [m.row["seq"] for m in found] == [0, 1, 3, 4]
+    rest = relayed(both.reader, "m_%", start_ms=T0, end_ms=upto_ms, after_id=found[1].id)
+    assert [m.row["seq"] for m in rest] == [3, 4]
+    assert relayed(both.reader, "mx%", start_ms=T0, end_ms=upto_ms) == []
 
 
 def test_the_last_values_before_a_time(both: Store) -> None:

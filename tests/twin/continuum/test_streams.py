@@ -13,6 +13,7 @@ from fog_rows import DAY, FOG, filtered, hear, message, raw, stream_of, window
 
 from levada.guest.shipped import DEFAULT_GUEST
 from levada.sim.scenario.continuum import Cloud
+from levada.twin.continuum import streams
 from levada.twin.continuum.hops import SHARED, ClockOffset, host_id
 from levada.twin.continuum.recomputation import LookBack, Recomputation
 from levada.twin.mqtt.messages import ForwardedRow, Processed, Relayed, Status
@@ -100,10 +101,38 @@ def test_rows_that_never_come_are_not_waited_for(chain: Chain) -> None:
     assert chain.seen(2).fogs[0].contiguous == 5
 
 
+def test_more_than_can_be_looked_at_is_stored_and_said(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_MOST_ROWS", 0)
+    chain.take(message(Relayed, 0, [raw(0), raw(1)]))
+    assert chain.store.flush()
+    assert chain.streams.view.skipped == 2
+    assert chain.store.reader.count(FOG) == 2
+    assert "2 rows were stored and not compared" in chain.streams.parts["streams"]().detail
+
+
 def test_windows_are_counted_and_no_part_of_a_stream(chain: Chain) -> None:
     chain.take(message(Processed, 0, [filtered(0), window(0, count=1, mean=1.0)]))
     (node,) = chain.seen(2).nodes
     assert (node.windows, node.comparison.filtered) == (1, 1)
+
+
+def test_times_are_those_of_the_store(tmp_path: Path) -> None:
+    """Devices keep UTC; the store is in the field's local time."""
+    chain = Chain(tmp_path / "s.sqlite", Heard, shift_ms=-7 * 3_600_000)
+    try:
+        chain.take(message(Relayed, 0, [raw(0)]))
+        bad = filtered(0).model_copy(update={"anomaly": 1})
+        assert bad.model_extra is not None
+        del bad.model_extra["filt"]
+        chain.take(message(Processed, 1, [bad]))
+        (node,) = chain.seen(2).nodes
+        local_ms = DAY - 7 * 3_600_000
+        assert node.t_ms == local_ms
+        assert node.comparison.newest_suppressed[0].t_ms == local_ms
+    finally:
+        chain.close()
 
 
 def test_a_journey_is_told_stage_by_stage(chain: Chain) -> None:

@@ -7,6 +7,9 @@ from fractions import Fraction
 
 import pytest
 
+from levada.guest.abi import Window
+from levada.guest.shipped import DEFAULT_GUEST
+from levada.guest.wasm.bank import Bank
 from levada.twin.continuum.windows import MOST_WINDOWS, Windows, rounded_mean
 
 HOUR_MS = 3_600_000
@@ -123,6 +126,25 @@ def test_every_window_ends_as_the_totals_of_its_samples_whatever_their_order() -
             assert abs(row["raw_mean"] - Fraction(sum(mine), len(mine))) <= Fraction(1, 2)
             assert (row["raw_min"], row["raw_max"]) == (min(mine), max(mine))
             assert row["flow_sum"] == sum(raw % 3 for raw in mine)
+
+
+def test_totals_are_those_of_the_guest() -> None:
+    """`window_add` and `window_get` of `docs/abi.md`, on all values of each window."""
+    chance = random.Random(5)
+    samples = [(chance.randrange(90), chance.randrange(4096)) for _ in range(300)]
+    windows = Windows(HOUR_MS, 100 * HOUR_MS)
+    latest = {row["t"]: row for row in take(windows, *samples, (100.0, 0))}
+    with Bank(DEFAULT_GUEST.read_bytes(), 1) as bank:
+        for hour in {hour for hour, _ in samples}:
+            bank.reset(0)
+            t_s = (T0 + hour * HOUR_MS) // 1000
+            values = [[raw, t_s] for at, raw in samples if at == hour]
+            bank.call("window_add", [0] * len(values), values)
+            kinds = (Window.COUNT, Window.MEAN, Window.MINIMUM, Window.MAXIMUM)
+            found = bank.call("window_get", [0] * 4, kinds).results.tolist()
+            row = latest[T0 + hour * HOUR_MS]
+            names = ("raw_count", "raw_mean", "raw_min", "raw_max")
+            assert [row[name] for name in names] == found
 
 
 def test_windows_go_on_from_their_states_after_every_sample() -> None:

@@ -1,0 +1,88 @@
+"""A fog whose disk does not take what it computes, and whose brokers are not there."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from fog_telemetry import MODULE, rows_of
+
+from levada.hil.line.broker import BrokerAddress
+from levada.sim.scenario.continuum import Fog as FogSettings
+from levada.twin.continuum import fog as fogs
+from levada.twin.continuum.buffer import Buffer
+from levada.twin.continuum.fog import Fog
+from levada.twin.continuum.groups import Group
+from levada.twin.health import look
+
+NOWHERE = BrokerAddress(host="127.0.0.1", port=1)
+
+
+class Trouble:
+    """Commits of groups with message 0 fail as long as this is set."""
+
+    def __init__(self, fog: Fog, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.there = threading.Event()
+        self.there.set()
+        self.tried = threading.Semaphore(0)
+        commit = fog._groups.commit
+
+        def failing(group: Group) -> None:
+            self.tried.release()
+            if self.there.is_set() and any(row["seq"] == 0 for row in group.taken.rows):
+                raise sqlite3.OperationalError("disk I/O error")
+            commit(group)
+
+        monkeypatch.setattr(fog._groups, "commit", failing)
+
+
+@pytest.fixture
+def fog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fog:
+    """Closed by the test."""
+    monkeypatch.setattr(fogs, "RETRY_S", 0.01)
+    settings = FogSettings(engine="off")
+    return Fog(settings, MODULE, edge=NOWHERE, cloud=NOWHERE, file=tmp_path / "fog.sqlite")
+
+
+def tell(fog: Fog, seq: int) -> None:
+    fog._from_edge("ic/n/data", b'{"boot":1,"seq":%d,"oldest":0,"raw":1}' % seq)
+
+
+def stored(folder: Path) -> list[int]:
+    buffer = Buffer(folder / "fog.sqlite")
+    found = [row["seq"] for row in rows_of(buffer)]
+    buffer.close()
+    return found
+
+
+def test_what_cannot_be_written_is_tried_again_and_said_meanwhile(
+    fog: Fog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trouble = Trouble(fog, monkeypatch)
+    tell(fog, 0)
+    for _ in range(3):
+        assert trouble.tried.acquire(timeout=60)
+    parts = look(fog.parts())
+    assert not parts["buffer"].ok
+    assert parts["buffer"].detail == "cannot be written: disk I/O error"
+    assert not parts["edge broker"].ok
+    tell(fog, 1)
+    trouble.there.clear()
+    while not look(fog.parts())["buffer"].ok:
+        pass
+    fog.close()
+    assert stored(tmp_path) == [0, 1]
+
+
+def test_nothing_is_taken_behind_a_group_that_was_not_written(
+    fog: Fog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its messages would be counted as there, and acknowledged with the later ones."""
+    trouble = Trouble(fog, monkeypatch)
+    tell(fog, 0)
+    assert trouble.tried.acquire(timeout=60)
+    tell(fog, 1)
+    fog.close()
+    assert stored(tmp_path) == []
