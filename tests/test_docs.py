@@ -62,6 +62,10 @@ SHOWN: Final = {
         "docs/continuum.md",
         "edge_broker =",
     ): "configuration of fog; tests/twin/continuum/test_fog_config.py reads it",
+    (
+        "docs/continuum.md",
+        "cloud_broker =",
+    ): "configuration of the cloud; tests/twin/continuum/test_cloud_process.py reads it",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
@@ -116,6 +120,7 @@ ELSEWHERE: Final = {
     "esp_prov.py": "needs ESP-IDF and a board",
     "firmware/build/levada-device": "tests/firmware starts it by its engine",
     "levada fog": "needs brokers; tests/twin/continuum/test_fog_process.py has them",
+    "levada cloud": "needs a broker; tests/twin/continuum/test_cloud_process.py has one",
     "levada flash": "needs a board; tests/hil/test_flash.py writes to a boot loader",
     "levada selftest --node mqtt:": "needs a board on MQTT; tests/hil/test_mqtt_line.py has one",
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",

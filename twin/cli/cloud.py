@@ -11,6 +11,7 @@ import typer
 from levada.guest.exit_codes import INTERRUPTED
 from levada.twin.cli import options
 from levada.twin.cli.scenarios import OptionalScenario
+from levada.twin.cli.twin import policy
 
 if TYPE_CHECKING:
     from levada.twin.continuum.cloud import RunningCloud
@@ -43,7 +44,14 @@ def cloud(
             metavar="FILE|postgresql://...", help="Where to store (default: a file in --out)."
         ),
     ] = None,
-    guest: options.GuestFile = None,
+    guest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Module whose functions the cloud runs (default: the scenario's, or the shipped "
+            "one).",
+        ),
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +71,8 @@ def cloud(
         Path | None,
         typer.Option(metavar="DIR", help="Store and address go here (default: runs/cloud/TIME)."),
     ] = None,
+    keep: options.Keep = None,
+    thin_after: options.ThinAfter = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,8 +82,8 @@ def cloud(
 ) -> None:
     """Store what fogs forward, compare raw and filtered streams, and show both in a browser.
 
-    With a SCENARIO, the twin follows its nodes through the fogs as well: causes, alerts and
-    calibration. Ctrl-C ends it; what it has not acknowledged, the fogs keep.
+    With a SCENARIO, the twin follows its nodes through the fogs, too: causes, alerts, calibration.
+    Ctrl-C ends it; what it has not acknowledged, the fogs keep.
     """
     from levada.sim.run import runner
     from levada.sim.scenario import load as scenarios
@@ -104,6 +114,7 @@ def cloud(
         where,
         scenario=loaded,
         speed=factor,
+        policy=policy(keep, thin_after),
         started=_announce,
         tell=lambda text: typer.echo(text, err=True),
     )

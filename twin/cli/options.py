@@ -1,4 +1,5 @@
-"""Options that commands share: `--set key=value`, `--guest`, `--tolerance signal=number`."""
+"""Options that commands share: `--set key=value`, `--guest`, `--tolerance signal=number`, and how
+long a store keeps what."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["GuestFile", "Tolerances", "overrides", "pairs", "tolerances"]
+__all__ = ["GuestFile", "Keep", "ThinAfter", "Tolerances", "overrides", "pairs", "tolerances"]
 
 Tolerances = Annotated[
     list[str] | None,
@@ -18,6 +19,14 @@ Tolerances = Annotated[
     ),
 ]
 """The option of commands that compare runs."""
+Keep = Annotated[
+    str | None,
+    typer.Option(metavar='"400 d"', help="Remove from the store what is older than this."),
+]
+ThinAfter = Annotated[
+    str | None,
+    typer.Option("--thin-after", metavar='"14 d"', help="Keep one value an hour of what is older."),
+]
 GuestFile = Annotated[
     Path | None,
     typer.Option(

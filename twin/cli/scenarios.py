@@ -27,7 +27,7 @@ ScenarioFiles = Annotated[
 ]
 
 OptionalScenario = Annotated[
-    Path | None, typer.Argument(metavar="[SCENARIO]", help=_HELP, callback=_found)
+    Path | None, typer.Argument(metavar="SCENARIO", help=_HELP, callback=_found)
 ]
 
 scenarios_app = typer.Typer(help="List the shipped scenarios, or copy one to start from.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from levada.twin.session import Running
     from levada.twin.store.keeper import Policy
 
-__all__ = ["store_app", "twin_app"]
+__all__ = ["policy", "store_app", "twin_app"]
 
 twin_app = typer.Typer()
 store_app = typer.Typer(no_args_is_help=True, help="Export and trim the twin's store.")
@@ -84,16 +84,8 @@ def twin(
         str | None,
         typer.Option(metavar="postgresql://...", help="Store there instead of in a file of --out."),
     ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(metavar='"400 d"', help="Remove from the store what is older than this."),
-    ] = None,
-    thin_after: Annotated[
-        str | None,
-        typer.Option(
-            "--thin-after", metavar='"14 d"', help="Keep one value an hour of what is older."
-        ),
-    ] = None,
+    keep: shared.Keep = None,
+    thin_after: shared.ThinAfter = None,
     replay: ReplayOption = None,
     shadow: ShadowOption = False,
     broker: Annotated[
@@ -131,7 +123,7 @@ def twin(
         skip_to_ms=None if skip_to is None else _skip_to_ms(skip_to, loaded.period),
         broker=broker,
         store=store,
-        policy=_policy(keep, thin_after),
+        policy=policy(keep, thin_after),
         replay=replay,
         shadow=shadow,
         home_assistant=home_assistant,
@@ -429,7 +421,8 @@ def store_thin(
     typer.echo(f"removed {removed.points} values")
 
 
-def _policy(keep: str | None, thin_after: str | None) -> Policy | None:
+def policy(keep: str | None, thin_after: str | None) -> Policy | None:
+    """How long a store keeps what, by `--keep` and `--thin-after`; None: everything for ever."""
     from levada.sim.quantities import parse_duration
     from levada.twin.store.keeper import Policy
 

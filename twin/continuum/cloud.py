@@ -31,6 +31,7 @@ from levada.twin.mqtt.delivery import Delivery
 from levada.twin.session import ADDRESS, STORE, publisher, tell_address
 from levada.twin.sources.mqtt import MqttDevices
 from levada.twin.sources.shadow import Shadow
+from levada.twin.store.keeper import Keeper, Policy
 from levada.twin.store.rows import StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.twin import Twin
@@ -65,6 +66,7 @@ class _Parts:
     open_: ExitStack
     """Closes what is opened, the last first."""
     health: dict[str, Callable[[], Part]]
+    policy: Policy | None
     tell: Callable[[str], None]
     started: Callable[[RunningCloud], None]
 
@@ -84,15 +86,16 @@ def run_cloud(
     *,
     scenario: Scenario | None = None,
     speed: float = 1.0,
+    policy: Policy | None = None,
     started: Callable[[RunningCloud], None] = lambda _running: None,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> bool:
     """Run the cloud with its store in the directory `where` until it is interrupted.
 
     With `scenario` the twin follows the devices, `speed` simulated seconds a second; the cloud goes
-    on when the period is over.  `started` is called when the page shows the continuum.  Returns
-    true, for it was interrupted.  Raises what Store, Page and Twin raise, BrokerError if the broker
-    cannot be reached.
+    on when the period is over.  `policy` is how long the store keeps what; None: for ever.
+    `started` is called when the page shows the continuum.  Returns true, for it was interrupted.
+    Raises what Store, Page and Twin raise, BrokerError if the broker cannot be reached.
     """
     where.mkdir(parents=True, exist_ok=True)
     with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
@@ -109,6 +112,7 @@ def run_cloud(
             page=page,
             open_=open_,
             health={},
+            policy=policy,
             tell=tell,
             started=started,
         )
@@ -184,6 +188,9 @@ def _with_twin(parts: _Parts, interrupt: Interrupts, scenario: Scenario, speed: 
 
 def _begin(parts: _Parts, streams: Streams) -> None:
     """Show the continuum, and tell where."""
+    if parts.policy is not None:
+        keeper = parts.open_.enter_context(Keeper(streams.store, parts.policy))
+        parts.health["keeper"] = lambda: Part(ok=keeper.running)
     parts.health.update(streams.parts)
     parts.show(streams)
     parts.open_.callback(parts.page.close)  # before what it shows is closed

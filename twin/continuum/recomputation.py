@@ -136,10 +136,10 @@ class Recomputation(Closing):
         }
 
     def found(self, name: str) -> Agreement | None:
-        """How results of a node compare; None: nothing is computed of it."""
-        mine = self._nodes.get(name)
-        if mine is None:
+        """How results of a node compare; None: nothing is computed."""
+        if not self._tier.computes:
             return None
+        mine = self._nodes.get(name, _Node(0))
         return Agreement(
             equal=mine.equal,
             different=mine.different,

@@ -290,7 +290,7 @@ class Streams(Closing):
         part = StreamRow(
             boot=row.boot,
             seq=row.seq,
-            t_ms=row.t,
+            t_ms=self._time_ms(row),
             values=row.signals(),
             received_us=arrived.received_us,
         )
@@ -300,7 +300,7 @@ class Streams(Closing):
             self._recomputation.compare(name, row)
             return
         counts["relayed"] += 1
-        node.t_ms = row.t if row.t is not None else node.t_ms
+        node.t_ms = part.t_ms if part.t_ms is not None else node.t_ms
         node.raw = part.values.get("raw", node.raw)
         node.dual.raw(part)
         journey = Journey(
@@ -312,16 +312,21 @@ class Streams(Closing):
         )
         self._journeys.append((name, fog, row, journey))
 
+    def _time_ms(self, row: ForwardedRow) -> int | None:
+        """Time of a row as the store has it, if the node tells one."""
+        return None if row.t is None else row.t + self._shift_ms
+
     def _look_back(self, name: str, before: ForwardedRow) -> list[Sample]:
         """Last readings of a node before a row."""
-        if before.t is None:
+        before_ms = self._time_ms(before)
+        if before_ms is None:
             return []
         found = last_values(
             self.store.reader,
             name,
             "raw",
             kind="raw",
-            before_ms=before.t + self._shift_ms,
+            before_ms=before_ms,
             count=_LOOK_BACK,
         )
         return [
@@ -371,7 +376,13 @@ class Streams(Closing):
             },
             total=spread([sum(s.values()) for _, _, s in found if len(s) == len(STAGES)]),
             journeys=tuple(
-                JourneyView(node=name, boot=row.boot, seq=row.seq, t_ms=row.t, stages_us=stages)
+                JourneyView(
+                    node=name,
+                    boot=row.boot,
+                    seq=row.seq,
+                    t_ms=self._time_ms(row),
+                    stages_us=stages,
+                )
                 for name, row, stages in found[-_SHOWN:]
             ),
             skipped=self._skipped,

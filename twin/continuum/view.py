@@ -69,7 +69,7 @@ class NodeStreamView:
     online: bool
     fog: str
     t_ms: int | None
-    """Time of its newest message, by its own clock."""
+    """Time of its newest message, as it is stored."""
     comparison: Comparison
     windows: int
     agreement: Agreement | None

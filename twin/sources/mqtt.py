@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from math import inf
 from secrets import token_hex
 from time import monotonic, time_ns
 from typing import Any, Final, NoReturn
@@ -70,11 +71,22 @@ class DeviceTime:
     device that tells none, or that of our own clock, lives now.  Before that nothing is known, and
     it is `start_ms` unless time passes as it does here.  A device whose time is outside the period,
     `start_ms` to `end_ms`, while ours is in it has a clock that was never set.
+
+    With `kept`, what comes may have been kept on its way for long: an old time says nothing of the
+    present, if ours is in the period, and in a simulation the newest time that is told is the least
+    that it can be.
     """
 
     def __init__(
-        self, speed: float, utc_offset_ms: int, start_ms: int, end_ms: int = FOREVER_MS
+        self,
+        speed: float,
+        utc_offset_ms: int,
+        start_ms: int,
+        end_ms: int = FOREVER_MS,
+        *,
+        kept: bool = False,
     ) -> None:
+        self._kept = kept
         self._speed = speed
         self._start_ms = start_ms
         self._end_ms = end_ms
@@ -87,14 +99,20 @@ class DeviceTime:
         with self._lock:
             if self._begun is None:
                 ours_ms = self._ours_ms()
-                if self._is_in(ours_ms) and time_ms is not None and not self._is_in(time_ms):
-                    time_ms = None
+                if time_ms is not None and self._is_in(ours_ms):
+                    old = self._kept and self._speed == 1.0
+                    time_ms = time_ms if self._is_in(time_ms) and not old else None
                 foreign = time_ms is not None and abs(time_ms - ours_ms) > _NEAR_MS
                 start_ms = time_ms if foreign or self._speed != 1.0 else ours_ms
                 self._begun = (ours_ms if start_ms is None else start_ms, monotonic())
-            elif time_ms is not None and 0 < time_ms - self._now_ms() <= _JITTER_MS * self._speed:
+            elif time_ms is not None and self._is_ahead(time_ms):
                 # messages take different times: what a device has lived through is past
                 self._begun = (time_ms, monotonic())
+
+    def _is_ahead(self, time_ms: int) -> bool:
+        """Whether a device is ahead of the present, and no more than is believed of it."""
+        anything = self._kept and self._speed != 1.0 and self._is_in(time_ms)
+        return 0 < time_ms - self._now_ms() <= (inf if anything else _JITTER_MS * self._speed)
 
     def believes(self, time_ms: int) -> bool:
         """Whether a message that has arrived by now can be of that time."""
@@ -162,7 +180,9 @@ class MqttDevices(Closing):
         self.info = info
         self.scenario = scenario
         period = scenario.period
-        self.time = DeviceTime(speed, scenario.site.utc_offset_ms, period.start_ms, period.end_ms)
+        self.time = DeviceTime(
+            speed, scenario.site.utc_offset_ms, period.start_ms, period.end_ms, kept=fogs
+        )
         self._heard: dict[str, _Heard] = {}
         names: dict[str, str] = {}
         for zone in expand(scenario):

@@ -22,9 +22,11 @@ __all__ = ["Chain"]
 class Chain:
     """The store and what looks at it; messages go into both as the delivery has them go."""
 
-    def __init__(self, file: Path, make: Callable[[LookBack], Recomputation]) -> None:
+    def __init__(
+        self, file: Path, make: Callable[[LookBack], Recomputation], *, shift_ms: int = 0
+    ) -> None:
         self.store = Store(file, clock_ms=lambda: DAY + 86_400_000)
-        self.streams = Streams(self.store, make)
+        self.streams = Streams(self.store, make, shift_ms=shift_ms)
 
     def take(self, sent: Forwarded, received_us: int = 0) -> None:
         hear(self.streams.hear, sent, received_us)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from time import time_ns
 
 import pytest
 from real_soil import NODE, SPEED, field
@@ -15,11 +16,12 @@ from levada.hil.line.broker import EmbeddedBroker
 from levada.sim.run import runner
 from levada.sim.scenario.continuum import Cloud
 from levada.sim.scenario.continuum import Fog as FogSettings
+from levada.sim.units import DAY_MS
 from levada.twin.continuum.fog import Fog
 from levada.twin.continuum.hops import SHARED
 from levada.twin.continuum.recomputation import Recomputation
 from levada.twin.continuum.streams import Streams
-from levada.twin.sources.mqtt import MqttDevices
+from levada.twin.sources.mqtt import DeviceTime, MqttDevices
 from levada.twin.sources.recording import stored_reports
 from levada.twin.sources.shadow import Shadow
 from levada.twin.store.rows import StoreSettings
@@ -27,6 +29,24 @@ from levada.twin.store.store import Store
 from levada.twin.twin import Twin
 
 JITTER_MS = round(1_000 * SPEED)
+
+
+def test_what_fog_has_kept_for_days_says_nothing_of_the_present() -> None:
+    now_ms = time_ns() // 1_000_000
+    season = now_ms - 60 * DAY_MS, now_ms + 60 * DAY_MS
+    present = DeviceTime(1.0, 0, *season, kept=True)
+    present.hear(now_ms - 3 * DAY_MS)
+    assert present.now_ms() >= now_ms
+    assert not present.believes(present.now_ms() + DAY_MS)
+
+
+def test_in_a_simulation_the_newest_time_is_the_least_that_it_can_be() -> None:
+    present = DeviceTime(600.0, 0, 0, 100 * DAY_MS, kept=True)
+    present.hear(DAY_MS)
+    present.hear(3 * DAY_MS)
+    assert present.now_ms() >= 3 * DAY_MS
+    present.hear(1_000 * DAY_MS)  # outside of the period
+    assert not present.believes(1_000 * DAY_MS)
 
 
 @pytest.mark.timeout(600)

@@ -106,6 +106,23 @@ def test_windows_are_counted_and_no_part_of_a_stream(chain: Chain) -> None:
     assert (node.windows, node.comparison.filtered) == (1, 1)
 
 
+def test_times_are_those_of_the_store(tmp_path: Path) -> None:
+    """Devices keep UTC; the store is in the field's local time."""
+    chain = Chain(tmp_path / "s.sqlite", Heard, shift_ms=-7 * 3_600_000)
+    try:
+        chain.take(message(Relayed, 0, [raw(0)]))
+        bad = filtered(0).model_copy(update={"anomaly": 1})
+        assert bad.model_extra is not None
+        del bad.model_extra["filt"]
+        chain.take(message(Processed, 1, [bad]))
+        (node,) = chain.seen(2).nodes
+        local_ms = DAY - 7 * 3_600_000
+        assert node.t_ms == local_ms
+        assert node.comparison.newest_suppressed[0].t_ms == local_ms
+    finally:
+        chain.close()
+
+
 def test_a_journey_is_told_stage_by_stage(chain: Chain) -> None:
     chain.streams.on_message(FOG, Status(state="birth", host=host_id(), buffer_rows=0))
     row = ForwardedRow(node="maize", boot=7, seq=0, t=DAY, up_ms=1, received_us=1_500, raw=1)  # type: ignore[call-arg]
