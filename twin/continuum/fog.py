@@ -310,6 +310,11 @@ class Fog(Closing):
             "process": process_part,
         }
 
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether rows are kept for want of a connection, or of acknowledgements."""
+        return self._uplink.outage or self._cloud is None or not self._cloud.connected
+
     def _cloud_part(self) -> Part:
         return Part(
             ok=not self._uplink.outage,
@@ -358,8 +363,8 @@ class Fog(Closing):
             "state",
             "What the tier does at present.",
             {
-                "forwarding": lambda: not (uplink.outage or self._groups.is_full),
-                "outage": lambda: uplink.outage,
+                "forwarding": lambda: not (self._is_cut_off or self._groups.is_full),
+                "outage": lambda: self._is_cut_off,
                 "full": lambda: self._groups.is_full,
             },
         )

@@ -86,3 +86,10 @@ def test_nothing_is_taken_behind_a_group_that_was_not_written(
     tell(fog, 1)
     fog.close()
     assert stored(tmp_path) == []
+
+
+def test_without_a_broker_of_the_cloud_it_says_that_it_is_cut_off(fog: Fog) -> None:
+    text = fog.metrics.text().decode()
+    fog.close()
+    assert 'levada_fog_state{state="outage"} 1.0' in text
+    assert 'levada_fog_state{state="forwarding"} 0.0' in text
