@@ -94,17 +94,19 @@ def cloud(
     given = options.given(
         ("--cloud-broker", "cloud_broker", cloud_broker),
         ("--store", "store", store),
+        ("--out", "out", out and str(out)),
         ("--port", "port", port),
         ("--guest", "guest", guest and str(guest)),
         ("--engine", "cloud.engine", engine),
     )
     chosen = read_config(CloudFile, config, given)
     loaded = None
-    if scenario is not None:
-        document = scenarios.read(scenario, options.overrides(settings))
+    followed = scenario or (chosen.scenario and Path(chosen.scenario))
+    if followed:
+        document = scenarios.read(followed, options.overrides(settings))
         runner.check(document)
         loaded = document.scenario
-    where = out or RUNS / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    where = Path(chosen.out or RUNS / f"{datetime.now(UTC):%Y%m%dT%H%M%S}")
     run_cloud(
         chosen,
         where,

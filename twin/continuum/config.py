@@ -71,6 +71,10 @@ class CloudFile(TierFile):
     """Configuration of `levada cloud`."""
 
     cloud: Cloud = Cloud()
+    scenario: str | None = None
+    """Scenario file whose nodes the twin follows; default: there is no twin."""
+    out: str | None = None
+    """Directory of store and address; default: a new one for each start."""
     store: str | None = None
     """A file, or `postgresql://...`; default: `store.sqlite` in the directory of `--out`."""
     port: int = Field(default=8050, ge=0, le=65_535)
@@ -113,7 +117,7 @@ def read_config(kind: type[T], file: Path | None, given: Given) -> T:
 def _located(found: T, folder: Path, given: Given) -> T:
     """Files that the file names are relative to it."""
     changes = {}
-    for name in ("guest", "buffer", "store", "out"):
+    for name in ("guest", "buffer", "scenario", "store", "out"):
         value = getattr(found, name, None)
         if value is not None and "://" not in value and (name,) not in given:
             changes[name] = str(folder / value)
