@@ -37,6 +37,7 @@ from levada.hil.virtual import VirtualDevice
 from levada.sim.run import runner
 from levada.sim.scenario import load as scenarios
 from levada.twin.cli.main import app, main
+from levada.twin.continuum.config import CloudFile, FogFile, read_config
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "levada"
@@ -60,14 +61,6 @@ SHOWN: Final = {
     ("docs/abi.md", "[2000 2000 2225"): "output; compared with what the example prints",
     ("docs/architecture.md", "scenario.toml "): "drawing",
     ("docs/continuum.md", "nodes ──"): "drawing",
-    (
-        "docs/continuum.md",
-        "edge_broker =",
-    ): "configuration of fog; tests/twin/continuum/test_fog_config.py reads it",
-    (
-        "docs/continuum.md",
-        "cloud_broker =",
-    ): "configuration of the cloud; tests/twin/continuum/test_cloud_process.py reads it",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
@@ -134,6 +127,7 @@ ELSEWHERE: Final = {
     "sudo python3 -m venv": "of an administrator; `make` does the same beside the clone",
     "sudo /opt/levada": "of an administrator; tests/test_package.py installs what is built",
     "sudo useradd": "of an administrator; makes the user that docs/systemd names",
+    "sudo cp -r /opt/levada/src/docs/systemd": "as below",
     "sudo cp -r docs/systemd": "of an administrator; tests/test_deploy.py has systemd read them",
     "sudo systemctl": "of an administrator, as above",
     "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
@@ -466,6 +460,11 @@ def test_the_example_of_the_package_runs(folder: Path) -> None:
 @pytest.mark.parametrize("block", of("toml"))
 def test_pieces_of_a_scenario_are_such(block: Block, folder: Path) -> None:
     text = block.text
+    if text.startswith(("edge_broker", "cloud_broker")):
+        kind = FogFile if text.startswith("edge") else CloudFile
+        (folder / "tier.toml").write_text(text, "utf-8")
+        read_config(kind, folder / "tier.toml", {})
+        return
     if text.startswith("{"):
         text = f'[[mapping]]\ntopic = "a/+/b"\nfield = [{text}]'
     data = tomllib.loads((folder / "scenarios/quickstart.toml").read_text("utf-8"))
