@@ -21,15 +21,15 @@ class Outages:
     @classmethod
     def of(cls, link: Link, period: Period) -> Self:
         """Those of a link, in simulated seconds since the start of the period."""
-        starts_s = [
-            (period.moment_ms(outage.start) - period.start_ms) / 1000.0 for outage in link.outage
-        ]
-        lengths_s = [outage.duration.total_seconds() for outage in link.outage]
         return cls(
             tuple(
                 sorted(
-                    (start_s, start_s + length_s)
-                    for start_s, length_s in zip(starts_s, lengths_s, strict=True)
+                    (
+                        start_s := (period.moment_ms(outage.start) - period.start_ms) / 1000.0,
+                        start_s + outage.duration.total_seconds(),
+                    )
+                    for outage in link.outage
+                    if outage.duration
                 )
             )
         )

@@ -155,8 +155,9 @@ def test_what_was_dropped_is_not_waited_for() -> None:
 
 
 def test_an_outage_while_a_message_is_sent_breaks_it_off() -> None:
-    """1,000 bytes at 1 kbit/s take 8 s, and the link is down from 3 to 4.  The second try begins 1
-    and twice 0.32 s after the first has left: 40 bytes take 0.32 s in either direction."""
+    """1,000 bytes at 1 kbit/s take 8 s, and the link is down from 3 to 4.  The second try begins
+    1.64 s after the first has left: 1 s of patience, and 0.32 s for 40 bytes in either direction.
+    """
     outage = Outage(start=timedelta(seconds=3), duration=timedelta(seconds=1))
     env, hop, taken = hop_over(Link(between="edge-fog", rate_kbit_s=1.0, outage=(outage,)))
     hop.put(1, 1_000)
