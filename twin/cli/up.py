@@ -58,7 +58,10 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Broker, boards, fog, cloud and page of a scenario on this computer, until Ctrl-C."""
+    """Broker, boards, fog, cloud and page of a scenario on this computer, until Ctrl-C.
+
+    A [\\[link]] of the scenario delays, loses and interrupts what travels, docs/continuum-links.md.
+    """
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
@@ -82,7 +85,7 @@ def up(
     where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
     def tell(tier: str, line: str) -> None:
-        typer.echo(f"{tier:<9}│ {line}")
+        typer.echo(f"{tier:<10}│ {line}")
 
     def ready(parts: list[Supervised]) -> None:
         assert loaded.fog is not None and loaded.cloud is not None

@@ -146,8 +146,15 @@ def journeys(up: Up) -> list[int]:
     return [journey["seq"] for journey in found["journeys"]]
 
 
+def uplinks_us(up: Up) -> list[float]:
+    """How long those of them whose way is known took from fog to the cloud."""
+    stages = [journey["stages_us"] for journey in up.continuum()["journeys"]]
+    return [stage["uplink_us"] for stage in stages if "uplink_us" in stage]
+
+
 def test_all_tiers_come_up_one_comes_back_and_nothing_is_left(up: Up) -> None:
     first = until(lambda: journeys(up))
+    assert min(until(lambda: uplinks_us(up))) >= 30_000  # fog's link to the cloud
     assert len(processes(up.where)) >= 6  # itself, edge, fog, cloud, two links
     killed = one_of(up.where, "fog")
     os.kill(killed, signal.SIGKILL)
