@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 1_460
 WINDOW: Final = 700
 """Segments of a connection on their way in one direction at most, 1 MB if they are full."""
+LOOK_S: Final = 0.2
+"""Between two looks at whether an outage is over; the field may begin anew meanwhile."""
 BEGAN: Final = "field-began"
 """Name of the file whose time says when the field began."""
 RTO_FLOOR_S: Final = 0.2
@@ -59,14 +61,24 @@ class SegmentTimes:
     """
 
     def __init__(self, link: Link, seed: int, *names: str) -> None:
-        self.outages = Outages()
-        """By the clock of who asks."""
+        self._outages = Outages()
         self._chance = generator(seed, "slow link", *names)
         self._loss = link.loss_pct / 100.0
         self._byte_s = 8.0 / (link.rate_kbit_s * 1000.0) if link.rate_kbit_s is not None else 0.0
         self._delay_s = link.delay_ms / 1000.0
         self._jitter_s = link.jitter_ms / 1000.0
         self._free_s = 0.0
+
+    @property
+    def outages(self) -> Outages:
+        """By the clock of who asks; others than before leave a line on which nothing waits."""
+        return self._outages
+
+    @outages.setter
+    def outages(self, outages: Outages) -> None:
+        if outages != self._outages:
+            self._outages = outages
+            self._free_s = 0.0
 
     @property
     def retransmission_s(self) -> float:
@@ -213,10 +225,11 @@ class SlowLink:
     async def _hang(self) -> bool:
         """Wait for the end of an outage, if there is one; whether there was."""
         loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        while (up_s := self._outages.current().up_at(loop.time())) > loop.time():
-            await asyncio.sleep(up_s - loop.time())
-        return up_s > began_s
+        hung = False
+        while (down_s := self._outages.current().up_at(loop.time()) - loop.time()) > 0.0:
+            hung = True
+            await asyncio.sleep(min(down_s, LOOK_S))
+        return hung
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         target = self._target
