@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from bad_network import can_make_namespaces
+from services import need
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/continuum-links.md"
 UNKNOWN = "Error: Specified qdisc kind is unknown."
@@ -21,8 +21,10 @@ def commands() -> list[str]:
 
 
 def test_the_commands_for_namespaces_are_taken(tmp_path: Path) -> None:
-    if not can_make_namespaces() or shutil.which("tc") is None:
-        pytest.skip("this user or kernel allows no network namespaces, or there is no tc")
+    for program in ("ip", "tc"):
+        need(program, Path("/usr/sbin"))
+    if not can_make_namespaces():
+        pytest.skip("this user or kernel allows no network namespaces")
     lines = commands()
     netem = [line for line in lines if " netem " in line]
     assert (len(lines), len(netem)) == (12, 2)

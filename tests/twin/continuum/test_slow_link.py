@@ -8,14 +8,18 @@ import queue
 import random
 import signal
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
+from services import need
 
 from levada.hil.line.broker import BrokerAddress, keep_address, parse_broker
 from levada.sim.scenario.continuum import Link, Outage
@@ -253,6 +257,40 @@ def test_who_gives_up_in_an_outage_is_never_heard_of() -> None:
         writer.close()
 
     asyncio.run(through(Link(between="edge-fog"), outages, job))
+
+
+EC: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+FOR: Final = ("-days", "2", "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1")
+
+
+def test_to_a_broker_with_tls_the_relay_speaks_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    made = [need("openssl"), "req", "-x509", *EC, *FOR, "-keyout", key, "-out", certificate]
+    subprocess.run(made, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    inside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    inside.load_cert_chain(certificate, key)
+
+    async def job() -> None:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=inside)
+        port = server.sockets[0].getsockname()[1]
+        target = BrokerAddress(host="127.0.0.1", port=port, tls=True)
+        outages = FieldOutages(Outages(), 1.0, tmp_path / BEGAN)
+        relay = SlowLink(target, Link(between="edge-fog"), seed=1, outages=outages)
+        address = await relay.listen()
+        assert not address.tls
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
+        await writer.wait_closed()
+        await relay.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(job())
 
 
 def test_a_broker_that_is_not_there_is_no_connection(tmp_path: Path) -> None:
