@@ -130,6 +130,8 @@ ELSEWHERE: Final = {
     "sudo cp -r /opt/levada/src/docs/systemd": "as below",
     "sudo cp -r docs/systemd": "of an administrator; tests/test_deploy.py has systemd read them",
     "sudo systemctl": "of an administrator, as above",
+    "sudo ip": "of an administrator; tests/twin/continuum/test_netem.py runs them",
+    "sudo tc": "of an administrator, as above",
     "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
     "pg_dump": "needs a server; as above",
     "pg_restore": "needs a server; as above",

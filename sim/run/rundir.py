@@ -30,7 +30,7 @@ __all__ = ["FILES", "RunDir", "RunDirError", "claimed", "replaced", "trusted"]
 
 FILES: Final = ("scenario.toml", "summary.json", "trace.parquet", "tape.cbor", "report.html")
 _SUMMARY: Final = "summary.json"
-_OPTIONAL: Final = ("report.html", "profile.parquet")
+_OPTIONAL: Final = ("report.html", "profile.parquet", "continuum.parquet")
 """What not every run has, so that it must not stay from another one."""
 _LOCK: Final = ".lock"
 _PART: Final = ".part"

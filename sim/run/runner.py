@@ -213,7 +213,10 @@ def run_scenario(
         mark_compiled()
         summary = plain_values(summarise(run.end(interrupted)))
         if extend is not None:
-            summary |= extend(scenario, part)
+            try:
+                summary |= extend(scenario, part)
+            except KeyboardInterrupt:
+                interrupted = summary["partial"] = True
         trace = read_trace(part / "trace.parquet")
         summary["expectations"] = judge(scenario, trace, zones, summary)
         (part / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

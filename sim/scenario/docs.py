@@ -60,7 +60,8 @@ shipped ones in `scenarios/` are the best start; copy the nearest.
   what it lets pass runs.
 - **Change a value for one run** with `--set`: `--set zone.0.crop.name=wheat`,
   `--set zone.maize.valve.flow_l_min=3`, `--set period.end=2023-07-31`. Zones and expectations are
-  addressed by position or name; the value is TOML, and a text that is not TOML is taken as it is.
+  addressed by position or name, links by what they are between; the value is TOML, and a text that
+  is not TOML is taken as it is.
 - **Lay a file over the scenario** with `--with FILE.toml`: a part of a scenario whose tables are
   merged into it and whose values replace those that are there. An item of an array of tables, such
   as a `[[zone]]`, changes the item of the same `name` (a `[[link]]` that of the same `between`),

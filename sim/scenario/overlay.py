@@ -15,7 +15,7 @@ from typing import Any, Final
 from levada.sim.scenario.shipped import SHIPPED
 from levada.sim.scenario.toml_index import Path as KeyPath
 
-__all__ = ["absolute", "merge", "relocated", "strategies", "strategy_path"]
+__all__ = ["absolute", "identity_key", "merge", "relocated", "strategies", "strategy_path"]
 
 _IDENTITY: Final = {"link": "between"}
 _FILES: Final = (
@@ -34,6 +34,11 @@ def merge(data: dict[str, Any], overlay: Mapping[str, Any]) -> dict[KeyPath, Key
     moved: dict[KeyPath, KeyPath] = {}
     _merge_table(data, overlay, (), (), moved)
     return moved
+
+
+def identity_key(array: str) -> str:
+    """Key by which the items of an array of tables are told apart."""
+    return _IDENTITY.get(array, "name")
 
 
 def relocated(path: KeyPath, moved: Mapping[KeyPath, KeyPath]) -> KeyPath:
@@ -90,15 +95,17 @@ def _merge_array(
     there: KeyPath,
     moved: dict[KeyPath, KeyPath],
 ) -> None:
-    identity = _IDENTITY.get(str(here[-1]), "name")
+    identity = identity_key(str(here[-1]))
+    untouched = list(range(len(items)))
     for position, item in enumerate(overlay):
         name = item.get(identity)
-        same = [i for i, present in enumerate(items) if name and present.get(identity) == name]
+        same = [i for i in untouched if name and items[i].get(identity) == name]
         target = same[0] if same else len(items)
         moved[*here, position] = (*there, target)
         if same:
+            untouched.remove(target)
             _merge_table(items[target], item, (*here, position), (*there, target), moved)
-        else:
+        else:  # a second one of the same name too: the check of the scenario finds it
             items.append(item)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levada.sim.scenario.diagnostics import Problem, ScenarioError
-from levada.sim.scenario.overlay import absolute, merge, relocated
+from levada.sim.scenario.overlay import absolute, identity_key, merge, relocated
 from levada.sim.scenario.shipped import bare, names
 from levada.sim.scenario.toml_index import KeyPlace, index
 from levada.sim.scenario.toml_index import Path as KeyPath
@@ -134,14 +134,15 @@ class Source:
         for depth, step in enumerate(steps):
             last = depth == len(steps) - 1
             if isinstance(here, list):
-                number = _item(here, step)
+                identity = identity_key(str(path[-1]))
+                number = _item(here, step, identity)
                 if number is None:
-                    names = [str(i.get("name")) for i in here if isinstance(i, dict)]
+                    names = [str(i.get(identity)) for i in here if isinstance(i, dict)]
                     self.given[*path, step] = option
                     yield Issue(
                         (*path, step),
                         f"no `{step}` in [[{path[-1]}]]",
-                        did_you_mean(step, names, "by number from 0, or by name"),
+                        did_you_mean(step, names, f"by number from 0, or by {identity}"),
                     )
                     return
                 path = (*path, number)
@@ -166,11 +167,11 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _item(items: list[Any], step: str) -> int | None:
+def _item(items: list[Any], step: str, identity: str) -> int | None:
     if step.isdecimal() and len(step) <= _MOST_DIGITS:
         return int(step) if int(step) < len(items) else None
     for number, item in enumerate(items):
-        if isinstance(item, dict) and item.get("name") == step:
+        if isinstance(item, dict) and item.get(identity) == step:
             return number
     return None
 

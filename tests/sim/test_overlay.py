@@ -52,6 +52,40 @@ def test_links_are_told_apart_by_what_they_connect() -> None:
     ]
 
 
+def test_two_items_of_one_name_in_an_overlay_stay_two() -> None:
+    """The check of the scenario says that one is too many, as it does of a scenario's own."""
+    twice = [{"between": "edge-fog", "delay_ms": 1.0}, {"between": "edge-fog", "delay_ms": 2.0}]
+    data = {"link": [{"between": "fog-cloud"}], "zone": [{"name": "a"}]}
+    moved = merge(data, {"link": twice, "zone": [{"name": "a", "x": 1}, {"name": "a", "x": 2}]})
+    assert data == {
+        "link": [{"between": "fog-cloud"}, *twice],
+        "zone": [{"name": "a", "x": 1}, {"name": "a", "x": 2}],
+    }
+    assert relocated(("zone", 1, "x"), moved) == ("zone", 1, "x")
+
+
+def test_a_link_is_set_by_what_it_connects(tmp_path: Path) -> None:
+    overlay = write(tmp_path / "o.toml", '[fog]\n[cloud]\n[[link]]\nbetween = "edge-fog"\n')
+    found = load(QUICKSTART, [("link.edge-fog.delay_ms", "80")], overlays=[overlay])
+    assert found.link[0].delay_ms == 80.0
+    with pytest.raises(ScenarioError, match="edge-fog"):
+        load(QUICKSTART, [("link.edge-fig.delay_ms", "80")], overlays=[overlay])
+
+
+def test_an_overlay_may_begin_with_a_mark_and_have_lines_of_windows(tmp_path: Path) -> None:
+    overlay = tmp_path / "o.toml"
+    overlay.write_bytes(b"\xef\xbb\xbfsite.latitude_deg = 400\r\nseed = 7\r\n")
+    with pytest.raises(ScenarioError) as caught:
+        load(QUICKSTART, overlays=[overlay])
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column, problem.source) == (1, 21, "site.latitude_deg = 400")
+
+
+def test_a_directory_is_no_overlay(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        load(QUICKSTART, overlays=[tmp_path])
+
+
 def test_the_last_overlay_counts_and_set_counts_more(tmp_path: Path) -> None:
     first = write(tmp_path / "1.toml", 'seed = 5\n[[zone]]\nname = "maize"\nvalve.flow_l_min = 3.0')
     last = write(tmp_path / "2.toml", 'seed = 6\n[[zone]]\nname = "maize"\narea_m2 = 50')

@@ -130,8 +130,7 @@ def start_edge(
     address = parse_broker(chosen.broker)
     with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
         interrupt.stop_with(boards.stop)
-        for name in boards.names:
-            typer.echo(f"{address.url}/ic/{name}")
-        boards.run()
+        topics = [f"{address.url}/ic/{name}" for name in boards.names]
+        boards.run(lambda: typer.echo("\n".join(topics)))
     if interrupt.came.is_set():
         raise typer.Exit(INTERRUPTED)

@@ -58,12 +58,16 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Broker, boards, fog, cloud and page of a scenario on this computer, until Ctrl-C."""
+    """Broker, boards, fog, cloud and page of a scenario on this computer, until Ctrl-C.
+
+    A [\\[link]] of the scenario delays, loses and interrupts what travels, docs/continuum-links.md.
+    """
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
-    from levada.twin.continuum.up import UpOptions, run_up
+    from levada.sim.scenario.source import open_source
+    from levada.twin.continuum.up import UpOptions, described, run_up
 
     try:
         if parse_speed(speed) is None:
@@ -71,24 +75,25 @@ def up(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--speed") from None
     layers = options.overlays(strategy, overlay)
+    if not {"fog", "cloud"} & open_source(scenario, layers).data.keys():
+        layers = options.overlays(STANDARD, overlay)
     changes = options.overrides(settings, guest)
     changes += node_overrides(scenario, node or [], layers)
     document = scenarios.read(scenario, changes, overlays=layers)
-    if document.scenario.fog is None:
-        layers = options.overlays(STANDARD, overlay)
-        document = scenarios.read(scenario, changes, overlays=layers)
     runner.check(document)
     loaded = document.scenario
     where = out or RUNS / f"{loaded.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
     def tell(tier: str, line: str) -> None:
-        typer.echo(f"{tier:<7}│ {line}")
+        typer.echo(f"{tier:<10}│ {line}")
 
     def ready(parts: list[Supervised]) -> None:
         assert loaded.fog is not None and loaded.cloud is not None
         engines = (loaded.edge.engine, loaded.fog.engine, loaded.cloud.engine)
         tell("up", f"edge {engines[0]}, fog {engines[1]}, cloud {engines[2]}; {where}")
-        tell("up", f"{len(parts)} tiers are ready; Ctrl-C ends them")
+        for link in loaded.link:
+            tell("up", described(link))
+        tell("up", f"{len(parts) - len(loaded.link)} tiers are ready; Ctrl-C ends them")
 
     run_up(
         loaded,

@@ -20,6 +20,7 @@ import simpy
 from levada.sim.scenario.continuum import Link
 from levada.sim.scenario.model import Period
 from levada.sim.seeds import generator
+from levada.twin.continuum.outages import Outages
 
 __all__ = ["Direction", "Hop"]
 
@@ -43,13 +44,7 @@ class Direction:
         self._env = env
         self._link = link
         self._chance = generator(seed, "link", *names)
-        self._outages = sorted(
-            (
-                (start_s := (period.moment_ms(outage.start) - period.start_ms) / 1000.0),
-                start_s + outage.duration.total_seconds(),
-            )
-            for outage in link.outage
-        )
+        self._outages = Outages.of(link, period)
         self._free_s = 0.0
         self._last_s = 0.0
         self.lost = 0
@@ -57,26 +52,28 @@ class Direction:
 
     @property
     def longest_s(self) -> float:
-        """Delay of a small message at most, with nothing before it [s]."""
-        return (self._link.delay_ms + self._link.jitter_ms) / 1000.0
+        """Delay of an acknowledgement at most, with nothing before it [s]."""
+        way_s = (self._link.delay_ms + self._link.jitter_ms) / 1000.0
+        return self._takes_s(ACK_BYTES) + way_s
 
     def up_at(self, time_s: float) -> float:
         """When the link carries something next, `time_s` or later [s]."""
-        for start_s, end_s in self._outages:
-            if start_s <= time_s < end_s:
-                time_s = end_s
-        return time_s
+        return self._outages.up_at(time_s)
+
+    def _takes_s(self, size_bytes: int) -> float:
+        rate = self._link.rate_kbit_s
+        return size_bytes * 8 / (rate * 1000.0) if rate is not None else 0.0
 
     def send(self, size_bytes: int, deliver: Callable[[], None]) -> float:
         """Send now; `deliver` is called when it arrives, if it does.  When the link is free [s]."""
         now_s = self._env.now
         start_s = max(now_s, self._free_s)
-        rate = self._link.rate_kbit_s
-        self._free_s = start_s + (size_bytes * 8 / (rate * 1000.0) if rate is not None else 0.0)
+        takes_s = self._takes_s(size_bytes)
+        self._free_s = start_s + takes_s
         jitter_s = self._link.jitter_ms / 1000.0 * self._chance.random()
         arrival_s = self._free_s + self._link.delay_ms / 1000.0 + jitter_s
         lost = self._chance.random() * 100.0 < self._link.loss_pct
-        if lost or self.up_at(self._free_s) > self._free_s:
+        if lost or self._outages.up_at(start_s, takes_s) > start_s:
             self.lost += 1
         else:
             self._last_s = max(self._last_s, arrival_s)
@@ -90,6 +87,8 @@ class Direction:
 class _Kept(Generic[T]):
     item: T
     size_bytes: int
+    sent_s: float = 0.0
+    """When the last of it left, the last time."""
 
 
 class Hop(Generic[T]):
@@ -178,7 +177,8 @@ class Hop(Generic[T]):
                 if wait_s > 0.0:
                     yield self._env.timeout(wait_s)
             elif self._kept:
-                due_s = self._progress_s + self._patience_s + on_the_way_s
+                waited_from_s = max(self._progress_s, self._kept[0].sent_s)
+                due_s = waited_from_s + self._patience_s + on_the_way_s
                 if due_s <= self._env.now:
                     self._progress_s = self._env.now
                     self._next = self._oldest
@@ -192,7 +192,10 @@ class Hop(Generic[T]):
         kept = self._kept[number - self._oldest]
         self.sent += 1
         oldest = self._oldest
-        return self._there.send(kept.size_bytes, lambda: self._arrived(number, oldest, kept.item))
+        kept.sent_s = self._there.send(
+            kept.size_bytes, lambda: self._arrived(number, oldest, kept.item)
+        )
+        return kept.sent_s
 
     def _arrived(self, number: int, oldest: int, item: T) -> None:
         self._expected = max(self._expected, oldest)

@@ -7,11 +7,12 @@ becomes of it.  The first line on its standard output says that it is ready; all
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final
+from typing import IO, Any, Final
 
 from levada.guest.children import start_child
 from levada.guest.lifecycle import Closing, end_process
@@ -49,7 +50,7 @@ class Supervised(Closing):
         self._lock = threading.Lock()
         self.exit_code: int | None = None
         """Of a process that is not started again."""
-        self._process = self._start()
+        self._process, self._output = self._start()
         self._watcher = threading.Thread(target=self._watch, name=f"supervise-{name}", daemon=True)
         self._watcher.start()
 
@@ -81,33 +82,53 @@ class Supervised(Closing):
         end_process(self._process, END_S)
         self._watcher.join()
 
-    def _start(self) -> subprocess.Popen[str]:
-        return start_child(self._command, stdout=subprocess.PIPE, text=True)
+    def _start(self) -> tuple[subprocess.Popen[Any], IO[str]]:
+        """The process, and its output, which is read to its end before it is closed."""
+        ours, theirs = os.pipe()
+        try:
+            process = start_child(self._command, stdout=theirs)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return process, open(ours, encoding="utf-8", errors="replace")
 
     def _watch(self) -> None:
         pause_s = PAUSES_S[0]
-        while True:
+        while not self.finished.is_set():
             began_s = monotonic()
             self._pass_on()
             code = self._process.wait()
             if self._closing.is_set() or code == 0 or not self._ready.is_set():
                 self.exit_code = code
-                self.finished.set()
-                return
+                break
             if monotonic() - began_s > WELL_S:
                 pause_s = PAUSES_S[0]
             _log.error("%s ended with exit code %d: started again", self.name, code)
-            self._closing.wait(pause_s)
+            pause_s = self._start_again(pause_s)
+        self.finished.set()
+
+    def _start_again(self, pause_s: float) -> float:
+        """Try until it runs, or is to end, with a pause before each; the next pause [s]."""
+        while not self._closing.wait(pause_s):
             pause_s = min(2 * pause_s, PAUSES_S[1])
             with self._lock:
                 if self._closing.is_set():
-                    self.finished.set()
-                    return
+                    break
+                end_process(self._process, END_S)  # closes what is left of it
+                try:
+                    self._process, self._output = self._start()
+                except OSError as error:  # no process, file or memory to be had at present
+                    _log.error("%s cannot be started: %s", self.name, error)
+                    continue
                 self.restarts += 1
-                self._process = self._start()
+                return pause_s
+        self.finished.set()
+        return pause_s
 
     def _pass_on(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._tell(line.rstrip("\n"))
-            self._ready.set()
+        with self._output as lines:
+            for line in lines:
+                self._tell(line.rstrip("\n"))
+                self._ready.set()

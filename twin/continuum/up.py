@@ -2,13 +2,15 @@
 
 Each tier is the command that would run on a machine of its own, with files that could go there as
 they are: `scenario.toml`, `fog.toml`, `cloud.toml`.  What one of them keeps stays in the directory,
-so that starting it again goes on from there.
+so that starting it again goes on from there.  A `[[link]]` is a process between a tier and the
+broker: of edge and fog at the edge, of fog and cloud at the cloud, so that it is met both ways.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +19,17 @@ from typing import Any, Final
 import tomli_w
 
 from levada.hil.errors import UsageError
-from levada.hil.line.broker import EmbeddedBroker, keep_address
-from levada.sim.scenario.continuum import Cloud, Fog
+from levada.hil.line.broker import EmbeddedBroker, keep_address, parse_broker
+from levada.sim.run.clock import parse_speed
+from levada.sim.scenario.continuum import Cloud, Fog, Link
 from levada.sim.scenario.dump import dump
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
+from levada.twin.continuum.slow_link import BEGAN, SlowLinkSettings
 from levada.twin.continuum.supervisor import Supervised
 from levada.twin.interrupts import interrupts
 
-__all__ = ["UpOptions", "run_up"]
+__all__ = ["UpOptions", "described", "run_up"]
 
 READY_S: Final = 120.0
 """How long a tier may take to start; the first time, boards and kernels are compiled."""
@@ -41,7 +45,7 @@ class UpOptions:
     port: int = 8050
     """Of the page; 0: any."""
     broker: str | None = None
-    """URL of a broker instead of an embedded one."""
+    """URL, or file of the address, of a broker instead of an embedded one."""
 
 
 def run_up(
@@ -59,26 +63,66 @@ def run_up(
     """
     _check(scenario)
     where.mkdir(parents=True, exist_ok=True)
-    with interrupts() as interrupt, ExitStack() as open_:
+    with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
         interrupt.stop_with(lambda: None)
-        broker = options.broker
-        if broker is None:
-            embedded = open_.enter_context(EmbeddedBroker())
-            broker = str(where / BROKER)
-            keep_address(where / BROKER, embedded.address)
-            open_.callback((where / BROKER).unlink, missing_ok=True)
-            tell("broker", embedded.address.url)
-        commands = _commands(scenario, where, options, broker)
-        parts: list[Supervised] = []
-        for name, command in commands.items():
-            part = Supervised(name, command, lambda line, name=name: tell(name, line))  # type: ignore[misc]
-            parts.append(open_.enter_context(part))
-        for part in parts:
-            part.wait(READY_S, interrupt.came)
+        broker = _broker(options.broker, where, open_)
+        tell("broker", parse_broker(broker).url)
+        links = _links(scenario, where, options, broker)
+        began = where / BEGAN
+        for file in (began, *(Path(link.address) for link in links.values())):
+            file.unlink(missing_ok=True)  # of a run before
+            open_.callback(file.unlink, missing_ok=True)
+        parts = [
+            open_.enter_context(_started(name, link.command, tell)) for name, link in links.items()
+        ]
+        _wait(parts, interrupt.came)  # their addresses are what tiers are given
+        if not interrupt.came.is_set():
+            for name, command in _commands(scenario, where, options, broker, links).items():
+                heard = began.touch if name == "edge" else None
+                parts.append(open_.enter_context(_started(name, command, tell, heard)))
+            _wait(parts, interrupt.came)
         if not interrupt.came.is_set():
             ready(parts)
         interrupt.came.wait()
     return True
+
+
+def _started(
+    name: str,
+    command: Sequence[str],
+    tell: Callable[[str, str], None],
+    heard: Callable[[], None] | None = None,
+) -> Supervised:
+    """A part that is supervised; `heard` is called whenever it says something."""
+
+    def hear(line: str) -> None:
+        if heard is not None:
+            heard()
+        tell(name, line)
+
+    return Supervised(name, command, hear)
+
+
+def _wait(parts: Sequence[Supervised], stop: threading.Event) -> None:
+    for part in parts:
+        part.wait(READY_S, stop)
+
+
+def _broker(url: str | None, where: Path, open_: ExitStack) -> str:
+    """File with the broker's address, which every tier is given: a command line shows no password.
+
+    Without `url` an embedded broker is started.
+    """
+    if url is None:
+        address = open_.enter_context(EmbeddedBroker()).address
+    elif url.endswith(".json"):
+        return str(Path(url).absolute())
+    else:
+        address = parse_broker(url)
+    file = where / BROKER
+    keep_address(file, address)
+    open_.callback(file.unlink, missing_ok=True)
+    return str(file)
 
 
 def _check(scenario: Scenario) -> None:
@@ -90,10 +134,41 @@ def _check(scenario: Scenario) -> None:
             )
 
 
-def _commands(
+def _links(
     scenario: Scenario, where: Path, options: UpOptions, broker: str
+) -> dict[str, SlowLinkSettings]:
+    """What slows a hop down, by its name."""
+    speed = parse_speed(options.speed) or 1.0
+    return {
+        link.between: SlowLinkSettings.of(link, scenario, speed=speed, broker=broker, folder=where)
+        for link in scenario.link
+    }
+
+
+def described(link: Link) -> str:
+    """A link in a line, such as `edge-fog: 80 ms, 2 % lost`."""
+    facts = (
+        f"{link.delay_ms:g} ms" if link.delay_ms or link.jitter_ms else "",
+        f"up to {link.jitter_ms:g} ms more" if link.jitter_ms else "",
+        f"{link.loss_pct:g} % lost" if link.loss_pct else "",
+        f"{link.rate_kbit_s:g} kbit/s" if link.rate_kbit_s is not None else "",
+        f"down {len(link.outage)} times" if len(link.outage) > 1 else "",
+        "down once" if len(link.outage) == 1 else "",
+    )
+    return f"{link.between}: {', '.join(filter(None, facts)) or 'as it is'}"
+
+
+def _commands(
+    scenario: Scenario,
+    where: Path,
+    options: UpOptions,
+    broker: str,
+    links: Mapping[str, SlowLinkSettings],
 ) -> dict[str, list[str]]:
     """Tier -> its command; the boards last, so that somebody listens."""
+    of_edge, of_cloud = (
+        links[name].address if name in links else broker for name in ("edge-fog", "fog-cloud")
+    )
     fog, cloud = scenario.fog or Fog(), scenario.cloud or Cloud()
     (where / "scenario.toml").write_text(dump(scenario, where), encoding="utf-8")
     followed = scenario.model_copy(
@@ -120,7 +195,7 @@ def _commands(
         where / "cloud.toml",
         {
             **guest,
-            "cloud_broker": broker,
+            "cloud_broker": of_cloud,
             "port": options.port,
             "cloud": {"parameters": fog.parameters} | cloud.model_dump(exclude_unset=True),
         },
@@ -134,7 +209,7 @@ def _commands(
             *("--out", str(where), *speed),
         ],
         "fog": [*levada, "fog", "--config", str(where / "fog.toml")],
-        "edge": [*levada, "edge", scenario_file, "--broker", broker, *speed],
+        "edge": [*levada, "edge", scenario_file, "--broker", of_edge, *speed],
     }
 
 

@@ -14,7 +14,7 @@ import logging
 import queue
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -147,8 +147,8 @@ class FieldDevice(Closing):
         )
         self._clock.process(self._attend())
 
-    def run(self) -> None:
-        """Live until the end of the period, or until `stop`."""
+    def run(self, began: Callable[[], None] = lambda: None) -> None:
+        """Live until the end of the period, or until `stop`; `began` is called at its start."""
         self._plant.advance_to(self._plant.start_ms)  # compiles, or loads, all of it
         for i, name in enumerate(self.names):
             self._gateway.serve(
@@ -158,6 +158,7 @@ class FieldDevice(Closing):
                 lambda i=i: self._parameters[i],  # type: ignore[misc]
                 lambda values, i=i: self._submit(i, values),  # type: ignore[misc]
             )
+        began()
         self._clock.pace(self._clock.factor)
         with suppress(_FieldStopped):
             self._field.run()

@@ -13,6 +13,8 @@ import pytest
 from levada import api
 from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.tape import Publication
+from levada.sim.run import runner
+from levada.sim.run.rundir import RunDir
 from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
 from levada.twin.continuum.chain import FILE, Row, simulate
@@ -257,6 +259,22 @@ def test_a_run_with_a_strategy_leaves_the_rows_of_the_cloud(tmp_path: Path) -> N
     assert table.num_rows == 2 * 287 + summary["windows"]
     assert set(table.column("stream").to_pylist()) == {"raw", "filtered", "window"}
     assert found.passed
+    (tmp_path / "chain.toml").write_text(BASE.replace("[fog]\n[cloud]\n", ""), encoding="utf-8")
+    short = {"period.end": "2023-07-01"}
+    again = api.run(tmp_path / "chain.toml", tmp_path / "run", overrides=short, report=False)
+    assert again.path == found.path
+    assert not (again.path / FILE).exists()  # that of the run before
+
+
+def test_a_run_whose_chain_is_interrupted_is_kept_and_partial(tmp_path: Path) -> None:
+    def interrupted(_scenario: Scenario, _run_dir: Path) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    of = scenario(tmp_path, period__end="2023-07-01")
+    found = runner.run_scenario(of, tmp_path / "run", extend=interrupted, report=False)
+    assert found.interrupted
+    summary = RunDir(tmp_path / "run").summary
+    assert (summary["partial"], summary["steps"]) == (True, 143)
 
 
 def test_a_run_without_fog_has_no_continuum(tmp_path: Path) -> None:

@@ -152,3 +152,27 @@ def test_what_was_dropped_is_not_waited_for() -> None:
     env.run(until=120.0)
     assert [item for _, item in taken] == [4, 5, 6, 7, 8, 9]
     assert (hop.kept, hop.dropped) == (0, 4)
+
+
+def test_an_outage_while_a_message_is_sent_breaks_it_off() -> None:
+    """1,000 bytes at 1 kbit/s take 8 s, and the link is down from 3 to 4.  The second try begins
+    1.64 s after the first has left: 1 s of patience, and 0.32 s for 40 bytes in either direction.
+    """
+    outage = Outage(start=timedelta(seconds=3), duration=timedelta(seconds=1))
+    env, hop, taken = hop_over(Link(between="edge-fog", rate_kbit_s=1.0, outage=(outage,)))
+    hop.put(1, 1_000)
+    env.run(until=60.0)
+    assert [(round(at, 9), item) for at, item in taken] == [(8.0 + 1.0 + 2 * 0.32 + 8.0, 1)]
+
+
+@pytest.mark.parametrize("rate_kbit_s", [0.1, 1.0, 4.0])
+def test_a_message_that_takes_long_to_send_is_waited_for(rate_kbit_s: float) -> None:
+    """Up to 80 s to send, and 3.2 s until it is acknowledged: the patience begins when the last of
+    it has left, and allows for the time that an acknowledgement takes."""
+    env, hop, taken = hop_over(Link(between="edge-fog", rate_kbit_s=rate_kbit_s))
+    for item in range(3):
+        hop.put(item, 1_000)
+    env.run(until=1_000.0)
+    assert [item for _, item in taken] == [0, 1, 2]
+    assert hop.sent == 3
+    assert taken[0][0] == pytest.approx(8_000 / (rate_kbit_s * 1_000))

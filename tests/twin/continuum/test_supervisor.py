@@ -7,9 +7,11 @@ import queue
 import signal
 import sys
 import threading
+from typing import Any
 
 import pytest
 
+from levada.twin.continuum import supervisor
 from levada.twin.continuum.supervisor import Supervised
 from levada.twin.errors import TwinError
 
@@ -79,3 +81,43 @@ def test_who_does_not_want_to_wait_does_not() -> None:
     with supervised("import sys; sys.stdin.read()", lines) as part:
         part.wait(60.0, stop)
         assert not part.over
+
+
+def test_the_last_lines_are_passed_on_however_slow_who_hears_them() -> None:
+    lines: queue.Queue[str] = queue.Queue()
+
+    def tell(line: str) -> None:
+        if line == "last":
+            while not gone(pid):
+                pass  # it is waited for in another thread
+            NEVER.wait(0.2)  # what that thread does next is to have happened
+        lines.put(line)
+
+    talkative = (
+        "import os, sys; print(os.getpid(), flush=True); sys.stdin.read(); print('last\\nbut one')"
+    )
+    with Supervised("part", [sys.executable, "-c", talkative], tell) as part:
+        pid = int(lines.get(timeout=60))
+        assert pid == part.pid
+    assert [lines.get(timeout=60) for _ in range(2)] == ["last", "but one"]
+    assert part.over
+
+
+def test_one_that_cannot_be_started_again_at_once_is_tried_until_it_can(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines: queue.Queue[str] = queue.Queue()
+    with supervised(WELL, lines) as part:
+        pid = int(lines.get(timeout=60))
+        start, refusals = supervisor.start_child, [BlockingIOError("no more processes")] * 2
+
+        def start_child(*arguments: Any, **options: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return start(*arguments, **options)
+
+        monkeypatch.setattr(supervisor, "start_child", start_child)
+        os.kill(pid, signal.SIGKILL)
+        assert int(lines.get(timeout=60)) == part.pid != pid
+        assert part.restarts == 1
+    assert caplog.text.count("part cannot be started: no more processes") == 2

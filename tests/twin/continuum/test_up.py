@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -16,6 +18,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+
+from levada.guest.lifecycle import Closing
+from levada.sim.scenario.load import load
+from levada.sim.scenario.model import Scenario
+from levada.twin.cli.main import main
+from levada.twin.continuum import up as up_module
+from levada.twin.continuum.up import UpOptions, run_up
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENARIO = f"""\
@@ -39,6 +48,20 @@ texture = "loam"
 [zone.crop]
 name = "maize"
 planting = 2023-05-02
+"""
+LINKS = """
+[[link]]
+between = "edge-fog"
+delay_ms = 20
+jitter_ms = 10
+[[link]]
+between = "fog-cloud"
+delay_ms = 30
+loss_pct = 1
+rate_kbit_s = 2_000
+[[link.outage]]
+start = "1 h"
+duration = "20 min"
 """
 PATIENCE_S = 240.0
 
@@ -105,7 +128,7 @@ class Up:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     scenario = tmp_path / "up.toml"
-    scenario.write_text(SCENARIO, encoding="utf-8")
+    scenario.write_text(SCENARIO + LINKS, encoding="utf-8")
     running = Up(scenario, tmp_path / "kept")
     yield running
     if running.process.poll() is None:
@@ -123,9 +146,16 @@ def journeys(up: Up) -> list[int]:
     return [journey["seq"] for journey in found["journeys"]]
 
 
+def uplinks_us(up: Up) -> list[float]:
+    """How long those of them whose way is known took from fog to the cloud."""
+    stages = [journey["stages_us"] for journey in up.continuum()["journeys"]]
+    return [stage["uplink_us"] for stage in stages if "uplink_us" in stage]
+
+
 def test_all_tiers_come_up_one_comes_back_and_nothing_is_left(up: Up) -> None:
     first = until(lambda: journeys(up))
-    assert len(processes(up.where)) >= 4  # itself, edge, fog, cloud
+    assert min(until(lambda: uplinks_us(up))) >= 30_000  # fog's link to the cloud
+    assert len(processes(up.where)) >= 6  # itself, edge, fog, cloud, two links
     killed = one_of(up.where, "fog")
     os.kill(killed, signal.SIGKILL)
     until(lambda: one_of(up.where, "fog") not in (0, killed))
@@ -136,6 +166,8 @@ def test_all_tiers_come_up_one_comes_back_and_nothing_is_left(up: Up) -> None:
     code, said = up.ended()
     assert code == 130
     assert "3 tiers are ready" in said
+    assert "edge-fog: 20 ms, up to 10 ms more\n" in said
+    assert "fog-cloud: 30 ms, 1 % lost, 2000 kbit/s, down once\n" in said
     assert "fog ended with exit code -9: started again" in said
     assert processes(up.where) == {}
 
@@ -144,3 +176,106 @@ def test_what_is_killed_leaves_nothing_behind_either(up: Up) -> None:
     until(lambda: journeys(up))
     up.process.kill()
     until(lambda: processes(up.where) == {})
+
+
+class Noted(Closing):
+    """Stands for a tier; the first one that is waited for once all are there interrupts."""
+
+    def __init__(self, name: str, command: Sequence[str], _tell: object) -> None:
+        self.name, self.command = name, list(command)
+
+    def wait(self, _timeout_s: float, stop: threading.Event) -> None:
+        if self.name == "edge":
+            stop.set()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Noted]:
+    """What would have been started, in its order."""
+    found: list[Noted] = []
+
+    def supervised(*arguments: Any) -> Noted:
+        found.append(Noted(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(up_module, "Supervised", supervised)
+    return found
+
+
+BROKER = "mqtt://somebody:sesame@127.0.0.1:1"
+
+
+def test_links_stand_between_their_tiers_and_the_broker(
+    tmp_path: Path, started: list[Noted]
+) -> None:
+    scenario = tmp_path / "up.toml"
+    scenario.write_text(SCENARIO + LINKS + "[fog]\n[cloud]\n", encoding="utf-8")
+    options = UpOptions(speed="600x", broker=BROKER)
+    where = tmp_path / "kept"
+    in_a_thread(lambda: run_up(load(scenario), where, options, tell=lambda *_: None))
+    assert [part.name for part in started] == ["edge-fog", "fog-cloud", "cloud", "fog", "edge"]
+    commands = {part.name: part.command for part in started}
+    at = commands["edge"].index("--broker") + 1
+    assert commands["edge"][at] == str(where / "edge-fog.json")
+    brokers = {
+        name: tomllib.loads((where / f"{name}.toml").read_text()) for name in ("fog", "cloud")
+    }
+    assert brokers["fog"]["edge_broker"] == str(where / "broker.json")
+    assert "cloud_broker" not in brokers["fog"]  # the same
+    assert brokers["cloud"]["cloud_broker"] == str(where / "fog-cloud.json")
+    settings = json.loads(commands["fog-cloud"][-1])
+    assert settings["outages"] == [[3_600.0, 4_800.0]]
+    assert (settings["speed"], settings["broker"]) == (600.0, str(where / "broker.json"))
+
+
+def test_no_command_line_and_no_open_file_shows_the_password(
+    tmp_path: Path, started: list[Noted]
+) -> None:
+    scenario = tmp_path / "up.toml"
+    scenario.write_text(SCENARIO, encoding="utf-8")
+    where = tmp_path / "kept"
+    in_a_thread(
+        lambda: run_up(load(scenario), where, UpOptions(broker=BROKER), tell=lambda *_: None)
+    )
+    assert not any("sesame" in word for part in started for word in part.command)
+    assert not any("sesame" in file.read_text() for file in where.iterdir() if file.is_file())
+
+
+def in_a_thread(run: Callable[[], object]) -> None:
+    """Where there are no signals."""
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "arguments", "engines"),
+    [
+        (LINKS, [], ("wasm", "wasm")),  # which alone would have no effect
+        ("", ["--set", "fog.window=30 min"], ("wasm", "wasm")),
+        ("", ["--set", "cloud.engine=off"], ("wasm", "off")),
+        ('[fog]\nengine = "native"\n[cloud]\n', [], ("native", "wasm")),
+        (LINKS, ["--strategy", "A"], ("off", "off")),
+    ],
+)
+def test_without_a_word_of_fog_and_cloud_it_is_strategy_c(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: str,
+    arguments: list[str],
+    engines: tuple[str, str],
+) -> None:
+    seen: list[Scenario] = []
+    monkeypatch.setattr(up_module, "run_up", lambda loaded, *_, **__: seen.append(loaded))
+    file = tmp_path / "up.toml"
+    file.write_text(SCENARIO + scenario, encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["up", str(file), *arguments])
+    assert ended.value.code == 130
+    (found,) = seen
+    assert found.fog is not None
+    assert found.cloud is not None
+    assert (found.fog.engine, found.cloud.engine) == engines
