@@ -60,7 +60,7 @@ SHOWN: Final = {
     ("docs/abi.md", "tiers     edge"): "output; tests/guest/test_module.py has its lines",
     ("docs/abi.md", "[2000 2000 2225"): "output; compared with what the example prints",
     ("docs/architecture.md", "scenario.toml "): "drawing",
-    ("docs/continuum.md", "nodes ──"): "drawing",
+    ("docs/continuum.md", "boards ──"): "drawing",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
@@ -122,6 +122,8 @@ ELSEWHERE: Final = {
     "sudo mosquitto_passwd": "of an administrator; tests/services.py runs it for its own users",
     "levada withdraw maize": "needs a broker; tests/twin/test_discovery.py has one",
     "LEVADA_MQTT_PASSWORD=... LISTEN": "needs Docker; tests/test_deploy.py reads the files",
+    "sudo ip": "of an administrator; tests/twin/continuum/test_netem.py runs them",
+    "sudo tc": "as above",
     "sudo apt-get": "of an administrator; the list of `make test` is checked in its own tests",
     "sudo git": "of an administrator",
     "sudo python3 -m venv": "of an administrator; `make` does the same beside the clone",
