@@ -19,6 +19,7 @@ from command import levada
 from fog_telemetry import MODULE
 from services import Mosquitto
 from small_field import until
+from sqlalchemy import select
 
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient
@@ -28,6 +29,7 @@ from levada.twin.continuum.fog import Fog
 from levada.twin.continuum.tier import Sample, Tier
 from levada.twin.mqtt.messages import Ack, decode
 from levada.twin.mqtt.outbox import Outbox
+from levada.twin.store import schema
 from levada.twin.store.reads import StoreReader
 from levada.twin.store.stream_reads import aggregates
 
@@ -40,7 +42,7 @@ WINDOW_S, LATE_S = 60, 86_400
 def nodes(broker: BrokerAddress, count: int) -> Iterator[None]:
     """Two nodes with an outbox, which deliver so many messages in all, ten seconds apart."""
     names = ["n0", "n1"]
-    begin_ms = (time.time_ns() // 60_000_000_000 - 1_440) * 60_000
+    begin_ms = (time.time_ns() // 60_000_000_000 - 30 * 1_440) * 60_000
 
     def take(topic: str, payload: bytes) -> None:
         ack = decode(Ack, payload)
@@ -109,16 +111,23 @@ def stored(folder: Path) -> int:
 
 def rows(folder: Path, stream: str) -> list[dict[str, Any]]:
     """All rows of a stream in fog's order."""
+    table = schema.telemetry
+    begin = f'{{"{stream}":'
+    statement = (
+        select(table.c.payload).where(table.c.payload.startswith(begin)).order_by(table.c.seq)
+    )
     with closing(StoreReader(str(folder / "store.sqlite"))) as reader:
-        found: list[Any] = []
-        while part := reader.messages("fog", start_ms=_next(found), limit=5_000):
-            found += part
-        numbered = {m.seq: m.payload for m in found}
-    return [payload[stream] for _, payload in sorted(numbered.items()) if stream in payload]
+        return [json.loads(payload)[stream] for (payload,) in reader.rows(statement)]
 
 
-def _next(found: list[Any]) -> int:
-    return found[-1].time_ms + 1 if found else 0
+def relayed_rows(folder: Path) -> int:
+    return len(rows(folder, "relayed"))
+
+
+def all_is_stored(cloud: CloudProcess) -> bool:
+    """Whether fog keeps nothing any more, and nothing is missing before what is stored."""
+    (fog,) = cloud.get("/api/continuum")["fogs"]
+    return bool(fog["buffer_rows"] == 0 and fog["contiguous"] + 1 == stored(cloud.folder))
 
 
 def run_through_kills(broker: Broker, folder: Path, count: int, kills: int, seed: int) -> None:
@@ -136,10 +145,8 @@ def run_through_kills(broker: Broker, folder: Path, count: int, kills: int, seed
                 until(lambda upto=upto: stored(cloud.folder) >= upto)  # type: ignore[misc]
                 cloud.kill()
                 cloud.start()
-        until(lambda: len(rows(cloud.folder, "relayed")) == count)
-        until(
-            lambda: cloud.get("/api/continuum")["fogs"][0]["contiguous"] + 1 == stored(cloud.folder)
-        )
+        until(lambda: relayed_rows(cloud.folder) == count)
+        until(lambda: all_is_stored(cloud))
         view = cloud.get("/api/continuum")
         assert all(node["agreement"]["different"] == 0 for node in view["nodes"])
         assert cloud.get("/health/own")["parts"]["streams"]["ok"]

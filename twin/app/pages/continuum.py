@@ -121,9 +121,20 @@ def path_of_message(view: ContinuumView) -> Children:
     fogs = [fog.tier for fog in view.fogs]
     nodes = [node.tier for node in view.nodes]
     way: Children = [
-        _stop("Node", _names(nodes), _engines(nodes) or "measures and decides"),
+        _stop(
+            "Node",
+            _names(nodes),
+            _engines(nodes) or "measures and decides",
+            silent=bool(nodes) and not any(node.online for node in view.nodes),
+        ),
         _way(stages.get("edge_us"), "to fog"),
-        _stop("Fog", _names(fogs), _engines(fogs) or "filters and keeps", stages.get("fog_us")),
+        _stop(
+            "Fog",
+            _names(fogs),
+            _engines(fogs) or "filters and keeps",
+            inside=stages.get("fog_us"),
+            silent=bool(fogs) and not any(fog.online for fog in view.fogs),
+        ),
         _way(stages.get("uplink_us"), "to the cloud"),
         _stop("Cloud", "compares", _computes(view.cloud)),
         _way(stages.get("commit_us"), "to the disk"),
@@ -138,15 +149,19 @@ def path_of_message(view: ContinuumView) -> Children:
     ]
 
 
-def _stop(name: str, title: str, note: str, inside: Spread | None = None) -> html.Div:
+def _stop(
+    name: str, title: str, note: str, *, inside: Spread | None = None, silent: bool = False
+) -> html.Div:
+    look = "stop" if title else "stop none"
     return html.Div(
         [
             html.Div(name, className="label"),
             html.Div(title or "none yet", className="name"),
             html.Div(note, className="note"),
             html.Div(f"keeps it {time_text(inside.p50)}", className="note") if inside else None,
+            html.Div("silent", className="note bad") if silent else None,
         ],
-        className="stop" if title else "stop none",
+        className="stop silent" if silent else look,
     )
 
 
@@ -429,7 +444,7 @@ def _fog(fog: FogView) -> html.Div:
             ),
             html.P(_kept(kept, limit), className="hint"),
             html.Div(
-                html.Div(style={"width": f"{max(share * 100, 0.5):.1f}%"}),
+                html.Div(style={"width": f"{share * 100:.1f}%"}),
                 className="meter",
                 role="img",
                 **aria_label(f"The buffer is {share:.0%} full"),
