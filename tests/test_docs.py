@@ -122,8 +122,6 @@ ELSEWHERE: Final = {
     "sudo mosquitto_passwd": "of an administrator; tests/services.py runs it for its own users",
     "levada withdraw maize": "needs a broker; tests/twin/test_discovery.py has one",
     "LEVADA_MQTT_PASSWORD=... LISTEN": "needs Docker; tests/test_deploy.py reads the files",
-    "sudo ip": "of an administrator; tests/twin/continuum/test_netem.py runs them",
-    "sudo tc": "as above",
     "sudo apt-get": "of an administrator; the list of `make test` is checked in its own tests",
     "sudo git": "of an administrator",
     "sudo python3 -m venv": "of an administrator; `make` does the same beside the clone",
