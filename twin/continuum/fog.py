@@ -269,6 +269,7 @@ class Fog(Closing):
         metrics, taken = self.metrics, group.taken
         metrics.received.inc(len(arrivals))
         metrics.duplicates.inc(taken.duplicates)
+        metrics.early.inc(taken.early)
         metrics.computed_rows.inc(group.processed)
         for message in group.change.outgoing:
             metrics.forwarded_rows.labels(message.stream).inc(message.length)

@@ -68,6 +68,8 @@ class Groups:
         if self._full != "drop-oldest":
             room = max(0, self._most_rows - kept.rows) // _MOST_ROWS_EACH
             self.is_full = room < len(arrivals)
+            if room < len(arrivals) + self._intake.held:
+                self._intake.forget_early()
             if self.is_full and self._full == "fail":
                 raise BufferFullError(
                     f"buffer {self._buffer.file} is full: it holds {kept.rows} rows, permitted are "
