@@ -57,6 +57,11 @@ class Groups:
         self.is_full = False
         """Whether nothing is taken for want of room."""
 
+    @property
+    def held(self) -> int:
+        """Messages that wait until one before them has come."""
+        return self._intake.held
+
     def prepare(self, arrivals: Sequence[Arrival], acknowledged: int, now_ms: int) -> Group:
         """Compute what the next commit has to write; `acknowledged` is up to where the cloud has
         all rows.
