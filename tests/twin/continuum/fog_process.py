@@ -45,6 +45,8 @@ class Cloud:
         self._lives: dict[int, Received] = {}
         self._counts: Counter[str] = Counter()
         """Rows by stream."""
+        self.sent: list[tuple[int, int]] = []
+        """Of each message when fog has sent it [us], and how many rows it has."""
         self.repeated = 0
         self.holds = False
         """Acknowledges nothing."""
@@ -63,6 +65,7 @@ class Cloud:
         with self.news:
             life = self._lives.setdefault(boot, Received.before(message["oldest"]))
             life.skip(message["oldest"])
+            self.sent.append((message["sent_us"], len(message["rows"])))
             for number, row in enumerate(message["rows"], first):
                 if life.has(number):
                     self.repeated += 1
