@@ -44,6 +44,7 @@ LIBRARIES: Final = {
 INTERNAL_PACKAGES: Final = ("numba.core",)
 """Which are private although no underscore says so."""
 DOCUMENTED: Final = {
+    "_exit": "of `os`, by Python's documentation",
     "_replace": "of named tuples, by Python's documentation",
     "_mapping": "of a row, by SQLAlchemy's documentation",
     "_typeshed": "for type checkers only, by typeshed's documentation",

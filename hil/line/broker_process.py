@@ -61,7 +61,7 @@ async def _serve(settings: dict[str, Any]) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await reader.read()  # until the parent closes it or ends
     counting.cancel()
-    await broker.shutdown()
+    os._exit(0)  # amqtt's own end waits as long as a client talks, and keeps the port
 
 
 def main() -> None:

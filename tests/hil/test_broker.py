@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import queue
 import signal
@@ -19,6 +20,7 @@ from relay import Relay
 from services import Mosquitto
 
 import levada.hil.line.broker
+from levada.guest.children import start_child
 from levada.hil.errors import BrokerError, ClientIdTakenError, PayloadError, UsageError
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
@@ -97,6 +99,25 @@ def test_the_broker_ends_with_its_parent() -> None:
     )
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", int(done.stdout)))
+
+
+def test_the_broker_ends_with_its_parent_while_a_client_talks() -> None:
+    command = [sys.executable, "-m", "levada.hil.line.broker_process"]
+    with start_child(command, stdout=subprocess.PIPE, text=True) as process:
+        told = {"host": "127.0.0.1", "port": 0, "token": "secret"}
+        process.stdin.write(json.dumps(told) + "\n")
+        process.stdin.flush()
+        port = json.loads(process.stdout.readline())["port"]
+        address = BrokerAddress(host="127.0.0.1", port=port, user="n", password="secret")
+        heard = threading.Semaphore(0)
+        client = MqttClient(address, subscription="n", handler=lambda *_message: heard.release())
+        client.publish("n", b"")
+        assert heard.acquire(timeout=60)
+        process.stdin.close()
+        while process.poll() is None:
+            client.publish("n", b"")
+            heard.acquire(timeout=0.01)
+        client.close()
 
 
 @pytest.mark.parametrize(

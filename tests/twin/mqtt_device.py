@@ -132,6 +132,11 @@ class Device:
         ):
             self._progress.set()
 
+    def reading(self, value: int) -> dict[str, int]:
+        """What it says of a value."""
+        now_ms = time.time_ns() // 1_000_000
+        return {"t": now_ms, "raw": value % 4096, "pct": value % 101, "irrigar": value & 1}
+
     def measure(self, value: int) -> None:
         """Take a measurement into the journal."""
         self.journal.add(self._seq, value)
@@ -143,15 +148,7 @@ class Device:
         for boot, seq, oldest, value in waiting:
             if (boot, seq) in self._on_the_way:
                 continue
-            message = Telemetry(
-                boot=boot,
-                seq=seq,
-                oldest=oldest,
-                t=time.time_ns() // 1_000_000,
-                raw=value % 4096,
-                pct=value % 101,
-                irrigar=value & 1,
-            )
+            message = Telemetry(boot=boot, seq=seq, oldest=oldest, **self.reading(value))
             if self.client.publish(f"ic/{self.node}/data", message.encode()):
                 self.sent += 1
                 self._on_the_way.add((boot, seq))

@@ -35,7 +35,7 @@ from levada.twin.continuum.tier import Sample, Tier
 from levada.twin.errors import TwinError
 from levada.twin.mqtt.messages import ForwardedRow, Telemetry, decode
 
-__all__ = ["FILE", "Row", "simulate", "through_continuum"]
+__all__ = ["FILE", "Row", "read_telemetry", "simulate", "through_continuum"]
 
 FILE: Final = "continuum.parquet"
 """In the run directory: every row that the cloud has stored."""
@@ -244,16 +244,18 @@ def through_continuum(scenario: Scenario, run_dir: Path) -> dict[str, Any]:
     """
     if scenario.fog is None:
         return {}
+    rows, summary = simulate(scenario, runner.read_guest(scenario), read_telemetry(run_dir))
+    pq.write_table(_table(rows), run_dir / FILE)
+    return {"continuum": summary}
+
+
+def read_telemetry(run_dir: Path) -> dict[str, list[Publication]]:
+    """What each node of a run has told."""
     reader = TapeReader(run_dir / "tape.cbor")
     parts: dict[int, list[bytes]] = {zone: [] for zone in range(len(reader.zones))}
     for zone, records in reader.chunks():
         parts[zone].append(records)
-    telemetry = {
-        name: _telemetry(name, b"".join(parts[zone])) for zone, name in enumerate(reader.zones)
-    }
-    rows, summary = simulate(scenario, runner.read_guest(scenario), telemetry)
-    pq.write_table(_table(rows), run_dir / FILE)
-    return {"continuum": summary}
+    return {name: _telemetry(name, b"".join(parts[zone])) for zone, name in enumerate(reader.zones)}
 
 
 def _telemetry(node: str, tape: bytes) -> list[Publication]:

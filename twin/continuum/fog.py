@@ -275,6 +275,7 @@ class Fog(Closing):
         metrics, taken = self.metrics, group.taken
         metrics.received.inc(len(arrivals))
         metrics.duplicates.inc(taken.duplicates)
+        metrics.early.inc(taken.early)
         metrics.computed_rows.inc(group.processed)
         for message in group.change.outgoing:
             metrics.forwarded_rows.labels(message.stream).inc(message.length)
@@ -354,6 +355,9 @@ class Fog(Closing):
         metrics.gauge("buffer_dropped_rows", "Rows given up, ever.", lambda: buffer.kept().dropped)
         metrics.gauge("buffer_oldest_age_seconds", "Age of the oldest row kept.", self._age_s)
         metrics.gauge("queue_messages", "Messages that wait.", lambda: len(self._queue))
+        metrics.gauge(
+            "held_messages", "Messages that came before their turn.", lambda: self._groups.held
+        )
         metrics.gauge("repeated_rows", "Rows sent again.", lambda: uplink.repeated_rows)
         metrics.gauge("guest_traps", "Calls of the guest stopped.", lambda: self._tier.traps)
         metrics.gauge(

@@ -57,6 +57,11 @@ class Groups:
         self.is_full = False
         """Whether nothing is taken for want of room."""
 
+    @property
+    def held(self) -> int:
+        """Messages that wait until one before them has come."""
+        return self._intake.held
+
     def prepare(self, arrivals: Sequence[Arrival], acknowledged: int, now_ms: int) -> Group:
         """Compute what the next commit has to write; `acknowledged` is up to where the cloud has
         all rows.
@@ -68,6 +73,8 @@ class Groups:
         if self._full != "drop-oldest":
             room = max(0, self._most_rows - kept.rows) // _MOST_ROWS_EACH
             self.is_full = room < len(arrivals)
+            if room < len(arrivals) + self._intake.held:
+                self._intake.forget_early()
             if self.is_full and self._full == "fail":
                 raise BufferFullError(
                     f"buffer {self._buffer.file} is full: it holds {kept.rows} rows, permitted are "

@@ -39,6 +39,7 @@ class Metrics:
         self.duplicates = self.counter(
             "duplicates", "Messages that were there already, and acknowledged again."
         )
+        self.early = self.counter("early", "Messages that came before their turn.")
         self.refused = self.counter("refused", "Messages not taken.", "reason")
         self.computed_rows = self.counter("computed_rows", "Rows that the tier computed.")
         self.forwarded_rows = self.counter(

@@ -206,12 +206,12 @@ class Uplink(Closing):
         with self._lock:
             now_s = self._clock_s()
             self.forwarded += 1
-            if self._round != at_round:  # begun anew meanwhile
-                return False
-            self._sent = max(self._sent, message.last + 1)
             if message.first < self._flush_until:
                 due_s = max(self._flush_due_s, now_s)
                 self._flush_due_s = due_s + message.length / self._flush_rows_s
+            if self._round != at_round:  # begun anew meanwhile
+                return False
+            self._sent = max(self._sent, message.last + 1)
         return True
 
     def close(self) -> None:

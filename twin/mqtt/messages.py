@@ -24,6 +24,7 @@ from levada.twin.mqtt.sequence import Identity
 __all__ = [
     "COUNTS",
     "TOPICS",
+    "U32",
     "Ack",
     "Alert",
     "Ask",

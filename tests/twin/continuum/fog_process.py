@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from levada_process import LevadaProcess
 
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
@@ -19,52 +18,21 @@ from levada.twin.mqtt.sequence import Received
 __all__ = ["Cloud", "FogProcess"]
 
 
-class FogProcess:
+class FogProcess(LevadaProcess):
     """`levada fog` between two brokers; its buffer is `fog.sqlite` in `folder`."""
 
     def __init__(self, folder: Path, edge: BrokerAddress | None, *options: str) -> None:
-        self._command = [str(Path(sys.executable).with_name("levada")), "fog"]
-        self._command += ["--buffer", str(folder / "fog.sqlite"), "--health-port", "0"]
-        self._environment = dict(os.environ)
+        command = ["fog", "--buffer", str(folder / "fog.sqlite"), "--health-port", "0"]
         if edge is not None:
-            self._command += ["--edge-broker", edge.url]
-            self._environment |= {
-                "LEVADA_MQTT_USER": edge.user or "",
-                "LEVADA_MQTT_PASSWORD": edge.password or "",
-            }
-        self._command += options
+            command += ["--edge-broker", edge.url]
         self.addresses = folder / "fog.json"
-        self.log = folder / "fog.log"
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command, stdout=subprocess.PIPE, stderr=log, env=self._environment
-            )
+        super().__init__(folder, [*command, *options], edge)
 
     def wait_until_ready(self) -> dict[str, Any]:
         """Where it is, once it is there."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.log.read_text()
+        assert self.first_line(), self.log.read_text()
         found: dict[str, Any] = json.loads(self.addresses.read_text())
         return found
-
-    def kill(self) -> None:
-        """kill -9, and started again."""
-        self.process.kill()
-        self._end()
-        self.start()
-
-    def close(self) -> int:
-        self.process.terminate()
-        return self._end()
-
-    def _end(self) -> int:
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return self.process.wait()
 
 
 class Cloud:
@@ -77,6 +45,8 @@ class Cloud:
         self._lives: dict[int, Received] = {}
         self._counts: Counter[str] = Counter()
         """Rows by stream."""
+        self.sent: list[tuple[int, int]] = []
+        """Of each message when fog has sent it [us], and how many rows it has."""
         self.repeated = 0
         self.holds = False
         """Acknowledges nothing."""
@@ -95,6 +65,7 @@ class Cloud:
         with self.news:
             life = self._lives.setdefault(boot, Received.before(message["oldest"]))
             life.skip(message["oldest"])
+            self.sent.append((message["sent_us"], len(message["rows"])))
             for number, row in enumerate(message["rows"], first):
                 if life.has(number):
                     self.repeated += 1

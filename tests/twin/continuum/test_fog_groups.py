@@ -153,6 +153,20 @@ def test_a_full_buffer_acknowledges_nothing_more_until_there_is_room(tmp_path: P
     core.close()
 
 
+def test_what_waits_for_its_turn_has_room_in_the_buffer_or_is_sent_again(tmp_path: Path) -> None:
+    core = Core(tmp_path / "fog.sqlite", engine="off", rows=1_000)
+    messages = [arrival("n", boot=1, seq=s, oldest=0, raw=1) for s in range(400)]
+    core.take(*messages[1:201])  # the first is missing
+    assert core.take(messages[0]).acks == [("n", 1, 200)]
+    core.take(*messages[202:302])
+    core.take(*(arrival("m", boot=1, seq=s, oldest=0, raw=1) for s in range(150)))
+    assert core.take(messages[201]).acks == [("n", 1, 201)]  # of 1,000 rows 352 are there
+    group = core.take(*messages[202:302])
+    assert (group.taken.early, group.acks) == (0, [("n", 1, 301)])
+    assert core.buffer.kept().rows <= 1_000
+    core.close()
+
+
 def test_a_full_buffer_drops_the_oldest_and_says_how_many(tmp_path: Path) -> None:
     core = Core(tmp_path / "fog.sqlite", engine="off", rows=1_000, full="drop-oldest")
     for seq in range(0, 1_000, 100):

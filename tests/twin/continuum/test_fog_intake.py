@@ -27,7 +27,7 @@ def take(*arrivals: Arrival) -> Taken:
 
 
 PAYLOADS = [
-    b'{"boot":7,"seq":41,"oldest":40,"t":1700000000000,"raw":1502,"pct":40,"irrigar":0}',
+    b'{"boot":7,"seq":41,"oldest":41,"t":1700000000000,"raw":1502,"pct":40,"irrigar":0}',
     b'{"umidade": 2100, "seco": 1, "pct": 18}',
     b'{"raw": 1800, "pct": 40, "irrigar": 0, "temp_c": 21.5, "note": "dry", "list": [1]}',
     b'{"raw": true}',
@@ -125,21 +125,28 @@ def test_a_number_far_ahead_is_not_taken_until_the_gap_is_closed() -> None:
     mine.take([arrival("n", boot=1, seq=0, oldest=0)])
     far = arrival("n", boot=1, seq=WINDOW + 1, oldest=0)
     assert mine.take([far]).refused == {Reason.WINDOW: 1}
-    assert len(mine.take([arrival("n", boot=1, seq=WINDOW + 1, oldest=WINDOW)]).rows) == 1
+    assert len(mine.take([arrival("n", boot=1, seq=WINDOW + 1, oldest=WINDOW + 1)]).rows) == 1
 
 
 def test_the_same_messages_are_new_to_fog_and_to_the_store(tmp_path: Path) -> None:
-    """Repeated, reordered, lost, given up by the node, wrapped, in two lives."""
+    """Repeated, reordered, lost, given up by the node, wrapped, in two lives; fog has them in the
+    order of their numbers."""
     chance = random.Random(9)
     arrivals = []
-    for _ in range(1_500):
-        seq = (2**32 - 200 + chance.randrange(600)) % 2**32
-        oldest = (seq - chance.randrange(300)) % 2**32
-        members = {"boot": chance.choice([1, 2]), "seq": seq, "oldest": oldest}
-        arrivals.append((members, arrival("n", raw=1, **members)))
-    taken = intake().take([one for _, one in arrivals])
+    start = 2**32 - 200
+    for number in range(1_500):
+        n = chance.randrange(min(600, number // 2 + 1))
+        oldest = max(0, n - chance.randrange(300))
+        members = {"seq": (start + n) % 2**32, "oldest": (start + oldest) % 2**32}
+        arrivals.append(arrival("n", raw=1, boot=chance.choice([1, 2]), **members))
+    for boot in (1, 2):  # nothing is to come below
+        arrivals.append(arrival("n", raw=1, boot=boot, seq=700, oldest=700))
+    taken = intake().take(arrivals)
+    assert taken.early > 300
     with Store(tmp_path / "s.sqlite") as store:
-        for members, one in arrivals:
+        for one in arrivals:
+            members = json.loads(one.payload)
+            members.pop("raw")
             row = Row(
                 node="n", received_ms=NOW_MS, payload=one.payload.decode(), signals={}, **members
             )
@@ -147,9 +154,86 @@ def test_the_same_messages_are_new_to_fog_and_to_the_store(tmp_path: Path) -> No
                 store.flush()
         assert store.flush()
         stored = store.reader.messages("n", limit=10_000)
-        assert store.health().duplicates == taken.duplicates > 300
-    wanted = sorted((m.boot, m.seq % 2**32) for m in stored)
-    assert sorted((row["boot"], row["seq"]) for row in taken.rows) == wanted
+    wanted = sorted(((m.boot, m.seq % 2**32) for m in stored), key=lambda m: (m[0], _from(m[1])))
+    found = [(row["boot"], row["seq"]) for row in taken.rows]
+    assert [one for one in found if one[0] == 1] + [one for one in found if one[0] == 2] == wanted
+    assert len(wanted) > 300
+
+
+def _from(seq: int) -> int:
+    return (seq + 200) % 2**32
+
+
+def sent(count: int, oldest: int = 0, boot: int = 1) -> list[Arrival]:
+    """Messages as a node sends them."""
+    return [arrival("n", boot=boot, seq=s, oldest=oldest, raw=s) for s in range(count)]
+
+
+def seqs(taken: Taken) -> list[Any]:
+    return [row["seq"] for row in taken.rows]
+
+
+def test_what_follows_a_missing_message_waits_for_it_unacknowledged() -> None:
+    mine, messages = intake(), sent(6)
+    first = mine.take([messages[0], messages[2], messages[4], messages[2], messages[3]])
+    assert (seqs(first), first.early, first.duplicates) == ([0], 4, 0)
+    assert first.lives["n", 1].contiguous == 0
+    assert mine.held == 3
+    second = mine.take([messages[1]])
+    assert seqs(second) == [sample.seq for sample in second.samples] == [1, 2, 3, 4]
+    assert second.lives["n", 1].contiguous == 4
+    third = mine.take([messages[3], messages[5]])
+    assert (seqs(third), third.early, third.duplicates, mine.held) == ([5], 0, 1, 0)
+
+
+def test_what_the_node_has_given_up_is_not_waited_for() -> None:
+    mine, messages = intake(), sent(6)
+    assert seqs(mine.take([messages[0], messages[2], messages[4], messages[5]])) == [0]
+    taken = mine.take([arrival("n", boot=1, seq=7, oldest=4, raw=7)])
+    assert (seqs(taken), taken.early) == ([2, 4, 5], 1)  # 2 came, so it is not lost
+    assert taken.lives["n", 1].contiguous == 5
+    assert seqs(mine.take([arrival("n", boot=1, seq=6, oldest=4, raw=6)])) == [6, 7]
+
+
+def test_the_first_message_of_a_life_is_the_oldest_that_its_node_holds() -> None:
+    mine = intake()
+    assert seqs(mine.take([arrival("n", boot=1, seq=9, oldest=8, raw=1)])) == []
+    assert seqs(mine.take([arrival("n", boot=1, seq=8, oldest=8, raw=1)])) == [8, 9]
+
+
+def test_a_malformed_message_holds_up_none_behind_it_and_is_not_acknowledged() -> None:
+    mine, messages = intake(), sent(5)
+    bad = arrival("n", boot=1, seq=1, oldest=0, raw="wet")
+    taken = mine.take([messages[0], messages[2], bad, messages[3], bad])
+    assert seqs(taken) == [0, 2, 3]
+    assert taken.refused == {Reason.MALFORMED: 2}
+    assert taken.lives["n", 1].contiguous == 0
+    assert seqs(mine.take([messages[1], messages[4]])) == [1, 4]  # it has thought better of it
+    early = mine.take([arrival("n", boot=2, seq=1, oldest=0, raw="wet"), sent(3, boot=2)[2]])
+    assert (seqs(early), early.refused) == ([], {Reason.MALFORMED: 1})
+    assert seqs(mine.take(sent(1, boot=2))) == [0, 2]
+
+
+def test_what_waits_cannot_use_up_the_memory_and_comes_again() -> None:
+    mine, messages = intake(), sent(2_500)
+    for _ in range(3):
+        taken = mine.take(messages[1:])
+        assert (taken.early, taken.rows) == (2_499, [])
+        assert mine.held < 2_000
+    assert seqs(mine.take(messages)) == list(range(2_500))
+
+
+def test_rows_do_not_depend_on_the_way_that_messages_have_taken() -> None:
+    """One in four is lost, some are repeated, ten at a time come in any order."""
+    chance = random.Random(4)
+    mine, messages, found = intake(), sent(500), []
+    for _ in range(200):
+        first = len(found)
+        some = [m for m in messages[first : first + 10] if chance.random() < 0.75]
+        some += chance.choices(messages[: first + 10], k=3)
+        chance.shuffle(some)
+        found += seqs(mine.take(some))
+    assert found == list(range(500))
 
 
 def test_what_was_taken_before_a_restart_is_taken_from_the_buffer() -> None:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,31 @@ def test_an_outage_of_the_cloud_fills_the_buffer_and_the_end_of_it_empties_it(
                 pass
             assert _states(health) == ["forwarding"]
             check(cloud, 1_000)
+
+
+def test_while_the_broker_of_the_cloud_is_away_rows_are_kept_and_then_sent_at_the_rate(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Also those of a fog that was killed meanwhile; nodes do not notice."""
+    rows_s = 1_000
+    with EmbeddedBroker(password="secret") as broker:
+        away = broker.address
+    options = ("--cloud-broker", away.url, "--flush-rows-s", str(rows_s))
+    with closing(FogProcess(tmp_path, mosquitto.address, *options)) as fog:
+        with devices(mosquitto.address, tmp_path, 1_000):
+            pass  # until all is acknowledged to the nodes
+        fog.kill()
+        health = fog.wait_until_ready()["health"]
+        assert _value(health, "levada_fog_buffer_rows") >= 2_000
+        with (
+            EmbeddedBroker(port=away.port, password="secret") as broker,
+            closing(Cloud(broker.address)) as cloud,
+        ):
+            assert cloud.wait_for(1_000, "relayed")
+            check(cloud, 1_000)
+    assert len(cloud.sent) > 8
+    for (sent_us, rows), (next_us, _) in pairwise(cloud.sent):
+        assert next_us - sent_us >= rows * 1e6 / rows_s - 1  # it is in whole microseconds
 
 
 def _metrics(health: str) -> Any:

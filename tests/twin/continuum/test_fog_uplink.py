@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class Way:
         self.core = Core(folder / "fog.sqlite", engine="off", rows=1_000_000)
         self.now_s = 100.0
         self.there = True
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while a message is handed over."""
         self.got: list[dict[str, Any]] = []
         self.at_s: list[float] = []
         self.node_seq = 0
@@ -39,6 +42,7 @@ class Way:
         decode(Relayed, payload)
         self.got.append(json.loads(payload))
         self.at_s.append(self.now_s)
+        self.meanwhile()
         return True
 
     def add(self, rows: int) -> None:
@@ -234,3 +238,21 @@ def test_a_restarted_fog_sends_what_is_kept_as_after_an_outage(tmp_path: Path) -
     assert 1_000 <= len(way.seqs) <= 1_000 + 256
     assert way.seqs == list(range(len(way.seqs)))
     way.core.close()
+
+
+def test_a_connection_that_is_made_during_a_flush_is_no_way_round_its_rate(way: Way) -> None:
+    way.add(2_000)
+    way.uplink.connected()
+    left = [None] * 3
+
+    def connected_again() -> None:
+        if left:
+            left.pop()
+            way.uplink.connected()
+
+    way.meanwhile = connected_again
+    way.go(2.5)
+    assert not left
+    sent = list(zip(way.at_s, way.got, strict=True))
+    for (at_s, message), (next_s, _) in pairwise(sent):
+        assert next_s - at_s >= len(message["rows"]) / 1_000 - 1e-9
