@@ -42,7 +42,7 @@
     P(23, flat_s,         "s",        1,  604800,  86400) AND     \
     P(24, most_rate,  "counts/min",   0,    4095,    100) AND     \
     P(25, hampel_readings, "",        3,      16,      7) AND     \
-    P(26, hampel_tenths,  "",         0,     100,     30) AND     \
+    P(26, hampel_tenths,  "",         0,     100,     80) AND     \
     P(27, window_s,       "s",        1,  604800,   3600)
 
 /* Pairs that have to agree; `unless 0` where 0 stands for what is derived. */

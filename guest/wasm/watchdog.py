@@ -39,16 +39,20 @@ class Watchdog:
     def __init__(self) -> None:
         self.awake = False
         self._workers: WeakSet[Worker] = WeakSet()
+        self._members = threading.Lock()
+        """Nobody may join while they are looked at."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def watch(self, worker: Worker) -> None:
         """Count `worker` among those that may be busy, until it is closed or forgotten."""
-        self._workers.add(worker)
+        with self._members:
+            self._workers.add(worker)
 
     def forget(self, worker: Worker) -> None:
         """The worker is closed."""
-        self._workers.discard(worker)
+        with self._members:
+            self._workers.discard(worker)
 
     def wake(self) -> None:
         """Make sure that the epoch advances; workers call it after setting `busy`."""
@@ -62,7 +66,7 @@ class Watchdog:
 
     def close(self) -> None:
         """Close all workers and end the thread (at the end of the process)."""
-        for worker in list(self._workers):
+        for worker in self._present():
             worker.close()
         thread = self._thread
         with self._lock:
@@ -73,6 +77,7 @@ class Watchdog:
     def after_fork(self) -> None:
         """The thread does not survive a fork, nor need its lock be free."""
         self.awake = False
+        self._members = threading.Lock()
         self._lock = threading.Lock()
         self._thread = None
 
@@ -94,7 +99,11 @@ class Watchdog:
                     rest = 0
 
     def _busy(self) -> bool:
-        return any(worker.busy for worker in list(self._workers))
+        return any(worker.busy for worker in self._present())
+
+    def _present(self) -> list[Worker]:
+        with self._members:
+            return list(self._workers)
 
 
 watchdog: Final = Watchdog()
