@@ -44,6 +44,8 @@ _CALLS = 5.0
 _MEMORY_MB = 120.0
 """Of fog's process after `_LONG` messages."""
 _LONG = 1_000_000
+_BURST = 20_000
+"""Of them at once: a broker answers a ping of fog only behind what waits."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -72,7 +74,7 @@ def _packet(node: str, seq: int) -> bytes:
     return bytes([0x30, len(body) & 127 | 128, len(body) >> 7]) + body
 
 
-def _publish(port: int, first: int = 0) -> None:
+def _publish(port: int, messages: int = _MESSAGES, first: int = 0) -> None:
     """QoS 0 by hand: a library could not make the load beside what it is taken by."""
     body = _text("MQTT") + b"\x04\x02\x00\x00"
     sockets = []
@@ -82,7 +84,7 @@ def _publish(port: int, first: int = 0) -> None:
         sock.sendall(bytes([0x10, len(hello)]) + hello)
         assert sock.recv(4) == b"\x20\x02\x00\x00"
         sockets.append(sock)
-    each, at_once = _MESSAGES // _PUBLISHERS, 10
+    each, at_once = messages // _PUBLISHERS, 10
     load = [
         b"".join(_packet(f"n{number:03d}", seq) for seq in range(begin, begin + at_once))
         for begin in range(first, first + each, at_once)
@@ -276,15 +278,16 @@ def _memory(port: int, folder: Path) -> bool:
     rss = "levada_fog_memory_rss_bytes"
     with _fog(port, folder) as (_, url):
         print(f"\nfog's memory at the start{_metric(url, rss) / 1e6:19.1f} MB")
-        for sent in range(0, _LONG, _MESSAGES):
-            with _role("publish", port, sent // _PUBLISHERS) as load:
+        for sent in range(0, _LONG, _BURST):
+            with _role("publish", port, _BURST, sent // _PUBLISHERS) as load:
                 begin = time.perf_counter()
                 _go(load)
-                wanted = sent + _MESSAGES
+                wanted = sent + _BURST
                 _wait(url, "levada_fog_received_total", lambda n, m=wanted: n >= m, begin)
                 _wait(url, "levada_fog_buffer_rows", lambda rows: not rows, begin)
             used_mb = _metric(url, rss) / 1e6
-            print(f"after {wanted:9,} messages {used_mb:20.1f} MB", flush=True)
+            if wanted % _MESSAGES == 0:
+                print(f"after {wanted:9,} messages {used_mb:20.1f} MB", flush=True)
         lost = wanted - _metric(url, "levada_fog_received_total")
     print(f"limit {_MEMORY_MB:39.1f} MB")
     return used_mb > _MEMORY_MB or lost > 0

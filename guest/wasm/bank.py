@@ -1,11 +1,12 @@
-"""The guests of a fog or cloud node: one instance a node, called in batches without Python.
+"""The guests of a fog or cloud node: one instance a node, called in batches.
 
     with Bank(module, nodes=100) as bank:
         filtered, traps = bank.call("filter", nodes, readings)
 
 A batch is one function for many nodes, in the order given; a node may occur more than once.  Each
 call has the whole budget.  One that is stopped has the result 0 and its TrapKind, its node gets a
-fresh instance with the parameters in force, and the batch goes on.
+fresh instance with the parameters in force, and the batch goes on.  An import of the module that is
+called stops the call, too: fog and cloud give a guest nothing to call.
 
 The engine is the module in Wasmtime (`wasm`) or its C source compiled for this computer (`native`),
 by the same ABI and with the same results.  `native` cannot stop a guest: only denied imports are

@@ -170,21 +170,12 @@ class Instances:
         if not watchdog.awake:
             watchdog.wake()
 
-    def has(self, zone: int) -> bool:
-        """Whether there is an instance."""
-        return zone in self._instances
-
     def exports(self, zone: int) -> Mapping[str, wasmtime.Func]:
         """The functions of an instance; raises its Trap, or GuestError if there is none."""
         instance = self._instances.get(zone)
         if instance is None:
             raise self.traps.get(zone) or GuestError(f"guest {self.names[zone]!r} is not running")
         return instance.functions
-
-    def memory(self, zone: int) -> npt.NDArray[np.uint8]:
-        """The linear memory of an instance as it is now; empty if it exports none."""
-        instance = self._instances[zone]
-        return memory_bytes(instance.memory, instance.store)
 
     def instantiate(self, zone: int) -> None:
         """A clean instance in a new store; its start function and constructors have run.

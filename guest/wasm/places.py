@@ -3,10 +3,11 @@
 They are called by wasmtime's unchecked C function, through ctypes: a microsecond a call, and
 nothing to compile at the start.  Arguments and result of a call are packed by `struct`.
 
-Fuel is what bounds a call.  Without a host to wait for, a million instructions are over within
-milliseconds, so a call keeps the interpreter to itself; giving it up and asking for it back would
-cost far more than the call, and another busy thread would keep it for 5 ms each time.  A budget of
-more than `KEPT_INSTRUCTIONS` gives it up, and only then can a wall-clock deadline pass.
+Fuel is what bounds a call.  There is no host to wait for, so a million instructions are over within
+3 ms, or 30 ms if all of them ask for memory (measured).  A call therefore keeps the interpreter to
+itself: to give it up would cost 5 ms wherever another thread is busy, as Python lets one run for so
+long.  Only with a budget of more than `KEPT_INSTRUCTIONS` a call gives it up, and only then can the
+deadline pass.
 """
 
 from __future__ import annotations

@@ -412,6 +412,18 @@ def test_constructors_that_are_stopped_are_an_error_at_once() -> None:
         Bank(broken, 1)
 
 
+def test_constructors_may_not_call_an_import() -> None:
+    curious = module(
+        '(func (export "_initialize") (drop (call $now_s)))',
+        '(func (export "filter") (param i32) (result i32) (local.get 0))',
+    )
+    message = r"^guest stopped in _initialize: denied \(profile 'fog' does not allow now_s\)$"
+    with pytest.raises(Trap, match=message) as raised:
+        Bank(curious, 1)
+    assert raised.value.kind == TrapKind.DENIED
+    assert raised.value.backtrace
+
+
 # --- native -------------------------------------------------------------------------------------
 
 
