@@ -189,6 +189,34 @@ def try_function() -> None:
     assert result[0].i32 == 7
 
 
+def try_function_address() -> None:
+    """There the function is called with fuel, with and without keeping the interpreter."""
+    engine = wasmtime.Engine(with_fuel())
+    store = wasmtime.Store(engine)
+    text = '(module (func (export "f") (param i32) (result i32) (loop (br 0)) unreachable))'
+    endless = wasmtime.Instance(store, wasmtime.Module(engine, wasmtime.wat2wasm(text)), [])
+    function = endless.exports(store)["f"]
+    assert isinstance(function, wasmtime.Func)
+    at, context = c_api.function_address(function), c_api.context_address(store)
+    values, trap = ctypes.create_string_buffer(16), ctypes.c_void_p()
+    for call in (c_api.call_keeping, c_api.call_giving_up):
+        assert not c_api.set_fuel(context, 1000)
+        assert not call(context, at, ctypes.addressof(values), 1, ctypes.addressof(trap))
+        stopped = c_api.trap_at(trap.value or 0)
+        assert stopped.trap_code == wasmtime.TrapCode.OUT_OF_FUEL
+
+
+def try_functions() -> None:
+    try_function()
+    try_function_address()
+
+
+def with_fuel() -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    return config
+
+
 def address(pointer: Any) -> int:
     return ctypes.cast(pointer, ctypes.c_void_p).value or 0
 
@@ -240,6 +268,22 @@ def try_define() -> None:
     assert isinstance(function, wasmtime.Func)
     assert function(store) == 42
     assert seen == [4711]
+
+
+def try_deny() -> None:
+    """An import so defined stops the guest, and says which it was."""
+    engine = wasmtime.Engine()
+    linker, store = wasmtime.Linker(engine), wasmtime.Store(engine)
+    noted: list[int] = []
+    deny = c_api.denying_callback(noted.append)
+    c_api.define_unchecked(linker, "env", "answer", wasmtime.FuncType([], []), deny, 4711)
+    text = '(module (import "env" "answer" (func $a)) (func (export "f") call $a))'
+    module = wasmtime.Module(engine, wasmtime.wat2wasm(text))
+    function = linker.instantiate(store, module).exports(store)["f"]
+    assert isinstance(function, wasmtime.Func)
+    with pytest.raises(wasmtime.WasmtimeError, match="denied"):
+        function(store)
+    assert noted == [4711]
 
 
 def try_async_components() -> None:
@@ -368,10 +412,11 @@ TRIES: Final[dict[tuple[str, str], Callable[[], None]]] = {
     ("guest/wasm/c_api.py", "_ffi"): try_addresses,
     ("guest/wasm/c_api.py", "dll"): try_addresses,
     ("guest/wasm/c_api.py", "_context"): try_context,
-    ("guest/wasm/c_api.py", "_func"): try_function,
+    ("guest/wasm/c_api.py", "_func"): try_functions,
     ("guest/wasm/c_api.py", "_from_ptr"): try_errors,
     ("guest/wasm/c_api.py", "wasm_trap_t"): try_trap,
     ("guest/wasm/c_api.py", "wasmtime_error_t"): try_error,
+    ("guest/wasm/c_api.py", "wasmtime_trap_new"): try_deny,
     ("guest/wasm/c_api.py", "wasmtime_func_unchecked_callback_t"): try_define,
     ("guest/wasm/c_api.py", "wasmtime_linker_define_func_unchecked"): try_define,
     (

@@ -36,11 +36,6 @@ class Native:
     callbacks: dict[str, Any]
     """Host calls as C callbacks, by import name."""
 
-    @property
-    def calls(self) -> Callable[..., int]:
-        """See `levada.guest.fast.native.native_calls`; compiled when it is first wanted."""
-        return native.native_calls()
-
     def define(self, linker: wasmtime.Linker, name: str, ty: wasmtime.FuncType, env: int) -> None:
         """Define a host call in `linker`; `env` is the address of the header."""
         c_api.define_unchecked(linker, IMPORT_MODULE, name, ty, self.callbacks[name], env)
@@ -51,11 +46,8 @@ class Native:
         """Write what native code needs of an instance into the row of its guest."""
         row[hostcalls.CONTEXT] = c_api.context_address(store)
         if step is not None:
-            row[hostcalls.STEP : hostcalls.STEP + 2] = self.function(step)
-
-    def function(self, function: wasmtime.Func) -> npt.NDArray[np.int64]:
-        """A function [2] as native code calls it, as long as its store lives."""
-        return np.frombuffer(c_api.function_bytes(function), dtype=np.int64)
+            raw = np.frombuffer(c_api.function_bytes(step), dtype=np.int64)
+            row[hostcalls.STEP : hostcalls.STEP + 2] = raw
 
     def take_error(self, row: npt.NDArray[np.int64]) -> Exception | None:
         """The trap or error that stopped a step, as wasmtime-py's exception."""

@@ -132,25 +132,6 @@ TRAP_PUBLISH_BYTES: Final = int(TrapKind.PUBLISH_BYTES)
 TRAP_GUEST_FAULT: Final = int(TrapKind.GUEST_FAULT)
 TRAP_OTHER: Final = int(TrapKind.OTHER)
 
-TRAP_KINDS: Final = tuple(
-    int(kind)
-    for kind in (
-        TrapKind.STACK_OVERFLOW,
-        TrapKind.MEMORY_OUT_OF_BOUNDS,
-        TrapKind.OTHER,  # misaligned atomic
-        TrapKind.BAD_INDIRECT_CALL,  # table out of bounds
-        TrapKind.BAD_INDIRECT_CALL,  # null
-        TrapKind.BAD_INDIRECT_CALL,  # wrong signature
-        TrapKind.INTEGER_DIVIDE,  # overflow
-        TrapKind.INTEGER_DIVIDE,  # by zero
-        TrapKind.OTHER,  # float to integer
-        TrapKind.UNREACHABLE,
-        TrapKind.DEADLINE,  # epoch
-        TrapKind.OUT_OF_FUEL,
-    )
-)
-"""TrapKind by wasmtime's trap code (wasmtime.h, `wasmtime_trap_code_enum`)."""
-
 Row = npt.NDArray[np.int64]
 
 # Tape records: `levada.guest.tape` describes and decodes them.

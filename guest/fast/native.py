@@ -9,7 +9,6 @@ them known before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 import numba
@@ -33,7 +32,6 @@ from levada.guest.fast.hostcalls import (
     TAPE_ROOM,
     TICKS,
     TRAP,
-    TRAP_KINDS,
     TRAP_OTHER,
     TRAP_POINTER,
     USED,
@@ -50,7 +48,6 @@ from levada.guest.fast.hostcalls import (
     mqtt_publish,
     now_s,
     read_sensor,
-    renew_budget,
     set_output,
     stop,
     uptime_s,
@@ -58,17 +55,11 @@ from levada.guest.fast.hostcalls import (
 )
 from levada.guest.fast.jit import KEEPING, njit, njit_owning
 from levada.guest.fast.strings import Bytes
+from levada.guest.wasm.traps import TRAP_KINDS
 
 __all__ = [
-    "ABOVE_I32",
-    "BELOW_I32",
     "C_FUNCTIONS",
-    "F32",
-    "F64",
-    "I32",
-    "MOST_ARGUMENTS",
     "native_callbacks",
-    "native_calls",
     "native_step",
     "step_zone",
     "tape_of",
@@ -77,20 +68,13 @@ __all__ = [
 # Columns of the header of one guest: what native code hands to wasmtime by address.  Each guest has
 # its own, so that guests can run on several threads.
 CURRENT: Final = 0  # address of the guest's row
-ARGUMENTS: Final = 1  # MOST_ARGUMENTS times wasmtime_val_raw_t, 16 bytes each
-MOST_ARGUMENTS: Final = 4
-EXTERN: Final = 9  # wasmtime_extern_t, 32 bytes
-TRAP_OUT: Final = 13
-CODE: Final = 14
-FUEL_LEFT: Final = 15
-NAMES: Final = 16  # "memory" and "levada", the text of our traps
-HEADER: Final = 18
-
-# Types of what a function of fog and cloud takes and returns.
-I32, F32, F64 = 0, 1, 2
-# What rounds to none of 32 bits.
-BELOW_I32: Final = -2147483648.5
-ABOVE_I32: Final = 2147483647.5
+ARGUMENTS: Final = 1  # two wasmtime_val_raw_t, 16 bytes each
+EXTERN: Final = 5  # wasmtime_extern_t, 32 bytes
+TRAP_OUT: Final = 9
+CODE: Final = 10
+FUEL_LEFT: Final = 11
+NAMES: Final = 12  # "memory" and "levada", the text of our traps
+HEADER: Final = 14
 
 HEADER_NAMES: Final = b"memory\0\0levada\0\0"
 
@@ -188,37 +172,6 @@ def _frame(env: Any, args: Any) -> tuple[Any, Row, Any, Bytes]:
     return header, z, _carray(args, (8,), np.int32), _bytes(z[TAPE_ADDRESS], z[TAPE_CAPACITY])
 
 
-@njit_owning
-def _put_raw(address: int, kind: int, value: int) -> None:
-    """An i32 as an argument of the type that the function takes."""
-    if kind == F64:
-        _carray(_pointer(address), (1,), np.float64)[0] = value
-    elif kind == F32:
-        _carray(_pointer(address), (1,), np.float32)[0] = value
-    else:
-        _carray(_pointer(address), (1,), np.int32)[0] = value
-
-
-@njit_owning
-def _take_raw(address: int, kind: int, results: npt.NDArray[np.int32], index: int) -> bool:
-    """Whether a result is one of 32 bits; floating point is rounded, halves away from 0."""
-    if kind == I32:
-        results[index] = _carray(_pointer(address), (1,), np.int32)[0]
-        return True
-    if kind == F32:
-        value = np.float64(_carray(_pointer(address), (1,), np.float32)[0])
-    else:
-        value = _carray(_pointer(address), (1,), np.float64)[0]
-    if not BELOW_I32 < value < ABOVE_I32:
-        return False
-    size = abs(value)
-    nearest = np.floor(size)
-    if size - nearest >= 0.5:
-        nearest += 1.0
-    results[index] = np.int32(nearest if value > 0 else -nearest)
-    return True
-
-
 def native_callbacks() -> dict[str, int]:
     """Addresses of the host calls as `wasmtime_func_unchecked_callback_t`, by import name."""
     callback = _numba.cfunc(_I64(_PTR, _PTR, _PTR, _numba.types.uint64), cache=KEEPING)
@@ -313,16 +266,20 @@ def tape_of(z: Row) -> Bytes:
 
 
 @njit
-def _run(address: int, z: Row, function: int, values: int) -> int:
-    """Call the `wasmtime_func_t` at an address with the raw values of the header; 0 or a TrapKind.
-
-    `values` is the larger of the numbers of arguments and of results.
-    """
+def _run(address: int, z: Row) -> int:
+    """Call the step of the guest with row `z`, its result goes to the header; 0 or a TrapKind."""
     header = _ints(address, HEADER)
     header[TRAP_OUT] = 0
+    header[ARGUMENTS] = 0
     _set_fuel(z[CONTEXT], z[FUEL])
     _set_deadline(z[CONTEXT], z[TICKS])
-    error = _call(z[CONTEXT], function, address + 8 * ARGUMENTS, values, address + 8 * TRAP_OUT)
+    error = _call(
+        z[CONTEXT],
+        header[CURRENT] + 8 * STEP,
+        address + 8 * ARGUMENTS,
+        1,
+        address + 8 * TRAP_OUT,
+    )
     header[FUEL_LEFT] = 0
     _get_fuel(z[CONTEXT], address + 8 * FUEL_LEFT)
     z[USED] = z[FUEL] - header[FUEL_LEFT]
@@ -346,8 +303,7 @@ def step_zone(address: int, z: Row, time_ms: int, readings: npt.NDArray[np.int32
     tape = tape_of(z)
     inject(z, readings)
     begin(z, tape, time_ms, 1)
-    header[ARGUMENTS] = 0
-    kind = _run(address, z, header[CURRENT] + 8 * STEP, 1)
+    kind = _run(address, z)
     if kind != 0:
         stop(z, tape, kind)
         return
@@ -395,57 +351,3 @@ def native_step() -> Callable[[int, npt.NDArray[np.int64], int, npt.NDArray[np.i
         return stepped | (traps << 24) | (full << 48)
 
     return step_zones  # type: ignore[no-any-return]
-
-
-@lru_cache(maxsize=1)
-def native_calls() -> Callable[..., int]:
-    """The loop over calls of one function, in their order.
-
-    `(address of the headers, rows, functions, kinds, nodes, arguments, results, begin) -> index` of
-    the first call from `begin` on that could not be finished, or their number: its node has no
-    instance (CONTEXT is 0), or was stopped (TRAP says why, or is 0 if the result is no i32).
-    `functions` [nodes, 2] holds the `wasmtime_func_t` of each node, `kinds` the types of the
-    parameters and of the result (I32, F32, F64).
-    """
-
-    @_numba.njit(  # type: ignore[untyped-decorator]
-        _I64(
-            _I64,
-            _numba.types.Array(_I64, 2, "C"),
-            _numba.types.Array(_I64, 2, "C"),
-            _numba.types.Array(_I64, 1, "C"),
-            _numba.types.Array(_numba.types.int32, 1, "C"),
-            _numba.types.Array(_numba.types.int32, 2, "C"),
-            _numba.types.Array(_numba.types.int32, 1, "C"),
-            _I64,
-        ),
-        cache=KEEPING,
-        nogil=True,
-    )
-    def call_nodes(
-        address: int,
-        rows: npt.NDArray[np.int64],
-        functions: npt.NDArray[np.int64],
-        kinds: npt.NDArray[np.int64],
-        nodes: npt.NDArray[np.int32],
-        arguments: npt.NDArray[np.int32],
-        results: npt.NDArray[np.int32],
-        begin: int,
-    ) -> int:
-        count = kinds.shape[0] - 1
-        for index in range(begin, nodes.shape[0]):
-            node = nodes[index]
-            z = rows[node]
-            if z[CONTEXT] == 0:
-                return index
-            own = address + 8 * HEADER * node
-            for k in range(count):
-                _put_raw(own + 8 * ARGUMENTS + 16 * k, kinds[k], arguments[index, k])
-            renew_budget(z)
-            if _run(own, z, functions.ctypes.data + 16 * node, max(count, 1)) != 0:
-                return index
-            if not _take_raw(own + 8 * ARGUMENTS, kinds[count], results, index):
-                return index
-        return int(nodes.shape[0])
-
-    return call_nodes  # type: ignore[no-any-return]

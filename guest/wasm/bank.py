@@ -1,11 +1,12 @@
-"""The guests of a fog or cloud node: one instance a node, called in batches without Python.
+"""The guests of a fog or cloud node: one instance a node, called in batches.
 
     with Bank(module, nodes=100) as bank:
         filtered, traps = bank.call("filter", nodes, readings)
 
 A batch is one function for many nodes, in the order given; a node may occur more than once.  Each
 call has the whole budget.  One that is stopped has the result 0 and its TrapKind, its node gets a
-fresh instance with the parameters in force, and the batch goes on.
+fresh instance with the parameters in force, and the batch goes on.  An import of the module that is
+called stops the call, too: fog and cloud give a guest nothing to call.
 
 The engine is the module in Wasmtime (`wasm`) or its C source compiled for this computer (`native`),
 by the same ABI and with the same results.  `native` cannot stop a guest: only denied imports are
@@ -17,29 +18,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import AbiError, GuestError, ParameterError, Trap
-from levada.guest.fast import fastpath, native
-from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
-from levada.guest.limits import FOG, Budget, Profile
+from levada.guest.limits import Budget
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.native_library import SHIPPED_SOURCE, native_library
-from levada.guest.wasm.instances import Instances
+from levada.guest.wasm.engine import exported_functions
 from levada.guest.wasm.parameters import check_values, set_values
-from levada.guest.wasm.pure import exported_functions
+from levada.guest.wasm.places import OTHER_IMAGE, Calls, Places, Signature, WasmPlaces
 
 __all__ = ["Bank", "Batch", "EngineName"]
 
 EngineName = Literal["wasm", "native"]
-KINDS: Final = {"i32": native.I32, "f32": native.F32, "f64": native.F64}
-NO_INTEGER: Final = "its result is no integer of 32 bits"
-OTHER_IMAGE: Final = "the image is that of another guest"
 
 
 class Batch(NamedTuple):
@@ -49,54 +45,6 @@ class Batch(NamedTuple):
     """0 where the guest was stopped."""
     traps: npt.NDArray[np.uint8]
     """TrapKind of the calls that were stopped, 0 of all others."""
-
-
-class Signature(NamedTuple):
-    """Types of a function that a bank can call."""
-
-    kinds: npt.NDArray[np.int64]
-    """Of its parameters, and of its result last."""
-
-    @property
-    def parameters(self) -> int:
-        """How many."""
-        return self.kinds.size - 1
-
-
-class Places(Protocol):
-    """Instances of a guest in numbered places, by one engine."""
-
-    def alive(self, node: int) -> bool:
-        """Whether there is an instance."""
-
-    def renew(self, node: int) -> None:
-        """Make a fresh instance; Trap or LimitError if its constructors do not let it."""
-
-    def call(self, name: str, signature: Signature, calls: Calls) -> Trap | None:
-        """Make the calls from `calls.done` on, as far as that goes.
-
-        At the end `done` is their number, or the index of a call whose node has no instance (None
-        is returned) or was stopped (and has none now).
-        """
-
-    def image(self, node: int) -> bytes:
-        """What an instance remembers."""
-
-    def restore(self, node: int, image: bytes) -> None:
-        """Have an instance remember what another one of the same kind did."""
-
-    def close(self) -> None:
-        """Release all of them."""
-
-
-class Calls:
-    """A batch under way."""
-
-    def __init__(self, nodes: npt.NDArray[np.int32], arguments: npt.NDArray[np.int32]) -> None:
-        self.nodes = nodes
-        self.arguments = arguments
-        self.results = np.zeros(nodes.size, dtype=np.int32)
-        self.done = 0
 
 
 class Bank(Closing):
@@ -113,8 +61,6 @@ class Bank(Closing):
         engine: EngineName = "wasm",
         parameters: Mapping[int, int] | None = None,
         budget: Budget = Budget(),  # noqa: B008 - immutable
-        profile: Profile = FOG,
-        path: PathName | None = None,
         source: Path = SHIPPED_SOURCE,
     ) -> None:
         """Raises ModuleError, ParameterError, and BuildError where no native library can be made.
@@ -134,10 +80,10 @@ class Bank(Closing):
         self._parameters = [dict(parameters or {}) for _ in range(nodes)]
         self._places: Places
         if engine == "native":
-            self.signatures = {n: s for n, s in self.signatures.items() if not s.kinds.any()}
+            self.signatures = {n: s for n, s in self.signatures.items() if s.is_integer}
             self._places = _NativePlaces(bytes(module), nodes, source)
         else:
-            self._places = _WasmPlaces(module, nodes, budget, profile, path)
+            self._places = WasmPlaces(bytes(module), nodes, budget, self.signatures)
         try:
             self._renew(0)
         except BaseException:
@@ -247,110 +193,6 @@ class Bank(Closing):
         return places, given
 
 
-class _WasmPlaces:
-    def __init__(
-        self, module: bytes, nodes: int, budget: Budget, profile: Profile, path: PathName | None
-    ) -> None:
-        self._host = Instances(
-            module,
-            [f"place{node}" for node in range(nodes)],
-            budget=budget,
-            profile=profile,
-            tape=False,
-            path=path or fastpath.chosen(),
-        )
-        self._native = fastpath.require() if self._host.path == "fast" else None
-        self._functions: dict[str, npt.NDArray[np.int64]] = {}
-
-    def alive(self, node: int) -> bool:
-        return self._host.has(node)
-
-    def renew(self, node: int) -> None:
-        host = self._host
-        host.enter()
-        try:
-            host.instantiate(node)
-        finally:
-            host.busy = False
-        for name, functions in self._functions.items():
-            self._bind(node, name, functions)
-
-    def call(self, name: str, signature: Signature, calls: Calls) -> Trap | None:
-        host = self._host
-        host.enter()
-        try:
-            if self._native is None:
-                return self._call_ordinary(name, signature, calls)
-            calls.done = self._native.calls(
-                *(host.address, host.rows, self._handles(name), signature.kinds),
-                *(calls.nodes, calls.arguments, calls.results, calls.done),
-            )
-            if calls.done == calls.nodes.size:
-                return None
-            node = int(calls.nodes[calls.done])
-            if not host.has(node):
-                return None
-            return host.stopped(node, name, host.take_native_error(node) or GuestError(NO_INTEGER))
-        finally:
-            host.busy = False
-
-    def _handles(self, name: str) -> npt.NDArray[np.int64]:
-        functions = self._functions.get(name)
-        if functions is None:
-            functions = np.zeros((len(self._host.names), 2), dtype=np.int64)
-            self._functions[name] = functions
-            for node in range(len(self._host.names)):
-                if self._host.has(node):
-                    self._bind(node, name, functions)
-        return functions
-
-    def _bind(self, node: int, name: str, functions: npt.NDArray[np.int64]) -> None:
-        if self._native is not None:
-            functions[node] = self._native.function(self._host.exports(node)[name])
-
-    def _call_ordinary(self, name: str, signature: Signature, calls: Calls) -> Trap | None:
-        host, kinds = self._host, signature.kinds
-        while calls.done < calls.nodes.size:
-            node = int(calls.nodes[calls.done])
-            if not host.has(node):
-                return None
-            values = [
-                int(value) if kind == native.I32 else float(value)
-                for value, kind in zip(calls.arguments[calls.done], kinds[:-1], strict=True)
-            ]
-            try:
-                result = _rounded(host.call(node, name, *values))
-            except Trap as trap:
-                return trap
-            if result is None:
-                return host.stopped(node, name, GuestError(NO_INTEGER))
-            calls.results[calls.done] = result
-            calls.done += 1
-        return None
-
-    def image(self, node: int) -> bytes:
-        """Those words of the memory that are not 0: a page is nearly empty."""
-        words = self._host.memory(node).view(np.uint64)
-        where = np.flatnonzero(words != 0)  # several times as fast as of the words themselves
-        head = np.array([words.size, where.size], dtype=np.uint32)
-        return head.tobytes() + where.astype(np.uint32).tobytes() + words[where].tobytes()
-
-    def restore(self, node: int, image: bytes) -> None:
-        words = self._host.memory(node).view(np.uint64)
-        head = np.frombuffer(image, dtype=np.uint32, count=min(2, len(image) // 4))
-        if head.size < 2 or head[0] != words.size or len(image) != 8 + 12 * int(head[1]):
-            raise GuestError(OTHER_IMAGE)
-        where = np.frombuffer(image, dtype=np.uint32, offset=8, count=int(head[1]))
-        values = np.frombuffer(image[8 + 4 * where.size :], dtype=np.uint64)
-        if where.size and where.max() >= words.size:
-            raise GuestError(OTHER_IMAGE)
-        words[:] = 0
-        words[where] = values
-
-    def close(self) -> None:
-        self._host.close()
-
-
 class _NativePlaces:
     def __init__(self, module: bytes, nodes: int, source: Path) -> None:
         beside = source.with_suffix(".wasm")
@@ -395,24 +237,9 @@ class _NativePlaces:
 
 
 def _signatures(module: bytes, budget: Budget) -> dict[str, Signature]:
-    """The functions that take at most four numbers of 32 bits or floats, and return one."""
-    found = {}
-    for name, ty in exported_functions(module, budget).items():
-        kinds = [KINDS.get(str(kind)) for kind in (*ty.params, *ty.results)]
-        if len(ty.results) == 1 and len(ty.params) <= native.MOST_ARGUMENTS and None not in kinds:
-            found[name] = Signature(np.array(kinds, dtype=np.int64))
-    return found
-
-
-def _rounded(value: float) -> int | None:
-    """As the fast path has it: the nearest integer, halves away from 0; None if it is no i32."""
-    if isinstance(value, int):
-        return value
-    if not native.BELOW_I32 < value < native.ABOVE_I32:
-        return None
-    size = abs(value)
-    nearest = int(size) + (size - int(size) >= 0.5)
-    return nearest if value > 0 else -nearest
+    """The functions that a bank can call."""
+    found = {name: Signature.of(ty) for name, ty in exported_functions(module, budget).items()}
+    return {name: signature for name, signature in found.items() if signature is not None}
 
 
 def _int32(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:

@@ -8,6 +8,7 @@ public C API, but the package does not promise to keep what it calls them in Pyt
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any, Final
 
 import wasmtime
@@ -17,11 +18,17 @@ __all__ = [
     "NOWHERE",
     "SIZES",
     "address_of",
+    "call_giving_up",
+    "call_keeping",
     "check_sizes",
     "context_address",
     "define_unchecked",
+    "denying_callback",
     "error_at",
+    "function_address",
     "function_bytes",
+    "set_deadline",
+    "set_fuel",
     "switch_off_async_components",
     "trap_at",
     "unchecked_callback",
@@ -37,6 +44,26 @@ SIZES: Final = {
 
 NOWHERE: Final = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value or 0
 """An address for code that is linked and never runs; it would end the process."""
+
+
+_CONTEXT = _ADDRESS = ctypes.c_void_p
+
+# Called with addresses as integers, which costs half of what typed pointers do.
+_CALL: Final = (_ADDRESS, _CONTEXT, _ADDRESS, _ADDRESS, ctypes.c_size_t, _ADDRESS)
+
+call_giving_up: Final = ctypes.CFUNCTYPE(*_CALL)(("wasmtime_func_call_unchecked", ffi.dll))
+"""`(context, function, values, number of values, where to put a trap) -> error`, both 0 or None if
+all went well; other threads run meanwhile."""
+call_keeping: Final = ctypes.PYFUNCTYPE(*_CALL)(("wasmtime_func_call_unchecked", ffi.dll))
+"""The same, but the thread keeps the interpreter: for what is over at once."""
+set_fuel: Final = ctypes.PYFUNCTYPE(_ADDRESS, _CONTEXT, ctypes.c_uint64)(
+    ("wasmtime_context_set_fuel", ffi.dll)
+)
+"""`(context, instructions)`"""
+set_deadline: Final = ctypes.PYFUNCTYPE(None, _CONTEXT, ctypes.c_uint64)(
+    ("wasmtime_context_set_epoch_deadline", ffi.dll)
+)
+"""`(context, ticks)`"""
 
 
 def check_sizes() -> None:
@@ -55,6 +82,19 @@ def address_of(name: str) -> int:
 def unchecked_callback(address: int) -> Any:
     """Native code at `address` as a callback for `define_unchecked`."""
     return ffi.wasmtime_func_unchecked_callback_t(address)
+
+
+def denying_callback(note: Callable[[int], None]) -> Any:
+    """A callback for `define_unchecked` that notes its environment and stops the guest.
+
+    It must live as long as the stores of the guests.
+    """
+
+    def deny(environment: int | None, _caller: Any, _values: Any, _count: int) -> int:
+        note(environment or 0)
+        return ctypes.cast(ffi.wasmtime_trap_new(b"denied", 6), ctypes.c_void_p).value or 0
+
+    return ffi.wasmtime_func_unchecked_callback_t(deny)
 
 
 def define_unchecked(
@@ -89,6 +129,11 @@ def context_address(store: wasmtime.Store) -> int:
 def function_bytes(function: wasmtime.Func) -> bytes:
     """The `wasmtime_func_t` of a function."""
     return bytes(function._func)
+
+
+def function_address(function: wasmtime.Func) -> int:
+    """Address of the `wasmtime_func_t` of a function, as long as `function` lives."""
+    return ctypes.addressof(function._func)
 
 
 def trap_at(address: int) -> wasmtime.Trap:

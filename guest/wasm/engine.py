@@ -33,7 +33,7 @@ from levada.guest.module.features import require_profile
 from levada.guest.module.sections import sections, unsigned
 from levada.guest.wasm import c_api
 
-__all__ = ["ENGINE_VERSION", "MAX_STACK_BYTES", "compile_module", "engine"]
+__all__ = ["ENGINE_VERSION", "MAX_STACK_BYTES", "compile_module", "engine", "exported_functions"]
 
 ENGINE_VERSION: Final = version("wasmtime")
 
@@ -116,6 +116,15 @@ def compile_module(data: bytes, budget: Budget) -> wasmtime.Module:
             f"module declares {pages} pages of memory: at most {budget.memory_pages} allowed"
         )
     return _compiled(data, len(data) <= PLAIN_BYTES and declared_locals <= PLAIN_LOCALS)
+
+
+def exported_functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
+    """Exported functions of a module and their types; raises what `compile_module` does."""
+    return {
+        item.name: item.type
+        for item in compile_module(bytes(module), budget).exports
+        if isinstance(item.type, wasmtime.FuncType)
+    }
 
 
 @lru_cache(maxsize=32)

@@ -25,9 +25,9 @@ from levada.guest.lifecycle import Closing
 from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.command import CommandThread
+from levada.guest.wasm.engine import exported_functions
 from levada.guest.wasm.instances import Instances
 from levada.guest.wasm.parameters import check_values, set_values
-from levada.guest.wasm.pure import exported_functions
 
 __all__ = ["SimNodes"]
 

@@ -8,10 +8,8 @@ functions of `levada.guest.fast.hostcalls`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 from weakref import ref
 
@@ -20,26 +18,26 @@ import numpy.typing as npt
 import wasmtime
 
 from levada.guest.abi import IMPORT_MODULE, IMPORTS, Call, TrapKind
-from levada.guest.errors import AbiError, GuestError, LimitError, Trap
+from levada.guest.errors import GuestError, LimitError, Trap
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.fastpath import PathName
 from levada.guest.limits import Budget, Profile
 from levada.guest.module.tiers import CONSTRUCTORS
 from levada.guest.topic import ALIAS, resolve_topic
-from levada.guest.wasm.engine import PAGE_BYTES, compile_module, engine
+from levada.guest.wasm.engine import compile_module, engine
+from levada.guest.wasm.linking import (
+    function_type,
+    limited_store,
+    memory_bytes,
+    not_instantiated,
+    require_known_imports,
+)
+from levada.guest.wasm.traps import backtrace, reason, trap_kind
 from levada.guest.wasm.watchdog import TICK_MS, watchdog
 
-__all__ = ["Instances", "link_problems"]
+__all__ = ["Instances"]
 
-TABLE_ELEMENTS: Final = 1024
-"""Function pointers a guest may have; a 64 KiB module needs far fewer."""
-
-_TYPES: Final = {"i": wasmtime.ValType.i32}
-_LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
 _WITH_MEMORY: Final = ("mqtt_publish", "wasm_log")
-_FRAME: Final = re.compile(r"^ *\d+: +0x[0-9a-f]+ - [^!\n]*!(.*)$", re.MULTILINE)
-_LABEL: Final = re.compile(r"^(\d+: )?(wasm trap: )?")
-_NO_MEMORY: Final = np.zeros(0, dtype=np.uint8)
 
 
 class _GuestStopped(Exception):  # noqa: N818 - never leaves this module
@@ -75,9 +73,7 @@ class Instances:
         self._budget = budget
         self._profile = profile
         self._module = compile_module(bytes(module), budget)
-        problems = link_problems(self._module)
-        if problems:
-            raise AbiError("imports outside the ABI: " + "; ".join(problems))
+        require_known_imports(self._module)
         if len(profile.pins) > hostcalls.MAX_PINS:
             raise LimitError(
                 f"profile {profile.name!r}: {len(profile.pins)} pins, "
@@ -156,7 +152,7 @@ class Instances:
         """The host calls of one guest; on the ordinary path they find it by `select`."""
         linker = wasmtime.Linker(engine())
         for name, (params, results) in IMPORTS.items():
-            ty = _function_type(params, results)
+            ty = function_type(params, results)
             if self._native is not None:
                 self._native.define(linker, name, ty, self.address + 8 * native.HEADER * zone)
             else:
@@ -174,24 +170,12 @@ class Instances:
         if not watchdog.awake:
             watchdog.wake()
 
-    def has(self, zone: int) -> bool:
-        """Whether there is an instance."""
-        return zone in self._instances
-
     def exports(self, zone: int) -> Mapping[str, wasmtime.Func]:
         """The functions of an instance; raises its Trap, or GuestError if there is none."""
         instance = self._instances.get(zone)
         if instance is None:
             raise self.traps.get(zone) or GuestError(f"guest {self.names[zone]!r} is not running")
         return instance.functions
-
-    def memory(self, zone: int) -> npt.NDArray[np.uint8]:
-        """The linear memory of an instance as it is now; empty if it exports none."""
-        memory = self._instances[zone].memory
-        store = self._instances[zone].store
-        if memory is None or memory.data_len(store) == 0:
-            return _NO_MEMORY
-        return np.frombuffer(memoryview(memory.get_buffer_ptr(store)).cast("B"), dtype=np.uint8)
 
     def instantiate(self, zone: int) -> None:
         """A clean instance in a new store; its start function and constructors have run.
@@ -205,14 +189,7 @@ class Instances:
         row[hostcalls.WAKE] = hostcalls.NEVER_MS
         row[hostcalls.OUTPUTS : hostcalls.OUTPUTS + hostcalls.MAX_PINS] = 0
         row[hostcalls.EVER_SET] = row[hostcalls.HAS_MEMORY] = row[hostcalls.CONTEXT] = 0
-        store = wasmtime.Store(engine())
-        store.set_limits(
-            memory_size=self._budget.memory_pages * PAGE_BYTES,
-            table_elements=TABLE_ELEMENTS,
-            instances=1,
-            tables=1,
-            memories=1,
-        )
+        store = limited_store(self._budget)
         self.renew(zone, store)
         self.select(zone)
         try:
@@ -225,9 +202,8 @@ class Instances:
             store.close()
             if row[hostcalls.TRAP]:
                 raise self.stopped(zone, "start", error) from None
-            message = str(error).strip().splitlines()[0]
             self.stopped(zone, "start", error)
-            raise LimitError(f"module cannot be instantiated: {message}") from None
+            raise not_instantiated(error) from None
         exports = dict(instance.exports(store).items())
         functions = {n: item for n, item in exports.items() if isinstance(item, wasmtime.Func)}
         memory = exports.get("memory")
@@ -286,9 +262,7 @@ class Instances:
         row = self.rows[zone]
         kind = TrapKind(int(row[hostcalls.TRAP]))
         if kind == TrapKind.NONE:
-            code = error.trap_code if isinstance(error, wasmtime.Trap) else None
-            known = code is not None and code.value < len(hostcalls.TRAP_KINDS)
-            kind = TrapKind(hostcalls.TRAP_KINDS[code.value]) if known and code else TrapKind.OTHER
+            kind = trap_kind(error)
         hostcalls.stop(row, self.tape_for_run(zone), int(kind))
         return self.keep_trap(zone, function, kind, error)
 
@@ -296,7 +270,7 @@ class Instances:
         self, zone: int, function: str, kind: TrapKind, error: BaseException | None
     ) -> Trap:
         """Remember why a guest was stopped and release its instance."""
-        trap = Trap(kind, function, self._detail(zone, kind, function, error), _backtrace(error))
+        trap = Trap(kind, function, self._detail(zone, kind, function, error), backtrace(error))
         self.traps[zone] = trap
         self.drop(zone)
         return trap
@@ -321,14 +295,8 @@ class Instances:
                 return f"{imported}: more than {budget.publish_bytes} bytes published"
             case TrapKind.GUEST_FAULT:
                 return f"{function} returned {row[hostcalls.RESULT]}"
-            case TrapKind.OUT_OF_FUEL:
-                return f"more than {budget.instructions} instructions"
-            case TrapKind.DEADLINE:
-                return f"longer than {budget.deadline_ms} ms"
-            case _ if isinstance(error, wasmtime.Trap):
-                return _cause(error.message)
             case _:
-                return _cause(str(error)) if error is not None else ""
+                return reason(kind, budget, error)
 
     def close(self) -> None:
         """Release every instance; their outputs are 0."""
@@ -338,34 +306,6 @@ class Instances:
         self.rows[:, hostcalls.OUTPUTS : hostcalls.OUTPUTS + hostcalls.MAX_PINS] = 0
         self.rows[:, hostcalls.WAKE] = hostcalls.NEVER_MS
         self._linker.close()
-
-
-@lru_cache
-def _function_type(params: str, results: str) -> wasmtime.FuncType:
-    return wasmtime.FuncType(
-        [_TYPES[letter]() for letter in params], [_TYPES[letter]() for letter in results]
-    )
-
-
-def link_problems(module: wasmtime.Module) -> list[str]:
-    """Every import that the ABI does not have: module, name or type."""
-    problems = []
-    for item in module.imports:
-        name = f"{item.module}.{item.name}"
-        if not isinstance(item.type, wasmtime.FuncType):
-            problems.append(f"{name} is not a function")
-        elif item.module != IMPORT_MODULE or item.name not in IMPORTS:
-            problems.append(f"{name} {_signature(item.type)} is not in the ABI")
-        elif (found := _signature(item.type)) != (wanted := "({}){}".format(*IMPORTS[item.name])):
-            problems.append(f"{name} has the type {found} instead of {wanted}")
-    return problems
-
-
-def _signature(ty: wasmtime.FuncType) -> str:
-    params, results = (
-        "".join(_LETTERS.get(str(v), "?") for v in values) for values in (ty.params, ty.results)
-    )
-    return f"({params}){results}"
 
 
 def _prefixes(profile: Profile, name: str) -> bytes:
@@ -404,25 +344,4 @@ def _callback(owner: ref[Instances], name: str, has_result: bool) -> Callable[..
 
 
 def _memory(caller: wasmtime.Caller) -> npt.NDArray[np.uint8]:
-    """The guest's memory as it is now; empty if it exports none."""
-    memory = caller.get("memory")
-    if not isinstance(memory, wasmtime.Memory) or memory.data_len(caller) == 0:
-        return _NO_MEMORY
-    return np.frombuffer(memoryview(memory.get_buffer_ptr(caller)).cast("B"), dtype=np.uint8)
-
-
-def _backtrace(error: BaseException | None) -> tuple[str, ...]:
-    if isinstance(error, wasmtime.WasmtimeError):  # of a host call: frames are only in its text
-        return tuple(_FRAME.findall(str(error)))
-    if not isinstance(error, wasmtime.Trap):
-        return ()
-    return tuple(
-        f"{frame.func_name or f'func[{frame.func_index}]'}+0x{frame.func_offset:x}"
-        for frame in error.frames
-    )
-
-
-def _cause(message: str) -> str:
-    """The last line of wasmtime's chain of contexts, without its number."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return _LABEL.sub("", lines[-1]) if lines else ""
+    return memory_bytes(caller.get("memory"), caller)

@@ -12,10 +12,10 @@ from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
 from levada.guest.limits import FOG, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
-from levada.guest.wasm.engine import compile_module
+from levada.guest.wasm.engine import exported_functions
 from levada.guest.wasm.instances import Instances
 
-__all__ = ["PureGuest", "exported_functions"]
+__all__ = ["PureGuest"]
 
 
 class PureGuest(Closing):
@@ -67,15 +67,6 @@ class PureGuest(Closing):
     def close(self) -> None:
         """Release the instance."""
         self._host.close()
-
-
-def exported_functions(module: bytes, budget: Budget) -> dict[str, wasmtime.FuncType]:
-    """Exported functions and their types."""
-    return {
-        item.name: item.type
-        for item in compile_module(bytes(module), budget).exports
-        if isinstance(item.type, wasmtime.FuncType)
-    }
 
 
 def _arguments(name: str, ty: wasmtime.FuncType, values: tuple[float, ...]) -> list[Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
-from guest_modules import all_paths, module
+from guest_modules import module
 from tier_calls import DECLARED, EXPORTS, SHIPPED, TierModel, random_calls
 
 from levada.guest.abi import LOOK_BACK, Anomaly, TrapKind, Window
 from levada.guest.errors import AbiError, BuildError, GuestError, ParameterError, Trap
-from levada.guest.fast.fastpath import PathName
 from levada.guest.limits import Budget
 from levada.guest.native_library import native_library
 from levada.guest.wasm.bank import Bank, EngineName
+from levada.guest.wasm.pure import PureGuest
 
 NODES = 40
 ENGINES: tuple[EngineName, ...] = ("wasm", "native")
@@ -83,15 +84,25 @@ def test_results_are_those_of_the_definitions_over_100_000_readings() -> None:
     check_model(50, 2_000)
 
 
-def test_the_ordinary_path_has_the_same_results() -> None:
-    with Bank(SHIPPED, NODES) as fast, Bank(SHIPPED, NODES, path="ordinary") as ordinary:
-        compare(fast, ordinary, 4, 200)
+def compare_single_calls(blocks: int, calls: int) -> None:
+    """The same as one guest a node that is called by wasmtime-py, which checks every value."""
+    with Bank(SHIPPED, NODES) as bank, ExitStack() as opened:
+        guests = [opened.enter_context(PureGuest(SHIPPED)) for _ in range(NODES)]
+        for name, nodes, arguments in random_calls(12, NODES, blocks, calls):
+            expected = [
+                guests[node].call(name, *values)
+                for node, values in zip(nodes.tolist(), arguments.tolist(), strict=True)
+            ]
+            assert bank.call(name, nodes, arguments).results.tolist() == expected, name
+
+
+def test_single_calls_have_the_same_results() -> None:
+    compare_single_calls(4, 200)
 
 
 @pytest.mark.slow
-def test_the_ordinary_path_has_the_same_results_over_100_000_readings() -> None:
-    with Bank(SHIPPED, NODES) as fast, Bank(SHIPPED, NODES, path="ordinary") as ordinary:
-        compare(fast, ordinary, 50, 2_000)
+def test_single_calls_have_the_same_results_over_100_000_readings() -> None:
+    compare_single_calls(50, 2_000)
 
 
 # --- known answers ------------------------------------------------------------------------------
@@ -251,16 +262,14 @@ ADD_UP = function("filter", SUM + "(i32.load (i32.const 0))")
 DIVIDE = function("filter", SUM + "(i32.div_s (i32.load (i32.const 0)) (local.get 0))")
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_calls_are_made_in_their_order_each_with_the_memory_of_its_node(path: PathName) -> None:
-    with Bank(ADD_UP, 3, path=path) as bank:
+def test_calls_are_made_in_their_order_each_with_the_memory_of_its_node() -> None:
+    with Bank(ADD_UP, 3) as bank:
         batch = bank.call("filter", [0, 2, 0, 2, 0, 1], [1, 10, 2, 20, 3, 100])
         assert batch.results.tolist() == [1, 10, 3, 30, 6, 100]
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_a_guest_that_is_stopped_takes_nobody_with_it(path: PathName) -> None:
-    with Bank(DIVIDE, 2, path=path) as bank:
+def test_a_guest_that_is_stopped_takes_nobody_with_it() -> None:
+    with Bank(DIVIDE, 2) as bank:
         batch = bank.call("filter", [0, 1, 0, 1, 0, 0], [4, 5, 0, 5, 6, 2])
         # the third is a division by zero: node 0 begins anew, node 1 goes on
         assert batch.results.tolist() == [1, 1, 0, 2, 1, 4]
@@ -269,8 +278,7 @@ def test_a_guest_that_is_stopped_takes_nobody_with_it(path: PathName) -> None:
         assert 1 not in bank.traps
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_a_fresh_instance_has_the_parameters_in_force(path: PathName) -> None:
+def test_a_fresh_instance_has_the_parameters_in_force() -> None:
     guest = module(
         "(global $v (mut i32) (i32.const 5))",
         '(func (export "param_set") (param i32 i32) (result i32)'
@@ -279,34 +287,31 @@ def test_a_fresh_instance_has_the_parameters_in_force(path: PathName) -> None:
         " (i32.div_s (global.get $v) (local.get 0)))",
         imports=(),
     )
-    with Bank(guest, 2, parameters={0: 20}, path=path) as bank:
+    with Bank(guest, 2, parameters={0: 20}) as bank:
         bank.set_parameters(1, {0: 60})
         batch = bank.call("filter", [0, 1, 0, 1, 0, 1], [1, 1, 0, 0, 2, 2])
         assert batch.results.tolist() == [20, 60, 0, 0, 10, 30]
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_each_call_has_the_whole_budget(path: PathName) -> None:
+def test_each_call_has_the_whole_budget() -> None:
     count = "(local.tee 0 (i32.sub (local.get 0) (i32.const 1)))"
     guest = function("filter", f"(loop $again (br_if $again {count})) i32.const 7")
-    with Bank(guest, 1, budget=Budget(instructions=2_000), path=path) as bank:
+    with Bank(guest, 1, budget=Budget(instructions=2_000)) as bank:
         batch = bank.call("filter", [0] * 4, [300, 300, 900, 300])
         assert batch.results.tolist() == [7, 7, 0, 7]
         assert batch.traps.tolist() == [0, 0, TrapKind.OUT_OF_FUEL, 0]
         assert "more than 2000 instructions" in str(bank.traps[0])
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_a_loop_without_end_meets_the_deadline_where_fuel_does_not_stop_it(path: PathName) -> None:
+def test_a_loop_without_end_meets_the_deadline_where_fuel_does_not_stop_it() -> None:
     budget = Budget(instructions=2**62, deadline_ms=20)
-    with Bank(function("filter", FOREVER), 1, budget=budget, path=path) as bank:
+    with Bank(function("filter", FOREVER), 1, budget=budget) as bank:
         assert bank.call("filter", [0], [1]).traps.tolist() == [TrapKind.DEADLINE]
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_an_import_is_denied_by_every_engine(path: PathName) -> None:
+def test_an_import_is_denied_by_every_engine() -> None:
     for engine in ENGINES:
-        with Bank(SHIPPED, 2, engine=engine, path=path, parameters=ids(period_s=77)) as bank:
+        with Bank(SHIPPED, 2, engine=engine, parameters=ids(period_s=77)) as bank:
             one(bank, "filter", 1000)
             batch = bank.call("init", [0, 1, 0])
             assert batch.traps.tolist() == [TrapKind.DENIED] * 3
@@ -316,8 +321,7 @@ def test_an_import_is_denied_by_every_engine(path: PathName) -> None:
             assert one(bank, "param_get", DECLARED["period_s"].id) == 77
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_a_prototype_with_floating_point_works_as_filter(path: PathName) -> None:
+def test_a_prototype_with_floating_point_works_as_filter() -> None:
     """Percent from raw, dry and wet; more than 50 wants no water."""
     share = "(f32.div (f32.sub (local.get 1) (local.get 0)) (f32.sub (local.get 1) (local.get 2)))"
     percent = f"(f32.mul (f32.const 100) {share})"
@@ -326,7 +330,7 @@ def test_a_prototype_with_floating_point_works_as_filter(path: PathName) -> None
             f'(func (export "process") (param f32 f32 f32 i32) (result {result}) {values})',
             imports=(),
         )
-        with Bank(guest, 1, path=path) as bank:
+        with Bank(guest, 1) as bank:
             assert bank.info.tiers == ("fog", "cloud")
             # 12.5, -12.5, 37.4, 0 / 0, 100 / 0
             arguments = [
@@ -342,7 +346,6 @@ def test_a_prototype_with_floating_point_works_as_filter(path: PathName) -> None
             assert "no integer of 32 bits" in str(bank.traps[0])
 
 
-@pytest.mark.parametrize("path", all_paths())
 @pytest.mark.parametrize(
     ("value", "result"),
     [
@@ -356,11 +359,9 @@ def test_a_prototype_with_floating_point_works_as_filter(path: PathName) -> None
         ("-inf", None),
     ],
 )
-def test_floating_point_is_rounded_halves_away_from_0(
-    path: PathName, value: str, result: int | None
-) -> None:
+def test_floating_point_is_rounded_halves_away_from_0(value: str, result: int | None) -> None:
     guest = module(f'(func (export "filter") (result f64) (f64.const {value}))', imports=())
-    with Bank(guest, 1, path=path) as bank:
+    with Bank(guest, 1) as bank:
         batch = bank.call("filter", [0])
         assert batch.results.tolist() == [result or 0]
         assert batch.traps.tolist() == [TrapKind.OTHER if result is None else 0]
@@ -408,11 +409,22 @@ def test_parameters_outside_range_or_rule_change_nothing(engine: EngineName) -> 
         assert one(bank, "param_get", DECLARED["window"].id) == 8
 
 
-@pytest.mark.parametrize("path", all_paths())
-def test_constructors_that_are_stopped_are_an_error_at_once(path: PathName) -> None:
+def test_constructors_that_are_stopped_are_an_error_at_once() -> None:
     broken = function("filter", "i32.const 1", more='(func (export "_initialize") unreachable)')
     with pytest.raises(Trap, match="guest stopped in _initialize: unreachable"):
-        Bank(broken, 1, path=path)
+        Bank(broken, 1)
+
+
+def test_constructors_may_not_call_an_import() -> None:
+    curious = module(
+        '(func (export "_initialize") (drop (call $now_s)))',
+        '(func (export "filter") (param i32) (result i32) (local.get 0))',
+    )
+    message = r"^guest stopped in _initialize: denied \(profile 'fog' does not allow now_s\)$"
+    with pytest.raises(Trap, match=message) as raised:
+        Bank(curious, 1)
+    assert raised.value.kind == TrapKind.DENIED
+    assert raised.value.backtrace
 
 
 # --- native -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from levada.guest.fast import hostcalls
 from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
+from levada.guest.wasm.traps import TRAP_KINDS
 
 OPEN: Final = "(call $set_output (i32.const 23) (i32.const 1)) "
 TABLE: Final = "(table 2 funcref) (elem (i32.const 1) $other) (func $other)"
@@ -227,6 +228,6 @@ def test_no_kind_is_left_out() -> None:
 def test_each_trap_code_of_wasmtime_has_a_guest_here() -> None:
     """But for one of the twelve: the boards' profile has no atomics that could be misaligned."""
     of_engine = [stop.kind for stop in STOPS.values() if not stop.call and not stop.returned]
-    codes = list(hostcalls.TRAP_KINDS)
+    codes = list(TRAP_KINDS)
     assert codes.pop(MISALIGNED_ATOMIC) == TrapKind.OTHER
     assert sorted([*of_engine, TrapKind.OTHER]) == sorted(codes)

@@ -35,7 +35,10 @@ from levada.sim.weather import Weather
 
 ROOT = Path(__file__).resolve().parents[2]
 WEATHER = str(ROOT / "levada/scenarios/weather/greeley_co_2023_daily.csv")
-FREE = ("seed", "guest", "fault", "expect", "alert", "mapping")
+FREE = (
+    *("seed", "guest", "fault", "expect", "alert", "mapping"),
+    *("edge", "fog", "cloud", "link"),
+)
 """Tables without a model in arrays."""
 
 LAYER = {
