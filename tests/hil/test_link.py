@@ -207,7 +207,8 @@ def test_l8_a_port_that_is_unplugged_comes_back_and_no_command_is_doubled(
     finally:
         node.close()
     assert line.pulled >= 7
-    assert node.link.quality.reopened == line.pulled
+    # a last one may have come when there was nothing more to ask
+    assert node.link.quality.reopened in (line.pulled, line.pulled - 1)
 
 
 def test_a_tcp_line_that_is_cut_is_connected_again() -> None:

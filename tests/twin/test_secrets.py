@@ -62,7 +62,10 @@ def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 
 FIELD = "field.toml"
-NO_URLS = {("twin", "port"), ("twin", "shadow"), ("broker", "port")}
+NO_URLS = {
+    *(("twin", "port"), ("twin", "shadow"), ("broker", "port")),
+    *(("cloud", "port"), ("up", "port")),
+}
 URLS = (
     f"mqtt://me:{SECRET}@127.0.0.1:1/ic/x",
     f"mqtt://me:{SECRET}/x@127.0.0.1:port",
@@ -73,6 +76,12 @@ URLS = (
 COMMANDS: dict[tuple[str, ...], list[str]] = {
     ("run", "node"): ["run", FIELD, "--out", "run", "--node", "URL"],
     ("diff", "node"): ["diff", FIELD, "--out", "diff", "--node", "URL", "--node", "URL"],
+    ("fog", "edge_broker"): ["fog", "--health-port", "0", "--edge-broker", "URL"],
+    ("fog", "cloud_broker"): ["fog", "--health-port", "0", "--cloud-broker", "URL"],
+    ("cloud", "cloud_broker"): ["cloud", "--port", "0", "--out", "c", "--cloud-broker", "URL"],
+    ("cloud", "store"): ["cloud", "--port", "0", "--out", "c", "--store", "URL"],
+    ("up", "node"): ["up", FIELD, "--port", "0", "--out", "up", "--node", "URL"],
+    ("up", "broker"): ["up", FIELD, "--port", "0", "--out", "up", "--broker", "URL"],
     ("edge", "node"): ["edge", FIELD, "--speed", "60x", "--node", "URL"],
     ("edge", "broker"): ["edge", FIELD, "--speed", "60x", "--broker", "URL"],
     ("monitor", "port"): ["monitor", "URL"],

@@ -94,7 +94,7 @@ def test_a_twin_that_has_to_wait_loses_nothing_and_is_no_refusal(tmp_path: Path)
     with Store(tmp_path / "s.sqlite", settings=StoreSettings(queue_rows=2)) as store:
         with store._database.lock:
             point = Points(node="n", time_ms=T0, signals={"theta": 0.2})
-            until(lambda: not store.submit(point))
+            until(lambda: not store.offer(point, 0.0))
             assert store.health().twin_waiting == 2
         assert (store.health().refused, store.health().refusals) == (0, {})
 
