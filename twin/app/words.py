@@ -62,7 +62,7 @@ _LINK: Final = {
 _KINDS: Final = {"raw": "device", "filtered": "fog", "twin": "twin"}
 _MODES: Final = {
     "hil": "live",
-    "shadow": "live, real soil",
+    "shadow": "live, following the nodes",
     "replay": "replay of a stored run",
 }
 
