@@ -133,7 +133,9 @@ def test_a_message_is_followed_from_the_board_to_the_store(look: Look) -> None:
 def test_raw_and_filtered_are_drawn_and_compared(look: Look) -> None:
     look.open("/continuum")
     look.until(lambda _: look.points("#continuum-chart") == [COUNT, COUNT - 1, 1])
-    look.text("#continuum-said", f"{COUNT} in both streams", "Suppressed", "range 1", "100 µs")
+    look.text(
+        "#continuum-said", f"{COUNT} in both streams", "Suppressed", "out of range 1", "100 µs"
+    )
     look.text("#continuum-said", "95 % within 100 µs")
 
 

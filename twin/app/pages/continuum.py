@@ -41,6 +41,12 @@ __all__ = [
 _NONE_YET: Final = (
     "No fog has been heard of yet. It shows itself as soon as `levada fog` reaches this broker."
 )
+_ANOMALIES: Final = {
+    "range": "out of range",
+    "stuck": "stuck",
+    "rate": "changed too fast",
+    "Hampel": "outlier",
+}
 _NO_TIMES: Final = "No message has come since this page was started."
 
 
@@ -358,7 +364,8 @@ def _signed(mean: float) -> str:
 
 
 def _anomalies(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in found.items()) or "no anomaly found"
+    said = [f"{_ANOMALIES.get(name, name)} {count:,}" for name, count in found.items()]
+    return ", ".join(said) or "no anomaly found"
 
 
 def stream_table(view: ContinuumView, *, with_twin: bool) -> Any:
