@@ -22,6 +22,24 @@ cloud_app = typer.Typer()
 
 RUNS = Path("runs/cloud")
 
+CloudBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mqtt(s)://HOST[:PORT]",
+        help="Broker to which fog nodes forward (default: mqtt://127.0.0.1), user and "
+        "password in LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD; or the broker.json of "
+        "a `levada broker`.",
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="wasm|native|off",
+        help="How the cloud runs the guest over the raw readings, to compare with fog "
+        "(default: wasm); off: store and compare only.",
+    ),
+]
+
 
 @cloud_app.command()
 def cloud(
@@ -30,15 +48,7 @@ def cloud(
         Path | None,
         typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; options win over it."),
     ] = None,
-    cloud_broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="mqtt(s)://HOST[:PORT]",
-            help="Broker to which fog nodes forward (default: mqtt://127.0.0.1), user and "
-            "password in LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD; or the broker.json of "
-            "a `levada broker`.",
-        ),
-    ] = None,
+    cloud_broker: CloudBrokerOption = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -53,14 +63,7 @@ def cloud(
             "one).",
         ),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            metavar="wasm|native|off",
-            help="How the cloud runs the guest over the raw readings, to compare with fog "
-            "(default: wasm); off: store and compare only.",
-        ),
-    ] = None,
+    engine: EngineOption = None,
     port: Annotated[
         int | None,
         typer.Option(

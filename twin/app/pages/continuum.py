@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
+from levada.twin.app import words
 from levada.twin.app.pages.parts import (
     GRAPH,
     POLITE,
@@ -41,12 +42,6 @@ __all__ = [
 _NONE_YET: Final = (
     "No fog has been heard of yet. It shows itself as soon as `levada fog` reaches this broker."
 )
-_ANOMALIES: Final = {
-    "range": "out of range",
-    "stuck": "stuck",
-    "rate": "changed too fast",
-    "Hampel": "outlier",
-}
 _NO_TIMES: Final = "No message has come since this page was started."
 
 
@@ -364,7 +359,7 @@ def _signed(mean: float) -> str:
 
 
 def _anomalies(found: Mapping[str, int]) -> str:
-    said = [f"{_ANOMALIES.get(name, name)} {count:,}" for name, count in found.items()]
+    said = [f"{words.anomaly(name)} {count:,}" for name, count in found.items()]
     return ", ".join(said) or "no anomaly found"
 
 
