@@ -13,7 +13,9 @@ _HOPS: Final = {
     "fog_to_cloud": "Fog to cloud",
     "edge_to_cloud": "Edge to cloud",
 }
-_ENGINES: Final = {"wasm": "WebAssembly", "native": "native code", "off": "relays only"}
+_ENGINES: Final = {"wasm": "WebAssembly", "native": "native code"}
+_OFF: Final = {"fog": "relays only", "cloud": "stores only"}
+"""What a tier does that computes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Continuum:
     hops: tuple[Hop, ...]
     verdict: str
     """Whether fog and cloud agree."""
+    takes_time: bool
+    """Whether any message took time on its way."""
 
 
 def continuum(summary: Mapping[str, Any]) -> Continuum | None:
@@ -53,27 +57,32 @@ def continuum(summary: Mapping[str, Any]) -> Continuum | None:
         return None
     edge = (("messages", found["messages"]), ("sent again", found["sent_again"]["edge"]))
     fog = (
-        ("filtered", found["filtered"]),
+        ("filtered", found["filtered"] - found["suppressed"]),
         ("suppressed", found["suppressed"]),
         ("windows", found["windows"]),
         ("windows corrected", found["corrected"]),
-        ("kept at most", found["kept_at_most"]["fog"]),
+        ("most rows kept at once", found["kept_at_most"]["fog"]),
         ("dropped", found["dropped"]),
     )
     cloud = (("messages stored", found["stored"]),)
-    engines = found["engines"]
+    engines, latency = found["engines"], found["latency_ms"]
     return Continuum(
         tuple(
-            Tier(name, _ENGINES[engines[name.lower()]], _worth_saying(facts))
+            Tier(name, _engine(name.lower(), engines[name.lower()]), _worth_saying(facts))
             for name, facts in (("Edge", edge), ("Fog", fog), ("Cloud", cloud))
         ),
         tuple(
             Hop(name, *(_time(times[rank]) for rank in ("p50", "p95", "max")))
             for key, name in _HOPS.items()
-            if (times := found["latency_ms"][key]) is not None
+            if (times := latency[key]) is not None
         ),
         _verdict(found),
+        takes_time=any(times is not None and times["max"] > 0 for times in latency.values()),
     )
+
+
+def _engine(tier: str, engine: str) -> str:
+    return _OFF[tier] if engine == "off" else _ENGINES[engine]
 
 
 def _worth_saying(facts: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from levada.sim.signals import PRINTED_UNITS, SIGNALS
 
-__all__ = ["kind", "link", "mode", "parameter", "signal", "unit"]
+__all__ = ["anomaly", "kind", "link", "mode", "parameter", "signal", "unit"]
 
 _PARAMETERS: Final = {
     "on_pct": "Opens when moisture falls below",
@@ -62,9 +62,16 @@ _LINK: Final = {
 _KINDS: Final = {"raw": "device", "filtered": "fog", "twin": "twin"}
 _MODES: Final = {
     "hil": "live",
-    "shadow": "live, real soil",
+    "shadow": "live, following the nodes",
     "replay": "replay of a stored run",
 }
+
+_ANOMALIES: Final = {"range": "out of range", "rate": "changed too fast", "Hampel": "outlier"}
+
+
+def anomaly(name: str) -> str:
+    """An anomaly of a reading, by the name that the comparison of streams gives it."""
+    return _ANOMALIES.get(name, name)
 
 
 def signal(name: str) -> str:

@@ -22,6 +22,24 @@ cloud_app = typer.Typer()
 
 RUNS = Path("runs/cloud")
 
+CloudBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mqtt(s)://HOST[:PORT]",
+        help="Broker to which fog nodes forward (default: mqtt://127.0.0.1), user and "
+        "password in LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD; or the broker.json of "
+        "a `levada broker`.",
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="wasm|native|off",
+        help="How the cloud runs the guest over the raw readings, to compare with fog "
+        "(default: wasm); off: store and compare only.",
+    ),
+]
+
 
 @cloud_app.command()
 def cloud(
@@ -30,14 +48,7 @@ def cloud(
         Path | None,
         typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; options win over it."),
     ] = None,
-    cloud_broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="mqtt(s)://HOST[:PORT]",
-            help="Where fogs forward to (default: mqtt://127.0.0.1); password in "
-            "LEVADA_MQTT_PASSWORD.",
-        ),
-    ] = None,
+    cloud_broker: CloudBrokerOption = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -52,24 +63,29 @@ def cloud(
             "one).",
         ),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            metavar="wasm|native|off",
-            help="How the cloud runs the guest's functions over the raw stream.",
-        ),
-    ] = None,
+    engine: EngineOption = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65_535, help="Of the page, on 127.0.0.1 (default: 8050); 0: any."),
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Port of the page, on 127.0.0.1 (default: 8050); 0: any free one.",
+        ),
     ] = None,
     speed: Annotated[
         str,
-        typer.Option(metavar="1x|60x", help="With a scenario: how fast the devices' time goes by."),
+        typer.Option(
+            metavar="1x|60x",
+            help="With a SCENARIO: seconds of the boards' time that pass in a second; "
+            "the same as that of `levada edge`.",
+        ),
     ] = "1x",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Store and address go here (default: runs/cloud/TIME)."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the store and of the page's address (default: runs/cloud/TIME).",
+        ),
     ] = None,
     keep: options.Keep = None,
     thin_after: options.ThinAfter = None,
@@ -80,10 +96,11 @@ def cloud(
         ),
     ] = None,
 ) -> None:
-    """Store what fogs forward, compare raw and filtered streams, and show both in a browser.
+    """Store what fog nodes forward, compare raw with filtered readings, and show both on a page.
 
-    With a SCENARIO, the twin follows its nodes through the fogs, too: causes, alerts, calibration.
-    Ctrl-C ends it; what it has not acknowledged, the fogs keep.
+    With a SCENARIO, a simulated twin follows its boards as well, with causes,
+    alerts and calibration. Runs until Ctrl-C; fog nodes keep what it has not
+    acknowledged.
     """
     from levada.sim.run import runner
     from levada.sim.scenario import load as scenarios
@@ -114,7 +131,7 @@ def cloud(
         speed=factor,
         policy=policy(keep, thin_after),
         started=_announce,
-        tell=lambda text: typer.echo(text, err=True),
+        tell=typer.echo,
     )
     raise typer.Exit(INTERRUPTED)
 

@@ -167,19 +167,21 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
 
 
 def _continuum(summary: dict[str, Any]) -> None:
-    """The way to the cloud in two lines, if there was one."""
+    """The way to the cloud in three lines, if there was one."""
     from levada.sim.results.continuum import continuum
 
     found = continuum(summary)
     if found is None:
         return
     way = " → ".join(f"{tier.name.lower()} ({tier.engine})" for tier in found.tiers)
-    out.print(Text.assemble(("continuum", "dim"), f" {way}"), soft_wrap=True)
+    out.print(Text.assemble(("continuum", "dim"), f"   {way}"), soft_wrap=True)
     if found.hops:
         last = found.hops[-1]
         times = f"median {last.median}, 95 % within {last.p95}, longest {last.longest}"
-        out.print(Text.assemble(("on the way", "dim"), f" {times}"), soft_wrap=True)
-    out.print(Text(found.verdict))
+        if not found.takes_time:
+            times = "no time passes: no [[link]] of the scenario takes any"
+        out.print(Text.assemble(("on the way", "dim"), f"  {times}"), soft_wrap=True)
+    out.print(Text.assemble(("messages", "dim"), f"    {found.verdict}"), soft_wrap=True)
 
 
 def node_progress(node: str) -> Progress:

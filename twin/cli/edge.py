@@ -32,18 +32,24 @@ def start_broker(
     config: ConfigFile = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65_535, help="On 127.0.0.1 (default: 1883); 0: any that is free."),
+        typer.Option(
+            min=0, max=65_535, help="Port, on 127.0.0.1 (default: 1883); 0: any free one."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Here broker.json is written, with the password that every client needs: that of "
-            "LEVADA_MQTT_PASSWORD, or else a new one (default: runs/broker).",
+            help="Folder of broker.json (default: runs/broker), which has the address and the "
+            "password for all clients: that of LEVADA_MQTT_PASSWORD, or else a new one.",
         ),
     ] = None,
 ) -> None:
-    """An MQTT broker for this computer alone, until Ctrl-C; other machines need mosquitto."""
+    """Start an MQTT broker for this computer alone; other machines need mosquitto.
+
+    Runs until Ctrl-C. Edge, fog and cloud are given its broker.json, such as
+    `levada fog --edge-broker runs/broker/broker.json`.
+    """
     import os
 
     from levada.hil.line.broker import EmbeddedBroker, keep_address
@@ -79,20 +85,24 @@ def start_edge(
         str | None,
         typer.Option(
             metavar="mqtt(s)://HOST",
-            help="Where the boards report (default: mqtt://127.0.0.1), password in "
-            "LEVADA_MQTT_PASSWORD; or the broker.json of a `levada broker`.",
+            help="Broker to which the boards report (default: mqtt://127.0.0.1), user and "
+            "password in LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD; or the broker.json of "
+            "a `levada broker`.",
         ),
     ] = None,
     node: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[ZONE=]NODE",
-            help="virtual (default), virtual:ENGINE or serial:PORT; may be repeated.",
+            help="What runs the boards: virtual (default), virtual:ENGINE or serial:PORT; may be "
+            "repeated.",
         ),
     ] = None,
     speed: Annotated[
         str | None,
-        typer.Option(metavar="1x|60x", help="Simulated seconds a second (default: 1x)."),
+        typer.Option(
+            metavar="1x|60x", help="Simulated seconds that pass in a second (default: 1x)."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -102,7 +112,10 @@ def start_edge(
     strategy: options.Strategy = None,
     guest: GuestFile = None,
 ) -> None:
-    """The boards of a scenario in simulated soil; they report over MQTT as boards in a field do."""
+    """Run the boards of a scenario in simulated soil; they report over MQTT as in a real field.
+
+    Runs until Ctrl-C; then valves are closed first.
+    """
     from levada.hil.line.broker import parse_broker
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner
@@ -130,7 +143,7 @@ def start_edge(
     address = parse_broker(chosen.broker)
     with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
         interrupt.stop_with(boards.stop)
-        topics = [f"{address.url}/ic/{name}" for name in boards.names]
-        boards.run(lambda: typer.echo("\n".join(topics)))
+        lines = [f"{name} reports to {address.url}/ic/{name}" for name in boards.names]
+        boards.run(lambda: typer.echo("\n".join(lines)))
     if interrupt.came.is_set():
         raise typer.Exit(INTERRUPTED)

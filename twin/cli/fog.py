@@ -24,15 +24,16 @@ _KEEPING: Final = "Keeping"
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; flags win over it."),
+    typer.Option(metavar="FILE", help="TOML file, see docs/continuum.md; options win over it."),
 ]
 EdgeBrokerOption = Annotated[
     str | None,
     typer.Option(
         metavar="mqtt(s)://HOST[:PORT]",
         rich_help_panel=_WAYS,
-        help="Where the nodes publish; default: a broker of its own, for this computer only. "
-        "Password in LEVADA_MQTT_PASSWORD.",
+        help="Broker to which boards report, user and password in LEVADA_MQTT_USER and "
+        "LEVADA_MQTT_PASSWORD; or the broker.json of a `levada broker`. Default: a broker of its "
+        "own, for this computer only.",
     ),
 ]
 CloudBrokerOption = Annotated[
@@ -40,7 +41,7 @@ CloudBrokerOption = Annotated[
     typer.Option(
         metavar="mqtt(s)://HOST[:PORT]",
         rich_help_panel=_WAYS,
-        help="Where the cloud listens; default: the same broker.",
+        help="Broker at which the cloud listens (default: the same).",
     ),
 ]
 BufferOption = Annotated[
@@ -48,7 +49,7 @@ BufferOption = Annotated[
     typer.Option(
         metavar="FILE",
         rich_help_panel=_WAYS,
-        help="What the cloud has not acknowledged is kept here (default: fog.sqlite).",
+        help="File of what the cloud has not acknowledged yet (default: fog.sqlite).",
     ),
 ]
 HealthPortOption = Annotated[
@@ -56,7 +57,7 @@ HealthPortOption = Annotated[
     typer.Option(
         metavar="PORT",
         rich_help_panel=_WAYS,
-        help="Of /health and /metrics on 127.0.0.1 (default: 8060); 0: any.",
+        help="Port of /health and /metrics, on 127.0.0.1 (default: 8060); 0: any free one.",
     ),
 ]
 LogOption = Annotated[
@@ -64,7 +65,10 @@ LogOption = Annotated[
 ]
 NameOption = Annotated[
     str | None,
-    typer.Option(rich_help_panel=_OWN, help="Of the fog node, as in ic/NAME/processed."),
+    typer.Option(
+        rich_help_panel=_OWN,
+        help="Name of the fog node, as in the topic ic/NAME/processed (default: fog).",
+    ),
 ]
 GuestOption = Annotated[
     Path | None,
@@ -85,25 +89,29 @@ ParameterOption = Annotated[
     typer.Option(
         metavar="NAME=NUMBER",
         rich_help_panel=_OWN,
-        help="Parameter of the guest, such as filter_kind=1; may be repeated.",
+        help="Parameter of the guest, such as filter_kind=1 (a moving average); may be repeated.",
     ),
 ]
 WindowOption = Annotated[
     str | None,
-    typer.Option(metavar='"1 h"', rich_help_panel=_OWN, help='Length of the windows; "0 s": none.'),
+    typer.Option(
+        metavar='"1 h"',
+        rich_help_panel=_OWN,
+        help='Readings are summed up over windows of this length (default: 1 h); "0 s": not.',
+    ),
 ]
 LateOption = Annotated[
     str | None,
     typer.Option(
         metavar='"1 d"',
         rich_help_panel=_OWN,
-        help="How late a message may be and still correct its window.",
+        help="How late a message may be and still correct its window (default: 1 d).",
     ),
 ]
 BufferRowsOption = Annotated[
     int | None,
     typer.Option(
-        metavar="N", rich_help_panel=_KEEPING, help="Rows kept at most (default: 10000000)."
+        metavar="N", rich_help_panel=_KEEPING, help="Most rows that are kept (default: 10000000)."
     ),
 ]
 BufferFullOption = Annotated[
@@ -111,7 +119,7 @@ BufferFullOption = Annotated[
     typer.Option(
         metavar="stop|drop-oldest|fail",
         rich_help_panel=_KEEPING,
-        help="Then: acknowledge nothing more (default), drop the oldest rows, or end.",
+        help="With that many rows: acknowledge nothing more (default), drop the oldest, or end.",
     ),
 ]
 FlushRowsSOption = Annotated[
@@ -119,7 +127,7 @@ FlushRowsSOption = Annotated[
     typer.Option(
         metavar="N",
         rich_help_panel=_KEEPING,
-        help="Rows sent a second after an outage (default: 5000).",
+        help="Most rows sent a second after an outage (default: 5000).",
     ),
 ]
 
@@ -142,11 +150,12 @@ def fog(
     buffer_full: BufferFullOption = None,
     flush_rows_s: FlushRowsSOption = None,
 ) -> None:
-    """A fog node: takes the telemetry of nodes, filters and sums it up, and forwards it.
+    """Run a fog node: take readings of boards, filter, sum up and forward them.
 
-    What a node sends is acknowledged when it is on the disk here, and removed when the cloud has
-    acknowledged it; so an outage on either side loses nothing. Broker, token and the address of
-    /health stand in a file beside the buffer (fog.json), which only its owner can read.
+    What a board sends is acknowledged when it is on the disk here, and removed
+    when the cloud has acknowledged it, so an outage on either side loses
+    nothing. The broker, its password and the address of /health are in
+    fog.json beside the buffer, which only its owner can read.
     """
     import logging
 

@@ -33,11 +33,17 @@ Tolerances = Annotated[
 """The option of commands that compare runs."""
 Keep = Annotated[
     str | None,
-    typer.Option(metavar='"400 d"', help="Remove from the store what is older than this."),
+    typer.Option(
+        metavar='"400 d"', help="Remove from the store what is older than this (default: nothing)."
+    ),
 ]
 ThinAfter = Annotated[
     str | None,
-    typer.Option("--thin-after", metavar='"14 d"', help="Keep one value an hour of what is older."),
+    typer.Option(
+        "--thin-after",
+        metavar='"14 d"',
+        help="Of what is older than this, keep one value an hour (default: all).",
+    ),
 ]
 GuestFile = Annotated[
     Path | None,
@@ -68,7 +74,7 @@ Overlays = Annotated[
         "--with",
         metavar="FILE",
         help="Overlay: a part of a scenario file whose keys replace those of SCENARIO; may be "
-        "repeated, the last one counts.",
+        "repeated, the later one counts.",
     ),
 ]
 Strategy = Annotated[
@@ -76,8 +82,8 @@ Strategy = Annotated[
     typer.Option(
         metavar="A|B|C|D|E",
         callback=_strategy,
-        help="Which tiers run WASM: A edge; B edge, fog; C edge, fog, cloud; D edge, the others "
-        "native; E none, all native.",
+        help="Which tiers run the guest as WebAssembly. A: edge; B: edge, fog; C: edge, fog, "
+        "cloud; D: edge, the others natively; E: none, all natively.",
     ),
 ]
 

@@ -29,21 +29,27 @@ def up(
     scenario: ScenarioFile,
     strategy: options.Strategy = None,
     speed: Annotated[
-        str, typer.Option(metavar="1x|60x", help="Simulated seconds a second.")
+        str, typer.Option(metavar="1x|60x", help="Simulated seconds that pass in a second.")
     ] = "1x",
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Of the page, on 127.0.0.1; 0: any.")
+        int,
+        typer.Option(min=0, max=65_535, help="Port of the page, on 127.0.0.1; 0: any free one."),
     ] = 8050,
     broker: Annotated[
         str | None,
         typer.Option(
             metavar="mqtt(s)://HOST",
-            help="Use this broker instead of an embedded one; password in LEVADA_MQTT_PASSWORD.",
+            help="Use this broker instead of starting one; user and password in "
+            "LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.",
         ),
     ] = None,
     node: Annotated[
         list[str] | None,
-        typer.Option(metavar="[ZONE=]NODE", help="virtual (default) or virtual:ENGINE."),
+        typer.Option(
+            metavar="[ZONE=]NODE",
+            help="What runs the boards: virtual (default) or virtual:ENGINE, such as "
+            "virtual:wasmtime; may be repeated.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -54,20 +60,28 @@ def up(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="What the tiers keep goes here (default: runs/up/NAME-TIME)."
+            metavar="DIR",
+            help="Folder for what the tiers keep (default: runs/up/NAME-TIME); given again, "
+            "they go on from it.",
         ),
     ] = None,
 ) -> None:
-    """Broker, boards, fog, cloud and page of a scenario on this computer, until Ctrl-C.
+    """Run edge, fog and cloud of a scenario here, with a page that shows them.
 
-    A [\\[link]] of the scenario delays, loses and interrupts what travels, docs/continuum-links.md.
+    Starts a broker, the boards of the scenario in simulated soil, a fog node
+    and the cloud; Ctrl-C ends all of them. The strategy is C unless --strategy
+    or the scenario says another. A [\\[link]] of the scenario delays, loses and
+    interrupts what travels, see docs/continuum-links.md.
     """
+    import json
+
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
     from levada.sim.scenario import load as scenarios
     from levada.sim.scenario.source import open_source
     from levada.twin.continuum.up import UpOptions, described, run_up
+    from levada.twin.session import ADDRESS
 
     try:
         if parse_speed(speed) is None:
@@ -90,10 +104,13 @@ def up(
     def ready(parts: list[Supervised]) -> None:
         assert loaded.fog is not None and loaded.cloud is not None
         engines = (loaded.edge.engine, loaded.fog.engine, loaded.cloud.engine)
-        tell("up", f"edge {engines[0]}, fog {engines[1]}, cloud {engines[2]}; {where}")
+        tell("up", f"edge {engines[0]}, fog {engines[1]}, cloud {engines[2]}")
+        tell("up", f"kept in {where}")
         for link in loaded.link:
             tell("up", described(link))
+        page = json.loads((where / ADDRESS).read_text("utf-8"))["url"]
         tell("up", f"{len(parts) - len(loaded.link)} tiers are ready; Ctrl-C ends them")
+        tell("up", f"{page}/continuum shows the way of a message")
 
     run_up(
         loaded,

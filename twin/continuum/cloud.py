@@ -171,7 +171,7 @@ def _with_twin(parts: _Parts, interrupt: Interrupts, scenario: Scenario, speed: 
     devices.listen(store, parts.broker, streams)
     parts.health["delivery"] = lambda: client_part(devices.client)
     _begin(parts, streams)
-    parts.tell(f"Waiting for a first reading through a fog at {parts.broker.url}")
+    parts.tell("waiting for a first reading through a fog node")
     devices.wait(inf)
     alerts = MqttClient(parts.broker)
     parts.open_.callback(alerts.close)
@@ -183,7 +183,7 @@ def _with_twin(parts: _Parts, interrupt: Interrupts, scenario: Scenario, speed: 
     parts.show(streams, twin)
     parts.open_.callback(parts.page.close)  # before what it shows is closed
     interrupt.stop_with(twin.stop)
-    parts.tell("The twin follows the devices")
+    parts.tell("the twin follows the boards")
     twin.run()
 
 

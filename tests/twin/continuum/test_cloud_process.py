@@ -202,7 +202,7 @@ def test_it_ends_as_a_program_that_was_interrupted(mosquitto: Mosquitto, tmp_pat
 def test_the_file_in_the_documentation_is_one(tmp_path: Path) -> None:
     page = (DOCS / "continuum.md").read_text("utf-8")
     file = tmp_path / "cloud.toml"
-    file.write_text(page.partition("## `levada cloud`")[2].split("```toml\n")[1].split("```")[0])
+    file.write_text(page.partition("a `cloud.toml`")[2].split("```toml\n")[1].split("```")[0])
     found = read_config(CloudFile, file, {("port",): ("--port 0", 0)})
     assert (found.cloud.engine, found.port) == ("native", 0)
     assert found.store == "/var/lib/levada/store.sqlite"

@@ -124,7 +124,7 @@ def look(browser: webdriver.Chrome, shown: Shown, tmp_path: Path) -> Iterator[Lo
 def test_a_message_is_followed_from_the_board_to_the_store(look: Look) -> None:
     look.open("/continuum")
     # sent at 1,000 us, in fog from 2,000 to 2,500, in the cloud at 3,000
-    look.text(".path", "maize", "1 ms", "keeps it 500 µs", "500 µs", "SQLite")
+    look.text(".path", "maize", "1 ms", "holds it for 500 µs", "500 µs", "SQLite")
     look.text("#continuum-path", "share its clock: offset 0", f"newest {COUNT} messages")
     look.text("#continuum-newest", f"maize {COUNT - 1}")
     look.shoot("continuum")
@@ -133,7 +133,10 @@ def test_a_message_is_followed_from_the_board_to_the_store(look: Look) -> None:
 def test_raw_and_filtered_are_drawn_and_compared(look: Look) -> None:
     look.open("/continuum")
     look.until(lambda _: look.points("#continuum-chart") == [COUNT, COUNT - 1, 1])
-    look.text("#continuum-said", f"{COUNT} in both streams", "Suppressed", "range 1", "100 µs")
+    look.text(
+        "#continuum-said", f"{COUNT} in both streams", "Suppressed", "out of range 1", "100 µs"
+    )
+    look.text("#continuum-said", "95 % within 100 µs")
 
 
 def test_which_tier_runs_what_is_told_with_the_guest_s_bytes(look: Look) -> None:

@@ -10,9 +10,8 @@ import pytest
 from command import levada
 
 from levada.guest.shipped import DEFAULT_GUEST
-from levada.sim.quantities import parse_duration
 from levada.sim.scenario.diagnostics import ScenarioError
-from levada.twin.continuum.config import FogFile, read_config
+from levada.twin.continuum.config import BrokerFile, CloudFile, EdgeFile, FogFile, read_config
 from levada.twin.continuum.tier import Tier
 from levada.twin.mqtt.messages import Ack, Processed, Relayed, decode
 
@@ -53,18 +52,22 @@ def test_the_file_in_the_documentation_is_one(tmp_path: Path) -> None:
         pass  # the guest takes them
 
 
-def test_the_defaults_in_the_documentation_are_those_in_force() -> None:
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("broker", BrokerFile), ("edge", EdgeFile), ("fog", FogFile), ("cloud", CloudFile)],
+)
+def test_the_keys_and_defaults_in_the_documentation_are_those_in_force(
+    command: str, kind: type[BrokerFile | EdgeFile | FogFile | CloudFile]
+) -> None:
     page = (DOCS / "continuum.md").read_text("utf-8")
-    told = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+) \|", page, re.M))
-    fog = FogFile().fog
-    assert told["health_port"] == str(FogFile().health_port)
-    assert told["fog.buffer_rows"] == f"{fog.buffer_rows:,}"
-    assert told["fog.flush_rows_s"] == f"{fog.flush_rows_s:,}"
-    assert parse_duration(told["fog.window"]) == fog.window
-    assert parse_duration(told["fog.late"]) == fog.late
-    for key in ("name", "engine", "buffer_full"):
-        assert told[f"fog.{key}"] == f"`{getattr(fog, key)}`"
-    assert {f"fog.{key}" for key in type(fog).model_fields} <= set(told)
+    rows = re.search(rf"^\| `{command}` (\| `.*?\n)(?=\| `|\n)", page, re.M | re.S)
+    assert rows is not None
+    told = dict(re.findall(r"^(?:\| )?\| `(\w+)` \| ([^|]+) \|", rows[1], re.M))
+    assert told.keys() == kind.model_fields.keys() - {"fog", "cloud"}
+    for key, said in told.items():
+        default = kind.model_fields[key].default
+        if default is not None:
+            assert said.strip('`"') == str(default)
 
 
 def test_the_messages_in_the_documentation_are_such() -> None:

@@ -112,10 +112,13 @@ class Up:
             start_new_session=True,
         )
 
+    def page(self) -> str:
+        """Where the page is."""
+        return str(json.loads((self.where / "page.json").read_text())["url"])
+
     def continuum(self) -> dict[str, Any]:
         """What the page's interface says of it."""
-        url = json.loads((self.where / "page.json").read_text())["url"]
-        with urlopen(f"{url}/api/continuum", timeout=30) as answer:
+        with urlopen(f"{self.page()}/api/continuum", timeout=30) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -160,12 +163,13 @@ def test_all_tiers_come_up_one_comes_back_and_nothing_is_left(up: Up) -> None:
     os.kill(killed, signal.SIGKILL)
     until(lambda: one_of(up.where, "fog") not in (0, killed))
     until(lambda: journeys(up)[-1] > first[-1] + 5)
-    fog = up.continuum()["fogs"]
+    fog, page = up.continuum()["fogs"], up.page()
     assert len(fog) == 1  # it has come back as itself: its numbers go on
     os.kill(up.process.pid, signal.SIGINT)
     code, said = up.ended()
     assert code == 130
     assert "3 tiers are ready" in said
+    assert f"{page}/continuum shows the way of a message\n" in said
     assert "edge-fog: 20 ms, up to 10 ms more\n" in said
     assert "fog-cloud: 30 ms, 1 % lost, 2000 kbit/s, down once\n" in said
     assert "fog ended with exit code -9: started again" in said

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
+from levada.twin.app import words
 from levada.twin.app.pages.parts import (
     GRAPH,
     POLITE,
@@ -61,7 +62,7 @@ def continuum_page() -> Children:
             [
                 html.Div(
                     [
-                        html.H2("Raw against filtered"),
+                        html.H2("Raw and filtered readings"),
                         html.Div(
                             dcc.RadioItems(
                                 id="continuum-window",
@@ -89,7 +90,7 @@ def continuum_page() -> Children:
                 html.Div(id="continuum-said", className="facts"),
                 dcc.Graph(id="continuum-chart", config=GRAPH),
             ],
-            **aria_label("Raw against filtered"),
+            **aria_label("Raw and filtered readings"),
         ),
         html.Section(
             [
@@ -136,7 +137,7 @@ def path_of_message(view: ContinuumView) -> Children:
             silent=bool(fogs) and not any(fog.online for fog in view.fogs),
         ),
         _way(stages.get("uplink_us"), "to the cloud"),
-        _stop("Cloud", "compares", _computes(view.cloud)),
+        _stop("Cloud", view.cloud.name, _computes(view.cloud)),
         _way(stages.get("commit_us"), "to the disk"),
         _stop("Store", view.store, "keeps for good"),
     ]
@@ -158,7 +159,7 @@ def _stop(
             html.Div(name, className="label"),
             html.Div(title or "none yet", className="name"),
             html.Div(note, className="note"),
-            html.Div(f"keeps it {time_text(inside.p50)}", className="note") if inside else None,
+            html.Div(f"holds it for {time_text(inside.p50)}", className="note") if inside else None,
             html.Div("silent", className="note bad") if silent else None,
         ],
         className="stop silent" if silent else look,
@@ -170,7 +171,7 @@ def _names(tiers: Sequence[TierView]) -> str:
 
 
 def _computes(cloud: TierView) -> str:
-    return "computes nothing" if cloud.engine == "off" else cloud.engine
+    return "stores only" if cloud.engine == "off" else cloud.engine
 
 
 def _engines(tiers: Sequence[TierView]) -> str:
@@ -183,7 +184,8 @@ def _way(time: Spread | None, where: str) -> html.Div:
         [
             html.Strong(time_text(time.p50) if time else "–"),
             html.Span(
-                f"95 of 100: {time_text(time.p95)}" if time else "not known", className="note"
+                f"95 % within {time_text(time.p95)}" if time else "not known",
+                className="note",
             ),
             html.Span(where, className="note"),
         ],
@@ -221,7 +223,7 @@ def _whole(view: ContinuumView) -> str:
     text = f"Medians of the newest {count:,} messages."
     if view.total is not None:
         text += (
-            f" The whole way takes {time_text(view.total.p50)}, 95 of 100 at most "
+            f" The whole way takes {time_text(view.total.p50)}, 95 % within "
             f"{time_text(view.total.p95)}, the longest {time_text(view.total.most)}."
         )
     if "edge_us" not in view.stages:
@@ -306,7 +308,7 @@ def tier_table(view: ContinuumView) -> Any:
     ]
     more = len(view.nodes) - 50
     return [
-        _table(("Tier", "Name", "Engine", "Guest", "The same bytes", "Is there"), rows),
+        _table(("Tier", "Name", "Engine", "Guest", "Same bytes", "Online"), rows),
         html.P(f"And {more} more nodes.", className="hint") if more > 0 else None,
     ]
 
@@ -331,12 +333,14 @@ def stream_facts(node: NodeStreamView) -> Children:
         fact_tile(
             "Filtered comes after",
             time_text(delay.p50) if delay else "–",
-            f"95 of 100: {time_text(delay.p95)}" if delay else "no pair yet",
+            f"95 % within {time_text(delay.p95)}" if delay else "no pair yet",
         ),
         fact_tile(
             "Residual",
-            f"{residual.mean:+.1f}" if residual else "–",
-            f"mean; rms {residual.rms:.1f} counts" if residual else "filtered less raw",
+            _signed(residual.mean) if residual else "–",
+            f"counts, filtered minus raw: mean; RMS {residual.rms:.1f}"
+            if residual
+            else "filtered minus raw",
         ),
         fact_tile("Suppressed", f"{found.suppressed:,}", _anomalies(found.anomalies)),
         fact_tile(
@@ -348,8 +352,15 @@ def stream_facts(node: NodeStreamView) -> Children:
     ]
 
 
+def _signed(mean: float) -> str:
+    """With its sign, and none at zero."""
+    text = f"{mean:+.1f}"
+    return text[1:] if float(text) == 0 else text
+
+
 def _anomalies(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in found.items()) or "no anomaly found"
+    said = [f"{words.anomaly(name)} {count:,}" for name, count in found.items()]
+    return ", ".join(said) or "no anomaly found"
 
 
 def stream_table(view: ContinuumView, *, with_twin: bool) -> Any:
@@ -362,7 +373,7 @@ def stream_table(view: ContinuumView, *, with_twin: bool) -> Any:
         "Raw",
         "Filtered",
         "Missing",
-        "Residual, rms",
+        "Residual, RMS [counts]",
         "Suppressed",
         "Windows",
         "Cloud computes",
@@ -424,7 +435,7 @@ def _fog(fog: FogView) -> html.Div:
         "Relayed": fog.relayed,
         "Processed": fog.processed,
         "Windows": fog.windows,
-        "Waiting here": fog.waiting,
+        "Waiting for an earlier row": fog.waiting,
     }
     if fog.unreadable:
         numbers["Not taken"] = fog.unreadable
@@ -436,7 +447,7 @@ def _fog(fog: FogView) -> html.Div:
                 [
                     html.Span(fog.tier.name, className="name"),
                     html.Span(
-                        "There" if fog.online else "Silent",
+                        "Online" if fog.online else "Silent",
                         className="state" if fog.online else "state alert",
                     ),
                 ],
