@@ -130,9 +130,7 @@ def test_a_reading_more_than_three_deviations_from_the_median_is_an_outlier(
     engine: EngineName,
 ) -> None:
     # of 5 readings the median is 100 and the median deviation 1: three times 1.483 are 4.449 counts
-    parameters = ids(
-        hampel_readings=5, hampel_tenths=30, stuck_counts=0, most_rate=0, min_counts=0
-    )
+    parameters = ids(hampel_readings=5, hampel_tenths=30, stuck_counts=0, most_rate=0, min_counts=0)
     with Bank(SHIPPED, 1, engine=engine) as bank:
         bank.set_parameters(0, parameters)
         for index, raw in enumerate((99, 100, 101, 100)):
