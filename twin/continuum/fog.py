@@ -35,7 +35,7 @@ from levada.twin.continuum.intake import Arrival, Reason
 from levada.twin.continuum.observability import Metrics
 from levada.twin.continuum.tier import Tier
 from levada.twin.continuum.uplink import Uplink
-from levada.twin.errors import BufferFullError
+from levada.twin.errors import BufferFullError, StoreError
 from levada.twin.health import Part, Parts, process_part
 from levada.twin.mqtt.messages import Ack, Status, split_topic
 from levada.twin.mqtt.refusals import Refusals, Why
@@ -250,7 +250,7 @@ class Fog(Closing):
         while True:
             try:
                 self._groups.commit(group)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, StoreError) as error:
                 if not self._trouble:
                     _log.error("the buffer cannot be written (%s): nothing is acknowledged", error)
                 self._trouble = str(error)
