@@ -316,6 +316,10 @@ class Fog(Closing):
         return self._uplink.outage or self._cloud is None or not self._cloud.connected
 
     def _cloud_part(self) -> Part:
+        if not self._uplink.is_running:
+            return Part(ok=False, detail="nothing is sent: the thread for it has ended")
+        if self._uplink.trouble:
+            return Part(ok=False, detail=f"buffer cannot be read: {self._uplink.trouble}")
         return Part(
             ok=not self._uplink.outage,
             detail="acknowledges nothing: rows are kept" if self._uplink.outage else "",

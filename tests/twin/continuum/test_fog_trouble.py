@@ -12,7 +12,7 @@ from fog_telemetry import MODULE, rows_of
 from levada.hil.line.broker import BrokerAddress
 from levada.sim.scenario.continuum import Fog as FogSettings
 from levada.twin.continuum import fog as fogs
-from levada.twin.continuum.buffer import Buffer
+from levada.twin.continuum.buffer import Buffer, Outgoing
 from levada.twin.continuum.fog import Fog
 from levada.twin.continuum.groups import Group
 from levada.twin.health import look
@@ -133,3 +133,24 @@ def test_a_buffer_that_was_moved_away_is_written_again_once_it_is_back(
     until_kept(fog, 2)
     fog.close()
     assert stored(tmp_path) == [0, 1]
+
+
+def test_a_buffer_that_cannot_be_read_for_a_while_is_sent_all_the_same(
+    fog: Fog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that ended would send nothing any more, and look well."""
+    outgoing, asked = fog._buffer.outgoing, threading.Semaphore(0)
+
+    def failing(first: int, most: int) -> list[Outgoing]:
+        asked.release()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(fog._buffer, "outgoing", failing)
+    tell(fog, 0)
+    for _ in range(2):
+        assert asked.acquire(timeout=60)
+    assert look(fog.parts())["cloud"].detail == "buffer cannot be read: disk I/O error"
+    monkeypatch.setattr(fog._buffer, "outgoing", outgoing)
+    while fog._uplink.trouble:
+        pass
+    fog.close()
