@@ -7,7 +7,7 @@ one mistake does not hide the others, and rules that would need it stay silent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -76,9 +76,16 @@ def between_tables(
 
 
 def tiers(
-    period: Period, fog: Fog | None, cloud: Cloud | None, links: Sequence[Link]
+    period: Period,
+    nodes: Collection[str],
+    fog: Fog | None,
+    cloud: Cloud | None,
+    links: Sequence[Link],
 ) -> Iterator[Issue]:
-    """What is wrong between the tiers and their links."""
+    """What is wrong between the tiers and their links; `nodes` are the names of nodes."""
+    if fog is not None and fog.name in nodes:
+        text = f'`name` = "{fog.name}": a node is called so, and fog would not hear it'
+        yield Issue(("fog", "name"), text)
     if cloud is not None and fog is None:
         yield Issue(("cloud",), "[cloud] without [fog]: fog forwards what the cloud takes")
     if fog is not None and cloud is None:

@@ -320,7 +320,8 @@ class Scenario(Table):
 
     def troubles(self) -> Iterator[Issue]:
         """What contradicts itself between tables."""
-        yield from tiers(self.period, self.fog, self.cloud, self.link)
+        nodes = {name for zone in self.zone for name in zone.names()}
+        yield from tiers(self.period, nodes, self.fog, self.cloud, self.link)
         yield from between_tables(self.period, self.zone, self.fault, self.expect, self.alert)
         for number, table in enumerate(self.mapping):
             for before in self.mapping[:number]:

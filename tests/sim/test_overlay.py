@@ -190,3 +190,8 @@ def test_what_makes_no_sense_between_tiers_is_refused(tmp_path: Path) -> None:
     outage = '[[link.outage]]\nstart = "300 d"\nduration = "1 h"\n'
     assert tiers(tmp_path, f"[fog]\n[cloud]\n{link}{outage}")[0][0] == "link.0.outage.0.start"
     assert tiers(tmp_path, '[fog]\nwindow = "7 h"\n[cloud]')[0][0] == "fog.window"
+    key, message = tiers(tmp_path, '[fog]\nname = "maize"\n[cloud]')[0]
+    assert (key, message) == (
+        "fog.name",
+        '`name` = "maize": a node is called so, and fog would not hear it',
+    )

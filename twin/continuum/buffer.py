@@ -9,12 +9,13 @@ or nothing; so what was acknowledged to a node is in the buffer or with the clou
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sqlite3
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -22,9 +23,11 @@ from typing import Any, Final, Literal, NamedTuple
 from levada.guest.lifecycle import Closing
 from levada.twin.errors import StoreError
 from levada.twin.mqtt.sequence import MODULUS, Received
-from levada.twin.store.place import Place
+from levada.twin.store.place import Harm, Place, uri
 
 __all__ = ["Buffer", "Change", "Kept", "Outgoing", "Stream"]
+
+_log = logging.getLogger(__name__)
 
 Stream = Literal["relayed", "processed"]
 
@@ -115,6 +118,7 @@ class Buffer(Closing):
             self._read = threading.local()
             self._readers: list[sqlite3.Connection] = []
             self._prepare()
+            self._place.settle()
         except sqlite3.Error as error:
             self._place.release()
             raise StoreError(f"buffer {file}: {error}") from None
@@ -158,7 +162,8 @@ class Buffer(Closing):
     # Writing
 
     def write(self, change: Change) -> None:
-        """Make a group durable; raises sqlite3.Error, and then nothing of it is there."""
+        """Make a group durable; raises sqlite3.Error, StoreError if what is written is not what
+        lies under the name any more, and then nothing of it is there."""
         many = self._connection.executemany
         head, rows, dropped = self._head, self._rows, self._dropped
         with _transaction(self._connection):
@@ -187,7 +192,14 @@ class Buffer(Closing):
             self._connection.execute("UPDATE fog SET next = ?, dropped = ?", (following, dropped))
             if gone or lost or head is None:
                 head = self._oldest()
+            self._check()
         self.next, self._rows, self._dropped, self._head = following, rows, dropped, head
+
+    def _check(self) -> None:
+        """A file that was deleted or replaced can be written, and is of use to nobody."""
+        harm, says = self._place.harm()
+        if harm is not Harm.NONE:
+            raise StoreError(says)
 
     def _write_windows(self, windows: Iterable[tuple[str, int, Mapping[str, Any] | None]]) -> None:
         changed, gone = [], []
@@ -286,14 +298,28 @@ class Buffer(Closing):
         return found
 
     def close(self) -> None:
-        """Close the file; no thread may be at it any more."""
+        """Close the file; no thread may be at it any more.
+
+        If it does not lie under its name any more, what it keeps is put beside it.
+        """
+        harm, says = self._place.harm()
+        if self._rows and harm in (Harm.GONE, Harm.LOG_GONE):
+            with suppress(OSError, sqlite3.Error):
+                _log.error("%s: its %d rows are in %s", says, self._rows, self._place.rescue())
         for connection in (*self._readers, self._connection):
             connection.close()
         self._place.release()
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    """A connection to the file that is there."""
+    return sqlite3.connect(
+        uri(file, "rw"),
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from levada.twin.continuum.intake import Arrival, Reason
 from levada.twin.continuum.observability import Metrics
 from levada.twin.continuum.tier import Tier
 from levada.twin.continuum.uplink import Uplink
-from levada.twin.errors import BufferFullError
+from levada.twin.errors import BufferFullError, StoreError
 from levada.twin.health import Part, Parts, process_part
 from levada.twin.mqtt.messages import Ack, Status, split_topic
 from levada.twin.mqtt.refusals import Refusals, Why
@@ -250,7 +250,7 @@ class Fog(Closing):
         while True:
             try:
                 self._groups.commit(group)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, StoreError) as error:
                 if not self._trouble:
                     _log.error("the buffer cannot be written (%s): nothing is acknowledged", error)
                 self._trouble = str(error)
@@ -317,6 +317,10 @@ class Fog(Closing):
         return self._uplink.outage or self._cloud is None or not self._cloud.connected
 
     def _cloud_part(self) -> Part:
+        if not self._uplink.is_running:
+            return Part(ok=False, detail="nothing is sent: the thread for it has ended")
+        if self._uplink.trouble:
+            return Part(ok=False, detail=f"buffer cannot be read: {self._uplink.trouble}")
         return Part(
             ok=not self._uplink.outage,
             detail="acknowledges nothing: rows are kept" if self._uplink.outage else "",

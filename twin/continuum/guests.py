@@ -40,6 +40,9 @@ class Guests(Closing):
             raise ModuleError(
                 "the module exports neither `filter` nor `process`, which fog and cloud call"
             )
+        if unfit := self._bank.info.unfit.get("fog"):
+            self._bank.close()
+            raise ModuleError(f"the module is not fit for fog and cloud: {unfit}")
         self._kind = f"{sha256(module).hexdigest()} {engine} {sorted(parameters.items())}"
         """Who understands an image."""
         self._last: list[Readings] = []

@@ -189,11 +189,9 @@ class Streams(Closing):
                 if len(mine.lives) > _LIVES:
                     del mine.lives[next(iter(mine.lives))]
             mine.boot = message.boot
-            if None not in (message.echo_us, message.heard_us, message.sent_us):
-                assert message.echo_us and message.heard_us and message.sent_us
-                mine.estimate.take(
-                    Exchange(message.echo_us, message.heard_us, message.sent_us, received_us)
-                )
+            left_us, heard_us, sent_us = message.echo_us, message.heard_us, message.sent_us
+            if left_us is not None and heard_us is not None and sent_us is not None:
+                mine.estimate.take(Exchange(left_us, heard_us, sent_us, received_us))
             for numbered in rows:
                 number = unwrap(numbered.seq, life.upto + 1)
                 if number in life.waiting or not life.upto < number <= life.upto + WINDOW:

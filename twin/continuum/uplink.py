@@ -10,6 +10,7 @@ again from time to time.  When it ends, what was kept meanwhile goes out in orde
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -34,6 +35,8 @@ PATIENCE_S: Final = 2.0
 LONGEST_PATIENCE_S: Final = 15.0
 _BATCH: Final = 16
 """Messages that are read from the buffer at a time."""
+_RETRY_S: Final = 0.5
+"""Before the next attempt, where the buffer cannot be read."""
 _CROWDED_S: Final = 0.05
 """Before the next attempt, where the connection takes no more."""
 
@@ -92,6 +95,8 @@ class Uplink(Closing):
         """Whether nothing is acknowledged at present."""
         self.forwarded = 0
         """Messages sent, those that were repeated included."""
+        self.trouble = ""
+        """Why the buffer cannot be read at present."""
         self.repeated_rows = 0
         self._heard: tuple[int, int] | None = None
         self._round = 0
@@ -154,10 +159,22 @@ class Uplink(Closing):
 
     # The thread
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is somebody who sends."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._closing.is_set():
             self._news.clear()
-            wait_s = self.step()
+            try:
+                wait_s = self.step()
+            except sqlite3.Error as error:
+                if not self.trouble:
+                    _log.error("the buffer cannot be read (%s): nothing is sent", error)
+                self.trouble, wait_s = str(error), _RETRY_S
+            else:
+                self.trouble = ""
             if wait_s > 0:
                 self._news.wait(wait_s)
 

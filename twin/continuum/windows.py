@@ -129,14 +129,20 @@ class Windows:
             state = None
             if window is not None:
                 state = {name: getattr(window, name) for name in _STATE}
-                state["current"] = window is self._current
+                state |= {"window_ms": self._window_ms, "current": window is self._current}
             found.append((start_ms, state))
         self._changed.clear()
         return found
 
     def resume(self, states: Iterable[Mapping[str, Any]]) -> None:
-        """Go on from the states that `changes` has given."""
+        """Go on from the states that `changes` has given.
+
+        Windows of another length are forgotten: their readings cannot be told apart any more.
+        """
         for state in states:
+            if state["window_ms"] != self._window_ms:
+                self._changed.add(state["start_ms"])
+                continue
             window = _Window(**{name: state[name] for name in _STATE})
             self._windows[window.start_ms] = window
             if state["current"]:

@@ -169,6 +169,14 @@ def test_a_fog_elsewhere_has_a_clock_of_its_own(chain: Chain) -> None:
     assert view.journeys[-1].stages_us["uplink_us"] == 50
 
 
+def test_a_clock_that_says_zero_is_a_clock(chain: Chain) -> None:
+    """Whoever acknowledges with `sent_us` 0 is echoed by fog in every message from then on: none
+    of them would have been stored."""
+    times = {"echo_us": 0, "heard_us": 0, "sent_us": 0}
+    chain.take(message(Relayed, 0, [raw(0)], **times), received_us=60)
+    assert chain.seen(1).fogs[0].offset == ClockOffset(-30, 30)
+
+
 def test_a_fog_tells_what_it_keeps(chain: Chain) -> None:
     birth = Status(
         state="birth", engine="native", guest_sha256="a" * 64, buffer_rows=7, buffer_limit_rows=100

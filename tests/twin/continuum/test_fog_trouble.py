@@ -12,7 +12,7 @@ from fog_telemetry import MODULE, rows_of
 from levada.hil.line.broker import BrokerAddress
 from levada.sim.scenario.continuum import Fog as FogSettings
 from levada.twin.continuum import fog as fogs
-from levada.twin.continuum.buffer import Buffer
+from levada.twin.continuum.buffer import Buffer, Outgoing
 from levada.twin.continuum.fog import Fog
 from levada.twin.continuum.groups import Group
 from levada.twin.health import look
@@ -93,3 +93,64 @@ def test_without_a_broker_of_the_cloud_it_says_that_it_is_cut_off(fog: Fog) -> N
     fog.close()
     assert 'levada_fog_state{state="outage"} 1.0' in text
     assert 'levada_fog_state{state="forwarding"} 0.0' in text
+
+
+def stays_unwritten(fog: Fog, seq: int) -> str:
+    """What /health says of the buffer when message `seq` cannot be taken."""
+    tell(fog, seq)
+    while (part := look(fog.parts())["buffer"]).ok:
+        pass
+    return part.detail
+
+
+def until_kept(fog: Fog, rows: int) -> None:
+    while fog._buffer.kept().rows < rows:
+        pass
+
+
+def test_a_buffer_that_was_deleted_takes_nothing_more_and_its_rows_are_saved(
+    fog: Fog, tmp_path: Path
+) -> None:
+    """Writing would go on, and reach nobody: nodes would forget what is nowhere."""
+    tell(fog, 0)
+    until_kept(fog, 1)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert "is gone" in stays_unwritten(fog, 1)
+    fog.close()
+    (tmp_path / "fog.sqlite.rescued").rename(tmp_path / "fog.sqlite")
+    assert stored(tmp_path) == [0]
+
+
+def test_a_buffer_that_was_moved_away_is_written_again_once_it_is_back(
+    fog: Fog, tmp_path: Path
+) -> None:
+    tell(fog, 0)
+    until_kept(fog, 1)
+    (tmp_path / "fog.sqlite").rename(tmp_path / "elsewhere")
+    stays_unwritten(fog, 1)
+    (tmp_path / "elsewhere").rename(tmp_path / "fog.sqlite")
+    until_kept(fog, 2)
+    fog.close()
+    assert stored(tmp_path) == [0, 1]
+
+
+def test_a_buffer_that_cannot_be_read_for_a_while_is_sent_all_the_same(
+    fog: Fog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that ended would send nothing any more, and look well."""
+    outgoing, asked = fog._buffer.outgoing, threading.Semaphore(0)
+
+    def failing(first: int, most: int) -> list[Outgoing]:
+        asked.release()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(fog._buffer, "outgoing", failing)
+    tell(fog, 0)
+    for _ in range(2):
+        assert asked.acquire(timeout=60)
+    assert look(fog.parts())["cloud"].detail == "buffer cannot be read: disk I/O error"
+    monkeypatch.setattr(fog._buffer, "outgoing", outgoing)
+    while fog._uplink.trouble:
+        pass
+    fog.close()

@@ -199,6 +199,10 @@ def test_what_is_no_guest_of_this_tier_is_refused() -> None:
     nothing = '(module (func (export "add") (param i32) (result i32) local.get 0))'
     with pytest.raises(ModuleError, match="neither `filter` nor `process`"):
         Tier(bytes(wasmtime.wat2wasm(nothing)), "wasm", {}, 0, 0)
+    other = """(module (func (export "filter") (param i32) (result i32) local.get 0)
+      (func (export "anomaly") (param i32) (result i32) i32.const 0))"""
+    with pytest.raises(ModuleError, match=r"anomaly \(i32\) -> i32: must have 2 parameters"):
+        Tier(bytes(wasmtime.wat2wasm(other)), "wasm", {}, 0, 0)  # and not at the first message
     with pytest.raises(ParameterError, match=r"'speed': the guest has confirm, "):
         tier(speed=1)
     with pytest.raises(ParameterError, match=r"filter_kind"):

@@ -25,6 +25,7 @@ from levada.sim.scenario.model import Scenario
 from levada.twin.cli.main import main
 from levada.twin.continuum import up as up_module
 from levada.twin.continuum.up import UpOptions, run_up
+from levada.twin.errors import StoreBusyError
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENARIO = f"""\
@@ -246,6 +247,26 @@ def test_no_command_line_and_no_open_file_shows_the_password(
     )
     assert not any("sesame" in word for part in started for word in part.command)
     assert not any("sesame" in file.read_text() for file in where.iterdir() if file.is_file())
+
+
+def test_a_directory_belongs_to_one_at_a_time(tmp_path: Path, started: list[Noted]) -> None:
+    """A second one would remove the address that the tiers of the first need to start again."""
+    scenario = tmp_path / "up.toml"
+    scenario.write_text(SCENARIO, encoding="utf-8")
+    where, options = tmp_path / "kept", UpOptions(broker=BROKER)
+    refused: list[StoreBusyError] = []
+
+    def another(tier: str, _line: str) -> None:
+        if tier == "broker":
+            before = (where / "broker.json").read_text()
+            with pytest.raises(StoreBusyError, match="in use by another `levada up`") as error:
+                run_up(load(scenario), where, options, tell=lambda *_: None)
+            assert (where / "broker.json").read_text() == before
+            refused.append(error.value)
+
+    in_a_thread(lambda: run_up(load(scenario), where, options, tell=another))
+    assert refused
+    assert len(started) == 3
 
 
 def in_a_thread(run: Callable[[], object]) -> None:

@@ -164,3 +164,16 @@ def test_windows_go_on_from_their_states_after_every_sample() -> None:
         broken = Windows(HOUR_MS, 5 * HOUR_MS)
         broken.resume(states[start] for start in sorted(states))  # type: ignore[misc]
     assert len(states) <= 6
+
+
+def test_windows_of_another_length_are_forgotten_and_not_continued() -> None:
+    """Samples of a whole hour would stand in a row of half of it."""
+    before = Windows(HOUR_MS, 24 * HOUR_MS)
+    take(before, (0.0, 10), (0.6, 50))
+    after = Windows(HOUR_MS // 2, 24 * HOUR_MS)
+    after.resume(state for _, state in before.changes() if state is not None)
+    assert after.changes() == [(T0, None)]
+    assert take(after, (0.2, 30)) == []
+    rows = take(after, (0.7, 40))
+    assert [(row["t"], row["window_s"], row["raw_count"]) for row in rows] == [(T0, 1800, 1)]
+    assert rows[0]["raw_mean"] == 30
