@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+from levada.twin.continuum.buffer import Buffer, Change, Outgoing
 from levada.twin.errors import StoreReadOnlyError
 from levada.twin.store.health import State
 from levada.twin.store.policy import prune
@@ -43,8 +45,9 @@ def _write(where: Path | str) -> None:
             number += 1
 
 
-def _mount(folder: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], check=True)
+def _mount(folder: Path, size: str = "12m") -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True)
 
 
 class _Acks:
@@ -115,6 +118,38 @@ def _prune(folder: Path) -> None:
         assert store.health().duplicates == 1
 
 
+def _fog(folder: Path) -> None:
+    """A disk that fog's own rows have filled is written again when the cloud has some of them."""
+    _mount(folder, "32m")
+    rows = b"[%s]" % (b"1," * 30_000 + b"1")
+    with Buffer(folder / "fog.sqlite") as buffer:
+
+        def group(first: int) -> Change:
+            return Change(outgoing=[Outgoing(first, 1, "relayed", T0, rows)])
+
+        kept = 0
+        try:
+            while kept < 1_000:
+                buffer.write(group(kept))
+                kept += 1
+        except sqlite3.OperationalError as error:
+            assert "full" in str(error)
+        assert 50 < kept < 1_000
+        for _ in range(3):
+            try:
+                buffer.write(group(kept))
+            except sqlite3.OperationalError:
+                continue
+            raise AssertionError("the disk was not full")
+        buffer.make_room(kept // 2)
+        buffer.refill()
+        for number in range(kept, kept + kept // 3):
+            buffer.write(group(number))
+        found = buffer.kept()
+        gone = (kept // 2 + 1) // 4 * 4  # in fours
+        assert (found.oldest, found.rows) == (gone, kept + kept // 3 - gone)
+
+
 def _read_only(folder: Path) -> None:
     _mount(folder)
     Store(folder / "s.sqlite", settings=StoreSettings(reserve_bytes=0)).close()
@@ -130,4 +165,5 @@ def _read_only(folder: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         _write(sys.argv[2])
-    {"full": _full, "prune": _prune, "read-only": _read_only}[sys.argv[1]](Path(sys.argv[2]))
+    scripts = {"full": _full, "prune": _prune, "read-only": _read_only, "fog": _fog}
+    scripts[sys.argv[1]](Path(sys.argv[2]))

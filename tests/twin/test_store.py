@@ -358,6 +358,10 @@ def test_pruning_frees_a_full_disk(tmp_path: Path) -> None:
     _in_small_disk("prune", tmp_path)
 
 
+def test_fog_goes_on_when_the_cloud_has_some_of_what_fills_the_disk(tmp_path: Path) -> None:
+    _in_small_disk("fog", tmp_path)
+
+
 def test_a_read_only_store_is_refused_with_the_reason(tmp_path: Path) -> None:
     _in_small_disk("read-only", tmp_path)
 

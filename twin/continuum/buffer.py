@@ -24,6 +24,7 @@ from levada.guest.lifecycle import Closing
 from levada.twin.errors import StoreError
 from levada.twin.mqtt.sequence import MODULUS, Received
 from levada.twin.store.place import Harm, Place, uri
+from levada.twin.store.reserve import Reserve
 
 __all__ = ["Buffer", "Change", "Kept", "Outgoing", "Stream"]
 
@@ -35,8 +36,13 @@ _APPLICATION: Final = int.from_bytes(b"lvfg")
 """Marks the file as a buffer of levada (https://sqlite.org/pragma.html#pragma_application_id)."""
 _VERSION: Final = 1
 _BUSY_S: Final = 5.0
-_CHECKPOINT_PAGES: Final = 4_000
-"""Length of the log from which on it is moved into the file; 16 MB."""
+_RESERVE_BYTES: Final = 8 << 20
+"""Given back when the disk is full, so that the log can be moved into the file, and then what the
+cloud has be removed: twice the log, which may be longer by one group."""
+_AT_ONCE: Final = 4
+"""Messages, of 64 KiB at most, whose removal fits into the reserve."""
+_CHECKPOINT_PAGES: Final = 1_000
+"""Length of the log from which on it is moved into the file; 4 MB."""
 _TABLES: Final = """
 CREATE TABLE fog (boot INTEGER NOT NULL, next INTEGER NOT NULL, dropped INTEGER NOT NULL);
 CREATE TABLE lives (
@@ -113,12 +119,14 @@ class Buffer(Closing):
         self.file = file
         file.parent.mkdir(parents=True, exist_ok=True)
         self._place = Place(file)
+        self._reserve = Reserve(file, _RESERVE_BYTES)
         try:
             self._connection = _connect(file)
             self._read = threading.local()
             self._readers: list[sqlite3.Connection] = []
             self._prepare()
             self._place.settle()
+            self._reserve.make()
         except sqlite3.Error as error:
             self._place.release()
             raise StoreError(f"buffer {file}: {error}") from None
@@ -194,6 +202,23 @@ class Buffer(Closing):
                 head = self._oldest()
             self._check()
         self.next, self._rows, self._dropped, self._head = following, rows, dropped, head
+
+    def make_room(self, acknowledged: int) -> None:
+        """On a full disk: remove what the cloud has, little by little, as even that needs room, for
+        which the reserve is given back; raises what `write` raises."""
+        self._reserve.release()
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = self._connection.execute(
+            "SELECT first + count - 1 FROM outgoing WHERE first + count - 1 <= ? ORDER BY first",
+            (acknowledged,),
+        ).fetchall()
+        for (last,) in found[_AT_ONCE - 1 :: _AT_ONCE]:
+            self.write(Change(acknowledged=last))
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def refill(self) -> None:
+        """The disk has room again, perhaps: for a reserve, too."""
+        self._reserve.make()
 
     def _check(self) -> None:
         """A file that was deleted or replaced can be written, and is of use to nobody."""

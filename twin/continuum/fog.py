@@ -16,6 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -254,11 +255,14 @@ class Fog(Closing):
                 if not self._trouble:
                     _log.error("the buffer cannot be written (%s): nothing is acknowledged", error)
                 self._trouble = str(error)
+                with suppress(sqlite3.Error, StoreError):  # said above
+                    self._buffer.make_room(self._uplink.acknowledged)
                 if self._closing.wait(RETRY_S):
                     return False
             else:
                 if self._trouble:
                     _log.warning("the buffer can be written again")
+                    self._buffer.refill()
                 self._trouble = ""
                 self._committed_s = time.monotonic()
                 return True

@@ -7,7 +7,6 @@ Core.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -25,6 +24,7 @@ from levada.twin.errors import StoreError
 from levada.twin.store.health import State
 from levada.twin.store.place import uri
 from levada.twin.store.postgres import ANSWER_S, postgres_engine
+from levada.twin.store.reserve import free_bytes
 
 __all__ = [
     "Content",
@@ -33,7 +33,6 @@ __all__ = [
     "content",
     "database_file",
     "first_line",
-    "free_bytes",
     "insert_newer",
     "insert_or_replace",
     "is_sound",
@@ -293,14 +292,3 @@ def classify(error: DBAPIError, file: Path | None) -> State | None:
         if known in _POSTGRESQL_STATES:
             return _POSTGRESQL_STATES[known]
     return State.FAILED
-
-
-def free_bytes(file: Path) -> int:
-    """Bytes that the file system of `file` has left."""
-    try:
-        status = os.statvfs(file.parent)
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            return 0
-        raise
-    return status.f_bavail * status.f_frsize

@@ -21,8 +21,9 @@ from pathlib import Path
 from levada.twin.errors import StoreBusyError, StoreError, StoreReadOnlyError
 from levada.twin.store import schema
 from levada.twin.store.database import Database, DisplacedError, LogTooLongError
-from levada.twin.store.engine import Content, connect, content, free_bytes, is_sound
+from levada.twin.store.engine import Content, connect, content, is_sound
 from levada.twin.store.place import PRIVATE, Harm, Place, side_files
+from levada.twin.store.reserve import Reserve
 from levada.twin.store.rows import StoreSettings
 
 __all__ = ["SqliteDatabase"]
@@ -49,6 +50,7 @@ class SqliteDatabase(Database):
         self.file = file
         self.name = f"store {file}"
         self._settings = settings
+        self._reserve = Reserve(file, settings.reserve_bytes)
         self._tell_reserve = reserve
         _examine(file, existing)
         self._lock_file = self._take_lock()
@@ -83,7 +85,7 @@ class SqliteDatabase(Database):
                 raise StoreError(f"{self.name} is damaged: it is left as it is")
             self.moved = self._move_aside()
         schema.migrate(self.engine, file=self.file)
-        self._tell_reserve(self._make_reserve())
+        self._tell_reserve(self._reserve.make())
         assert self._place is not None
         self._place.settle()
 
@@ -188,34 +190,14 @@ class SqliteDatabase(Database):
         """Whether a full disk has room again: for the reserve and as much beside it."""
         if not self._settings.reserve_bytes:
             return True
-        made = self._make_reserve()
+        made = self._reserve.make()
         self._tell_reserve(made)
         return made
 
     def make_room(self) -> None:
         """The disk is full: give the reserve back."""
-        self._reserve.unlink(missing_ok=True)
+        self._reserve.release()
         self._tell_reserve(False)
-
-    @property
-    def _reserve(self) -> Path:
-        return self.file.with_name(self.file.name + ".reserve")
-
-    def _make_reserve(self) -> bool:
-        size = self._settings.reserve_bytes
-        if not size or (self._reserve.exists() and self._reserve.stat().st_size == size):
-            return True
-        if free_bytes(self.file) < 2 * size:
-            return False
-        self._reserve.unlink(missing_ok=True)
-        try:
-            made = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-            with open(made, "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
-        except OSError:  # a quota, which the file system does not tell of
-            self._reserve.unlink(missing_ok=True)
-            return False
-        return True
 
     # The log
 
