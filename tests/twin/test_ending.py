@@ -17,6 +17,7 @@ import psutil
 import pytest
 from small_field import scenario
 
+from levada.twin.cli import main as commands
 from levada.twin.interrupts import interrupts
 
 MARK = "LEVADA_TEST_MARK"
@@ -92,6 +93,7 @@ def started(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Started]
     made.clean_up()
 
 
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOMENTS: dict[str, Callable[[Started], object]] = {
     "the store is opened": lambda s: (s.where / "store.sqlite.lock").exists(),
     "the first child runs": lambda s: s.family(),
@@ -156,7 +158,7 @@ def test_interrupted_all_the_time_it_leaves_nothing(started: Started, moment: st
         started.process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             started.process.wait(0.002)
-    assert started.process.returncode == 130
+    assert started.process.returncode == 130, started.said.read_text()
     said = started.said.read_text()  # Python itself tells of one that it drops in a finaliser
     assert "Traceback" not in said or "Exception ignored in" in said
     started.check_nothing_is_left()
@@ -174,3 +176,25 @@ def test_killed_it_takes_its_children_along(started: Started) -> None:
     started.process.kill()
     started.process.wait()
     started.check_nothing_is_left()
+
+
+def test_what_breaks_after_an_interrupt_is_the_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python drops an interrupt in a finaliser: what it broke off is found missing later."""
+
+    def broken(**_: object) -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise AttributeError("half made")
+
+    monkeypatch.setattr(commands, "_command", lambda: broken)
+    before = {number: signal.getsignal(number) for number in CAUGHT}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            commands.main([])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ended.value.code == 130
+    assert "interrupted (AttributeError: half made)" in capsys.readouterr().err

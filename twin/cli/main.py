@@ -37,7 +37,7 @@ from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
-from levada.twin.interrupts import interrupts
+from levada.twin.interrupts import Interrupts, interrupts
 
 __all__ = ["Exit", "app", "main"]
 
@@ -385,7 +385,7 @@ def main(arguments: list[str] | None = None) -> None:
         streams.forgive()
     log_to_stderr()
     with interrupts() as interrupt, suppress(KeyboardInterrupt), interrupt.heard():
-        code = _run(arguments)
+        code = _run(arguments, interrupt)
         _afterwards()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it would kill an interpreter that ends
     sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carries
@@ -410,7 +410,7 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def _run(arguments: list[str] | None) -> object:
+def _run(arguments: list[str] | None, interrupt: Interrupts | None = None) -> object:
     try:
         _command()(args=arguments)
     except SystemExit as ended:
@@ -431,6 +431,11 @@ def _run(arguments: list[str] | None) -> object:
             console.error(ValueError("not enough memory for this"))
             return Exit.BAD_INPUT
         if _interrupted(error):
+            return INTERRUPTED
+        if (
+            interrupt is not None and interrupt.came.is_set()
+        ):  # one that was dropped on its way up leaves things half done
+            typer.echo(f"interrupted ({type(error).__name__}: {error})", err=True)
             return INTERRUPTED
         console.internal(error)
         return Exit.INTERNAL
