@@ -108,6 +108,10 @@ def _mqtt(kind: str, text: str) -> NodeUrl:
         parts = urlsplit(text)
     except ValueError:  # a bracket without its other
         raise ValueError(f"write {kind}://HOST[:PORT]/PREFIX/NODE") from None
+    try:
+        parts.port  # noqa: B018 - looked at, and refused, here
+    except ValueError:
+        raise ValueError(f"{kind}://: the port must be a number, 0 to 65535") from None
     topic = parts.path.strip("/")
     if parts.password is not None or ("@" in text and "@" not in parts.netloc):
         raise ValueError(_NO_PASSWORD)

@@ -117,6 +117,7 @@ class TestNodeUrls:
             ("serial:/dev/ttyUSB0?speed=9600", "unknown option `speed`"),
             ("serial:/dev/ttyUSB0?baud=fast", "`baud` = fast: permitted 300 to 5000000"),
             ("mqtt://broker", "write mqtt://HOST"),
+            ("mqtt://broker:99999/ic/x", "the port must be a number, 0 to 65535"),
             ("mqtt://broker/ic/#", "no wildcard"),
             ("mqtt://broker/ic/+", "no wildcard"),
             ("mqtt://me:secret@broker/ic/esp32", "no password in a scenario"),
