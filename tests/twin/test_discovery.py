@@ -258,8 +258,8 @@ def test_a_node_that_speaks_through_the_gateway_is_announced(
     with Gateway(mosquitto.address, ["n"]) as gateway:
         gateway.serve("n", birth("ab" * 32), (0, 0, 0), lambda: {"limit": 1}, lambda _: Future())
         with Announcer(mosquitto.address, ["n"], (LIMIT,)):
-            # the node may say its birth before it is asked
-            assert len(assistant.until(NUMBER, "ic/n/ask")) == 7
+            # the node may say its birth before it is asked, and is then announced twice
+            assert len(set(assistant.until(NUMBER, "ic/n/ask"))) == 7
 
 
 def retained(address: BrokerAddress, topic: str) -> bytes:

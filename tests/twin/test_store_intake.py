@@ -281,7 +281,8 @@ def test_values_of_a_known_window_ask_no_more_of_the_database_than_new_ones(
         new = write(range(1, 41), 0.0)
         known = write(range(1, 41), change)
         assert known["statements"] <= 3 * new["statements"]
-        assert known["rows"] <= new["rows"] + 2 * new["statements"]
+        # a twentieth for a first item that the writer has taken before the others are there
+        assert known["rows"] <= 1.05 * new["rows"]
         window = store.reader.window("z3", "s2", kind="twin", max_points=4_000)
         assert list(window.value) == [2.0, *(2 + minute + change for minute in range(1, 41))]
 

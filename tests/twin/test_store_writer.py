@@ -329,6 +329,7 @@ def test_trouble_is_seen_while_nothing_comes(
     until(lambda: bool(bench.seen))
     until(lambda: bench.health().ok)
     assert bench.seen == [(state, detail)]
+    until(lambda: bool(bench.told()))  # which comes after the state
     assert bench.told() == [well_again(state, detail)]
 
 
