@@ -11,7 +11,6 @@ acknowledges it.  Devices in this process or on a line speak through `levada.twi
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -23,6 +22,7 @@ from levada.guest.children import start_child
 from levada.guest.fast.jit import compiled
 from levada.guest.lifecycle import end_process
 from levada.guest.module.inspect import ModuleInfo, inspect
+from levada.guest.private_file import write_private
 from levada.guest.text.redaction import redacted
 from levada.hil.errors import LinkError
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
@@ -381,12 +381,9 @@ def _silent(_zone: str, _change: Change) -> None:
 
 def tell_address(path: Path, page: Page, broker: BrokerAddress | None, ours: bool) -> None:
     """Write where page and broker are, for this user alone; of a broker of `ours` the password."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     data: dict[str, Any] = {"url": page.url, "token": page.token}
     if broker is not None:
         data["broker"] = {"url": broker.url, "user": broker.user}
         if ours:  # the owner of another broker knows its password
             data["broker"]["password"] = broker.password
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(data, file)
+    write_private(path, data)

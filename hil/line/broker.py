@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from levada.guest.children import start_child
 from levada.guest.lifecycle import Closing, end_process
+from levada.guest.private_file import write_private
 from levada.hil.errors import BrokerError, UsageError
 
 __all__ = ["BrokerAddress", "EmbeddedBroker", "keep_address", "parse_broker"]
@@ -108,10 +109,7 @@ def parse_broker(url: str) -> BrokerAddress:
 
 def keep_address(path: Path, address: BrokerAddress) -> None:
     """Write an address, with its password, into a file that only its owner can read."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(address), file)
+    write_private(path, asdict(address))
 
 
 def _kept_address(path: Path) -> BrokerAddress:

@@ -6,13 +6,12 @@ file beside the buffer, which only its owner can read.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from levada.guest.private_file import write_private
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
 from levada.twin.continuum.config import FogFile
 from levada.twin.continuum.fog import Fog
@@ -63,7 +62,4 @@ def _tell_address(path: Path, health: str, broker: BrokerAddress, *, ours: bool)
     data: dict[str, Any] = {"health": health, "broker": {"url": broker.url, "user": broker.user}}
     if ours:  # the owner of another broker knows its password
         data["broker"]["password"] = broker.password
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        json.dump(data, opened)
+    write_private(path, data)
