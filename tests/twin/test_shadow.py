@@ -318,6 +318,26 @@ def test_a_device_that_falls_silent_is_lost_and_takes_no_calibration(
         assert [c["state"] for c in store.reader.calibrations()] == ["unanswered"]
 
 
+def test_a_device_stays_lost_though_its_last_readings_are_followed_after_its_goodbye(
+    tmp_path: Path,
+) -> None:
+    """The twin is a little behind: it hears the goodbye before it comes to the readings."""
+    story = scenario(tmp_path, zones=NODE)
+    with by_hand(story, tmp_path, 1.0) as (teller, devices, store, stack):
+        begun_ms = START_MS + 60_000
+        teller.say("ic/maize/data", reading(begun_ms))
+        devices.wait(60.0)
+        twin = Twin(story, store, Shadow(devices, speed=1.0))
+        for second in range(1, 4):
+            teller.say("ic/maize/data", reading(begun_ms + 1_000 * second, seq=second))
+        teller.say("ic/maize/status", Status(state="death").encode())
+        until(lambda: not devices.present("maize"))
+        in_background(twin, stack)
+        until(lambda: twin.view.zones[0].time_ms >= begun_ms + 3_000)
+        until(lambda: twin.view.zones[0].lost != "")
+        assert twin.view.zones[0].verdict.cause is Cause.LINK
+
+
 def test_what_a_device_says_is_judged_at_once(tmp_path: Path) -> None:
     """At the pace of the world, where rows of the plant are minutes apart."""
     story = scenario(tmp_path, zones=NODE)

@@ -126,8 +126,8 @@ class Shadow:
             if self._devices.present(name):  # by its own rhythm: it may report once an hour
                 self._silent.discard(i)
                 field.zones[i].heard_ms = max(field.zones[i].heard_ms, now_ms)
-            elif i not in self._silent:
-                self._silent.add(i)
+            elif i not in self._silent and self._devices.queue(name).next_ms() is None:
+                self._silent.add(i)  # after what it said before, which says that it is there
                 self._fell_silent(i)
         field.judge_until(now_ms)
         field.alert_all(now_ms)
