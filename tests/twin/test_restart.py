@@ -200,6 +200,14 @@ class Answer:
     text: str
 
 
+def unwell(answer: Answer) -> str:
+    """What was not well, by an answer."""
+    if answer.status is None:
+        return answer.text
+    parts = json.loads(answer.text)["parts"].items()
+    return f"{answer.status}: {', '.join(f'{n} ({p})' for n, p in parts if not p['ok'])}"
+
+
 class HealthLog(Closing):
     """Asks /health again and again."""
 
@@ -336,7 +344,7 @@ class Site:
     def check_health(self) -> None:
         """From the first acknowledgement, or the first 200, to now /health was 200 each time."""
         until(lambda: bool(self.health.since(self._well_s)))
-        wrong = [a for a in self.health.since(self._well_s) if a.status != 200]
+        wrong = [unwell(a) for a in self.health.since(self._well_s) if a.status != 200]
         assert not wrong, (self.figures[-1], wrong[0])
 
     def wait_for_twin(self) -> None:
