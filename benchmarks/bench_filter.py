@@ -4,6 +4,9 @@ The peer does what a subscriber would do that is written straight from the manua
 store a node, one call of `filter` for each message, without budget or deadline.  A bank counts
 instructions, keeps deadlines and takes traps; it is fed in batches, as a fog node does between two
 commits.  Rounds are taken in turns, and the best of each way is given.
+
+Windows are summed up by fog itself (`levada.twin.continuum.windows`), though the guest could: what
+either costs a reading is told, for readings that are all in time.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
+from levada.guest.abi import Window
 from levada.guest.wasm.bank import Bank, EngineName
+from levada.twin.continuum.windows import Windows
 
 IRRIGATION = Path(__file__).parent.parent / "levada/guest" / "irrigation" / "irrigation.wasm"
 NODES = 100
@@ -29,6 +34,12 @@ BATCHES = (1, 10, 100, 1_000)
 ENGINES: tuple[EngineName, ...] = ("wasm", "native")
 TARGET = 5.0
 TARGET_BATCH = 100
+HOUR_MS = 3_600_000
+PARTS = ("raw_count", "raw_mean", "raw_min", "raw_max")
+KINDS = np.array(
+    [Window.BEFORE + k for k in (Window.COUNT, Window.MEAN, Window.MINIMUM, Window.MAXIMUM)],
+    dtype=np.int32,
+)
 
 Ints = npt.NDArray[np.int32]
 
@@ -96,9 +107,58 @@ def main() -> int:
     for size in BATCHES:
         rates = [READINGS / best[engine, size] for engine in ENGINES]
         print(f"{size:>8,}" + "".join(f"{rate:>16,.0f}{rate / plain:>8.1f}" for rate in rates))
+    windows(module)
     reached = best["peer", 1] / best["wasm", TARGET_BATCH]
     print(f"\nwasm in batches of {TARGET_BATCH}: {reached:.1f} times as fast (target {TARGET:g})")
     return 0 if reached >= TARGET else 1
+
+
+def windows_by_fog(times_ms: list[int], readings: list[list[int]]) -> list[list[int]]:
+    """Count, mean, minimum and maximum of every window that is over, node by node."""
+    nodes = [Windows(HOUR_MS, 24 * HOUR_MS) for _ in range(NODES)]
+    found = []
+    for t_ms, of_nodes in zip(times_ms, readings, strict=True):
+        for node, raw in zip(nodes, of_nodes, strict=True):
+            for row in node.add(t_ms, raw, {}):
+                found.append([int(row[name]) for name in PARTS])
+    return found
+
+
+def windows_by_guest(bank: Bank, times_ms: list[int], readings: list[list[int]]) -> list[list[int]]:
+    """The same by `window_add`, and `window_get` where a window is over."""
+    everyone = np.arange(NODES, dtype=np.int32)
+    found = []
+    for t_ms, of_nodes in zip(times_ms, readings, strict=True):
+        arguments = np.empty((NODES, 2), dtype=np.int32)
+        arguments[:, 0], arguments[:, 1] = of_nodes, t_ms // 1000
+        over = np.flatnonzero(bank.call("window_add", everyone, arguments).results == 1)
+        if over.size:
+            kinds = np.tile(KINDS, over.size).reshape(-1, 1)
+            parts = bank.call("window_get", np.repeat(over, len(KINDS)), kinds).results
+            found += parts.reshape(-1, len(KINDS)).tolist()
+    return found
+
+
+def windows(module: bytes) -> None:
+    """Print what a reading costs in its window."""
+    generator = np.random.default_rng(2)
+    times_ms = [1_700_000_000_000 + 600_000 * k for k in range(READINGS // NODES)]
+    readings = generator.integers(1000, 3000, (len(times_ms), NODES)).tolist()
+    best: dict[tuple[str, int], float] = {}
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        expected = windows_by_fog(times_ms, readings)
+        note(best, ("fog", 0), start)
+        for engine in ENGINES:
+            with Bank(module, NODES, engine=engine) as bank:
+                bank.call("window_get", np.arange(NODES), np.zeros((NODES, 1), dtype=np.int32))
+                start = time.perf_counter()
+                found = windows_by_guest(bank, times_ms, readings)
+                note(best, (engine, 0), start)
+            assert found == expected
+    print(f"\nwindows of an hour, a reading every 10 min of each of {NODES} nodes:")
+    for (way, _), took_s in best.items():
+        print(f"{way:>8} {took_s / READINGS * 1e6:6.2f} us a reading")
 
 
 def note(best: dict[tuple[str, int], float], key: tuple[str, int], start: float) -> None:

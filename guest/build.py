@@ -149,6 +149,11 @@ def _compile(sources: Sequence[Path], flags: Sequence[str], linked: Path, names:
         )
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"the compiler ran longer than {SECONDS:g} s") from error
+    except OSError as error:
+        raise BuildError(
+            f"{names}: the compiler cannot be started ({error.strerror}: {error.filename}); it "
+            "needs a shell, `sh`, in PATH"
+        ) from error
     if done.returncode != 0 or not linked.is_file():
         raise BuildError(f"{names} does not compile:\n{done.stderr.strip()}")
     said: str = done.stderr.strip()

@@ -10,6 +10,8 @@ import ast
 import asyncio
 import ctypes
 import inspect
+import socket
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +26,7 @@ import wasmtime
 from amqtt.broker import Broker  # type: ignore[import-untyped]
 from numba.core import caching
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from wasmtime import _ffi as ffi
 
 from levada.guest.fast import jit, native
@@ -477,3 +479,17 @@ def test_structures_have_the_size_that_native_code_takes_them_to_have(name: str)
 )  # fmt: skip
 def test_the_search_finds(code: str, names: set[str]) -> None:
     assert set(foreign_names(ast.parse(code), everywhere={"_ours"})) == names
+
+
+def test_paho_hangs_up_over_a_ping_that_is_set() -> None:
+    """`_ping_t`, which `hil/line/mqtt_client.py` sets to 0: the table has only what is read."""
+    for since_s, ends in ((1e-9, True), (0.0, False)):
+        client = Client(CallbackAPIVersion.VERSION2)
+        assert client._ping_t == 0
+        ours, theirs = socket.socketpair()
+        client._sock = ours
+        client._last_msg_in = client._last_msg_out = time.monotonic()
+        client._ping_t = since_s
+        assert (client.loop_misc() != MQTTErrorCode.MQTT_ERR_SUCCESS) is ends
+        ours.close()
+        theirs.close()

@@ -336,6 +336,8 @@ class MqttClient:
         return False
 
     def _message(self, _client: Paho, _data: Any, message: MQTTMessage) -> None:
+        # a sign of life as good as the answer to a ping, which may wait behind thousands of these
+        self._paho._ping_t = 0.0
         try:
             topic = message.topic
         except UnicodeDecodeError as error:

@@ -104,6 +104,16 @@ def _bounds(marks: Iterable[Any]) -> dict[str, Any]:
     return {"low": None, "high": None, **found} if found else {}
 
 
+def _broken(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The bound that pydantic names, where the value is no field: one in a table of free names."""
+    return {
+        "low": context.get("ge", context.get("gt")),
+        "high": context.get("le", context.get("lt")),
+        "above": "gt" in context,
+        "below": "lt" in context,
+    }
+
+
 def permitted(field: FieldInfo, key: str) -> str:
     """`0 to 4095 counts`, or nothing if the field has no range."""
     found = bounds(field)
@@ -142,7 +152,7 @@ def _one(found: ErrorDetails, root: type[BaseModel]) -> Iterator[Issue]:
                 near if near.startswith("did") else "",
             )
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            permitted_here = between(**bounds(field)) if field else ""
+            permitted_here = between(**(bounds(field) if field else _broken(context)))
             yield Issue(path, out_of_range(key, value, permitted_here, unit_of(key)))
         case _ if kind in _EXPECTED:
             unit = f" [{unit_of(key)}]" if unit_of(key) else ""

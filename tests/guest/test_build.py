@@ -156,3 +156,11 @@ def test_a_missing_toolchain_is_said_with_the_command_that_helps(
 
 def test_the_header_is_where_the_build_looks_for_it() -> None:
     assert os.listdir(INCLUDE) == ["levada.h"]
+
+
+def test_a_missing_shell_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "guest.c"
+    source.write_text(SMALLEST)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match=r"guest\.c: the compiler cannot be started .*`sh`"):
+        build([source])

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import paho.mqtt.client
 import pytest
 from hand_broker import raw_publish, sending
-from raw_mqtt import packet, publish
+from raw_mqtt import ACCEPTED, PINGREQ, packet, publish
 from services import Mosquitto
 
 from levada.guest.text.logs import LimitedLog
@@ -135,3 +135,49 @@ def test_a_network_thread_that_ends_while_it_is_waited_for_has_ended(
     monkeypatch.setattr(paho.mqtt.client.threading, "current_thread", current)
     client.close()
     assert not client.connected
+
+
+def test_messages_are_signs_of_life_though_the_answer_to_a_ping_is_behind_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a burst: what the broker still has to send comes before its answer."""
+    monkeypatch.setattr("levada.hil.line.mqtt_client._KEEPALIVE_S", 1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    pings = threading.Semaphore(0)
+    connections: list[socket.socket] = []
+
+    def serve() -> None:
+        peer, _ = listener.accept()
+        connections.append(peer)
+        peer.recv(1024)
+        peer.sendall(ACCEPTED)
+        asked = peer.recv(1024)
+        peer.sendall(packet(0x90, asked[2:4] + b"\x00"))
+        peer.settimeout(0.05)
+        try:
+            while True:
+                peer.sendall(publish("ic/n/data", b"more"))
+                try:
+                    said = peer.recv(1024)
+                except TimeoutError:
+                    continue
+                if not said:
+                    return
+                for _ in range(said.count(PINGREQ)):
+                    pings.release()
+        except OSError:
+            return
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    address = BrokerAddress(host="127.0.0.1", port=listener.getsockname()[1])
+    lost = threading.Event()
+    client = MqttClient(address, subscription="ic/#", handler=lambda *_: None, on_lost=lost.set)
+    for _ in range(4):  # each as long after the one before as a silent broker is believed
+        assert pings.acquire(timeout=30)
+    assert not lost.is_set()
+    assert client.connected
+    client.close()
+    listener.close()
+    server.join()
+    connections[0].close()

@@ -11,6 +11,7 @@ import pytest
 from small_field import until
 from store_rows import T0, row
 
+from levada.twin.health import store_part
 from levada.twin.store.health import Refusal, State, Vitals
 from levada.twin.store.rows import Points, StoreSettings
 from levada.twin.store.store import Store
@@ -128,3 +129,37 @@ def test_a_writer_that_has_ended_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         assert "ZeroDivisionError" in seen.detail
         assert not store.submit(row(1))
         assert store.health().refusals == {"n": {Refusal.CLOSED.value: 1}}
+
+
+def test_a_refused_row_that_was_sent_again_and_stored_is_no_trouble_any_more(
+    tmp_path: Path,
+) -> None:
+    settings = StoreSettings(queue_rows=1)
+    with Store(tmp_path / "store.sqlite", settings=settings) as store:
+        with store.transaction():  # the writer waits
+            submitted = 0
+            while store.submit(row(submitted)):
+                submitted += 1
+            assert not store_part(store.health()).ok
+            unnumbered = row(0, node="bare", boot=-5)
+        assert store.flush()
+        assert not store_part(store.health()).ok  # what was refused is still missing
+        assert store.submit(row(submitted))  # its device sends it again
+        assert store.flush()
+        health = store.health()
+        assert (health.refused, health.refusal_age_s) == (1, None)
+        assert store_part(health).ok
+        with store.transaction():
+            while store.submit(unnumbered):
+                pass
+        assert store.flush()
+        assert not store_part(store.health()).ok  # nobody sends that again
+
+
+def test_the_highest_refused_number_of_a_life_is_waited_for_also_when_it_wraps() -> None:
+    vitals = Vitals(queue_rows=5)
+    for number in (2**32 - 2, 1, 2**32 - 1):
+        vitals.refuse("n", Refusal.QUEUE, number=(3, number))
+    for stored, there in ((2**32 - 1, True), (2**32, True), (2**32 + 1, False)):
+        vitals.commit(1, 0, 0, {("n", 3): stored, ("n", 4): 2**33})
+        assert (vitals.look(waiting=0, writer=True).refusal_age_s is not None) is there

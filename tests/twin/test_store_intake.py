@@ -5,24 +5,27 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from conftest import Commits
 from small_field import until
-from sqlalchemy import Engine, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.sql.dml import UpdateBase
 from store_rows import T0, row
 
 from levada.twin.journal import Journal
-from levada.twin.store import schema
+from levada.twin.store import commit, levels, points, schema
 from levada.twin.store.database import Database, DisplacedError
 from levada.twin.store.health import Vitals
 from levada.twin.store.intake import Intake
 from levada.twin.store.rows import Event, Item, Points, StoreSettings
+from levada.twin.store.statements import execute_many
 from levada.twin.store.store import Store
 from levada.twin.store.turns import Turns
 from levada.twin.store.writer import Writer
@@ -220,15 +223,29 @@ def work(engine: Engine) -> Iterator[dict[str, int]]:
         done["statements"] += 1
         done["rows"] += len(parameters) if many else 1
 
+    def many(connection: Connection, statement: UpdateBase, rows: Sequence[Any]) -> None:
+        done["statements"] += 1
+        done["rows"] += len(rows)
+        execute_many(connection, statement, rows)
+
+    def begun(_connection: Any) -> None:
+        done["statements"] += 1
+        done["rows"] += 1
+
     def committed(_connection: Any) -> None:
         done["transactions"] += 1
 
     event.listen(engine, "before_cursor_execute", executed)
+    event.listen(engine, "begin", begun)
     event.listen(engine, "commit", committed)
     try:
-        yield done
+        with ExitStack() as patched:
+            for module in (commit, points, levels):  # past SQLAlchemy, whose events see nothing
+                patched.enter_context(mock.patch.object(module, "execute_many", many))
+            yield done
     finally:
         event.remove(engine, "before_cursor_execute", executed)
+        event.remove(engine, "begin", begun)
         event.remove(engine, "commit", committed)
 
 

@@ -12,6 +12,7 @@ from levada.guest.exit_codes import INTERRUPTED
 from levada.twin.cli import options
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.scenarios import ScenarioFile
+from levada.twin.cli.slow import said_if_slow
 from levada.twin.interrupts import interrupts
 
 __all__ = ["edge_app"]
@@ -19,6 +20,10 @@ __all__ = ["edge_app"]
 edge_app = typer.Typer()
 
 ADDRESS: Final = "broker.json"
+_COMPILING: Final = (
+    "edge: the virtual board and the model of the soil are compiled, which takes its time "
+    "before the first run"
+)
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -141,9 +146,18 @@ def start_edge(
     document = scenarios.read(scenario, overrides, overlays=layers)
     runner.check(document)
     address = parse_broker(chosen.broker)
-    with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
+    with (
+        said_if_slow(_COMPILING) as ready,
+        interrupts() as interrupt,
+        FieldDevice(document.scenario, address, speed=factor) as boards,
+    ):
         interrupt.stop_with(boards.stop)
         lines = [f"{name} reports to {address.url}/ic/{name}" for name in boards.names]
-        boards.run(lambda: typer.echo("\n".join(lines)))
+
+        def begin() -> None:
+            ready()
+            typer.echo("\n".join(lines))
+
+        boards.run(begin)
     if interrupt.came.is_set():
         raise typer.Exit(INTERRUPTED)

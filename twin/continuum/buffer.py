@@ -44,7 +44,9 @@ _AT_ONCE: Final = 4
 _CHECKPOINT_PAGES: Final = 1_000
 """Length of the log from which on it is moved into the file; 4 MB."""
 _TABLES: Final = """
-CREATE TABLE fog (boot INTEGER NOT NULL, next INTEGER NOT NULL, dropped INTEGER NOT NULL);
+CREATE TABLE fog (
+    boot INTEGER NOT NULL, next INTEGER NOT NULL, dropped INTEGER NOT NULL, name TEXT
+);
 CREATE TABLE lives (
     node TEXT, boot INTEGER, contiguous INTEGER NOT NULL, highest INTEGER NOT NULL,
     beyond BLOB NOT NULL, PRIMARY KEY (node, boot)
@@ -109,14 +111,15 @@ class Kept:
 
 
 class Buffer(Closing):
-    """The buffer in `file`, made if there is none.
+    """The buffer in `file`, made if there is none, of the fog node `name`.
 
     One thread writes; any thread may read.  Raises StoreBusyError if another process has it,
-    StoreError if the file is something else or cannot be used.
+    StoreError if the file is something else, cannot be used, or keeps rows of another fog node.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, name: str = "fog") -> None:
         self.file = file
+        self._name = name
         file.parent.mkdir(parents=True, exist_ok=True)
         self._place = Place(file)
         self._reserve = Reserve(file, _RESERVE_BYTES)
@@ -154,7 +157,7 @@ class Buffer(Closing):
                 for statement in _TABLES.split(";"):
                     ask(statement)
                 boot = secrets.randbelow(MODULUS)
-                ask("INSERT INTO fog VALUES (?, 0, 0)", (boot,))
+                ask("INSERT INTO fog VALUES (?, 0, 0, ?)", (boot, self._name))
                 ask(f"PRAGMA application_id = {_APPLICATION}")
                 ask(f"PRAGMA user_version = {_VERSION}")
         elif application != _APPLICATION:
@@ -164,8 +167,25 @@ class Buffer(Closing):
                 f"buffer {self.file} has version {version}, and this levada reads {_VERSION}: "
                 "empty it with the levada that wrote it"
             )
+        self._take_name()
         ask("PRAGMA synchronous = FULL")
         ask(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+
+    def _take_name(self) -> None:
+        """Rows that are kept may have reached the cloud, under the name they were sent by: under
+        another they would be stored again."""
+        ask = self._connection.execute
+        if "name" not in [column for _, column, *_ in ask("PRAGMA table_info(fog)")]:
+            ask("ALTER TABLE fog ADD COLUMN name TEXT")  # of an earlier levada
+        before = ask("SELECT name FROM fog").fetchone()[0]
+        rows = ask("SELECT coalesce(sum(count), 0) FROM outgoing").fetchone()[0]
+        if before not in (None, self._name) and rows:
+            raise StoreError(
+                f"buffer {self.file} keeps {rows} rows of the fog node {before!r}: run it with "
+                f"`--name {before}` until the cloud has them, or name another buffer"
+            )
+        if before != self._name:
+            ask("UPDATE fog SET name = ?", (self._name,))
 
     # Writing
 

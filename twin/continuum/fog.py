@@ -38,7 +38,7 @@ from levada.twin.continuum.tier import Tier
 from levada.twin.continuum.uplink import Uplink
 from levada.twin.errors import BufferFullError, StoreError
 from levada.twin.health import Part, Parts, process_part
-from levada.twin.mqtt.messages import Ack, Status, split_topic
+from levada.twin.mqtt.messages import Ack, Status, decode, split_topic
 from levada.twin.mqtt.refusals import Refusals, Why
 
 __all__ = ["Fog"]
@@ -87,7 +87,7 @@ class Fog(Closing):
             round(settings.late.total_seconds()),
         )
         try:
-            self._buffer = Buffer(file)
+            self._buffer = Buffer(file, settings.name)
         except BaseException:
             self._tier.close()
             raise
@@ -117,15 +117,21 @@ class Fog(Closing):
             self._buffer, name, self._cloud_publish, flush_rows_s=settings.flush_rows_s
         )
         self._ack_topic, self._ask_topic = f"ic/{name}/ack", f"ic/{name}/ask"
+        self._status_topic = f"ic/{name}/status"
+        self._namesake_s = -RECENT_S
+        """When somebody else of this name was heard last."""
         self._guest = inspect(module)
         self._heartbeat = Heartbeat(
-            self._status, lambda payload: self._cloud_publish(f"ic/{name}/status", payload)
+            self._status, lambda payload: self._cloud_publish(self._status_topic, payload)
         )
         self._cloud: Connection | None = None
         self._edge: Connection | None = None
         self._cloud = Connection(
             cloud,
-            subscription=[self._ack_topic, *(DOWN if separate else (self._ask_topic,))],
+            subscription=[
+                *(self._ack_topic, self._status_topic),
+                *(DOWN if separate else (self._ask_topic,)),
+            ],
             handler=self._from_cloud,
             on_connect=self._cloud_connected,
         )
@@ -168,10 +174,23 @@ class Fog(Closing):
     def _from_cloud(self, topic: str, payload: bytes) -> None:
         if topic == self._ack_topic:
             self._uplink.acknowledge(payload)
+        elif topic == self._status_topic:
+            self._hear_status(decode(Status, payload))
         elif topic == self._ask_topic:
             self._heartbeat.say("birth")
         else:
             self._bridge.down(topic, payload)
+
+    def _hear_status(self, status: Status) -> None:
+        """Our own, or that of somebody else with our name.  The rows of another fog node have
+        numbers of their own, and what both forward the cloud stores twice."""
+        if status.state == "death" or status.boot in (None, self._buffer.boot):
+            return
+        self._namesake_s = time.monotonic()
+        self._said.warning(
+            "somebody else is called %r at %s: give one of the two another --name",
+            *(self.settings.name, self._cloud.address.url if self._cloud else "the broker"),
+        )
 
     def _cloud_connected(self) -> None:
         self._uplink.connected()
@@ -289,6 +308,12 @@ class Fog(Closing):
         metrics.latency.observe((now_us - arrivals[0].received_us) / 1e6)
 
     def _count_refused(self, reason: Reason, count: int) -> None:
+        if reason is Reason.NAME:
+            self._said.warning(
+                "a node is called %r, as this fog node is: nothing of it is taken; give fog "
+                "another --name",
+                self.settings.name,
+            )
         self.metrics.refused.labels(reason).inc(count)
         self._refused, self._refused_s = reason, time.monotonic()
 
@@ -312,6 +337,7 @@ class Fog(Closing):
             "buffer": self._buffer_part,
             "worker": self._worker_part,
             "refusals": self._refusals_part,
+            "name": self._name_part,
             "process": process_part,
         }
 
@@ -356,6 +382,12 @@ class Fog(Closing):
         if self._refused is None or age_s > RECENT_S:
             return Part(ok=True)
         return Part(ok=False, detail=f"the last one {age_s:.0f} s ago: {self._refused}")
+
+    def _name_part(self) -> Part:
+        age_s = time.monotonic() - self._namesake_s
+        if age_s > 3 * BEAT_S:
+            return Part(ok=True)
+        return Part(ok=False, detail=f"somebody else is called {self.settings.name!r}, too")
 
     def _add_gauges(self) -> None:
         buffer, uplink, metrics = self._buffer, self._uplink, self.metrics

@@ -31,7 +31,7 @@ from levada.twin.mqtt.messages import (
     signals_of,
     split_topic,
 )
-from levada.twin.mqtt.sequence import Received, unwrap
+from levada.twin.mqtt.sequence import Received, check_oldest, unwrap
 from levada.twin.store.rows import StoreSettings
 
 __all__ = ["Arrival", "Intake", "Reason", "Taken"]
@@ -92,7 +92,9 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
     FOREIGN = "foreign"
-    """On a topic that is none of a node, or under fog's own name."""
+    """On a topic that is none of a node."""
+    NAME = "name"
+    """Of a node that has fog's own name."""
     WINDOW = "window"
     """Its number is too far ahead of the first missing one."""
     NODES = "nodes"
@@ -160,12 +162,14 @@ class Intake:
             return
         try:
             values = _telemetry(arrival.payload)
-        except PayloadError as error:
+            boot, seq, oldest = values.get("boot"), values.get("seq"), values.get("oldest")
+            if seq is not None and oldest is not None:
+                check_oldest(seq, oldest)
+        except (PayloadError, ValueError) as error:
             taken.refused[Reason.MALFORMED] += 1
             taken.malformed.append((node, str(error)))
             self._pass_over(node, arrival.payload, taken)
             return
-        boot, seq, oldest = values.get("boot"), values.get("seq"), values.get("oldest")
         if boot is None or seq is None or oldest is None:
             _add(taken, _message(node, None, None, values, arrival))
         else:
@@ -176,14 +180,18 @@ class Intake:
         """A message that cannot be read holds up none behind it, if its number can be."""
         try:
             numbers = _Numbers.model_validate_json(payload)
-        except ValidationError:
+            check_oldest(numbers.seq, numbers.oldest)
+        except ValueError:  # pydantic's is one, too
             return
         self._in_turn((node, numbers.boot), numbers.seq, numbers.oldest, None, taken)
 
     def _admit(self, topic: str, taken: Taken) -> str | None:
         place = split_topic(topic)
-        if place is None or place[1] != "data" or place[0] == self._own_name:
+        if place is None or place[1] != "data":
             taken.refused[Reason.FOREIGN] += 1
+            return None
+        if place[0] == self._own_name:
+            taken.refused[Reason.NAME] += 1
             return None
         if len(self._nodes) >= NODES:
             taken.refused[Reason.NODES] += 1

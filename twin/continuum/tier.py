@@ -116,7 +116,7 @@ class Tier(Closing):
                 rows.append(_row(sample, anomaly, raw, name, result))
                 if anomaly & SUPPRESSED:
                     raw = None
-            for window in node.windows.add(sample.t_ms, raw, sample.signals):
+            for window in node.windows.add(sample.t_ms, raw, sample.signals, timed=sample.timed):
                 rows.append({"node": sample.node, **window})
         return rows
 
@@ -167,7 +167,7 @@ class Tier(Closing):
             raw = None
             if "raw" in sample.signals and not next(bits) & SUPPRESSED:
                 raw = int(sample.signals["raw"])
-            mine.windows.add(sample.t_ms, raw, sample.signals)
+            mine.windows.add(sample.t_ms, raw, sample.signals, timed=sample.timed)
         mine.windows.changes()
 
     def states(self, nodes: Sequence[str]) -> dict[str, bytes]:

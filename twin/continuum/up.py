@@ -34,8 +34,9 @@ from levada.twin.interrupts import interrupts
 
 __all__ = ["UpOptions", "described", "run_up"]
 
-READY_S: Final = 120.0
-"""How long a tier may take to start; the first time, boards and kernels are compiled."""
+READY_S: Final = 900.0
+"""How long a tier may take to start; the first time, boards and kernels are compiled, half a minute
+of processor time that a small or busy computer takes minutes for."""
 BROKER: Final = "broker.json"
 
 

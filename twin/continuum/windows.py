@@ -6,7 +6,7 @@ row is given, as revision 0.  A late sample corrects its window, whose row is gi
 next revision, as soon as a sample comes that belongs to another window.
 
 A guest holds two windows (`window_add` in `docs/abi.md`); as late messages may concern any window
-of the last day, totals are kept here, with the guest's arithmetic.
+of the last day, totals are kept here, with the guest's arithmetic (`docs/continuum.md`, "Windows").
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
+
+from levada.twin.mqtt.messages import is_finite
 
 __all__ = ["AMOUNTS", "MOST_WINDOWS", "Windows", "rounded_mean"]
 
@@ -60,12 +62,16 @@ class Windows:
         """Samples whose window could no longer be corrected."""
 
     def add(
-        self, t_ms: int, raw: int | None, signals: Mapping[str, float]
+        self, t_ms: int, raw: int | None, signals: Mapping[str, float], *, timed: bool = True
     ) -> list[dict[str, float]]:
         """Take a sample, its reading None if it is not to be counted; rows that are due now.
 
+        Of one that is not `timed`, `t_ms` is when it came: where that is too long ago, our own
+        clock was set back, and windows begin anew.
+
         A row has the members `t` (start of the window), `window_s`, `revision`, `raw_count` and, if
-        that is not 0, `raw_mean`, `raw_min`, `raw_max`; then a sum of each amount.
+        that is not 0, `raw_mean`, `raw_min`, `raw_max`; then a sum of each amount, but for one that
+        has left the range of floating-point numbers.
         """
         if not self._window_ms:
             return []
@@ -74,9 +80,11 @@ class Windows:
         rows: list[dict[str, float]] = []
         if window is None or window.start_ms != start_ms:
             if self._newest is not None and start_ms < self._newest.start_ms - self._kept_ms:
-                self.too_late += 1
-                return []
-            rows = self._turn_to(start_ms)
+                if timed:
+                    self.too_late += 1
+                    return []
+                rows = self._begin_anew()
+            rows += self._turn_to(start_ms)
             window = self._current
             assert window is not None
         if raw is not None:
@@ -85,6 +93,15 @@ class Windows:
             if name in signals:
                 window.amounts[name] = window.amounts.get(name, 0) + signals[name]
         self._changed.add(start_ms)
+        return rows
+
+    def _begin_anew(self) -> list[dict[str, float]]:
+        """Forget all windows; rows of those that are not over yet."""
+        unfinished = {id(w): w for w in (self._current, self._newest) if w is not None}
+        rows = [self._row(window) for window in unfinished.values()]
+        self._changed |= self._windows.keys()
+        self._windows.clear()
+        self._current = self._newest = None
         return rows
 
     def _turn_to(self, start_ms: int) -> list[dict[str, float]]:
@@ -117,7 +134,9 @@ class Windows:
             row["raw_mean"] = rounded_mean(window.total, window.count)
             row["raw_min"] = window.minimum
             row["raw_max"] = window.maximum
-        row.update((f"{name}_sum", total) for name, total in window.amounts.items())
+        row.update(
+            (f"{name}_sum", total) for name, total in window.amounts.items() if is_finite(total)
+        )
         return row
 
     def changes(self) -> list[tuple[int, dict[str, Any] | None]]:

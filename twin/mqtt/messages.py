@@ -12,14 +12,14 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from levada.guest.topic import is_node_name
 from levada.hil.errors import PayloadError
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
-from levada.twin.mqtt.sequence import Identity
+from levada.twin.mqtt.sequence import Identity, check_oldest
 
 __all__ = [
     "COUNTS",
@@ -39,6 +39,7 @@ __all__ = [
     "Telemetry",
     "check_node",
     "decode",
+    "is_finite",
     "is_signal",
     "node_topic",
     "signals_of",
@@ -109,6 +110,12 @@ class Telemetry(Message):
     """Dry, hence irrigating, in the first generation of devices."""
     why: Counts | None = None
     """Reason code of the guest, see `docs/abi.md`."""
+
+    @model_validator(mode="after")
+    def _has_what_it_sends(self) -> Self:
+        if self.seq is not None and self.oldest is not None:
+            check_oldest(self.seq, self.oldest)
+        return self
 
     @property
     def identity(self) -> Identity | None:
@@ -383,7 +390,7 @@ def signals_of(values: Mapping[str, Any]) -> dict[str, int | float]:
         if isinstance(value, int | float)
         and name not in _NO_SIGNALS
         and is_signal(name)
-        and _is_finite(value)
+        and is_finite(value)
     }
 
 
@@ -393,7 +400,8 @@ def is_signal(name: str) -> bool:
     return _SIGNAL.fullmatch(name) is not None
 
 
-def _is_finite(value: float) -> bool:
+def is_finite(value: float) -> bool:
+    """Whether a number, of any length, is one that a signal may have."""
     try:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond all floating-point numbers

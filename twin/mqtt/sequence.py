@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["MODULUS", "WINDOW", "Identity", "Numbering", "Received", "unwrap"]
+__all__ = ["MODULUS", "WINDOW", "Identity", "Numbering", "Received", "check_oldest", "unwrap"]
 
 MODULUS: Final = 1 << 32
 """Sequence numbers on the wire are unsigned 32-bit."""
@@ -27,6 +27,13 @@ def unwrap(seq: int, near: int) -> int:
     """The number congruent to `seq` modulo 2^32 that lies nearest to `near`."""
     ahead = (seq - near) % MODULUS
     return near + ahead if ahead < MODULUS // 2 else near + ahead - MODULUS
+
+
+def check_oldest(seq: int, oldest: int) -> None:
+    """Raises ValueError if a device that sends `seq` cannot hold nothing below `oldest`: it holds
+    at least what it sends."""
+    if (seq - oldest) % MODULUS >= MODULUS // 2:
+        raise ValueError(f"oldest = {oldest} lies behind seq = {seq}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from levada.twin.mqtt.sequence import Received, unwrap
 from levada.twin.store import schema
@@ -28,14 +28,19 @@ from levada.twin.store.rows import (
     Row,
     StoreSettings,
 )
+from levada.twin.store.statements import execute_many
 
 __all__ = ["Known", "Work", "clean", "make_node", "new_id"]
 
+_TELEMETRY: Final = insert(schema.telemetry)
+_EVENTS: Final = insert(schema.events)
 _RECEIVED: Final = update(schema.boots).where(
     schema.boots.c.node_id == bindparam("of_node"), schema.boots.c.boot == bindparam("of_boot")
 )
 _TOUCHED: Final = (
-    update(schema.nodes).where(schema.nodes.c.id == bindparam("of_node")).values(online=1)
+    update(schema.nodes)
+    .where(schema.nodes.c.id == bindparam("of_node"))
+    .values(online=literal_column("1"))
 )
 
 
@@ -387,16 +392,17 @@ class Work:
     def write(self) -> None:
         """Send everything to the database."""
         if self.telemetry:
-            self.connection.execute(insert(schema.telemetry), self.telemetry)
+            execute_many(self.connection, _TELEMETRY, self.telemetry)
         if self.windows:
             statement = insert_newer(self.connection.dialect.name, schema.windows, "revision")
-            self.connection.execute(statement, self.windows)
+            execute_many(self.connection, statement, self.windows)
         newest_ms = ChainMap(self.newest_ms, self.known.newest_ms)
         write_points(self.connection, self.values, newest_ms)
         if self.events:
-            self.connection.execute(insert(schema.events), self.events)
+            execute_many(self.connection, _EVENTS, self.events)
         if self.received:
-            self.connection.execute(
+            execute_many(
+                self.connection,
                 _RECEIVED,
                 [
                     {
@@ -410,7 +416,8 @@ class Work:
                 ],
             )
         if self.touched:
-            self.connection.execute(
+            execute_many(
+                self.connection,
                 _TOUCHED,
                 [{"of_node": node_id, "last_ms": t} for node_id, t in self.touched.items()],
             )

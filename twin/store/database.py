@@ -60,9 +60,14 @@ class Database(Closing):
         """
         with self.lock:
             self.check()
-            with self.engine.begin() as connection:
+            with self._begun() as connection:
                 yield connection
             self.check()
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            yield connection
 
     @abstractmethod
     def check(self) -> None:

@@ -25,6 +25,7 @@ from levada.twin.store.health import State
 from levada.twin.store.place import uri
 from levada.twin.store.postgres import ANSWER_S, postgres_engine
 from levada.twin.store.reserve import free_bytes
+from levada.twin.store.statements import execute_text
 
 __all__ = [
     "Content",
@@ -148,7 +149,7 @@ def _configure_sqlite(engine: Engine, writes: bool, busy_ms: int) -> None:
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Any) -> None:
         # IMMEDIATE: a writer waits for the lock at the start, never halfway with a stale view
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        execute_text(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def content(file: Path) -> Content:

@@ -13,12 +13,18 @@ from enum import StrEnum
 from time import monotonic
 from typing import Any, Final
 
+from levada.twin.mqtt.sequence import unwrap
+
 __all__ = ["Health", "Refusal", "State", "Vitals"]
 
 _STUCK_S: Final = 10.0
 """For so long the database may leave one attempt of the writer without an answer [s]."""
 _TOLD_NODES: Final = 1_000
 """Nodes whose refusals are told apart; those of more are counted under the name ''."""
+
+
+LifeKey = tuple[str, int]
+"""Life of a device: node and boot."""
 
 
 class State(StrEnum):
@@ -81,7 +87,7 @@ class Health:
     refusals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """node -> reason (`Refusal`) -> how many of them; nodes beyond 1,000 are under ''."""
     refusal_age_s: float | None = None
-    """Since the last of them [s]; None: there was none."""
+    """Since the last of them that was not sent again and stored [s]; None: there is none."""
     left_out: int = 0
     """Values that are in their message alone: their node has too many signals."""
     reserve: bool = True
@@ -109,6 +115,9 @@ class Vitals:
         self._commit_s: float | None = None
         self._attempt_s: float | None = None
         self._refusal_s: float | None = None
+        """Of the last row that nobody sends again, as far as is known."""
+        self._missing: dict[LifeKey, tuple[int, float]] = {}
+        """Life of a device -> the highest number that was refused, and when [s]."""
 
     @property
     def state(self) -> State:
@@ -130,15 +139,28 @@ class Vitals:
         with self._lock:
             self._facts |= {name: value for name, value in new.items() if value is not None}
 
-    def refuse(self, node: str, reason: Refusal, rows: int = 1) -> None:
-        """Note that rows of a node ('': of none) were not taken."""
+    def refuse(
+        self, node: str, reason: Refusal, rows: int = 1, *, number: tuple[int, int] | None = None
+    ) -> None:
+        """Note that rows of a node ('': of none) were not taken.
+
+        `number` is boot and number of one that its device sends again until it is stored.
+        """
         with self._lock:
+            self._note_missing(node, number)
             if node not in self._refusals and len(self._refusals) >= _TOLD_NODES:
                 node = ""
             counts = self._refusals.setdefault(node, {})
             counts[reason.value] = counts.get(reason.value, 0) + rows
             self._refused += rows
+
+    def _note_missing(self, node: str, number: tuple[int, int] | None) -> None:
+        if number is None or number[0] < 0 or len(self._missing) >= _TOLD_NODES:
             self._refusal_s = self._clock_s()
+            return
+        boot, seq = number
+        highest, _ = self._missing.get((node, boot), (seq, 0.0))
+        self._missing[node, boot] = max(seq, unwrap(highest, seq)), self._clock_s()
 
     def begin(self) -> None:
         """Note that the writer has something to commit."""
@@ -148,9 +170,14 @@ class Vitals:
         """Note that the writer holds nothing any more."""
         self._attempt_s = None
 
-    def commit(self, stored: int, duplicates: int, left_out: int) -> None:
-        """Note a commit."""
+    def commit(
+        self, stored: int, duplicates: int, left_out: int, acks: Mapping[LifeKey, int] = {}
+    ) -> None:
+        """Note a commit; `acks` has of each life up to which number everything is stored."""
         with self._lock:
+            for life in self._missing.keys() & acks.keys():
+                if unwrap(self._missing[life][0], acks[life]) <= acks[life]:
+                    del self._missing[life]
             self._commit_s = self._clock_s()
             self._stored += stored
             self._duplicates += duplicates
@@ -181,10 +208,14 @@ class Vitals:
                 duplicates=self._duplicates,
                 refused=self._refused,
                 refusals={node: dict(counts) for node, counts in self._refusals.items()},
-                refusal_age_s=_age(self._refusal_s, now_s),
+                refusal_age_s=_age(self._last_refusal_s(), now_s),
                 left_out=self._left_out,
                 **self._facts,
             )
+
+    def _last_refusal_s(self) -> float | None:
+        times = [time_s for _, time_s in self._missing.values()]
+        return max(times + ([] if self._refusal_s is None else [self._refusal_s]), default=None)
 
 
 def _age(time_s: float | None, now_s: float) -> float | None:

@@ -29,6 +29,7 @@ from sqlalchemy import literal_column as plain
 
 from levada.twin.store import schema
 from levada.twin.store.engine import replace_levels, widen
+from levada.twin.store.statements import execute_many
 
 __all__ = ["shifted", "widen_by", "work_out", "work_out_at"]
 
@@ -51,7 +52,8 @@ def widen_by(connection: Connection, values: Iterable[tuple[int, int, float]]) -
             if level == below:
                 _widen(found, (series, shift, slot >> shift - below), seen)
     if found:
-        connection.execute(
+        execute_many(
+            connection,
             widen(connection.dialect.name, schema.extremes),
             [dict(zip(_COLUMNS, (*key, *seen), strict=True)) for key, seen in found.items()],
         )

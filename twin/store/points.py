@@ -15,6 +15,7 @@ from sqlalchemy import Connection, TextClause, func, select, text
 
 from levada.twin.store import levels, schema
 from levada.twin.store.engine import insert_or_replace
+from levada.twin.store.statements import execute_many
 
 __all__ = ["write_points"]
 
@@ -55,7 +56,8 @@ def write_points(
     }
     if not wanted:
         return
-    connection.execute(
+    execute_many(
+        connection,
         insert_or_replace(connection.dialect.name, schema.points, _KEYS, ("value",)),
         [
             {"series_id": s, "time_ms": t, "row_id": r, "value": v}

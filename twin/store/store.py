@@ -29,7 +29,7 @@ from levada.twin.store.health import Health, Refusal, Vitals
 from levada.twin.store.intake import Intake
 from levada.twin.store.postgres_database import PostgresDatabase
 from levada.twin.store.reads import StoreReader
-from levada.twin.store.rows import Commit, Item, StoreSettings
+from levada.twin.store.rows import Commit, Item, Row, StoreSettings
 from levada.twin.store.sqlite_database import SqliteDatabase
 from levada.twin.store.writer import Writer
 
@@ -89,7 +89,9 @@ class Store(Closing):
         """Hand `item` to the writer; False if too much waits already.  Never blocks."""
         if self.offer(item, 0.0):
             return True
-        self._vitals.refuse(item.node, Refusal.CLOSED if self._is_closed else Refusal.QUEUE)
+        reason = Refusal.CLOSED if self._is_closed else Refusal.QUEUE
+        number = (item.boot, item.seq) if isinstance(item, Row) else None
+        self._vitals.refuse(item.node, reason, number=number)
         return False
 
     def offer(self, item: Item, timeout_s: float) -> bool:

@@ -168,8 +168,9 @@ class Writer(Closing):
         self._known.learn(work)
         for (node, reason), rows in work.refused.items():
             self._vitals.refuse(node, reason, rows)
-        self._vitals.commit(len(work.telemetry), work.duplicates, work.left_out)
-        return work.commit()
+        commit = work.commit()
+        self._vitals.commit(commit.stored, commit.duplicates, work.left_out, commit.acks)
+        return commit
 
     def _commit_singly(self, items: Sequence[Item], why: str) -> bool:
         """One of `items` is refused by the database itself; find it, and keep the others."""

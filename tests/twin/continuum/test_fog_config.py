@@ -120,6 +120,7 @@ def test_what_is_wrong_is_said_with_its_place_and_what_is_permitted(
         (["--name", "a/b"], "--name a/b: "),
         (["--parameter", "filter_kind"], "must be key=value"),
         (["--parameter", "filter_kind=x"], "must be a whole number"),
+        (["--parameter", "window=99999999999"], "`window` = 99999999999: permitted at most 214"),
         (["--parameter", "speed=1"], "parameter 'speed': the guest has confirm, "),
         (["--parameter", "filter_kind=7"], "filter_kind"),
         (["--edge-broker", "http://x"], "write mqtt://HOST"),

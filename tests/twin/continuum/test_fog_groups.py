@@ -257,6 +257,32 @@ def test_only_a_buffer_of_fog_is_opened_and_by_one_process(tmp_path: Path) -> No
         Buffer(tmp_path / "fog.sqlite")
 
 
+def test_a_buffer_with_rows_is_not_taken_by_a_fog_of_another_name(tmp_path: Path) -> None:
+    """The cloud may have them under the former name, and would store them again."""
+    file = tmp_path / "fog.sqlite"
+    core = Core(file, engine="off")
+    core.take(arrival("n", boot=1, seq=0, oldest=0, raw=1))
+    core.close()
+    with pytest.raises(StoreError, match=r"keeps 1 rows of the fog node 'fog'.*--name fog"):
+        Buffer(file, "north")
+    core = Core(file, engine="off")
+    core.take(acknowledged=0)  # the cloud has it
+    boot, number = core.buffer.boot, core.buffer.next
+    core.close()
+    with Buffer(file, "north") as renamed:
+        assert (renamed.boot, renamed.next, renamed.kept().rows) == (boot, number, 0)
+
+
+def test_a_buffer_of_an_earlier_version_takes_the_name_that_fog_has_now(tmp_path: Path) -> None:
+    file = tmp_path / "fog.sqlite"
+    Core(file, engine="off").close()
+    with sqlite3.connect(file) as earlier:
+        earlier.execute("ALTER TABLE fog DROP COLUMN name")
+    earlier.close()
+    with Buffer(file, "north") as buffer:
+        assert buffer._connection.execute("SELECT name FROM fog").fetchone() == ("north",)
+
+
 def test_every_commit_is_synchronised(tmp_path: Path) -> None:
     buffer = Buffer(tmp_path / "fog.sqlite")
     ask = buffer._connection.execute

@@ -108,10 +108,44 @@ def test_a_clock_that_cannot_be_right_puts_the_sample_at_its_arrival(
 
 
 def test_topics_that_are_none_of_a_node_are_not_taken() -> None:
-    topics = ["ic/fog/data", "ic/a/b/data", "ic//data", "x/n/data", "ic/$n/data", "ic/n/ack"]
+    topics = ["ic/a/b/data", "ic//data", "x/n/data", "ic/$n/data", "ic/n/ack"]
     taken = take(*(Arrival(topic, b'{"raw":1}', 1, NOW_MS) for topic in topics))
     assert taken.refused == {Reason.FOREIGN: len(topics)}
     assert not taken.rows
+
+
+def test_a_node_with_the_name_of_fog_is_told_apart_from_no_node() -> None:
+    taken = take(Arrival("ic/fog/data", b'{"raw":1}', 1, NOW_MS))
+    assert taken.refused == {Reason.NAME: 1}
+    assert not taken.rows
+
+
+@pytest.mark.parametrize(
+    ("seq", "oldest", "right"),
+    [
+        (0, 2**31, False),
+        (5, 6, False),
+        (2**32 - 1, 0, False),
+        (5, 5, True),
+        (3, 2**32 - 3, True),  # it has wrapped
+        (2**31 - 1, 0, True),
+    ],
+)
+def test_a_device_holds_what_it_sends(seq: int, oldest: int, right: bool) -> None:
+    """Otherwise one wrong number would give up all that the node still has to send."""
+    mine = intake()
+    mine.take([arrival("n", boot=3, seq=0, oldest=0, raw=1)])
+    wrong = arrival("n", boot=3, seq=seq, oldest=oldest, raw=1)
+    unreadable = arrival("n", boot=3, seq=seq, oldest=oldest, raw="wet")
+    if right:
+        decode(Telemetry, wrong.payload)
+        return
+    with pytest.raises(PayloadError, match=f"oldest = {oldest} lies behind seq = {seq}"):
+        decode(Telemetry, wrong.payload)
+    taken = mine.take([wrong, unreadable, arrival("n", boot=3, seq=1, oldest=0, raw=2)])
+    assert taken.refused == {Reason.MALFORMED: 2}
+    assert f"oldest = {oldest} lies behind seq = {seq}" in taken.malformed[0][1]
+    assert seqs(taken) == [1]
 
 
 def test_names_cannot_use_up_the_memory() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from fog_telemetry import MODULE, rows_of
 
-from levada.hil.line.broker import BrokerAddress
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.scenario.continuum import Fog as FogSettings
 from levada.twin.continuum import fog as fogs
 from levada.twin.continuum.buffer import Buffer, Outgoing
@@ -154,3 +156,25 @@ def test_a_buffer_that_cannot_be_read_for_a_while_is_sent_all_the_same(
     while fog._uplink.trouble:
         pass
     fog.close()
+
+
+def test_two_fog_nodes_of_one_name_tell_it_both(tmp_path: Path) -> None:
+    settings = FogSettings(engine="off")
+    heard = threading.Event()
+    with EmbeddedBroker() as broker, ExitStack() as open_:
+        address = broker.address
+        listener = MqttClient(address, subscription="ic/fog/status", handler=lambda *_: heard.set())
+        open_.callback(listener.close)
+
+        def start(file: str) -> Fog:
+            found = Fog(settings, MODULE, edge=address, cloud=address, file=tmp_path / file)
+            return open_.enter_context(found)
+
+        first = start("first.sqlite")
+        assert heard.wait(60)  # its own, too
+        assert look(first.parts())["name"].ok
+        second = start("second.sqlite")
+        for fog in (first, second):
+            while (part := look(fog.parts())["name"]).ok:
+                pass
+            assert part.detail == "somebody else is called 'fog', too"

@@ -9,7 +9,7 @@ import pytest
 
 from levada.guest.abi import Window
 from levada.guest.shipped import DEFAULT_GUEST
-from levada.guest.wasm.bank import Bank
+from levada.guest.wasm.bank import Bank, EngineName
 from levada.twin.continuum.windows import MOST_WINDOWS, Windows, rounded_mean
 
 HOUR_MS = 3_600_000
@@ -94,6 +94,38 @@ def test_readings_that_are_not_counted_leave_sums_of_amounts_alone() -> None:
     ]
 
 
+@pytest.mark.parametrize("jump_ms", [HOUR_MS, 87_660 * HOUR_MS], ids=["an hour", "ten years"])
+def test_a_clock_of_fog_that_was_wrong_for_a_while_costs_no_later_window(jump_ms: int) -> None:
+    """A node without a clock has its samples at their arrival, by fog's."""
+    windows = Windows(HOUR_MS, 2 * HOUR_MS)
+    rows: list[dict[str, float]] = []
+    states: dict[int, object] = {}
+    arrivals = [T0, T0 + 1, T0 + jump_ms, T0 + 2, T0 + HOUR_MS, T0 + 2 * HOUR_MS, T0 + 5 * HOUR_MS]
+    for t_ms in arrivals:
+        rows += windows.add(t_ms, 7, {"flow": 1}, timed=False)
+        states.update(windows.changes())
+    assert windows.too_late == 0
+    assert sum(row["raw_count"] for row in rows if row["t"] == T0 + 2 * HOUR_MS) == 1
+    counts = {(row["t"], row["revision"]): row["raw_count"] for row in rows}
+    newest = {t: counts[t, max(r for at, r in counts if at == t)] for t, _ in counts}
+    assert newest[T0 + HOUR_MS] == (2 if jump_ms == HOUR_MS else 1)
+    kept = {t for t, state in states.items() if state is not None}
+    assert kept == {t for t in kept if t >= T0 + 3 * HOUR_MS and t < T0 + 6 * HOUR_MS}
+
+
+@pytest.mark.parametrize(
+    "amounts", [(1.7e308, 1.7e308), (10**308, 10**308), (1.7e308, 1.7e308, -1.7e308, -1.7e308)]
+)
+def test_a_sum_that_no_number_can_hold_is_left_out(amounts: tuple[float, ...]) -> None:
+    windows = Windows(HOUR_MS, HOUR_MS)
+    for amount in amounts:
+        windows.add(T0, 5, {"flow": amount})
+    (row,) = windows.add(T0 + HOUR_MS, 5, {"flow": 1})
+    assert row["raw_count"] == len(amounts)
+    assert "flow_sum" not in row
+    assert windows.add(T0 + 2 * HOUR_MS, 5, {})[0]["flow_sum"] == 1
+
+
 def test_windows_before_1970_and_of_no_length() -> None:
     windows = Windows(HOUR_MS, HOUR_MS)
     windows.add(-1, 5, {})
@@ -128,13 +160,35 @@ def test_every_window_ends_as_the_totals_of_its_samples_whatever_their_order() -
             assert row["flow_sum"] == sum(raw % 3 for raw in mine)
 
 
-def test_totals_are_those_of_the_guest() -> None:
+@pytest.mark.parametrize("engine", ["wasm", "native"])
+def test_rows_in_time_are_those_of_the_guest(engine: EngineName) -> None:
+    """What `window_get` has of the window before, when `window_add` says that it is over."""
+    chance = random.Random(6)
+    windows = Windows(HOUR_MS, HOUR_MS)
+    t_ms, overs = T0, 0
+    with Bank(DEFAULT_GUEST.read_bytes(), 1, engine=engine) as bank:
+        for _ in range(1_000):
+            t_ms += chance.choice([1_000, 600_000, 3_599_000, 3 * HOUR_MS])
+            raw = chance.choice([-1, 0, chance.randrange(4096), 2**20])
+            rows = windows.add(t_ms, raw, {})
+            over = bank.call("window_add", [0], [[raw, t_ms // 1000]]).results.tolist()
+            assert over == [len(rows)]
+            for row in rows:
+                kinds = [[Window.BEFORE + kind] for kind in range(4)]
+                found = bank.call("window_get", [0] * 4, kinds).results.tolist()
+                assert found == [row[f"raw_{name}"] for name in ("count", "mean", "min", "max")]
+                overs += 1
+    assert overs > 300
+
+
+@pytest.mark.parametrize("engine", ["wasm", "native"])
+def test_totals_are_those_of_the_guest_also_of_late_samples(engine: EngineName) -> None:
     """`window_add` and `window_get` of `docs/abi.md`, on all values of each window."""
     chance = random.Random(5)
     samples = [(chance.randrange(90), chance.randrange(4096)) for _ in range(300)]
     windows = Windows(HOUR_MS, 100 * HOUR_MS)
     latest = {row["t"]: row for row in take(windows, *samples, (100.0, 0))}
-    with Bank(DEFAULT_GUEST.read_bytes(), 1) as bank:
+    with Bank(DEFAULT_GUEST.read_bytes(), 1, engine=engine) as bank:
         for hour in {hour for hour, _ in samples}:
             bank.reset(0)
             t_s = (T0 + hour * HOUR_MS) // 1000
