@@ -55,7 +55,7 @@ FIGURES: Final = (
     "forbidden publications",
     "acknowledged rows lost",
     "acknowledged rows doubled",
-    "damaged frames undetected",
+    "frames accepted that nobody sent",
     "valves open longer than permitted",
 )
 """What is counted over all rows, in the order of the table; each has to be 0."""
