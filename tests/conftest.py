@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from cpu_time import CpuTime
 from hypothesis import HealthCheck, settings
+from proof_log import proof, pytest_runtest_logreport
 from services import Mosquitto
 
 from levada.hil.line.broker import EmbeddedBroker
+
+__all__ = ["broker", "mosquitto", "proof", "pytest_runtest_logreport"]
 
 settings.register_profile(
     "levada",

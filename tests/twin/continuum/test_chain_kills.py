@@ -17,6 +17,7 @@ from fog_process import FogProcess
 from fog_telemetry import MODULE
 from levada_process import BrokerProcess, CloudProcess, LevadaProcess
 from mqtt_device import Device, Journal
+from proof_log import Prove
 from services import Mosquitto
 
 from levada.hil.line.broker import BrokerAddress
@@ -108,7 +109,7 @@ class Soak:
         self._fog = FogProcess(folder, broker.address)
         self._cloud = CloudProcess(folder, broker.address)
 
-    def run(self, kills_of_each: int, power_cuts: int) -> None:
+    def run(self, kills_of_each: int, power_cuts: int, proof: Prove) -> None:
         """Let boards deliver, kill, and look at what is in the store."""
         with closing(self._fog), closing(self._cloud):
             assert self._cloud.first_line(), self._cloud.log.read_text()
@@ -129,7 +130,7 @@ class Soak:
                 measure(made, self._each)
                 self._wait_for(reader, every)
         with closing(StoreReader(str(self._cloud.store))) as reader:
-            check(reader, samples)
+            check(reader, samples, proof)
 
     def _victims(self, kills_of_each: int, power_cuts: int) -> list[list[Any]]:
         found: list[list[Any]] = [[self._broker], [self._fog], [self._cloud]] * kills_of_each
@@ -145,7 +146,7 @@ class Soak:
             Event().wait(0.01)
 
 
-def check(reader: StoreReader, samples: list[Sample]) -> None:
+def check(reader: StoreReader, samples: list[Sample], proof: Prove) -> None:
     """Each message is stored once, and in fog's one sequence of numbers the rows computed are those
     of a tier that was never killed, and the windows are what the raw rows make."""
     messages = reader.messages("fog", limit=10_000_000)
@@ -161,6 +162,10 @@ def check(reader: StoreReader, samples: list[Sample]) -> None:
         )
         for row in rows["relayed"]
     ]
+    once = {(one.node, one.seq) for one in found}
+    lost = {(one.node, one.seq) for one in samples} - once
+    proof("acknowledged rows lost", tried=len(samples), found=len(lost))
+    proof("acknowledged rows doubled", tried=len(samples), found=len(found) - len(once))
     assert sorted(found, key=lambda one: (one.node, one.seq)) == samples
     assert rows["processed"] == computed(found)
     for node in {sample.node for sample in samples}:
@@ -201,14 +206,14 @@ def check_windows(
 
 
 def test_kill_9_of_broker_fog_and_cloud_loses_and_doubles_nothing(
-    broker: Broker, tmp_path: Path
+    broker: Broker, tmp_path: Path, proof: Prove
 ) -> None:
-    Soak(broker, tmp_path, each=500, seed=1).run(kills_of_each=1, power_cuts=1)
+    Soak(broker, tmp_path, each=500, seed=1).run(kills_of_each=1, power_cuts=1, proof=proof)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7_200)
 def test_kill_9_of_broker_fog_and_cloud_for_long_loses_and_doubles_nothing(
-    broker: Broker, tmp_path: Path
+    broker: Broker, tmp_path: Path, proof: Prove
 ) -> None:
-    Soak(broker, tmp_path, each=25_000, seed=2).run(kills_of_each=15, power_cuts=5)
+    Soak(broker, tmp_path, each=25_000, seed=2).run(kills_of_each=15, power_cuts=5, proof=proof)
