@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from levada.guest.errors import FeatureError, ModuleError
+from levada.guest.errors import FeatureError, LimitError, ModuleError
 from levada.guest.module.instructions import (
     BLOCKS,
     CODE,
@@ -162,6 +162,8 @@ class Survey:
     """Floating point: no node takes the module."""
     excess: tuple[Found, ...]
     """More than the profile's limits; no node takes the module."""
+    costly: Found | None
+    """The first of locals or blocks: more of them may take very long to compile."""
     sign_extension: bool
     """The one proposal of instructions that the profile has."""
     memory_pages: int
@@ -169,13 +171,15 @@ class Survey:
 
 
 def require_profile(data: bytes) -> None:
-    """FeatureError that lists every proposal the module uses outside the profile."""
-    refused = survey(data).refused
-    if refused:
-        listed = "\n".join(f"  - {found}" for found in refused)
+    """FeatureError that lists every proposal outside the profile, LimitError if it is costly."""
+    found = survey(data)
+    if found.refused:
+        listed = "\n".join(f"  - {each}" for each in found.refused)
         raise FeatureError(
             f"the guest uses what not every engine has, or charges alike:\n{listed}\n{ALL}"
         )
+    if found.costly:
+        raise LimitError(f"more than the feature profile allows: {found.costly}")
 
 
 @lru_cache(maxsize=32)
@@ -190,6 +194,7 @@ class _Surveyor:
     def __init__(self) -> None:
         self.found: dict[str, Found] = {}
         self.excess: dict[str, Found] = {}
+        self.costly: Found | None = None
         self.sign_extension = False
         self.memory_pages = 0
         self.table_elements = 0
@@ -222,6 +227,7 @@ class _Surveyor:
             refused=tuple(self.found.values()),
             floats=floats,
             excess=tuple(self.excess.values()),
+            costly=self.costly,
             sign_extension=self.sign_extension,
             memory_pages=self.memory_pages,
         )
@@ -231,6 +237,9 @@ class _Surveyor:
 
     def exceed(self, what: str, where: str) -> None:
         self.excess.setdefault(what, Found(what, where))
+
+    def cost(self, what: str, limit: str) -> None:
+        self.costly = self.costly or Found(what, limit)
 
     # Types: each reader says whether reading can go on behind it
 
@@ -427,16 +436,15 @@ class _Surveyor:
                 continue
             locals_, at = declared
             if locals_ > LOCALS_MOST:
-                self.exceed(f"{where} has {locals_} locals", f"at most {LOCALS_MOST}")
+                self.cost(f"{where} has {locals_} locals", f"at most {LOCALS_MOST}")
             nesting = 0
             for item in instructions(payload, at, function.end):
                 self.instruction(payload, item, f"{where}, byte {begin + item.at}")
                 if item.opcode in BLOCKS:
                     nesting += 1
                     if nesting > NESTING_MOST:
-                        self.exceed(
-                            f"{where} nests its blocks {nesting} deep", f"at most {NESTING_MOST}"
-                        )
+                        deep = f"{where} nests its blocks {nesting} deep"
+                        self.cost(deep, f"at most {NESTING_MOST}")
                         nesting = -len(payload)  # said once
                 elif item.opcode == 0x0B:
                     nesting -= 1
@@ -490,11 +498,3 @@ def byte_at(payload: bytes, at: int) -> int:
     if at >= len(payload):
         raise ModuleError(f"byte {at} of a section: the section ends before it")
     return payload[at]
-
-
-# --- what a board says ----------------------------------------------------------------------------
-
-
-FLAGS: Final = 0x1000
-LOCAL_TYPE: Final = 0x3000
-TYPE_FEATURES: Final = {0x7D: FLOATS, 0x7C: FLOATS, 0x7B: SIMD, 0x70: REFERENCES, 0x6F: REFERENCES}

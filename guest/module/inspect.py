@@ -163,9 +163,10 @@ class Shape(NamedTuple):
 def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     """Describe a module.
 
-    Raises LimitError if it is larger than the budget allows (before it is parsed) or takes too long
-    to compile, FeatureError if it uses what the feature profile has not, ModuleError if it is not a
-    valid module or its metadata are malformed.
+    Raises LimitError if it is larger than the budget allows (before it is parsed), has functions of
+    more locals or deeper blocks than the feature profile allows, or takes too long to compile,
+    FeatureError if it uses what the feature profile has not, ModuleError if it is not a valid
+    module or its metadata are malformed.
     """
     return inspected(data, budget or Budget())
 

@@ -6,23 +6,24 @@ from typing import Final
 
 from levada.guest.module.features import (
     BULK,
-    FLAGS,
     FLOAT_OPCODES,
     FLOATS,
-    LOCAL_TYPE,
     MEMORIES,
     MULTI_VALUE,
     NESTING_MOST,
     OPCODE_FEATURES,
     REFERENCES,
     SECTION_NAMES,
-    TYPE_FEATURES,
+    SIMD,
     UNKNOWN,
     name_of,
 )
 
 __all__ = ["refusal"]
 
+FLAGS: Final = 0x1000
+LOCAL_TYPE: Final = 0x3000
+TYPE_FEATURES: Final = {0x7D: FLOATS, 0x7C: FLOATS, 0x7B: SIMD, 0x70: REFERENCES, 0x6F: REFERENCES}
 
 REASONS: Final = {
     0: "neither init and step nor main",
