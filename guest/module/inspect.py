@@ -180,7 +180,8 @@ def inspected(data: bytes, budget: Budget) -> ModuleInfo:
         Import(module=i.module, name=i.name or "", type=type_text(i.type)) for i in compiled.imports
     )
     exports = tuple(Export(name=e.name, type=type_text(e.type)) for e in compiled.exports)
-    memory = next((e.type for e in compiled.exports if isinstance(e.type, MemoryType)), None)
+    memory = next((e.type for e in compiled.exports if e.name == "memory"), None)
+    memory = memory if isinstance(memory, MemoryType) else None
     function_names = [i.name or "" for i in compiled.imports if isinstance(i.type, FuncType)]
     contents = survey(data)
     pages, pages_max = contents.memory_pages, memory.limits.max if memory else None

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from levada.guest.build import FLAGS, INCLUDE
 from levada.guest.errors import AbiError, FeatureError, LimitError, ModuleError
-from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, survey
+from levada.guest.module.features import LOCALS_MOST, survey
 from levada.guest.module.inspect import inspect
+from levada.guest.module.proposals import AVOID, BULK, REFERENCES
 from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
 from levada.guest.wasm.fleet import SimNodes
