@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
@@ -87,8 +88,9 @@ class HostTarget(Closing):
                 stdout=subprocess.PIPE,
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # that it has ended, its answer says
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
 
     def _answer(self) -> dict[str, Any] | None:
         """The next line; None if the process has ended or hangs."""

@@ -6,13 +6,15 @@ import ast
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
+from guest_modules import IMPORTS, all_paths, data, lines, module, reactor, readings, run, wasm
 
 from levada.guest.abi import ErrorCode, TrapKind
 from levada.guest.errors import AbiError, FeatureError, GuestError, LimitError, ModuleError, Trap
@@ -632,6 +634,44 @@ def test_s19_host_calls_know_nothing_that_could_block() -> None:
         "__future__", "typing", "numpy", "numpy.typing", "levada.guest.abi",
         "levada.guest.fast.jit", "levada.guest.fast.strings", "levada.guest.topic",
     }  # fmt: skip
+
+
+EACH = 20
+
+
+@pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="Linux counts by thread")
+def test_s19_no_host_call_waits_or_takes_five_milliseconds_of_the_processor(path: str) -> None:
+    """Who blocks gives the processor away by itself, which is counted: once for each such call.
+
+    Of several runs the best counts, since the interpreter's own lock is waited for now and then.
+    """
+    calls = (
+        "(drop (call $read_sensor (i32.const 3)))",
+        "(call $set_output (i32.const 23) (i32.const 1))",
+        "(drop (call $get_config (i32.const 2)))",
+        "(drop (call $mqtt_publish (i32.const 0) (i32.const 5)))",
+        "(call $wasm_log (i32.const 5))",
+        "(call $log_int (i32.const -1))",
+        "(call $delay_ms (i32.const 2147483647))",
+        "(drop (call $now_s))",
+        "(drop (call $uptime_s))",
+        "(drop (call $keep_get (i32.const 1)))",
+        "(drop (call $keep_set (i32.const 1) (i32.const 2)))",
+    )
+    assert len(calls) == len(IMPORTS)
+    texts = data(0, b"data\0message\0")
+    waits, used_s = [], []
+    with SimNodes(reactor("".join(calls) * EACH + "i32.const 1", texts), path=path) as nodes:
+        for _ in range(10):
+            nodes.boot(0)
+            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+            begin_s = time.thread_time()
+            assert nodes.step(1_000, readings()) == 1
+            used_s.append(time.thread_time() - begin_s)
+            waits.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+            assert nodes.trap[0] == 0
+    assert min(waits) < EACH
+    assert min(used_s) / (EACH * len(calls)) < 0.005
 
 
 def test_s20_nine_neighbours_of_a_bad_guest_miss_no_step(path: str) -> None:
