@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from time import monotonic
 
 import pytest
-from device_bench import BUILD, WAMR, Bench
+from device_bench import BUILD, CONFIGURE, START_MS, WAMR, Bench, build
 from device_guests import ABI, guest
 
 from levada.guest.attacks.cases import ROWS, suite
@@ -19,7 +20,7 @@ from levada.guest.attacks.report import CRASHES, Target
 from levada.hil import attacks
 from levada.hil.attacks import HOSTS, TARGETS, attack
 from levada.hil.virtual import ENGINES
-from levada.hil.wire.messages import Step, StepResult
+from levada.hil.wire.messages import Birth, Configure, ResetReason, Step, StepResult
 
 pytestmark = pytest.mark.usefixtures("boards")
 
@@ -145,6 +146,55 @@ def test_s19_delays_take_no_time(tried: Tried) -> None:
 def test_s20_nine_neighbours_miss_no_step(tried: Tried) -> None:
     for outcome in tried("S20"):
         assert outcome.neighbours == outcome.of_neighbours >= 9
+
+
+# S1 and S2 of code that nothing counts
+
+
+NATIVE = """
+#include "levada.h"
+LEVADA_GUEST({"name": "native", "version": "1.0.0", "abi": 1,
+    "outputs": [{"pin": 23, "name": "valve"}]})
+int levada_param_get(int id) { return LEVADA_INVALID + 0 * id; }
+int levada_param_set(int id, int value) { return LEVADA_INVALID + 0 * id * value; }
+int levada_init(void) { return 1000; }
+static volatile int deep;
+static int down(int n) { volatile char room[4096]; room[n & 4095] = 1; deep++;
+    return down(n + 1) + room[n & 4095]; }
+int levada_step(void)
+{
+    set_output(LEVADA_PIN_VALVE, 1);
+    if (read_sensor(LEVADA_SENSOR_MOISTURE) > 0)
+        for (;;)
+            deep++;
+    return down(0);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("moisture", "reason"), [(1, ResetReason.WATCHDOG), (0, ResetReason.PANIC)]
+)
+def test_s01_and_s02_a_native_guest_ends_its_board_which_starts_again_with_its_valve_closed(
+    moisture: int, reason: ResetReason, tmp_path: Path
+) -> None:
+    (tmp_path / "native.c").write_text(NATIVE)
+    (tmp_path / "native.wasm").write_bytes(wasm := guest("(i32.const 1)"))
+    build(
+        "NATIVE=native-attack", f"GUEST={tmp_path / 'native'}", "build/levada-board-native-attack"
+    )
+    values = {name: getattr(CONFIGURE, name) for name, _ in CONFIGURE.FORMS}
+    with Bench("native-attack", "--pins", tmp_path / "pins") as bench:
+        bench.start(wasm, configure=Configure(**values | {"deadline_ms": 200}))
+        step = Step(time_ms=START_MS, flags=1, readings=(moisture, 0, 0, 0), uptime_ms=0)
+        begin_s = monotonic()
+        assert bench.answer_or_death(step) is None
+        print(f"the board has ended after {1000.0 * (monotonic() - begin_s):.0f} ms")
+        birth = bench.hello()
+        assert isinstance(birth, Birth)
+        assert birth.reset_reason == reason
+        pins = (tmp_path / "pins").read_text().splitlines()
+        assert pins == ["boot", "23 1", "off", "boot"]
 
 
 def test_every_row_has_a_case_here_and_every_module_is_in_the_table() -> None:
