@@ -314,10 +314,13 @@ def attack(
 ) -> Report:
     """Attack the engines named, or all that there are, with the cases named, or all.
 
+    Boards may be named as nodes are, such as `virtual:xtensa`.
+
     `Report.tried` and `Report.failed` are the counts, `Report.to_dict()` is the whole of it.
     Raises UsageError for an engine or case that does not exist, HilError for an engine that is
     named and cannot be had.
     """
+    engines = ["wasm3" if n == "virtual" else n.removeprefix("virtual:") for n in engines]
     unknown = [name for name in engines if name not in TARGETS]
     if unknown:
         raise UsageError(f"engine `{unknown[0]}`: there are {', '.join(TARGETS)}")

@@ -51,8 +51,8 @@ def _lines(report: Report) -> Iterator[str]:
     for name, reason in report.not_tried.items():
         yield f"Not tried: {name}. {reason.splitlines()[0]}"
         yield ""
-    for because in sorted({v.because for t in report.targets for v in t.verdicts if v.because}):
-        yield f"\\* {because}."
+    for allowed in report.allowed:
+        yield f"\\* {allowed}."
         yield ""
 
 

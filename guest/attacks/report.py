@@ -121,6 +121,15 @@ class Report:
         """Of these, those that did not come out as they must."""
         return sum(target.failed for target in self.targets)
 
+    @property
+    def allowed(self) -> list[str]:
+        """What engines have done otherwise, as the table allows: which, and why."""
+        engines: dict[str, list[str]] = {}
+        for target in self.targets:
+            for because in sorted({v.because for v in target.verdicts if v.because}):
+                engines.setdefault(because, []).append(target.name)
+        return [f"{', '.join(names)}: {because}" for because, names in engines.items()]
+
     def to_dict(self) -> dict[str, Any]:
         """As the command writes it, for other programs."""
         return {

@@ -81,8 +81,13 @@ class Compiler(Closing):
             self._end()
 
     def forget(self) -> None:
-        """In a copy of the process: the child is that of the other one."""
-        self._child, self._lock = None, Lock()
+        """In a copy of the process: the child is that of the other one, which waits for it."""
+        child, self._child, self._lock = self._child, None, Lock()
+        if child is not None:
+            child.returncode = 0
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def _ask(self, module: bytes) -> tuple[bytes, bytes] | None:
         """The answer of the child; None if it ended before it knew of the module."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ from levada.guest.attacks import made
 from levada.guest.attacks.cases import Case, Difference, Suite, suite
 from levada.guest.attacks.mutants import SEED, mutant
 from levada.guest.attacks.outcome import Outcome, judge
-from levada.guest.attacks.page import markdown
-from levada.guest.attacks.report import run_attacks
+from levada.guest.attacks.page import expected, markdown
+from levada.guest.attacks.report import Report, TargetReport, run_attacks
 from levada.guest.attacks.worker import HostTarget, MutantOutcome
 from levada.guest.errors import GuestError, ModuleError
 from levada.guest.module.inspect import inspect
@@ -179,6 +180,16 @@ def test_a_report_counts_what_failed_and_says_all_of_it_as_json_and_markdown() -
     page = markdown(report)
     assert "| S5 | `simd` | is wide | refused | 0.0 | **died** |" in page
     assert "Not tried: wamr. not here" in page
+    assert report.allowed == []
+
+
+def test_what_an_engine_may_do_otherwise_is_said_with_its_name() -> None:
+    restarted = replace(GOOD, kind="restarted", detail="watchdog", calls=())
+    verdict = judge(TABLE, STOPPED, restarted, "wasm3", board=True)
+    target = TargetReport(name="wasm3", engine="3", board=True, verdicts=[verdict])
+    report = Report(cases=(STOPPED,), targets=[target], not_tried={}, seed=1, date="")
+    assert report.allowed == ["wasm3: it has a watchdog"]
+    assert "\\* wasm3: it has a watchdog." in markdown(report)
 
 
 def test_a_function_more_than_the_profile_allows_is_refused() -> None:
@@ -190,3 +201,10 @@ def test_a_function_more_than_the_profile_allows_is_refused() -> None:
     assert inspect(made._reactor([b"\0" + block * 4096 + made.END])).fits
     with pytest.raises(ModuleError, match="more blocks than allowed: at most 4096"):
         inspect(made._reactor([b"\0" + block * 4097 + made.END]))
+
+
+def test_the_page_has_every_case_with_what_must_come_of_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text("utf-8")
+    listed = re.findall(r"^\| (S\d+) \| `([\w-]+)` \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)
+    assert listed == [(c.row, c.name, c.tries, expected(c)) for c in suite().cases]
+    assert f"all {len(suite().cases)} modules" in page

@@ -22,7 +22,7 @@ def ended(*arguments: str) -> object:
 def test_a_row_on_one_engine_is_shown_with_what_it_tries(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert ended("S2", "--engine", "wasm3", "--mutants", "5") == 0
+    assert ended("S2", "--engine", "virtual", "--mutants", "5") == 0
     shown = capsys.readouterr().out
     assert "recursion-by-table" in shown
     assert "stopped: stack overflow" in shown

@@ -28,7 +28,7 @@ WIDE: int = 100
 def attack(
     case: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CASE]...", help="Rows (S1) or modules to try (default: all)."),
+        typer.Argument(metavar="CASE...", help="Rows (S1) or modules to try (default: all)."),
     ] = None,
     engine: Annotated[
         list[str] | None,
@@ -51,8 +51,7 @@ def attack(
 ) -> None:
     """Attack every engine that is here with hostile modules, and see what each does to them.
 
-    Each module must be refused, stopped or contained as the table says, the same everywhere, while
-    the host lives and its neighbours miss no step.  Exit code 1 if one is not.
+    Each must be refused, stopped or contained, the same everywhere; docs/sandbox.md says how.
     """
     from levada.guest.attacks.mutants import SEED
     from levada.guest.attacks.page import markdown
@@ -116,6 +115,7 @@ def _show(report: Report) -> None:
     room = out.width - 8 * len(names) > WIDE
     heads = ["", "module", *(["what it tries"] if room else []), "must be", *names]
     table = Table(*heads, box=None, pad_edge=False, header_style="dim")
+    table.columns[1].overflow = "fold"
     for column in table.columns[-len(names) :]:
         column.justify, column.no_wrap = "right", True
     last = ""
@@ -130,8 +130,8 @@ def _show(report: Report) -> None:
     )
     out.print()
     _figures(report)
-    for because in sorted({v.because for t in report.targets for v in t.verdicts if v.because}):
-        out.print(Text.assemble(("*", "yellow"), f" {because}"), soft_wrap=True)
+    for allowed in report.allowed:
+        out.print(Text.assemble(("*", "yellow"), f" {allowed}"), soft_wrap=True)
     for name, reason in report.not_tried.items():
         out.print(Text(f"not tried: {name}: {reason.splitlines()[0]}", "yellow"), soft_wrap=True)
     for target in report.targets:

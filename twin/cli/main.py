@@ -76,7 +76,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 guest_app = typer.Typer(no_args_is_help=True, help="Inspect, build and attack guest modules.")
-guest_app.command("attack")(attack)
 app.add_typer(guest_app, name="guest")
 app.add_typer(nodes_app)
 app.add_typer(twin_app)
@@ -335,6 +334,9 @@ def guest_build(
     check_output(target, "--out")
     build(sources, target)
     _show_module(target)
+
+
+guest_app.command("attack")(attack)
 
 
 def _show_module(file: Path) -> None:
