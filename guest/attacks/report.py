@@ -16,7 +16,7 @@ from levada.guest.attacks.mutants import SEED
 from levada.guest.attacks.outcome import Outcome, Verdict, judge
 from levada.guest.attacks.worker import MutantOutcome
 
-__all__ = ["CRASHES", "Mutants", "Report", "Target", "TargetReport", "run_attacks"]
+__all__ = ["CRASHES", "Mutants", "Report", "Target", "TargetReport", "alike", "run_attacks"]
 
 CRASHES: Final = ("died", "restarted")
 """What no mutant may do to its host."""
@@ -201,11 +201,11 @@ def _count(mutants: Mutants, outcome: MutantOutcome, first: Sequence[MutantOutco
     mutants.kinds[outcome.kind] += 1
     if outcome.kind in CRASHES:
         mutants.crashed.append(outcome.number)
-    elif first and not _alike(outcome, first[outcome.number]):
+    elif first and not alike(outcome, first[outcome.number]):
         mutants.differ.append(outcome.number)
 
 
-def _alike(one: MutantOutcome, other: MutantOutcome) -> bool:
+def alike(one: MutantOutcome, other: MutantOutcome) -> bool:
     """Whether both made the same calls, if both ran to their own end.
 
     Engines count instructions differently, and some refuse what others only trap on.

@@ -120,14 +120,14 @@ def test_a_host_that_dies_is_told_of_and_the_next_has_another() -> None:
     with HostTarget("python", "ordinary") as host:
         assert host.attack(case).kind == "stopped"
         kill()
-        outcome = host.attack(case)
-        assert (outcome.kind, outcome.detail) == ("died", "exit code -9")
-        assert host.attack(case).kind == "stopped"
-        kill()
         outcomes = list(host.mutants(SEED, 20))
         assert [outcome.number for outcome in outcomes] == list(range(20))
         kinds = [outcome.kind for outcome in outcomes]
         assert (kinds[0], kinds.count("died")) == ("died", 1)
+        assert host.attack(case).kind == "stopped"
+        kill()
+        outcome = host.attack(case)
+        assert (outcome.kind, outcome.detail) == ("died", "exit code -9")
 
 
 class Fragile:
