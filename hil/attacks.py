@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Final, NamedTuple
 
 from levada.guest.abi import Call, ErrorCode, TrapKind
-from levada.guest.attacks.cases import Case, Kind, honest, suite
+from levada.guest.attacks.cases import Case, OutcomeKind, honest, suite
 from levada.guest.attacks.host import (
     MUTANT_BUDGET,
     NEIGHBOURS,
@@ -25,8 +25,8 @@ from levada.guest.attacks.host import (
     readings,
 )
 from levada.guest.attacks.mutants import SEED, mutant
-from levada.guest.attacks.outcome import Outcome, calls_of
-from levada.guest.attacks.report import Report, Target, run_attacks
+from levada.guest.attacks.outcome import AttackOutcome, calls_of
+from levada.guest.attacks.report import AttackReport, Target, run_attacks
 from levada.guest.attacks.worker import HostTarget, MutantOutcome
 from levada.guest.fast import fastpath
 from levada.guest.lifecycle import Closing
@@ -63,10 +63,10 @@ PATIENCE: Final = Patience(least_s=0.1, most_s=0.5, tries=600)
 PIN_PLACES: Final = 16
 
 
-class _Life(NamedTuple):
+class _BoardLife(NamedTuple):
     """One life of a guest on a board."""
 
-    kind: Kind
+    kind: OutcomeKind
     detail: str
     tape: bytes
     run_s: float
@@ -181,7 +181,7 @@ class BoardTarget(Closing):
             self.close()
             raise
 
-    def attack(self, case: Case) -> Outcome:
+    def attack(self, case: Case) -> AttackOutcome:
         """What comes of a case."""
         board = self._boards[0]
         begin_s = perf_counter()
@@ -191,7 +191,7 @@ class BoardTarget(Closing):
             first = self._live(board, case)
             second = first if first.kind == "restarted" else self._live(board, case)
         except DeviceError as error:
-            return Outcome(
+            return AttackOutcome(
                 kind="refused",
                 detail=str(error).partition(": ")[2],
                 load_ms=1000.0 * (perf_counter() - begin_s),
@@ -200,8 +200,8 @@ class BoardTarget(Closing):
             )
         except HilError as error:
             self._replace()
-            return Outcome(kind="died", detail=str(error))
-        return Outcome(
+            return AttackOutcome(kind="died", detail=str(error))
+        return AttackOutcome(
             kind=first.kind,
             detail=first.detail,
             calls=calls_of(first.tape),
@@ -227,7 +227,7 @@ class BoardTarget(Closing):
             self._twin.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _live(self, board: _Board, case: Case) -> _Life:
+    def _live(self, board: _Board, case: Case) -> _BoardLife:
         begin_s = perf_counter()
         try:
             trap, tape = board.start()
@@ -241,11 +241,11 @@ class BoardTarget(Closing):
                     tape += told
         except DeviceRestarted:
             took_s = perf_counter() - begin_s
-            return _Life("restarted", board.reset_reason(), b"", took_s)
+            return _BoardLife("restarted", board.reset_reason(), b"", took_s)
         took_s = perf_counter() - begin_s
-        return _Life("stopped" if trap else "contained", _name(trap), tape, took_s)
+        return _BoardLife("stopped" if trap else "contained", _name(trap), tape, took_s)
 
-    def _mutant(self, module: bytes) -> tuple[Kind, str, str]:
+    def _mutant(self, module: bytes) -> tuple[OutcomeKind, str, str]:
         board = self._boards[0]
         try:
             board.begin(module, MUTANT_BUDGET)
@@ -311,12 +311,12 @@ def attack(
     mutants: int = 0,
     seed: int = SEED,
     progress: Callable[[str, str], None] = lambda *_: None,
-) -> Report:
+) -> AttackReport:
     """Attack the engines named, or all that there are, with the cases named, or all.
 
     Boards may be named as nodes are, such as `virtual:xtensa`.
 
-    `Report.tried` and `Report.failed` are the counts, `Report.to_dict()` is the whole of it.
+    Of the report, `tried` and `failed` are the counts, `to_dict()` is the whole of it.
     Raises UsageError for an engine or case that does not exist, HilError for an engine that is
     named and cannot be had.
     """

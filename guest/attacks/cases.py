@@ -26,22 +26,22 @@ from levada.guest.attacks import made
 from levada.guest.errors import GuestError
 from levada.guest.limits import Budget
 
-__all__ = ["ROWS", "Case", "Difference", "Kind", "Suite", "honest", "suite"]
+__all__ = ["ROWS", "AllowedDifference", "Case", "OutcomeKind", "Suite", "honest", "suite"]
 
-Kind = Literal["refused", "stopped", "contained", "restarted", "died"]
+OutcomeKind = Literal["refused", "stopped", "contained", "restarted", "died"]
 ROWS: Final = tuple(f"S{number}" for number in range(1, 21))
 HERE: Final = files("levada.guest.attacks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class AllowedDifference:
     """What an engine is allowed to do otherwise, and why."""
 
     engines: tuple[str, ...]
     """Names of targets; `boards` are all of those."""
     cases: tuple[str, ...]
     """Names of cases; none: all."""
-    outcome: Kind
+    outcome: OutcomeKind
     because: str
 
 
@@ -54,7 +54,7 @@ class Case:
     name: str
     tries: str
     """What the module would do, as a sentence."""
-    outcome: Kind
+    outcome: OutcomeKind
     trap: str = ""
     """Name of the trap, if the guest is stopped."""
     says: str = ""
@@ -98,9 +98,9 @@ class Suite:
     """All cases, in the order of their rows."""
 
     cases: tuple[Case, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[AllowedDifference, ...]
 
-    def difference(self, case: Case, target: str, *, board: bool) -> Difference | None:
+    def difference(self, case: Case, target: str, *, board: bool) -> AllowedDifference | None:
         """What this target may do otherwise in this case."""
         names = {target, "boards"} if board else {target}
         for each in self.differences:
@@ -123,7 +123,7 @@ def suite() -> Suite:
     table = tomllib.loads((HERE / "cases.toml").read_text("utf-8"))
     found = Suite(
         cases=tuple(Case(**_tuples(each)) for each in table["case"]),
-        differences=tuple(Difference(**_tuples(each)) for each in table["difference"]),
+        differences=tuple(AllowedDifference(**_tuples(each)) for each in table["difference"]),
     )
     _check(found)
     return found

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.guest.abi import ErrorCode
-from levada.guest.attacks.cases import Case, Kind, honest
-from levada.guest.attacks.outcome import Outcome, calls_of
+from levada.guest.attacks.cases import Case, OutcomeKind, honest
+from levada.guest.attacks.outcome import AttackOutcome, calls_of
 from levada.guest.errors import GuestError
 from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
@@ -51,7 +51,7 @@ class PythonHost(Closing):
             self._neighbours.drain_tape(zone)
         self._steps = 0
 
-    def attack(self, case: Case) -> Outcome:
+    def attack(self, case: Case) -> AttackOutcome:
         """What comes of a case."""
         begin_s = perf_counter()
         try:
@@ -67,7 +67,7 @@ class PythonHost(Closing):
                 return self._refused(error, perf_counter() - begin_s)
             outputs = tuple(int(v) for v in nodes.outputs[first.zone])
         neighbours = self.step_neighbours()
-        return Outcome(
+        return AttackOutcome(
             kind=first.kind,
             detail=first.trap,
             calls=first.calls,
@@ -79,8 +79,8 @@ class PythonHost(Closing):
             of_neighbours=NEIGHBOURS + case.nodes - 1,
         )
 
-    def mutant(self, module: bytes) -> tuple[Kind, str, str]:
-        """Kind, trap and digest of the tape of a changed module."""
+    def mutant(self, module: bytes) -> tuple[OutcomeKind, str, str]:
+        """OutcomeKind, trap and digest of the tape of a changed module."""
         try:
             with SimNodes(module, budget=MUTANT_BUDGET, path=self._path) as nodes:
                 nodes.boot(START_MS)
@@ -109,8 +109,8 @@ class PythonHost(Closing):
         """Release the neighbours."""
         self._neighbours.close()
 
-    def _refused(self, error: GuestError, took_s: float) -> Outcome:
-        return Outcome(
+    def _refused(self, error: GuestError, took_s: float) -> AttackOutcome:
+        return AttackOutcome(
             kind="refused",
             detail=str(error),
             load_ms=1000.0 * took_s,
@@ -144,7 +144,7 @@ class _Life:
                 for zone in range(nodes.n):
                     nodes.drain_tape(zone)
         self.trap = _trap(nodes, self.zone)
-        self.kind: Kind = "stopped" if self.trap else "contained"
+        self.kind: OutcomeKind = "stopped" if self.trap else "contained"
         self.calls = calls_of(self._tapes[self.zone])
         self.unharmed = self._afterwards(nodes, case) if nodes.n > 1 else 0
 

@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from levada.guest.abi import Call
-from levada.guest.attacks.cases import Case, Kind, Suite
+from levada.guest.attacks.cases import Case, OutcomeKind, Suite
 from levada.guest.tape import iter_records, record_text
 
-__all__ = ["Outcome", "Verdict", "calls_of", "judge"]
+__all__ = ["AttackOutcome", "AttackVerdict", "calls_of", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class AttackOutcome:
     """What came of one case on one target."""
 
-    kind: Kind
+    kind: OutcomeKind
     detail: str = ""
     """The reason of a refusal, or the name of the trap."""
     calls: tuple[str, ...] = ()
@@ -39,17 +39,17 @@ class Outcome:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Outcome:
+    def from_dict(cls, found: dict[str, Any]) -> AttackOutcome:
         """What `to_dict` has made, after JSON."""
         return cls(**found | {name: tuple(found[name]) for name in ("calls", "outputs")})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class AttackVerdict:
     """An outcome beside what was expected."""
 
     case: Case
-    outcome: Outcome
+    outcome: AttackOutcome
     faults: tuple[str, ...]
     """All that is not as it must be."""
     because: str = ""
@@ -67,7 +67,9 @@ def calls_of(tape: bytes) -> tuple[str, ...]:
     return tuple(record_text(r) for r in iter_records(tape) if r.call in imports)
 
 
-def judge(suite: Suite, case: Case, outcome: Outcome, target: str, *, board: bool) -> Verdict:
+def judge(
+    suite: Suite, case: Case, outcome: AttackOutcome, target: str, *, board: bool
+) -> AttackVerdict:
     """Compare an outcome with the table."""
     difference = suite.difference(case, target, board=board)
     because, faults = "", tuple[str, ...]()
@@ -80,15 +82,15 @@ def judge(suite: Suite, case: Case, outcome: Outcome, target: str, *, board: boo
     else:
         says = case.says_on_boards if board and case.says_on_boards else case.says
         faults = tuple(_other_kind(outcome, case.outcome)) or tuple(_faults(case, outcome, says))
-    return Verdict(case=case, outcome=outcome, faults=faults, because=because)
+    return AttackVerdict(case=case, outcome=outcome, faults=faults, because=because)
 
 
-def _other_kind(outcome: Outcome, expected: Kind) -> Iterator[str]:
+def _other_kind(outcome: AttackOutcome, expected: OutcomeKind) -> Iterator[str]:
     if outcome.kind != expected:
         yield f"{outcome.kind} ({outcome.detail}), expected {expected}"
 
 
-def _faults(case: Case, outcome: Outcome, says: str) -> Iterator[str]:
+def _faults(case: Case, outcome: AttackOutcome, says: str) -> Iterator[str]:
     if case.outcome == "refused":
         if says not in outcome.detail:
             yield f"says {outcome.detail!r}, expected {says!r}"

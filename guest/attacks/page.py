@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from levada.guest.attacks.cases import Case
-from levada.guest.attacks.outcome import Verdict
-from levada.guest.attacks.report import Report, TargetReport
+from levada.guest.attacks.outcome import AttackVerdict
+from levada.guest.attacks.report import AttackReport, TargetReport
 
 __all__ = ["expected", "markdown", "time_text"]
 
@@ -16,19 +16,19 @@ def expected(case: Case) -> str:
     return f"stopped: {case.trap}" if case.outcome == "stopped" else case.outcome
 
 
-def time_text(verdict: Verdict) -> str:
+def time_text(verdict: AttackVerdict) -> str:
     """How long it took to refuse the module, or how long its guest ran [ms]."""
     outcome = verdict.outcome
     took_ms = outcome.load_ms if outcome.kind == "refused" else outcome.run_ms
     return f"{took_ms:.1f}" if took_ms < 100.0 else f"{took_ms:.0f}"
 
 
-def markdown(report: Report) -> str:
+def markdown(report: AttackReport) -> str:
     """The whole report."""
     return "\n".join(_lines(report)) + "\n"
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: AttackReport) -> Iterator[str]:
     names = [target.name for target in report.targets]
     yield "# Attacks on the sandbox"
     yield ""
@@ -56,7 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
 
 
-def _cell(verdict: Verdict) -> str:
+def _cell(verdict: AttackVerdict) -> str:
     if not verdict.passed:
         return f"**{verdict.outcome.kind}**"
     return f"{time_text(verdict)}{' *' if verdict.because else ''}"

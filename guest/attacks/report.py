@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 
 from levada.guest.attacks.cases import Case, Suite
 from levada.guest.attacks.mutants import SEED
-from levada.guest.attacks.outcome import Outcome, Verdict, judge
+from levada.guest.attacks.outcome import AttackOutcome, AttackVerdict, judge
 from levada.guest.attacks.worker import MutantOutcome
 
-__all__ = ["CRASHES", "Mutants", "Report", "Target", "TargetReport", "alike", "run_attacks"]
+__all__ = ["CRASHES", "AttackReport", "Mutants", "Target", "TargetReport", "alike", "run_attacks"]
 
 CRASHES: Final = ("died", "restarted")
 """What no mutant may do to its host."""
@@ -37,7 +37,7 @@ class Target(Protocol):
     def board(self) -> bool:
         """Whether it is a board with an engine behind `firmware/engine/engine.h`."""
 
-    def attack(self, case: Case) -> Outcome:
+    def attack(self, case: Case) -> AttackOutcome:
         """What comes of a case."""
 
     def mutants(self, seed: int, count: int) -> Iterator[MutantOutcome]:
@@ -77,7 +77,7 @@ class TargetReport:
     name: str
     engine: str
     board: bool
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[AttackVerdict] = field(default_factory=list)
     mutants: Mutants = field(default_factory=Mutants)
 
     @property
@@ -101,7 +101,7 @@ class TargetReport:
 
 
 @dataclass(kw_only=True, slots=True)
-class Report:
+class AttackReport:
     """All that was tried."""
 
     cases: tuple[Case, ...]
@@ -163,12 +163,12 @@ def run_attacks(
     seed: int = SEED,
     not_tried: dict[str, str] | None = None,
     progress: Callable[[str, str], None] = lambda *_: None,
-) -> Report:
+) -> AttackReport:
     """Try all cases, then so many mutants, on one target after the other.
 
     `progress` is told of each target and of what begins there.
     """
-    report = Report(
+    report = AttackReport(
         cases=tuple(cases),
         targets=[],
         not_tried=not_tried or {},
@@ -225,7 +225,7 @@ def _case(number: int, case: Case, targets: Sequence[TargetReport]) -> dict[str,
     }
 
 
-def _result(verdict: Verdict) -> dict[str, Any]:
+def _result(verdict: AttackVerdict) -> dict[str, Any]:
     outcome = verdict.outcome
     return {
         "passed": verdict.passed,

@@ -16,10 +16,10 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
-from levada.guest.attacks.cases import Case, Kind, suite
+from levada.guest.attacks.cases import Case, OutcomeKind, suite
 from levada.guest.attacks.host import PythonHost
 from levada.guest.attacks.mutants import mutant
-from levada.guest.attacks.outcome import Outcome
+from levada.guest.attacks.outcome import AttackOutcome
 from levada.guest.children import start_child
 from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing, end_process
@@ -36,7 +36,7 @@ class MutantOutcome(NamedTuple):
     """What came of one mutant."""
 
     number: int
-    kind: Kind
+    kind: OutcomeKind
     trap: str
     tape: str
     """Digest of what the guest did."""
@@ -55,11 +55,15 @@ class HostTarget(Closing):
         self._read = b""
         """What came behind the last line."""
 
-    def attack(self, case: Case) -> Outcome:
+    def attack(self, case: Case) -> AttackOutcome:
         """What comes of a case."""
         self._ask({"case": case.name})
         answer = self._answer()
-        return Outcome.from_dict(answer) if answer else Outcome(kind="died", detail=self._died())
+        return (
+            AttackOutcome.from_dict(answer)
+            if answer
+            else AttackOutcome(kind="died", detail=self._died())
+        )
 
     def mutants(self, seed: int, count: int) -> Iterator[MutantOutcome]:
         """What comes of each of so many mutants."""

@@ -15,7 +15,7 @@ from device_guests import ABI, guest
 
 from levada.guest.attacks.cases import ROWS, suite
 from levada.guest.attacks.mutants import SEED
-from levada.guest.attacks.outcome import Outcome, judge
+from levada.guest.attacks.outcome import AttackOutcome, judge
 from levada.guest.attacks.report import CRASHES, Target, alike
 from levada.hil import attacks
 from levada.hil.attacks import HOSTS, TARGETS, attack
@@ -28,7 +28,7 @@ HERE = tuple(name for name in TARGETS if name != "wamr" or WAMR)
 BOARDS = tuple(name for name in HERE if name in ENGINES)
 SLOW_CASES = ("costliest",)
 """Half a second of compiling, three times."""
-Tried = Callable[[str], list[Outcome]]
+Tried = Callable[[str], list[AttackOutcome]]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def tried(request: pytest.FixtureRequest, targets: Callable[[str], Target]) -> T
     """Tries the cases of a row on a target: the outcomes, all as the table says."""
     name = str(request.param)
 
-    def row(of: str) -> list[Outcome]:
+    def row(of: str) -> list[AttackOutcome]:
         target = targets(name)
         outcomes = []
         for case in suite().chosen((of,)):

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from levada.guest.attacks import made
-from levada.guest.attacks.cases import Case, Difference, Suite, suite
+from levada.guest.attacks.cases import AllowedDifference, Case, Suite, suite
 from levada.guest.attacks.mutants import SEED, mutant
-from levada.guest.attacks.outcome import Outcome, judge
+from levada.guest.attacks.outcome import AttackOutcome, judge
 from levada.guest.attacks.page import expected, markdown
-from levada.guest.attacks.report import Report, TargetReport, run_attacks
+from levada.guest.attacks.report import AttackReport, TargetReport, run_attacks
 from levada.guest.attacks.worker import HostTarget, MutantOutcome
 from levada.guest.errors import GuestError, ModuleError
 from levada.guest.module.inspect import inspect
@@ -31,8 +31,10 @@ STOPPED = Case(
     repeat_calls=2,
 )
 REFUSED = Case(row="S5", name="simd", tries="is wide", outcome="refused", says="SIMD")
-GOOD = Outcome(kind="stopped", detail="host calls", calls=CALLS, neighbours=9, of_neighbours=9)
-ALLOWED = Difference(
+GOOD = AttackOutcome(
+    kind="stopped", detail="host calls", calls=CALLS, neighbours=9, of_neighbours=9
+)
+ALLOWED = AllowedDifference(
     engines=("boards",), cases=("flood",), outcome="restarted", because="it has a watchdog"
 )
 TABLE = Suite(cases=(STOPPED, REFUSED), differences=(ALLOWED,))
@@ -40,7 +42,7 @@ TABLE = Suite(cases=(STOPPED, REFUSED), differences=(ALLOWED,))
 
 def test_what_is_as_the_table_says_has_no_fault() -> None:
     assert judge(TABLE, STOPPED, GOOD, "python", board=False).passed
-    refused = Outcome(kind="refused", detail="opcode 0xfd0c, SIMD")
+    refused = AttackOutcome(kind="refused", detail="opcode 0xfd0c, SIMD")
     assert judge(TABLE, REFUSED, refused, "python", board=False).passed
 
 
@@ -57,7 +59,7 @@ def test_what_is_as_the_table_says_has_no_fault() -> None:
         (replace(GOOD, neighbours=8), "1 neighbours missed a step"),
     ],
 )
-def test_whatever_is_not_as_the_table_says_is_a_fault(outcome: Outcome, fault: str) -> None:
+def test_whatever_is_not_as_the_table_says_is_a_fault(outcome: AttackOutcome, fault: str) -> None:
     verdict = judge(TABLE, STOPPED, outcome, "python", board=False)
     assert not verdict.passed
     [found] = verdict.faults
@@ -65,7 +67,7 @@ def test_whatever_is_not_as_the_table_says_is_a_fault(outcome: Outcome, fault: s
 
 
 def test_a_refusal_for_another_reason_is_a_fault() -> None:
-    outcome = Outcome(kind="refused", detail="malformed")
+    outcome = AttackOutcome(kind="refused", detail="malformed")
     assert judge(TABLE, REFUSED, outcome, "python", board=False).faults == (
         "says 'malformed', expected 'SIMD'",
     )
@@ -137,7 +139,7 @@ class Fragile:
     engine = "none"
     board = False
 
-    def attack(self, case: Case) -> Outcome:
+    def attack(self, case: Case) -> AttackOutcome:
         return GOOD if case is STOPPED else replace(GOOD, kind="died", detail="exit code -11")
 
     def mutants(self, seed: int, count: int) -> Iterator[MutantOutcome]:
@@ -155,8 +157,8 @@ class Sound(Fragile):
 
     name = "sound"
 
-    def attack(self, case: Case) -> Outcome:
-        return GOOD if case is STOPPED else Outcome(kind="refused", detail="SIMD")
+    def attack(self, case: Case) -> AttackOutcome:
+        return GOOD if case is STOPPED else AttackOutcome(kind="refused", detail="SIMD")
 
     def mutants(self, seed: int, count: int) -> Iterator[MutantOutcome]:
         yield MutantOutcome(0, "refused", "", "")
@@ -187,7 +189,7 @@ def test_what_an_engine_may_do_otherwise_is_said_with_its_name() -> None:
     restarted = replace(GOOD, kind="restarted", detail="watchdog", calls=())
     verdict = judge(TABLE, STOPPED, restarted, "wasm3", board=True)
     target = TargetReport(name="wasm3", engine="3", board=True, verdicts=[verdict])
-    report = Report(cases=(STOPPED,), targets=[target], not_tried={}, seed=1, date="")
+    report = AttackReport(cases=(STOPPED,), targets=[target], not_tried={}, seed=1, date="")
     assert report.allowed == ["wasm3: it has a watchdog"]
     assert "\\* wasm3: it has a watchdog." in markdown(report)
 

@@ -16,8 +16,8 @@ from levada.twin.cli.output_file import check_output
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from levada.guest.attacks.outcome import Verdict
-    from levada.guest.attacks.report import Report
+    from levada.guest.attacks.outcome import AttackVerdict
+    from levada.guest.attacks.report import AttackReport
 
 __all__ = ["attack"]
 
@@ -102,7 +102,7 @@ def _progress() -> Iterator[Callable[[str, str], None]]:
     yield line
 
 
-def _show(report: Report) -> None:
+def _show(report: AttackReport) -> None:
     """The table, what differs, and the figures."""
     from rich.table import Table
     from rich.text import Text
@@ -143,7 +143,7 @@ def _show(report: Report) -> None:
     out.print(f"{report.tried:,} tried, {report.failed:,} failed", style=colour)
 
 
-def _cell(verdict: Verdict) -> Text:
+def _cell(verdict: AttackVerdict) -> Text:
     """The time and a mark."""
     from rich.text import Text
 
@@ -155,7 +155,7 @@ def _cell(verdict: Verdict) -> Text:
     return Text.assemble(f"{time_text(verdict)} ", mark)
 
 
-def _figures(report: Report) -> None:
+def _figures(report: AttackReport) -> None:
     """A row for each target."""
     from rich.table import Table
 
