@@ -90,6 +90,7 @@ SHOWN: Final = {
         "docs/mqtt.md",
         "user twin",
     ): "topic rights of mosquitto; tests/twin/test_delivery.py uses them",
+    ("docs/sandbox.md", "22 0"): "output; compared with what the example prints",
     (
         "docs/scenario.md",
         "example.toml:19:16",

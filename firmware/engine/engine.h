@@ -24,7 +24,7 @@ enum {
     LV_LOAD_IMPORT = -2,      /* an import outside the ABI, or of another type */
     LV_LOAD_MEMORY = -3,      /* more memory than allowed, or than there is */
     LV_LOAD_OTHER_GUEST = -4, /* native: compiled from another module */
-    LV_LOAD_EXPORT = -5,      /* an export of the ABI has another type */
+    LV_LOAD_EXPORT = -5,      /* missing, of another type, there twice, or the host's own */
     LV_LOAD_START = -6        /* a start function: WAMR could not stop it */
 };
 

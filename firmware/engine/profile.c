@@ -14,7 +14,7 @@
 
 enum {
     PARAMETERS = 64, LOCALS = 128, NESTING = 128, TABLE_ELEMENTS = 1024, MOST_IMPORTS = 64,
-    MOST_EXPORTS = 256
+    MOST_EXPORTS = 256, FUNCTIONS = 1024, BLOCKS = 4096
 };
 enum {
     TYPE = 1, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, CODE, DATA, DATA_COUNT
@@ -34,7 +34,7 @@ enum {
     MULTI_VALUE = 0x2001,
     TABLE_INDEX = 0x2002,
     MEMORY_INDEX = 0x2003,
-    TOO_MANY = 0x2004, /* parameters, locals, elements of a table */
+    TOO_MANY = 0x2004, /* parameters, locals, elements of a table, functions, blocks */
     TOO_DEEP = 0x2005,
     LOCAL_TYPE = 0x3000 /* and the type of a local or a block */
 };
@@ -173,19 +173,29 @@ static bool known_import(reader *module, reader *name, uint32_t type, reader typ
     return false;
 }
 
-static void check_imports(reader *r, reader types)
+/* What sections tell one another. */
+typedef struct {
+    reader types;
+    uint32_t imported;  /* functions: nothing else may be imported */
+    bool passes_text;   /* imports a call that reads text from its memory */
+    bool exports_memory;
+} contents;
+
+static void check_imports(reader *r, contents *module)
 {
     uint32_t count = number(r);
     if (count > MOST_IMPORTS)
         refuse(r, LV_LOAD_IMPORT);
     for (uint32_t k = 0; k < count && !r->refused; k++) {
-        reader module = part(r, number(r));
+        reader from = part(r, number(r));
         reader name = part(r, number(r));
         uint8_t kind = byte(r);
         uint32_t type = number(r);
-        if (!r->refused && (kind != 0 || !known_import(&module, &name, type, types)))
+        if (!r->refused && (kind != 0 || !known_import(&from, &name, type, module->types)))
             refuse(r, LV_LOAD_IMPORT);
+        module->passes_text |= next_is(&name, "mqtt_publish") || next_is(&name, "wasm_log");
     }
+    module->imported = count;
 }
 
 /* The least of a table's or memory's limits. */
@@ -200,16 +210,20 @@ static uint32_t check_limits(reader *r, int section)
     return least;
 }
 
-/* Their types are each engine's business; a name must be there once. */
-static void check_exports(reader *r)
+/* Their types are each engine's business; a name must be there once, and no function may be the
+ * host's own: some engines call it as a guest's, others do not find it. */
+static void check_exports(reader *r, contents *module)
 {
     uint32_t count = number(r);
     if (count > MOST_EXPORTS)
         refuse(r, outside(EXPORT, TOO_MANY));
     for (; count && !r->refused; count--) {
         reader name = part(r, number(r));
-        (void)byte(r);
-        (void)number(r);
+        uint8_t kind = byte(r);
+        uint32_t index = number(r);
+        if (kind == 0 && index < module->imported)
+            refuse(r, LV_LOAD_EXPORT);
+        module->exports_memory |= kind == 2 && next_is(&name, "memory");
         reader rest = *r;
         for (uint32_t k = 1; k < count && !rest.refused; k++) {
             reader other = part(&rest, number(&rest));
@@ -365,7 +379,7 @@ static uint64_t locals(reader *r)
     return sum;
 }
 
-static void check_function(reader *r)
+static void check_function(reader *r, uint32_t *blocks)
 {
     uint32_t nesting = 0;
     if (locals(r) > LOCALS)
@@ -378,6 +392,8 @@ static void check_function(reader *r)
         if (i.opcode == BLOCK || i.opcode == LOOP || i.opcode == IF) {
             if (++nesting > NESTING)
                 refuse(r, outside(CODE, TOO_DEEP));
+            if (++*blocks > BLOCKS)
+                refuse(r, outside(CODE, TOO_MANY));
         } else if (i.opcode == END)
             nesting -= nesting > 0;
     }
@@ -385,9 +401,13 @@ static void check_function(reader *r)
 
 static void check_code(reader *r)
 {
-    for (uint32_t count = number(r); count && !r->refused; count--) {
+    uint32_t count = number(r);
+    uint32_t blocks = 0;
+    if (count > FUNCTIONS)
+        refuse(r, outside(CODE, TOO_MANY));
+    for (; count && !r->refused; count--) {
         reader body = part(r, number(r));
-        check_function(&body);
+        check_function(&body, &blocks);
         if (body.refused)
             refuse(r, body.refused);
     }
@@ -417,18 +437,18 @@ static reader opened(const uint8_t *module, uint32_t length)
 int lv_module_check(const uint8_t *module, uint32_t length, const lv_limits *limits)
 {
     reader r = opened(module, length);
-    reader types = {NULL, NULL, 0};
+    contents found = {.imported = 0};
     while (r.at < r.end) {
         uint8_t kind;
         reader s = section(&r, &kind);
         switch (r.refused ? 0 : kind) {
         case 0: case FUNCTION: break;
-        case TYPE: types = s; check_types(&s); break;
-        case IMPORT: check_imports(&s, types); break;
+        case TYPE: found.types = s; check_types(&s); break;
+        case IMPORT: check_imports(&s, &found); break;
         case TABLE: check_table(&s); break;
         case MEMORY: check_memory(&s, limits->memory_pages); break;
         case GLOBAL: check_globals(&s); break;
-        case EXPORT: check_exports(&s); break;
+        case EXPORT: check_exports(&s, &found); break;
         case START: s.refused = LV_LOAD_START; break;
         case ELEMENT: case DATA: check_segments(&s, kind); break;
         case CODE: check_code(&s); break;
@@ -437,6 +457,8 @@ int lv_module_check(const uint8_t *module, uint32_t length, const lv_limits *lim
         if (s.refused)
             refuse(&r, s.refused);
     }
+    if (found.passes_text && !found.exports_memory)
+        refuse(&r, LV_LOAD_EXPORT);
     return r.refused;
 }
 

@@ -12,7 +12,6 @@ with the same rules, by the firmware (`firmware/engine/profile.c`):
   which never run on a board, may use it.
 
 Limits of size are there as zeroing locals and compiling nested blocks are work no budget counts.
-Opcodes and sections: WebAssembly core specification 2.0, chapter 5, and the proposals.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from levada.guest.errors import FeatureError, ModuleError
+from levada.guest.errors import FeatureError, LimitError, ModuleError
 from levada.guest.module.instructions import (
     BLOCKS,
     CODE,
@@ -29,13 +28,39 @@ from levada.guest.module.instructions import (
     functions,
     instructions,
     placed,
-    spans,
+)
+from levada.guest.module.proposals import (
+    ALL,
+    AVOID,
+    BULK,
+    EXCEPTIONS,
+    EXTENDED_CONST,
+    FLOAT_OPCODES,
+    FLOAT_TYPES,
+    FLOATS,
+    FUNCTION_REFERENCES,
+    GC,
+    MEMORIES,
+    MEMORY64,
+    MULTI_VALUE,
+    OPCODE_FEATURES,
+    PAGE_SIZES,
+    REFERENCE,
+    REFERENCES,
+    SIGN_EXTENSION,
+    SIMD,
+    STACKS,
+    THREADS,
+    UNKNOWN,
+    VALUES,
+    name_of,
 )
 from levada.guest.module.sections import unsigned
 
 __all__ = [
-    "AVOID",
+    "BLOCKS_MOST",
     "EXPORTS_MOST",
+    "FUNCTIONS_MOST",
     "IMPORTS_MOST",
     "LOCALS_MOST",
     "NESTING_MOST",
@@ -58,86 +83,9 @@ TABLE_MOST: Final = 1024
 PAGE_BYTES: Final = 65_536
 IMPORTS_MOST: Final = 64
 EXPORTS_MOST: Final = 256
-
-BULK: Final = "bulk memory"
-REFERENCES: Final = "reference types"
-MULTI_VALUE: Final = "multi-value"
-SATURATING: Final = "saturating truncation"
-SIMD: Final = "SIMD"
-TAIL_CALLS: Final = "tail calls"
-THREADS: Final = "threads"
-EXCEPTIONS: Final = "exceptions"
-MEMORY64: Final = "memory64"
-MEMORIES: Final = "multiple memories"
-EXTENDED_CONST: Final = "extended constant expressions"
-FUNCTION_REFERENCES: Final = "function references"
-GC: Final = "GC"
-WIDE: Final = "wide arithmetic"
-PAGE_SIZES: Final = "custom page sizes"
-STACKS: Final = "stack switching"
-UNKNOWN: Final = "unknown to levada"
-FLOATS: Final = "floating point"
-
-AVOID: Final = {
-    BULK: "clang, zig: -mno-bulk-memory -mno-bulk-memory-opt; asc: --disable bulk-memory",
-    REFERENCES: "clang, zig: -mno-reference-types -mno-call-indirect-overlong; "
-    "asc: no --enable reference-types",
-    MULTI_VALUE: "clang, zig: -mno-multivalue",
-    SATURATING: "clang, zig: -mno-nontrapping-fptoint; asc: --disable nontrapping-f2i",
-    SIMD: "clang, zig: -mno-simd128; asc: no --enable simd",
-    TAIL_CALLS: "clang, zig: -mno-tail-call",
-    THREADS: "clang, zig: -mno-atomics, no --shared-memory; asc: no --enable threads",
-    EXCEPTIONS: "clang, zig: -fno-exceptions -mno-exception-handling",
-    MEMORY64: "clang, zig: --target=wasm32",
-    MEMORIES: "clang, zig: -mno-multimemory",
-    EXTENDED_CONST: "clang, zig: -mno-extended-const",
-    WIDE: "clang, zig: -mno-wide-arithmetic",
-    PAGE_SIZES: "linker: no --page-size",
-    FLOATS: "compute with scaled integers",
-}
-"""What keeps a compiler from it; flags that end in `-opt` and `-overlong` came with LLVM 20."""
-
-ALL: Final = "-mcpu=mvp (clang, zig) and -C target-cpu=mvp (rustc) keep to the profile"
-
-VALUES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128"}
-REFERENCE: Final = {0x70: "funcref", 0x6F: "externref"}
-FLOAT_TYPES: Final = (0x7D, 0x7C)
-FLOAT_OPCODES: Final = spans(
-    0x2A, 0x2B, 0x38, 0x39, 0x43, 0x44, (0x5B, 0x66), (0x8B, 0xA6), (0xA8, 0xAB), (0xAE, 0xBF)
-)
-SIGN_EXTENSION: Final = spans((0xC0, 0xC4))
-
-NAMES: Final = {
-    0x12: "return_call", 0x13: "return_call_indirect", 0x14: "call_ref", 0x15: "return_call_ref",
-    0x1C: "select with a type", 0x25: "table.get", 0x26: "table.set", 0xD0: "ref.null",
-    0xD1: "ref.is_null", 0xD2: "ref.func", 0xFC08: "memory.init", 0xFC09: "data.drop",
-    0xFC0A: "memory.copy", 0xFC0B: "memory.fill", 0xFC0C: "table.init", 0xFC0D: "elem.drop",
-    0xFC0E: "table.copy", 0xFC0F: "table.grow", 0xFC10: "table.size", 0xFC11: "table.fill",
-}  # fmt: skip
-
-OPCODE_FEATURES: Final[dict[int, str]] = {
-    opcode: feature
-    for feature, opcodes in {
-        EXCEPTIONS: spans((0x06, 0x0A), 0x18, 0x19, 0x1F),
-        TAIL_CALLS: spans(0x12, 0x13),
-        FUNCTION_REFERENCES: spans(0x14, 0x15, (0xD4, 0xD6)),
-        REFERENCES: spans(0x1C, 0x25, 0x26, (0xD0, 0xD2), (0xFC0F, 0xFC11)),
-        GC: spans(0xD3, (0xFB00, 0xFBFF)),
-        SATURATING: spans((0xFC00, 0xFC07)),
-        BULK: spans((0xFC08, 0xFC0E)),
-        WIDE: spans((0xFC13, 0xFC16)),
-        SIMD: spans((0xFD00, 0xFDFF)),
-        THREADS: spans((0xFE00, 0xFEFF)),
-        STACKS: spans((0xE0, 0xE6)),
-    }.items()
-    for opcode in opcodes
-}
-"""What an instruction outside the profile belongs to."""
-
-SECTION_NAMES: Final = {
-    1: "type", 2: "import", 3: "function", 4: "table", 5: "memory", 6: "global", 7: "export",
-    8: "start", 9: "element", 10: "code", 11: "data", 12: "data count", 13: "tag",
-}  # fmt: skip
+FUNCTIONS_MOST: Final = 1024
+BLOCKS_MOST: Final = 4096
+"""Of all functions; with so many, compiling takes half a second."""
 
 
 class Found(NamedTuple):
@@ -169,7 +117,7 @@ class Survey:
 
 
 def require_profile(data: bytes) -> None:
-    """FeatureError that lists every proposal the module uses outside the profile."""
+    """FeatureError that lists every proposal outside the profile, LimitError as `survey` has it."""
     refused = survey(data).refused
     if refused:
         listed = "\n".join(f"  - {found}" for found in refused)
@@ -180,7 +128,11 @@ def require_profile(data: bytes) -> None:
 
 @lru_cache(maxsize=32)
 def survey(data: bytes) -> Survey:
-    """What a module contains; ModuleError if its framing is broken."""
+    """What a module contains.
+
+    Raises ModuleError if its framing is broken, and LimitError where it may take very long to
+    compile, without reading on: too many functions or blocks, too many locals, too deep blocks.
+    """
     return _Surveyor().run(data)
 
 
@@ -321,9 +273,17 @@ class _Surveyor:
             at = found[1]
 
     def export_section(self, payload: bytes, begin: int) -> None:
-        count, _ = unsigned(payload, 0, "number of exports")
+        count, at = unsigned(payload, 0, "number of exports")
         if count > EXPORTS_MOST:
             self.exceed(f"{count} exports", f"at most {EXPORTS_MOST}")
+        for _ in range(count):
+            length, at = unsigned(payload, at, "length of a name")
+            name, at = payload[at : at + length], at + length
+            kind = byte_at(payload, at)
+            index, at = unsigned(payload, at + 1, "number of an export")
+            if kind == 0 and index < self.imported:
+                what = f"export {name.decode('utf-8', 'replace')} is a host call"
+                self.exceed(what, "a guest exports functions of its own")
 
     def table_section(self, payload: bytes, begin: int) -> None:
         count, at = unsigned(payload, 0, "number of tables")
@@ -420,6 +380,10 @@ class _Surveyor:
                 self.exceed(f"{length} {what}, from {start} on", f"there is room for {room}")
 
     def code_section(self, payload: bytes, begin: int) -> None:
+        blocks = 0
+        count, _ = unsigned(payload, 0, "number of functions")
+        if count > FUNCTIONS_MOST:
+            raise LimitError(f"{count} functions: at most {FUNCTIONS_MOST}")
         for index, function in enumerate(functions(payload)):
             where = f"function {self.imported + index}"
             declared = self.locals_of(payload, function.locals_at, where)
@@ -427,17 +391,18 @@ class _Surveyor:
                 continue
             locals_, at = declared
             if locals_ > LOCALS_MOST:
-                self.exceed(f"{where} has {locals_} locals", f"at most {LOCALS_MOST}")
+                raise LimitError(f"{where} has {locals_} locals: at most {LOCALS_MOST}")
             nesting = 0
             for item in instructions(payload, at, function.end):
                 self.instruction(payload, item, f"{where}, byte {begin + item.at}")
                 if item.opcode in BLOCKS:
-                    nesting += 1
+                    nesting, blocks = nesting + 1, blocks + 1
+                    if blocks > BLOCKS_MOST:
+                        raise LimitError(f"more blocks than allowed: at most {BLOCKS_MOST}")
                     if nesting > NESTING_MOST:
-                        self.exceed(
-                            f"{where} nests its blocks {nesting} deep", f"at most {NESTING_MOST}"
+                        raise LimitError(
+                            f"{where} nests its blocks {nesting} deep: at most {NESTING_MOST}"
                         )
-                        nesting = -len(payload)  # said once
                 elif item.opcode == 0x0B:
                     nesting -= 1
 
@@ -479,22 +444,8 @@ class _Surveyor:
             self.note(MEMORIES, f"opcode 0x{opcode:02x} with a memory index in {where}")
 
 
-def name_of(opcode: int) -> str:
-    """`memory.fill (0xfc0b)`, or the number alone."""
-    number = f"0x{opcode:02x}"
-    return f"{NAMES[opcode]} ({number})" if opcode in NAMES else f"opcode {number}"
-
-
 def byte_at(payload: bytes, at: int) -> int:
     """One byte; ModuleError behind the end."""
     if at >= len(payload):
         raise ModuleError(f"byte {at} of a section: the section ends before it")
     return payload[at]
-
-
-# --- what a board says ----------------------------------------------------------------------------
-
-
-FLAGS: Final = 0x1000
-LOCAL_TYPE: Final = 0x3000
-TYPE_FEATURES: Final = {0x7D: FLOATS, 0x7C: FLOATS, 0x7B: SIMD, 0x70: REFERENCES, 0x6F: REFERENCES}

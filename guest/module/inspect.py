@@ -163,9 +163,10 @@ class Shape(NamedTuple):
 def inspect(data: bytes, *, budget: Budget | None = None) -> ModuleInfo:
     """Describe a module.
 
-    Raises LimitError if it is larger than the budget allows (before it is parsed) or takes too long
-    to compile, FeatureError if it uses what the feature profile has not, ModuleError if it is not a
-    valid module or its metadata are malformed.
+    Raises LimitError if it is larger than the budget allows (before it is parsed), has functions of
+    more locals or deeper blocks than the feature profile allows, or takes too long to compile,
+    FeatureError if it uses what the feature profile has not, ModuleError if it is not a valid
+    module or its metadata are malformed.
     """
     return inspected(data, budget or Budget())
 
@@ -179,7 +180,8 @@ def inspected(data: bytes, budget: Budget) -> ModuleInfo:
         Import(module=i.module, name=i.name or "", type=type_text(i.type)) for i in compiled.imports
     )
     exports = tuple(Export(name=e.name, type=type_text(e.type)) for e in compiled.exports)
-    memory = next((e.type for e in compiled.exports if isinstance(e.type, MemoryType)), None)
+    memory = next((e.type for e in compiled.exports if e.name == "memory"), None)
+    memory = memory if isinstance(memory, MemoryType) else None
     function_names = [i.name or "" for i in compiled.imports if isinstance(i.type, FuncType)]
     contents = survey(data)
     pages, pages_max = contents.memory_pages, memory.limits.max if memory else None

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from levada.guest.module.features import (
+from levada.guest.module.features import NESTING_MOST
+from levada.guest.module.proposals import (
     BULK,
-    FLAGS,
     FLOAT_OPCODES,
     FLOATS,
-    LOCAL_TYPE,
     MEMORIES,
     MULTI_VALUE,
-    NESTING_MOST,
     OPCODE_FEATURES,
     REFERENCES,
     SECTION_NAMES,
-    TYPE_FEATURES,
+    SIMD,
     UNKNOWN,
     name_of,
 )
 
 __all__ = ["refusal"]
 
+FLAGS: Final = 0x1000
+LOCAL_TYPE: Final = 0x3000
+TYPE_FEATURES: Final = {0x7D: FLOATS, 0x7C: FLOATS, 0x7B: SIMD, 0x70: REFERENCES, 0x6F: REFERENCES}
 
 REASONS: Final = {
     0: "neither init and step nor main",
@@ -30,7 +31,7 @@ REASONS: Final = {
     -2: "an import outside the ABI, or of another type",
     -3: "more memory than allowed, or than there is",
     -4: "another guest than the one compiled in",
-    -5: "an export of the ABI has another type",
+    -5: "an export is missing, has another type, is there twice, or is the host's own",
     -6: "a start function",
 }
 """Why a board does not load a module (`firmware/engine/engine.h`)."""

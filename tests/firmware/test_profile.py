@@ -205,6 +205,12 @@ OUTSIDE: dict[str, tuple[str, bytes, int]] = {
         reactor(step="(block " * 129 + ")" * 129),
         10 << 16 | 0x2005,
     ),
+    "many functions": ("1025 functions", reactor("(func)" * 1022), 10 << 16 | 0x2004),
+    "many blocks": (
+        "more blocks than allowed: at most 4096",
+        reactor(step="(block)" * 4097),
+        10 << 16 | 0x2004,
+    ),
     "a large table": ("1025 elements", reactor("(table 1025 funcref)"), 4 << 16 | 0x2004),
 }  # fmt: skip
 
@@ -277,8 +283,8 @@ def test_every_board_refuses_it_and_keeps_the_old_guest(engine: str, name: str) 
 @pytest.mark.parametrize("name", IMPORTS)
 def test_the_firmware_has_the_imports_of_the_abi(name: str, check: Callable[[bytes], int]) -> None:
     parameters, results = ("i32 " * len(kinds) for kinds in IMPORTS[name])
-    wasm = reactor(f'(import "env" "{name}" (func (param {parameters}) (result {results})))')
-    assert check(wasm) == 0
+    imported = f'(import "env" "{name}" (func (param {parameters}) (result {results})))'
+    assert check(reactor(imported, '(memory (export "memory") 1)')) == 0
 
 
 FOREIGN = {
@@ -318,6 +324,38 @@ def test_no_engine_links_what_somebody_else_has_registered(engine: str, name: st
     with Bench(engine) as bench:
         refused = bench.install(reactor(FOREIGN[name]))
         assert refused == Nak(error=NakError.LOAD, request=0x0A, detail=-2)
+
+
+LOG = '(import "env" "wasm_log" (func $log (param i32)))'
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ('(import "env" "now_s" (func $now (result i32))) (export "now" (func $now))',
+         "export now is a host call"),
+        (f'{LOG} (memory 1)', "export memory: missing, wasm_log read"),
+        (f'{LOG} (memory (export "store") 1)', "export memory: missing, wasm_log read"),
+        (f'{LOG} (memory 1) (func (export "memory"))', "export memory: missing, wasm_log read"),
+    ],
+)  # fmt: skip
+def test_exports_that_some_engines_take_otherwise_are_refused_by_all(
+    fields: str, said: str, check: Callable[[bytes], int]
+) -> None:
+    """wasm3 reads texts from a memory that is not exported, and finds no function of the host."""
+    wasm = reactor(fields)
+    with pytest.raises(AbiError, match=said):
+        inspect(wasm).require()
+    assert check(wasm) == -5
+
+
+def test_a_memory_is_exported_where_texts_are_read_and_functions_are_the_guests_own(
+    check: Callable[[bytes], int],
+) -> None:
+    wasm = reactor(LOG, '(memory (export "memory") 1)')
+    assert inspect(wasm).fits
+    assert check(wasm) == 0
+    assert check(reactor('(import "env" "now_s" (func (result i32))) (memory 1)')) == 0
 
 
 def test_an_export_that_is_there_twice_is_refused(check: Callable[[bytes], int]) -> None:

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levada.guest.build import FLAGS, INCLUDE
-from levada.guest.errors import AbiError, FeatureError, ModuleError
-from levada.guest.module.features import AVOID, BULK, LOCALS_MOST, REFERENCES, survey
+from levada.guest.errors import AbiError, FeatureError, LimitError, ModuleError
+from levada.guest.module.features import LOCALS_MOST, survey
 from levada.guest.module.inspect import inspect
+from levada.guest.module.proposals import AVOID, BULK, REFERENCES
 from levada.guest.module.refusal import refusal
 from levada.guest.module.state import state_in_globals
 from levada.guest.wasm.fleet import SimNodes
@@ -160,9 +161,13 @@ def test_a_node_has_no_floats_but_fog_and_cloud_may(tmp_path: Path) -> None:
 def test_which_tiers_a_guest_is_fit_for() -> None:
     assert inspect(SHIPPED).tiers == ("edge", "fog", "cloud")
     assert inspect(reactor("i32.const 1")).tiers == ("edge",)
-    assert (
-        inspect(reactor("i32.const 1", f"(func (local {'i32 ' * (LOCALS_MOST + 1)}))")).tiers == ()
-    )
+    assert inspect(reactor("i32.const 1", "(table 2000 funcref)")).tiers == ()
+
+
+def test_functions_that_are_costly_to_compile_are_refused_before() -> None:
+    assert inspect(reactor("i32.const 1", f"(func (local {'i32 ' * LOCALS_MOST}))")).fits
+    with pytest.raises(LimitError, match="function 11 has 129 locals: at most 128"):
+        inspect(reactor("i32.const 1", f"(func (local {'i32 ' * (LOCALS_MOST + 1)}))"))
 
 
 FILTER = '(func (export "filter") (param i32) (result i32) {})'

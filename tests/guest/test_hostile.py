@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ast
+import os
 import random
+import re
+import resource
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from guest_modules import all_paths, data, lines, module, reactor, readings, run, wasm
+from guest_modules import IMPORTS, all_paths, data, lines, module, reactor, readings, run, wasm
 
 from levada.guest.abi import ErrorCode, TrapKind
 from levada.guest.errors import AbiError, FeatureError, GuestError, LimitError, ModuleError, Trap
 from levada.guest.fast import hostcalls, strings
 from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
-from levada.guest.wasm import engine as compiler
+from levada.guest.shipped import DEFAULT_GUEST
+from levada.guest.wasm import engine
+from levada.guest.wasm.compiler import Compiler, compiler
 from levada.guest.wasm.engine import compile_module
 from levada.guest.wasm.fleet import SimNodes
 from levada.guest.wasm.pure import PureGuest
@@ -405,14 +410,14 @@ def leb(value: int) -> bytes:
     return bytes((low | 0x80,)) + leb(rest) if rest else bytes((low,))
 
 
-def functions(count: int, locals_: int) -> bytes:
-    """A module of empty functions with many locals: 12 bytes each, expensive to compile."""
+def functions(count: int, locals_: int, code: bytes = b"") -> bytes:
+    """A module of functions with many locals: 12 bytes each if empty, expensive to compile."""
 
     def section(kind: int, payload: bytes) -> bytes:
         return bytes((kind,)) + leb(len(payload)) + payload
 
     declared = b"\1" + leb(locals_) + b"\x7f" if locals_ else b"\0"
-    body = declared + b"\x0b"
+    body = declared + code + b"\x0b"
     return (
         b"\0asm\1\0\0\0"
         + section(1, b"\1\x60\0\0")
@@ -421,22 +426,27 @@ def functions(count: int, locals_: int) -> bytes:
     )
 
 
-def test_s15_costly_modules_are_compiled_by_a_child_with_limits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(compiler, "COMPILE_SECONDS", 1)
-    with pytest.raises(LimitError, match="longer than 1 s"):
-        compile_module(functions(5_000, 50_000), Budget())
+@pytest.mark.parametrize("code", [b"", b"\x02\x40" * 129 + b"\x0b" * 129])
+def test_s15_what_is_costly_to_compile_is_refused_before_it_is_compiled(code: bytes) -> None:
+    guest = functions(150, 50_000, b"") if not code else functions(100, 0, code)
+    before = compiler.compiled
+    with pytest.raises(LimitError, match=r"50000 locals: at most 128|129 deep: at most 128"):
+        compile_module(guest, Budget())
+    assert compiler.compiled == before
+
+
+def test_s15_compiling_is_cut_by_the_limits_of_the_child_and_the_next_module_has_another() -> None:
+    with Compiler(seconds=1) as cut:
+        with pytest.raises(LimitError, match="longer than 1 s"):
+            cut.compile(functions(5_000, 50_000))  # nobody has looked at it before
+        assert cut.compile(reactor("i32.const 1"))
 
 
 def test_s15_the_limits_of_the_child_hold_without_its_parent() -> None:
+    costly = functions(5_000, 50_000)
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from levada.guest.wasm import engine\nengine.COMPILE_SECONDS = 1\nengine._child()",
-        ],
-        input=functions(5_000, 50_000),
+        [sys.executable, "-m", "levada.guest.wasm.compiler", "1"],
+        input=len(costly).to_bytes(4, "little") + costly,
         env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
         capture_output=True,
         check=False,
@@ -445,10 +455,69 @@ def test_s15_the_limits_of_the_child_hold_without_its_parent() -> None:
     assert done.stdout == b""
 
 
+def test_s15_no_module_but_the_shipped_one_is_compiled_in_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("compiled here")
+
+    monkeypatch.setattr(engine, "compiled_here", refuse)
+    assert compile_module(reactor("i32.const 1516"), Budget()).exports
+    with pytest.raises(ModuleError, match="type mismatch"):
+        compile_module(
+            reactor("i32.const 1517").replace(b"\x41\xed\x0b", b"\x42\xed\x0b"), Budget()
+        )
+    engine._compiled.cache_clear()
+    with pytest.raises(AssertionError, match="compiled here"):
+        compile_module(DEFAULT_GUEST.read_bytes(), Budget())
+
+
+def test_s15_only_the_child_and_the_reader_of_its_answer_make_modules_of_bytes() -> None:
+    makers = re.compile(r"wasmtime\.Module(\.deserialize\w*|\.validate|\.from_file)?\(")
+    found = {
+        (path.name, match[0])
+        for floor in ("guest", "sim", "hil", "twin")
+        for path in (Path(engine.__file__).parents[2] / floor).rglob("*.py")
+        for match in makers.finditer(path.read_text("utf-8"))
+    }
+    assert found == {
+        ("engine.py", "wasmtime.Module("),
+        ("engine.py", "wasmtime.Module.validate("),
+        ("engine.py", "wasmtime.Module.deserialize("),
+    }
+
+
+def test_s15_a_compiler_that_is_killed_or_idle_is_started_again() -> None:
+    with Compiler() as restarted:
+        assert restarted.compile(reactor("i32.const 1"))
+        child = restarted._child
+        assert child is not None and child.stdin is not None
+        child.stdin.close()  # as if nothing had come for a while
+        child.wait()
+        child.stdin = Path(os.devnull).open("wb")  # noqa: SIM115 - it is closed as the child's
+        assert restarted.compile(reactor("i32.const 1"))
+        child = restarted._child
+        assert child is not None
+        child.kill()
+        child.wait()
+        with pytest.raises(LimitError):
+            restarted.compile(reactor("i32.const 1"))
+        assert restarted.compile(reactor("i32.const 1"))
+
+
+def test_s15_a_copy_of_the_process_does_not_share_the_compiler() -> None:
+    with Compiler() as ours:
+        assert ours.compile(reactor("i32.const 1"))
+        child = ours._child
+        assert child is not None
+        ours.forget()  # as after fork
+        assert ours.compile(reactor("i32.const 2"))
+        assert ours._child is not child
+        assert os.waitpid(child.pid, 0)[1] == 0, "ours alone holds its line"
+
+
 def test_s15_a_large_but_honest_module_compiles_in_the_child() -> None:
-    padding = b"".join(f"(call $log_int (i32.const {k}))".encode() for k in range(3_000)).decode()
-    guest = reactor(f"(if (i32.const 0) (then {padding})) i32.const 1000")
-    assert len(guest) > compiler.PLAIN_BYTES
+    guest = large(3_000)
     with SimNodes(guest) as nodes:
         assert lines(run(nodes))[-1] == "return 1000"
 
@@ -466,34 +535,25 @@ def test_s15_a_busy_computer_refuses_no_honest_module(
     slow = tmp_path / "python"
     slow.write_text(f'#!/bin/sh\nsleep 3\nexec {sys.executable} "$@"\n')
     slow.chmod(0o700)
-    monkeypatch.setattr(compiler, "COMPILE_SECONDS", 2)
     monkeypatch.setattr(sys, "executable", str(slow))
-    assert compile_module(large(3_001), Budget()).exports
+    with Compiler(seconds=2) as busy:
+        assert busy.compile(large(3_001))
 
 
-def test_s15_a_module_is_compiled_once_whatever_the_budgets(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    children = []
-    run_child = subprocess.run
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        children.append(arguments)
-        return run_child(*arguments, **options)
-
-    monkeypatch.setattr(subprocess, "run", counted)
+def test_s15_a_module_is_compiled_once_whatever_the_budgets() -> None:
+    before = compiler.compiled
     guest = large(3_002)
     inspect(guest, budget=Budget(memory_pages=2))
     compile_module(guest, Budget(memory_pages=1))
     compile_module(guest, Budget(host_calls=7))
-    assert len(children) == 1
+    assert compiler.compiled == before + 1
 
 
 def test_s15_an_invalid_module_is_never_compiled() -> None:
     costly = functions(5_000, 50_000)
     broken = costly[:-1] + b"\x6a"  # an addition instead of the end
     with pytest.raises(ModuleError, match="not a module that levada can run") as caught:
-        compile_module(broken, Budget())
+        compiler.compile(broken)
     assert not isinstance(caught.value, LimitError)
 
 
@@ -573,6 +633,44 @@ def test_s19_host_calls_know_nothing_that_could_block() -> None:
         "__future__", "typing", "numpy", "numpy.typing", "levada.guest.abi",
         "levada.guest.fast.jit", "levada.guest.fast.strings", "levada.guest.topic",
     }  # fmt: skip
+
+
+EACH = 20
+
+
+@pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="Linux counts by thread")
+def test_s19_no_host_call_waits_or_takes_five_milliseconds_of_the_processor(path: str) -> None:
+    """Who blocks gives the processor away by itself, which is counted: once for each such call.
+
+    Of several runs the best counts, since the interpreter's own lock is waited for now and then.
+    """
+    calls = (
+        "(drop (call $read_sensor (i32.const 3)))",
+        "(call $set_output (i32.const 23) (i32.const 1))",
+        "(drop (call $get_config (i32.const 2)))",
+        "(drop (call $mqtt_publish (i32.const 0) (i32.const 5)))",
+        "(call $wasm_log (i32.const 5))",
+        "(call $log_int (i32.const -1))",
+        "(call $delay_ms (i32.const 2147483647))",
+        "(drop (call $now_s))",
+        "(drop (call $uptime_s))",
+        "(drop (call $keep_get (i32.const 1)))",
+        "(drop (call $keep_set (i32.const 1) (i32.const 2)))",
+    )
+    assert len(calls) == len(IMPORTS)
+    texts = data(0, b"data\0message\0")
+    waits, used_s = [], []
+    with SimNodes(reactor("".join(calls) * EACH + "i32.const 1", texts), path=path) as nodes:
+        for _ in range(10):
+            nodes.boot(0)
+            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+            begin_s = time.thread_time()
+            assert nodes.step(1_000, readings()) == 1
+            used_s.append(time.thread_time() - begin_s)
+            waits.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+            assert nodes.trap[0] == 0
+    assert min(waits) < EACH
+    assert min(used_s) / (EACH * len(calls)) < 0.005
 
 
 def test_s20_nine_neighbours_of_a_bad_guest_miss_no_step(path: str) -> None:

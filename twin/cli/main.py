@@ -28,6 +28,7 @@ from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.text.logs import log_to_stderr
 from levada.guest.text.redaction import redacted
 from levada.twin.cli import options, streams
+from levada.twin.cli.attack import attack
 from levada.twin.cli.cloud import cloud_app
 from levada.twin.cli.edge import edge_app
 from levada.twin.cli.fog import fog_app
@@ -75,7 +76,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modules.")
+guest_app = typer.Typer(no_args_is_help=True, help="Inspect, build and attack guest modules.")
 app.add_typer(guest_app, name="guest")
 app.add_typer(nodes_app)
 app.add_typer(twin_app)
@@ -335,6 +336,9 @@ def guest_build(
     check_output(target, "--out")
     build(sources, target)
     _show_module(target)
+
+
+guest_app.command("attack")(attack)
 
 
 def _show_module(file: Path) -> None:

@@ -1,0 +1,1 @@
+"""Guests that mean harm, as modules to try hosts and engines with."""

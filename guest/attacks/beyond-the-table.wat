@@ -1,0 +1,10 @@
+;; Calls a place behind its table.
+(module
+  (import "env" "set_output" (func $set_output (param i32 i32)))
+  (memory (export "memory") 1)
+  (table 2 funcref)
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (call $set_output (i32.const 23) (i32.const 1))
+    (call_indirect (result i32) (i32.const -1))))

@@ -1,0 +1,22 @@
+;; Calls the host through its table, beside itself, to come back into a call that runs.
+(module
+  (import "env" "set_output" (func $set_output (param i32 i32)))
+  (import "env" "uptime_s" (func $uptime_s (result i32)))
+  (import "env" "log_int" (func $log_int (param i32)))
+  (memory (export "memory") 1)
+  (type $call (func (param i32 i32)))
+  (type $ask (func (result i32)))
+  (type $say (func (param i32)))
+  (global $depth (mut i32) (i32.const 0))
+  (table 4 funcref)
+  (elem (i32.const 0) $set_output $uptime_s $log_int $step)
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func $step (export "step") (result i32)
+    (call_indirect (type $call) (i32.const 23) (i32.const 1) (i32.const 0))
+    (call_indirect (type $say) (call_indirect (type $ask) (i32.const 1)) (i32.const 2))
+    (if (result i32) (i32.lt_s (global.get $depth) (i32.const 3))
+      (then
+        (global.set $depth (i32.add (global.get $depth) (i32.const 1)))
+        (call_indirect (type $ask) (i32.const 3)))
+      (else (i32.const 60000)))))

@@ -1,0 +1,8 @@
+;; Asks for a variable of the host.
+(module
+  (import "env" "now_s" (global i32))
+  (memory (export "memory") 1)
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (i32.const 60000)))

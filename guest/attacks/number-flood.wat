@@ -1,0 +1,11 @@
+;; Logs numbers without an end: more of them than bytes of log are allowed.
+(module
+  (import "env" "set_output" (func $set_output (param i32 i32)))
+  (import "env" "log_int" (func $log_int (param i32)))
+  (memory (export "memory") 1)
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (call $set_output (i32.const 23) (i32.const 1))
+    (loop $for_ever (call $log_int (i32.const 7)) (br $for_ever))
+    (i32.const 60000)))

@@ -1,0 +1,12 @@
+;; Hands over a text that ends with its memory, without a NUL.
+(module
+  (import "env" "set_output" (func $set_output (param i32 i32)))
+  (import "env" "wasm_log" (func $wasm_log (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 65533) "xyz")
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (call $set_output (i32.const 23) (i32.const 1))
+    (call $wasm_log (i32.const 65533))
+    (i32.const 60000)))

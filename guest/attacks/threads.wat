@@ -1,0 +1,7 @@
+;; Has a memory that threads could share.
+(module
+  (memory (export "memory") 1 1 shared)
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (i32.const 60000)))

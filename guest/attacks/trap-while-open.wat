@@ -1,0 +1,16 @@
+;; Opens the valve, keeps something, changes its memory, and traps.
+(module
+  (import "env" "set_output" (func $set_output (param i32 i32)))
+  (import "env" "log_int" (func $log_int (param i32)))
+  (import "env" "keep_get" (func $keep_get (param i32) (result i32)))
+  (import "env" "keep_set" (func $keep_set (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (call $set_output (i32.const 23) (i32.const 1))
+    (call $log_int (i32.load (i32.const 0)))
+    (call $log_int (call $keep_get (i32.const 0)))
+    (i32.store (i32.const 0) (i32.const 77))
+    (drop (call $keep_set (i32.const 0) (i32.const 88)))
+    unreachable))

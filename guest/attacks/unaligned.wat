@@ -1,0 +1,15 @@
+;; Hands over texts at odd addresses, and reads and writes across words.
+(module
+  (import "env" "wasm_log" (func $wasm_log (param i32)))
+  (import "env" "log_int" (func $log_int (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 1) "abcd\00")
+  (func (export "abi_version") (result i32) (i32.const 1))
+  (func (export "init") (result i32) (i32.const 0))
+  (func (export "step") (result i32)
+    (call $wasm_log (i32.const 1))
+    (call $wasm_log (i32.const 3))
+    (i32.store (i32.const 1021) (i32.const 0x01020304))
+    (call $log_int (i32.load (i32.const 1021)))
+    (call $log_int (i32.load16_u (i32.const 1023)))
+    (i32.const 60000)))
