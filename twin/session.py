@@ -25,7 +25,7 @@ from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.private_file import write_private
 from levada.guest.text.redaction import redacted
 from levada.hil.errors import LinkError
-from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, check_pki, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.nodes import NodeMaker
 from levada.sim.run import runner
@@ -76,6 +76,8 @@ class Options:
     """Time up to which everything passes at full speed."""
     broker: str | None = None
     """URL of a broker instead of an embedded one."""
+    pki: str | None = None
+    """For brokers with TLS, see `levada.hil.line.tls`."""
     store: str | None = None
     """URL of a PostgreSQL database instead of a file beside the address."""
     policy: Policy | None = None
@@ -159,7 +161,8 @@ def run_session(
             tell(note)
         broker = None
         if url := options.broker or (_broker_of(scenario) if options.shadow else None):
-            broker = parse_broker(url)
+            broker = parse_broker(url, options.pki)
+            check_pki(options.pki, broker)
         elif options.replay is None:
             doing("The broker is started")
             embedded = open_.enter_context(EmbeddedBroker())
@@ -222,7 +225,9 @@ def _bench(start: _Start) -> Twin:
         if compiled()
         else "The devices are started and the plant is compiled, once: about half a minute"
     )
-    make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
+    make_node = open_.enter_context(
+        NodeMaker(speed=options.speed, broker=start.broker, pki=options.pki)
+    )
     names = _names(scenario, options)
     delivery = Delivery(store, start.broker, names={name: name for name in names})
     open_.callback(delivery.close)

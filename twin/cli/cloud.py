@@ -87,6 +87,7 @@ def cloud(
             help="Folder of the store and of the page's address (default: runs/cloud/TIME).",
         ),
     ] = None,
+    pki: options.Pki = None,
     keep: options.Keep = None,
     thin_after: options.ThinAfter = None,
     settings: Annotated[
@@ -114,6 +115,7 @@ def cloud(
         ("--out", "out", out and str(out)),
         ("--port", "port", port),
         ("--guest", "guest", guest and str(guest)),
+        ("--pki", "pki", options.text(pki)),
         ("--engine", "cloud.engine", engine),
     )
     chosen = read_config(CloudFile, config, given)

@@ -111,12 +111,13 @@ def start_edge(
     overlay: options.Overlays = None,
     strategy: options.Strategy = None,
     guest: GuestFile = None,
+    pki: options.Pki = None,
 ) -> None:
     """Run the boards of a scenario in simulated soil; they report over MQTT as in a real field.
 
     Runs until Ctrl-C; then valves are closed first.
     """
-    from levada.hil.line.broker import parse_broker
+    from levada.hil.line.broker import check_pki, parse_broker
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
@@ -127,7 +128,11 @@ def start_edge(
     chosen = read_config(
         EdgeFile,
         config,
-        options.given(("--broker", "broker", broker), ("--speed", "speed", speed)),
+        options.given(
+            ("--broker", "broker", broker),
+            ("--speed", "speed", speed),
+            ("--pki", "pki", options.text(pki)),
+        ),
     )
     try:
         factor = parse_speed(chosen.speed)
@@ -140,7 +145,8 @@ def start_edge(
     overrides += node_overrides(scenario, node or [], layers)
     document = scenarios.read(scenario, overrides, overlays=layers)
     runner.check(document)
-    address = parse_broker(chosen.broker)
+    address = parse_broker(chosen.broker, chosen.pki)
+    check_pki(chosen.pki, address)
     with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
         interrupt.stop_with(boards.stop)
         lines = [f"{name} reports to {address.url}/ic/{name}" for name in boards.names]

@@ -34,6 +34,7 @@ from levada.twin.cli.fog import fog_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
+from levada.twin.cli.pki import pki_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
@@ -83,6 +84,7 @@ app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(cloud_app)
 app.add_typer(store_app, name="store")
+app.add_typer(pki_app, name="pki")
 app.add_typer(scenarios_app, name="scenarios")
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
@@ -157,6 +159,7 @@ def run(
             "fitted to it.",
         ),
     ] = None,
+    pki: options.Pki = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
@@ -189,7 +192,8 @@ def run(
         fitted = fit(read_recording(energy_file))
         profile = fitted.profile
         console.fit(fitted, energy_file)
-    with console.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
+    nodes = NodeMaker(speed=factor, pki=options.text(pki))
+    with console.progress(loaded, quiet=quiet) as progress, nodes as make_node:
         result = runner.run_scenario(
             loaded,
             target,

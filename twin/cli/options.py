@@ -14,6 +14,7 @@ __all__ = [
     "GuestFile",
     "Keep",
     "Overlays",
+    "Pki",
     "Strategy",
     "ThinAfter",
     "Tolerances",
@@ -21,6 +22,7 @@ __all__ = [
     "overlays",
     "overrides",
     "pairs",
+    "text",
     "tolerances",
 ]
 
@@ -45,6 +47,17 @@ ThinAfter = Annotated[
         help="Of what is older than this, keep one value an hour (default: all).",
     ),
 ]
+Pki = Annotated[
+    Path | None,
+    typer.Option(
+        "--pki",
+        metavar="DIR",
+        help="For mqtts://: folder with ca.pem, the authority of the broker, and with cert.pem and "
+        "key.pem, who we are; `levada pki issue` makes it. Also LEVADA_MQTT_PKI. Without it the "
+        "system's authorities count.",
+    ),
+]
+"""The option of all commands that connect to brokers."""
 GuestFile = Annotated[
     Path | None,
     typer.Option(
@@ -123,6 +136,11 @@ def pairs(settings: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
             raise typer.BadParameter(f"{setting!r}: must be key=value", param_hint=option)
         found.append((key, value))
     return found
+
+
+def text(path: Path | None) -> str | None:
+    """A path as text, if there is one."""
+    return None if path is None else str(path)
 
 
 def tolerances(settings: Sequence[str] | None) -> dict[str, float]:

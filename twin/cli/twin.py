@@ -98,6 +98,7 @@ def twin(
     home_assistant: Annotated[
         bool, typer.Option("--home-assistant", help="Announce the nodes to Home Assistant.")
     ] = False,
+    pki: shared.Pki = None,
     stay: Annotated[
         bool, typer.Option(help="Keep the page after the end of the period, until Ctrl-C.")
     ] = True,
@@ -122,6 +123,7 @@ def twin(
         port=port,
         skip_to_ms=None if skip_to is None else _skip_to_ms(skip_to, loaded.period),
         broker=broker,
+        pki=shared.text(pki),
         store=store,
         policy=policy(keep, thin_after),
         replay=replay,
@@ -341,12 +343,15 @@ def withdraw(
             help="Where Home Assistant listens; password in LEVADA_MQTT_PASSWORD.",
         ),
     ],
+    pki: shared.Pki = None,
 ) -> None:
     """Remove a node, which will not come back, from Home Assistant."""
-    from levada.hil.line.broker import parse_broker
+    from levada.hil.line.broker import check_pki, parse_broker
     from levada.twin.mqtt import discovery
 
-    topics = discovery.withdraw(parse_broker(broker), node)
+    address = parse_broker(broker, shared.text(pki))
+    check_pki(shared.text(pki), address)
+    topics = discovery.withdraw(address, node)
     typer.echo(f"{node}: {topics} retained topics emptied")
     if not topics:
         raise typer.Exit(Exit.NOTHING_RAN)

@@ -17,7 +17,7 @@ from typing import Final
 
 from levada.guest.module.inspect import inspect
 from levada.guest.text.redaction import redacted
-from levada.hil.line.broker import BrokerAddress, parse_broker
+from levada.hil.line.broker import BrokerAddress, check_pki, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.run import runner
 from levada.sim.scenario.model import Scenario
@@ -105,11 +105,13 @@ def run_cloud(
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
         health: dict[str, Callable[[], Part]] = {}
+        broker = parse_broker(config.cloud_broker or _BROKER, config.pki)
+        check_pki(config.pki, broker)
         page = open_.enter_context(Page(port=config.port, opened=opened, parts=health))
         parts = _Parts(
             config=config,
             where=where,
-            broker=parse_broker(config.cloud_broker or _BROKER),
+            broker=broker,
             page=page,
             open_=open_,
             health=health,

@@ -41,6 +41,8 @@ class TierFile(Table):
     """Module (`.wasm`); default: the shipped one."""
     cloud_broker: str | None = None
     """Broker between fog and cloud, `mqtt(s)://HOST[:PORT]`."""
+    pki: str | None = None
+    """Folder with `ca.pem`, `cert.pem` and `key.pem` for brokers `mqtts://`."""
 
     @property
     def module(self) -> Path:
@@ -95,6 +97,8 @@ class EdgeFile(Table):
 
     broker: str = "mqtt://127.0.0.1"
     """Where the boards report, `mqtt(s)://HOST[:PORT]`."""
+    pki: str | None = None
+    """As of fog."""
     speed: str = "1x"
     """Simulated seconds a second, such as `"60x"`."""
 
@@ -117,7 +121,7 @@ def read_config(kind: type[T], file: Path | None, given: Given) -> T:
 def _located(found: T, folder: Path, given: Given) -> T:
     """Files that the file names are relative to it."""
     changes = {}
-    for name in ("guest", "buffer", "scenario", "store", "out"):
+    for name in ("guest", "buffer", "scenario", "store", "out", "pki"):
         value = getattr(found, name, None)
         if value is not None and "://" not in value and (name,) not in given:
             changes[name] = str(folder / value)
