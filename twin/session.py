@@ -33,6 +33,7 @@ from levada.sim.scenario.dump import dump
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.alerts import Change
+from levada.twin.app.login import Door
 from levada.twin.app.server import Page
 from levada.twin.errors import TwinError
 from levada.twin.health import Part, broker_part, client_part
@@ -78,6 +79,8 @@ class Options:
     """URL of a broker instead of an embedded one."""
     pki: str | None = None
     """For brokers with TLS, see `levada.hil.line.tls`."""
+    door: Door | None = None
+    """Where other computers reach the page."""
     store: str | None = None
     """URL of a PostgreSQL database instead of a file beside the address."""
     policy: Policy | None = None
@@ -150,7 +153,9 @@ def run_session(
             with suppress(OSError):  # nobody may be reading
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
-        page = open_.enter_context(Page(port=options.port, opened=opened, parts=parts))
+        page = open_.enter_context(
+            Page(port=options.port, door=options.door, opened=opened, parts=parts)
+        )
 
         def doing(text: str) -> None:
             page.tell(text)
@@ -162,7 +167,8 @@ def run_session(
         broker = None
         if url := options.broker or (_broker_of(scenario) if options.shadow else None):
             broker = parse_broker(url, options.pki)
-            check_pki(options.pki, broker)
+            if options.door is None:
+                check_pki(options.pki, broker)
         elif options.replay is None:
             doing("The broker is started")
             embedded = open_.enter_context(EmbeddedBroker())

@@ -11,9 +11,12 @@ import re
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from levada.hil.errors import UsageError
+
+if TYPE_CHECKING:  # it takes a tenth of a second to load, and few connections have TLS
+    from cryptography.x509 import Certificate
 
 __all__ = [
     "CA",
@@ -23,6 +26,7 @@ __all__ = [
     "explained",
     "load_identity",
     "refused_by_peer",
+    "server_context",
 ]
 
 CA: Final = "ca.pem"
@@ -114,13 +118,39 @@ def load_identity(context: ssl.SSLContext, certificate: Path, key: Path) -> None
         raise UsageError(f"{error.filename or certificate}: {error.strerror or error}") from None
 
 
-def _check_validity(file: Path) -> None:
+def server_context(folder: str | Path) -> tuple[ssl.SSLContext, tuple[str, ...]]:
+    """What a server answers with, and the host names of its certificate; raises UsageError."""
+    from cryptography import x509
+
+    where = Path(folder)
+    certificate = where / CERTIFICATE
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_identity(context, certificate, where / KEY)
+    try:
+        names = _read(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        raise UsageError(
+            f"{certificate}: is one of a client and names no host; issue one with --host HOST, the "
+            "name under which others reach this computer"
+        ) from None
+    found = names.value
+    hosts = found.get_values_for_type(x509.DNSName)
+    addresses = found.get_values_for_type(x509.IPAddress)
+    return context, (*hosts, *map(str, addresses))
+
+
+def _read(file: Path) -> Certificate:
     from cryptography import x509
 
     try:
-        found = x509.load_pem_x509_certificate(file.read_bytes())
+        return x509.load_pem_x509_certificate(file.read_bytes())
     except ValueError:
         raise UsageError(f"{file}: holds no certificate in PEM form") from None
+
+
+def _check_validity(file: Path) -> None:
+    found = _read(file)
     now = datetime.now(UTC)
     if now > found.not_valid_after_utc:
         raise UsageError(

@@ -74,7 +74,7 @@ class SecureMosquitto(Closing):
             text=True,
         )
         self.wait_for("running")
-        # a SIGTERM between that line and its loop would be forgotten: somebody has to be heard first
+        # a SIGTERM between that line and its loop would be forgotten, so somebody is heard first
         with socket.create_connection(("127.0.0.1", self.port)):
             self.wait_for("onnection from")
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -39,6 +39,9 @@ from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
 from levada.twin.interrupts import Interrupts, interrupts
+
+if TYPE_CHECKING:
+    from levada.sim.devices.energy import EnergyProfile
 
 __all__ = ["Exit", "app", "main"]
 
@@ -185,13 +188,7 @@ def run(
         junit.parent.mkdir(parents=True, exist_ok=True)
     check_output(junit, "--junit")
     check_output(vcd, "--vcd", made=target)
-    profile = None
-    if energy_file is not None:
-        from levada.sim.devices.power_recording import fit, read_recording
-
-        fitted = fit(read_recording(energy_file))
-        profile = fitted.profile
-        console.fit(fitted, energy_file)
+    profile = None if energy_file is None else _fitted(energy_file)
     nodes = NodeMaker(speed=factor, pki=options.text(pki))
     with console.progress(loaded, quiet=quiet) as progress, nodes as make_node:
         result = runner.run_scenario(
@@ -221,6 +218,16 @@ def run(
         raise typer.Exit(Exit.NODE_OR_LINK)
     failed = any(e["passed"] is False for e in result.summary["expectations"])
     raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
+
+
+def _fitted(recording: Path) -> EnergyProfile:
+    """The energy model, fitted to a recording."""
+    from levada.sim.devices.power_recording import fit, read_recording
+    from levada.twin.cli import console
+
+    fitted = fit(read_recording(recording))
+    console.fit(fitted, recording)
+    return fitted.profile
 
 
 @app.command()

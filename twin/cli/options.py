@@ -12,8 +12,11 @@ import typer
 
 __all__ = [
     "GuestFile",
+    "Host",
+    "HostPort",
     "Keep",
     "Overlays",
+    "PasswordFile",
     "Pki",
     "Strategy",
     "ThinAfter",
@@ -58,6 +61,29 @@ Pki = Annotated[
     ),
 ]
 """The option of all commands that connect to brokers."""
+Host = Annotated[
+    str | None,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help="Open the page to other computers, too, at this address of this one, such as 0.0.0.0: "
+        "with TLS by the certificate of --pki, and a login.",
+    ),
+]
+HostPort = Annotated[
+    int | None,
+    typer.Option(
+        "--host-port", min=0, max=65_535, help="Port of --host (default: 8443); 0: any free one."
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="Password of the login, as `levada page-password FILE` has written it.",
+    ),
+]
 GuestFile = Annotated[
     Path | None,
     typer.Option(

@@ -21,6 +21,7 @@ from levada.hil.line.broker import BrokerAddress, check_pki, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.run import runner
 from levada.sim.scenario.model import Scenario
+from levada.twin.app.login import open_door
 from levada.twin.app.server import Page
 from levada.twin.continuum.config import CloudFile
 from levada.twin.continuum.recomputation import Recomputation
@@ -106,8 +107,11 @@ def run_cloud(
 
         health: dict[str, Callable[[], Part]] = {}
         broker = parse_broker(config.cloud_broker or _BROKER, config.pki)
-        check_pki(config.pki, broker)
-        page = open_.enter_context(Page(port=config.port, opened=opened, parts=health))
+        password = config.password_file and Path(config.password_file)
+        door = open_door(config.host, config.host_port, config.pki, password or None)
+        if door is None:
+            check_pki(config.pki, broker)
+        page = open_.enter_context(Page(port=config.port, door=door, opened=opened, parts=health))
         parts = _Parts(
             config=config,
             where=where,
