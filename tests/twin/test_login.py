@@ -17,12 +17,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from looking import Look, chrome
 from services import need
 from small_field import scenario
 
 from levada.hil.errors import UsageError
 from levada.hil.line.tls import client_context, server_context
-from levada.twin.app.login import Door, Login, open_door
+from levada.twin.app.login import LOGOUT, Door, Login, open_door
 from levada.twin.app.password import Attempts, read_password, write_password
 from levada.twin.app.server import Page
 from levada.twin.cli.main import main
@@ -160,6 +161,30 @@ def test_a_wrong_password_is_refused_and_the_right_one_is_nowhere(remote: Remote
 def test_no_body_of_a_login_does_harm(remote: Remote, body: str) -> None:
     status, said, _ = remote.ask("/login", body, Content_Type="application/x-www-form-urlencoded")
     assert status in (400, 403, 413), said
+
+
+def test_a_browser_logs_in_and_out(remote: Remote, tmp_path: Path) -> None:
+    """Page, cookie and callbacks of a real one, over TLS; nothing of it scrolls sideways."""
+    with chrome(any_authority=True) as browser:
+        look = Look(browser, remote.page.remote_url or "", tmp_path)
+        size = {"width": 390, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        look.open("/zone/maize")
+        assert browser.current_url.endswith("/login")
+        look.find("label[for=password]")
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 390  # type: ignore[no-untyped-call]
+        look.find("#password").send_keys("wrong wrong wrong")
+        look.find("button").click()
+        look.text("[role=alert]", "This is not the password.")
+        look.find("#password").send_keys(WORD)
+        look.find("button").click()
+        look.text("#page", "maize")
+        cookies = browser.get_cookies()
+        assert [cookie["httpOnly"] and cookie["secure"] for cookie in cookies] == [True]
+        look.find(f"a[href='{LOGOUT}']").click()
+        look.find("label[for=password]")
+        look.open("/")
+        assert browser.current_url.endswith("/login")
 
 
 def test_attempts_are_limited_by_address(remote: Remote) -> None:

@@ -196,6 +196,8 @@ def _form(said: str = "", status: int = 200) -> Response:
     )
     answer = Response(text, status, mimetype="text/html")
     answer.headers["Cache-Control"] = "no-store"
+    # without a referrer a browser sends a form from the origin `null`, which the gate refuses
+    answer.headers["Referrer-Policy"] = "same-origin"
     return answer
 
 
