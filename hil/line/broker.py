@@ -20,7 +20,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from levada.guest.children import start_child
@@ -132,12 +132,28 @@ def keep_address(path: Path, address: BrokerAddress) -> None:
 
 def _kept_address(path: Path) -> BrokerAddress:
     try:
-        return BrokerAddress(**json.loads(path.read_text("utf-8")))
+        data = json.loads(path.read_text("utf-8"))
+        found = BrokerAddress(**data)
+        if _fits(asdict(found)):
+            return found
+        reason = "not the address of a broker"
     except OSError as error:
         reason = error.strerror or str(error)
     except (TypeError, ValueError):
         reason = "not the address of a broker"
     raise UsageError(f"broker {path}: {reason}")
+
+
+def _fits(address: dict[str, Any]) -> bool:
+    """Whether a file of somebody else's holds values of the right kinds."""
+    port = address["port"]
+    return (
+        isinstance(address["host"], str)
+        and type(port) is int
+        and 0 < port <= 65_535
+        and isinstance(address["tls"], bool)
+        and all(isinstance(address[key] or "", str) for key in ("user", "password", "pki"))
+    )
 
 
 def _check_loopback(host: str) -> None:

@@ -147,8 +147,12 @@ def test_the_password_opens_a_session_and_log_out_ends_it(remote: Remote) -> Non
     assert remote.ask("/api/field", **session)[0] == 401
 
 
-def test_a_wrong_password_is_refused_and_the_right_one_is_nowhere(remote: Remote) -> None:
+def test_a_wrong_password_is_refused_and_repeated_nowhere(
+    remote: Remote, caplog: pytest.LogCaptureFixture
+) -> None:
     status, said, answer = remote.log_in("correct horse batters")
+    assert "login at the page failed from 127.0.0.1" in caplog.text
+    assert "batter" not in caplog.text
     assert status == 403
     assert 'role="alert">This is not the password.' in said
     assert answer.getheader("Set-Cookie") is None

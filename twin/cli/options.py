@@ -55,7 +55,7 @@ Pki = Annotated[
     typer.Option(
         "--pki",
         metavar="DIR",
-        help="For mqtts://: folder with ca.pem, the authority of the broker, and with cert.pem and "
+        help="For a broker with TLS: folder with ca.pem, its authority, and with cert.pem and "
         "key.pem, who we are; `levada pki issue` makes it. Also LEVADA_MQTT_PKI. Without it the "
         "system's authorities count.",
     ),
