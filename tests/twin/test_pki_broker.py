@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -336,3 +338,61 @@ def test_the_command_writes_what_mosquitto_needs(
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"acl", "ca.pem", "cert.pem", "key.pem", "crl.pem", "levada.conf"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "out").iterdir())
+
+
+def test_fog_has_the_rights_that_it_needs(secure: SecureMosquitto, tmp_path: Path) -> None:
+    """The command, with its certificate: it takes a reading, acknowledges, and forwards."""
+    url = f"mqtts://localhost:{secure.port}"
+    config = tmp_path / "fog.toml"
+    config.write_text(
+        f'edge_broker = "{url}"\npki = "pki/issued/fog"\nhealth_port = 0\nbuffer = "fog.sqlite"\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "levada", "fog", "--config", str(config)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path / "broker",  # files that the file names are relative to it
+    )
+    assert process.stdout is not None
+    twin, vine = Listener(secure.address("twin")), Listener(secure.address("vine"))
+    try:
+        assert url in process.stdout.readline()
+        said = b'{"boot":7,"seq":1,"oldest":1,"t":1688601600000,"raw":1500}'
+        while "ic/fog/relayed" not in twin.heard or "ic/vine/ack" not in vine.heard:
+            vine.client.publish("ic/vine/data", said)  # as a node does, until it hears
+            time.sleep(0.1)
+        twin.wait_for("ic/fog/processed")
+        twin.wait_for("ic/fog/status")
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+        twin.client.close()
+        vine.client.close()
+
+
+def test_the_cloud_has_the_rights_that_it_needs(secure: SecureMosquitto, tmp_path: Path) -> None:
+    """The command, as `twin`: it acknowledges what fog forwards."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "levada", "cloud", "--port", "0", "--out", str(tmp_path / "c")),
+            *("--cloud-broker", f"mqtts://localhost:{secure.port}"),
+            *("--pki", str(secure.authority.files("twin"))),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    fog = Listener(secure.address("fog"))
+    try:
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        row = '{"node":"vine","boot":7,"seq":1,"t":1688601600000,"received_us":1,"raw":1500}'
+        said = f'{{"boot":9,"seq":1,"oldest":1,"sent_us":2,"rows":[{row}]}}'
+        while "ic/fog/ack" not in fog.heard:
+            fog.client.publish("ic/fog/relayed", said.encode())
+            time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+        fog.client.close()
