@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo test coverage check firmware kernels bench nightly validate help clean tools
+.PHONY: demo test coverage check firmware kernels bench nightly validate help clean tools sbom
 .DEFAULT_GOAL := help
 
 demo: $(ENV)  ## set up and run the quickstart season
@@ -49,6 +49,14 @@ part = begin=$$(date +%s); ($(2)); code=$$?; \
 
 validate: $(DEV)  ## regenerate docs/validation.md and its figures
 	@$(BIN)/python -m validation
+
+sbom: $(DEV)  ## what a release consists of, as CycloneDX: dist/levada.cdx.json
+	@rm -rf build/sbom && $(BIN)/python -m venv --without-pip build/sbom
+	@$(BIN)/python -m pip --python build/sbom/bin/python install --quiet --disable-pip-version-check .
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py environment --mc-type application --output-reproducible \
+	    --output-file dist/levada.cdx.json build/sbom/bin/python
+	@echo "dist/levada.cdx.json: levada, and all that its installation brings"
 
 tools: $(DEV)
 	@$(BIN)/python tests/tools.py

@@ -41,6 +41,7 @@ LevadaError                        3
     │   └── UnansweredError          it was sent, and nobody says whether it is in force
     ├── MappingError                 a foreign payload does not fit its mapping
     ├── PageError                    the pages cannot be served
+    ├── PkiError                     the authority cannot issue or revoke what was asked
     ├── StoreError                   the store cannot do what was asked
     │   ├── BufferFullError        4 fog may keep no more for a cloud that does not answer
     │   ├── StoreBusyError           another process holds it

@@ -73,6 +73,7 @@ def diff_nodes(
     *,
     overrides: Sequence[tuple[str, str]] = (),
     seed: int | None = None,
+    pki: str | None = None,
     progress: Callable[[str], runner.Progress] | None = None,
 ) -> Diff:
     """Run the scenario at `path` on each node, into directories under `out`, and compare.
@@ -80,7 +81,7 @@ def diff_nodes(
     Raises what reading and running a scenario raises, HilError if a node cannot be had.
     """
     with claimed(out):
-        return _diff_nodes(path, nodes, out, overrides, seed, progress)
+        return _diff_nodes(path, nodes, out, overrides, seed, pki, progress)
 
 
 def _diff_nodes(
@@ -89,6 +90,7 @@ def _diff_nodes(
     out: Path,
     overrides: Sequence[tuple[str, str]],
     seed: int | None,
+    pki: str | None,
     progress: Callable[[str], runner.Progress] | None,
 ) -> Diff:
     runs: list[NodeRun] = []
@@ -101,7 +103,7 @@ def _diff_nodes(
         runner.check(document)
     for number, (node, document) in enumerate(zip(nodes, documents, strict=True)):
         target = out / f"{number}-{_as_name(node)}"
-        with NodeMaker() as make_node:
+        with NodeMaker(pki=pki) as make_node:
             result = runner.run_scenario(
                 document.scenario,
                 target,

@@ -36,11 +36,19 @@ class NodeMaker(Closing):
     """Makes the nodes of a run that are not simulated; `speed` as the run's, None for max.
 
     `broker` serves nodes `virtual:mqtt`; without it they get an embedded one when the first of them
-    is made.  What it started ends with `close`, also if a run never began.
+    is made.  `pki` is the folder for brokers with TLS (`levada.hil.line.tls`).  What it started
+    ends with `close`, also if a run never began.
     """
 
-    def __init__(self, *, speed: float | None = None, broker: BrokerAddress | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        speed: float | None = None,
+        broker: BrokerAddress | None = None,
+        pki: str | None = None,
+    ) -> None:
         self._broker = broker
+        self._pki = pki
         self._speed = speed
         self._open = ExitStack()
         self._begun = False
@@ -67,7 +75,7 @@ class NodeMaker(Closing):
     def _link(self, url: NodeUrl, name: str) -> Link:
         if (url.kind, url.target) == ("virtual", "mqtt") and self._broker is None:
             self._broker = self._open.enter_context(EmbeddedBroker()).address
-        return open_link(url, self._open, name=name, broker=self._broker)
+        return open_link(url, self._open, name=name, broker=self._broker, pki=self._pki)
 
     def close(self) -> None:
         """End virtual boards and close lines."""
@@ -134,7 +142,12 @@ def _zone_tables(scenario: Path, overlays: Sequence[Path]) -> list[dict[str, obj
 
 
 def open_link(
-    url: NodeUrl, stack: ExitStack, *, name: str = "esp32", broker: BrokerAddress | None = None
+    url: NodeUrl,
+    stack: ExitStack,
+    *,
+    name: str = "esp32",
+    broker: BrokerAddress | None = None,
+    pki: str | None = None,
 ) -> Link:
     """A link to a node; `stack` closes it, and ends what was started for it.
 
@@ -155,7 +168,7 @@ def open_link(
         case "serial", port:
             link = Link(Port(port, baud=url.baud))
         case (("mqtt" | "mqtts"), where):
-            link = Link(MqttLine(parse_broker(where), url.topic))
+            link = Link(MqttLine(parse_broker(where, pki), url.topic))
         case _:
             raise UsageError(f"node `{url.kind}` runs in this process: there is no link to it")
     stack.callback(link.close)

@@ -55,6 +55,7 @@ def selftest(
     module: bytes,
     *,
     steps: int = 1000,
+    pki: str | None = None,
     tell: Callable[[Check], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Try everything on the device at `node`; what came out, ready for JSON.
@@ -64,7 +65,7 @@ def selftest(
     url = parse_node(node)
     checks: list[Check] = []
     with ExitStack() as stack:
-        link = open_link(url, stack)
+        link = open_link(url, stack, pki=pki)
         birth = link.hello()
         bench = _Bench(link, module, steps)
         stack.callback(bench.close)

@@ -95,6 +95,7 @@ SHOWN: Final = {
         "docs/scenario.md",
         "example.toml:19:16",
     ): "output; tests/sim/test_scenario.py has its messages",
+    ("docs/threat-model.md", "guest | host"): "drawing",
     (
         "docs/testing.md",
         "link   round trip",
@@ -119,6 +120,7 @@ ELSEWHERE: Final = {
     "levada edge": "needs a broker; tests/twin/continuum/test_up.py starts it beside one",
     "levada fog": "needs brokers; tests/twin/continuum/test_fog_process.py has them",
     "levada cloud": "needs a broker; tests/twin/continuum/test_cloud_process.py has one",
+    "levada page-password": "asks for one; tests/twin/test_login.py tells it",
     "levada flash": "needs a board; tests/hil/test_flash.py writes to a boot loader",
     "levada selftest --node mqtt:": "needs a board on MQTT; tests/hil/test_mqtt_line.py has one",
     "levada run scenarios/quickstart.toml --node mqtt:": "needs a board on MQTT, as above",
@@ -130,6 +132,7 @@ ELSEWHERE: Final = {
     "sudo python3 -m venv": "of an administrator; `make` does the same beside the clone",
     "sudo /opt/levada": "of an administrator; tests/test_package.py installs what is built",
     "sudo install": "of an administrator; makes the folder that docs/systemd names",
+    "sudo cp -r pi": "of an administrator; tests/twin/test_pki_broker.py starts mosquitto so",
     "sudo chown": "of an administrator; mosquitto reads the files as its own user",
     "sudo useradd": "of an administrator; makes the user that docs/systemd names",
     "sudo cp -r /opt/levada/src/docs/systemd": "as below",
@@ -602,6 +605,7 @@ def test_help_swallows_no_brackets(name: str) -> None:
 # -- faults ---------------------------------------------------------------------------------------
 
 FAULTS: Final = ROOT / "docs/faults.md"
+THREATS: Final = ROOT / "docs/threat-model.md"
 NAMED: Final = re.compile(r"`([\w/]+\.(?:py|c))`(?:: ([^`;|]*))?")
 """A file of tests and, after a colon, parts of names of tests in it, with commas between them."""
 
@@ -609,7 +613,7 @@ NAMED: Final = re.compile(r"`([\w/]+\.(?:py|c))`(?:: ([^`;|]*))?")
 def named_tests() -> list[tuple[str, str]]:
     """(file, part of a name) of everything in the last column, and in sentences."""
     found = []
-    for file, parts in NAMED.findall(FAULTS.read_text("utf-8")):
+    for file, parts in NAMED.findall(FAULTS.read_text("utf-8") + THREATS.read_text("utf-8")):
         if file.startswith(("test_", "unit_")):
             words = parts.split(".")[0].split(",") if parts else [""]
             found += [(file, re.sub(r"\W+", "_", word.strip().lower())) for word in words]

@@ -27,6 +27,7 @@ PROGRAMS = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
     "mosquitto": "mosquitto",
+    "openssl": "openssl",
     "initdb": "postgresql",
     "pgbouncer": "pgbouncer",
     "ip": "iproute2",

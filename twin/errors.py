@@ -11,6 +11,7 @@ __all__ = [
     "BufferFullError",
     "CalibrationError",
     "MappingError",
+    "PkiError",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
@@ -59,6 +60,10 @@ class StoreVersionError(StoreError):
 
 class MappingError(TwinError, PayloadError):
     """A foreign payload does not fit its mapping."""
+
+
+class PkiError(TwinError):
+    """The authority cannot do what was asked: a name, a date or a file of it is wrong."""
 
 
 class CalibrationError(TwinError):

@@ -25,7 +25,7 @@ from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.private_file import write_private
 from levada.guest.text.redaction import redacted
 from levada.hil.errors import LinkError
-from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, check_pki, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.nodes import NodeMaker
 from levada.sim.run import runner
@@ -33,6 +33,7 @@ from levada.sim.scenario.dump import dump
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.alerts import Change
+from levada.twin.app.login import Door
 from levada.twin.app.server import Page
 from levada.twin.errors import TwinError
 from levada.twin.health import Part, broker_part, client_part
@@ -76,6 +77,10 @@ class Options:
     """Time up to which everything passes at full speed."""
     broker: str | None = None
     """URL of a broker instead of an embedded one."""
+    pki: str | None = None
+    """For brokers with TLS, see `levada.hil.line.tls`."""
+    door: Door | None = None
+    """Where other computers reach the page."""
     store: str | None = None
     """URL of a PostgreSQL database instead of a file beside the address."""
     policy: Policy | None = None
@@ -148,7 +153,9 @@ def run_session(
             with suppress(OSError):  # nobody may be reading
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
-        page = open_.enter_context(Page(port=options.port, opened=opened, parts=parts))
+        page = open_.enter_context(
+            Page(port=options.port, door=options.door, opened=opened, parts=parts)
+        )
 
         def doing(text: str) -> None:
             page.tell(text)
@@ -159,7 +166,9 @@ def run_session(
             tell(note)
         broker = None
         if url := options.broker or (_broker_of(scenario) if options.shadow else None):
-            broker = parse_broker(url)
+            broker = parse_broker(url, options.pki)
+            if options.door is None:
+                check_pki(options.pki, broker)
         elif options.replay is None:
             doing("The broker is started")
             embedded = open_.enter_context(EmbeddedBroker())
@@ -222,7 +231,9 @@ def _bench(start: _Start) -> Twin:
         if compiled()
         else "The devices are started and the plant is compiled, once: about half a minute"
     )
-    make_node = open_.enter_context(NodeMaker(speed=options.speed, broker=start.broker))
+    make_node = open_.enter_context(
+        NodeMaker(speed=options.speed, broker=start.broker, pki=options.pki)
+    )
     names = _names(scenario, options)
     delivery = Delivery(store, start.broker, names={name: name for name in names})
     open_.callback(delivery.close)

@@ -24,7 +24,7 @@ _URL: Final = re.compile(r"([a-z][\w+.-]*:/+)[^\s\"'`<>]*@", re.IGNORECASE)
 _NO_SCHEME: Final = re.compile(r"(?<!\w)[^\s\"'`<>=(/:@]+:(?!/)[^\s\"'`<>@]+@(?=[\w\[])")
 """user:password@host, where a URL was meant."""
 _PARAMETER: Final = re.compile(
-    rf"(\b{_NAMES}(?:=|[\"']?\s*:\s*(?=[\"'])))(?:'[^']*'|\"[^\"]*\"|[^\s&;,\"'`<>#]+)",
+    rf"(\b{_NAMES}(?:\s*=\s*|[\"']?\s*:\s*(?=[\"'])))(?:'[^']*'|\"[^\"]*\"|[^\s&;,\"'`<>#]+)",
     re.IGNORECASE,
 )
 

@@ -18,17 +18,18 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from levada.guest.children import start_child
 from levada.guest.lifecycle import Closing, end_process
 from levada.guest.private_file import write_private
 from levada.hil.errors import BrokerError, UsageError
+from levada.hil.line.tls import client_context
 
-__all__ = ["BrokerAddress", "EmbeddedBroker", "keep_address", "parse_broker"]
+__all__ = ["BrokerAddress", "EmbeddedBroker", "check_pki", "keep_address", "parse_broker"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class BrokerAddress:
     tls: bool = False
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    pki: str | None = None
+    """Folder that says whom to trust and who we are (`levada.hil.line.tls`)."""
 
     @property
     def url(self) -> str:
@@ -68,14 +71,29 @@ class BrokerAddress:
         return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
 
 
-def parse_broker(url: str) -> BrokerAddress:
+def parse_broker(url: str, pki: str | None = None) -> BrokerAddress:
     """`mqtt(s)://[user@]host[:port]` -> address; user and password also from the environment.
 
-    The environment is LEVADA_MQTT_USER and LEVADA_MQTT_PASSWORD.  A name that ends in `.json` is a
-    file that `keep_address` has written.  Raises UsageError.
+    The environment is LEVADA_MQTT_USER, LEVADA_MQTT_PASSWORD and, for `pki`, LEVADA_MQTT_PKI.  A
+    name that ends in `.json` is a file that `keep_address` has written.  `pki` is for brokers with
+    TLS; that its files can be used is checked here.  Raises UsageError.
     """
-    if url.endswith(".json"):
-        return _kept_address(Path(url))
+    found = _kept_address(Path(url)) if url.endswith(".json") else _parsed(url)
+    if not found.tls:
+        return found
+    folder = found.pki or pki or os.environ.get("LEVADA_MQTT_PKI") or None
+    client_context(folder)
+    return replace(found, pki=folder and str(Path(folder).absolute()))
+
+
+def check_pki(pki: str | None, *brokers: BrokerAddress) -> None:
+    """Raises UsageError if `pki` was given and no broker has TLS: somebody believes it has."""
+    if pki is not None and not any(broker.tls for broker in brokers):
+        urls = ", ".join(broker.url for broker in brokers)
+        raise UsageError(f"--pki {pki}: is for a broker with TLS, and this one has none: {urls}")
+
+
+def _parsed(url: str) -> BrokerAddress:
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.scheme in ("mqtt", "mqtts") else None
@@ -114,12 +132,28 @@ def keep_address(path: Path, address: BrokerAddress) -> None:
 
 def _kept_address(path: Path) -> BrokerAddress:
     try:
-        return BrokerAddress(**json.loads(path.read_text("utf-8")))
+        data = json.loads(path.read_text("utf-8"))
+        found = BrokerAddress(**data)
+        if _fits(asdict(found)):
+            return found
+        reason = "not the address of a broker"
     except OSError as error:
         reason = error.strerror or str(error)
     except (TypeError, ValueError):
         reason = "not the address of a broker"
     raise UsageError(f"broker {path}: {reason}")
+
+
+def _fits(address: dict[str, Any]) -> bool:
+    """Whether a file of somebody else's holds values of the right kinds."""
+    port = address["port"]
+    return (
+        isinstance(address["host"], str)
+        and type(port) is int
+        and 0 < port <= 65_535
+        and isinstance(address["tls"], bool)
+        and all(isinstance(address[key] or "", str) for key in ("user", "password", "pki"))
+    )
 
 
 def _check_loopback(host: str) -> None:

@@ -3,7 +3,7 @@
 amqtt 0.12 bounds none of these, and of two clients with one id it goes on with both while serving
 one.  What is overridden here are inner parts of amqtt, whose version is therefore pinned in
 `setup.cfg`.  No other module uses them: `tests/test_private_names.py` names and tries every one,
-`tests/twin/test_broker_faults.py` (faults B6, B8, B9, B13) would notice another behaviour.
+`tests/twin/test_broker_faults.py` (rows B6, B8, B13) would notice another behaviour.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from levada.guest.text.logs import LimitedLog
 from levada.hil.errors import BrokerError, ClientIdTakenError, PayloadError
 from levada.hil.line.broker import BrokerAddress
+from levada.hil.line.tls import client_context, explained, refused_by_peer
 
 __all__ = ["MAX_PAYLOAD_BYTES", "MqttClient", "matches"]
 
@@ -152,7 +155,9 @@ class MqttClient:
         if address.user is not None or address.password is not None:
             self._paho.username_pw_set(address.user or "", address.password)
         if address.tls:
-            self._paho.tls_set()
+            self._paho.tls_set_context(client_context(address.pki))
+            self._paho.on_log = self._logged
+            self._paho.on_connect_fail = self._not_connected
         self._paho.on_socket_open = _send_at_once
         self._paho.on_connect = self._connect_done
         self._paho.on_disconnect = self._disconnected
@@ -163,7 +168,7 @@ class MqttClient:
             self._paho.connect(address.host, address.port, keepalive=_KEEPALIVE_S)
         except OSError as error:
             self.close()
-            raise BrokerError(f"broker {address.url}: {error}") from None
+            raise BrokerError(f"broker {address.url}: {explained(error)}") from None
         connection = self._paho.socket()
         if connection is not None and connection.fileno() >= _SELECT_KNOWS:
             descriptor = connection.fileno()
@@ -284,6 +289,9 @@ class MqttClient:
             return
         if not self.connections:
             self._hung_up += 1
+            if self._refusal is not None:  # by TLS: trying again would change nothing
+                self._answered.set()
+                self._give_up()
             return
         if self._on_lost is not None:
             self._on_lost()
@@ -300,6 +308,22 @@ class MqttClient:
             _log.error("%s", self._refusal)
             self._answered.set()
             self._give_up()
+
+    def _logged(self, _client: Paho, _data: Any, _level: int, text: str) -> None:
+        """A broker that refuses our certificate says so when it hears us first, and hangs up."""
+        why = refused_by_peer(text)
+        if why is not None:
+            self._tls_failed(why)
+
+    def _not_connected(self, _client: Paho, _data: Any) -> None:
+        """A connection that was there before could not be made again."""
+        error = sys.exception()
+        if isinstance(error, ssl.SSLError):
+            self._tls_failed(explained(error))
+
+    def _tls_failed(self, why: str) -> None:
+        self._refusal = BrokerError(f"broker {self.address.url}: {why}")
+        self._said.warning("%s", self._refusal)
 
     def _sent(self, *_: Any) -> None:
         with self._sending:

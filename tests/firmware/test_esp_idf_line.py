@@ -70,7 +70,7 @@ PAPER = {
             } broker;
             struct {
                 const char *client_id, *username;
-                struct { const char *password; } authentication;
+                struct { const char *password, *certificate, *key; } authentication;
             } credentials;
             struct {
                 struct { const char *topic, *msg; int msg_len, qos; } last_will;
@@ -111,6 +111,15 @@ PAPER = {
         static settings known = {.node = "field7", .uri = "mqtt://broker"};
         bool paper_network = true;
         int paper_buffer, paper_error, paper_network_ms;
+        static const char *part(const char *text) { return text ? text : "-"; }
+        void paper_set(const char *uri, const char *ca, const char *cert, const char *key)
+        {
+            snprintf(known.uri, sizeof known.uri, "%s", uri);
+            snprintf(known.ca, sizeof known.ca, "%s", ca);
+            snprintf(known.cert, sizeof known.cert, "%s", cert);
+            snprintf(known.key, sizeof known.key, "%s", key);
+        }
+        char paper_trust[1024];
         char paper_said[1024], paper_subscribed[1024], paper_published[4096];
 
         void paper_log(const char *format, ...)
@@ -159,6 +168,11 @@ PAPER = {
         esp_mqtt_client_handle_t esp_mqtt_client_init(const esp_mqtt_client_config_t *config)
         {
             the_client.config = *config;
+            snprintf(paper_trust, sizeof paper_trust, "%s %s %s %d",
+                     part(config->broker.verification.certificate),
+                     part(config->credentials.authentication.certificate),
+                     part(config->credentials.authentication.key),
+                     config->broker.verification.crt_bundle_attach != NULL);
             paper_buffer = config->buffer.size;
             paper_network_ms = config->network.timeout_ms;
             return &the_client;
@@ -226,8 +240,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class PaperLine:
     """The line's sources; the test is the broker."""
 
-    def __init__(self, library: Path, *, network: bool = True) -> None:
+    def __init__(
+        self, library: Path, *, network: bool = True, known: tuple[bytes, ...] = ()
+    ) -> None:
+        """`known` are the settings uri, ca, cert and key, if others than a broker's alone."""
         self._code = ctypes.CDLL(str(library))
+        if known:
+            self._code.paper_set(*known)
         self._code.line_read.restype = ctypes.c_size_t
         self._code.line_read.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32]
         self._code.line_write.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
@@ -278,6 +297,33 @@ def line(source: Path, tmp_path: Path) -> Iterator[PaperLine]:
     made = PaperLine(own)
     made.happens(CONNECTED)
     yield made
+
+
+@pytest.mark.parametrize(
+    ("known", "trust"),
+    [
+        ((b"mqtts://b", b"CA", b"CERT", b"KEY"), "CA CERT KEY 0"),
+        ((b"mqtts://b", b"CA", b"", b""), "CA - - 0"),
+        ((b"mqtts://b", b"", b"CERT", b"KEY"), "- CERT KEY 1"),
+        ((b"mqtts://b", b"", b"", b""), "- - - 1"),
+        ((b"mqtt://b", b"CA", b"", b""), "- - - 0"),
+    ],
+)
+def test_the_client_is_given_whom_to_trust_and_who_it_is(
+    source: Path, tmp_path: Path, known: tuple[bytes, ...], trust: str
+) -> None:
+    own = tmp_path / "line.so"
+    own.write_bytes(source.read_bytes())
+    assert PaperLine(own, known=known).text("trust") == [trust]
+
+
+@pytest.mark.parametrize("half", [(b"CERT", b""), (b"", b"KEY")])
+def test_half_an_identity_is_none(source: Path, tmp_path: Path, half: tuple[bytes, ...]) -> None:
+    own = tmp_path / "line.so"
+    own.write_bytes(source.read_bytes())
+    line = PaperLine(own, known=(b"mqtts://b", b"CA", *half))
+    assert "set cert and key" in "".join(line.text("said"))
+    assert line.text("trust") == []
 
 
 def test_frames_of_the_host_come_out_as_they_went_in(line: PaperLine) -> None:

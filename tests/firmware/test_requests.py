@@ -162,6 +162,8 @@ def test_an_acknowledgement_counts_for_this_start_only(ask: Ask) -> None:
     ("text", "stored"),
     [
         (b'{"uri":"mqtts://broker","user":"me","password":"word","node":"field7"}', "1 4"),
+        (b'{"ca":"A","cert":"B","key":"' + b"k" * 2047 + b'"}', "1 3"),
+        (b'{"ca":"A","cert":"B","key":"' + b"k" * 2048 + b'"}', "0 0"),
         (b'{"uri":"mqtts://broker","colour":"red"}', "0 0"),
         (b'{"node":"a/b"}', "0 0"),
         (b'{"node":""}', "0 0"),
@@ -174,6 +176,55 @@ def test_an_acknowledgement_counts_for_this_start_only(ask: Ask) -> None:
 )
 def test_settings_are_stored_as_a_whole_or_not_at_all(ask: Ask, text: bytes, stored: str) -> None:
     assert ask([("s", text)]) == [stored]
+
+
+def test_certificates_can_be_built_in(tmp_path: Path) -> None:
+    """What CMake embeds stands in the settings, unless provisioning has set another."""
+    for name, content in PAPER.items():
+        (tmp_path / name).write_text(content, "utf-8")
+    (tmp_path / "nvs.h").write_text(
+        PAPER["nvs.h"] + "#include <string.h>\n"
+        'static inline int has(const char *key) { return strcmp(key, "key") == 0; }\n',
+        "utf-8",
+    )
+    (tmp_path / "main.c").write_text(
+        r"""
+        #include <stdio.h>
+        #include "nvs.h"
+        #include "settings.h"
+        const char ca[] __asm__("_binary_ca_pem_start") = "CA";
+        const char cert[] __asm__("_binary_cert_pem_start") = "CERT";
+        const char key[] __asm__("_binary_key_pem_start") = "KEY";
+        int nvs_open(const char *s, int m, nvs_handle_t *h) { (void)s; (void)m; *h = 1; return 0; }
+        int nvs_get_str(nvs_handle_t h, const char *k, char *out, size_t *size)
+        {
+            (void)h;
+            if (has(k))
+                *size = (size_t)snprintf(out, *size, "newer") + 1;
+            return !has(k);
+        }
+        int nvs_get_blob(nvs_handle_t h, const char *k, void *o, size_t *s)
+        { (void)h; (void)k; (void)o; (void)s; return 1; }
+        int nvs_set_str(nvs_handle_t h, const char *k, const char *t)
+        { (void)h; (void)k; (void)t; return 0; }
+        int nvs_set_blob(nvs_handle_t h, const char *k, const void *b, size_t s)
+        { (void)h; (void)k; (void)b; (void)s; return 0; }
+        int nvs_commit(nvs_handle_t h) { (void)h; return 0; }
+        int main(void)
+        {
+            const settings *s = settings_load();
+            printf("%s %s %s", s->ca, s->cert, s->key);
+        }
+        """,
+        "utf-8",
+    )
+    program = tmp_path / "embedded"
+    include = [f"-I{path}" for path in (tmp_path, MAIN, FIRMWARE / "core", HERE)]
+    flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-DCONFIG_LEVADA_PKI_EMBEDDED=1"]
+    sources = [MAIN / "settings.c", *CORE, HERE / "fake.c", tmp_path / "main.c", "-lpthread"]
+    subprocess.run(["cc", *flags, *include, "-o", program, *sources], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert done.stdout == "CA CERT newer"
 
 
 # --- depth ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from relay import Relay
@@ -38,7 +39,7 @@ def inbox(broker: Broker) -> Iterator[tuple[MqttClient, queue.Queue[tuple[str, b
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
-def test_the_embedded_broker_refuses_to_listen_beyond_loopback(host: str) -> None:
+def test_b16_the_embedded_broker_refuses_to_listen_beyond_loopback(host: str) -> None:
     """B16."""
     with pytest.raises(BrokerError, match=r"only loopback is permitted.*mosquitto"):
         EmbeddedBroker(host=host)
@@ -157,7 +158,7 @@ def test_a_broker_that_is_not_there_is_an_error_at_once() -> None:
         MqttClient(BrokerAddress(host="127.0.0.1", port=port))
 
 
-def test_too_large_a_payload_is_refused_before_it_is_sent(
+def test_b7_too_large_a_payload_is_refused_before_it_is_sent(
     inbox: tuple[MqttClient, queue.Queue[tuple[str, bytes]]],
 ) -> None:
     client, heard = inbox
@@ -175,7 +176,7 @@ def test_a_wildcard_topic_is_never_published(broker: Broker, topic: str) -> None
     client.close()
 
 
-def test_what_was_not_subscribed_is_ignored(
+def test_b12_what_was_not_subscribed_is_ignored(
     inbox: tuple[MqttClient, queue.Queue[tuple[str, bytes]]], broker: Broker
 ) -> None:
     """B12: amqtt hands retained messages of anybody's subscription to whoever connects."""
@@ -203,7 +204,7 @@ def test_what_was_not_subscribed_is_ignored(
     relay.close()
 
 
-def test_of_two_clients_with_one_id_one_gives_up(broker: Broker) -> None:
+def test_b9_of_two_clients_with_one_id_one_gives_up(broker: Broker) -> None:
     """B9."""
     back = threading.Semaphore(0)
     pushed: queue.Queue[BrokerError] = queue.Queue()
@@ -236,7 +237,7 @@ def test_of_two_clients_with_one_id_one_gives_up(broker: Broker) -> None:
     second.close()
 
 
-def test_a_failed_login_with_our_id_does_us_no_harm(mosquitto: Mosquitto) -> None:
+def test_b10_a_failed_login_with_our_id_does_us_no_harm(mosquitto: Mosquitto) -> None:
     """B10; amqtt would let go of us, one reason why it is kept on loopback (B16)."""
     heard: queue.Queue[str] = queue.Queue()
     ours = MqttClient(
@@ -369,3 +370,24 @@ def test_a_refused_url_keeps_its_password_to_itself(url: str) -> None:
         parse_broker(url)
     assert "cret" not in str(refused.value) and "s3" not in str(refused.value)
     assert "s3" not in repr(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"host": 5, "port": 1883}',
+        '{"host": "h", "port": "s3cret"}',
+        '{"host": "h", "port": 0}',
+        '{"host": "h", "port": true}',
+        '{"host": "h", "port": 1, "password": ["s3cret"]}',
+        '{"host": "h", "port": 1, "password": "s3cret", "colour": "red"}',
+    ],
+)
+def test_a_file_that_is_no_address_is_refused_in_words(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "broker.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match="not the address of a broker") as refused:
+        parse_broker(str(file))
+    assert "s3cret" not in str(refused.value)

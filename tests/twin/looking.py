@@ -19,9 +19,10 @@ WAIT_S: Final = 120.0
 
 
 @contextmanager
-def chrome() -> Iterator[webdriver.Chrome]:
-    """A browser without a window."""
+def chrome(*, any_authority: bool = False) -> Iterator[webdriver.Chrome]:
+    """A browser without a window; one that takes certificates of `any_authority`."""
     options = webdriver.ChromeOptions()
+    options.accept_insecure_certs = any_authority
     for argument in (
         "--headless=new",
         "--no-sandbox",  # in a container there is no other user

@@ -90,7 +90,7 @@ class Echo:
 # -- B1: killed and restarted under load ----------
 
 
-def test_a_broker_killed_under_load_loses_nothing(
+def test_b1_a_broker_killed_under_load_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B1 in short."""
@@ -98,7 +98,7 @@ def test_a_broker_killed_under_load_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_broker_killed_under_a_thousand_messages_a_second_loses_nothing(
+def test_b1_a_broker_killed_under_a_thousand_messages_a_second_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B1: or where the computer is too busy for that, no later than twice as late as at rest."""
@@ -176,13 +176,13 @@ sys.stdin.read()
 """
 
 
-def test_a_stopped_consumer_is_left_out_and_counted(broker: Broker) -> None:
+def test_b6_a_stopped_consumer_is_left_out_and_counted(broker: Broker) -> None:
     """B6 in short."""
     _stopped_consumer(broker, rate=200, seconds=8, size=20_000)
 
 
 @pytest.mark.slow
-def test_a_stopped_consumer_slows_nobody_down(broker: Broker) -> None:
+def test_b6_a_stopped_consumer_slows_nobody_down(broker: Broker) -> None:
     """B6: or where the computer is too busy for that, no slower than twice what it was before or
     is afterwards."""
     without_ms, beside_ms = _stopped_consumer(broker, rate=200, seconds=60, size=8_000)
@@ -288,7 +288,7 @@ MALFORMED: list[tuple[bool, bytes]] = [
 """(whether after a good CONNECT, bytes); sections are those of MQTT 3.1.1."""
 
 
-def test_malformed_packets_harm_nobody_else(
+def test_b8_malformed_packets_harm_nobody_else(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B8 in short."""
@@ -296,7 +296,7 @@ def test_malformed_packets_harm_nobody_else(
 
 
 @pytest.mark.slow
-def test_three_thousand_malformed_connections_harm_nobody_else(
+def test_b8_three_thousand_malformed_connections_harm_nobody_else(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B8."""
@@ -357,7 +357,7 @@ def _send(broker: Broker, client_id: str, data: bytes) -> None:
 # -- B13: many who say nothing ----------
 
 
-def test_connections_beyond_the_limit_are_refused_and_that_is_said(
+def test_b13_connections_beyond_the_limit_are_refused_and_that_is_said(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B13 without its figure."""
@@ -365,7 +365,7 @@ def test_connections_beyond_the_limit_are_refused_and_that_is_said(
 
 
 @pytest.mark.slow
-def test_a_thousand_idle_connections_do_not_slow_telemetry_down(
+def test_b13_a_thousand_idle_connections_do_not_slow_telemetry_down(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B13: or where the computer is too busy for that, no slower than twice what it was before or
@@ -453,7 +453,7 @@ ENDLESS = (
 )
 
 
-def test_a_guest_that_burns_its_budget_does_not_stall_the_broker(broker: Broker) -> None:
+def test_b15_a_guest_that_burns_its_budget_does_not_stall_the_broker(broker: Broker) -> None:
     """B15: the guest runs where the embedded broker was started."""
     node = WasmtimeNode(bytes(wasmtime.wat2wasm(ENDLESS)), budget=Budget(instructions=100_000_000))
     with subprocess.Popen(

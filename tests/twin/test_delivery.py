@@ -139,7 +139,7 @@ def test_the_connection_is_known_before_anything_is_acknowledged(
     device.close()
 
 
-def test_a_connection_cut_inside_a_packet_loses_nothing(
+def test_b2_a_connection_cut_inside_a_packet_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B2, a few places; the next test tries all."""
@@ -147,7 +147,7 @@ def test_a_connection_cut_inside_a_packet_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_connection_cut_at_any_byte_loses_nothing(
+def test_b2_a_connection_cut_at_any_byte_loses_nothing(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B2."""
@@ -200,7 +200,7 @@ def test_a_store_that_comes_in_the_middle_acknowledges_nothing_before_it_has_the
     node.close()
 
 
-def test_lost_acknowledgements_lead_to_repetition_but_not_to_a_second_row(
+def test_b3_lost_acknowledgements_lead_to_repetition_but_not_to_a_second_row(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     deliver()
@@ -219,7 +219,7 @@ def test_lost_acknowledgements_lead_to_repetition_but_not_to_a_second_row(
     assert store.health().duplicates > 0
 
 
-def test_acknowledgements_withheld_for_seven_seconds_make_no_second_row(
+def test_b3_acknowledgements_withheld_for_seven_seconds_make_no_second_row(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B3: ours, and those that MQTT owes a subscriber of QoS 1, who then comes back."""
@@ -244,7 +244,7 @@ def test_acknowledgements_withheld_for_seven_seconds_make_no_second_row(
     assert store.health().duplicates > 0
 
 
-def test_repeated_publications_are_stored_once(
+def test_b4_repeated_publications_are_stored_once(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B4, at QoS 0, which our devices use."""
@@ -259,7 +259,7 @@ def test_repeated_publications_are_stored_once(
     _stored_once(store, 200)
 
 
-def test_repeated_publications_of_qos_1_are_stored_once(broker: Broker, store: Store) -> None:
+def test_b4_repeated_publications_of_qos_1_are_stored_once(broker: Broker, store: Store) -> None:
     """B4: every packet twice on its way to the broker and again on its way to the store."""
     commits = Commits(store)
     relay = Relay(broker.address)
@@ -277,7 +277,7 @@ def test_repeated_publications_of_qos_1_are_stored_once(broker: Broker, store: S
     assert store.health().duplicates >= 100
 
 
-def test_publications_out_of_order_are_shown_in_order(
+def test_b5_publications_out_of_order_are_shown_in_order(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B5: neighbours swapped, and one in ten comes two seconds later."""
@@ -295,7 +295,7 @@ def test_publications_out_of_order_are_shown_in_order(
     assert store.reader.events(kind="gap") == []
 
 
-def test_a_half_open_connection_shows_as_offline_within_three_heartbeats(
+def test_b14_a_half_open_connection_shows_as_offline_within_three_heartbeats(
     broker: Broker, store: Store, deliver: Deliver
 ) -> None:
     """B14."""
@@ -323,7 +323,7 @@ def test_a_half_open_connection_shows_as_offline_within_three_heartbeats(
 
 
 @pytest.mark.parametrize("size", [65_537, 10_000_000])
-def test_too_large_a_payload_is_refused_and_the_sender_told(
+def test_b7_too_large_a_payload_is_refused_and_the_sender_told(
     broker: Broker, store: Store, deliver: Deliver, size: int
 ) -> None:
     """B7."""
@@ -347,7 +347,7 @@ def test_too_large_a_payload_is_refused_and_the_sender_told(
 FORBIDDEN = ["ic/n/data/more", "ic//data", "ic/n/unknown", "ic/../data", "other/n/data", "ic/data"]
 
 
-def test_forbidden_topics_are_not_acted_on(
+def test_b11_forbidden_topics_are_not_acted_on(
     broker: Broker, store: Store, deliver: Deliver, tmp_path: Path
 ) -> None:
     """B11, by publication, retained publication and last will; B12: retained before we connect."""

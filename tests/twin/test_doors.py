@@ -279,8 +279,8 @@ def test_idle_and_trickling_connections_keep_nobody_out(
             if number % 2:
                 line.sendall(b"GET /health HTTP/1.1\r\n")
         assert door.ask("/health")[0] == 200
-        assert door.page._server.connections <= bounded.MOST_CONNECTIONS
-    until(lambda: door.page._server.connections <= 1)
+        assert door.page._servers[0].connections <= bounded.MOST_CONNECTIONS
+    until(lambda: door.page._servers[0].connections <= 1)
 
 
 @pytest.mark.parametrize("silent", [True, False])

@@ -38,6 +38,8 @@ SECRET = "s3cret"
         ("{'password': 's3cret', 'a': 1}", "{'password': ***, 'a': 1}"),
         ("maize=mqtts://u:s3cret@h/ic/x", "maize=mqtts://***@h/ic/x"),
         ("mqtt://a:b@h and mqtt://c:d@i", "mqtt://***@h and mqtt://***@i"),
+        ('    1 | password = "s3cret"', "    1 | password = ***"),
+        ("LEVADA_MQTT_PASSWORD = s3cret", "LEVADA_MQTT_PASSWORD = ***"),
         # what holds none stays as it is
         ("theta@0.15 of raw theta@0.2", "theta@0.15 of raw theta@0.2"),
         ("http://127.0.0.1:8050/ shows theta@0.2", "http://127.0.0.1:8050/ shows theta@0.2"),
@@ -64,7 +66,7 @@ def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 FIELD = "field.toml"
 NO_URLS = {
     *(("twin", "port"), ("twin", "shadow"), ("broker", "port")),
-    *(("cloud", "port"), ("up", "port")),
+    *(("cloud", "port"), ("up", "port"), ("pki", "broker", "port")),
 }
 URLS = (
     f"mqtt://me:{SECRET}@127.0.0.1:1/ic/x",

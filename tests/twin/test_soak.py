@@ -159,7 +159,7 @@ class Watch:
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 3_600)
-def test_hours_of_telemetry_leave_memory_and_descriptors_flat(
+def test_b17_hours_of_telemetry_leave_memory_and_descriptors_flat(
     broker: EmbeddedBroker | Mosquitto, tmp_path: Path
 ) -> None:
     with subprocess.Popen(

@@ -13,6 +13,7 @@ import json
 import logging
 import resource
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -132,6 +133,81 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         return not self.requests and silent_s > patience_s
 
 
+class _SecureChannel(_Channel):
+    """A connection with TLS; its handshake has the time of a request.
+
+    The loop reads and worker threads write, and OpenSSL takes one at a time.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._tls = threading.Lock()
+        self._ready = False
+        self._to_write = False
+        self._plain = b""
+        super().__init__(*arguments, **named)
+
+    def readable(self) -> bool:
+        return not self._ready or super().readable()
+
+    def writable(self) -> bool:
+        return bool(self.will_close) or (super().writable() if self._ready else self._to_write)
+
+    def handle_read(self) -> None:
+        if not (self._ready or self._shake_hands()):
+            return
+        try:
+            with self._tls:
+                self._plain = self.socket.recv(self.adj.recv_bytes)
+                while rest := self.socket.pending():  # poll() does not see it
+                    self._plain += self.socket.recv(rest)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError:
+            self._plain = b""
+        super().handle_read()
+
+    def handle_write(self) -> None:
+        if self._ready or self.will_close:
+            super().handle_write()
+        else:
+            self._shake_hands()
+
+    def recv(self, _size: int) -> bytes:
+        data, self._plain = self._plain, b""
+        if not data:
+            self.handle_close()
+        return data
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        try:
+            with self._tls:
+                return int(self.socket.send(data))
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError:
+            if do_close:
+                self.handle_close()
+            return 0
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; whether it is done."""
+        self._to_write = False
+        try:
+            with self._tls:
+                self.socket.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLWantWriteError:
+            self._to_write = True
+            return False
+        except OSError:
+            self.handle_close()
+            return False
+        self._ready = True
+        self.since_s = time.monotonic()
+        return True
+
+
 class _Server(TcpWSGIServer):  # type: ignore[misc]
     channel_class = _Channel
 
@@ -156,10 +232,40 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
 
 
-class BoundedServer:
-    """Serves `application` in threads of its own; raises OSError if it cannot listen."""
+class _SecureServer(_Server):
+    channel_class = _SecureChannel
+    context: ssl.SSLContext
 
-    def __init__(self, application: WSGIApplication, *, host: str, port: int) -> None:
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        found = super().accept()
+        if found is None:
+            return None
+        connection, address = found
+        try:
+            connection.setblocking(False)
+            secure = self.context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError:
+            connection.close()
+            raise
+        return secure, address
+
+
+class BoundedServer:
+    """Serves `application` in threads of its own; raises OSError if it cannot listen.
+
+    With a `context` it speaks TLS alone, which the application sees as the scheme of its requests.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        *,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         for name in ("waitress", "waitress.queue"):  # what strangers send is no news
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._closing = threading.Event()
@@ -178,13 +284,16 @@ class BoundedServer:
             expose_tracebacks=False,
             ident="",
             server_name=host,
+            url_scheme="http" if context is None else "https",
         )
         workers = ThreadedTaskDispatcher()  # without threads until there is a port
+        kind = _Server if context is None else _SecureServer
         try:
-            self._server = _Server(application, map=self._map, adj=adjustments, dispatcher=workers)
+            self._server = kind(application, map=self._map, adj=adjustments, dispatcher=workers)
         except OSError:
             wasyncore.close_all(self._map, ignore_all=True)
             raise
+        self._server.context = context
         workers.set_thread_count(MOST_THREADS)
         self.port = int(self._server.effective_port)
         self._thread = threading.Thread(target=self._serve, name="page", daemon=True)

@@ -6,6 +6,8 @@
   cookie that the one-time link has set.  Whatever is not known only to read is taken to change
   something.
 - Reading needs nothing but being on this computer.
+- Who comes from another one, which is by TLS alone, needs the token or a session for anything at
+  all (`levada.twin.app.login`); a session may change things, too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from secrets import token_urlsafe
 from typing import Final
 
 from flask import Response, abort, redirect, request
+
+from levada.twin.app.login import LOGIN, LOGOUT, Login
 
 __all__ = ["DASH_PATH", "OPEN", "Gate", "may_change"]
 
@@ -38,7 +42,16 @@ _ALLOWED: Final = "levada.may_change"
 class Gate:
     """The gate of a page; `opened(path)` is told the next one-time link when one has been used."""
 
-    def __init__(self, opened: Callable[[str], None] = lambda _path: None) -> None:
+    def __init__(
+        self,
+        opened: Callable[[str], None] = lambda _path: None,
+        *,
+        login: Login | None = None,
+        names: Collection[str] = (),
+    ) -> None:
+        self._login = login
+        self._names = frozenset(name.lower() for name in names)
+        """Under which other computers reach the page."""
         self.token = token_urlsafe(24)
         """Opens the gate to programs; it is never part of a URL."""
         self.reading: Collection[str] = ()
@@ -57,7 +70,9 @@ class Gate:
 
     def check(self) -> Response | None:
         """Let the present request pass, or answer it, or refuse it (HTTPException)."""
-        _check_origin()
+        if self._login is not None and request.scheme == "https":
+            return self._check_remote(self._login)
+        _check_origin(_HOST.fullmatch(request.host) is not None, "127.0.0.1, localhost and [::1]")
         _check_text()
         allowed = self._knows_token()
         request.environ[_ALLOWED] = allowed
@@ -67,10 +82,31 @@ class Gate:
             abort(403, _NEEDED)
         return None
 
-    def _knows_token(self) -> bool:
+    def _check_remote(self, login: Login) -> Response | None:
+        _check_origin(_host().lower() in self._names, "those of the certificate")
+        _check_text()
+        if request.path == LOGIN:
+            return login.answer()
+        allowed = login.knows() if (bearer := self._bearer()) is None else bearer
+        request.environ[_ALLOWED] = allowed
+        if not allowed:
+            if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+                return redirect(LOGIN, 303)  # type: ignore[return-value]
+            abort(401, f"log in at {LOGIN}, or send the token of page.json as a bearer")
+        if request.path == LOGOUT:
+            return login.end()
+        if request.path.startswith(OPEN):
+            return redirect("/", 303)  # type: ignore[return-value]
+        return None
+
+    def _bearer(self) -> bool | None:
+        """Whether the token that was sent is the right one; None: none was."""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return _same(given.strip(), self.token)
+        return _same(given.strip(), self.token) if scheme.lower() == "bearer" else None
+
+    def _knows_token(self) -> bool:
+        if (bearer := self._bearer()) is not None:
+            return bearer
         return _same(request.cookies.get(_cookie(), ""), self._session)
 
     def _only_reads(self) -> bool:
@@ -116,11 +152,16 @@ def may_change() -> bool:
     return bool(request.environ.get(_ALLOWED))
 
 
-def _check_origin() -> None:
-    if _HOST.fullmatch(request.host) is None:
-        abort(403, "unknown host name: permitted are 127.0.0.1, localhost and [::1]")
+def _host() -> str:
+    """The name that the request was sent to, without port and brackets."""
+    return re.sub(r":[0-9]{1,5}$", "", request.host).strip("[]")
+
+
+def _check_origin(known: bool, permitted: str) -> None:
+    if not known:
+        abort(403, f"unknown host name: permitted are {permitted}")
     origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() != f"http://{request.host}".lower():
+    if origin is not None and origin.lower() != f"{request.scheme}://{request.host}".lower():
         abort(403, "a page of another origin may not ask")
     site = request.headers.get("Sec-Fetch-Site", "none")
     if request.method not in _READING and site not in ("same-origin", "none"):

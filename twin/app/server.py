@@ -5,13 +5,15 @@
         page.tell("the board is built")     # what is shown until there is a twin
         page.show(twin)
 
-The server listens on loopback, within bounds (`levada.twin.app.bounded`); who may do what is
-decided at the gate (`levada.twin.app.gate`).
+The server listens on loopback, and for other computers with TLS at a `Door`
+(`levada.twin.app.login`), within bounds (`levada.twin.app.bounded`); who may do what is decided at
+the gate (`levada.twin.app.gate`).
 """
 
 from __future__ import annotations
 
 import logging
+import ssl
 from collections import ChainMap
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,7 @@ from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from levada.twin.app.callbacks import is_page, register
 from levada.twin.app.gate import DASH_PATH, Gate
 from levada.twin.app.health_route import add_health
+from levada.twin.app.login import LOGIN, Door, Login, is_remote
 from levada.twin.app.shown import Continuum, Shown, Subject
 from levada.twin.errors import CalibrationError, StoreError, TwinError, UnansweredError
 from levada.twin.health import Part, process_part
@@ -67,10 +70,16 @@ class Page(Closing):
         subject: Subject | None = None,
         *,
         port: int = 8050,
+        door: Door | None = None,
         opened: Callable[[str], None] = lambda _link: None,
         parts: dict[str, Callable[[], Part]] | None = None,
     ) -> None:
-        self._gate = Gate(lambda path: opened(self.url + path))
+        self._gate = Gate(
+            lambda path: opened(self.url + path),
+            login=None if door is None else Login(door.password),
+            names=() if door is None else door.names,
+        )
+        self._names = () if door is None else door.names
         self._doing = "starting"
         self._store: Store | None = None
         own = {"process": process_part, "page": self._part}
@@ -78,13 +87,24 @@ class Page(Closing):
         self._answer: WSGIApplication = self._starting()
         if subject is not None:
             self.show(subject)
+        self._servers: list[BoundedServer] = []
+        self._listen(LOOPBACK, port)
+        if door is not None:
+            self._listen(door.host, door.port, door.context)
+        self.port = self._servers[0].port
+
+    def _listen(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
         try:
-            self._server = BoundedServer(
-                lambda environ, start: self._answer(environ, start), host=LOOPBACK, port=port
+            server = BoundedServer(
+                lambda environ, start: self._answer(environ, start),
+                host=host,
+                port=port,
+                context=context,
             )
         except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
-            raise PageError(f"port {port} of {LOOPBACK}: cannot listen ({error})") from None
-        self.port = self._server.port
+            self.close()
+            raise PageError(f"port {port} of {host}: cannot listen ({error})") from None
+        self._servers.append(server)
 
     def tell(self, doing: str) -> None:
         """What is being done before there is something to show."""
@@ -110,7 +130,7 @@ class Page(Closing):
             serve_locally=True,
             add_log_handler=False,
         )
-        app.layout = pages.shell()
+        app.layout = pages.shell  # anew for each browser: who has logged in can log out
         self._gate.reading = register(app, shown)
         asked = AskedRight(app.callback_map)
 
@@ -124,7 +144,8 @@ class Page(Closing):
             """A path that no page has: the browser shows so, and programs see it."""
             rule = request.url_rule.rule if request.url_rule else ""
             shell = rule == "/<path:path>" and response.status_code == 200
-            if shell and not is_page(shown, request.path):
+            of_the_door = is_remote() and request.path == LOGIN
+            if shell and not (of_the_door or is_page(shown, request.path)):
                 response.status_code = 404
             return response
 
@@ -160,6 +181,14 @@ class Page(Closing):
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
+    def remote_url(self) -> str | None:
+        """Where others find it, if they do."""
+        if not self._names:
+            return None
+        name = f"[{self._names[0]}]" if ":" in self._names[0] else self._names[0]
+        return f"https://{name}:{self._servers[1].port}"
+
+    @property
     def token(self) -> str:
         """What a program sends as bearer to change something."""
         return self._gate.token
@@ -170,12 +199,16 @@ class Page(Closing):
         return self.url + self._gate.link
 
     def _part(self) -> Part:
-        used = f"{self._server.connections} of at most {MOST_CONNECTIONS} connections"
-        return Part(ok=self._server.running, detail=used)
+        used = max(server.connections for server in self._servers)
+        return Part(
+            ok=all(server.running for server in self._servers),
+            detail=f"{used} of at most {MOST_CONNECTIONS} connections",
+        )
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.close()
+        for server in self._servers:
+            server.close()
 
 
 class _Json(DefaultJSONProvider):
@@ -227,5 +260,5 @@ def _said(text: str | None) -> Response:
 def _headers(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
     return response

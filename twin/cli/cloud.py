@@ -87,6 +87,10 @@ def cloud(
             help="Folder of the store and of the page's address (default: runs/cloud/TIME).",
         ),
     ] = None,
+    pki: options.Pki = None,
+    host: options.Host = None,
+    host_port: options.HostPort = None,
+    password_file: options.PasswordFile = None,
     keep: options.Keep = None,
     thin_after: options.ThinAfter = None,
     settings: Annotated[
@@ -114,6 +118,10 @@ def cloud(
         ("--out", "out", out and str(out)),
         ("--port", "port", port),
         ("--guest", "guest", guest and str(guest)),
+        ("--pki", "pki", options.text(pki)),
+        ("--host", "host", host),
+        ("--host-port", "host_port", host_port),
+        ("--password-file", "password_file", options.text(password_file)),
         ("--engine", "cloud.engine", engine),
     )
     chosen = read_config(CloudFile, config, given)
@@ -138,6 +146,8 @@ def cloud(
 
 def _announce(running: RunningCloud) -> None:
     typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+    if running.page.remote_url is not None:
+        typer.echo(f"{running.page.remote_url}  for other computers, with the password")
     typer.echo(f"{running.page.link}  opens it once with the right to change something")
 
 

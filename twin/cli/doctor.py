@@ -31,6 +31,7 @@ PACKAGES = {
     "pyarrow": "trace",
     "amqtt": "embedded broker",
     "paho-mqtt": "MQTT clients",
+    "cryptography": "certificates",
     "pyserial": "devices on a serial line",
     "dash": "live pages",
     "waitress": "serves the live pages",

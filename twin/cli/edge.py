@@ -116,12 +116,13 @@ def start_edge(
     overlay: options.Overlays = None,
     strategy: options.Strategy = None,
     guest: GuestFile = None,
+    pki: options.Pki = None,
 ) -> None:
     """Run the boards of a scenario in simulated soil; they report over MQTT as in a real field.
 
     Runs until Ctrl-C; then valves are closed first.
     """
-    from levada.hil.line.broker import parse_broker
+    from levada.hil.line.broker import check_pki, parse_broker
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
@@ -132,7 +133,11 @@ def start_edge(
     chosen = read_config(
         EdgeFile,
         config,
-        options.given(("--broker", "broker", broker), ("--speed", "speed", speed)),
+        options.given(
+            ("--broker", "broker", broker),
+            ("--speed", "speed", speed),
+            ("--pki", "pki", options.text(pki)),
+        ),
     )
     try:
         factor = parse_speed(chosen.speed)
@@ -145,7 +150,8 @@ def start_edge(
     overrides += node_overrides(scenario, node or [], layers)
     document = scenarios.read(scenario, overrides, overlays=layers)
     runner.check(document)
-    address = parse_broker(chosen.broker)
+    address = parse_broker(chosen.broker, chosen.pki)
+    check_pki(chosen.pki, address)
     with (
         said_if_slow(_COMPILING) as ready,
         interrupts() as interrupt,

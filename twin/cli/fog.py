@@ -149,6 +149,7 @@ def fog(
     buffer_rows: BufferRowsOption = None,
     buffer_full: BufferFullOption = None,
     flush_rows_s: FlushRowsSOption = None,
+    pki: options.Pki = None,
 ) -> None:
     """Run a fog node: take readings of boards, filter, sum up and forward them.
 
@@ -170,6 +171,7 @@ def fog(
         ("--cloud-broker", "cloud_broker", cloud_broker),
         ("--buffer", "buffer", buffer and str(buffer)),
         ("--health-port", "health_port", health_port),
+        ("--pki", "pki", options.text(pki)),
         ("--guest", "guest", guest and str(guest)),
         ("--name", "fog.name", name),
         ("--engine", "fog.engine", engine),

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -35,11 +35,15 @@ from levada.twin.cli.fog import fog_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
+from levada.twin.cli.pki import pki_app
 from levada.twin.cli.prove import prove_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
 from levada.twin.interrupts import Interrupts, interrupts
+
+if TYPE_CHECKING:
+    from levada.sim.devices.energy import EnergyProfile
 
 __all__ = ["Exit", "app", "main"]
 
@@ -86,6 +90,7 @@ app.add_typer(fog_app)
 app.add_typer(cloud_app)
 app.add_typer(prove_app)
 app.add_typer(store_app, name="store")
+app.add_typer(pki_app, name="pki")
 app.add_typer(scenarios_app, name="scenarios")
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that a run has left.")]
@@ -160,6 +165,7 @@ def run(
             "fitted to it.",
         ),
     ] = None,
+    pki: options.Pki = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
@@ -185,14 +191,9 @@ def run(
         junit.parent.mkdir(parents=True, exist_ok=True)
     check_output(junit, "--junit")
     check_output(vcd, "--vcd", made=target)
-    profile = None
-    if energy_file is not None:
-        from levada.sim.devices.power_recording import fit, read_recording
-
-        fitted = fit(read_recording(energy_file))
-        profile = fitted.profile
-        console.fit(fitted, energy_file)
-    with console.progress(loaded, quiet=quiet) as progress, NodeMaker(speed=factor) as make_node:
+    profile = None if energy_file is None else _fitted(energy_file)
+    nodes = NodeMaker(speed=factor, pki=options.text(pki))
+    with console.progress(loaded, quiet=quiet) as progress, nodes as make_node:
         result = runner.run_scenario(
             loaded,
             target,
@@ -220,6 +221,16 @@ def run(
         raise typer.Exit(Exit.NODE_OR_LINK)
     failed = any(e["passed"] is False for e in result.summary["expectations"])
     raise typer.Exit(Exit.EXPECTATION_FAILED if failed else Exit.PASS)
+
+
+def _fitted(recording: Path) -> EnergyProfile:
+    """The energy model, fitted to a recording."""
+    from levada.sim.devices.power_recording import fit, read_recording
+    from levada.twin.cli import console
+
+    fitted = fit(read_recording(recording))
+    console.fit(fitted, recording)
+    return fitted.profile
 
 
 @app.command()

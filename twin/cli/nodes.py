@@ -48,6 +48,7 @@ def diff(
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
     ] = None,
     guest: GuestFile = None,
+    pki: options.Pki = None,
 ) -> None:
     """Run a scenario on several nodes: identical, or the first host call that differs."""
     from levada.hil.diff import diff_nodes
@@ -56,7 +57,14 @@ def diff(
     if len(node) < 2:
         raise typer.BadParameter("give at least two nodes", param_hint="--node")
     overrides = options.overrides(settings, guest)
-    found = diff_nodes(scenario, node, out, overrides=overrides, progress=console.node_progress)
+    found = diff_nodes(
+        scenario,
+        node,
+        out,
+        overrides=overrides,
+        pki=options.text(pki),
+        progress=console.node_progress,
+    )
     stopped = [console.stopped(run.summary, run.node) for run in found.runs]
     console.diff(found)
     if any(run.summary["partial"] for run in found.runs):
@@ -200,6 +208,7 @@ def selftest(
         Path, typer.Option("--out", metavar="FILE", help="Result, to be sent to us.")
     ] = Path("selftest.json"),
     steps: Annotated[int, typer.Option(min=1, help="Guest steps to compare.")] = 1000,
+    pki: options.Pki = None,
 ) -> None:
     """Try everything a device must do, beside the simulated node: first thing with a new board."""
     from levada.hil.selftest import default_guest
@@ -211,7 +220,7 @@ def selftest(
         typer.echo(f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.detail}")
 
     try:
-        result = try_device(node, default_guest(), steps=steps, tell=tell)
+        result = try_device(node, default_guest(), steps=steps, pki=options.text(pki), tell=tell)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--node") from None
     out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -12,8 +12,12 @@ import typer
 
 __all__ = [
     "GuestFile",
+    "Host",
+    "HostPort",
     "Keep",
     "Overlays",
+    "PasswordFile",
+    "Pki",
     "Strategy",
     "ThinAfter",
     "Tolerances",
@@ -21,6 +25,7 @@ __all__ = [
     "overlays",
     "overrides",
     "pairs",
+    "text",
     "tolerances",
 ]
 
@@ -43,6 +48,40 @@ ThinAfter = Annotated[
         "--thin-after",
         metavar='"14 d"',
         help="Of what is older than this, keep one value an hour (default: all).",
+    ),
+]
+Pki = Annotated[
+    Path | None,
+    typer.Option(
+        "--pki",
+        metavar="DIR",
+        help="For a broker with TLS: folder with ca.pem, its authority, and with cert.pem and "
+        "key.pem, who we are; `levada pki issue` makes it. Also LEVADA_MQTT_PKI. Without it the "
+        "system's authorities count.",
+    ),
+]
+"""The option of all commands that connect to brokers."""
+Host = Annotated[
+    str | None,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help="Open the page to other computers, too, at this address of this one, such as 0.0.0.0: "
+        "with TLS by the certificate of --pki, and a login.",
+    ),
+]
+HostPort = Annotated[
+    int | None,
+    typer.Option(
+        "--host-port", min=0, max=65_535, help="Port of --host (default: 8443); 0: any free one."
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="Password of the login, as `levada page-password FILE` has written it.",
     ),
 ]
 GuestFile = Annotated[
@@ -123,6 +162,11 @@ def pairs(settings: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
             raise typer.BadParameter(f"{setting!r}: must be key=value", param_hint=option)
         found.append((key, value))
     return found
+
+
+def text(path: Path | None) -> str | None:
+    """A path as text, if there is one."""
+    return None if path is None else str(path)
 
 
 def tolerances(settings: Sequence[str] | None) -> dict[str, float]:

@@ -98,6 +98,10 @@ def twin(
     home_assistant: Annotated[
         bool, typer.Option("--home-assistant", help="Announce the nodes to Home Assistant.")
     ] = False,
+    pki: shared.Pki = None,
+    host: shared.Host = None,
+    host_port: shared.HostPort = None,
+    password_file: shared.PasswordFile = None,
     stay: Annotated[
         bool, typer.Option(help="Keep the page after the end of the period, until Ctrl-C.")
     ] = True,
@@ -106,6 +110,7 @@ def twin(
     from levada.hil.nodes import node_overrides
     from levada.sim.run import runner, stops
     from levada.sim.scenario import load as scenarios
+    from levada.twin.app.login import open_door
     from levada.twin.cli import console
     from levada.twin.session import Options, run_session
 
@@ -122,6 +127,8 @@ def twin(
         port=port,
         skip_to_ms=None if skip_to is None else _skip_to_ms(skip_to, loaded.period),
         broker=broker,
+        pki=shared.text(pki),
+        door=open_door(host, host_port, shared.text(pki), password_file),
         store=store,
         policy=policy(keep, thin_after),
         replay=replay,
@@ -153,6 +160,8 @@ def twin(
 
 def _announce(running: Running) -> None:
     typer.echo(f"{running.page.url}  (Ctrl-C ends it; store: {running.store})")
+    if running.page.remote_url is not None:
+        typer.echo(f"{running.page.remote_url}  for other computers, with the password")
     typer.echo(f"{running.page.link}  opens it once with the right to change something")
 
 
@@ -331,6 +340,26 @@ def _show_dry_run(found: dict[str, Any]) -> None:
         typer.echo(f"  {label:<16} {before:>9{form}} -> {after:>9{form}}")
 
 
+@twin_app.command("page-password")
+def page_password(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="For --password-file.")],
+) -> None:
+    """Ask for the password of the page, and keep what scrypt makes of it in a file.
+
+    It is read from standard input where that is no terminal.
+    """
+    import sys
+
+    from levada.twin.app.password import write_password
+
+    if sys.stdin.isatty():
+        text = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        text = sys.stdin.readline().rstrip("\n")
+    write_password(file, text)
+    typer.echo(f"{file} written; give it with --password-file")
+
+
 @twin_app.command()
 def withdraw(
     node: Annotated[str, typer.Argument(metavar="NODE", help="As in ic/NODE/data.")],
@@ -341,12 +370,15 @@ def withdraw(
             help="Where Home Assistant listens; password in LEVADA_MQTT_PASSWORD.",
         ),
     ],
+    pki: shared.Pki = None,
 ) -> None:
     """Remove a node, which will not come back, from Home Assistant."""
-    from levada.hil.line.broker import parse_broker
+    from levada.hil.line.broker import check_pki, parse_broker
     from levada.twin.mqtt import discovery
 
-    topics = discovery.withdraw(parse_broker(broker), node)
+    address = parse_broker(broker, shared.text(pki))
+    check_pki(shared.text(pki), address)
+    topics = discovery.withdraw(address, node)
     typer.echo(f"{node}: {topics} retained topics emptied")
     if not topics:
         raise typer.Exit(Exit.NOTHING_RAN)

@@ -57,6 +57,7 @@ def up(
     ] = None,
     overlay: options.Overlays = None,
     guest: options.GuestFile = None,
+    pki: options.Pki = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +116,7 @@ def up(
     run_up(
         loaded,
         where.absolute(),
-        UpOptions(speed=speed, port=port, broker=broker),
+        UpOptions(speed=speed, port=port, broker=broker, pki=options.text(pki)),
         tell=tell,
         ready=ready,
     )

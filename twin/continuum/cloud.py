@@ -17,10 +17,11 @@ from typing import Final
 
 from levada.guest.module.inspect import inspect
 from levada.guest.text.redaction import redacted
-from levada.hil.line.broker import BrokerAddress, parse_broker
+from levada.hil.line.broker import BrokerAddress, check_pki, parse_broker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.sim.run import runner
 from levada.sim.scenario.model import Scenario
+from levada.twin.app.login import open_door
 from levada.twin.app.server import Page
 from levada.twin.continuum.config import CloudFile
 from levada.twin.continuum.recomputation import Recomputation
@@ -105,11 +106,16 @@ def run_cloud(
                 tell(f"The page was opened with the right to change; for another browser: {link}")
 
         health: dict[str, Callable[[], Part]] = {}
-        page = open_.enter_context(Page(port=config.port, opened=opened, parts=health))
+        broker = parse_broker(config.cloud_broker or _BROKER, config.pki)
+        password = config.password_file and Path(config.password_file)
+        door = open_door(config.host, config.host_port, config.pki, password or None)
+        if door is None:
+            check_pki(config.pki, broker)
+        page = open_.enter_context(Page(port=config.port, door=door, opened=opened, parts=health))
         parts = _Parts(
             config=config,
             where=where,
-            broker=parse_broker(config.cloud_broker or _BROKER),
+            broker=broker,
             page=page,
             open_=open_,
             health=health,

@@ -41,6 +41,8 @@ class TierFile(Table):
     """Module (`.wasm`); default: the shipped one."""
     cloud_broker: str | None = None
     """Broker between fog and cloud, `mqtt(s)://HOST[:PORT]`."""
+    pki: str | None = None
+    """Folder with `ca.pem`, `cert.pem` and `key.pem` for brokers `mqtts://`."""
 
     @property
     def module(self) -> Path:
@@ -79,6 +81,12 @@ class CloudFile(TierFile):
     """A file, or `postgresql://...`; default: `store.sqlite` in the directory of `--out`."""
     port: int = Field(default=8050, ge=0, le=65_535)
     """Of the page, on this computer only; 0: any."""
+    host: str | None = None
+    """Address at which other computers reach the page, too: with TLS and a login."""
+    host_port: int | None = Field(default=None, ge=0, le=65_535)
+    """Its port there; default: 8443."""
+    password_file: str | None = None
+    """What `levada page-password` has written."""
 
 
 class BrokerFile(Table):
@@ -95,6 +103,8 @@ class EdgeFile(Table):
 
     broker: str = "mqtt://127.0.0.1"
     """Where the boards report, `mqtt(s)://HOST[:PORT]`."""
+    pki: str | None = None
+    """As of fog."""
     speed: str = "1x"
     """Simulated seconds a second, such as `"60x"`."""
 
@@ -117,7 +127,7 @@ def read_config(kind: type[T], file: Path | None, given: Given) -> T:
 def _located(found: T, folder: Path, given: Given) -> T:
     """Files that the file names are relative to it."""
     changes = {}
-    for name in ("guest", "buffer", "scenario", "store", "out"):
+    for name in ("guest", "buffer", "scenario", "store", "out", "pki", "password_file"):
         value = getattr(found, name, None)
         if value is not None and "://" not in value and (name,) not in given:
             changes[name] = str(folder / value)

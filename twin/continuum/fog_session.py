@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levada.guest.private_file import write_private
-from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, parse_broker
+from levada.hil.line.broker import BrokerAddress, EmbeddedBroker, check_pki, parse_broker
 from levada.twin.continuum.config import FogFile
 from levada.twin.continuum.fog import Fog
 from levada.twin.continuum.observability import StatusServer
@@ -44,8 +44,9 @@ def run_fog(config: FogFile, *, started: Callable[[str, str], None]) -> bool:
             parts["embedded broker"] = lambda: broker_part(embedded)
             edge = embedded.address
         else:
-            edge = parse_broker(config.edge_broker)
-        cloud = parse_broker(config.cloud_broker) if config.cloud_broker else edge
+            edge = parse_broker(config.edge_broker, config.pki)
+        cloud = parse_broker(config.cloud_broker, config.pki) if config.cloud_broker else edge
+        check_pki(config.pki, edge, cloud)
         fog = open_.enter_context(Fog(config.fog, module, edge=edge, cloud=cloud, file=file))
         parts |= fog.parts()
         page = open_.enter_context(StatusServer(parts, fog.metrics, port=config.health_port))

@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 import sys
 import time
 from contextlib import suppress
@@ -32,6 +31,7 @@ from typing import Any, Final
 
 from levada.guest.text.logs import LimitedLog, log_to_stderr
 from levada.hil.line.broker import BrokerAddress, keep_address, parse_broker
+from levada.hil.line.tls import client_context, explained
 from levada.sim.scenario.continuum import Link
 from levada.sim.scenario.model import Scenario
 from levada.sim.seeds import generator
@@ -188,7 +188,7 @@ class SlowLink:
         """Begin, on loopback; what clients are to use instead of the broker's address."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
         port = self._server.sockets[0].getsockname()[1]
-        return replace(self._target, host="127.0.0.1", port=port, tls=False)
+        return replace(self._target, host="127.0.0.1", port=port, tls=False, pki=None)
 
     async def close(self) -> None:
         """Hang up on everybody."""
@@ -233,11 +233,11 @@ class SlowLink:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         target = self._target
-        tls = ssl.create_default_context() if target.tls else None
+        tls = client_context(target.pki) if target.tls else None
         try:
             return await asyncio.open_connection(target.host, target.port, ssl=tls)
         except OSError as error:
-            self._said.warning("%s: broker %s: %s", self._between, target.url, error)
+            self._said.warning("%s: broker %s: %s", self._between, target.url, explained(error))
             raise
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import tomli_w
 
 from levada.hil.errors import UsageError
-from levada.hil.line.broker import EmbeddedBroker, keep_address, parse_broker
+from levada.hil.line.broker import EmbeddedBroker, check_pki, keep_address, parse_broker
 from levada.sim.run.clock import parse_speed
 from levada.sim.scenario.continuum import Cloud, Fog, Link
 from levada.sim.scenario.dump import dump
@@ -50,6 +50,8 @@ class UpOptions:
     """Of the page; 0: any."""
     broker: str | None = None
     """URL, or file of the address, of a broker instead of an embedded one."""
+    pki: str | None = None
+    """For a broker with TLS, see `levada.hil.line.tls`."""
 
 
 def run_up(
@@ -71,7 +73,7 @@ def run_up(
     with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
         interrupt.stop_with(lambda: None)
         open_.enter_context(_held(where))
-        broker = _broker(options.broker, where, open_)
+        broker = _broker(options, where, open_)
         tell("broker", parse_broker(broker).url)
         links = _links(scenario, where, options, broker)
         began = where / BEGAN
@@ -130,17 +132,18 @@ def _wait(parts: Sequence[Supervised], stop: threading.Event) -> None:
         part.wait(READY_S, stop)
 
 
-def _broker(url: str | None, where: Path, open_: ExitStack) -> str:
+def _broker(options: UpOptions, where: Path, open_: ExitStack) -> str:
     """File with the broker's address, which every tier is given: a command line shows no password.
 
-    Without `url` an embedded broker is started.
+    Without one that is given an embedded broker is started.
     """
-    if url is None:
+    if options.broker is None:
         address = open_.enter_context(EmbeddedBroker()).address
-    elif url.endswith(".json"):
-        return str(Path(url).absolute())
+    elif options.broker.endswith(".json") and options.pki is None:
+        return str(Path(options.broker).absolute())
     else:
-        address = parse_broker(url)
+        address = parse_broker(options.broker, options.pki)
+    check_pki(options.pki, address)
     file = where / BROKER
     keep_address(file, address)
     open_.callback(file.unlink, missing_ok=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -164,6 +164,9 @@ def test_all_tiers_come_up_one_comes_back_and_nothing_is_left(up: Up) -> None:
     os.kill(killed, signal.SIGKILL)
     until(lambda: one_of(up.where, "fog") not in (0, killed))
     until(lambda: journeys(up)[-1] > first[-1] + 5)
+    secrets = secrets_of(up)
+    shown = [*processes(up.where).values(), *answers(up)]
+    assert [text for text in shown if any(secret in text for secret in secrets)] == []
     fog, page = up.continuum()["fogs"], up.page()
     assert len(fog) == 1  # it has come back as itself: its numbers go on
     os.kill(up.process.pid, signal.SIGINT)
@@ -175,6 +178,32 @@ def test_all_tiers_come_up_one_comes_back_and_nothing_is_left(up: Up) -> None:
     assert "fog-cloud: 30 ms, 1 % lost, 2000 kbit/s, down once\n" in said
     assert "fog ended with exit code -9: started again" in said
     assert processes(up.where) == {}
+    kept = [path for path in up.where.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".sqlite" for path in kept)
+    left = {path: path.read_bytes().decode("latin-1") for path in kept} | {Path("output"): said}
+    assert [path for path, text in left.items() if any(s in text for s in secrets)] == []
+
+
+def secrets_of(up: Up) -> list[str]:
+    """The broker's password and the token of the page, in files that only their owner can read."""
+    files = {name: up.where / name for name in ("broker.json", "edge-fog.json", "page.json")}
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files.values())
+    told = {name: json.loads(file.read_text()) for name, file in files.items()}
+    assert told["edge-fog.json"]["password"] == told["broker.json"]["password"]
+    return [str(told["broker.json"]["password"]), str(told["page.json"]["token"])]
+
+
+def answers(up: Up) -> Iterator[str]:
+    """What page and fog tell whoever asks."""
+    fog = json.loads((up.where / "fog.json").read_text())["health"]
+    paths = ("/", "/_dash-layout", "/health", "/api/continuum", "/api/events", "/api/field")
+    for url in [*(up.page() + path for path in paths), f"{fog}/health", f"{fog}/metrics"]:
+        try:
+            with urlopen(url, timeout=30) as answer:
+                yield answer.read().decode()
+        except HTTPError as error:  # such as a twin that waits
+            with error:
+                yield error.read().decode()
 
 
 def test_what_is_killed_leaves_nothing_behind_either(up: Up) -> None:

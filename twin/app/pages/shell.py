@@ -7,6 +7,7 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from levada.twin.app import words
+from levada.twin.app.login import LOGOUT, is_remote
 from levada.twin.app.pages.parts import POLITE, TICK_MS, Children, aria_label, stamp
 from levada.twin.snapshot import View
 
@@ -14,7 +15,8 @@ __all__ = ["missing_page", "shell"]
 
 
 def shell() -> html.Div:
-    """What stands around every page."""
+    """What stands around every page; who has logged in, from another computer, can log out."""
+    log_out = [html.A("Log out", href=LOGOUT, className="hint")] if is_remote() else []
     return html.Div(
         [
             html.A("To the content", href="#page", className="skip"),
@@ -23,7 +25,7 @@ def shell() -> html.Div:
             html.Header(
                 [
                     html.Div(
-                        [html.H1(id="title"), html.Span(id="clock", className="clock")],
+                        [html.H1(id="title"), html.Span(id="clock", className="clock"), *log_out],
                         className="mast",
                     ),
                     html.Nav(id="nav", **aria_label("Pages")),

@@ -69,6 +69,20 @@ static bool choose_tls(const settings *s, esp_mqtt_client_config_t *config)
     return true;
 }
 
+/* Who we are to a broker that asks for a certificate; false for half of an identity. */
+static bool choose_identity(const settings *s, esp_mqtt_client_config_t *config)
+{
+    if (!s->cert[0] && !s->key[0])
+        return true;
+    if (!s->cert[0] || !s->key[0]) {
+        ESP_LOGE(tag, "a certificate without its key, or a key alone: set cert and key");
+        return false;
+    }
+    config->credentials.authentication.certificate = s->cert;
+    config->credentials.authentication.key = s->key;
+    return true;
+}
+
 esp_mqtt_client_handle_t broker_open(const settings *s, esp_mqtt_client_config_t *config,
                                      esp_event_handler_t on_event)
 {
@@ -77,7 +91,7 @@ esp_mqtt_client_handle_t broker_open(const settings *s, esp_mqtt_client_config_t
         ESP_LOGW(tag, "no broker is set");
         return NULL;
     }
-    if (!choose_tls(s, config))
+    if (!choose_tls(s, config) || !choose_identity(s, config))
         return NULL;
     snprintf(node_topic, sizeof node_topic, "ic/%s", s->node);
     broker_topic(will, "/status");

@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../../../core/json.h"
@@ -19,8 +20,24 @@ static const struct {
     {"user", current.user, sizeof current.user},
     {"password", current.password, sizeof current.password},
     {"ca", current.ca, sizeof current.ca},
+    {"cert", current.cert, sizeof current.cert},
+    {"key", current.key, sizeof current.key},
 };
 enum { TEXTS = sizeof texts / sizeof *texts };
+
+#if CONFIG_LEVADA_PKI_EMBEDDED
+/* Files of CONFIG_LEVADA_PKI_DIR, each with a NUL behind it (CMakeLists.txt). */
+extern const char embedded_ca[] __asm__("_binary_ca_pem_start");
+extern const char embedded_cert[] __asm__("_binary_cert_pem_start");
+extern const char embedded_key[] __asm__("_binary_key_pem_start");
+
+static void load_embedded(void)
+{
+    snprintf(current.ca, sizeof current.ca, "%s", embedded_ca);
+    snprintf(current.cert, sizeof current.cert, "%s", embedded_cert);
+    snprintf(current.key, sizeof current.key, "%s", embedded_key);
+}
+#endif
 
 static nvs_handle_t store(void)
 {
@@ -35,6 +52,9 @@ const settings *settings_load(void)
     current = (settings){.node = CONFIG_LEVADA_NODE,
                          .uri = CONFIG_LEVADA_MQTT_URI,
                          .counts = {2500, 1000, 2000}};
+#if CONFIG_LEVADA_PKI_EMBEDDED
+    load_embedded();
+#endif
     for (int k = 0; k < TEXTS; k++) {
         size_t size = texts[k].size;
         (void)nvs_get_str(store(), texts[k].key, texts[k].place, &size); /* else as it was */

@@ -1,0 +1,1 @@
+"""A private authority: who may speak at the broker, and as whom."""
