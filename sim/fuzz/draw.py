@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from levada.guest.module.metadata import Parameter
 from levada.sim.fuzz.case import Base, Case, CaseFault
 from levada.sim.scenario.fault import FAULTS
 
@@ -53,7 +52,7 @@ SUPPLIES: Final[tuple[Mapping[str, float | str], ...]] = (
 )
 """Batteries that run flat within hours, and come back by day."""
 KINDS: Final = (
-    ("reboot", "brown-out", "keep-loss"),
+    ("reboot", "brown-out", "keep-loss", "install"),
     ("clock-skew",),
     tuple(kind for kind in FAULTS if kind.startswith("valve-")),
     tuple(kind for kind in FAULTS if kind.startswith("probe-")),
@@ -100,22 +99,26 @@ def _rarely(choices: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     return st.sampled_from(choices[:1] * (len(choices) + 1) + choices[1:])
 
 
-@st.composite
-def _parameters(draw: st.DrawFn, base: Base) -> dict[str, int]:
+def _parameters(base: Base) -> st.SearchStrategy[dict[str, int]]:
+    """A few parameters of the guest, changed; none if the guest does not take them together."""
     declared = {p.name: p for p in base.info.parameters}
-    chosen: dict[str, int] = {}
-    for name, values in PARAMETERS.items():
-        if name in declared and draw(st.integers(0, 2)) == 2:
-            chosen[name] = draw(st.sampled_from(_permitted(declared[name], values)))
-    if "on_pct" in chosen and "off_pct" in declared:
-        chosen["off_pct"] = OFF_PCT
-    return chosen if base.parameters_hold(chosen) else {}
+    choices = [
+        (name, value)
+        for name, values in PARAMETERS.items()
+        if name in declared
+        for value in values
+        if declared[name].minimum <= value <= declared[name].maximum
+    ]
+    if not choices:
+        return st.just({})
 
+    def chosen(pairs: list[tuple[str, int]]) -> dict[str, int]:
+        found = dict(pairs)
+        if "on_pct" in found and "off_pct" in declared:
+            found["off_pct"] = OFF_PCT
+        return found if base.parameters_hold(found) else {}
 
-def _permitted(parameter: Parameter, values: tuple[int, ...]) -> list[int]:
-    """Those of the values that the guest declares as permitted, or its default."""
-    found = [v for v in values if parameter.minimum <= v <= parameter.maximum]
-    return found or [parameter.default]
+    return st.lists(st.sampled_from(choices), max_size=8).map(chosen)
 
 
 @st.composite

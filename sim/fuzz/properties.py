@@ -27,7 +27,9 @@ __all__ = ["PROPERTIES", "Property", "expectations", "not_judged"]
 Table = dict[str, Any]
 
 DAY_S: Final = 86_400
-RESTARTS: Final = ("reboot", "keep-loss", "brown-out")
+RESTARTS: Final = ("reboot", "keep-loss", "brown-out", "install")
+LOSSES: Final = ("keep-loss", "install")
+"""What the guest kept is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ def _cap(zone: ZoneLimits) -> Iterator[Table]:
     )
     between_l = zone.full_l_min * (zone.look_s + zone.zone.valve.closing_delay_s) / 60.0
     extra_l += between_l * _hidden(zone) + 1.0
-    days, losses = zone.scenario.period.days, len(zone.of_kind("keep-loss"))
+    days, losses = zone.scenario.period.days, len(zone.of_kind(*LOSSES))
     cap_l = zone.parameter("daily_cap_l")
     allowances = days + losses
     if zone.of_kind("clock-skew"):

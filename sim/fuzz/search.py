@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from time import perf_counter
 from typing import Any, Final
+from unittest import SkipTest
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, settings
 from hypothesis.database import InMemoryExampleDatabase
@@ -130,6 +131,7 @@ class _Hunt:
         """
         quiet = settings(
             database=InMemoryExampleDatabase(),
+            derandomize=False,  # which would forbid a database
             deadline=None,
             phases=(Phase.reuse, Phase.shrink),
             suppress_health_check=list(HealthCheck),
@@ -207,8 +209,10 @@ class _Hunt:
         self.found.shrinking, self._shrunk_in = self._last[1], 0
         try:
             self._test()
-        except (ViolationError, Flaky):
-            pass  # hypothesis runs the smallest one last; of a device, perhaps, none a second time
+        except ViolationError:
+            pass  # hypothesis runs the smallest one last
+        except (Flaky, SkipTest):
+            pass  # it did not fail again, as may be of a device: what has failed stays as it is
         except KeyboardInterrupt:
             self.found.interrupted = True
         case, key, broken = self._last

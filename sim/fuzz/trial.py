@@ -96,6 +96,7 @@ def _run(
         outside,
         lambda zone, tape: tapes[zone].append(tape),
         threads=1,
+        settings=settings,
     )
 
     def record(_now_ms: int) -> None:

@@ -294,6 +294,7 @@ class _Run:
             lambda zone, tape: self._outside_tapes[zone].append(tape),
             energy_profile=energy_profile,
             count_instructions=count_instructions,
+            settings=settings,
         )
         self._clock = new_clock(speed)
         self._trace = TraceWriter(path / "trace.parquet")
