@@ -127,8 +127,10 @@ def scenario_data(base: Base, case: Case) -> dict[str, Any]:
     }
     if case.rain_factor is not None:
         weather = data["weather"]
-        like = weather.pop("file", None) or weather["generator"]["like"]
-        data["weather"] = {"generator": {"like": like, "rain_factor": case.rain_factor}}
+        made = weather.setdefault("generator", {})
+        made["rain_factor"] = case.rain_factor
+        if "file" in weather:
+            made["like"] = weather.pop("file")
     for zone in data["zone"]:
         zone["soil"]["initial"] = {"available_pct": case.available_pct}
         for table in ("parameters", "valve", "energy"):

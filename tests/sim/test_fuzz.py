@@ -267,6 +267,18 @@ def test_what_a_case_says_of_faults_is_a_scenario() -> None:
     Scenario.model_validate(data)
 
 
+def test_random_weather_is_like_the_file_read_as_the_scenario_says() -> None:
+    found = base()
+    found.data["weather"] |= {"fill": "linear", "time_zone": "America/Denver"}
+    file = found.data["weather"]["file"]
+    assert scenario_data(found, Case(rain_factor=5))["weather"] == {
+        "fill": "linear",
+        "time_zone": "America/Denver",
+        "generator": {"like": file, "rain_factor": 5},
+    }
+    assert scenario_data(found, Case())["weather"]["file"] == file
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
