@@ -29,7 +29,8 @@ from levada.sim.devices.probe import ProbeFault
 from levada.sim.devices.valve import ValveFault
 from levada.sim.errors import SoilError
 from levada.sim.run import zone_loop as loop
-from levada.sim.run.build import FieldModels, build_models, restart_ms
+from levada.sim.run.build import FieldModels, NodeSettings, build_models, restart_ms
+from levada.sim.run.reinstall import reinstall
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import TYPES
 from levada.sim.run.trace_row import write_row
@@ -74,7 +75,7 @@ class Plant:
     """The zones of a scenario under one weather.
 
     `native` are the guests that step inside the loop, that of zone `native_zones[k]` being its
-    k-th; `nodes` are those elsewhere, by zone.
+    k-th; `nodes` are those elsewhere, by zone, and `settings` what those of all zones were given.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Plant:
         threads: int | None = None,
         energy_profile: EnergyProfile | None = None,
         count_instructions: bool = True,
+        settings: Sequence[NodeSettings] = (),
     ) -> None:
         n = len(zones)
         period = scenario.period
@@ -103,6 +105,9 @@ class Plant:
         self._native = native
         self._native_zones = list(native_zones)
         self._keep = keep
+        self._installed = {i: settings[i] for i in self.nodes if i < len(settings)}
+        self._calibrate: set[int] = set()
+        """Zones whose node gets its parameters after the next boot."""
 
         models = build_models(
             scenario, zones, weather, energy_profile, count_instructions=count_instructions
@@ -326,7 +331,11 @@ class Plant:
         self._command(i, 0)
         self.probes.power_up(int(z[NodeCol.NOW_MS]), [i])
         if z[NodeCol.NATIVE] == 0:
-            self._take(i, self.nodes[i].boot(time_ms, skew_ms=skew_ms, forget=forget))
+            result = self.nodes[i].boot(time_ms, skew_ms=skew_ms, forget=forget)
+            if i in self._calibrate and result.trap == TrapKind.NONE:
+                self.nodes[i].calibrate(self._installed[i].parameters)
+                self._calibrate.discard(i)
+            self._take(i, result)
             return
         if self._native is None:
             raise AssertionError("a native zone without its host")
@@ -420,6 +429,9 @@ class Plant:
         elif event.kind in ("reboot", "keep-loss"):
             z[NodeCol.BOOT_MS] = now_ms
             z[NodeCol.FORGET] |= int(event.kind == "keep-loss")
+        elif event.kind == "install":
+            if z[NodeCol.POWERED] and not z[NodeCol.DARK]:
+                self._install(i)
         elif event.kind == "brown-out":
             z[NodeCol.POWERED] = int(not active)
             if active:
@@ -438,6 +450,14 @@ class Plant:
             z[NodeCol.FAULTS] |= bit
         else:
             z[NodeCol.FAULTS] &= ~bit
+
+    def _install(self, i: int) -> None:
+        """Install the guest of zone `i` again; one that runs here is made anew at each boot."""
+        if i in self._installed:
+            reinstall(self.nodes[i], self._installed[i].module)
+            self._calibrate.add(i)  # the parameters have gone with the guest
+        self.zones[i, NodeCol.BOOT_MS] = self.zones[i, NodeCol.NOW_MS]
+        self.zones[i, NodeCol.FORGET] = 1
 
     def profile(self) -> list[tuple[int, FloatArray, FloatArray]]:
         """(zone, depths [m], theta) of every zone whose soil has depth."""

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,14 +48,20 @@ from levada.sim.scenario.dump import dump, pinned
 from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.load import Document
-from levada.sim.scenario.model import Scenario
+from levada.sim.scenario.model import Generator, Scenario
 from levada.sim.soil.model import FloatArray
+
+if TYPE_CHECKING:
+    from levada.sim.weather.generator import Climate
 
 __all__ = [
     "Extension",
     "Progress",
     "RunResult",
     "check",
+    "climate",
+    "generated_weather",
+    "nodes_of",
     "run_scenario",
 ]
 
@@ -95,37 +101,56 @@ def inspect_guest(scenario: Scenario, module: bytes, file: Path | None = None) -
 
 def read_weather(scenario: Scenario) -> weathers.Weather:
     """The weather of a scenario over its period; raises WeatherError."""
-    site, period, source = scenario.site, scenario.period, scenario.weather
-    where = weathers.Site(
+    period, source = scenario.period, scenario.weather
+    if source.generator is not None:
+        return generated_weather(scenario, climate(scenario))
+    return weathers.read(
+        source.source,
+        _weather_site(scenario),
+        start=period.start,
+        end=period.end,
+        fill=source.fill,
+        time_zone=source.time_zone,
+        seed=scenario.seed,
+    )
+
+
+def climate(scenario: Scenario) -> Climate:
+    """What a generator is fitted to: all of the scenario's weather file; raises WeatherError."""
+    from levada.sim.weather import generator
+
+    source = scenario.weather
+    return generator.fit(
+        weathers.read(
+            source.source, _weather_site(scenario), fill=source.fill, time_zone=source.time_zone
+        )
+    )
+
+
+def generated_weather(scenario: Scenario, fitted: Climate) -> weathers.Weather:
+    """Random weather over the scenario's period."""
+    from levada.sim.weather import generator
+
+    period, settings = scenario.period, scenario.weather.generator or Generator(like="-")
+    return generator.generate(
+        fitted,
+        period.start,
+        period.end,
+        seed=scenario.seed,
+        rain_factor=settings.rain_factor,
+        warming_c=settings.warming_c,
+    )
+
+
+def _weather_site(scenario: Scenario) -> weathers.Site:
+    site = scenario.site
+    return weathers.Site(
         name=site.name,
         latitude_deg=site.latitude_deg,
         longitude_deg=site.longitude_deg,
         elevation_m=site.elevation_m,
         utc_offset_h=site.utc_offset_h,
         wind_height_m=site.wind_height_m,
-    )
-    if source.generator is None:
-        return weathers.read(
-            source.source,
-            where,
-            start=period.start,
-            end=period.end,
-            fill=source.fill,
-            time_zone=source.time_zone,
-            seed=scenario.seed,
-        )
-    from levada.sim.weather import generator
-
-    climate = generator.fit(
-        weathers.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
-    )
-    return generator.generate(
-        climate,
-        period.start,
-        period.end,
-        seed=scenario.seed,
-        rain_factor=source.generator.rain_factor,
-        warming_c=source.generator.warming_c,
     )
 
 
@@ -254,7 +279,7 @@ class _Run:
         self.weather = weather
         self._progress = progress
         settings = [node_settings(zone, module, info, scenario) for zone in zones]
-        native, outside = _nodes(settings, make_node)
+        native, outside = nodes_of(settings, make_node)
         self._native_zones = [i for i in range(len(zones)) if i not in outside]
         self._native = native
         self._nodes = outside
@@ -269,6 +294,7 @@ class _Run:
             lambda zone, tape: self._outside_tapes[zone].append(tape),
             energy_profile=energy_profile,
             count_instructions=count_instructions,
+            settings=settings,
         )
         self._clock = new_clock(speed)
         self._trace = TraceWriter(path / "trace.parquet")
@@ -379,7 +405,7 @@ class _Run:
             )
 
 
-def _nodes(
+def nodes_of(
     settings: Sequence[NodeSettings], make_node: NodeMaker | None
 ) -> tuple[SimNodes | None, Mapping[int, Node]]:
     """The nodes that step inside the plant together, and the others by zone."""

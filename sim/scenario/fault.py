@@ -100,6 +100,12 @@ FAULTS: Final[dict[str, FaultKind]] = {
         "or erased flash.",
         instant=True,
     ),
+    "install": FaultKind(
+        effect="The guest is installed again: another module takes its place and gives it back, "
+        "the node starts again, and the guest finds nothing of what it kept. Nothing happens to a "
+        "node without power.",
+        instant=True,
+    ),
     "brown-out": FaultKind(
         effect="The node is without power, outputs 0; it boots at the end of the fault."
     ),
@@ -127,6 +133,7 @@ Kind = Literal[
     "valve-clog",
     "reboot",
     "keep-loss",
+    "install",
     "brown-out",
     "clock-skew",
     "link-loss",

@@ -13,6 +13,7 @@ most f_w Kc_max ET0, FAO-56 Eq. 75); rain wets all of it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,10 @@ from levada.sim.soil.richards_profile import BOTTOMS, Layer, SoilProfile, graded
 from levada.sim.soil.uptake import ROOT_NODES
 
 __all__ = ["Richards", "compiled", "warm_up"]
+
+
+_known_table = lru_cache(maxsize=64)(table)
+"""Of soils that have been asked for before; never written to."""
 
 
 class Richards:
@@ -67,7 +72,7 @@ class Richards:
             _fill_cells(self._cells[i], zone, self.faces_m[i], soils)
         self._tables = np.zeros((len(soils), INTERVALS + 1, 16))
         for soil, k in soils.items():
-            self._tables[k, :INTERVALS] = table(soil)
+            self._tables[k, :INTERVALS] = _known_table(soil)
             self._tables[k, INTERVALS] = _saturated(soil, self._tables[k])
         for i, zone in enumerate(zones):
             _fill_settings(self._settings[i], zone, self._tables, self._cells[i])

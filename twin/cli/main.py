@@ -32,6 +32,7 @@ from levada.twin.cli.attack import attack
 from levada.twin.cli.cloud import cloud_app
 from levada.twin.cli.edge import edge_app
 from levada.twin.cli.fog import fog_app
+from levada.twin.cli.fuzz import fuzz_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
@@ -87,6 +88,7 @@ app.add_typer(twin_app)
 app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
+app.add_typer(fuzz_app)
 app.add_typer(cloud_app)
 app.add_typer(prove_app)
 app.add_typer(store_app, name="store")
