@@ -107,7 +107,7 @@ def by_gcc(place: Path, compiler: str, extra: list[str]) -> Built:
 def by_llvm(place: Path) -> Built:
     """The core for the ESP32 by LLVM."""
     names = run("sh", ESP32 / "find-llvm.sh").split()
-    compiler = ("sh", ESP32 / "cc.sh", *names)
+    compiler: list[str | Path] = ["sh", ESP32 / "cc.sh", *names]
     objects = [place / f"{source.stem}.o" for source in sources()]
     for source, out in zip(sources(), objects, strict=True):
         run(*compiler, "-std=c11", "-Os", "-DNDEBUG", "-o", out, source)
