@@ -119,11 +119,8 @@ def by_llvm(place: Path) -> Built:
     while more := {b.split(":")[-1] for a, b in inside if a.split(":")[-1] in called} - called:
         called |= more
     assembly = codec.with_suffix(".s").read_text()
-    sizes = dict(
-        line.split()[:0:-2]
-        for line in run("xtensa-lx106-elf-nm", "-S", codec).splitlines()
-        if len(line.split()) == 4
-    )
+    symbols = (line.split() for line in run("xtensa-lx106-elf-nm", "-S", codec).splitlines())
+    sizes = {symbol[3]: int(symbol[1], 16) for symbol in symbols if len(symbol) == 4}
     literals = {
         found[1]: 4 * part.count("\t.literal\t") or 4 * part.count("\t.literal ")
         for part in assembly.split(".literal_position")
@@ -134,7 +131,7 @@ def by_llvm(place: Path) -> Built:
         prefix="xtensa-lx106-elf-",
         objects=objects,
         graphs=graphs,
-        messages=sum(int(sizes[n], 16) + literals.get(n, 0) for n in called & set(sizes)),
+        messages=sum(sizes[n] + literals.get(n, 0) for n in called & set(sizes)),
     )
 
 
