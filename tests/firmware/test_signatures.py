@@ -17,9 +17,9 @@ from device_bench import BUILD, build
 from levada.guest.signing.envelope import raw_public, signature_holds
 
 FILE: Final = Path(__file__).parent / "ed25519_vectors.json"
-"""RFC 8032, section 7.1; C2SP Wycheproof, `ed25519_test.json` (those of 64 bytes); the twelve cases of
-Chalkias, Garillot and Nikolaenko 2020, "Taming the many EdDSAs", table 5, of which libsodium takes the
-third alone."""
+"""RFC 8032, section 7.1; C2SP Wycheproof, `ed25519_test.json` (those of 64 bytes); the twelve cases
+of Chalkias, Garillot and Nikolaenko 2020, "Taming the many EdDSAs", of which libsodium takes number
+3 alone."""
 PORTS: Final = {"wasm3": (), "xtensa": ("qemu-xtensa",), "aarch64": ("qemu-aarch64",)}
 """The program of an engine, and what runs it."""
 P: Final = 2**255 - 19
