@@ -118,11 +118,11 @@ def in_python(cases: list[Case]) -> list[bool]:
     return [signature_holds(c.signature, c.message, c.key) for c in cases]
 
 
-@pytest.mark.parametrize("where", [*PORTS, "python"])
+@pytest.mark.parametrize("engine", [*PORTS, "python"])
 @pytest.mark.parametrize("cases", [published, forgeries, malleable, changed])
 def test_every_port_takes_and_refuses_the_same(where: str, cases: Callable[[], list[Case]]) -> None:
     known = cases()
-    verdicts = in_python(known) if where == "python" else on_port(where, known)
+    verdicts = in_python(known) if engine == "python" else on_port(engine, known)
     assert len(verdicts) == len(known)
     wrong = [c.source for c, holds in zip(known, verdicts, strict=True) if holds != c.holds]
     assert wrong == []
