@@ -283,7 +283,7 @@ POINTS = (
 )
 
 
-@pytest.mark.parametrize("engine", ["native", "wasm3", "xtensa"])
+@pytest.mark.parametrize("engine", ["native", "wasm3", "xtensa", "esp32"])
 @pytest.mark.parametrize("point", POINTS, ids=lambda p: p.name)
 def test_a_reset_anywhere_in_a_step_leaves_the_valve_closed_and_executes_nothing_twice(
     point: FaultPoint, engine: str, pins: Path
@@ -403,7 +403,7 @@ ON, OFF, DRY, WET = 0, 1, 15, 16
 """Parameters of the shipped guest that rules tie together (docs/abi.md)."""
 
 
-@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa"])
+@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa", "esp32"])
 def test_a_calibration_that_agrees_as_a_whole_is_taken_in_every_order(engine: str) -> None:
     with Bench(engine) as bench:
         bench.start(IRRIGATION, ((OFF, 30), (ON, 20), (DRY, 3000), (WET, 1000)))
@@ -419,7 +419,7 @@ def test_a_calibration_that_agrees_as_a_whole_is_taken_in_every_order(engine: st
             assert found.parameters == whole
 
 
-@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa"])
+@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa", "esp32"])
 def test_a_calibration_that_disagrees_as_a_whole_changes_nothing(engine: str) -> None:
     with Bench(engine) as bench:
         bench.start(IRRIGATION, ((ON, 20), (OFF, 30), (DRY, 3000), (WET, 1000)))

@@ -25,7 +25,7 @@ from levada.hil.wire.messages import (
 
 pytestmark = pytest.mark.usefixtures("boards")
 
-WASM_ENGINES = ("wasm3", "wasmtime", "xtensa", "aarch64")
+WASM_ENGINES = ("wasm3", "wasmtime", "xtensa", "esp32", "aarch64")
 READINGS = (2000, 1500, 3700, 0)
 RECORDS_AT, RECORD_BYTES = (2048, 3072), 64
 """Where the two records lie in the flash of the virtual board."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from device_bench import BUILD, build
+from device_bench import BUILD, EMULATORS, build
 
 from levada.guest.signing.envelope import raw_public, signature_holds
 
@@ -20,8 +20,7 @@ FILE: Final = Path(__file__).parent / "ed25519_vectors.json"
 """RFC 8032, section 7.1; C2SP Wycheproof, `ed25519_test.json` (those of 64 bytes); the twelve cases
 of Chalkias, Garillot and Nikolaenko 2020, "Taming the many EdDSAs", of which libsodium takes number
 3 alone."""
-PORTS: Final = {"wasm3": (), "xtensa": ("qemu-xtensa",), "aarch64": ("qemu-aarch64",)}
-"""The program of an engine, and what runs it."""
+PORTS: Final = ("wasm3", *EMULATORS)
 P: Final = 2**255 - 19
 ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 D: Final = -121665 * pow(121666, -1, P) % P
@@ -104,7 +103,7 @@ def on_port(engine: str, cases: list[Case]) -> list[bool]:
     """What the program of an engine says."""
     build(f"build/levada-verifies-{engine}")
     done = subprocess.run(
-        [*PORTS[engine], BUILD / f"levada-verifies-{engine}"],
+        [*EMULATORS.get(engine, ()), BUILD / f"levada-verifies-{engine}"],
         input=b"".join(
             c.signature + c.key + len(c.message).to_bytes(4, "little") + c.message for c in cases
         ),

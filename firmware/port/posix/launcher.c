@@ -31,7 +31,7 @@
 #include "../../core/levada_messages.h"
 
 static const char usage[] =
-    "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|aarch64] [--flash FILE]\n"
+    "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|esp32|aarch64] [--flash FILE]\n"
     "                     [--pins FILE [--times]] [--tcp PORT | --stdio] [--until-eof]\n"
     "                     [--boot-id N] [--trust HEX]... [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
     "Prints where it can be reached: the path of a terminal, or socket://127.0.0.1:PORT.\n"
@@ -80,10 +80,13 @@ static void run_board(int reason)
     char reason_text[24];
     char boot_text[24];
     uint32_t boot_id = first_boot_id;
-    const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
-                           : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
-                                                            : NULL;
-    char *arguments[FAULTS + KEYS + 7];
+    /* dc233c: a core with register windows */
+    static char *const emulators[][4] = {
+        {"xtensa", "qemu-xtensa"},
+        {"esp32", "qemu-xtensa", "-cpu", "dc233c"},
+        {"aarch64", "qemu-aarch64"},
+    };
+    char *arguments[FAULTS + KEYS + 9];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -94,8 +97,9 @@ static void run_board(int reason)
     while (boot_id == 0 && getrandom(&boot_id, sizeof boot_id, 0) == sizeof boot_id)
         boot_id >>= 1; /* room to count on */
     snprintf(boot_text, sizeof boot_text, "boot=%u", boot_id);
-    if (emulator)
-        arguments[n++] = (char *)emulator;
+    for (size_t k = 0; k < sizeof emulators / sizeof *emulators; k++)
+        for (int i = 1; strcmp(engine, emulators[k][0]) == 0 && i < 4 && emulators[k][i]; i++)
+            arguments[n++] = emulators[k][i];
     arguments[n++] = file;
     arguments[n++] = reason_text;
     arguments[n++] = boot_text;

@@ -1,0 +1,1 @@
+/* libsodium includes it, and needs nothing of it. */
