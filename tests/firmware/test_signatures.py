@@ -119,7 +119,9 @@ def in_python(cases: list[Case]) -> list[bool]:
 
 @pytest.mark.parametrize("engine", [*PORTS, "python"])
 @pytest.mark.parametrize("cases", [published, forgeries, malleable, changed])
-def test_every_port_takes_and_refuses_the_same(where: str, cases: Callable[[], list[Case]]) -> None:
+def test_every_port_takes_and_refuses_the_same(
+    engine: str, cases: Callable[[], list[Case]]
+) -> None:
     known = cases()
     verdicts = in_python(known) if engine == "python" else on_port(engine, known)
     assert len(verdicts) == len(known)
