@@ -557,13 +557,14 @@ def test_more_bytes_than_promised_are_refused(bench: Bench) -> None:
     [FaultPoint.FLASH_BEFORE, FaultPoint.FLASH_HALF, FaultPoint.FLASH_AFTER],
     ids=lambda p: p.name,
 )
+@pytest.mark.parametrize("engine", ["wasm3", "esp32"])
 def test_a_power_cut_at_any_write_leaves_the_old_guest_or_the_new_one(
-    point: FaultPoint, tmp_path: Path
+    engine: str, point: FaultPoint, tmp_path: Path
 ) -> None:
     old, new = hashlib.sha256(OPENER).digest(), hashlib.sha256(COUNTER).digest()
     found = []
     for write in range(10):
-        with Bench("wasm3", "--flash", tmp_path / f"flash{write}") as bench:
+        with Bench(engine, "--flash", tmp_path / f"flash{write}") as bench:
             bench.start(OPENER)
             bench.ask(Fault(kind=FaultKind.RESET, point=point, after=write, argument=0))
             for message in installation(COUNTER):

@@ -13,7 +13,7 @@ for option in "$@"; do
 done
 out=${object%.o}
 include=$(dirname "$0")/include
-"$clang" --target=xtensa-none-elf -nostdlibinc -isystem "$include" -fomit-frame-pointer -S -emit-llvm \
-    "$@" -o "$out.ll"
+"$clang" --target=xtensa-none-elf -nostdlibinc -isystem "$include" -fomit-frame-pointer \
+    -Wno-unused-command-line-argument "$@" -S -emit-llvm -o "$out.ll"
 "$llc" -O2 -mtriple=xtensa -mcpu=esp32 -mattr=-mul32high -filetype=asm -o "$out.s" "$out.ll"
 "$mc" -triple=xtensa -mcpu=esp32 -filetype=obj -o "$object" "$out.s"

@@ -1,1 +1,1 @@
-/* libsodium includes it, and needs nothing of it. */
+/* Included by sources that use nothing of it here. */
