@@ -42,7 +42,7 @@ static const char usage[] =
     "  --until-eof    end when standard input ends, so that no board outlives who started it\n"
     "  --fault        numbers of FaultKind and FaultPoint (docs/wire.md)\n";
 
-enum { FLASH_BYTES = 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100 };
+enum { FLASH_BYTES = 4096 + 2 * 64 * 1024 + 4096, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100, RANDOM_BYTES = 16 };
 
 static const char *engine = "wasm3";
 static char *fault_texts[FAULTS];
@@ -74,11 +74,13 @@ static void run_board(int reason)
     char file[PATH_MAX + 64];
     char reason_text[24];
     char boot_text[24];
+    char random_text[8 + 2 * RANDOM_BYTES];
+    uint8_t drawn[RANDOM_BYTES];
     uint32_t boot_id = first_boot_id;
     const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
                            : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
                                                             : NULL;
-    char *arguments[FAULTS + 7];
+    char *arguments[FAULTS + 8];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -89,11 +91,17 @@ static void run_board(int reason)
     while (boot_id == 0 && getrandom(&boot_id, sizeof boot_id, 0) == sizeof boot_id)
         boot_id >>= 1; /* room to count on */
     snprintf(boot_text, sizeof boot_text, "boot=%u", boot_id);
+    if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
+        _exit(127);
+    strcpy(random_text, "random=");
+    for (size_t k = 0; k < sizeof drawn; k++)
+        snprintf(random_text + 7 + 2 * k, 3, "%02x", drawn[k]);
     if (emulator)
         arguments[n++] = (char *)emulator;
     arguments[n++] = file;
     arguments[n++] = reason_text;
     arguments[n++] = boot_text;
+    arguments[n++] = random_text;
     if (times)
         arguments[n++] = "times";
     for (int k = 0; k < fault_count; k++)
