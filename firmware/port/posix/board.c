@@ -4,7 +4,8 @@
  * Nothing here differs between the CPUs it is built for.  A restart is the end of the process, with
  * the reason in the exit code; the launcher starts the next life.
  *
- * usage: levada-board-ENGINE [reason=N] [boot=N] [random=HEX] [times] [fault=KIND,POINT,AFTER,ARGUMENT]...
+ * usage: levada-board-ENGINE [reason=N] [boot=N] [random=HEX] [times] [trust=HEX]...
+ *                            [fault=KIND,POINT,AFTER,ARGUMENT]...
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static int corrupt_bit = -1;
 static uint8_t drawn[LV_NONCE_BYTES]; /* at random */
 static bool times;         /* are wanted in the record of the pins */
 static uint32_t looked_ms; /* when the lease was looked at last */
+static uint8_t keys[LV_KEYS][32]; /* whose modules it takes */
 static lv_node node;
 static lv_link link;
 
@@ -326,6 +328,13 @@ static uint32_t clock_us(void *context)
     return lv_sys_now_us();
 }
 
+static int verify(void *context, const uint8_t signature[64], const uint8_t *message, size_t length,
+                  const uint8_t key[32])
+{
+    (void)context;
+    return lv_verify(signature, message, length, key);
+}
+
 static lv_config config = {
     .guest_check = guest_check,
     .guest_load = guest_load,
@@ -340,6 +349,8 @@ static lv_config config = {
     .slot_write = slot_write,
     .slot_map = slot_map,
     .slot_bytes = SLOT_BYTES,
+    .keys = (const uint8_t(*)[32])keys,
+    .verify = verify,
     .send = send,
     .restart = restart,
     .watchdog = watchdog,
@@ -353,6 +364,17 @@ static lv_config config = {
     .ring = ring,
     .ring_bytes = sizeof ring,
 };
+
+/* The launcher has checked that it is 64 digits, and that there are not too many. */
+static void trust(const char *digits)
+{
+    for (int k = 0; k < 64; k++) {
+        int c = digits[k] | 0x20;
+        keys[config.key_count][k / 2] =
+            (uint8_t)(keys[config.key_count][k / 2] << 4 | (c < 'a' ? c - '0' : c - 'a' + 10));
+    }
+    config.key_count++;
+}
 
 static void read_arguments(int count, char **arguments)
 {
@@ -368,6 +390,8 @@ static void read_arguments(int count, char **arguments)
         }
         if (strcmp(text, "times") == 0)
             times = true;
+        if (strncmp(text, "trust=", 6) == 0)
+            trust(text + 6);
         if (strncmp(text, "fault=", 6) == 0) {
             uint32_t v[4] = {0};
             char *end = text + 5;

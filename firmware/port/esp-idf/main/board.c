@@ -10,11 +10,13 @@
 #include "guest.h"
 #include "line.h"
 #include "sdkconfig.h"
+#include "trust.h"
 #include "valve.h"
 #include "watchdog.h"
 
 static uint8_t tape[CONFIG_LEVADA_TAPE_BYTES];
 static uint8_t ring[CONFIG_LEVADA_RING_BYTES];
+static uint8_t keys[LV_KEYS][32];
 /* RTC memory outlives every restart but a loss of power; the core checks what it finds there. */
 static RTC_NOINIT_ATTR uint8_t kept[LV_KEPT_BYTES];
 
@@ -125,6 +127,8 @@ static lv_config config = {
     .slot_write = slot_write,
     .slot_map = slot_map,
     .slot_bytes = CONFIG_LEVADA_SLOT_BYTES,
+    .keys = (const uint8_t(*)[32])keys,
+    .verify = trust_verify,
     .send = send,
     .restart = restart,
     .watchdog = watchdog,
@@ -145,6 +149,7 @@ static lv_config config = {
 const lv_config *board_config(void)
 {
     config.engine = lv_engine_name();
+    config.key_count = trust_load(keys);
     config.reset_reason = reset_reason();
     config.first_boot_id = esp_random() >> 1;
     return &config;
