@@ -35,8 +35,8 @@ CPU_S: Final = 5
 FILES: Final = tuple(
     f"firmware/core/{name}.c"
     for name in (
-        *("backoff", "frame", "host", "json", "kept", "link", "node", "outbox", "ring", "store"),
-        *("tape", "update"),
+        *("backoff", "frame", "host", "json", "kept", "link", "manifest", "node", "outbox"),
+        *("ring", "store", "tape", "update"),
     )
 )
 """Those that are known to reach it; any other file of the core can be named."""
