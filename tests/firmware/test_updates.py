@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from device_bench import BUILD, CONFIGURE, Bench, build
@@ -372,7 +373,7 @@ def test_o11_o12_an_older_module_is_refused_also_after_the_record_was_edited(
 
 @pytest.mark.parametrize("changes", [{"target": "zone7"}, {"abi": 2}, {"tiers": 2}, {"profile": 9}])
 def test_o13_a_module_for_something_else_is_refused(
-    device: Device, changes: dict[str, object]
+    device: Device, changes: dict[str, Any]
 ) -> None:
     refused = Nak(error=NakError.TARGET, request=InstallBegin.TYPE, detail=0)
     assert device.begin(NEW, envelope(NEW, 2, **changes)) == refused

@@ -6,6 +6,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from device_bench import CONFIGURE, START_MS, Bench
@@ -62,7 +63,7 @@ NEW = module(2)
 MANIFEST = Manifest(counter=1, name="m", version="1.0", size=1, sha256=bytes(32), schema=bytes(8))
 
 
-def envelope(wasm: bytes, counter: int, key: Ed25519PrivateKey = KEY, **changes: object) -> bytes:
+def envelope(wasm: bytes, counter: int, key: Ed25519PrivateKey = KEY, **changes: Any) -> bytes:
     """Of a module, by that key; `changes` are fields of its manifest."""
     fields = {
         "counter": counter,

@@ -202,6 +202,10 @@ static int64_t step(lv_node *node)
     lv_status status = lv_node_step(node, &m);
     if (status != LV_OK)
         ESP_LOGE(tag, "no step: refusal %d", (int)status);
+    if (node->started_ms) { /* a module was rolled back: the former one has begun with this step */
+        started_us += node->started_ms * 1000;
+        node->started_ms = 0;
+    }
     if (node->state == LV_NODE_RUNNING && node->wake_ms >= LV_NEVER_MS)
         return INT64_MAX / 2; /* its main has ended */
     if (node->state == LV_NODE_RUNNING) {
