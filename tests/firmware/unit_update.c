@@ -444,6 +444,11 @@ static void a_report_or_a_confirmation_that_is_wanted_is_waited_for(void)
     EXPECT(step(3001) == LV_OK && in_use(&old_job));
     publishes = true;
     EXPECT(step(3002) == LV_OK && in_use(&new_job));
+    trying(1, LV_TRIAL_CONFIRM, 0);
+    EXPECT(lv_node_confirm(&f.node, digest(&new_job)) == LV_OK);
+    lv_node_install_abort(&f.node); /* the next one is not confirmed by that */
+    EXPECT(signer_try(&f, &third_job, 1, LV_TRIAL_CONFIRM, 0) == LV_OK && start() == LV_OK);
+    EXPECT(step(3000) == LV_OK && in_use(&old_job));
 }
 
 static void a_trial_that_is_no_trial_is_refused_by_the_number_of_its_field(void)
@@ -755,6 +760,10 @@ static void several_parameters_are_carried_each_by_its_id(void)
     EXPECT(step(3000) == LV_OK && in_use(&new_job) && f.node.store.parameter_count == 2);
     EXPECT(f.node.store.parameters[0][0] == 2 && f.node.store.parameters[1][0] == 0);
     EXPECT(f.node.store.update.carried == 3);
+    running();
+    EXPECT(keep(1, 21) == LV_OK && signer_send(&f, &new_job) == LV_OK);
+    EXPECT(lv_node_install(&f.node) == LV_OK); /* upon which there is none */
+    EXPECT(signer_try(&f, &third_job, 1, 0, 0) == LV_OK && f.node.store.update.carried == 0);
 }
 
 /* --- open devices, other firmware ---------------------------------------------------------------- */
