@@ -639,7 +639,8 @@ def flash(tmp_path: Path) -> ctypes.CDLL:
     for name, content in PAPER_FLASH.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     library = tmp_path / "flash.so"
-    core = [FIRMWARE / "core" / f"{name}.c" for name in ("store", "sha256", "frame")]
+    names = ("store", "sha256", "frame", "manifest", "host", "kept", "ring", "tape")
+    core = [FIRMWARE / "core" / f"{name}.c" for name in names]
     flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{tmp_path}"]
     files = [MAIN / "flash.c", tmp_path / "paper_flash.c", *core]
     subprocess.run(["cc", *flags, f"-I{MAIN}", "-o", library, *files], check=True)

@@ -44,8 +44,8 @@ static const char usage[] =
     "  --until-eof    end when standard input ends, so that no board outlives who started it\n"
     "  --fault        numbers of FaultKind and FaultPoint (docs/wire.md)\n";
 
-enum { FLASH_BYTES = 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100 };
-enum { KEYS = 2, KEY_DIGITS = 64 };
+enum { FLASH_BYTES = 2 * 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100 };
+enum { KEYS = 2, KEY_DIGITS = 64, RANDOM_BYTES = 16 };
 
 static const char *engine = "wasm3";
 static char *fault_texts[FAULTS];
@@ -79,6 +79,8 @@ static void run_board(int reason)
     char file[PATH_MAX + 64];
     char reason_text[24];
     char boot_text[24];
+    char random_text[8 + 2 * RANDOM_BYTES];
+    uint8_t drawn[RANDOM_BYTES];
     uint32_t boot_id = first_boot_id;
     /* dc233c: a core with register windows */
     static char *const emulators[][4] = {
@@ -86,7 +88,7 @@ static void run_board(int reason)
         {"esp32", "qemu-xtensa", "-cpu", "dc233c"},
         {"aarch64", "qemu-aarch64"},
     };
-    char *arguments[FAULTS + KEYS + 9];
+    char *arguments[FAULTS + KEYS + 10];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -97,12 +99,18 @@ static void run_board(int reason)
     while (boot_id == 0 && getrandom(&boot_id, sizeof boot_id, 0) == sizeof boot_id)
         boot_id >>= 1; /* room to count on */
     snprintf(boot_text, sizeof boot_text, "boot=%u", boot_id);
+    if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
+        _exit(127);
+    strcpy(random_text, "random=");
+    for (size_t k = 0; k < sizeof drawn; k++)
+        snprintf(random_text + 7 + 2 * k, 3, "%02x", drawn[k]);
     for (size_t k = 0; k < sizeof emulators / sizeof *emulators; k++)
         for (int i = 1; strcmp(engine, emulators[k][0]) == 0 && i < 4 && emulators[k][i]; i++)
             arguments[n++] = emulators[k][i];
     arguments[n++] = file;
     arguments[n++] = reason_text;
     arguments[n++] = boot_text;
+    arguments[n++] = random_text;
     if (times)
         arguments[n++] = "times";
     for (int k = 0; k < key_count; k++)

@@ -77,6 +77,12 @@ static void watchdog(void *context, uint32_t ms)
     watchdog_arm(ms);
 }
 
+static void random_bytes(void *context, uint8_t *bytes, uint32_t length)
+{
+    (void)context;
+    esp_fill_random(bytes, length);
+}
+
 static uint32_t clock_us(void *context)
 {
     (void)context;
@@ -126,6 +132,7 @@ static lv_config config = {
     .send = send,
     .restart = restart,
     .watchdog = watchdog,
+    .random = random_bytes,
     .clock_us = clock_us,
     .stack_bytes = stack_bytes,
     .at = NULL,    /* faults are for the virtual board */

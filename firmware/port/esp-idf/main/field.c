@@ -1,5 +1,6 @@
 #include "field.h"
 
+#include "board.h"
 #include "calibration.h"
 #include "clock.h"
 #include "esp_attr.h"
@@ -112,6 +113,7 @@ static void report(lv_node *node)
 static void stay_awake(lv_node *node, int64_t until_us)
 {
     for (;;) {
+        lv_node_tick(node, board_now_ms()); /* a trial has its time */
         int64_t left_ms = (until_us - now_us() + 999) / 1000;
         uint32_t wait_ms = left_ms < 0 ? 0 : left_ms < POLL_MS ? (uint32_t)left_ms : POLL_MS;
         watchdog_feed();
@@ -138,7 +140,8 @@ static void sleep_until(lv_node *node, int64_t until_us)
     ESP_ERROR_CHECK(esp_sleep_enable_timer_wakeup(
         (uint64_t)(left_us < LONGEST_SLEEP_US ? left_us : LONGEST_SLEEP_US)));
 #if CONFIG_LEVADA_SLEEP_DEEP
-    if (keep_save(node, uptime_ms())) {
+    /* what a module on trial has done is in memory alone, so that a restart undoes it */
+    if (node->store.update.stage != LV_STAGE_RUNNING && keep_save(node, uptime_ms())) {
         output_close_all();
         esp_deep_sleep_start(); /* goes on in app_main */
     }
@@ -173,6 +176,7 @@ static int64_t after_ms(int64_t ms) { return now_us() + ms * 1000; }
 static int64_t start(lv_node *node)
 {
     const lv_msg_start m = {.time_ms = clock_ms(), .flags = LV_START_STORED_PARAMETERS};
+    bool swap = node->store.update.stage == LV_STAGE_WAITING && node->state == LV_NODE_RUNNING;
     started_us = now_us();
     lv_status status = lv_node_start(node, &m);
     if (status != LV_OK) {
@@ -186,7 +190,8 @@ static int64_t start(lv_node *node)
         return now_us(); /* it has slept until it was due */
     }
 #endif
-    return after_ms(node->wake_ms - m.time_ms);
+    /* a module that goes on trial makes the step that was due */
+    return swap ? now_us() : after_ms(node->wake_ms - m.time_ms);
 }
 
 static int64_t step(lv_node *node)
@@ -197,6 +202,10 @@ static int64_t step(lv_node *node)
     lv_status status = lv_node_step(node, &m);
     if (status != LV_OK)
         ESP_LOGE(tag, "no step: refusal %d", (int)status);
+    if (node->started_ms) { /* a module was rolled back: the former one has begun with this step */
+        started_us += node->started_ms * 1000;
+        node->started_ms = 0;
+    }
     if (node->state == LV_NODE_RUNNING && node->wake_ms >= LV_NEVER_MS)
         return INT64_MAX / 2; /* its main has ended */
     if (node->state == LV_NODE_RUNNING) {
@@ -226,7 +235,7 @@ void field_run(lv_node *node)
     int64_t due_us = start(node);
     for (;;) {
         rest(node, due_us);
-        due_us = node->state == LV_NODE_RUNNING ? step(node) : start(node);
+        due_us = lv_node_wants_start(node) ? start(node) : step(node);
         if (valve_timeouts())
             ESP_LOGW(tag, "the timer has closed the valve %lu times",
                      (unsigned long)valve_timeouts());
