@@ -156,10 +156,12 @@ size_t lv_msg_get_parameter_pack(const lv_msg_get_parameter *m, uint8_t *body)
 
 lv_status lv_msg_install_begin_unpack(const uint8_t *body, size_t length, lv_msg_install_begin *m)
 {
-    if (length != 36)
+    if (length < 36 || length > LV_MAX_BODY)
         return LV_NAK_LENGTH;
     m->size = lv_get32(body + 0);
     memcpy(m->sha256, body + 4, 32);
+    m->envelope = body + 36;
+    m->envelope_length = (uint16_t)(length - 36);
     return LV_OK;
 }
 
@@ -167,7 +169,9 @@ size_t lv_msg_install_begin_pack(const lv_msg_install_begin *m, uint8_t *body)
 {
     lv_put32(body + 0, m->size);
     memcpy(body + 4, m->sha256, 32);
-    return 36;
+    if (m->envelope_length)
+        memcpy(body + 36, m->envelope, m->envelope_length);
+    return 36 + (size_t)m->envelope_length;
 }
 
 lv_status lv_msg_install_chunk_unpack(const uint8_t *body, size_t length, lv_msg_install_chunk *m)
@@ -333,6 +337,91 @@ size_t lv_msg_heartbeat_pack(const lv_msg_heartbeat *m, uint8_t *body)
 {
     lv_put32(body + 0, m->session);
     return 4;
+}
+
+lv_status lv_msg_install_trial_unpack(const uint8_t *body, size_t length, lv_msg_install_trial *m)
+{
+    if (length < 7 || length > LV_MAX_BODY)
+        return LV_NAK_LENGTH;
+    m->steps = lv_get16(body + 0);
+    m->within_ms = lv_get32(body + 2);
+    m->flags = lv_get8(body + 6);
+    m->carried = body + 7;
+    m->carried_length = (uint16_t)(length - 7);
+    return LV_OK;
+}
+
+size_t lv_msg_install_trial_pack(const lv_msg_install_trial *m, uint8_t *body)
+{
+    lv_put16(body + 0, m->steps);
+    lv_put32(body + 2, m->within_ms);
+    lv_put8(body + 6, m->flags);
+    if (m->carried_length)
+        memcpy(body + 7, m->carried, m->carried_length);
+    return 7 + (size_t)m->carried_length;
+}
+
+lv_status lv_msg_confirm_unpack(const uint8_t *body, size_t length, lv_msg_confirm *m)
+{
+    if (length != 32)
+        return LV_NAK_LENGTH;
+    memcpy(m->sha256, body + 0, 32);
+    return LV_OK;
+}
+
+size_t lv_msg_confirm_pack(const lv_msg_confirm *m, uint8_t *body)
+{
+    memcpy(body + 0, m->sha256, 32);
+    return 32;
+}
+
+lv_status lv_msg_reject_unpack(const uint8_t *body, size_t length, lv_msg_reject *m)
+{
+    if (length != 0)
+        return LV_NAK_LENGTH;
+    (void)body;
+    m->none = 0;
+    return LV_OK;
+}
+
+size_t lv_msg_reject_pack(const lv_msg_reject *m, uint8_t *body)
+{
+    (void)m;
+    (void)body;
+    return 0;
+}
+
+lv_status lv_msg_install_abort_unpack(const uint8_t *body, size_t length, lv_msg_install_abort *m)
+{
+    if (length != 0)
+        return LV_NAK_LENGTH;
+    (void)body;
+    m->none = 0;
+    return LV_OK;
+}
+
+size_t lv_msg_install_abort_pack(const lv_msg_install_abort *m, uint8_t *body)
+{
+    (void)m;
+    (void)body;
+    return 0;
+}
+
+lv_status lv_msg_get_update_status_unpack(const uint8_t *body, size_t length,
+                                          lv_msg_get_update_status *m)
+{
+    if (length != 0)
+        return LV_NAK_LENGTH;
+    (void)body;
+    m->none = 0;
+    return LV_OK;
+}
+
+size_t lv_msg_get_update_status_pack(const lv_msg_get_update_status *m, uint8_t *body)
+{
+    (void)m;
+    (void)body;
+    return 0;
 }
 
 lv_status lv_msg_ack_unpack(const uint8_t *body, size_t length, lv_msg_ack *m)
@@ -569,6 +658,40 @@ size_t lv_msg_statistics_pack(const lv_msg_statistics *m, uint8_t *body)
     return 48;
 }
 
+lv_status lv_msg_update_status_unpack(const uint8_t *body, size_t length, lv_msg_update_status *m)
+{
+    if (length != 108)
+        return LV_NAK_LENGTH;
+    m->state = lv_get8(body + 0);
+    m->reason = lv_get8(body + 1);
+    m->detail = (int32_t)lv_get32(body + 2);
+    memcpy(m->sha256, body + 6, 32);
+    m->received = lv_get32(body + 38);
+    m->size = lv_get32(body + 42);
+    m->steps = lv_get16(body + 46);
+    m->counter = lv_get32(body + 48);
+    memcpy(m->nonce, body + 52, 16);
+    if (!lv_text_ok(body + 68, 40))
+        return LV_NAK_VALUE;
+    memcpy(m->version, body + 68, 40);
+    return LV_OK;
+}
+
+size_t lv_msg_update_status_pack(const lv_msg_update_status *m, uint8_t *body)
+{
+    lv_put8(body + 0, m->state);
+    lv_put8(body + 1, m->reason);
+    lv_put32(body + 2, (uint32_t)m->detail);
+    memcpy(body + 6, m->sha256, 32);
+    lv_put32(body + 38, m->received);
+    lv_put32(body + 42, m->size);
+    lv_put16(body + 46, m->steps);
+    lv_put32(body + 48, m->counter);
+    memcpy(body + 52, m->nonce, 16);
+    memcpy(body + 68, m->version, 40);
+    return 108;
+}
+
 lv_status lv_message_copy(uint8_t type, const uint8_t *body, size_t length, uint8_t *out,
                           size_t *copied)
 {
@@ -699,6 +822,41 @@ lv_status lv_message_copy(uint8_t type, const uint8_t *body, size_t length, uint
             *copied = lv_msg_heartbeat_pack(&m, out);
         return status;
     }
+    case LV_MSG_INSTALL_TRIAL: {
+        lv_msg_install_trial m;
+        lv_status status = lv_msg_install_trial_unpack(body, length, &m);
+        if (status == LV_OK)
+            *copied = lv_msg_install_trial_pack(&m, out);
+        return status;
+    }
+    case LV_MSG_CONFIRM: {
+        lv_msg_confirm m;
+        lv_status status = lv_msg_confirm_unpack(body, length, &m);
+        if (status == LV_OK)
+            *copied = lv_msg_confirm_pack(&m, out);
+        return status;
+    }
+    case LV_MSG_REJECT: {
+        lv_msg_reject m;
+        lv_status status = lv_msg_reject_unpack(body, length, &m);
+        if (status == LV_OK)
+            *copied = lv_msg_reject_pack(&m, out);
+        return status;
+    }
+    case LV_MSG_INSTALL_ABORT: {
+        lv_msg_install_abort m;
+        lv_status status = lv_msg_install_abort_unpack(body, length, &m);
+        if (status == LV_OK)
+            *copied = lv_msg_install_abort_pack(&m, out);
+        return status;
+    }
+    case LV_MSG_GET_UPDATE_STATUS: {
+        lv_msg_get_update_status m;
+        lv_status status = lv_msg_get_update_status_unpack(body, length, &m);
+        if (status == LV_OK)
+            *copied = lv_msg_get_update_status_pack(&m, out);
+        return status;
+    }
     case LV_MSG_ACK: {
         lv_msg_ack m;
         lv_status status = lv_msg_ack_unpack(body, length, &m);
@@ -767,6 +925,13 @@ lv_status lv_message_copy(uint8_t type, const uint8_t *body, size_t length, uint
         lv_status status = lv_msg_statistics_unpack(body, length, &m);
         if (status == LV_OK)
             *copied = lv_msg_statistics_pack(&m, out);
+        return status;
+    }
+    case LV_MSG_UPDATE_STATUS: {
+        lv_msg_update_status m;
+        lv_status status = lv_msg_update_status_unpack(body, length, &m);
+        if (status == LV_OK)
+            *copied = lv_msg_update_status_pack(&m, out);
         return status;
     }
     default:

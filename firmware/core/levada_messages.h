@@ -87,6 +87,8 @@ enum lv_start {
 enum lv_step {
     LV_STEP_ONLINE = 1,
     LV_STEP_LEASE_EXPIRED = 2,
+    LV_STEP_TRIAL = 4,
+    LV_STEP_ROLLED_BACK = 8,
 };
 
 enum lv_birth {
@@ -95,6 +97,8 @@ enum lv_birth {
     LV_BIRTH_STOPPED = 4,
     LV_BIRTH_COMMAND = 8,
     LV_BIRTH_HEARTBEAT = 16,
+    LV_BIRTH_UPDATES = 32,
+    LV_BIRTH_TRIAL = 64,
 };
 
 enum lv_fault {
@@ -118,6 +122,36 @@ enum lv_at {
     LV_AT_FLASH_AFTER = 7,
 };
 
+enum lv_update {
+    LV_UPDATE_IDLE = 0,
+    LV_UPDATE_DOWNLOADING = 1,
+    LV_UPDATE_DOWNLOADED = 2,
+    LV_UPDATE_VERIFIED = 3,
+    LV_UPDATE_UPDATING = 4,
+    LV_UPDATE_UPDATED = 5,
+    LV_UPDATE_FAILED = 6,
+};
+
+enum lv_reason {
+    LV_REASON_NONE = 0,
+    LV_REASON_TRAP = 1,
+    LV_REASON_FAULT = 2,
+    LV_REASON_BUDGET = 3,
+    LV_REASON_TIMEOUT = 4,
+    LV_REASON_REJECTED = 5,
+    LV_REASON_RESTART = 6,
+    LV_REASON_LOAD = 7,
+    LV_REASON_DIGEST = 8,
+    LV_REASON_FLASH = 9,
+    LV_REASON_CRASHES = 10,
+    LV_REASON_ABORTED = 11,
+};
+
+enum lv_trial {
+    LV_TRIAL_CONFIRM = 1,
+    LV_TRIAL_REPORT = 2,
+};
+
 /* LV_OK, or why a request is refused. */
 typedef enum {
     LV_OK = 0,
@@ -134,6 +168,12 @@ typedef enum {
     LV_NAK_FLASH = 11,
     LV_NAK_SIZE = 12,
     LV_NAK_STOPPED = 13,
+    LV_NAK_SIGNATURE = 14,
+    LV_NAK_ROLLBACK = 15,
+    LV_NAK_TARGET = 16,
+    LV_NAK_EXPIRED = 17,
+    LV_NAK_BARRED = 18,
+    LV_NAK_BUSY = 19,
 } lv_status;
 
 enum lv_msg {
@@ -155,6 +195,11 @@ enum lv_msg {
     LV_MSG_FAULT = 0x10,
     LV_MSG_GET_STATISTICS = 0x11,
     LV_MSG_HEARTBEAT = 0x12,
+    LV_MSG_INSTALL_TRIAL = 0x13,
+    LV_MSG_CONFIRM = 0x14,
+    LV_MSG_REJECT = 0x15,
+    LV_MSG_INSTALL_ABORT = 0x16,
+    LV_MSG_GET_UPDATE_STATUS = 0x17,
     LV_MSG_ACK = 0x80,
     LV_MSG_NAK = 0x81,
     LV_MSG_BIRTH = 0x82,
@@ -165,6 +210,7 @@ enum lv_msg {
     LV_MSG_PONG = 0x87,
     LV_MSG_TELEMETRY = 0x88,
     LV_MSG_STATISTICS = 0x89,
+    LV_MSG_UPDATE_STATUS = 0x8a,
 };
 
 /*
@@ -268,10 +314,12 @@ lv_status lv_msg_get_parameter_unpack(const uint8_t *body, size_t length, lv_msg
 /* Writes the body of GetParameter. */
 size_t lv_msg_get_parameter_pack(const lv_msg_get_parameter *m, uint8_t *body);
 
-/* Open the slot that is not in use for a new guest.  Answer: `Ack`. */
+/* Open the slot that is not in use for a new guest.  Answer: `Ack`, bytes already there. */
 typedef struct {
     uint32_t size;
     uint8_t sha256[32];
+    const uint8_t *envelope;
+    uint16_t envelope_length;
 } lv_msg_install_begin;
 
 /* Reads the body of InstallBegin. */
@@ -386,6 +434,61 @@ typedef struct {
 lv_status lv_msg_heartbeat_unpack(const uint8_t *body, size_t length, lv_msg_heartbeat *m);
 /* Writes the body of Heartbeat. */
 size_t lv_msg_heartbeat_pack(const lv_msg_heartbeat *m, uint8_t *body);
+
+/* Verify the whole; the next `Start` puts it on trial.  Answer: `Ack`. */
+typedef struct {
+    uint16_t steps;
+    uint32_t within_ms;
+    uint8_t flags;
+    const uint8_t *carried;
+    uint16_t carried_length;
+} lv_msg_install_trial;
+
+/* Reads the body of InstallTrial. */
+lv_status lv_msg_install_trial_unpack(const uint8_t *body, size_t length, lv_msg_install_trial *m);
+/* Writes the body of InstallTrial. */
+size_t lv_msg_install_trial_pack(const lv_msg_install_trial *m, uint8_t *body);
+
+/* The module on trial does well, as far as the host sees.  Answer: `Ack`, its UpdateState. */
+typedef struct {
+    uint8_t sha256[32];
+} lv_msg_confirm;
+
+/* Reads the body of Confirm. */
+lv_status lv_msg_confirm_unpack(const uint8_t *body, size_t length, lv_msg_confirm *m);
+/* Writes the body of Confirm. */
+size_t lv_msg_confirm_pack(const lv_msg_confirm *m, uint8_t *body);
+
+/* Roll back the module on trial, or that waits for it, and bar it.  Answer: `Ack`. */
+typedef struct {
+    uint8_t none;
+} lv_msg_reject;
+
+/* Reads the body of Reject. */
+lv_status lv_msg_reject_unpack(const uint8_t *body, size_t length, lv_msg_reject *m);
+/* Writes the body of Reject. */
+size_t lv_msg_reject_pack(const lv_msg_reject *m, uint8_t *body);
+
+/* Drop whatever is being installed or tried; it is not barred.  Answer: `Ack`. */
+typedef struct {
+    uint8_t none;
+} lv_msg_install_abort;
+
+/* Reads the body of InstallAbort. */
+lv_status lv_msg_install_abort_unpack(const uint8_t *body, size_t length, lv_msg_install_abort *m);
+/* Writes the body of InstallAbort. */
+size_t lv_msg_install_abort_pack(const lv_msg_install_abort *m, uint8_t *body);
+
+/* Answer: `UpdateStatus`. */
+typedef struct {
+    uint8_t none;
+} lv_msg_get_update_status;
+
+/* Reads the body of GetUpdateStatus. */
+lv_status lv_msg_get_update_status_unpack(const uint8_t *body, size_t length,
+                                          lv_msg_get_update_status *m);
+/* Writes the body of GetUpdateStatus. */
+size_t lv_msg_get_update_status_pack(const lv_msg_get_update_status *m, uint8_t *body);
 
 /* Done. */
 typedef struct {
@@ -531,6 +634,25 @@ typedef struct {
 lv_status lv_msg_statistics_unpack(const uint8_t *body, size_t length, lv_msg_statistics *m);
 /* Writes the body of Statistics. */
 size_t lv_msg_statistics_pack(const lv_msg_statistics *m, uint8_t *body);
+
+/* How far the last update is. */
+typedef struct {
+    uint8_t state;
+    uint8_t reason;
+    int32_t detail;
+    uint8_t sha256[32];
+    uint32_t received;
+    uint32_t size;
+    uint16_t steps;
+    uint32_t counter;
+    uint8_t nonce[16];
+    char version[40];
+} lv_msg_update_status;
+
+/* Reads the body of UpdateStatus. */
+lv_status lv_msg_update_status_unpack(const uint8_t *body, size_t length, lv_msg_update_status *m);
+/* Writes the body of UpdateStatus. */
+size_t lv_msg_update_status_pack(const lv_msg_update_status *m, uint8_t *body);
 
 /* A body of that type unpacked and packed again into `out`, which has room for LV_MAX_BODY bytes,
  * with its length in *copied; or why it is none, with LV_NAK_UNKNOWN for another type.  It tries

@@ -20,13 +20,28 @@ from typing import (
 from levada.hil.errors import HilError
 
 __all__ = [
+    "I32",
+    "I64",
     "MAX_BODY",
     "MESSAGES",
+    "U8",
+    "U16",
+    "U32",
+    "U64",
+    "Bytes16",
     "Form",
+    "I32x3",
+    "I32x4",
     "Message",
     "MessageError",
     "Pairs",
     "Rest",
+    "Sha256",
+    "Text16",
+    "Text24",
+    "Text32",
+    "Text40",
+    "U8x16",
     "message_type",
 ]
 
@@ -46,9 +61,23 @@ class Form:
     count: int = 1
 
 
+U8 = Annotated[int, Form("int", "B")]
+U16 = Annotated[int, Form("int", "H")]
+U32 = Annotated[int, Form("int", "I")]
+U64 = Annotated[int, Form("int", "Q")]
+I32 = Annotated[int, Form("int", "i")]
+I64 = Annotated[int, Form("int", "q")]
+I32x3 = Annotated[tuple[int, int, int], Form("ints", "i", 3)]
+I32x4 = Annotated[tuple[int, int, int, int], Form("ints", "i", 4)]
+U8x16 = Annotated[tuple[int, ...], Form("ints", "B", 16)]
+Text16 = Annotated[str, Form("text", "s", 16)]
+Text24 = Annotated[str, Form("text", "s", 24)]
+Text32 = Annotated[str, Form("text", "s", 32)]
+Text40 = Annotated[str, Form("text", "s", 40)]
+"""UTF-8, filled with NUL; at least one NUL stays."""
+Sha256 = Annotated[bytes, Form("bytes", "s", 32)]
+Bytes16 = Annotated[bytes, Form("bytes", "s", 16)]
 Rest = Annotated[bytes, Form("tail")]
-
-
 Pairs = Annotated[tuple[tuple[int, int], ...], Form("pairs", "i", 2)]
 
 

@@ -10,9 +10,43 @@ The host asks, the device answers, one answer a request.  Requests have types be
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Annotated, Final
+from typing import Final
 
-from levada.hil.wire.message import MESSAGES, Form, Message, Pairs, Rest, message_type
+from levada.hil.wire.fault_messages import Fault, FaultKind, FaultPoint
+from levada.hil.wire.message import (
+    I32,
+    I64,
+    MESSAGES,
+    U8,
+    U16,
+    U32,
+    U64,
+    I32x3,
+    I32x4,
+    Message,
+    Pairs,
+    Rest,
+    Sha256,
+    Text16,
+    Text24,
+    Text32,
+    U8x16,
+    message_type,
+)
+from levada.hil.wire.update_messages import (
+    Confirm,
+    GetUpdateStatus,
+    InstallAbort,
+    InstallBegin,
+    InstallChunk,
+    InstallEnd,
+    InstallTrial,
+    Reject,
+    TrialFlag,
+    UpdateReason,
+    UpdateState,
+    UpdateStatus,
+)
 
 __all__ = [
     "MESSAGES",
@@ -24,22 +58,27 @@ __all__ = [
     "Calibrated",
     "Close",
     "Configure",
+    "Confirm",
     "Fault",
     "FaultKind",
     "FaultPoint",
     "GetParameter",
     "GetStatistics",
     "GetTelemetry",
+    "GetUpdateStatus",
     "Hello",
+    "InstallAbort",
     "InstallBegin",
     "InstallChunk",
     "InstallEnd",
+    "InstallTrial",
     "Nak",
     "NakError",
     "Parameter",
     "Ping",
     "Pong",
     "ReadTape",
+    "Reject",
     "Reset",
     "ResetReason",
     "Start",
@@ -51,25 +90,13 @@ __all__ = [
     "Tape",
     "Telemetry",
     "TelemetryAck",
+    "TrialFlag",
+    "UpdateReason",
+    "UpdateState",
+    "UpdateStatus",
 ]
 
 WIRE_VERSION: Final = 1
-
-
-U8 = Annotated[int, Form("int", "B")]
-U16 = Annotated[int, Form("int", "H")]
-U32 = Annotated[int, Form("int", "I")]
-U64 = Annotated[int, Form("int", "Q")]
-I32 = Annotated[int, Form("int", "i")]
-I64 = Annotated[int, Form("int", "q")]
-I32x3 = Annotated[tuple[int, int, int], Form("ints", "i", 3)]
-I32x4 = Annotated[tuple[int, int, int, int], Form("ints", "i", 4)]
-U8x16 = Annotated[tuple[int, ...], Form("ints", "B", 16)]
-Text16 = Annotated[str, Form("text", "s", 16)]
-Text24 = Annotated[str, Form("text", "s", 24)]
-Text32 = Annotated[str, Form("text", "s", 32)]
-"""UTF-8, filled with NUL; at least one NUL stays."""
-Sha256 = Annotated[bytes, Form("bytes", "s", 32)]
 
 
 class NakError(IntEnum):
@@ -101,6 +128,18 @@ class NakError(IntEnum):
     """Larger than the guest slot."""
     STOPPED = 13
     """The guest was stopped by a trap; detail: TrapKind.  Start it again."""
+    SIGNATURE = 14
+    """No key that the device trusts has signed the module."""
+    ROLLBACK = 15
+    """Older than the module in use, or as new and another; detail: counter of the one in use."""
+    TARGET = 16
+    """The module is for another node, tier, ABI or feature profile."""
+    EXPIRED = 17
+    """The manifest holds no more, or answers another request."""
+    BARRED = 18
+    """This module was tried here, and failed."""
+    BUSY = 19
+    """Another sender is installing."""
 
 
 class ResetReason(IntEnum):
@@ -131,6 +170,10 @@ class StepFlag(IntFlag):
     """In `Step`: `mqtt_publish` finds a link."""
     LEASE_EXPIRED = 2
     """In `StepResult`: the host was silent beyond the lease, so the outputs had been closed."""
+    TRIAL = 4
+    """In `StepResult`: the module is on trial; its outputs are closed whatever it says."""
+    ROLLED_BACK = 8
+    """In `StepResult`, once: the module before is in use again, and is what has run."""
 
 
 class BirthFlag(IntFlag):
@@ -144,44 +187,10 @@ class BirthFlag(IntFlag):
     """It exports `main`, and not `step`."""
     HEARTBEAT = 16
     """The device takes `Heartbeat`."""
-
-
-class FaultKind(IntEnum):
-    """What the virtual device is asked to do wrong."""
-
-    NONE = 0
-    RESET = 1
-    """Power cut; argument: unused."""
-    SLOW = 2
-    """Wait; argument: ms."""
-    CORRUPT = 3
-    """Flip one bit of the answer; argument: bit number modulo length."""
-    DROP = 4
-    """Do not send the answer."""
-    CONSOLE = 5
-    """Write a line of text before the answer."""
-    HANG = 6
-    """Stop serving, so that the watchdog bites."""
-
-
-class FaultPoint(IntEnum):
-    """Where in the life of a request a fault strikes."""
-
-    RECEIVED = 0
-    """Before it is executed."""
-    CALL = 1
-    """At a host call of the guest."""
-    EXECUTED = 2
-    """Before the answer is sent."""
-    HALF_SENT = 3
-    """After half of the answer's bytes."""
-    SENT = 4
-    """After the answer."""
-    FLASH_BEFORE = 5
-    """Before a write of flash."""
-    FLASH_HALF = 6
-    """After half of its bytes."""
-    FLASH_AFTER = 7
+    UPDATES = 32
+    """The device takes `InstallTrial` and all that belongs to it."""
+    TRIAL = 64
+    """A module waits for its trial, or is on it."""
 
 
 # --- requests: host to device -------------------------------------------------------------------
@@ -274,27 +283,6 @@ class GetParameter(Message):
     id: I32
 
 
-@message_type(0x08)
-class InstallBegin(Message):
-    """Open the slot that is not in use for a new guest.  Answer: `Ack`."""
-
-    size: U32
-    sha256: Sha256
-
-
-@message_type(0x09)
-class InstallChunk(Message):
-    """Part of the module, in order.  Answer: `Ack` with the number of bytes received."""
-
-    offset: U32
-    data: Rest
-
-
-@message_type(0x0A)
-class InstallEnd(Message):
-    """Verify the whole and switch slots; `Start` runs the new guest.  Answer: `Ack`."""
-
-
 @message_type(0x0B)
 class Reset(Message):
     """Restart the device.  Answer: `Ack`, before it does."""
@@ -323,20 +311,6 @@ class TelemetryAck(Message):
 
     boot_id: U32
     sequence: U32
-
-
-@message_type(0x10)
-class Fault(Message):
-    """Ask the virtual device to fail.  Answer: `Ack`; a board refuses it."""
-
-    kind: U8
-    """FaultKind."""
-    point: U8
-    """FaultPoint."""
-    after: U32
-    """How many such points to let pass first, beginning with the next request."""
-    argument: U32
-    """Depends on the kind."""
 
 
 @message_type(0x11)

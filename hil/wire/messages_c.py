@@ -44,6 +44,9 @@ _WIRE: Final[tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...]] = (
     ("BIRTH", messages.BirthFlag),
     ("FAULT", messages.FaultKind),
     ("AT", messages.FaultPoint),
+    ("UPDATE", messages.UpdateState),
+    ("REASON", messages.UpdateReason),
+    ("TRIAL", messages.TrialFlag),
 )
 
 
@@ -70,9 +73,11 @@ def _header() -> str:
     ]
     parts += [_enumeration(prefix, values) for prefix, values in (*_ABI, *_WIRE)]
     parts.append(_status())
-    parts.append(_enum("MSG", {_snake(m.__name__).upper(): t for t, m in MESSAGES.items()}, True))
+    parts.append(
+        _enum("MSG", {_snake(m.__name__).upper(): t for t, m in sorted(MESSAGES.items())}, True)
+    )
     parts.append(_CONTRACT)
-    parts += [_declaration(m) for m in MESSAGES.values()]
+    parts += [_declaration(m) for _, m in sorted(MESSAGES.items())]
     parts.append(f"{_COPY_CONTRACT}\n{_COPY};\n")
     parts.append("#endif\n")
     return "\n".join(parts)
@@ -80,7 +85,7 @@ def _header() -> str:
 
 def _source() -> str:
     head = f'{_NOTICE}#include "levada_messages.h"\n\n#include <string.h>\n\n#include "bytes.h"\n'
-    return "\n".join([head, *(_definition(m) for m in MESSAGES.values()), _copy()])
+    return "\n".join([head, *(_definition(m) for _, m in sorted(MESSAGES.items())), _copy()])
 
 
 _CONTRACT: Final = """\
@@ -248,7 +253,7 @@ def _definition(message: type[Message]) -> str:
 
 def _copy() -> str:
     cases = []
-    for message in MESSAGES.values():
+    for _, message in sorted(MESSAGES.items()):
         name = _snake(message.__name__)
         cases.append(
             f"    case LV_MSG_{name.upper()}: {{\n"

@@ -31,6 +31,9 @@ _ENUMS: Final[tuple[type[IntEnum] | type[IntFlag], ...]] = (
     messages.StepFlag,
     messages.FaultKind,
     messages.FaultPoint,
+    messages.UpdateState,
+    messages.UpdateReason,
+    messages.TrialFlag,
 )
 _NAMES: Final = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "i": "i32", "q": "i64"}
 
@@ -40,7 +43,7 @@ def markdown() -> str:
     parts = []
     for title, numbers in (("Requests", range(0x80)), ("Answers", range(0x80, 0x100))):
         parts.append(f"### {title}\n")
-        parts += [_message(t, m) for t, m in MESSAGES.items() if t in numbers]
+        parts += [_message(t, m) for t, m in sorted(MESSAGES.items()) if t in numbers]
     parts.append("### Numbers\n")
     parts += [_enumeration(e) for e in _ENUMS]
     return "\n".join(parts)
