@@ -9,11 +9,14 @@ LevadaError                        3
 ├── GuestError                     2
 │   ├── BuildError                   the toolchain refused the source
 │   ├── FastPathError              3 the compiled host calls cannot be set up, and must be
+│   ├── KeyFileError                 a folder or file of keys that cannot be used
+│   ├── ManifestError                bytes or values that are no manifest of a module
 │   ├── ModuleError                  not a module, or not one that levada can run
 │   │   ├── AbiError                 imports outside the ABI, or exports missing
 │   │   ├── FeatureError             proposals of WebAssembly that not every engine has
 │   │   └── LimitError               larger than allowed
 │   ├── ParameterError               unknown parameter, or a value outside its range
+│   ├── SignatureError               no trusted key has signed a module
 │   ├── TapeError                    bytes that are not a tape
 │   └── Trap                         the guest was stopped while it ran
 ├── HilError                       4
@@ -63,10 +66,13 @@ __all__ = [
     "FastPathError",
     "FeatureError",
     "GuestError",
+    "KeyFileError",
     "LevadaError",
     "LimitError",
+    "ManifestError",
     "ModuleError",
     "ParameterError",
+    "SignatureError",
     "Trap",
 ]
 
@@ -102,6 +108,18 @@ class LimitError(ModuleError):
 
 class ParameterError(GuestError):
     """Unknown parameter, or a value outside the range the module declares."""
+
+
+class ManifestError(GuestError):
+    """Bytes or values that are no manifest of a module."""
+
+
+class SignatureError(GuestError):
+    """No key that is trusted has signed a module."""
+
+
+class KeyFileError(GuestError):
+    """A folder or a file of keys that cannot be used."""
 
 
 class BuildError(GuestError):

@@ -51,10 +51,13 @@ enum {
     LV_KEPT_RECORDS = 2,  /* of kept.h, behind them */
     LV_RECORDS = LV_STORE_RECORDS + LV_KEPT_RECORDS,
     LV_RECORD_BYTES = 448, /* of the longest */
+    LV_ENVELOPE_BYTES = 512, /* of the longest */
     LV_KEPT_OWNER = 20,
     LV_KEPT_BYTES = 4 + 4 + LV_KEPT_OWNER + 4 * LV_KEEP_SLOTS + 4,
     LV_PARAMETERS = 32, /* most that the store keeps */
     LV_PINS = 16,
+    LV_KEYS = 2,         /* most that a device trusts */
+    LV_NONCE_BYTES = 16,
 };
 
 typedef struct {
@@ -107,6 +110,19 @@ typedef struct {
     /* Least time between two writes of what a guest keeps while no output changes [ms], against
      * wear.  A loss of power may cost as much; 0: every change is written at the end of its run. */
     uint32_t keep_every_ms;
+
+    /* --- whose modules it takes ---------------------------------------------------------------- */
+
+    /* Public keys of Ed25519 (RFC 8032), `key_count` of them, 0..LV_KEYS.  A device without keys is
+     * an open one, as on a bench: it takes a module of anybody. */
+    const uint8_t (*keys)[32];
+    uint8_t key_count;
+    /* Whether a signature of Ed25519 over a message holds: 0 if it does, else negative.  It may block
+     * for 300 ms, and feeds the watchdog if that is needed.  NULL if there are no keys.  A signature
+     * whose S is not below the order of the group is refused, and so is a key or an R of small order:
+     * every port accepts the same (docs/updates.md). */
+    int (*verify)(void *context, const uint8_t signature[64], const uint8_t *message, size_t length,
+                  const uint8_t key[32]);
 
     /* --- the line ----------------------------------------------------------------------------- */
 

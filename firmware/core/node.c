@@ -43,6 +43,8 @@ static lv_init_status check(const lv_config *c)
         return LV_INIT_TAPE;
     if (!c->ring || c->ring_bytes < 640)
         return LV_INIT_RING;
+    if (c->key_count > LV_KEYS || (c->key_count && (!c->keys || !c->verify)))
+        return LV_INIT_KEYS;
     return LV_INIT_OK;
 }
 

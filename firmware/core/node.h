@@ -71,6 +71,7 @@ typedef enum {
     LV_INIT_FIRMWARE_NAME = -7, /* missing, or too long */
     LV_INIT_TAPE = -8,          /* missing, or too small for the budgets of a node without host */
     LV_INIT_RING = -9,          /* missing, or too small */
+    LV_INIT_KEYS = -10,         /* more than LV_KEYS, or without `verify` */
 } lv_init_status;
 
 /* Make a node in LV_NODE_IDLE, with what flash has, or say why not, and then *node is not to be used.

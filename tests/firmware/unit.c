@@ -80,6 +80,7 @@ extern const unit_test runs_tests[];
 extern const unit_test link_tests[];
 extern const unit_test answers_tests[];
 extern const unit_test json_tests[];
+extern const unit_test manifest_tests[];
 extern const unit_test vectors_tests[];
 
 static const unit_test *const tables[] = {
@@ -96,6 +97,7 @@ static const unit_test *const tables[] = {
     link_tests,
     answers_tests,
     json_tests,
+    manifest_tests,
     vectors_tests,
 };
 

@@ -48,4 +48,12 @@ int open_valve(fake *of, lv_export which, const int32_t *arguments, int32_t *res
 lv_json_status unit_show_json(const char *text, size_t length, char *out, size_t room,
                               const char **shown);
 
+/* What a device without keys makes of an envelope: its fields, *used bytes at `out`. */
+lv_status unit_open_manifest(const uint8_t *envelope, size_t length, uint8_t *out, size_t *used);
+/* What one makes of it whose second key is this one, and to which only this signature holds; and the
+ * message that was verified. */
+lv_status unit_verify_manifest(const uint8_t key[32], const uint8_t *signature,
+                               const uint8_t *envelope, size_t length);
+const uint8_t *unit_verified(size_t *length);
+
 #endif

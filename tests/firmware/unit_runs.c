@@ -43,8 +43,16 @@ static void a_node_without_host_has_the_limits_that_are_documented(void)
     EXPECT(strcmp(h->prefix, "ic/esp32/") == 0);
 }
 
+static int verify_nothing(void *context, const uint8_t signature[64], const uint8_t *message,
+                          size_t length, const uint8_t key[32])
+{
+    (void)context, (void)signature, (void)message, (void)length, (void)key;
+    return -1;
+}
+
 static void every_hole_of_a_config_has_its_own_status(void)
 {
+    static const uint8_t keys[LV_KEYS][32];
     fake_new(&f);
     lv_config whole = f.config;
 #define HOLE(change, expected)                                                                     \
@@ -83,6 +91,13 @@ static void every_hole_of_a_config_has_its_own_status(void)
     HOLE(f.config.ring = NULL, LV_INIT_RING);
     HOLE(f.config.ring_bytes = 639, LV_INIT_RING);
     HOLE(f.config.ring_bytes = 640, LV_INIT_OK);
+    whole.keys = (const uint8_t(*)[32])keys;
+    whole.verify = verify_nothing;
+    HOLE(f.config.key_count = LV_KEYS, LV_INIT_OK);
+    HOLE(f.config.key_count = LV_KEYS + 1, LV_INIT_KEYS);
+    HOLE((f.config.key_count = 1, f.config.keys = NULL), LV_INIT_KEYS);
+    HOLE((f.config.key_count = 1, f.config.verify = NULL), LV_INIT_KEYS);
+    HOLE((f.config.keys = NULL, f.config.verify = NULL), LV_INIT_OK);
     f.config = whole;
 }
 

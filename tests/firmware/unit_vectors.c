@@ -257,6 +257,38 @@ static void a_digest_is_that_of_hashlib(void)
     EXPECT(count > 130);
 }
 
+static void an_envelope_is_read_if_python_reads_it_and_says_the_same(void)
+{
+    uint8_t out[300];
+    size_t used;
+    vector v;
+    int count = 0;
+    int read = 0;
+    for (size_t at = 0; next('m', &at, &v); count++) {
+        uint8_t *bytes = exactly(&v, 0);
+        lv_status status = unit_open_manifest(bytes, v.field[0].length, out, &used);
+        free(bytes);
+        EXPECT((status == LV_OK) == (v.field[1].length > 0));
+        EXPECT(status != LV_OK || same(&v, 1, out, used));
+        read += status == LV_OK;
+    }
+    EXPECT(count > 5000 && read > 500);
+}
+
+static void what_is_verified_is_what_python_signs(void)
+{
+    size_t length;
+    vector v;
+    int count = 0;
+    for (size_t at = 0; next('e', &at, &v); count++) {
+        lv_status status = unit_verify_manifest(v.field[0].bytes, v.field[2].bytes,
+                                                v.field[3].bytes, v.field[3].length);
+        const uint8_t *message = unit_verified(&length);
+        EXPECT(status == LV_OK && same(&v, 1, message, length));
+    }
+    EXPECT(count == 6);
+}
+
 const unit_test vectors_tests[] = {
     TEST(utf_8_is_that_of_rfc_3629_as_python_has_it),
     TEST(a_topic_is_allowed_if_python_allows_it),
@@ -267,5 +299,7 @@ const unit_test vectors_tests[] = {
     TEST(the_record_of_what_is_kept_is_the_one_that_is_described),
     TEST(a_frame_is_that_of_the_packages_both_ways),
     TEST(a_digest_is_that_of_hashlib),
+    TEST(an_envelope_is_read_if_python_reads_it_and_says_the_same),
+    TEST(what_is_verified_is_what_python_signs),
     {NULL, NULL},
 };

@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
+import manifests
 from cobs import cobs  # type: ignore[import-untyped]
 
 from levada.guest.abi import Call
@@ -332,6 +333,8 @@ def vectors() -> Iterator[tuple[str, tuple[bytes, ...]]]:
         ("k", kept()),
         ("f", frames()),
         ("h", digests()),
+        ("m", manifests.verdicts()),
+        ("e", manifests.signed()),
     ):
         yield from ((kind, fields) for fields in found)
 

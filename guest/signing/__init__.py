@@ -1,0 +1,1 @@
+"""Signed modules: keys, the manifest that says what a module is, and its signatures."""
