@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from levada.guest.abi import Call
@@ -92,6 +93,14 @@ class Session:
         self._module = module
         self._sha256 = hashlib.sha256(module).digest()
         self.lose()
+
+    def adopt(self, module: bytes) -> None:
+        """The device runs this one by now: it was brought there by an update."""
+        self.info = inspect(module, budget=self._budget).require()
+        self._module = module
+        self._sha256 = hashlib.sha256(module).digest()
+        if self.device is not None:
+            self.device = replace(self.device, guest_sha256=self._sha256)
 
     def lose(self) -> None:
         """There is no session any more; the next request opens one."""

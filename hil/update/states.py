@@ -1,7 +1,8 @@
 """Where an update stands, and why one has failed.
 
-The states are those of ThingsBoard (OTA updates, "fw_state"), so that its dashboards can show them;
-the three kinds of failure are those of AWS IoT Jobs (AbortCriteria, "failureType").
+The stages are those of ThingsBoard (OTA updates, `fw_state`), so that its dashboards can show them;
+the three kinds of failure are those of AWS IoT Jobs (AbortCriteria, `failureType`).  A device tells
+both by number (`levada.hil.wire.update_messages`, `NakError`); here they have names.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["FAILURE_TYPES", "FailureType", "UpdateReason", "UpdateState", "failure_type"]
+from levada.hil.wire.messages import NakError
+from levada.hil.wire.update_messages import UpdateReason, UpdateState
+
+__all__ = ["FailureType", "UpdateFailure", "UpdateStage", "failure_type"]
 
 
-class UpdateState(StrEnum):
+class UpdateStage(StrEnum):
     """Where an update stands."""
 
     IDLE = "IDLE"
@@ -23,7 +27,7 @@ class UpdateState(StrEnum):
     VERIFIED = "VERIFIED"
     """Digest, signature, ABI and feature profile are right."""
     UPDATING = "UPDATING"
-    """The new module runs on trial, or is about to."""
+    """The new module is on trial."""
     UPDATED = "UPDATED"
     """It has been committed."""
     FAILED = "FAILED"
@@ -32,10 +36,15 @@ class UpdateState(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self in (UpdateState.IDLE, UpdateState.UPDATED, UpdateState.FAILED)
+        return self in (UpdateStage.IDLE, UpdateStage.UPDATED, UpdateStage.FAILED)
+
+    @classmethod
+    def of(cls, state: int) -> UpdateStage:
+        """The stage that a device tells; raises ValueError for a number it cannot mean."""
+        return cls(UpdateState(state).name)
 
 
-class UpdateReason(StrEnum):
+class UpdateFailure(StrEnum):
     """Why an update has failed."""
 
     BUSY = "BUSY"
@@ -43,7 +52,7 @@ class UpdateReason(StrEnum):
     SIGNATURE = "SIGNATURE"
     """None of the trusted keys has signed it."""
     ROLLBACK = "ROLLBACK"
-    """Its counter is lower than that of the installed module."""
+    """Older than the installed module."""
     TARGET = "TARGET"
     """It is for another device."""
     EXPIRED = "EXPIRED"
@@ -52,19 +61,45 @@ class UpdateReason(StrEnum):
     SIZE = "SIZE"
     """Larger than the slot."""
     LOAD = "LOAD"
-    """It does not fit the ABI or the feature profile."""
+    """It does not fit the ABI, the feature profile or the limits."""
     DIGEST = "DIGEST"
     """The bytes that came do not have the promised SHA-256."""
-    STORAGE = "STORAGE"
+    FLASH = "FLASH"
     """It could not be written."""
     TIMEOUT = "TIMEOUT"
     """Its bytes came too slowly, or the verdict did."""
-    TRIAL = "TRIAL"
-    """Stopped, too slow or silent while on trial: rolled back."""
+    TRAP = "TRAP"
+    """Stopped on trial by a trap;"""
+    FAULT = "FAULT"
+    """by a result below 0;"""
+    BUDGET = "BUDGET"
+    """by its budget;"""
+    RESTART = "RESTART"
+    """or the device started again meanwhile."""
+    CRASHES = "CRASHES"
+    """Stopped three times within a day after it was committed."""
+    REJECTED = "REJECTED"
+    """By its host."""
     ABORTED = "ABORTED"
     """By the operator."""
     LINK = "LINK"
     """The device does not answer."""
+
+    @classmethod
+    def of(cls, reason: int) -> UpdateFailure:
+        """The reason that a device tells with its state."""
+        try:
+            return cls(UpdateReason(reason).name)
+        except ValueError:
+            return cls.LINK
+
+    @classmethod
+    def of_refusal(cls, error: int) -> UpdateFailure:
+        """The reason that a device refuses a message for."""
+        try:
+            return cls(NakError(error).name)
+        except ValueError:
+            return cls.LINK
 
 
 class FailureType(StrEnum):
@@ -77,22 +112,21 @@ class FailureType(StrEnum):
     TIMED_OUT = "TIMED_OUT"
 
 
-FAILURE_TYPES: Final = {
-    UpdateReason.BUSY: FailureType.REJECTED,
-    UpdateReason.SIGNATURE: FailureType.REJECTED,
-    UpdateReason.ROLLBACK: FailureType.REJECTED,
-    UpdateReason.TARGET: FailureType.REJECTED,
-    UpdateReason.EXPIRED: FailureType.REJECTED,
-    UpdateReason.BARRED: FailureType.REJECTED,
-    UpdateReason.SIZE: FailureType.REJECTED,
-    UpdateReason.TIMEOUT: FailureType.TIMED_OUT,
-}
-"""Those that are not plain failures."""
+REFUSALS: Final = frozenset(
+    {
+        UpdateFailure.BUSY,
+        UpdateFailure.SIGNATURE,
+        UpdateFailure.ROLLBACK,
+        UpdateFailure.TARGET,
+        UpdateFailure.EXPIRED,
+        UpdateFailure.BARRED,
+        UpdateFailure.SIZE,
+    }
+)
 
 
 def failure_type(reason: str) -> FailureType:
     """The kind of failure of a reason, known or not."""
-    try:
-        return FAILURE_TYPES.get(UpdateReason(reason), FailureType.FAILED)
-    except ValueError:
-        return FailureType.FAILED
+    if reason == UpdateFailure.TIMEOUT:
+        return FailureType.TIMED_OUT
+    return FailureType.REJECTED if reason in REFUSALS else FailureType.FAILED

@@ -104,6 +104,14 @@ def start_edge(
             metavar="1x|60x", help="Simulated seconds that pass in a second (default: 1x)."
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the modules that come over the broker (`levada ota push`): started "
+            "again with it, the boards go on with them (default: none is kept).",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
@@ -127,7 +135,11 @@ def start_edge(
     chosen = read_config(
         EdgeFile,
         config,
-        options.given(("--broker", "broker", broker), ("--speed", "speed", speed)),
+        options.given(
+            ("--broker", "broker", broker),
+            ("--speed", "speed", speed),
+            ("--out", "out", out and str(out)),
+        ),
     )
     try:
         factor = parse_speed(chosen.speed)
@@ -141,7 +153,11 @@ def start_edge(
     document = scenarios.read(scenario, overrides, overlays=layers)
     runner.check(document)
     address = parse_broker(chosen.broker)
-    with interrupts() as interrupt, FieldDevice(document.scenario, address, speed=factor) as boards:
+    folder = None if chosen.out is None else Path(chosen.out)
+    with (
+        interrupts() as interrupt,
+        FieldDevice(document.scenario, address, speed=factor, folder=folder) as boards,
+    ):
         interrupt.stop_with(boards.stop)
         lines = [f"{name} reports to {address.url}/ic/{name}" for name in boards.names]
         boards.run(lambda: typer.echo("\n".join(lines)))

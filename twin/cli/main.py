@@ -33,6 +33,7 @@ from levada.twin.cli.edge import edge_app
 from levada.twin.cli.fog import fog_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
+from levada.twin.cli.ota import ota_app
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.twin import store_app, twin_app
@@ -82,6 +83,7 @@ app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(cloud_app)
+app.add_typer(ota_app, name="ota")
 app.add_typer(store_app, name="store")
 app.add_typer(scenarios_app, name="scenarios")
 

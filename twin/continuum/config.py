@@ -97,6 +97,8 @@ class EdgeFile(Table):
     """Where the boards report, `mqtt(s)://HOST[:PORT]`."""
     speed: str = "1x"
     """Simulated seconds a second, such as `"60x"`."""
+    out: str | None = None
+    """Directory of the modules that came over the broker; default: none is kept."""
 
 
 T = TypeVar("T", bound=Table)

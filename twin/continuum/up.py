@@ -223,6 +223,7 @@ def _commands(
     )
     levada = [sys.executable, "-m", "levada", "--until-eof"]
     speed = ["--speed", options.speed]
+    boards = str(where / "boards")
     scenario_file, followed_file = str(where / "scenario.toml"), str(where / "followed.toml")
     return {
         "cloud": [
@@ -230,7 +231,7 @@ def _commands(
             *("--out", str(where), *speed),
         ],
         "fog": [*levada, "fog", "--config", str(where / "fog.toml")],
-        "edge": [*levada, "edge", scenario_file, "--broker", of_edge, *speed],
+        "edge": [*levada, "edge", scenario_file, "--broker", of_edge, "--out", boards, *speed],
     }
 
 

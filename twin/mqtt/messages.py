@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from levada.guest.topic import is_node_name
 from levada.hil.errors import PayloadError
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
-from levada.hil.update.states import UpdateState
+from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.sequence import Identity
 
 __all__ = [
@@ -359,7 +359,7 @@ class OtaState(Message):
 
     id: TransferId | None = None
     """Of the request; None: there was none since the node started."""
-    state: UpdateState
+    state: UpdateStage
     received: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     """Bytes that are there,"""
     size: Annotated[int, Field(ge=0, le=1 << 20)] = 0

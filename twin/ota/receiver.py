@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from levada.hil.update.states import UpdateReason, UpdateState
+from levada.hil.update.states import UpdateFailure, UpdateStage
 from levada.twin.mqtt.messages import Message, OtaRequest, OtaState
 from levada.twin.ota.chunks import Download, Offer, Taken
 
@@ -87,7 +87,7 @@ class Receiver:
         self._lock = threading.RLock()
         self._download: Download | None = None
         self._offer: Offer | None = None
-        self._state = UpdateState.IDLE
+        self._state = UpdateStage.IDLE
         self._reason = ""
         self._text = ""
         self._began_s = self._asked_s = self._news_s = self._said_s = 0.0
@@ -95,7 +95,7 @@ class Receiver:
         self._damaged = 0
 
     @property
-    def state(self) -> UpdateState:
+    def state(self) -> UpdateStage:
         """Where the update stands."""
         return self._state
 
@@ -108,7 +108,7 @@ class Receiver:
             elif request.action == "abort":
                 self._abort(request.id, ours=ours)
             elif not self._state.is_final and not ours:
-                self._refuse(request.id, UpdateReason.BUSY, "another update is under way")
+                self._refuse(request.id, UpdateFailure.BUSY, "another update is under way")
             elif ours and (not self._state.is_final or self._is_answered(request)):
                 self._report()
             else:
@@ -118,14 +118,14 @@ class Receiver:
         """Take bytes that have come."""
         with self._lock:
             download = self._download
-            if self._state is not UpdateState.DOWNLOADING or download is None:
+            if self._state is not UpdateStage.DOWNLOADING or download is None:
                 return
             if transfer != download.offer.id:
                 return
             try:
                 taken = download.take(offset, payload)
             except OSError as error:
-                self._fail(UpdateReason.STORAGE, f"not kept: {error.strerror}")
+                self._fail(UpdateFailure.FLASH, f"not kept: {error.strerror}")
                 return
             if taken is Taken.NEW:
                 self._damaged, self._wait_s = 0, self._settings.repeat_s
@@ -135,7 +135,7 @@ class Receiver:
                 self._damaged += 1
                 if self._damaged >= self._settings.damaged:
                     said = f"the bytes from {offset} on came damaged {self._damaged} times"
-                    self._fail(UpdateReason.DIGEST, said)
+                    self._fail(UpdateFailure.DIGEST, said)
                 else:
                     self._ask(download)
 
@@ -147,12 +147,12 @@ class Receiver:
             now_s, settings = self._clock(), self._settings
             if now_s - self._said_s >= settings.beat_s:
                 self._report()
-            if self._state is not UpdateState.DOWNLOADING or self._download is None:
+            if self._state is not UpdateStage.DOWNLOADING or self._download is None:
                 return
             if now_s - self._news_s >= settings.stall_s:
-                self._fail(UpdateReason.TIMEOUT, f"no byte came for {settings.stall_s:g} s")
+                self._fail(UpdateFailure.TIMEOUT, f"no byte came for {settings.stall_s:g} s")
             elif now_s - self._began_s >= settings.download_s:
-                self._fail(UpdateReason.TIMEOUT, f"not whole after {settings.download_s:g} s")
+                self._fail(UpdateFailure.TIMEOUT, f"not whole after {settings.download_s:g} s")
             elif now_s - self._asked_s >= self._wait_s:
                 self._wait_s = min(2.0 * self._wait_s, settings.repeat_most_s)
                 self._ask(self._download)
@@ -164,7 +164,7 @@ class Receiver:
                 return
             self._wait_s = self._settings.repeat_s
             self._report()
-            if self._state is UpdateState.DOWNLOADING and self._download is not None:
+            if self._state is UpdateStage.DOWNLOADING and self._download is not None:
                 self._ask(self._download)
 
     # Inside, with the lock
@@ -173,33 +173,33 @@ class Receiver:
         kept, self._download, self._offer = self._download, None, offer
         if offer.size > self._settings.slot_bytes:
             most = self._settings.slot_bytes
-            self._fail(UpdateReason.SIZE, f"{offer.size} bytes: the node takes {most}")
+            self._fail(UpdateFailure.SIZE, f"{offer.size} bytes: the node takes {most}")
             return
         if offer.sha256 == self._identity().guest_sha256 and not offer.envelope:
-            self._move(UpdateState.UPDATED, text="it runs already")
+            self._move(UpdateStage.UPDATED, text="it runs already")
             return
         try:
             download = self._download = Download(offer, self._folder, kept)
         except OSError as error:
-            self._fail(UpdateReason.STORAGE, f"not kept: {error.strerror}")
+            self._fail(UpdateFailure.FLASH, f"not kept: {error.strerror}")
             return
         self._began_s = self._news_s = self._clock()
         self._damaged, self._wait_s = 0, self._settings.repeat_s
-        self._move(UpdateState.DOWNLOADING)
+        self._move(UpdateStage.DOWNLOADING)
         self._go_on(download)
 
     def _go_on(self, download: Download) -> None:
         if download.want() is not None:
             self._ask(download)
             return
-        self._move(UpdateState.DOWNLOADED)
+        self._move(UpdateStage.DOWNLOADED)
         module = download.module()
         if module is None:
-            self._fail(UpdateReason.DIGEST, "the bytes do not have the promised SHA-256")
+            self._fail(UpdateFailure.DIGEST, "the bytes do not have the promised SHA-256")
             return
         offer = download.offer
 
-        def settle(state: UpdateState, reason: str = "", text: str = "") -> None:
+        def settle(state: UpdateStage, reason: str = "", text: str = "") -> None:
             self._settle(offer, state, reason, text)
 
         self._install(offer, module, settle)
@@ -210,7 +210,7 @@ class Receiver:
             self._asked_s = self._clock()
             self._say(want)
 
-    def _settle(self, offer: Offer, state: UpdateState, reason: str, text: str) -> None:
+    def _settle(self, offer: Offer, state: UpdateStage, reason: str, text: str) -> None:
         with self._lock:
             if self._offer is not offer or self._state.is_final:
                 return  # given up meanwhile
@@ -220,8 +220,8 @@ class Receiver:
 
     def _abort(self, transfer: str, *, ours: bool) -> None:
         """What runs on trial already is judged by the trial."""
-        if ours and self._state is UpdateState.DOWNLOADING:
-            self._fail(UpdateReason.ABORTED, "by the operator")
+        if ours and self._state is UpdateStage.DOWNLOADING:
+            self._fail(UpdateFailure.ABORTED, "by the operator")
             if self._download is not None:
                 self._download.forget()
         else:
@@ -231,14 +231,14 @@ class Receiver:
     def _is_answered(self, request: OtaRequest) -> bool:
         """Whether a request is the one whose end is known, and not another attempt."""
         offer = self._offer
-        if self._state is UpdateState.UPDATED:
+        if self._state is UpdateStage.UPDATED:
             return offer is not None and offer.sha256 == self._identity().guest_sha256
         return offer is not None and offer.attempt == (request.attempt or "")
 
-    def _fail(self, reason: UpdateReason, text: str) -> None:
-        self._move(UpdateState.FAILED, reason, text)
+    def _fail(self, reason: UpdateFailure, text: str) -> None:
+        self._move(UpdateStage.FAILED, reason, text)
 
-    def _move(self, state: UpdateState, reason: str = "", text: str = "") -> None:
+    def _move(self, state: UpdateStage, reason: str = "", text: str = "") -> None:
         self._state, self._reason, self._text = state, str(reason), text[:500]
         self._report()
 
@@ -247,10 +247,10 @@ class Receiver:
         self._said_s = self._clock()
         self._tell(None if offer is None else offer.id, self._state, self._reason, self._text)
 
-    def _refuse(self, transfer: str, reason: UpdateReason, text: str) -> None:
-        self._tell(transfer, UpdateState.FAILED, reason, text)
+    def _refuse(self, transfer: str, reason: UpdateFailure, text: str) -> None:
+        self._tell(transfer, UpdateStage.FAILED, reason, text)
 
-    def _tell(self, transfer: str | None, state: UpdateState, reason: str, text: str) -> None:
+    def _tell(self, transfer: str | None, state: UpdateStage, reason: str, text: str) -> None:
         identity = self._identity()
         ours = self._offer is not None and transfer == self._offer.id
         size = self._offer.size if ours and self._offer is not None else 0
@@ -259,7 +259,7 @@ class Receiver:
             OtaState(
                 id=transfer,
                 state=state,
-                received=size if state is UpdateState.UPDATED else received,
+                received=size if state is UpdateStage.UPDATED else received,
                 size=size,
                 reason=str(reason),
                 text=text,

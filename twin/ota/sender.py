@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final
 
@@ -29,7 +29,7 @@ from levada.twin.mqtt.messages import (
 )
 from levada.twin.ota.chunks import chunk_payload, chunk_topic
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "ask_states"]
 
 REPEAT_S: Final = 2.0
 """A node that says nothing for so long is asked again."""
@@ -167,3 +167,33 @@ class Sender(Closing):
                 if state.id is not None and state.state.is_final:
                     del self._open[node]
         self._on_state(node, state)
+
+
+def ask_states(
+    broker: BrokerAddress, nodes: Sequence[str], wait_s: float
+) -> dict[str, OtaState | None]:
+    """What nodes say of themselves within a time; None: nothing.  Raises BrokerError."""
+    found: dict[str, OtaState | None] = dict.fromkeys(nodes)
+    news = threading.Condition()
+
+    def heard(node: str, state: OtaState) -> None:
+        with news:
+            if node in found:
+                found[node] = state
+                news.notify_all()
+
+    def take(topic: str, payload: bytes) -> None:
+        place = split_topic(topic)
+        if place is not None:
+            heard(place[0], decode(OtaState, payload))
+
+    client = MqttClient(broker, subscription=f"{PREFIX}+/ota/state", handler=take)
+    try:
+        asking = OtaRequest(id=secrets.token_hex(8), action="status").encode()
+        for node in nodes:
+            client.publish(node_topic(OtaRequest, node), asking)
+        with news:
+            news.wait_for(lambda: None not in found.values(), wait_s)
+            return dict(found)
+    finally:
+        client.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from levada.hil.update.package import ModulePackage
-from levada.hil.update.states import UpdateState
+from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.messages import Message, OtaRequest, OtaState, OtaWant
 from levada.twin.ota.chunks import Offer, chunk_payload
 from levada.twin.ota.receiver import Identity, Receiver, TransferSettings
@@ -48,7 +48,7 @@ class Node:
         settings: TransferSettings | None = None,
         folder: Path | None = None,
         *,
-        verdict: UpdateState = UpdateState.UPDATED,
+        verdict: UpdateStage = UpdateStage.UPDATED,
     ) -> None:
         self.now_s = 0.0
         self.said: list[Message] = []
@@ -65,14 +65,14 @@ class Node:
         )
 
     def _install(self, offer: Offer, module: bytes, settle: Callable[..., None]) -> None:
-        settle(UpdateState.VERIFIED)
-        settle(UpdateState.UPDATING)
-        if self.verdict is UpdateState.UPDATED:
+        settle(UpdateStage.VERIFIED)
+        settle(UpdateStage.UPDATING)
+        if self.verdict is UpdateStage.UPDATED:
             self.installed.append(module)
             self.active = Identity(guest_sha256=offer.sha256, guest_version=offer.version)
-            settle(UpdateState.UPDATED)
+            settle(UpdateStage.UPDATED)
         else:
-            settle(self.verdict, "TRIAL", "stopped in its first step")
+            settle(self.verdict, "TRAP", "stopped in its first step")
 
     @property
     def states(self) -> list[str]:

