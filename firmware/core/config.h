@@ -49,9 +49,11 @@ enum {
     LV_SLOTS = 2,
     LV_STORE_RECORDS = 2, /* of store.h, the first ones */
     LV_KEPT_RECORDS = 2,  /* of kept.h, behind them */
-    LV_RECORDS = LV_STORE_RECORDS + LV_KEPT_RECORDS,
-    LV_RECORD_BYTES = 448, /* of the longest */
+    LV_ENVELOPE_RECORDS = LV_SLOTS, /* of store.h again, one a slot, behind those */
+    LV_RECORDS = LV_STORE_RECORDS + LV_KEPT_RECORDS + LV_ENVELOPE_RECORDS,
+    LV_RECORD_BYTES = 448, /* of the store */
     LV_ENVELOPE_BYTES = 512, /* of the longest */
+    LV_ENVELOPE_RECORD_BYTES = 4 + 4 + LV_ENVELOPE_BYTES + 4,
     LV_KEPT_OWNER = 20,
     LV_KEPT_BYTES = 4 + 4 + LV_KEPT_OWNER + 4 * LV_KEEP_SLOTS + 4,
     LV_PARAMETERS = 32, /* most that the store keeps */
@@ -143,6 +145,9 @@ typedef struct {
     void (*at)(void *context, uint8_t point);
     /* Take a FAULT request, or NULL: a board refuses it. */
     lv_status (*fault)(void *context, const lv_msg_fault *fault);
+    /* Fill `length` bytes that nobody can foresee, or NULL: then the node takes no manifest that
+     * answers a request of its own. */
+    void (*random)(void *context, uint8_t *bytes, uint32_t length);
     uint8_t reset_reason; /* lv_reset */
     /* Boot id where flash is empty, 0: 1.  Telemetry is told apart by it, so it should be one that
      * the node never had: a random one below 2^31. */
@@ -162,7 +167,9 @@ typedef struct {
 static inline uint32_t lv_record_bytes(int record)
 {
     LV_ASSERT(record >= 0 && record < LV_RECORDS);
-    return record < LV_STORE_RECORDS ? LV_RECORD_BYTES : LV_KEPT_BYTES;
+    if (record < LV_STORE_RECORDS)
+        return LV_RECORD_BYTES;
+    return record < LV_STORE_RECORDS + LV_KEPT_RECORDS ? LV_KEPT_BYTES : LV_ENVELOPE_RECORD_BYTES;
 }
 
 #endif

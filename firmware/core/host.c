@@ -30,10 +30,20 @@ void lv_host_configure(lv_host *host, const lv_msg_configure *m)
     host->publish_limit = m->publish_bytes;
 }
 
+/* 13 bytes are the most that a call takes besides its text; BOOT, STEP, RETURN and TRAP 26 */
+static uint64_t room(uint32_t calls, uint32_t log_bytes, uint32_t publish_bytes)
+{
+    return 26 + 13 * (uint64_t)calls + log_bytes + publish_bytes;
+}
+
 uint64_t lv_host_tape_room(const lv_msg_configure *m)
 {
-    /* 13 bytes are the most that a call takes besides its text; BOOT, STEP, RETURN and TRAP 26 */
-    return 26 + 13 * (uint64_t)m->host_calls + m->log_bytes + m->publish_bytes;
+    return room(m->host_calls, m->log_bytes, m->publish_bytes);
+}
+
+uint64_t lv_host_run_room(const lv_host *host)
+{
+    return room(host->call_limit, host->log_limit, host->publish_limit);
 }
 
 void lv_host_renew_budget(lv_host *host)
@@ -55,9 +65,24 @@ void lv_host_begin(lv_host *host, int64_t time_ms, uint8_t entry)
 
 void lv_host_close_outputs(lv_host *host)
 {
-    host->outputs = 0;
+    host->outputs = host->wished = 0;
     for (int k = 0; k < host->pin_count; k++)
         host->config->output(host->config->context, host->pins[k], 0);
+}
+
+void lv_host_hold_outputs(lv_host *host)
+{
+    lv_host_close_outputs(host);
+    host->held = true;
+}
+
+void lv_host_release_outputs(lv_host *host)
+{
+    host->held = false;
+    for (int k = 0; k < host->pin_count; k++)
+        if ((host->outputs ^ host->wished) >> k & 1)
+            host->config->output(host->config->context, host->pins[k], host->wished >> k & 1);
+    host->outputs = host->wished;
 }
 
 static void stop(lv_host *host, uint8_t call, uint8_t trap)
@@ -107,8 +132,11 @@ void lv_call_set_output(lv_host *host, int32_t pin, int32_t state)
         uint16_t bit = (uint16_t)(1u << k);
         if (host->pins[k] != pin)
             continue;
-        host->outputs = (uint16_t)(state ? host->outputs | bit : host->outputs & ~bit);
+        host->wished = (uint16_t)(state ? host->wished | bit : host->wished & ~bit);
         host->ever_set |= bit;
+        if (host->held)
+            continue;
+        host->outputs = host->wished;
         host->config->output(host->config->context, host->pins[k], state != 0);
     }
     lv_tape_numbers(&host->tape, LV_CALL_SET_OUTPUT, 2, pin, state, 0);

@@ -54,6 +54,8 @@ typedef struct lv_host {
 
     /* since the guest was started */
     uint16_t outputs;
+    uint16_t wished;   /* by the guest; the outputs, unless they are held */
+    bool held;         /* outputs stay closed */
     uint16_t ever_set;
 
     /* since the device was started */
@@ -74,6 +76,9 @@ void lv_host_configure(lv_host *host, const lv_msg_configure *m);
 /* Most bytes of tape that one run can need with these budgets. */
 uint64_t lv_host_tape_room(const lv_msg_configure *m);
 
+/* The same with those in force. */
+uint64_t lv_host_run_room(const lv_host *host);
+
 /* Give the guest its whole budget of calls and bytes again. */
 void lv_host_renew_budget(lv_host *host);
 
@@ -83,6 +88,12 @@ void lv_host_begin(lv_host *host, int64_t time_ms, uint8_t entry);
 
 /* Close every output, whatever the guest thinks. */
 void lv_host_close_outputs(lv_host *host);
+
+/* Hold the outputs closed from now on: what the guest sets is only remembered. */
+void lv_host_hold_outputs(lv_host *host);
+
+/* Hold them no longer, and drive what the guest wishes. */
+void lv_host_release_outputs(lv_host *host);
 
 /* The calls of the ABI, as docs/abi.md has them; any number may come as argument, and bytes of a text
  * are read only if it is valid.  Each may set `trap`, and then its answer does not count. */

@@ -73,6 +73,8 @@ void lv_kept_save(lv_kept *kept, int64_t uptime_ms, bool now)
 {
     const lv_config *config = kept->config;
     uint8_t record[LV_RECORD_BYTES] = {0};
+    if (kept->held)
+        return;
     if (kept->changed) {
         kept->generation++;
         kept->changed = false;
@@ -91,4 +93,23 @@ void lv_kept_save(lv_kept *kept, int64_t uptime_ms, bool now)
     kept->dirty = false;
     kept->written = true;
     kept->written_ms = uptime_ms;
+}
+
+void lv_kept_hold(lv_kept *kept)
+{
+    if (kept->held)
+        return;
+    lv_kept_save(kept, 0, true);
+    kept->held = true;
+}
+
+void lv_kept_release(lv_kept *kept, bool keep)
+{
+    uint32_t writes = kept->writes;
+    bool held = kept->held;
+    kept->held = false;
+    if (!held || keep)
+        return;
+    lv_kept_open(kept, kept->config);
+    kept->writes = writes;
 }

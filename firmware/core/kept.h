@@ -20,6 +20,7 @@ typedef struct {
     uint8_t place;  /* record that is written next */
     bool changed;   /* since the memory was written */
     bool dirty;     /* since flash was written */
+    bool held;      /* nothing is saved */
     bool written;   /* to flash since the start, at `written_ms` of uptime */
     int64_t written_ms;
     uint32_t writes; /* of flash, since the start */
@@ -36,5 +37,9 @@ void lv_kept_forget(lv_kept *kept);
 /* The end of a run: save what has changed, to flash if it is time or `now` says so, as flash takes it:
  * what it does not is tried again with the next run.  `uptime_ms` counts from lv_kept_begin. */
 void lv_kept_save(lv_kept *kept, int64_t uptime_ms, bool now);
+/* Save what there is, and from then on nothing: a module is on trial. */
+void lv_kept_hold(lv_kept *kept);
+/* Save again: what the module on trial has set, or what was there before it. */
+void lv_kept_release(lv_kept *kept, bool keep);
 
 #endif

@@ -182,8 +182,8 @@ static lv_status install_begin(lv_link *link, const lv_frame_decoder *f, reply *
     lv_msg_install_begin m;
     lv_status status = lv_msg_install_begin_unpack(f->body, f->length, &m);
     if (status == LV_OK)
-        status = lv_store_begin(&link->node->store, m.size, m.sha256);
-    return status ? status : acknowledge(link, r, 0);
+        status = lv_node_install_begin(link->node, link->session_number, &m);
+    return status ? status : acknowledge(link, r, link->node->store.received);
 }
 
 static lv_status install_chunk(lv_link *link, const lv_frame_decoder *f, reply *r)
@@ -191,7 +191,7 @@ static lv_status install_chunk(lv_link *link, const lv_frame_decoder *f, reply *
     lv_msg_install_chunk m;
     lv_status status = lv_msg_install_chunk_unpack(f->body, f->length, &m);
     if (status == LV_OK)
-        status = lv_store_chunk(&link->node->store, m.offset, m.data, m.data_length);
+        status = lv_update_chunk(&link->node->update, link->session_number, &m);
     link->node->detail = (int32_t)link->node->store.received;
     return status ? status : acknowledge(link, r, link->node->store.received);
 }
@@ -201,8 +201,62 @@ static lv_status install_end(lv_link *link, const lv_frame_decoder *f, reply *r)
     lv_msg_install_end m;
     lv_status status = lv_msg_install_end_unpack(f->body, f->length, &m);
     if (status == LV_OK)
+        status = lv_update_sender(&link->node->update, link->session_number);
+    if (status == LV_OK)
         status = lv_node_install(link->node);
     return status ? status : acknowledge(link, r, 0);
+}
+
+static lv_status install_trial(lv_link *link, const lv_frame_decoder *f, reply *r)
+{
+    lv_msg_install_trial m;
+    lv_status status = lv_msg_install_trial_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_update_sender(&link->node->update, link->session_number);
+    if (status == LV_OK)
+        status = lv_node_install_trial(link->node, &m);
+    return status ? status : acknowledge(link, r, 0);
+}
+
+static lv_status confirm(lv_link *link, const lv_frame_decoder *f, reply *r)
+{
+    lv_msg_confirm m;
+    lv_status status = lv_msg_confirm_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_node_confirm(link->node, m.sha256);
+    return status ? status : acknowledge(link, r, link->node->store.update.state);
+}
+
+static lv_status reject(lv_link *link, const lv_frame_decoder *f, reply *r)
+{
+    lv_msg_reject m;
+    lv_status status = lv_msg_reject_unpack(f->body, f->length, &m);
+    if (status == LV_OK)
+        status = lv_node_reject(link->node);
+    return status ? status : acknowledge(link, r, 0);
+}
+
+static lv_status install_abort(lv_link *link, const lv_frame_decoder *f, reply *r)
+{
+    lv_msg_install_abort m;
+    lv_status status = lv_msg_install_abort_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
+    lv_node_install_abort(link->node);
+    return acknowledge(link, r, 0);
+}
+
+static lv_status get_update_status(lv_link *link, const lv_frame_decoder *f, reply *r)
+{
+    lv_msg_get_update_status m;
+    lv_msg_update_status found;
+    lv_status status = lv_msg_get_update_status_unpack(f->body, f->length, &m);
+    if (status != LV_OK)
+        return status;
+    lv_update_status(&link->node->update, &found);
+    r->type = LV_MSG_UPDATE_STATUS;
+    r->length = lv_msg_update_status_pack(&found, link->body);
+    return LV_OK;
 }
 
 static lv_status reset(lv_link *link, const lv_frame_decoder *f, reply *r)
@@ -323,6 +377,11 @@ static const handler handlers[] = {
     [LV_MSG_TELEMETRY_ACK] = telemetry_ack,
     [LV_MSG_FAULT] = fault,
     [LV_MSG_GET_STATISTICS] = get_statistics,
+    [LV_MSG_INSTALL_TRIAL] = install_trial,
+    [LV_MSG_CONFIRM] = confirm,
+    [LV_MSG_REJECT] = reject,
+    [LV_MSG_INSTALL_ABORT] = install_abort,
+    [LV_MSG_GET_UPDATE_STATUS] = get_update_status,
 };
 
 static void execute(lv_link *link, const lv_frame_decoder *f)

@@ -63,6 +63,7 @@ lv_init_status lv_node_init(lv_node *node, const lv_config *config)
     node->wake_ms = LV_NEVER_MS;
     (void)lv_node_configure(node, &standard);
     (void)lv_store_open(&node->store, config); /* without flash it runs, but forgets */
+    lv_update_open(&node->update, &node->store);
     lv_kept_open(&node->kept, config);
     return LV_INIT_OK;
 }
@@ -83,6 +84,7 @@ lv_status lv_node_configure(lv_node *node, const lv_msg_configure *m)
     if (lv_host_tape_room(m) > node->host.tape.capacity)
         return refuse(node, LV_NAK_SIZE, (int32_t)node->host.tape.capacity);
     lv_host_configure(&node->host, m);
+    memcpy(node->name, m->node, sizeof node->name);
     node->limits = (lv_limits){.instructions = m->instructions, .memory_pages = m->memory_pages};
     node->deadline_ms = m->deadline_ms;
     node->lease_ms = m->lease_ms;
@@ -103,8 +105,10 @@ static void unload(lv_node *node)
 void lv_node_close(lv_node *node)
 {
     unload(node);
+    node->resume = false;
     lv_kept_save(&node->kept, 0, true);
-    lv_store_abandon(&node->store);
+    if (node->store.receiving)
+        lv_update_refused(&node->update, LV_REASON_ABORTED, 0);
     lv_tape_clear(&node->host.tape);
 }
 
@@ -115,6 +119,74 @@ static void stop(lv_node *node, int trap)
     unload(node);
     node->trap = (uint8_t)trap;
     node->state = LV_NODE_STOPPED;
+}
+
+static bool on_trial(const lv_node *node)
+{
+    return node->store.update.stage == LV_STAGE_RUNNING;
+}
+
+/* What the module on trial has done, and was held, is gone or happens now. */
+static void release(lv_node *node, bool keep)
+{
+    lv_ring_release(&node->ring, keep);
+    lv_kept_release(&node->kept, keep);
+}
+
+/* The module that waits or is on trial has failed; the one before goes on with the next step, if
+ * there was one to go on from. */
+static void roll_back(lv_node *node, uint8_t reason, int32_t detail, bool barred)
+{
+    if (on_trial(node)) {
+        node->resume = node->state != LV_NODE_IDLE;
+        unload(node);
+        node->host.held = false;
+        release(node, false);
+        node->rolled_back = true;
+    }
+    lv_store_roll_back(&node->store, reason, detail, barred);
+}
+
+static uint8_t reason_of(uint8_t trap)
+{
+    switch (trap) {
+    case LV_TRAP_GUEST_FAULT: return LV_REASON_FAULT;
+    case LV_TRAP_OUT_OF_FUEL:
+    case LV_TRAP_DEADLINE:
+    case LV_TRAP_HOST_CALLS:
+    case LV_TRAP_LOG_BYTES:
+    case LV_TRAP_PUBLISH_BYTES: return LV_REASON_BUDGET;
+    default: return LV_REASON_TRAP;
+    }
+}
+
+/* After a request in which a guest was stopped, or not started: whether it was that on trial, or was
+ * stopped once too often, so that the one before is in use again. */
+static bool settle(lv_node *node, lv_status status)
+{
+    if (node->state == LV_NODE_RUNNING)
+        return false;
+    bool trapped = node->state == LV_NODE_STOPPED;
+    if (on_trial(node)) {
+        bool lost = status == LV_NAK_NO_GUEST;
+        uint8_t reason = lost ? LV_REASON_DIGEST : trapped ? reason_of(node->trap) : LV_REASON_LOAD;
+        roll_back(node, reason, trapped ? node->trap : node->detail, !lost);
+    } else if (trapped && lv_store_crashed(&node->store, node->host.time_ms, node->trap)) {
+        unload(node);
+        node->rolled_back = true;
+    } else
+        return false;
+    node->resume = trapped;
+    return true;
+}
+
+/* The module on trial has all that it wants: its outputs are driven at the end of its next step. */
+static void commit(lv_node *node)
+{
+    if (!lv_update_commit(&node->update))
+        return;
+    release(node, true);
+    lv_kept_save(&node->kept, node->host.uptime_ms, true);
 }
 
 static bool is_time(int64_t time_ms) { return time_ms > -LV_TIMES_MS && time_ms < LV_TIMES_MS; }
@@ -275,14 +347,18 @@ static lv_status set_all(lv_node *node, const uint8_t *pairs, int count)
     return LV_OK;
 }
 
+/* Those of the store that are for the module that is started. */
 static int stored_pairs(const lv_store *store, uint8_t *pairs)
 {
+    int count = 0;
     for (int k = 0; k < store->parameter_count; k++)
-        put_pair(pairs, k, store->parameters[k][0], store->parameters[k][1]);
-    return store->parameter_count;
+        if (store->update.stage != LV_STAGE_RUNNING || store->update.carried >> k & 1)
+            put_pair(pairs, count++, store->parameters[k][0], store->parameters[k][1]);
+    return count;
 }
 
-lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
+/* Load the module that is in use or on trial, and run its init. */
+static lv_status load(lv_node *node, const lv_msg_start *m)
 {
     const lv_config *c = node->config;
     lv_host *host = &node->host;
@@ -291,10 +367,6 @@ lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
     int32_t result = 0;
     const uint8_t *module = lv_store_guest(&node->store, &size);
 
-    if (!module)
-        return refuse(node, LV_NAK_NO_GUEST, 0);
-    if (!is_time(m->time_ms))
-        return refuse(node, LV_NAK_VALUE, 0);
     unload(node);
     pass_time(node, m->time_ms);
     lv_tape_clear(&host->tape);
@@ -306,7 +378,7 @@ lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
     host->time_ms = m->time_ms;
     host->uptime_ms = 0;
     host->delayed_ms = 0;
-    lv_kept_begin(&node->kept, node->store.sha256[node->store.active]);
+    lv_kept_begin(&node->kept, node->store.sha256[lv_store_slot(&node->store)]);
     if (m->flags & LV_START_FORGET)
         lv_kept_forget(&node->kept);
     lv_kept_save(&node->kept, 0, true);
@@ -317,6 +389,8 @@ lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
     node->active_us = 0;
     node->trap = LV_TRAP_NONE;
     node->finished = false;
+    if (!module)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
 
     c->watchdog(c->context, node->deadline_ms);
     int rc = c->guest_load(c->context, module, size, host, &node->limits);
@@ -353,23 +427,61 @@ lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
     return status == LV_NAK_STOPPED ? LV_OK : status; /* a trap is a result, not a refusal */
 }
 
-lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
+/* The module before the one that has failed, as in the field: with what the store has. */
+static lv_status load_former(lv_node *node, int64_t time_ms, int64_t uptime_ms)
+{
+    const lv_msg_start m = {.time_ms = time_ms, .flags = LV_START_STORED_PARAMETERS};
+    node->resume = false;
+    node->started_ms = uptime_ms;
+    lv_store_secure(&node->store);
+    return load(node, &m);
+}
+
+/* What waits goes on trial; what is held until it is committed is held from here on. */
+static void begin_trial(lv_node *node)
+{
+    unload(node); /* before anything else: this closes what the guest before has opened */
+    lv_store_secure(&node->store);
+    if (lv_update_try(&node->update) != LV_OK) {
+        node->rolled_back = true;
+        return;
+    }
+    lv_host_hold_outputs(&node->host);
+    lv_ring_hold(&node->ring);
+    lv_kept_hold(&node->kept);
+}
+
+lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
+{
+    uint32_t size;
+    if (!lv_store_guest(&node->store, &size) && node->store.update.stage == LV_STAGE_NONE)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
+    if (!is_time(m->time_ms))
+        return refuse(node, LV_NAK_VALUE, 0);
+    node->resume = false;
+    node->started_ms = 0;
+    if (node->store.update.stage == LV_STAGE_NONE)
+        lv_store_secure(&node->store);
+    else
+        begin_trial(node);
+    lv_status status = load(node, m);
+    return settle(node, status) ? load_former(node, m->time_ms, 0) : status;
+}
+
+bool lv_node_wants_start(const lv_node *node)
+{
+    return node->store.update.stage == LV_STAGE_WAITING ||
+           (node->state != LV_NODE_RUNNING && !node->resume);
+}
+
+/* Run the guest that is loaded, and say what it did behind what is on the tape. */
+static lv_status run_step(lv_node *node, const lv_msg_step *m)
 {
     lv_host *host = &node->host;
     int32_t result = 0;
 
-    if (node->state == LV_NODE_STOPPED)
-        return refuse(node, LV_NAK_STOPPED, node->trap);
-    if (node->state != LV_NODE_RUNNING)
-        return refuse(node, LV_NAK_NO_GUEST, 0);
-    if (!is_time(m->time_ms))
-        return refuse(node, LV_NAK_VALUE, 0);
-    if (m->uptime_ms < 0 || !is_time(m->uptime_ms))
-        return refuse(node, LV_NAK_VALUE, 3);
-    pass_time(node, m->time_ms);
-    lv_tape_clear(&host->tape);
     node->active_us = 0;
-    host->uptime_ms = m->uptime_ms;
+    host->uptime_ms = m->uptime_ms - node->started_ms;
     if (node->command && node->finished)
         return LV_OK;
     node->steps++;
@@ -396,6 +508,43 @@ lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
     return LV_OK;
 }
 
+/* The former module takes the place of the one that has failed, and misses no step. */
+static lv_status step_former(lv_node *node, const lv_msg_step *m)
+{
+    lv_status status = load_former(node, m->time_ms, m->uptime_ms);
+    if (status != LV_OK || node->state != LV_NODE_RUNNING)
+        return status;
+    if (lv_host_run_room(&node->host) > node->host.tape.capacity - node->host.tape.length)
+        lv_tape_clear(&node->host.tape); /* what init did is told if it has room */
+    return run_step(node, m);
+}
+
+lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
+{
+    if (node->state == LV_NODE_STOPPED && !node->resume)
+        return refuse(node, LV_NAK_STOPPED, node->trap);
+    if (node->state != LV_NODE_RUNNING && !node->resume)
+        return refuse(node, LV_NAK_NO_GUEST, 0);
+    if (!is_time(m->time_ms))
+        return refuse(node, LV_NAK_VALUE, 0);
+    if (m->uptime_ms < 0 || !is_time(m->uptime_ms))
+        return refuse(node, LV_NAK_VALUE, 3);
+    if (node->resume)
+        return step_former(node, m);
+    pass_time(node, m->time_ms);
+    lv_tape_clear(&node->host.tape);
+    lv_status status = run_step(node, m);
+    if (settle(node, status))
+        return step_former(node, m);
+    if (on_trial(node)) {
+        lv_update_passed(&node->update, node->ring.held > 0);
+        commit(node);
+    }
+    if (node->host.held && !on_trial(node))
+        lv_host_release_outputs(&node->host);
+    return status;
+}
+
 /* --- parameters ------------------------------------------------------------------------------- */
 
 lv_status lv_node_get(lv_node *node, int32_t id, int32_t *value)
@@ -406,7 +555,9 @@ lv_status lv_node_get(lv_node *node, int32_t id, int32_t *value)
         return refuse(node, LV_NAK_NO_GUEST, 0);
     if (node->command) /* its main is in the middle of a call */
         return refuse(node, LV_NAK_PARAMETER, id);
-    return get(node, id, value);
+    lv_status status = get(node, id, value);
+    (void)settle(node, status);
+    return status;
 }
 
 /* All or none: what was set goes back, last first. */
@@ -423,7 +574,7 @@ static void put_back(lv_node *node, const uint8_t *before, int count)
         (void)set_all(node, changed, changes);
 }
 
-lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
+static lv_status calibrate(lv_node *node, const lv_msg_calibrate *m)
 {
     uint8_t before[PAIR_BYTES * LV_PARAMETERS];
     int count = m->parameters_count;
@@ -455,28 +606,95 @@ lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
     return refuse(node, status, detail);
 }
 
+lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
+{
+    if (on_trial(node) && (m->flags & 1)) /* what is kept is the former module's */
+        return refuse(node, LV_NAK_STATE, 0);
+    bool ran = node->state == LV_NODE_RUNNING;
+    lv_status status = calibrate(node, m);
+    int32_t detail = node->detail;
+    if (ran)
+        (void)settle(node, status);
+    node->detail = detail;
+    return status;
+}
+
 /* --- the module ------------------------------------------------------------------------------- */
 
-lv_status lv_node_install(lv_node *node)
+lv_status lv_node_install_begin(lv_node *node, uint32_t sender, const lv_msg_install_begin *m)
+{
+    int32_t detail = 0;
+    int64_t time_s = node->seen_ms / 1000;
+    bool known = time_s >= LV_CLOCK_SET_S && time_s <= UINT32_MAX;
+    lv_status status = lv_update_begin(&node->update, sender, m, node->name,
+                                       known ? (uint32_t)time_s : 0, &detail);
+    return status == LV_OK ? LV_OK : refuse(node, status, detail);
+}
+
+/* What was received is whole, and the engine takes it.  The old guest runs on meanwhile. */
+static lv_status verify(lv_node *node)
 {
     const uint8_t *module;
     uint32_t size;
     lv_status status = lv_store_received(&node->store, &module, &size);
-    if (status != LV_OK) {
-        lv_store_abandon(&node->store);
+    if (status == LV_NAK_DIGEST)
+        lv_update_refused(&node->update, LV_REASON_DIGEST, 0);
+    if (status != LV_OK)
         return refuse(node, status, 0);
-    }
-    /* the old guest runs on until the new one is known to load */
     int rc = node->config->guest_check(node->config->context, module, size, &node->limits);
-    if (rc != 0) {
-        lv_store_abandon(&node->store);
-        return refuse(node, LV_NAK_LOAD, rc);
-    }
+    if (rc == 0)
+        return LV_OK;
+    lv_update_refused(&node->update, LV_REASON_LOAD, rc);
+    return refuse(node, LV_NAK_LOAD, rc);
+}
+
+lv_status lv_node_install(lv_node *node)
+{
+    lv_status status = verify(node);
+    if (status != LV_OK)
+        return status;
     status = lv_store_commit(&node->store);
     if (status != LV_OK)
         return refuse(node, status, 0);
     unload(node);
     return LV_OK;
+}
+
+lv_status lv_node_install_trial(lv_node *node, const lv_msg_install_trial *m)
+{
+    int32_t detail = 0;
+    lv_status status = verify(node);
+    if (status != LV_OK)
+        return status;
+    status = lv_update_wait(&node->update, m, &detail);
+    return status == LV_OK ? LV_OK : refuse(node, status, detail);
+}
+
+lv_status lv_node_confirm(lv_node *node, const uint8_t sha256[32])
+{
+    if (!on_trial(node))
+        return refuse(node, LV_NAK_STATE, 0);
+    if (memcmp(node->store.sha256[lv_store_slot(&node->store)], sha256, 32) != 0)
+        return refuse(node, LV_NAK_VALUE, 0);
+    node->update.confirmed = true;
+    commit(node);
+    return LV_OK;
+}
+
+lv_status lv_node_reject(lv_node *node)
+{
+    if (node->store.update.stage == LV_STAGE_NONE)
+        return refuse(node, LV_NAK_STATE, 0);
+    roll_back(node, LV_REASON_REJECTED, 0, true);
+    return LV_OK;
+}
+
+void lv_node_install_abort(lv_node *node)
+{
+    if (node->store.update.stage != LV_STAGE_NONE)
+        roll_back(node, LV_REASON_ABORTED, 0, false);
+    else if (node->store.receiving)
+        lv_update_refused(&node->update, LV_REASON_ABORTED, 0);
 }
 
 void lv_node_birth(const lv_node *node, lv_msg_birth *m)
@@ -498,7 +716,9 @@ void lv_node_birth(const lv_node *node, lv_msg_birth *m)
         m->flags |= (uint8_t)(LV_BIRTH_STARTED | (node->command ? LV_BIRTH_COMMAND : 0));
     if (node->state == LV_NODE_STOPPED)
         m->flags |= LV_BIRTH_STOPPED;
-    m->flags |= LV_BIRTH_HEARTBEAT;
+    m->flags |= LV_BIRTH_HEARTBEAT | LV_BIRTH_UPDATES;
+    if (store->update.stage != LV_STAGE_NONE)
+        m->flags |= LV_BIRTH_TRIAL;
     strncpy(m->engine, node->config->engine, sizeof m->engine - 1);
     strncpy(m->firmware, node->config->firmware, sizeof m->firmware - 1);
 }
@@ -508,7 +728,10 @@ void lv_node_result(lv_node *node, lv_msg_step_result *m)
     memset(m, 0, sizeof *m);
     m->trap = node->trap;
     m->trap_call = node->host.trap_call;
-    m->flags = lv_node_told_of_lease(node) ? LV_STEP_LEASE_EXPIRED : 0;
+    m->flags = (uint8_t)((lv_node_told_of_lease(node) ? LV_STEP_LEASE_EXPIRED : 0) |
+                         (on_trial(node) ? LV_STEP_TRIAL : 0) |
+                         (node->rolled_back ? LV_STEP_ROLLED_BACK : 0));
+    node->rolled_back = false;
     m->outputs = node->host.outputs;
     m->ever_set = node->host.ever_set;
     m->wake_ms = node->wake_ms;
@@ -530,6 +753,8 @@ bool lv_node_told_of_lease(lv_node *node)
 
 void lv_node_tick(lv_node *node, uint32_t now_ms)
 {
+    if (lv_update_tick(&node->update, now_ms))
+        roll_back(node, LV_REASON_TIMEOUT, node->update.steps, true);
     if (node->lease_ms == 0 || now_ms - node->heard_ms <= node->lease_ms || !node->host.outputs)
         return;
     lv_host_close_outputs(&node->host);

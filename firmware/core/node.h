@@ -8,7 +8,7 @@
  *     IDLE ---------------------------> RUNNING --------------------------> STOPPED
  *      ^                                   |                                   |
  *      +-----------------------------------+-----------------------------------+
- *        close, install, and start, which goes on from IDLE
+ *        close, install, roll back, and start, which goes on from IDLE
  *
  *     request                 IDLE              RUNNING           STOPPED
  *     start                   RUNNING; STOPPED if init traps; IDLE if the module or a parameter
@@ -16,29 +16,40 @@
  *     step, calibrate, get    LV_NAK_NO_GUEST   stays; STOPPED    LV_NAK_STOPPED
  *                                               after a trap
  *     install                 IDLE; if what was received is refused: stays
+ *     install on trial        stays
+ *     reject, abort, tick     IDLE if that ends a trial; else stays
  *     close                   IDLE
- *     configure, tick         stays
+ *     configure               stays
+ *
+ * A start runs the module that waits for its trial, or is on it (update.h).  If such a module traps,
+ * or is refused by the start, it is rolled back: a start and a step go on with the former module at
+ * once, after other requests the next step does.  The same holds for a module in use that has
+ * crashed too often.
  */
 #ifndef LEVADA_NODE_H
 #define LEVADA_NODE_H
 
 #include "host.h"
-#include "store.h"
+#include "update.h"
 
 #define LV_NEVER_MS (INT64_C(1) << 62)
 /* A time is less than this from 1970, so that sums and differences of times are numbers too. */
 #define LV_TIMES_MS (INT64_C(1) << 61)
 #define LV_LONGEST_WAKE_MS 86400000
+/* A clock that shows less has never been set [s since 1970]: 2020-01-01. */
+#define LV_CLOCK_SET_S 1577836800
 
 typedef enum { LV_NODE_IDLE, LV_NODE_RUNNING, LV_NODE_STOPPED } lv_node_state;
 
 typedef struct {
     const lv_config *config;
     lv_store store;
+    lv_update update;
     lv_kept kept;
     lv_ring ring;
     lv_host host;
 
+    char name[32]; /* of the node, by CONFIGURE */
     lv_limits limits;
     uint32_t deadline_ms;
     uint32_t lease_ms;
@@ -46,6 +57,9 @@ typedef struct {
     bool lease_expired;
 
     lv_node_state state;
+    bool resume;      /* a module has failed: the next step begins with the former one */
+    bool rolled_back; /* and no result has told so */
+    int64_t started_ms; /* uptime of a step at which it was loaded instead of one */
     bool command;  /* the guest is a main, not a step */
     bool finished; /* and it has returned */
     uint8_t trap;  /* that stopped it */
@@ -89,6 +103,9 @@ lv_status lv_node_configure(lv_node *node, const lv_msg_configure *m);
  * tells; LV_NAK_NO_GUEST, LV_NAK_VALUE, LV_NAK_LOAD or LV_NAK_PARAMETER. */
 lv_status lv_node_start(lv_node *node, const lv_msg_start *m);
 
+/* Whether a start is due instead of a step: no guest runs, or a module waits for its trial. */
+bool lv_node_wants_start(const lv_node *node);
+
 /* Run the guest once, or its main up to the next delay: LV_OK, also if it has trapped; LV_NAK_NO_GUEST,
  * LV_NAK_STOPPED or LV_NAK_VALUE. */
 lv_status lv_node_step(lv_node *node, const lv_msg_step *m);
@@ -101,9 +118,27 @@ lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m);
  * *value is set only by LV_OK. */
 lv_status lv_node_get(lv_node *node, int32_t id, int32_t *value);
 
+/* A sender, which is any number, begins to install, as lv_update_begin has it; node->store.received
+ * bytes are there. */
+lv_status lv_node_install_begin(lv_node *node, uint32_t sender, const lv_msg_install_begin *m);
+
 /* Make the guest of what the store has received, if the engine takes it: LV_NAK_STATE, LV_NAK_DIGEST,
  * LV_NAK_LOAD or LV_NAK_FLASH leave the guest as it is, running if it was. */
 lv_status lv_node_install(lv_node *node);
+
+/* The same on trial: with the next start.  Besides LV_NAK_VALUE for what is no trial, or LV_NAK_BARRED;
+ * the guest is as it was whatever comes out. */
+lv_status lv_node_install_trial(lv_node *node, const lv_msg_install_trial *m);
+
+/* The module on trial, by its digest, does well: LV_OK, and it may be committed; LV_NAK_STATE without
+ * a trial, LV_NAK_VALUE in that of another one. */
+lv_status lv_node_confirm(lv_node *node, const uint8_t sha256[32]);
+
+/* Roll back what waits or is on trial, and bar it: LV_OK or LV_NAK_STATE. */
+lv_status lv_node_reject(lv_node *node);
+
+/* Drop what is received, waits or is on trial; harmless if nothing is. */
+void lv_node_install_abort(lv_node *node);
 
 /* What the node says of itself; the session is the caller's. */
 void lv_node_birth(const lv_node *node, lv_msg_birth *m);
@@ -117,7 +152,8 @@ void lv_node_close(lv_node *node);
 /* The host was heard; `now_ms` is any clock that only goes forward, and may wrap. */
 void lv_node_heard(lv_node *node, uint32_t now_ms);
 
-/* Time goes on, by the same clock: closes the outputs once the lease has ended. */
+/* Time goes on, by the same clock: closes the outputs once the lease has ended, rolls back a trial
+ * whose time is over. */
 void lv_node_tick(lv_node *node, uint32_t now_ms);
 
 /* Whether the lease has closed outputs since this was asked last. */

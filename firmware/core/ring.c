@@ -26,12 +26,12 @@ static uint32_t place(const lv_ring *ring, uint32_t offset, uint32_t length, uin
 static void copy_in(lv_ring *ring, const uint8_t *data, uint32_t length)
 {
     uint32_t at;
-    uint32_t first = place(ring, ring->used, length, &at);
+    uint32_t first = place(ring, ring->used + ring->held_bytes, length, &at);
     if (length == 0) /* of an empty message, which may lie nowhere */
         return;
     memcpy(ring->bytes + at, data, first);
     memcpy(ring->bytes, data + first, length - first);
-    ring->used += length;
+    ring->held_bytes += length;
 }
 
 static void copy_out(const lv_ring *ring, uint32_t offset, uint8_t *out, uint32_t length)
@@ -62,24 +62,41 @@ void lv_ring_put(lv_ring *ring, int64_t time_ms, const uint8_t *topic, uint32_t 
                  const uint8_t *message, uint32_t message_length)
 {
     uint32_t size = HEAD + topic_length + message_length;
+    uint32_t room = ring->holding ? ring->capacity - ring->used - ring->held_bytes : ring->capacity;
     uint8_t head[HEAD];
     LV_ASSERT(topic_length <= LV_TOPIC_BYTES && message_length <= LV_MESSAGE_BYTES);
-    if (size > ring->capacity) {
-        ring->dropped++;
-        return;
+    if (size > room || (ring->holding && ring->waiting + ring->held >= UINT16_MAX)) {
+        ring->held_dropped++;
+    } else {
+        while (ring->capacity - ring->used < size || ring->waiting == UINT16_MAX) {
+            forget_oldest(ring);
+            ring->dropped++;
+        }
+        lv_put64(head, (uint64_t)time_ms);
+        head[8] = (uint8_t)topic_length;
+        lv_put16(head + 9, (uint16_t)message_length);
+        copy_in(ring, head, HEAD);
+        copy_in(ring, topic, topic_length);
+        copy_in(ring, message, message_length);
+        ring->held++;
     }
-    while (ring->capacity - ring->used < size || ring->waiting == UINT16_MAX) {
-        forget_oldest(ring);
-        ring->dropped++;
+    if (!ring->holding)
+        lv_ring_release(ring, true);
+}
+
+void lv_ring_hold(lv_ring *ring) { ring->holding = true; }
+
+void lv_ring_release(lv_ring *ring, bool keep)
+{
+    if (keep) {
+        ring->used += ring->held_bytes;
+        ring->waiting = (uint16_t)(ring->waiting + ring->held);
+        ring->next += ring->held;
+        ring->dropped += ring->held_dropped;
     }
-    lv_put64(head, (uint64_t)time_ms);
-    head[8] = (uint8_t)topic_length;
-    lv_put16(head + 9, (uint16_t)message_length);
-    copy_in(ring, head, HEAD);
-    copy_in(ring, topic, topic_length);
-    copy_in(ring, message, message_length);
-    ring->waiting++;
-    ring->next++;
+    ring->holding = false;
+    ring->held = 0;
+    ring->held_bytes = ring->held_dropped = 0;
 }
 
 void lv_ring_acknowledge(lv_ring *ring, uint32_t sequence)

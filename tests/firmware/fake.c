@@ -4,15 +4,34 @@
 
 #define F fake *f = context
 
-static int write_flash(fake *f, uint8_t *to, const uint8_t *from, uint32_t length)
+/* What the power cut leaves of an operation: anything. */
+static void litter(fake *f, uint8_t *to, uint32_t length)
+{
+    for (uint32_t k = 0; f->litter && k < length; k++) {
+        f->litter = f->litter * 1664525u + 1013904223u; /* Numerical Recipes */
+        to[k] = (uint8_t)(f->litter >> 24);
+    }
+}
+
+static int write_flash(fake *f, uint8_t *to, const uint8_t *from, uint32_t length, bool record)
 {
     if (f->flash_broken)
         return -1;
+    if (f->operations < FAKE_OPERATIONS) {
+        f->operation[f->operations].at = f->written;
+        f->operation[f->operations].length = length;
+        f->operation[f->operations].record = record;
+    }
+    f->operations++;
     for (uint32_t k = 0; k < length; k++) {
-        if (f->power == 0)
+        if (f->power == 0) {
+            if (k) /* else it had not begun */
+                litter(f, to + k, length - k);
             longjmp(f->cut, 1);
+        }
         if (f->power > 0)
             f->power--;
+        f->written++;
         to[k] = from ? from[k] : 0xFF;
     }
     return 0;
@@ -108,20 +127,20 @@ static int record_read(void *context, int record, uint8_t *bytes)
 static int record_write(void *context, int record, const uint8_t *bytes)
 {
     F;
-    return write_flash(f, f->records[record], bytes, lv_record_bytes(record));
+    return write_flash(f, f->records[record], bytes, lv_record_bytes(record), true);
 }
 
 static int slot_erase(void *context, int slot)
 {
     F;
-    return write_flash(f, f->slots[slot], NULL, FAKE_SLOT_BYTES);
+    return write_flash(f, f->slots[slot], NULL, FAKE_SLOT_BYTES, false);
 }
 
 static int slot_write(void *context, int slot, uint32_t offset, const uint8_t *data,
                       uint32_t length)
 {
     F;
-    return write_flash(f, f->slots[slot] + offset, data, length);
+    return write_flash(f, f->slots[slot] + offset, data, length, false);
 }
 
 static const uint8_t *slot_map(void *context, int slot)

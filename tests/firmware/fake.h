@@ -9,6 +9,7 @@
 
 #include "link.h"
 
+enum { FAKE_OPERATIONS = 64 };
 enum { FAKE_SLOT_BYTES = 2048, FAKE_TAPE = 8192, FAKE_RING = 700, FAKE_SENT = 1 << 16, FAKE_PARAMETERS = 4 };
 
 typedef struct fake {
@@ -17,11 +18,19 @@ typedef struct fake {
     lv_link link;
 
     /* flash */
-    uint8_t records[LV_RECORDS][LV_RECORD_BYTES];
+    uint8_t records[LV_RECORDS][LV_ENVELOPE_RECORD_BYTES]; /* the longest */
     uint8_t slots[LV_SLOTS][FAKE_SLOT_BYTES];
     long power; /* bytes that may be written before the power goes; negative: any number */
     jmp_buf cut;
     bool flash_broken;
+    uint32_t litter; /* seed of what a cut leaves where it should have written; 0: what was there */
+    long written;    /* bytes since the start of this board, erased ones among them */
+    int operations;  /* on flash; of the first ones: at which byte they began, and how long they are */
+    struct {
+        long at;
+        uint32_t length;
+        bool record;
+    } operation[FAKE_OPERATIONS];
 
     /* pins and board */
     uint8_t pins[256];

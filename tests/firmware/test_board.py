@@ -301,7 +301,7 @@ def test_a_reset_anywhere_in_a_step_leaves_the_valve_closed_and_executes_nothing
         assert sum(isinstance(item, Frame) for item in bench.others) == 0
         birth = said(bench)
         assert (birth.boot_id, birth.reset_reason) == (2, ResetReason.POWER_ON)
-        assert birth.flags == BirthFlag.INSTALLED | BirthFlag.HEARTBEAT
+        assert birth.flags == BirthFlag.INSTALLED | BirthFlag.HEARTBEAT | BirthFlag.UPDATES
         statistics = bench.ask(GetStatistics())
         assert isinstance(statistics, Statistics)
         assert statistics.steps == 0

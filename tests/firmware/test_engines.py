@@ -222,7 +222,8 @@ def test_a_device_says_which_engine_and_guest_it_runs(engine: str) -> None:
         assert birth.session == 77
         assert birth.guest_sha256 == hashlib.sha256(wasm).digest()
         assert birth.guest_bytes == len(wasm)
-        assert birth.flags == BirthFlag.INSTALLED | BirthFlag.STARTED | BirthFlag.HEARTBEAT
+        takes = BirthFlag.HEARTBEAT | BirthFlag.UPDATES
+        assert birth.flags == BirthFlag.INSTALLED | BirthFlag.STARTED | takes
         expected = {"native": "native", "wasmtime": "wasmtime 50.", "wamr": "wamr 2."}.get(
             engine, "wasm3 0.5.0"
         )

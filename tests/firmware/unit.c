@@ -81,6 +81,7 @@ extern const unit_test link_tests[];
 extern const unit_test answers_tests[];
 extern const unit_test json_tests[];
 extern const unit_test manifest_tests[];
+extern const unit_test update_tests[];
 extern const unit_test vectors_tests[];
 
 static const unit_test *const tables[] = {
@@ -98,6 +99,7 @@ static const unit_test *const tables[] = {
     answers_tests,
     json_tests,
     manifest_tests,
+    update_tests,
     vectors_tests,
 };
 

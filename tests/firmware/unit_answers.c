@@ -84,7 +84,7 @@ static void a_request_that_nobody_knows_is_refused_by_its_number(void)
 {
     connect();
     for (int type = 0; type < 256; type++)
-        if (type == 0 || type > LV_MSG_HEARTBEAT) {
+        if (type == 0 || type > LV_MSG_GET_UPDATE_STATUS) {
             f.node.detail = 77; /* of a refusal before */
             EXPECT(refused((uint8_t)type, NULL, 0, LV_NAK_UNKNOWN, 0));
         }
@@ -99,7 +99,8 @@ static void hello_is_answered_by_the_birth_of_its_session_however_often(void)
         EXPECT(fake_ask(&f, LV_MSG_HELLO, 40, session, 4, &answer, &answer_length) == LV_MSG_BIRTH);
         EXPECT(answer_length == 102 && lv_get32(answer) == 0x06070809);
         EXPECT(lv_get32(answer + 4) == f.node.store.boot_id && answer[8] == LV_ABI_VERSION);
-        EXPECT(answer[9] == (LV_BIRTH_INSTALLED | LV_BIRTH_STARTED | LV_BIRTH_HEARTBEAT));
+        EXPECT(answer[9] == (LV_BIRTH_INSTALLED | LV_BIRTH_STARTED | LV_BIRTH_HEARTBEAT |
+                             LV_BIRTH_UPDATES));
         EXPECT(lv_get32(answer + 14) == sizeof old_guest);
         EXPECT(!f.node.lease_expired && f.link.session_number == 0x06070809);
     }
@@ -290,8 +291,8 @@ static void a_module_is_acknowledged_by_the_bytes_that_have_come(void)
     EXPECT(acknowledged(LV_MSG_INSTALL_BEGIN, begin, sizeof begin, 0));
     memcpy(chunk + 4, new_guest, 300);
     EXPECT(acknowledged(LV_MSG_INSTALL_CHUNK, chunk, sizeof chunk, 300));
-    lv_put32(chunk, 200);
-    EXPECT(refused(LV_MSG_INSTALL_CHUNK, chunk, sizeof chunk, LV_NAK_STATE, 300));
+    lv_put32(chunk, 301); /* 300 is missing */
+    EXPECT(refused(LV_MSG_INSTALL_CHUNK, chunk, 4 + 100, LV_NAK_STATE, 300));
     lv_put32(chunk, 300);
     EXPECT(refused(LV_MSG_INSTALL_CHUNK, chunk, 4 + 201, LV_NAK_SIZE, 300));
     memcpy(chunk + 4, new_guest + 300, 200);

@@ -228,7 +228,7 @@ static void a_main_pauses_goes_on_and_ends(void)
     EXPECT(step(3000) == LV_OK && f.node.wake_ms == 3001);
     lv_msg_birth birth;
     lv_node_birth(&f.node, &birth);
-    EXPECT(birth.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_STARTED | LV_BIRTH_COMMAND |
+    EXPECT(birth.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_STARTED | LV_BIRTH_COMMAND | LV_BIRTH_UPDATES |
                            LV_BIRTH_HEARTBEAT));
     int32_t value;
     EXPECT(lv_node_get(&f.node, 4, &value) == LV_NAK_PARAMETER && f.node.detail == 4);
@@ -393,7 +393,7 @@ static void a_birth_says_who_the_board_is(void)
     fake_boot(&f);
     memset(&m, 0xA5, sizeof m);
     lv_node_birth(&f.node, &m);
-    EXPECT(m.flags == LV_BIRTH_HEARTBEAT && m.guest_bytes == 0 && m.guest_sha256[0] == 0);
+    EXPECT(m.flags == (LV_BIRTH_HEARTBEAT | LV_BIRTH_UPDATES) && m.guest_bytes == 0 && m.guest_sha256[0] == 0);
     EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_OK);
     lv_node_birth(&f.node, &m);
     EXPECT(m.boot_id == 1 && m.abi_version == LV_ABI_VERSION && m.slot == f.node.store.active);
@@ -401,15 +401,17 @@ static void a_birth_says_who_the_board_is(void)
     EXPECT(m.guest_bytes == sizeof new_guest && m.slot == 1);
     EXPECT(memcmp(m.guest_sha256, f.node.store.sha256[1], 32) == 0 && m.guest_sha256[0]);
     EXPECT(strcmp(m.engine, "fake") == 0 && strcmp(m.firmware, "levada test") == 0);
-    EXPECT(m.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_HEARTBEAT));
+    EXPECT(m.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_HEARTBEAT | LV_BIRTH_UPDATES));
     EXPECT(start() == LV_OK);
     lv_node_birth(&f.node, &m);
-    EXPECT(m.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_STARTED | LV_BIRTH_HEARTBEAT));
+    EXPECT(m.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_STARTED | LV_BIRTH_HEARTBEAT |
+                       LV_BIRTH_UPDATES));
     f.behave = run_as_told;
     result_of_run = -1;
     EXPECT(step(2000) == LV_OK);
     lv_node_birth(&f.node, &m);
-    EXPECT(m.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_STOPPED | LV_BIRTH_HEARTBEAT));
+    EXPECT(m.flags == (LV_BIRTH_INSTALLED | LV_BIRTH_STOPPED | LV_BIRTH_HEARTBEAT |
+                       LV_BIRTH_UPDATES));
     lv_msg_step_result r;
     memset(&r, 0xA5, sizeof r);
     f.node.host.trap_call = 9;

@@ -197,7 +197,7 @@ static void the_record_of_the_store_is_the_one_that_is_described(void)
         EXPECT(same(&v, 2, f.records[(generation + 1) % LV_STORE_RECORDS], LV_RECORD_BYTES));
         EXPECT(same(&v, 1, f.records[generation % LV_STORE_RECORDS], LV_RECORD_BYTES));
     }
-    EXPECT(count == 3 * 2 * 3);
+    EXPECT(count == 3 * 2 * 3 * 3);
 }
 
 static void the_record_of_what_is_kept_is_the_one_that_is_described(void)

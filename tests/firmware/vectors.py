@@ -257,25 +257,44 @@ MODULES: Final = (b"module of slot 0" * 5, b"\0asm another" * 100)
 SHARE: Final = 4 + 4 + 4 + 2 + 2 + 4 * 2 + 32 * 2 + 8 * 32
 
 
+UPDATES: Final = (
+    # counter, stage, wants, steps, within_ms, carried, previous, crashes, state, reason, time, detail
+    struct.pack("<IBBHIIBBBBqi", 9, 0, 3, 60, 90_000, 1, 2, 1, 5, 0, -7, -3)
+    + b"".join(bytes([k]) * 16 for k in (1, 2, 3, 4)),
+    struct.pack("<IBBHIIBBBBqi", 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0) + bytes(64),
+)
+"""Of a record; the second is that of a record of version 1, which has none."""
+
+
 def store_record(
-    generation: int, boot: int, active: int, pairs: list[tuple[int, int]], modules: Any = MODULES
+    *,
+    generation: int,
+    boot: int,
+    active: int,
+    pairs: list[tuple[int, int]],
+    modules: Any = MODULES,
+    update: bytes | None = None,
 ) -> bytes:
-    """A record as docs/firmware.md has it; the rest of its 448 bytes is 0."""
-    body = struct.pack("<4sIIHH", b"lvr1", generation, boot, active, len(pairs))
+    """A record as docs/firmware.md has it, of version 1 without `update`; the rest of its 448 bytes
+    is 0."""
+    magic = b"lvr1" if update is None else b"lvr2"
+    body = struct.pack("<4sIIHH", magic, generation, boot, active, len(pairs))
     body += struct.pack("<II", *(len(m) for m in modules))
     body += b"".join(hashlib.sha256(m).digest() for m in modules)
     body += b"".join(struct.pack("<ii", *pair) for pair in pairs)
-    body = body.ljust(SHARE, b"\0")
+    body = body.ljust(SHARE, b"\0") + (update or b"")
     return (body + struct.pack("<I", zlib.crc32(body))).ljust(448, b"\0")
 
 
 def stores() -> Iterator[tuple[bytes, ...]]:
     """What flash holds, both slots, and what it holds after one more start."""
     many = [(7 * k - 3, 1000 - k) for k in range(32)]
-    for generation, active, pairs in product((1, 2, 7, 2**32 - 2), (0, 1), ([], [(9, -5)], many)):
-        before = store_record(generation, 41, active, pairs)
-        after = store_record((generation + 1) % 2**32, 42, active, pairs)
-        if generation < 2**31:
+    for generation, active, pairs in product((1, 2, 7), (0, 1), ([], [(9, -5)], many)):
+        for found in (*UPDATES, None):
+            what: Any = {"active": active, "pairs": pairs}
+            before = store_record(generation=generation, boot=41, update=found, **what)
+            kept = found or UPDATES[1]
+            after = store_record(generation=generation + 1, boot=42, update=kept, **what)
             yield struct.pack("<I", generation), before, after, *MODULES
 
 

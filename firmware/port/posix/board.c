@@ -4,7 +4,8 @@
  * Nothing here differs between the CPUs it is built for.  A restart is the end of the process, with
  * the reason in the exit code; the launcher starts the next life.
  *
- * usage: levada-board-ENGINE [reason=N] [boot=N] [times] [fault=KIND,POINT,AFTER,ARGUMENT]...
+ * usage: levada-board-ENGINE [reason=N] [boot=N] [random=HEX] [times] [trust=HEX]...
+ *                            [fault=KIND,POINT,AFTER,ARGUMENT]...
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +37,10 @@ static int armed;   /* of which the first so many count */
 static int waiting; /* and so many behind them begin with the next request */
 static bool drop_answer;
 static int corrupt_bit = -1;
+static uint8_t drawn[LV_NONCE_BYTES]; /* at random */
 static bool times;         /* are wanted in the record of the pins */
 static uint32_t looked_ms; /* when the lease was looked at last */
+static uint8_t keys[LV_KEYS][32]; /* whose modules it takes */
 static lv_node node;
 static lv_link link;
 
@@ -112,9 +115,14 @@ static int flash_write(uint32_t offset, const uint8_t *data, uint32_t size)
     return rc;
 }
 
-static uint32_t record_offset(int record) { return FLASH_RECORDS + 1024 * (uint32_t)record; }
-
 static uint32_t slot_offset(int slot) { return FLASH_SLOTS + SLOT_BYTES * (uint32_t)slot; }
+
+/* The first four before the slots, the rest behind them. */
+static uint32_t record_offset(int record)
+{
+    uint32_t at = 1024 * (uint32_t)record;
+    return FLASH_RECORDS + at + (at < FLASH_SLOTS ? 0 : LV_SLOTS * SLOT_BYTES);
+}
 
 static int record_read(void *context, int record, uint8_t *bytes)
 {
@@ -306,10 +314,25 @@ static void watchdog(void *context, uint32_t ms)
     lv_sys_watchdog(ms);
 }
 
+/* The launcher has drawn them: this process may have nothing to draw from. */
+static void random(void *context, uint8_t *bytes, uint32_t length)
+{
+    (void)context;
+    for (uint32_t k = 0; k < length; k++)
+        bytes[k] = drawn[k % sizeof drawn];
+}
+
 static uint32_t clock_us(void *context)
 {
     (void)context;
     return lv_sys_now_us();
+}
+
+static int verify(void *context, const uint8_t signature[64], const uint8_t *message, size_t length,
+                  const uint8_t key[32])
+{
+    (void)context;
+    return lv_verify(signature, message, length, key);
 }
 
 static lv_config config = {
@@ -326,18 +349,32 @@ static lv_config config = {
     .slot_write = slot_write,
     .slot_map = slot_map,
     .slot_bytes = SLOT_BYTES,
+    .keys = (const uint8_t(*)[32])keys,
+    .verify = verify,
     .send = send,
     .restart = restart,
     .watchdog = watchdog,
     .clock_us = clock_us,
     .at = at,
     .fault = arm,
+    .random = random,
     .firmware = "levada 0.1.0 " LV_TARGET,
     .tape = tape,
     .tape_bytes = sizeof tape,
     .ring = ring,
     .ring_bytes = sizeof ring,
 };
+
+/* The launcher has checked that it is 64 digits, and that there are not too many. */
+static void trust(const char *digits)
+{
+    for (int k = 0; k < 64; k++) {
+        int c = digits[k] | 0x20;
+        keys[config.key_count][k / 2] =
+            (uint8_t)(keys[config.key_count][k / 2] << 4 | (c < 'a' ? c - '0' : c - 'a' + 10));
+    }
+    config.key_count++;
+}
 
 static void read_arguments(int count, char **arguments)
 {
@@ -347,8 +384,14 @@ static void read_arguments(int count, char **arguments)
             config.reset_reason = (uint8_t)strtoul(text + 7, NULL, 10);
         if (strncmp(text, "boot=", 5) == 0)
             config.first_boot_id = (uint32_t)strtoul(text + 5, NULL, 10);
+        for (size_t i = 0; strncmp(text, "random=", 7) == 0 && i < sizeof drawn; i++) {
+            char pair[3] = {text[7 + 2 * i], text[8 + 2 * i], 0};
+            drawn[i] = (uint8_t)strtoul(pair, NULL, 16);
+        }
         if (strcmp(text, "times") == 0)
             times = true;
+        if (strncmp(text, "trust=", 6) == 0)
+            trust(text + 6);
         if (strncmp(text, "fault=", 6) == 0) {
             uint32_t v[4] = {0};
             char *end = text + 5;
@@ -378,7 +421,9 @@ int main(int count, char **arguments)
     say(", ready\r\n");
 
     for (;;) {
-        if (!node.lease_ms || lv_sys_wait(50)) {
+        bool patient = !node.lease_ms && !node.store.receiving &&
+                       node.store.update.stage == LV_STAGE_NONE;
+        if (patient || lv_sys_wait(50)) {
             int n = lv_sys_read(LV_SYS_LINE_IN, received, sizeof received);
             if (n <= 0)
                 break;

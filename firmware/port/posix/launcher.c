@@ -33,20 +33,25 @@
 static const char usage[] =
     "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|aarch64] [--flash FILE]\n"
     "                     [--pins FILE [--times]] [--tcp PORT | --stdio] [--until-eof]\n"
-    "                     [--boot-id N] [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
+    "                     [--boot-id N] [--trust HEX]... [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
     "Prints where it can be reached: the path of a terminal, or socket://127.0.0.1:PORT.\n"
     "  --flash FILE   keeps the guest and its parameters; without, they are gone at the end\n"
     "  --pins FILE    gets a line for every change of a pin: \"23 1\"; \"off\" when the board dies\n"
     "  --times        with the change, when it was, the host was heard, the lease was looked at [ms]\n"
     "  --boot-id N    of the first start with an empty flash; a random number unless given\n"
+    "  --trust HEX    a public key of Ed25519, 64 digits, at most two: only modules that one of them\n"
+    "                 has signed are taken\n"
     "  --until-eof    end when standard input ends, so that no board outlives who started it\n"
     "  --fault        numbers of FaultKind and FaultPoint (docs/wire.md)\n";
 
-enum { FLASH_BYTES = 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100 };
+enum { FLASH_BYTES = 2 * 4096 + 2 * 64 * 1024, EXIT_RESTART = 64, FAULTS = 8, RAPID_DEATHS = 100 };
+enum { KEYS = 2, KEY_DIGITS = 64, RANDOM_BYTES = 16 };
 
 static const char *engine = "wasm3";
 static char *fault_texts[FAULTS];
 static int fault_count;
+static char *key_texts[KEYS];
+static int key_count;
 static uint32_t first_boot_id; /* 0: a random one */
 static bool times;
 static int pins_file = -1;
@@ -74,11 +79,13 @@ static void run_board(int reason)
     char file[PATH_MAX + 64];
     char reason_text[24];
     char boot_text[24];
+    char random_text[8 + 2 * RANDOM_BYTES];
+    uint8_t drawn[RANDOM_BYTES];
     uint32_t boot_id = first_boot_id;
     const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
                            : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
                                                             : NULL;
-    char *arguments[FAULTS + 7];
+    char *arguments[FAULTS + KEYS + 8];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -89,13 +96,21 @@ static void run_board(int reason)
     while (boot_id == 0 && getrandom(&boot_id, sizeof boot_id, 0) == sizeof boot_id)
         boot_id >>= 1; /* room to count on */
     snprintf(boot_text, sizeof boot_text, "boot=%u", boot_id);
+    if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
+        _exit(127);
+    strcpy(random_text, "random=");
+    for (size_t k = 0; k < sizeof drawn; k++)
+        snprintf(random_text + 7 + 2 * k, 3, "%02x", drawn[k]);
     if (emulator)
         arguments[n++] = (char *)emulator;
     arguments[n++] = file;
     arguments[n++] = reason_text;
     arguments[n++] = boot_text;
+    arguments[n++] = random_text;
     if (times)
         arguments[n++] = "times";
+    for (int k = 0; k < key_count; k++)
+        arguments[n++] = key_texts[k];
     for (int k = 0; k < fault_count; k++)
         arguments[n++] = fault_texts[k];
     arguments[n] = NULL;
@@ -224,6 +239,21 @@ static int number(const char *what, const char *text, int least, int most)
     return (int)value;
 }
 
+static void trust(const char *digits)
+{
+    if (key_count == KEYS) {
+        fprintf(stderr, "levada-device: --trust: at most %d keys\n", KEYS);
+        exit(2);
+    }
+    if (strlen(digits) != KEY_DIGITS || strspn(digits, "0123456789abcdefABCDEF") != KEY_DIGITS) {
+        fprintf(stderr, "levada-device: --trust %s: must be %d hexadecimal digits\n", digits,
+                KEY_DIGITS);
+        exit(2);
+    }
+    if (asprintf(&key_texts[key_count++], "trust=%s", digits) < 0)
+        fail("key");
+}
+
 int main(int count, char **arguments)
 {
     const char *flash = NULL;
@@ -256,6 +286,8 @@ int main(int count, char **arguments)
                 port = number("port", value, 0, 65535);
             else if (strcmp(option, "--boot-id") == 0)
                 first_boot_id = (uint32_t)number("boot id", value, 1, INT32_MAX);
+            else if (strcmp(option, "--trust") == 0)
+                trust(value);
             else if (strcmp(option, "--fault") == 0 && fault_count < FAULTS) {
                 if (asprintf(&fault_texts[fault_count++], "fault=%s", value) < 0)
                     fail("fault");

@@ -8,6 +8,7 @@
 #define LEVADA_SYS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { LV_SYS_LINE_IN = 0, LV_SYS_LINE_OUT = 1, LV_SYS_PINS = 3, LV_SYS_FLASH = 4 };
@@ -26,6 +27,12 @@ void lv_sys_sleep(uint32_t ms);
 /* End the process by the signal SIGALRM after `ms`, 0: do not. */
 void lv_sys_watchdog(uint32_t ms);
 _Noreturn void lv_sys_exit(int code);
+
+/* --- signatures (verify.c) --------------------------------------------------------------------- */
+
+/* Whether a signature of Ed25519 over a message holds: 0 if it does, else negative. */
+int lv_verify(const uint8_t signature[64], const uint8_t *message, size_t length,
+              const uint8_t key[32]);
 
 /* --- a second stack (coroutine.c, coroutine.S) ------------------------------------------------- */
 

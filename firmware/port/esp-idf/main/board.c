@@ -10,11 +10,13 @@
 #include "guest.h"
 #include "line.h"
 #include "sdkconfig.h"
+#include "trust.h"
 #include "valve.h"
 #include "watchdog.h"
 
 static uint8_t tape[CONFIG_LEVADA_TAPE_BYTES];
 static uint8_t ring[CONFIG_LEVADA_RING_BYTES];
+static uint8_t keys[LV_KEYS][32];
 /* RTC memory outlives every restart but a loss of power; the core checks what it finds there. */
 static RTC_NOINIT_ATTR uint8_t kept[LV_KEPT_BYTES];
 
@@ -75,6 +77,12 @@ static void watchdog(void *context, uint32_t ms)
     watchdog_arm(ms);
 }
 
+static void random_bytes(void *context, uint8_t *bytes, uint32_t length)
+{
+    (void)context;
+    esp_fill_random(bytes, length);
+}
+
 static uint32_t clock_us(void *context)
 {
     (void)context;
@@ -119,9 +127,12 @@ static lv_config config = {
     .slot_write = slot_write,
     .slot_map = slot_map,
     .slot_bytes = CONFIG_LEVADA_SLOT_BYTES,
+    .keys = (const uint8_t(*)[32])keys,
+    .verify = trust_verify,
     .send = send,
     .restart = restart,
     .watchdog = watchdog,
+    .random = random_bytes,
     .clock_us = clock_us,
     .stack_bytes = stack_bytes,
     .at = NULL,    /* faults are for the virtual board */
@@ -138,6 +149,7 @@ static lv_config config = {
 const lv_config *board_config(void)
 {
     config.engine = lv_engine_name();
+    config.key_count = trust_load(keys);
     config.reset_reason = reset_reason();
     config.first_boot_id = esp_random() >> 1;
     return &config;

@@ -1,5 +1,6 @@
 #include "field.h"
 
+#include "board.h"
 #include "calibration.h"
 #include "clock.h"
 #include "esp_attr.h"
@@ -112,6 +113,7 @@ static void report(lv_node *node)
 static void stay_awake(lv_node *node, int64_t until_us)
 {
     for (;;) {
+        lv_node_tick(node, board_now_ms()); /* a trial has its time */
         int64_t left_ms = (until_us - now_us() + 999) / 1000;
         uint32_t wait_ms = left_ms < 0 ? 0 : left_ms < POLL_MS ? (uint32_t)left_ms : POLL_MS;
         watchdog_feed();
@@ -138,7 +140,8 @@ static void sleep_until(lv_node *node, int64_t until_us)
     ESP_ERROR_CHECK(esp_sleep_enable_timer_wakeup(
         (uint64_t)(left_us < LONGEST_SLEEP_US ? left_us : LONGEST_SLEEP_US)));
 #if CONFIG_LEVADA_SLEEP_DEEP
-    if (keep_save(node, uptime_ms())) {
+    /* what a module on trial has done is in memory alone, so that a restart undoes it */
+    if (node->store.update.stage != LV_STAGE_RUNNING && keep_save(node, uptime_ms())) {
         output_close_all();
         esp_deep_sleep_start(); /* goes on in app_main */
     }
@@ -226,7 +229,7 @@ void field_run(lv_node *node)
     int64_t due_us = start(node);
     for (;;) {
         rest(node, due_us);
-        due_us = node->state == LV_NODE_RUNNING ? step(node) : start(node);
+        due_us = lv_node_wants_start(node) ? start(node) : step(node);
         if (valve_timeouts())
             ESP_LOGW(tag, "the timer has closed the valve %lu times",
                      (unsigned long)valve_timeouts());

@@ -15,7 +15,9 @@
 enum { SECTOR = 4096, LABEL_BYTES = 44, BLOCK = 16 };
 
 static const char tag[] = "flash";
-static const char *const record_keys[LV_RECORDS] = {"record0", "record1", "kept0", "kept1"};
+static const char *const record_keys[] = {"record0", "record1",   "kept0",
+                                          "kept1",   "envelope0", "envelope1"};
+_Static_assert(sizeof record_keys / sizeof *record_keys == LV_RECORDS, "a key for each record");
 static const char *const slot_names[LV_SLOTS] = {"guest0", "guest1"};
 
 static nvs_handle_t nvs;
@@ -156,14 +158,15 @@ void flash_adopt(lv_store *store)
             ESP_LOGE(tag, "%s: the module is not the one its label names", slot_names[k]);
             continue;
         }
-        store->size[k] = size;
-        memcpy(store->sha256[k], digest, sizeof digest);
-        store->active = (uint8_t)k;
-        store->parameter_count = 0; /* ids of another guest mean something else */
+        if (store->config->key_count) {
+            ESP_LOGE(tag, "%s: a flashed module is not signed, and this device trusts keys",
+                     slot_names[k]);
+            continue;
+        }
         ESP_LOGI(tag, "%s: flashed module of %lu bytes is the guest now", slot_names[k],
                  (unsigned long)size);
         /* the label last: cut before it, all this is done again to the same end */
-        if (lv_store_keep(store, NULL, 0) != LV_OK ||
+        if (lv_store_adopt(store, (uint8_t)k, size, digest) != LV_OK ||
             esp_partition_erase_range(slots[k], CONFIG_LEVADA_SLOT_BYTES, SECTOR) != ESP_OK)
             ESP_LOGE(tag, "flash cannot be written");
     }
