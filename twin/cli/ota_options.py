@@ -95,7 +95,7 @@ RolloutToml = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="TOML file with a table [\\[rollout], see docs/updates.md; options win over it.",
+        help="TOML file with a table \\[rollout], see docs/updates.md; options win over it.",
     ),
 ]
 Canary = Annotated[
