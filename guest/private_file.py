@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_private"]
+__all__ = ["sync_folder", "write_private", "write_private_bytes"]
 
 
 def write_private(path: Path, data: Mapping[str, Any]) -> None:
     """Write `data` as JSON, in place of what was there."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file)
+    write_private_bytes(path, json.dumps(data).encode())
+
+
+def write_private_bytes(path: Path, data: bytes) -> None:
+    """Put a file in the place of the old one: after a crash, or a power cut, it is the old one as a
+    whole or the new one."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder written to the disk, as those of new and renamed files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -146,11 +146,11 @@ def open_link(
             if broker is None:
                 broker = stack.enter_context(EmbeddedBroker()).address
             topic = f"{PREFIX}{name}"
-            device = stack.enter_context(VirtualDevice())
+            device = stack.enter_context(VirtualDevice(trust=url.trust))
             stack.enter_context(Bridge(device.port(), MqttLine(broker, topic, side="device")))
             link = Link(MqttLine(broker, topic), name=f"virtual:mqtt at {broker.url}/{topic}")
         case "virtual", engine:
-            device = stack.enter_context(VirtualDevice(engine or "wasm3"))
+            device = stack.enter_context(VirtualDevice(engine or "wasm3", trust=url.trust))
             link = Link(device.port(), name=f"virtual:{device.engine}")
         case "serial", port:
             link = Link(Port(port, baud=url.baud))

@@ -153,8 +153,9 @@ class VirtualDevice(Closing):
     """A running virtual board; `url` is where pyserial finds it.
 
     `pins` is a file that gets a line for every change of a pin, `flash` one that keeps guest and
-    parameters; `tcp` listens there (0: any free port) instead of on a pseudo terminal.  `options`
-    go to `levada-device` as they are.
+    parameters; `tcp` listens there (0: any free port) instead of on a pseudo terminal.  `trust` are
+    public keys, hexadecimal, at most two: only a module that one of them has signed is installed.
+    `options` go to `levada-device` as they are.
     """
 
     def __init__(
@@ -164,11 +165,14 @@ class VirtualDevice(Closing):
         pins: Path | None = None,
         flash: Path | None = None,
         tcp: int | None = None,
+        trust: Sequence[str] = (),
         options: Sequence[str] = (),
     ) -> None:
         self.engine = engine
         program = build_board(engine)
         arguments = ["--engine", engine, "--until-eof", *options]
+        for key in trust:
+            arguments += ["--trust", key]
         if pins is not None:
             arguments += ["--pins", str(pins)]
         if flash is not None:

@@ -76,8 +76,8 @@ def expand(scenario: Scenario) -> list[ZoneConfig]:
 def _node(scenario: Scenario, zone: Zone, name: str) -> NodeUrl:
     """Where a guest runs: of a simulated node, `[edge]` says how."""
     node = zone.node_of(name)
-    if scenario.edge.engine == "native" and node in (NodeUrl(kind="sim"), NodeUrl(kind="virtual")):
-        return NodeUrl(kind="virtual", target="native")
+    if scenario.edge.engine == "native" and node.kind in ("sim", "virtual") and not node.target:
+        return NodeUrl(kind="virtual", target="native", trust=node.trust)
     return node
 
 

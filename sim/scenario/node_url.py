@@ -6,6 +6,7 @@ Only the form is checked here; what a transport does with it is the business of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,12 +21,15 @@ __all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
 KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
 VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "aarch64", "mqtt")
 """After `virtual:`: an engine, an emulated processor, or MQTT instead of serial."""
+TRUSTED_MOST: Final = 2
+"""Public keys of one device, `LV_KEYS` of the firmware."""
 _DEFAULT_BAUD: Final = 921_600
 _NO_PASSWORD: Final = (
     "no password in a scenario: it belongs to the environment, as LEVADA_MQTT_PASSWORD"
 )
 _FORMS: Final = (
-    "sim, virtual, virtual:ENGINE, serial:PORT?baud=N (any pyserial URL), mqtt://HOST/PREFIX/NODE"
+    "sim, virtual, virtual:ENGINE?trust=KEY, serial:PORT?baud=N (any pyserial URL), "
+    "mqtt://HOST/PREFIX/NODE"
 )
 
 
@@ -41,6 +45,8 @@ class NodeUrl:
     """`ic/esp32` of an MQTT node."""
     baud: int = _DEFAULT_BAUD
     """Bits a second of a serial node."""
+    trust: tuple[str, ...] = ()
+    """Public keys of a virtual node, hexadecimal: only what one of them has signed is installed."""
 
     @property
     def simulated(self) -> bool:
@@ -62,6 +68,8 @@ class NodeUrl:
 def parse_node(text: str) -> NodeUrl:
     """`text` -> NodeUrl; raises ValueError that lists the forms."""
     kind, colon, rest = text.partition(":")
+    if re.match(r"virtual[:?]", text):
+        return _virtual(text)
     if kind not in KINDS:
         raise ValueError(f"unknown kind of node `{kind}`: {_hint(kind, KINDS)}permitted {_FORMS}")
     match kind:
@@ -70,14 +78,31 @@ def parse_node(text: str) -> NodeUrl:
                 raise ValueError("`sim` takes nothing after it")
             return NodeUrl(kind=kind)
         case "virtual":
-            if colon and rest not in VARIANTS:
-                hint = _hint(rest, VARIANTS)
-                raise ValueError(f"unknown variant `{rest}`: {hint}permitted {', '.join(VARIANTS)}")
-            return NodeUrl(kind=kind, target=rest)
+            return NodeUrl(kind=kind)
         case "serial":
             return _serial(rest)
         case _:
             return _mqtt(kind, text)
+
+
+def _virtual(text: str) -> NodeUrl:
+    address, _, query = text.partition("?")
+    _, colon, variant = address.partition(":")
+    if colon and variant not in VARIANTS:
+        hint = _hint(variant, VARIANTS)
+        raise ValueError(f"unknown variant `{variant}`: {hint}permitted {', '.join(VARIANTS)}")
+    options = parse_qsl(query, keep_blank_values=True)
+    for name, value in options:
+        if name != "trust":
+            raise ValueError(f"unknown option `{name}` of a virtual node: permitted trust")
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise ValueError(
+                f"trust={value:.80}: must be a public key, 64 hexadecimal digits "
+                "(`levada keys new` writes two to trusted.json)"
+            )
+    if len(options) > TRUSTED_MOST:
+        raise ValueError(f"trust: {len(options)} keys, a device takes at most {TRUSTED_MOST}")
+    return NodeUrl(kind="virtual", target=variant, trust=tuple(value for _, value in options))
 
 
 def _hint(word: str, known: Sequence[str]) -> str:

@@ -10,6 +10,7 @@
 #include "../../firmware/engine/engine.h"
 #include "fake.h"
 #include "json.h"
+#include "manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -151,16 +152,54 @@ static void survey(const uint8_t *data, size_t size)
     free(module);
 }
 
+static int any_signature_holds(void *context, const uint8_t signature[64], const uint8_t *message,
+                               size_t length, const uint8_t key[32])
+{
+    uint8_t sum = 0; /* all that is handed over can be read */
+    (void)context;
+    for (size_t k = 0; k < length; k++)
+        sum ^= message[k];
+    for (size_t k = 0; k < 64; k++)
+        sum ^= signature[k];
+    REQUIRE(length >= sizeof LV_MANIFEST_DOMAIN &&
+            memcmp(message, LV_MANIFEST_DOMAIN, sizeof LV_MANIFEST_DOMAIN) == 0);
+    return sum == key[0]; /* some hold, some do not */
+}
+
+/* The input as an envelope, for a device with keys and for one without, and what it permits. */
+static void open_manifest(const uint8_t *data, size_t size)
+{
+    static const uint8_t keys[LV_KEYS][32] = {{1}, {2}};
+    static const uint8_t digest[32];
+    const lv_manifest_reader by = {
+        .node = "n", .tier = LV_TIER_EDGE, .room = 4096, .counter = 2, .sha256 = digest};
+    uint8_t *exact = malloc(size);
+    memcpy(exact, data, size);
+    lv_config config = {.keys = keys, .verify = any_signature_holds};
+    for (config.key_count = 0; config.key_count <= LV_KEYS; config.key_count++) {
+        lv_manifest m;
+        if (lv_manifest_open(&config, exact, size, &m) != LV_OK)
+            continue;
+        REQUIRE(m.counter && m.size && m.abi && m.tiers >= 1 && m.tiers <= 7 && m.profile);
+        REQUIRE(strlen(m.name) < sizeof m.name && strlen(m.version) < sizeof m.version);
+        REQUIRE(*m.target && strlen(m.target) < sizeof m.target);
+        REQUIRE(config.key_count == 0 || m.key < config.key_count);
+        (void)lv_manifest_permits(&m, &by);
+    }
+    free(exact);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0: decode(data + 1, size - 1); break;
     case 1: parse(data + 1, size - 1); break;
     case 2: talk(data + 1, size - 1); break;
     case 3: read_json(data + 1, size - 1); break;
     case 4: survey(data + 1, size - 1); break;
+    case 5: open_manifest(data + 1, size - 1); break;
     default: /* raw bytes into a board that listens */
         fake_new(&f);
         fake_boot(&f);

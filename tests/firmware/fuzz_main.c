@@ -1,6 +1,7 @@
 /* Inputs for fuzz.c without libFuzzer: seeded, so that a failure comes again. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "frame.h"
 
@@ -82,6 +83,54 @@ static size_t sections(uint8_t *out, size_t longest)
     return used;
 }
 
+/* An envelope as open_manifest() of fuzz.c takes it: sound at first, then a few bytes wrong, cut or
+ * with some more in the middle. */
+static size_t envelope(uint8_t *out)
+{
+    /* of the keys that open_manifest() trusts */
+    static const uint8_t ids[2][8] = {{0x01, 0xD0, 0xFA, 0xBD, 0x25, 0x1F, 0xCB, 0xBE},
+                                      {0x57, 0x78, 0xF9, 0x85, 0xDB, 0x75, 0x4C, 0x66}};
+    static const uint8_t manifest[] = {
+        0xAD, 0x01, 0x01, 0x02, 0x19, 0x01, 0x02, 0x20, 0x62, 'g',  '1',  0x21, 0x61, '1',
+        0x22, 0x61, '*',  0x23, 0x01, 0x24, 0x01, 0x25, 0x01, 0x26, 0x18, 0x64, 0x27, 0x58,
+        0x20, 1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,
+        14,   15,   16,   17,   18,   19,   20,   21,   22,   23,   24,   25,   26,   27,
+        28,   29,   30,   31,   32,   0x28, 0x48, 1,    2,    3,    4,    5,    6,    7,
+        8,    0x29, 0x1A, 0x70, 0,    0,    0,    0x2A, 0x50, 1,    2,    3,    4,    5,
+        6,    7,    8,    9,    10,   11,   12,   13,   14,   15,   16};
+    size_t used = 0;
+    uint8_t signers = (uint8_t)(1 + chance(2));
+    const uint8_t first[] = {0xA2, 0x02, (uint8_t)(0x80 + signers)};
+    memcpy(out, first, sizeof first);
+    used += sizeof first;
+    for (uint8_t k = 0; k < signers; k++) {
+        out[used++] = 0x82;
+        out[used++] = 0x48;
+        memcpy(out + used, ids[k], sizeof ids[k]);
+        used += sizeof ids[k];
+        out[used++] = 0x58;
+        out[used++] = 64;
+        for (int byte = 0; byte < 64; byte++)
+            out[used++] = (uint8_t)chance(256);
+    }
+    out[used++] = 0x03;
+    out[used++] = 0x58;
+    out[used++] = (uint8_t)sizeof manifest;
+    memcpy(out + used, manifest, sizeof manifest);
+    used += sizeof manifest;
+    for (uint32_t k = chance(4); k; k--)
+        out[chance((uint32_t)used)] = chance(2) ? (uint8_t)chance(256) : (uint8_t)(0x18 + chance(8));
+    if (chance(8) == 0)
+        used = chance((uint32_t)used);
+    if (chance(8) == 0) {
+        uint32_t from = chance((uint32_t)used + 1);
+        uint32_t more = 1 + chance(400);
+        memmove(out + from + more, out + from, used - from);
+        used += more;
+    }
+    return used;
+}
+
 int main(int count, char **arguments)
 {
     static uint8_t input[16384];
@@ -92,7 +141,11 @@ int main(int count, char **arguments)
     for (long run = 0; run < runs; run++) {
         size_t size = 1;
         input[0] = (uint8_t)chance(256);
-        switch (chance(4)) {
+        switch (chance(5)) {
+        case 4:
+            input[0] = 5;
+            size += envelope(input + 1);
+            break;
         case 3:
             input[0] = 4;
             size += sections(input + 1, sizeof input - 1);

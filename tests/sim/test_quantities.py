@@ -76,6 +76,9 @@ class TestQuantities:
         ]
 
 
+KEY = "0123456789abcdef" * 4
+
+
 class TestNodeUrls:
     @pytest.mark.parametrize(
         ("text", "node"),
@@ -83,6 +86,11 @@ class TestNodeUrls:
             ("sim", NodeUrl(kind="sim")),
             ("virtual", NodeUrl(kind="virtual")),
             ("virtual:xtensa", NodeUrl(kind="virtual", target="xtensa")),
+            (f"virtual?trust={KEY}", NodeUrl(kind="virtual", trust=(KEY,))),
+            (
+                f"virtual:xtensa?trust={KEY}&trust={KEY[::-1]}",
+                NodeUrl(kind="virtual", target="xtensa", trust=(KEY, KEY[::-1])),
+            ),
             ("serial:/dev/ttyUSB0", NodeUrl(kind="serial", target="/dev/ttyUSB0")),
             (
                 "serial:/dev/ttyUSB0?baud=115200",
@@ -113,6 +121,12 @@ class TestNodeUrls:
             ("usb0", "unknown kind of node `usb0`"),
             ("sim:1", "`sim` takes nothing after it"),
             ("virtual:v8", "unknown variant `v8`: permitted wasm3, wamr"),
+            ("virtual:v8?trust=", "unknown variant `v8`: permitted wasm3, wamr"),
+            ("virtual:?trust=", "unknown variant ``"),
+            ("virtual?baud=9600", "unknown option `baud` of a virtual node: permitted trust"),
+            ("virtual?trust", "trust=: must be a public key, 64 hexadecimal digits"),
+            (f"virtual?trust={KEY[1:]}", "must be a public key, 64 hexadecimal digits"),
+            (f"virtual?trust={KEY}&trust={KEY}&trust={KEY}", "3 keys, a device takes at most 2"),
             ("serial:", "needs a port"),
             ("serial:/dev/ttyUSB0?speed=9600", "unknown option `speed`"),
             ("serial:/dev/ttyUSB0?baud=fast", "`baud` = fast: permitted 300 to 5000000"),

@@ -36,6 +36,7 @@ from levada.twin.cli.options import GuestFile
 from levada.twin.cli.ota import ota_app
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
+from levada.twin.cli.signing import TrustedFile, keys_app, signing_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
 from levada.twin.interrupts import Interrupts, interrupts
@@ -75,8 +76,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-guest_app = typer.Typer(no_args_is_help=True, help="Inspect and build guest modules.")
+guest_app = typer.Typer(no_args_is_help=True, help="Inspect, build and sign guest modules.")
 app.add_typer(guest_app, name="guest")
+guest_app.add_typer(signing_app)
+app.add_typer(keys_app, name="keys")
 app.add_typer(nodes_app)
 app.add_typer(twin_app)
 app.add_typer(edge_app)
@@ -315,10 +318,11 @@ def doctor() -> None:
 @guest_app.command("inspect")
 def guest_inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Guest module (.wasm).")],
+    trusted: TrustedFile = None,
 ) -> None:
-    """Imports, exports, parameters, sizes, SHA-256, and whether it fits the ABI."""
+    """Imports, exports, parameters, sizes, SHA-256, whether it fits the ABI, who has signed it."""
 
-    _show_module(file)
+    _show_module(file, trusted, signed=True)
 
 
 @guest_app.command("build")
@@ -337,7 +341,7 @@ def guest_build(
     _show_module(target)
 
 
-def _show_module(file: Path) -> None:
+def _show_module(file: Path, trusted: Path | None = None, *, signed: bool = False) -> None:
     from levada.guest.errors import ModuleError
     from levada.guest.module.inspect import inspect
     from levada.twin.cli import console
@@ -347,6 +351,11 @@ def _show_module(file: Path) -> None:
     except ModuleError as error:
         raise ModuleError(f"{file}: {error}") from None
     console.module(info, file)
+    if signed:
+        from levada.guest.signing.keys import read_trusted
+        from levada.twin.cli.signing import show_signature
+
+        show_signature(file, read_trusted(trusted) if trusted else None)
     raise typer.Exit(Exit.PASS if info.fits else Exit.BAD_INPUT)
 
 

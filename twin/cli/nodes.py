@@ -127,13 +127,19 @@ def device(
     pins: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Gets a line for every change of a pin.")
     ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="trusted.json: it takes only what these keys signed."),
+    ] = None,
 ) -> None:
     """Start a virtual board to connect anything to; Ctrl-C ends it."""
+    from levada.guest.signing.keys import read_trusted
     from levada.hil.virtual import VirtualDevice
 
     check_output(flash, "--flash")
     check_output(pins, "--pins")
-    with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins) as found:
+    keys = [key.hex() for key in read_trusted(trust).keys] if trust else []
+    with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins, trust=keys) as found:
         try:
             typer.echo(f"serial:{found.url}")  # whoever reads it may end it at once
             code = found.process.wait()

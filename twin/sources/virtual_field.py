@@ -277,7 +277,7 @@ def _board(zone: ZoneConfig) -> NodeUrl:
     """The board of a zone; what it publishes goes through this process.  Raises UsageError."""
     match zone.node.kind, zone.node.target:
         case ("sim", _) | ("virtual", "mqtt"):
-            return NodeUrl(kind="virtual")
+            return NodeUrl(kind="virtual", trust=zone.node.trust)
         case "virtual" | "serial", _:
             return zone.node
     raise UsageError(

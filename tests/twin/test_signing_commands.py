@@ -1,0 +1,195 @@
+"""`levada keys` and `levada guest sign|verify|inspect`, as one types them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from command import levada
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from levada.guest.shipped import DEFAULT_GUEST
+from levada.guest.signing.envelope import Envelope
+from levada.guest.signing.keys import read_trusted
+from levada.hil.nodes import open_link
+from levada.hil.virtual import BUILD, build_board
+from levada.sim.scenario.node_url import parse_node
+
+MODULE = "irrigation.wasm"
+REFUSED = 2
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a module and keys."""
+    shutil.copy(DEFAULT_GUEST, tmp_path / MODULE)
+    assert levada("keys", "new", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def test_new_keys_say_what_each_file_is_for(tmp_path: Path) -> None:
+    done = levada("keys", "new", "mine", cwd=tmp_path)
+    assert done.returncode == 0
+    for said in ("mine/active.pem signs modules from now on", "keep it elsewhere", "menuconfig"):
+        assert said in done.stdout
+    again = levada("keys", "new", "mine", cwd=tmp_path)
+    assert again.returncode == REFUSED and "mine is not empty" in again.stderr
+
+
+def test_nothing_that_is_printed_is_secret(place: Path) -> None:
+    said = (
+        levada("keys", "rotate", cwd=place).stdout
+        + levada("guest", "sign", MODULE, cwd=place).stdout
+    )
+    for pem in (place / "keys").glob("*.pem"):
+        key = load_pem_private_key(pem.read_bytes(), None)
+        seed = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        assert seed.hex() not in said
+
+
+def test_a_module_is_signed_verified_and_inspected(place: Path) -> None:
+    before = levada("guest", "inspect", MODULE, cwd=place)
+    assert "signature   none: no manifest lies beside it" in before.stdout
+    done = levada("guest", "sign", MODULE, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {MODULE}.manifest" in done.stdout and "counter 1" in done.stdout
+    assert (place / MODULE).read_bytes() == DEFAULT_GUEST.read_bytes()
+    verified = levada("guest", "verify", MODULE, cwd=place)
+    assert verified.returncode == 0 and "the signature holds" in verified.stdout
+    assert ": not verified" in levada("guest", "inspect", MODULE, cwd=place).stdout
+    known = levada("guest", "inspect", MODULE, "--trusted", "keys/trusted.json", cwd=place)
+    assert ": holds" in known.stdout
+
+
+def test_every_release_has_a_higher_counter_unless_one_is_named(place: Path) -> None:
+    found = []
+    for options in ([], [], ["--counter", "9"], [], ["--counter", "2"], []):
+        assert levada("guest", "sign", MODULE, *options, cwd=place).returncode == 0
+        envelope = Envelope.decode((place / f"{MODULE}.manifest").read_bytes())
+        found.append(envelope.manifest.counter)
+    assert found == [1, 2, 9, 10, 2, 11]
+
+
+def test_what_may_take_it_can_be_narrowed(place: Path) -> None:
+    day = (datetime.now(UTC) + timedelta(days=400)).date()
+    options = ("--target", "zone1", "--expires", str(day), "--nonce", "0123456789abcdef" * 2)
+    assert levada("guest", "sign", MODULE, *options, cwd=place).returncode == 0
+    manifest = Envelope.decode((place / f"{MODULE}.manifest").read_bytes()).manifest
+    assert manifest.nonce == bytes.fromhex("0123456789abcdef" * 2)
+    assert datetime.fromtimestamp(manifest.expiry_s or 0, UTC).date() == day
+    assert levada("guest", "verify", MODULE, "--node", "zone1", cwd=place).returncode == 0
+    other = levada("guest", "verify", MODULE, "--node", "zone2", cwd=place)
+    assert other.returncode == REFUSED
+    assert "signed for node zone1, not for zone2" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--expires", "tomorrow"), "'tomorrow': must be a date such as"),
+        (("--expires", "2027-02-30"), "must be a date such as"),
+        (("--expires", "2001-01-01"), "2001-01-01 is over: name a day to come"),
+        (("--nonce", "12"), "must be 32 hexadecimal digits"),
+        (("--counter", "0"), "`counter` = 0: permitted 1 to 4294967295"),
+        (("--target", ""), "must be text of 1 to 32 bytes"),
+        (("--keys", "nowhere"), "nowhere/trusted.json: No such file"),
+    ],
+)
+def test_what_cannot_be_signed_is_refused_and_nothing_is_written(
+    options: tuple[str, str], complaint: str, place: Path
+) -> None:
+    done = levada("guest", "sign", MODULE, *options, cwd=place)
+    assert done.returncode == REFUSED
+    assert complaint in " ".join(done.stderr.replace("│", " ").split())
+    assert not (place / f"{MODULE}.manifest").exists()
+    assert not (place / "keys" / "counter").exists()
+
+
+def test_a_module_that_was_changed_or_not_signed_is_refused(place: Path) -> None:
+    unsigned = levada("guest", "verify", MODULE, cwd=place)
+    assert unsigned.returncode == REFUSED and "is not signed: there is no" in unsigned.stderr
+    assert levada("guest", "sign", MODULE, cwd=place).returncode == 0
+    (place / MODULE).write_bytes(DEFAULT_GUEST.read_bytes() + b"\0\2\1x")  # a custom section
+    done = levada("guest", "verify", MODULE, cwd=place)
+    assert done.returncode == REFUSED
+    assert "SHA-256: the manifest says" in done.stderr and "size: the manifest says" in done.stderr
+    manifest = place / f"{MODULE}.manifest"
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    for command in ("verify", "inspect"):
+        done = levada("guest", command, MODULE, cwd=place)
+        assert done.returncode == REFUSED
+        assert f"{MODULE}.manifest: the envelope: not CBOR" in done.stderr
+
+
+def test_a_retired_key_counts_no_more(place: Path) -> None:
+    assert levada("guest", "sign", MODULE, cwd=place).returncode == 0
+    rotated = levada("keys", "rotate", cwd=place)
+    assert rotated.returncode == 0
+    assert "Devices take modules of the new active key already." in rotated.stdout
+    done = levada("guest", "verify", MODULE, cwd=place)
+    assert done.returncode == REFUSED and "no trusted key has signed it" in done.stderr
+    old = ("--trusted", "keys/trusted-1.json")
+    assert levada("guest", "verify", MODULE, *old, cwd=place).returncode == 0
+    check = ("keys/trusted-1.json", "keys/trusted.json")
+    assert levada("keys", "check", *check, cwd=place).returncode == 0
+    assert levada("keys", "check", *reversed(check), cwd=place).returncode == REFUSED
+
+
+def test_a_passphrase_is_asked_for_and_kept_through_a_rotation(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def prompt(text: str, **options: object) -> str:
+        assert options["hide_input"] is True
+        asked.append(text)
+        return "secret"
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "prompt", prompt)
+    assert levada("keys", "new", "safe", "--passphrase", cwd=place).returncode == 0
+    for command in (("keys", "rotate", "safe"), ("guest", "sign", MODULE, "--keys", "safe")):
+        done = levada(*command, cwd=place)
+        assert done.returncode == 0 and "secret" not in done.stdout
+    assert b"ENCRYPTED" in (place / "safe" / "next.pem").read_bytes()
+    assert asked == [
+        *("New passphrase", "New passphrase", "Passphrase of safe/next.pem"),
+        "Passphrase of safe/active.pem",
+    ]
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    done = levada("guest", "sign", MODULE, "--keys", "safe", cwd=place)
+    assert done.returncode == REFUSED and "there is no terminal to ask for it" in done.stderr
+
+
+@pytest.mark.parametrize("engine", ["wasm3", "xtensa"])
+def test_a_virtual_board_starts_with_the_keys_it_is_given(engine: str, place: Path) -> None:
+    keys = read_trusted(place / "keys" / "trusted.json").keys
+    query = "&".join(f"trust={key.hex()}" for key in keys)
+    with ExitStack() as stack:
+        link = open_link(parse_node(f"virtual:{engine}?{query}"), stack)
+        assert link.hello().engine.startswith("wasm3")
+
+
+def test_a_key_that_is_none_or_one_too_many_starts_no_board() -> None:
+    build_board("wasm3")
+    key = "0a" * 32
+    for trust, said in (
+        ([key[1:]], "--trust " + key[1:] + ": must be 64 hexadecimal digits"),
+        ([key, key, key], "--trust: at most 2 keys"),
+    ):
+        arguments = [item for value in trust for item in ("--trust", value)]
+        done = subprocess.run(
+            [BUILD / "levada-device", *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == REFUSED and said in done.stderr
