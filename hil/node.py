@@ -48,7 +48,7 @@ class DeviceNode:
     The first request opens the session, brings the module over if the device has another one, and
     configures it.  The device closes its outputs after `lease_ms` without a host; None: as long as
     its firmware allows for (`levada.hil.lease`), 0: it never does.  `speed` is that of the run,
-    None for max.
+    None for max.  A device that trusts keys takes the module with its signed `envelope` alone.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class DeviceNode:
         profile: Profile = EDGE,
         config: tuple[int, int, int] = (2500, 1000, 2000),
         parameters: Mapping[int, int] | None = None,
+        envelope: bytes = b"",
         lease_ms: int | None = None,
         speed: float | None = None,
     ) -> None:
@@ -68,6 +69,7 @@ class DeviceNode:
         self._session = Session(
             link,
             module,
+            envelope=envelope,
             name=name,
             budget=budget,
             profile=profile,
@@ -88,9 +90,9 @@ class DeviceNode:
         self._forget = True
         """The next start is the first, or one after a loss of what the guest kept."""
         self._retries = 0
+        """Of the link, when the present request began."""
         self.on_trial = False
         """Whether the last run was one of a module on trial, whose outputs are held closed."""
-        """Of the link, when the present request began."""
         self._closed = False
         self._before = b""
         """Records that belong before those of the next result."""

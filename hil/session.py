@@ -54,6 +54,7 @@ class Session:
         link: Link,
         module: bytes,
         *,
+        envelope: bytes = b"",
         name: str,
         budget: Budget,
         profile: Profile,
@@ -85,22 +86,23 @@ class Session:
         self._boot_id: int | None = None
         self._taken = link.quality.taken
         link.on_silence = self._note_silence
-        self.take_module(module)
+        self.take_module(module, envelope)
 
-    def take_module(self, module: bytes) -> None:
+    def take_module(self, module: bytes, envelope: bytes = b"") -> None:
         """The guest from the next request on; raises GuestError for what is no guest."""
-        self.info = inspect(module, budget=self._budget).require()
-        self._module = module
-        self._sha256 = hashlib.sha256(module).digest()
+        self._know(module, envelope)
         self.lose()
 
-    def adopt(self, module: bytes) -> None:
+    def adopt(self, module: bytes, envelope: bytes = b"") -> None:
         """The device runs this one by now: it was brought there by an update."""
-        self.info = inspect(module, budget=self._budget).require()
-        self._module = module
-        self._sha256 = hashlib.sha256(module).digest()
+        self._know(module, envelope)
         if self.device is not None:
             self.device = replace(self.device, guest_sha256=self._sha256)
+
+    def _know(self, module: bytes, envelope: bytes) -> None:
+        self.info = inspect(module, budget=self._budget).require()
+        self._module, self._envelope = module, envelope
+        self._sha256 = hashlib.sha256(module).digest()
 
     def lose(self) -> None:
         """There is no session any more; the next request opens one."""
@@ -231,7 +233,10 @@ class Session:
                 f"{device.slot_bytes}"
             )
         ask = self.link.ask
-        ask(messages.InstallBegin(size=len(self._module), sha256=self._sha256), messages.Ack)
+        begin = messages.InstallBegin(
+            size=len(self._module), sha256=self._sha256, envelope=self._envelope
+        )
+        ask(begin, messages.Ack)
         for offset in range(0, len(self._module), CHUNK):
             data = self._module[offset : offset + CHUNK]
             ask(messages.InstallChunk(offset=offset, data=data), messages.Ack)

@@ -89,7 +89,7 @@ class DeviceUpdate:
             return None
         package, self._staged = self._staged, None
         if found.stage is UpdateStage.UPDATED and found.sha256 == package.sha256:
-            self._node.session.adopt(package.module)
+            self._node.session.adopt(package.module, package.envelope)
         return found
 
     def give_up(self) -> None:

@@ -14,6 +14,7 @@ import typer
 from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.sim.scenario.shipped import names, scenario_path
 from levada.twin.cli import ota_options as options
+from levada.twin.cli.signing import TrustedFile
 from levada.twin.interrupts import interrupts
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def push(
     days: options.Days = 28,
     suite: options.Suite = None,
     present: options.Present = None,
-    envelope: options.EnvelopeFile = None,
-    trust: options.Trust = None,
+    trusted: TrustedFile = None,
     override: options.Override = "",
     rollout: options.RolloutToml = None,
     canary: options.Canary = None,
@@ -64,7 +64,7 @@ def push(
     from levada.twin.ota.module_file import read_package
 
     settings = options.rollout_settings(rollout, canary, group, rate, abort)
-    package = read_package(module, envelope)
+    package = read_package(module)
     nodes = _nodes(node, scenario)
     address = parse_broker(broker)
     ota_console.sending(package)
@@ -74,7 +74,7 @@ def push(
         nodes,
         scenario,
         suite,
-        trust=trust,
+        trusted=trusted,
         present=present,
         store=store,
         days=days,
@@ -184,17 +184,15 @@ def _gate(
     scenario: Path | None,
     suite: list[str] | None,
     *,
-    trust: list[str] | None,
+    trusted: Path | None,
     **more: Any,
 ) -> GateReport:
+    from levada.guest.signing.keys import read_trusted
     from levada.twin.cli import ota_console
     from levada.twin.ota.gate import check_package, run_gate
 
-    try:
-        trusted = [bytes.fromhex(key) for key in trust or ()]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--trust") from None
-    checks = check_package(package, nodes=nodes, trusted=trusted)
+    keys = () if trusted is None else read_trusted(trusted).keys
+    checks = check_package(package, nodes=nodes, trusted=keys)
     chosen = _suite(suite, scenario)
     with ota_console.gate_progress(len(chosen) + (scenario is not None)) as tell:
         return run_gate(

@@ -74,19 +74,6 @@ Present = Annotated[
         help="Module that the nodes have now (default: the scenario's).",
     ),
 ]
-EnvelopeFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Signed manifest (default: MODULE.envelope, if it is there).",
-    ),
-]
-Trust = Annotated[
-    list[str] | None,
-    typer.Option(metavar="HEX", help="Public key that the nodes trust; may be repeated."),
-]
 Override = Annotated[
     str,
     typer.Option(metavar="REASON", help="Send it although an expectation fails; is recorded."),

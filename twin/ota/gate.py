@@ -17,8 +17,8 @@ from levada.guest.abi import ABI_VERSION
 from levada.guest.errors import ManifestError, ModuleError, SignatureError
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.shipped import DEFAULT_GUEST
-from levada.guest.signing.envelope import Envelope
-from levada.guest.signing.manifest import schema_digest
+from levada.guest.signing.envelope import Envelope, key_id
+from levada.guest.signing.module_file import require_matching, require_target
 from levada.hil.update.package import ModulePackage
 from levada.sim.scenario import load as scenarios
 from levada.twin.ota.past import RecordedWeeks, record_end, replay_record
@@ -144,16 +144,12 @@ def _signature(
         envelope = Envelope.decode(package.envelope)
         manifest = envelope.manifest
         signer = envelope.verify(trusted) if trusted else None
+        require_matching(manifest, info)
+        for node in nodes:
+            require_target(manifest, node)
     except (ManifestError, SignatureError) as error:
         return no(str(error))
-    if manifest.sha256.hex() != package.sha256 or manifest.size != info.size:
-        return no("signed is another module than this")
-    if manifest.schema != schema_digest(info):
-        return no("signed is another list of parameters")
     if manifest.expiry_s is not None and manifest.expiry_s < now.timestamp():
         return no(f"expired {datetime.fromtimestamp(manifest.expiry_s, UTC):%Y-%m-%d %H:%M} UTC")
-    others = [node for node in nodes if manifest.target not in ("*", node)]
-    if others:
-        return no(f"for {manifest.target}, not for {', '.join(others[:3])}")
-    key = "not verified here: no --trust" if signer is None else f"key {signer[:4].hex()}..."
+    key = "not verified: no --trusted" if signer is None else f"key {key_id(signer).hex()} holds"
     return Check(name="signature", passed=True, text=f"counter {manifest.counter}, {key}")

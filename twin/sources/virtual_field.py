@@ -131,6 +131,9 @@ class FieldDevice(Closing):
             self._parameters = [self._first_parameters(i, zone) for i, zone in enumerate(zones)]
             for i, zone in enumerate(zones):
                 settings = self._settings(i, zone, modules[i], scenario)
+                package = kept[i]
+                if package is not None:
+                    settings = replace(settings, envelope=package.envelope)
                 device = self._make_node(settings)
                 node = _InUtc(device, scenario.site.utc_offset_ms)
                 self._counts.append(settings.config)
@@ -162,9 +165,11 @@ class FieldDevice(Closing):
         """Live until the end of the period, or until `stop`; `began` is called at its start."""
         self._plant.advance_to(self._plant.start_ms)  # compiles, or loads, all of it
         for i, name in enumerate(self.names):
+            birth = self._boards[i].birth()
+            self._updates[i].look()
             self._gateway.serve(
                 name,
-                self._boards[i].birth(),
+                birth,
                 self._counts[i],
                 lambda i=i: self._parameters[i],  # type: ignore[misc]
                 lambda values, i=i: self._submit(i, values),  # type: ignore[misc]
