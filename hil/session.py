@@ -10,17 +10,18 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from time import sleep
 from typing import Final, TypeVar
 
 from levada.guest.abi import Call
 from levada.guest.limits import Budget, Profile
 from levada.guest.module.inspect import inspect
 from levada.guest.tape import time_text
-from levada.hil.errors import DeviceRestarted, HilError, LinkError
+from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.lease import LEASE_MS, Heart, old_lease_ms
 from levada.hil.link import Link
 from levada.hil.wire import messages
-from levada.hil.wire.messages import BirthFlag, ResetReason
+from levada.hil.wire.messages import BirthFlag, NakError, ResetReason
 
 __all__ = ["RESTARTS_IN_A_ROW", "GuestRanForEver", "Session"]
 
@@ -32,6 +33,8 @@ RESTARTS_IN_A_ROW: Final = 3
 """So often may a device start again within one request before it is given up."""
 FOR_EVER: Final = " (the guest ran for ever)"
 """Why a watchdog bit that bites again at once: no fault of the device."""
+BUSY_MS: Final = 11_000
+"""Longest time for which a device waits for a host that has stopped installing."""
 PIN_PLACES: Final = 16
 """In `Configure`; those beyond the last pin are 0."""
 
@@ -137,6 +140,9 @@ class Session:
         if self.device is not None:
             return self.device
         device = self._hello()
+        if device.flags & BirthFlag.TRIAL:
+            # a run is of the module that it names, and not of one that is being tried
+            self.link.ask(messages.InstallAbort(), messages.Ack)
         if device.guest_sha256 != self._sha256:
             # the device judges the module by the limits that it will run with
             self.link.ask(self._configuration(), messages.Ack)
@@ -233,14 +239,25 @@ class Session:
                 f"{device.slot_bytes}"
             )
         ask = self.link.ask
-        begin = messages.InstallBegin(
-            size=len(self._module), sha256=self._sha256, envelope=self._envelope
-        )
-        ask(begin, messages.Ack)
-        for offset in range(0, len(self._module), CHUNK):
+        there = self._begin_install()
+        for offset in range(there, len(self._module), CHUNK):
             data = self._module[offset : offset + CHUNK]
             ask(messages.InstallChunk(offset=offset, data=data), messages.Ack)
         ask(messages.InstallEnd(), messages.Ack)
+
+    def _begin_install(self) -> int:
+        """How many bytes of the module the device has already.  One that another host has begun to
+        install and then left alone is waited for."""
+        begin = messages.InstallBegin(
+            size=len(self._module), sha256=self._sha256, envelope=self._envelope
+        )
+        try:
+            return self.link.ask(begin, messages.Ack).value
+        except DeviceError as error:
+            if error.error != NakError.BUSY or not 0 < error.detail <= BUSY_MS:
+                raise
+            sleep(error.detail / 1000.0)
+        return self.link.ask(begin, messages.Ack).value
 
     def _configuration(self) -> messages.Configure:
         pins, budget = self._profile.pins, self._budget

@@ -129,6 +129,15 @@ static lv_status save(lv_store *store, const lv_store *before)
     return LV_NAK_FLASH;
 }
 
+/* The same in both places: a record that is lost later undoes nothing. */
+static lv_status save_twice(lv_store *store, const lv_store *before)
+{
+    lv_status status = save(store, before);
+    if (status == LV_OK)
+        (void)save(store, store);
+    return status;
+}
+
 /* --- slots ------------------------------------------------------------------------------------ */
 
 static uint8_t other_slot(const lv_store *store) { return !store->active; }
@@ -261,7 +270,6 @@ static void swap(lv_store *store)
     store->active = other_slot(store);
     u->stage = LV_STAGE_NONE;
     u->crashes = 0;
-    store->swapped = true;
     raise_counter(store, store->active);
 }
 
@@ -313,6 +321,7 @@ static void fall_back(lv_store *store)
 {
     uint8_t slot = other_slot(store);
     if (store->size[store->active] == 0 && store->update.previous && store->size[slot] != 0) {
+        keep_carried(store);
         swap(store);
         store->update.previous = false;
         store->update.watched = false;
@@ -382,11 +391,6 @@ lv_status lv_store_begin(lv_store *store, uint32_t size, const uint8_t sha256[32
     bool there = size == store->size[slot] &&
                  memcmp(sha256, store->sha256[slot], sizeof store->sha256[slot]) == 0 &&
                  slot_whole(store, slot);
-    if (!there && store->swapped) { /* a record that is lost must not lead to what is erased now */
-        if (save(store, store) != LV_OK)
-            return LV_NAK_FLASH;
-        store->swapped = false;
-    }
     if (!there) {
         store->writes++;
         store->size[slot] = 0; /* the record may still name it, but its digest will not fit */
@@ -470,14 +474,15 @@ static void take_received(lv_store *store)
 lv_status lv_store_commit(lv_store *store)
 {
     lv_store before = *store;
-    if (memcmp(store->sha256[store->active], store->wanted, sizeof store->wanted) != 0)
-        store->parameter_count = 0; /* ids of another guest mean something else */
+    bool same = memcmp(store->sha256[store->active], store->wanted, sizeof store->wanted) == 0;
+    store->update.carried = same ? UINT32_MAX : 0; /* ids of another guest mean something else */
+    keep_carried(store);
     take_received(store);
     swap(store);
     store->update.watched = false;
     store->update.previous = store->size[other_slot(store)] != 0;
     tell(&store->update, LV_UPDATE_UPDATED, LV_REASON_NONE, 0);
-    return save(store, &before);
+    return save_twice(store, &before);
 }
 
 void lv_store_abandon(lv_store *store)
@@ -523,13 +528,13 @@ lv_status lv_store_promote(lv_store *store)
     store->update.watched = true;
     store->update.previous = store->size[other_slot(store)] != 0;
     tell(&store->update, LV_UPDATE_UPDATED, LV_REASON_NONE, 0);
-    return save(store, &before);
+    return save_twice(store, &before);
 }
 
 void lv_store_roll_back(lv_store *store, uint8_t reason, int32_t detail, bool barred)
 {
     end_trial(store, reason, detail, barred);
-    (void)save(store, store);
+    (void)save_twice(store, store);
 }
 
 bool lv_store_crashed(lv_store *store, int64_t time_ms, uint8_t trap)
@@ -545,7 +550,7 @@ bool lv_store_crashed(lv_store *store, int64_t time_ms, uint8_t trap)
     }
     u->crashes++;
     bool given_up = is_given_up(store, trap);
-    (void)save(store, store);
+    (void)(given_up ? save_twice : save)(store, store);
     return given_up;
 }
 

@@ -64,7 +64,6 @@ typedef struct {
     uint32_t counter[LV_SLOTS]; /* by the envelope of the slot; 0: none */
     char version[LV_SLOTS][33]; /* likewise; empty */
 
-    bool swapped; /* the two records may name different slots as that in use */
     bool receiving;
     uint32_t wanted_size;
     uint32_t received;

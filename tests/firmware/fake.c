@@ -23,6 +23,8 @@ static int write_flash(fake *f, uint8_t *to, const uint8_t *from, uint32_t lengt
         f->operation[f->operations].record = record;
     }
     f->operations++;
+    if (f->operations == f->failing)
+        return -1;
     for (uint32_t k = 0; k < length; k++) {
         if (f->power == 0) {
             if (k) /* else it had not begun */
@@ -51,8 +53,8 @@ static int guest_load(void *context, const uint8_t *module, uint32_t length, lv_
                       const lv_limits *limits)
 {
     F;
-    (void)module;
     (void)length;
+    f->module = module;
     f->host = host;
     f->load_watchdog_ms = f->watchdog_ms;
     f->loaded = f->load_result >= 0;

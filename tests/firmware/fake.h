@@ -23,6 +23,7 @@ typedef struct fake {
     long power; /* bytes that may be written before the power goes; negative: any number */
     jmp_buf cut;
     bool flash_broken;
+    int failing; /* operation that is refused, from 1; 0: none */
     uint32_t litter; /* seed of what a cut leaves where it should have written; 0: what was there */
     long written;    /* bytes since the start of this board, erased ones among them */
     int operations;  /* on flash; of the first ones: at which byte they began, and how long they are */
@@ -44,6 +45,7 @@ typedef struct fake {
 
     /* the guest */
     bool loaded;
+    const uint8_t *module; /* that was loaded last */
     int load_result;
     void (*on_load)(struct fake *fake); /* what its start function does, or NULL */
     int (*behave)(struct fake *fake, lv_export which, const int32_t *arguments, int32_t *result);
@@ -56,10 +58,10 @@ typedef struct fake {
     lv_limits limits; /* of the last check or load */
     lv_host *host;
 
-    uint8_t sent[FAKE_SENT];
-    size_t sent_length;
-    uint8_t tape[FAKE_TAPE];
     uint8_t ring[FAKE_RING];
+    size_t sent_length;
+    uint8_t tape[FAKE_TAPE]; /* from here on of no use to whoever starts it again */
+    uint8_t sent[FAKE_SENT];
 } fake;
 
 /* Blank flash, power on. */
