@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from levada.guest.exit_codes import INTERRUPTED, Exit
+from levada.guest.topic import is_node_name
 from levada.sim.scenario.shipped import names, scenario_path
 from levada.twin.cli import ota_options as options
 from levada.twin.cli.signing import TrustedFile
@@ -152,6 +153,11 @@ def _nodes(node: list[str] | None, scenario: Path | None) -> list[str]:
         twice = {name for name in node if node.count(name) > 1}
         if twice:
             raise typer.BadParameter(f"{', '.join(sorted(twice))}: twice", param_hint="--node")
+        for name in node:
+            if not is_node_name(name):
+                raise typer.BadParameter(
+                    f"{name!r:.80}: a node name has no / + # $ in it", param_hint="--node"
+                )
         return node
     if scenario is None:
         raise typer.BadParameter(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,9 +87,9 @@ def replay_record(
     )
 
 
-def record_end(weeks: RecordedWeeks) -> datetime:
-    """The end of a record, as a time of the scenario, to whole minutes."""
-    return datetime.fromtimestamp(weeks.end_ms // 60_000 * 60, UTC).replace(tzinfo=None)
+def record_end(weeks: RecordedWeeks) -> date:
+    """The last day of a record, in the scenario's time."""
+    return datetime.fromtimestamp(weeks.end_ms / 1000, UTC).date()
 
 
 def _last(reports: Sequence[DeviceReport], days: int) -> list[DeviceReport]:
