@@ -2,7 +2,8 @@
 
 Code and RAM come from the compiler's objects (-Os), the stack from its call graph
 (-fcallgraph-info): the deepest path from `lv_link_receive`, and below what the port's callbacks and
-the engine use themselves.
+the engine use themselves.  With `--sodium` also of the verification of a signature: the files of
+libsodium that it takes, and the deepest path from `lv_manifest_open`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ FLAGS = ["-std=c11", "-Os", "-DNDEBUG", "-fcallgraph-info=su", "-ffunction-secti
 FLAGS += ["-fdata-sections", "-fno-asynchronous-unwind-tables", "-c"]
 STRUCTS = ("lv_frame_decoder", "lv_store", "lv_host", "lv_node", "lv_link")
 ENTRY = "lv_link_receive"
+MANIFEST = "lv_manifest_open"
+VERIFY = "crypto_sign_ed25519_verify_detached"
+SODIUM = (
+    "crypto_sign/ed25519/ref10/open.c",
+    "crypto_core/ed25519/ref10/ed25519_ref10.c",
+    "crypto_hash/sha512/cp/hash_sha512_cp.c",
+    "crypto_verify/verify.c",
+)
 MESSAGES = "levada_messages"
 """Packs and unpacks every message for every caller: a board has what its core calls."""
 NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes')
@@ -30,7 +39,7 @@ def run(*command: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def deepest(graphs: list[str]) -> tuple[int, list[str]]:
+def deepest(graphs: list[str], entry: str = ENTRY) -> tuple[int, list[str]]:
     """Bytes and functions of the deepest path."""
     frames: dict[str, int] = {}
     calls: dict[str, set[str]] = {}
@@ -46,12 +55,14 @@ def deepest(graphs: list[str]) -> tuple[int, list[str]]:
         targets = calls.get(name, set())
         if "__indirect_call" in targets and name.endswith(":execute"):
             targets = targets | handlers - {*above, name}
+        if "__indirect_call" in targets and (name == MANIFEST or "manifest.c:" in name):
+            targets = targets | {VERIFY}
         for target in targets:
             if target not in above and target != name:
                 below = max(below, path(target, (*above, name)), key=lambda found: found[0])
         return frames.get(name, 0) + below[0], [name.rpartition(":")[2], *below[1]]
 
-    return path(ENTRY)
+    return path(entry)
 
 
 def linked(compiler: str, prefix: str, objects: list[Path]) -> int:
@@ -101,13 +112,45 @@ def measure(compiler: str, extra: list[str]) -> list[str]:
     return lines
 
 
+def verification(compiler: str, extra: list[str], sodium: Path) -> list[str]:
+    """Lines on what a signature costs, with what libsodium's `verify` does not call left out."""
+    prefix = compiler.removesuffix("gcc") if compiler.endswith("gcc") else ""
+    include = [f"-I{sodium / p}" for p in ("include", "include/sodium")]
+    include.append(f"-I{sodium / 'crypto_sign/ed25519/ref10'}")
+    core = [(CORE / name, [*FLAGS, *extra]) for name in ("manifest.c", "sha256.c", "host.c")]
+    flags = [flag for flag in FLAGS if flag != "-std=c11"]
+    theirs = [(sodium / name, [*flags, "-std=gnu11", "-w", *include, *extra]) for name in SODIUM]
+    with tempfile.TemporaryDirectory() as place:
+        objects, graphs = [], []
+        for source, options in (*core, *theirs):
+            out = Path(place, source.stem + ".o")
+            run(compiler, *options, "-o", out, source)
+            graphs.append(out.with_suffix(".ci").read_text())
+            if source.is_relative_to(sodium):
+                objects.append(out)
+        out = Path(place, "linked")
+        options = ["-r", "-nostdlib", "-Wl,--gc-sections", f"-Wl,-e,{VERIFY}", f"-Wl,-u,{VERIFY}"]
+        run(compiler, *options, "-o", out, *objects)
+        code = int(run(f"{prefix}size", out).splitlines()[1].split()[0])
+    stack, functions = deepest(graphs, MANIFEST)
+    return [
+        f"  verification: {code} bytes of libsodium",
+        f"  stack {stack} bytes: {' > '.join(functions)}",
+    ]
+
+
 def main() -> None:
     """Print a table for every compiler that is there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("compiler", nargs="+")
-    for compiler in parser.parse_args().compiler:
+    parser.add_argument("--sodium", type=Path, help="src/libsodium of its sources")
+    arguments = parser.parse_args()
+    for compiler in arguments.compiler:
         name, *extra = compiler.split()
-        sys.stdout.write("\n".join(measure(name, extra)) + "\n")
+        lines = measure(name, extra)
+        if arguments.sodium:
+            lines += verification(name, extra, arguments.sodium)
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

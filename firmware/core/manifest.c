@@ -10,13 +10,13 @@ enum { SIGNATURES = 2, MANIFEST = 3 };                                       /* 
 enum { MANIFEST_VERSION = 1, SEQUENCE_NUMBER = 2 };                          /* of the manifest */
 /* Private labels, -1 - k of them; all but the last two must be there. */
 enum { NAME, VERSION, TARGET, ABI, TIERS, PROFILE, SIZE, SHA256, SCHEMA, EXPIRY, NONCE };
-enum { LEAST_MEMBERS = 11, MOST_MEMBERS = 13, MOST_SIGNATURES = 2, SIGNATURE_BYTES = 64 };
+enum { LEAST_MEMBERS = 11, MOST_SIGNATURES = 2, SIGNATURE_BYTES = 64 };
 enum { DELETE = 0x7F };
 
 typedef struct {
     const uint8_t *at;
     const uint8_t *end;
-    bool bad; /* and nothing is left to read */
+    bool bad;
 } reader;
 
 typedef struct {
@@ -29,19 +29,12 @@ typedef struct {
 
 /* --- CBOR ------------------------------------------------------------------------------------- */
 
-static void refuse(reader *r)
-{
-    r->bad = true;
-    r->at = r->end;
-}
-
 static uint8_t byte(reader *r)
 {
-    if (r->at == r->end) {
-        refuse(r);
-        return 0;
-    }
-    return *r->at++;
+    if (r->at < r->end)
+        return *r->at++;
+    r->bad = true;
+    return 0;
 }
 
 /* The argument of an item of that major type: a number, or how many follow.  Only its shortest form
@@ -51,14 +44,14 @@ static uint32_t head(reader *r, uint8_t major)
     uint8_t first = byte(r);
     uint8_t more = first & 0x1F;
     if (first >> 5 != major || more > 26)
-        refuse(r);
+        r->bad = true;
     if (more < 24 || r->bad)
         return more;
     uint32_t value = 0;
     for (int k = 1 << (more - 24); k > 0; k--)
         value = value << 8 | byte(r);
     if (value < (more == 24 ? 24u : more == 25 ? 0x100u : 0x10000u))
-        refuse(r);
+        r->bad = true;
     return value;
 }
 
@@ -66,7 +59,7 @@ static uint32_t head(reader *r, uint8_t major)
 static const uint8_t *take(reader *r, uint32_t length)
 {
     if (r->bad || length > (size_t)(r->end - r->at)) {
-        refuse(r);
+        r->bad = true;
         return NULL;
     }
     r->at += length;
@@ -76,7 +69,7 @@ static const uint8_t *take(reader *r, uint32_t length)
 static const uint8_t *fixed_bytes(reader *r, uint32_t length)
 {
     if (head(r, BYTES) != length)
-        refuse(r);
+        r->bad = true;
     return take(r, length);
 }
 
@@ -84,7 +77,7 @@ static const uint8_t *fixed_bytes(reader *r, uint32_t length)
 static void expect(reader *r, uint8_t major, uint32_t argument)
 {
     if (head(r, major) != argument)
-        refuse(r);
+        r->bad = true;
 }
 
 static uint32_t number_from(reader *r, uint32_t label, uint32_t least, uint32_t most)
@@ -92,7 +85,7 @@ static uint32_t number_from(reader *r, uint32_t label, uint32_t least, uint32_t 
     expect(r, NEGATIVE, label);
     uint32_t value = head(r, UNSIGNED);
     if (value < least || value > most)
-        refuse(r);
+        r->bad = true;
     return value;
 }
 
@@ -104,24 +97,28 @@ static void bytes_to(reader *r, uint32_t label, uint8_t *to, uint32_t length)
         memcpy(to, bytes, length);
 }
 
-/* UTF-8 without control characters, closed by NUL. */
+/* UTF-8 without control characters, into what is all NUL. */
 static void text_to(reader *r, uint32_t label, char *to, uint32_t room)
 {
     expect(r, NEGATIVE, label);
     uint32_t length = head(r, TEXT);
     if (length == 0 || length >= room)
-        refuse(r);
+        r->bad = true;
     const uint8_t *text = take(r, length);
     if (!text || !lv_utf8_valid(text, length)) {
-        refuse(r);
+        r->bad = true;
         return;
     }
     for (uint32_t k = 0; k < length; k++) {
         if (text[k] < ' ' || text[k] == DELETE)
-            refuse(r);
+            r->bad = true;
         to[k] = (char)text[k];
     }
-    to[length] = 0;
+}
+
+static bool is_next(const reader *r, uint32_t label)
+{
+    return r->at < r->end && *r->at == (NEGATIVE << 5 | label);
 }
 
 static bool all_read(const reader *r) { return !r->bad && r->at == r->end; }
@@ -172,8 +169,6 @@ static bool signed_by(const lv_config *config, int key, const envelope_parts *pa
 static bool read_manifest(reader r, lv_manifest *m)
 {
     uint32_t members = head(&r, MAP);
-    if (members < LEAST_MEMBERS || members > MOST_MEMBERS)
-        return false;
     expect(&r, UNSIGNED, MANIFEST_VERSION);
     expect(&r, UNSIGNED, 1);
     expect(&r, UNSIGNED, SEQUENCE_NUMBER);
@@ -189,14 +184,13 @@ static bool read_manifest(reader r, lv_manifest *m)
     m->size = number_from(&r, SIZE, 1, UINT32_MAX);
     bytes_to(&r, SHA256, m->sha256, sizeof m->sha256);
     bytes_to(&r, SCHEMA, m->schema, sizeof m->schema);
-    bool expires = members == MOST_MEMBERS ||
-                   (members > LEAST_MEMBERS && r.at < r.end && *r.at == (NEGATIVE << 5 | EXPIRY));
+    bool expires = is_next(&r, EXPIRY);
     if (expires)
         m->expiry_s = number_from(&r, EXPIRY, 1, UINT32_MAX);
-    m->has_nonce = members == LEAST_MEMBERS + 1u + expires;
+    m->has_nonce = is_next(&r, NONCE);
     if (m->has_nonce)
         bytes_to(&r, NONCE, m->nonce, sizeof m->nonce);
-    return all_read(&r);
+    return all_read(&r) && members == LEAST_MEMBERS + (uint32_t)expires + m->has_nonce;
 }
 
 lv_status lv_manifest_open(const lv_config *config, const uint8_t *envelope, size_t length,

@@ -121,7 +121,7 @@ class NakError(IntEnum):
     PARAMETER = 9
     """The guest refused a value; detail: parameter id.  None of the values is in force."""
     DIGEST = 10
-    """The installed bytes do not have the promised SHA-256."""
+    """The installed bytes do not have the promised SHA-256, or the manifest is of others."""
     FLASH = 11
     """The store could not be written."""
     SIZE = 12

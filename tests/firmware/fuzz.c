@@ -172,7 +172,7 @@ static void open_manifest(const uint8_t *data, size_t size)
     static const uint8_t keys[LV_KEYS][32] = {{1}, {2}};
     static const uint8_t digest[32];
     const lv_manifest_reader by = {
-        .node = "n", .tier = LV_TIER_EDGE, .room = 4096, .counter = 2, .sha256 = digest};
+        .node = "n", .tier = LV_TIER_EDGE, .room = 4096, .counter = 0x102, .sha256 = digest};
     uint8_t *exact = malloc(size);
     memcpy(exact, data, size);
     lv_config config = {.keys = keys, .verify = any_signature_holds};

@@ -113,11 +113,14 @@ static size_t envelope(uint8_t *out)
         for (int byte = 0; byte < 64; byte++)
             out[used++] = (uint8_t)chance(256);
     }
+    uint8_t without = (uint8_t)chance(3); /* nonce; and expiry */
+    uint8_t length = (uint8_t)(sizeof manifest - (without ? 18 : 0) - (without > 1 ? 6 : 0));
     out[used++] = 0x03;
     out[used++] = 0x58;
-    out[used++] = (uint8_t)sizeof manifest;
-    memcpy(out + used, manifest, sizeof manifest);
-    used += sizeof manifest;
+    out[used++] = length;
+    memcpy(out + used, manifest, length);
+    out[used] = (uint8_t)(out[used] - without);
+    used += length;
     for (uint32_t k = chance(4); k; k--)
         out[chance((uint32_t)used)] = chance(2) ? (uint8_t)chance(256) : (uint8_t)(0x18 + chance(8));
     if (chance(8) == 0)

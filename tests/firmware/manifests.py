@@ -6,8 +6,9 @@ import random
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from levada.guest.errors import ManifestError
@@ -47,6 +48,7 @@ SOUND: Final = (
     replace(PLAIN, counter=23, size=24, expiry_s=1_800_000_000, target="zone1"),
     replace(PLAIN, counter=255, size=256, nonce=bytes(16), target="a b"),
     replace(PLAIN, counter=65_535, size=65_536, expiry_s=1, nonce=b"0123456789abcdef"),
+    replace(PLAIN, target="\u0080\u00c0", name="~", version=" "),
 )
 
 
@@ -88,7 +90,39 @@ def reencoded(manifest: bytes) -> Iterator[bytes]:
     yield bytes([manifest[0] + 1]) + manifest[1:] + b"\x29\x01"  # and labels once more
     yield bytes([manifest[0] + 1]) + manifest[1:] + b"\x2a" + b"\x50" + bytes(16)
     yield b"\xd8\x2a" + manifest  # a tag
-    yield b""
+    # 65,536 in eight bytes, and a number of more than 32 bits that ends like a sound one
+    for high in (0, 1):
+        longer = b"\x26\x1b" + high.to_bytes(4, "big") + b"\0\1\0\0"
+        yield manifest.replace(b"\x26\x1a\0\1\0\0", longer)
+    yield manifest.replace(b"\x61*", b"\x61\x7f").replace(b"\x61g", b"\x61\x1f")
+    yield manifest.replace(b"\x61*", b"\x61\xff")
+    yield from (manifest[:length] for length in range(len(manifest)))
+
+
+def altered() -> Iterator[bytes]:
+    """Canonical, each with a value that no manifest has, or without one that all have."""
+    sound: dict[int, Any] = cbor2.loads(SOUND[5].encode())
+    wrong: dict[int, tuple[Any, ...]] = {
+        1: (0, 2, -1, "1", None),
+        2: (0, 2**32, -1, b"1"),
+        -8: (bytes(31), bytes(33), "t" * 32),
+        -9: (bytes(7), bytes(9)),
+        -10: (0, 2**32, None, 1.5),
+        -11: (bytes(15), bytes(17), b"", None),
+    }
+    wrong |= dict.fromkeys((-1, -2, -3), ("", "n" * 33, "n" * 255, "n" * 300, b"name", 1))
+    wrong |= dict.fromkeys((-4, -6, -7), (0, 2**32, -1, [1], {}))
+    wrong[-5] = (0, 8, 255)
+    for label, values in wrong.items():
+        for value in values:
+            yield cbor2.dumps(sound | {label: value}, canonical=True)
+        yield cbor2.dumps({k: v for k, v in sound.items() if k != label}, canonical=True)
+
+
+def three() -> Envelope:
+    """One signature more than there may be, each of another key."""
+    found = [sign(PLAIN, key).signatures[0] for key in KEYS]
+    return replace(sign(PLAIN, KEYS[0]), signatures=tuple(found))
 
 
 def verdicts() -> Iterator[tuple[bytes, bytes]]:
@@ -107,6 +141,10 @@ def verdicts() -> Iterator[tuple[bytes, bytes]]:
             yield data, expected(data)
     padded = replace(sign(PLAIN, KEYS[0]), signed=bytes(ENVELOPE_BYTES)).encode()
     yield padded, b""
+    for data in altered():
+        whole = replace(sign(PLAIN, KEYS[0]), signed=data).encode()
+        yield whole, expected(whole)
+    yield three().encode(), b""
 
 
 def expected(data: bytes) -> bytes:

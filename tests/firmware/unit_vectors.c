@@ -286,7 +286,7 @@ static void what_is_verified_is_what_python_signs(void)
         const uint8_t *message = unit_verified(&length);
         EXPECT(status == LV_OK && same(&v, 1, message, length));
     }
-    EXPECT(count == 6);
+    EXPECT(count == 7);
 }
 
 const unit_test vectors_tests[] = {

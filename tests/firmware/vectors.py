@@ -258,7 +258,8 @@ SHARE: Final = 4 + 4 + 4 + 2 + 2 + 4 * 2 + 32 * 2 + 8 * 32
 
 
 UPDATES: Final = (
-    # counter, stage, wants, steps, within_ms, carried, previous, crashes, state, reason, time, detail
+    # counter, stage, wants, steps, within_ms, carried, previous, crashes, state, reason,
+    # crashed_ms, detail
     struct.pack("<IBBHIIBBBBqi", 9, 0, 3, 60, 90_000, 1, 2, 1, 5, 0, -7, -3)
     + b"".join(bytes([k]) * 16 for k in (1, 2, 3, 4)),
     struct.pack("<IBBHIIBBBBqi", 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0) + bytes(64),

@@ -176,6 +176,7 @@ static int64_t after_ms(int64_t ms) { return now_us() + ms * 1000; }
 static int64_t start(lv_node *node)
 {
     const lv_msg_start m = {.time_ms = clock_ms(), .flags = LV_START_STORED_PARAMETERS};
+    bool swap = node->store.update.stage == LV_STAGE_WAITING && node->state == LV_NODE_RUNNING;
     started_us = now_us();
     lv_status status = lv_node_start(node, &m);
     if (status != LV_OK) {
@@ -189,7 +190,8 @@ static int64_t start(lv_node *node)
         return now_us(); /* it has slept until it was due */
     }
 #endif
-    return after_ms(node->wake_ms - m.time_ms);
+    /* a module that goes on trial makes the step that was due */
+    return swap ? now_us() : after_ms(node->wake_ms - m.time_ms);
 }
 
 static int64_t step(lv_node *node)
@@ -200,6 +202,10 @@ static int64_t step(lv_node *node)
     lv_status status = lv_node_step(node, &m);
     if (status != LV_OK)
         ESP_LOGE(tag, "no step: refusal %d", (int)status);
+    if (node->started_ms) { /* a module was rolled back: the former one has begun with this step */
+        started_us += node->started_ms * 1000;
+        node->started_ms = 0;
+    }
     if (node->state == LV_NODE_RUNNING && node->wake_ms >= LV_NEVER_MS)
         return INT64_MAX / 2; /* its main has ended */
     if (node->state == LV_NODE_RUNNING) {
