@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,9 +22,11 @@ from levada.hil.link import Link
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import open_link
 from levada.hil.update.device import DeviceUpdate
+from levada.hil.update.line import ask_line, is_committed, send_over_line
 from levada.hil.update.package import ModulePackage
 from levada.hil.update.states import UpdateFailure, UpdateStage
 from levada.hil.update.updater import CHUNK, Trial, UpdateError, Updater, UpdateVerdict
+from levada.hil.virtual import VirtualDevice
 from levada.hil.wire.messages import Ack, Fault, FaultKind, FaultPoint
 from levada.sim.scenario.node_url import parse_node
 
@@ -256,6 +259,29 @@ def test_O25_O26_a_second_sender_is_told_busy_while_the_first_is_on_its_way(
 
     with pytest.raises(InterruptedError):
         Updater(node.link, another).send(unsigned(LARGE))
+
+
+@pytest.mark.parametrize("query", ["", f"?{TRUST}"], ids=["open", "trusts keys"])
+def test_a_module_is_sent_to_a_device_at_a_line_and_its_valve_stays_closed(
+    query: str, opened: ExitStack, tmp_path: Path
+) -> None:
+    pins = tmp_path / "pins"
+    keys = [raw_public(key).hex() for key in KEYS] if query else []
+    device = opened.enter_context(VirtualDevice(pins=pins, trust=keys))
+    url = f"serial:{device.url}"
+    package = signed(OPENER, counter=3) if query else unsigned(OPENER)
+    verdict = send_over_line(url, package)
+    assert is_committed(verdict, package)
+    birth, after = ask_line(url)
+    assert birth.guest_sha256.hex() == package.sha256
+    assert after is not None
+    assert after.stage is UpdateStage.UPDATED
+    assert not [line for line in pins.read_text().splitlines() if line.endswith(" 1")]
+    again = send_over_line(url, package)
+    assert is_committed(again, package)
+    bad = signed(TRAPPER, counter=4) if query else unsigned(TRAPPER)
+    assert send_over_line(url, bad).reason == UpdateFailure.TRAP
+    assert ask_line(url)[0].guest_sha256.hex() == package.sha256
 
 
 def test_a_device_without_updates_says_so(opened: ExitStack) -> None:

@@ -149,12 +149,21 @@ def status(
 
 
 def _nodes(node: list[str] | None, scenario: Path | None) -> list[str]:
+    from levada.hil.update.line import is_line
+
     if node:
         twice = {name for name in node if node.count(name) > 1}
         if twice:
             raise typer.BadParameter(f"{', '.join(sorted(twice))}: twice", param_hint="--node")
+        lines = [name for name in node if is_line(name)]
+        if lines and len(lines) < len(node):
+            raise typer.BadParameter(
+                f"{lines[0]} is a line, {min(set(node) - set(lines))} is not: send to lines, or to "
+                "nodes of a broker",
+                param_hint="--node",
+            )
         for name in node:
-            if not is_node_name(name):
+            if not is_node_name(name) and not lines:
                 raise typer.BadParameter(
                     f"{name!r:.80}: a node name has no / + # $ in it", param_hint="--node"
                 )
@@ -194,11 +203,13 @@ def _gate(
     **more: Any,
 ) -> GateReport:
     from levada.guest.signing.keys import read_trusted
+    from levada.hil.update.line import is_line
     from levada.twin.cli import ota_console
     from levada.twin.ota.gate import check_package, run_gate
 
     keys = () if trusted is None else read_trusted(trusted).keys
-    checks = check_package(package, nodes=nodes, trusted=keys)
+    named = [node for node in nodes if not is_line(node)]  # a device at a line knows its name
+    checks = check_package(package, nodes=named, trusted=keys)
     chosen = _suite(suite, scenario)
     with ota_console.gate_progress(len(chosen) + (scenario is not None)) as tell:
         return run_gate(
@@ -265,16 +276,22 @@ def _note(
 
 
 def _drive(folder: RolloutFolder, address: Any) -> None:
+    from levada.hil.update.line import is_line
     from levada.twin.cli import ota_console
     from levada.twin.ota.campaign import Campaign
+    from levada.twin.ota.line_campaign import LineCampaign
     from levada.twin.ota.rollout import RolloutStatus
 
     stop = threading.Event()
-    total = len(folder.rollout().executions)
+    nodes = list(folder.rollout().executions)
+    total = len(nodes)
     with interrupts() as interrupt, ota_console.rollout_progress(total) as show:
         interrupt.stop_with(stop.set)
-        with Campaign(folder, address, on_change=show) as campaign:
-            rollout = campaign.run(stop)
+        if is_line(nodes[0]):
+            rollout = LineCampaign(folder, on_change=show).run(stop)
+        else:
+            with Campaign(folder, address, on_change=show) as campaign:
+                rollout = campaign.run(stop)
     ota_console.rollout_end(rollout, str(folder.path))
     if interrupt.came.is_set() and not rollout.has_ended:
         typer.echo(f"interrupted: levada ota resume {folder.name} goes on")
@@ -299,6 +316,10 @@ def _found(name: str | None, rollouts: Path) -> RolloutFolder:
 
 def _ask(nodes: Sequence[str], address: Any) -> dict[str, OtaState | None]:
     """What nodes say of themselves, within a short time."""
+    from levada.hil.update.line import is_line
+    from levada.twin.ota.line_campaign import ask_lines
     from levada.twin.ota.sender import ask_states
 
+    if nodes and is_line(nodes[0]):
+        return ask_lines(nodes)
     return ask_states(address, nodes, ANSWER_S)

@@ -36,7 +36,12 @@ Broker = Annotated[
 ]
 Nodes = Annotated[
     list[str] | None,
-    typer.Option("--node", metavar="NODE", help="As in ic/NODE/data; may be repeated."),
+    typer.Option(
+        "--node",
+        metavar="NODE",
+        help="As in ic/NODE/data, or a line: serial:/dev/ttyUSB0, mqtt://HOST/ic/NODE; may be "
+        "repeated.",
+    ),
 ]
 Folder = Annotated[Path, typer.Option("--rollouts", metavar="DIR", help="Where rollouts are kept.")]
 WhichRollout = Annotated[
