@@ -183,7 +183,7 @@ static bool settle(lv_node *node, lv_status status)
 /* The module on trial has all that it wants: its outputs are driven at the end of its next step. */
 static void commit(lv_node *node)
 {
-    if (!lv_update_commit(&node->update))
+    if (!lv_update_commit(&node->update, node->ring.held > 0))
         return;
     release(node, true);
     lv_kept_save(&node->kept, node->host.uptime_ms, true);
@@ -537,7 +537,7 @@ lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
     if (settle(node, status))
         return step_former(node, m);
     if (on_trial(node)) {
-        lv_update_passed(&node->update, node->ring.held > 0);
+        lv_update_passed(&node->update);
         commit(node);
     }
     if (node->host.held && !on_trial(node))

@@ -178,23 +178,21 @@ lv_status lv_update_try(lv_update *update)
     }
     LV_ASSERT(store->update.stage == LV_STAGE_RUNNING);
     update->steps = 0;
-    update->reported = false;
     return LV_OK;
 }
 
-void lv_update_passed(lv_update *update, bool reported)
+void lv_update_passed(lv_update *update)
 {
     if (update->steps < UINT16_MAX)
         update->steps++;
-    update->reported |= reported;
 }
 
-bool lv_update_commit(lv_update *update)
+bool lv_update_commit(lv_update *update, bool reported)
 {
     const lv_update_record *u = &update->store->update;
     LV_ASSERT(u->stage == LV_STAGE_RUNNING);
     return update->steps >= u->steps && (update->confirmed || !(u->wants & LV_TRIAL_CONFIRM)) &&
-           (update->reported || !(u->wants & LV_TRIAL_REPORT)) &&
+           (reported || !(u->wants & LV_TRIAL_REPORT)) &&
            lv_store_promote(update->store) == LV_OK; /* tried again after the next step */
 }
 

@@ -36,7 +36,6 @@ typedef struct {
     bool begun;        /* or it has since the last tick */
     uint16_t steps;    /* that it has passed */
     bool confirmed;
-    bool reported;
     uint8_t nonce[LV_NONCE_BYTES]; /* of this start */
     bool has_nonce;
 } lv_update;
@@ -70,11 +69,12 @@ lv_status lv_update_wait(lv_update *update, const lv_msg_install_trial *m, int32
 /* The trial begins, or its module is started again: LV_OK, or as lv_store_try. */
 lv_status lv_update_try(lv_update *update);
 
-/* A step of it has passed, `reported` if it has published something in it or before. */
-void lv_update_passed(lv_update *update, bool reported);
+/* A step of it has passed. */
+void lv_update_passed(lv_update *update);
 
-/* Whether it has all that it wants, and is the module in use from now on. */
-bool lv_update_commit(lv_update *update);
+/* Whether it has all that it wants, and is the module in use from now on; `reported`: it has published
+ * something. */
+bool lv_update_commit(lv_update *update, bool reported);
 
 /* Time goes on, by any clock that only goes forward, and may wrap: whether the trial is over. */
 bool lv_update_tick(lv_update *update, uint32_t now_ms);

@@ -285,6 +285,28 @@ static void while_a_module_waits_or_is_tried_no_other_one_takes_its_place(void)
     EXPECT(f.node.detail == 0 && f.node.store.update.stage == LV_STAGE_RUNNING);
 }
 
+static void a_transfer_says_how_far_it_is(void)
+{
+    lv_msg_install_chunk part = {.data = new_guest, .data_length = 100};
+    running();
+    EXPECT(signer_begin(&f, &new_job) == LV_OK);
+    EXPECT(said().state == LV_UPDATE_DOWNLOADING && said().received == 0);
+    EXPECT(said().size == sizeof new_guest && said().detail == 0);
+    EXPECT(memcmp(said().sha256, digest(&new_job), 32) == 0);
+    EXPECT(lv_update_chunk(&f.node.update, 77, &part) == LV_OK && said().received == 100);
+    EXPECT(said().state == LV_UPDATE_DOWNLOADING);
+    part.offset = 200;
+    EXPECT(lv_update_chunk(&f.node.update, 77, &part) == LV_NAK_STATE && said().received == 100);
+    EXPECT(signer_send(&f, &new_job) == LV_OK && said().state == LV_UPDATE_DOWNLOADED);
+    EXPECT(said().received == sizeof new_guest);
+    f.slots[!f.node.store.active][7] ^= 1;
+    EXPECT(lv_node_install(&f.node) == LV_NAK_DIGEST && failed_with(LV_REASON_DIGEST, 0));
+    EXPECT(memcmp(said().sha256, digest(&old_job), 32) == 0 && goes_on());
+    EXPECT(signer_begin(&f, &new_job) == LV_OK && said().reason == LV_REASON_NONE);
+    lv_node_close(&f.node);
+    EXPECT(failed_with(LV_REASON_ABORTED, 0) && !f.node.store.receiving);
+}
+
 static void what_the_other_slot_has_is_not_sent_again(void)
 {
     running();
@@ -422,6 +444,11 @@ static void a_report_or_a_confirmation_that_is_wanted_is_waited_for(void)
     EXPECT(step(3001) == LV_OK && in_use(&old_job));
     publishes = true;
     EXPECT(step(3002) == LV_OK && in_use(&new_job));
+    trying(1, LV_TRIAL_CONFIRM, 0);
+    EXPECT(lv_node_confirm(&f.node, digest(&new_job)) == LV_OK);
+    lv_node_install_abort(&f.node); /* the next one is not confirmed by that */
+    EXPECT(signer_try(&f, &third_job, 1, LV_TRIAL_CONFIRM, 0) == LV_OK && start() == LV_OK);
+    EXPECT(step(3000) == LV_OK && in_use(&old_job));
 }
 
 static void a_trial_that_is_no_trial_is_refused_by_the_number_of_its_field(void)
@@ -719,10 +746,31 @@ static void o28_of_the_parameters_those_are_carried_over_that_both_declare(void)
     EXPECT(start_stored() == LV_OK && f.parameters[1] == 51 && f.parameters[3] == 10);
 }
 
+static void several_parameters_are_carried_each_by_its_id(void)
+{
+    static const uint8_t ids[12] = {2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0}; /* 2, 9 and 0 */
+    const lv_msg_install_trial m = {.steps = 1, .carried = ids, .carried_length = sizeof ids};
+    running();
+    for (uint32_t id = 0; id < 4; id++)
+        EXPECT(keep(3 - id, 20 + id) == LV_OK);
+    EXPECT(signer_send(&f, &new_job) == LV_OK && lv_node_install_trial(&f.node, &m) == LV_OK);
+    EXPECT(f.node.store.update.carried == 10); /* places 1 and 3: the ids 2 and 0 */
+    EXPECT(start_stored() == LV_OK && f.parameters[0] == 23 && f.parameters[2] == 21);
+    EXPECT(f.parameters[1] == 10 && f.parameters[3] == 10);
+    EXPECT(step(3000) == LV_OK && in_use(&new_job) && f.node.store.parameter_count == 2);
+    EXPECT(f.node.store.parameters[0][0] == 2 && f.node.store.parameters[1][0] == 0);
+    EXPECT(f.node.store.update.carried == 3);
+    running();
+    EXPECT(keep(1, 21) == LV_OK && signer_send(&f, &new_job) == LV_OK);
+    EXPECT(lv_node_install(&f.node) == LV_OK); /* upon which there is none */
+    EXPECT(signer_try(&f, &third_job, 1, 0, 0) == LV_OK && f.node.store.update.carried == 0);
+}
+
 /* --- open devices, other firmware ---------------------------------------------------------------- */
 
 static void a_device_without_keys_tries_a_module_of_anybody(void)
 {
+    uint8_t nonce[LV_NONCE_BYTES];
     signer_job job = new_job;
     job.counter = 0;
     ready();
@@ -733,6 +781,14 @@ static void a_device_without_keys_tries_a_module_of_anybody(void)
     EXPECT(signer_try(&f, &job, 1, 0, 0) == LV_OK && start() == LV_OK);
     EXPECT(lv_node_reject(&f.node) == LV_OK && step(3000) == LV_OK && in_use(&old_job));
     EXPECT(signer_try(&f, &job, 1, 0, 0) == LV_NAK_BARRED); /* which only a trial asks for */
+    EXPECT(!f.node.store.receiving);
+    memset(nonce, 0, sizeof nonce);
+    job.counter = 6;
+    job.nonce = nonce;
+    f.node.update.has_nonce = true; /* all zeros */
+    EXPECT(signer_try(&f, &job, 1, 0, 0) == LV_OK);
+    lv_node_install_abort(&f.node);
+    job.counter = 0;
     EXPECT(signer_send(&f, &job) == LV_OK && lv_node_install(&f.node) == LV_OK && in_use(&job));
     EXPECT(said().counter == 0 && said().version[0] == 0);
 }
@@ -797,6 +853,7 @@ const unit_test update_tests[] = {
     TEST(a_manifest_that_has_expired_or_answers_another_is_refused),
     TEST(o25_of_two_senders_one_is_told_that_the_device_is_busy),
     TEST(while_a_module_waits_or_is_tried_no_other_one_takes_its_place),
+    TEST(a_transfer_says_how_far_it_is),
     TEST(what_the_other_slot_has_is_not_sent_again),
     TEST(o22_a_trial_drives_publishes_and_keeps_nothing_before_it_is_committed),
     TEST(o18_a_trial_that_traps_is_rolled_back_in_the_same_step),
@@ -818,6 +875,7 @@ const unit_test update_tests[] = {
     TEST(a_module_that_was_installed_at_once_never_goes_back),
     TEST(without_the_one_before_a_module_that_crashes_stays),
     TEST(o28_of_the_parameters_those_are_carried_over_that_both_declare),
+    TEST(several_parameters_are_carried_each_by_its_id),
     TEST(a_device_without_keys_tries_a_module_of_anybody),
     TEST(a_device_that_is_given_keys_runs_nothing_that_is_not_signed),
     TEST(a_module_that_flash_loses_between_two_starts_is_not_started),
