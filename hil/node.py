@@ -48,7 +48,7 @@ class DeviceNode:
     The first request opens the session, brings the module over if the device has another one, and
     configures it.  The device closes its outputs after `lease_ms` without a host; None: as long as
     its firmware allows for (`levada.hil.lease`), 0: it never does.  `speed` is that of the run,
-    None for max.
+    None for max.  A device that trusts keys takes the module with its signed `envelope` alone.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class DeviceNode:
         profile: Profile = EDGE,
         config: tuple[int, int, int] = (2500, 1000, 2000),
         parameters: Mapping[int, int] | None = None,
+        envelope: bytes = b"",
         lease_ms: int | None = None,
         speed: float | None = None,
     ) -> None:
@@ -68,6 +69,7 @@ class DeviceNode:
         self._session = Session(
             link,
             module,
+            envelope=envelope,
             name=name,
             budget=budget,
             profile=profile,
@@ -89,6 +91,8 @@ class DeviceNode:
         """The next start is the first, or one after a loss of what the guest kept."""
         self._retries = 0
         """Of the link, when the present request began."""
+        self.on_trial = False
+        """Whether the last run was one of a module on trial, whose outputs are held closed."""
         self._closed = False
         self._before = b""
         """Records that belong before those of the next result."""
@@ -180,6 +184,20 @@ class DeviceNode:
         self._parameters = {}
         return self.birth()
 
+    @property
+    def session(self) -> Session:
+        """The session with the device."""
+        return self._session
+
+    def try_next(self, parameters: Mapping[int, int]) -> None:
+        """Start the guest afresh at the next step: a module waits there for its trial.
+
+        `parameters` are the values in force that it knows, by id.
+        """
+        self._parameters = dict(parameters)
+        self._session.started = False
+        self.on_trial = True
+
     def quality(self) -> dict[str, Any]:
         """What the link has seen, with who is at its other end."""
         session, device = self._session, self._session.device
@@ -269,7 +287,7 @@ class DeviceNode:
         except struct.error as error:
             raise LinkError(f"{self.link.url}: answered Step with nonsense: {error}") from None
         self._session.heart.expect(wake_ms - self._time_ms)
-        if trap or flags or size != len(tape) or self._before:
+        if trap or flags or size != len(tape) or self._before or self.on_trial:
             self._session.note_lease(flags >> LEASE_EXPIRED_BIT & 1)
             return self._result(messages.StepResult.decode(body))
         return StepResult(
@@ -287,6 +305,7 @@ class DeviceNode:
         return None
 
     def _result(self, answer: messages.StepResult) -> StepResult:
+        self.on_trial = bool(answer.flags & StepFlag.TRIAL)
         tape = self._rest(answer.tape, answer.tape_bytes)
         if self._before:
             tape, self._before = self._before + tape, b""

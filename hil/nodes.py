@@ -6,6 +6,7 @@ with NodeMaker() as make_node:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -69,6 +70,7 @@ class NodeMaker(Closing):
             profile=PROFILES[guest.profile],
             config=settings.config,
             parameters=settings.parameters,
+            envelope=settings.envelope or _envelope_beside(settings),
             speed=self._speed,
         )
 
@@ -80,6 +82,20 @@ class NodeMaker(Closing):
     def close(self) -> None:
         """End virtual boards and close lines."""
         self._open.close()
+
+
+def _envelope_beside(settings: NodeSettings) -> bytes:
+    """The envelope beside the scenario's module, if that is the node's; ManifestError if it is
+    malformed."""
+    file = settings.scenario.guest.file
+    if file is None:
+        return b""
+    from levada.guest.signing.module_file import read_envelope  # takes long, and few need it
+
+    found = read_envelope(Path(file))
+    if found is None or found.manifest.sha256 != hashlib.sha256(settings.module).digest():
+        return b""
+    return found.encode()
 
 
 def node_overrides(

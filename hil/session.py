@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from time import sleep
 from typing import Final, TypeVar
 
@@ -56,6 +57,7 @@ class Session:
         link: Link,
         module: bytes,
         *,
+        envelope: bytes = b"",
         name: str,
         budget: Budget,
         profile: Profile,
@@ -87,14 +89,23 @@ class Session:
         self._boot_id: int | None = None
         self._taken = link.quality.taken
         link.on_silence = self._note_silence
-        self.take_module(module)
+        self.take_module(module, envelope)
 
-    def take_module(self, module: bytes) -> None:
+    def take_module(self, module: bytes, envelope: bytes = b"") -> None:
         """The guest from the next request on; raises GuestError for what is no guest."""
-        self.info = inspect(module, budget=self._budget).require()
-        self._module = module
-        self._sha256 = hashlib.sha256(module).digest()
+        self._know(module, envelope)
         self.lose()
+
+    def adopt(self, module: bytes, envelope: bytes = b"") -> None:
+        """The device runs this one by now: it was brought there by an update."""
+        self._know(module, envelope)
+        if self.device is not None:
+            self.device = replace(self.device, guest_sha256=self._sha256)
+
+    def _know(self, module: bytes, envelope: bytes) -> None:
+        self.info = inspect(module, budget=self._budget).require()
+        self._module, self._envelope = module, envelope
+        self._sha256 = hashlib.sha256(module).digest()
 
     def lose(self) -> None:
         """There is no session any more; the next request opens one."""
@@ -237,7 +248,9 @@ class Session:
     def _begin_install(self) -> int:
         """How many bytes of the module the device has already.  One that another host has begun to
         install and then left alone is waited for."""
-        begin = messages.InstallBegin(size=len(self._module), sha256=self._sha256)
+        begin = messages.InstallBegin(
+            size=len(self._module), sha256=self._sha256, envelope=self._envelope
+        )
         try:
             return self.link.ask(begin, messages.Ack).value
         except DeviceError as error:

@@ -38,6 +38,7 @@ from levada.sim.run import runner
 from levada.sim.scenario import load as scenarios
 from levada.twin.cli.main import app, main
 from levada.twin.continuum.config import CloudFile, FogFile, read_config
+from levada.twin.ota.settings import read_rollout
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "levada"
@@ -100,6 +101,12 @@ SHOWN: Final = {
         "docs/testing.md",
         "link   round trip",
     ): "output of a bad line, which has other figures each time",
+    ("docs/mqtt.md", "sender "): "drawing; tests/twin/ota/test_receiver.py plays it",
+    ("docs/updates.md", "IDLE, UPDATED"): "drawing",
+    (
+        "docs/updates.md",
+        "irrigation 1.3.0",
+    ): "output for a guest made worse; tests/twin/ota/test_gate.py makes such ones",
     ("docs/wire.md", "0x00  COBS"): "layout; tests/hil/test_messages.py compares the tables",
     ("docs/wire.md", "Hello -> Birth"): "order of messages",
 }
@@ -143,6 +150,8 @@ ELSEWHERE: Final = {
     "sudo -u postgres": "of an administrator; tests/twin/test_store_postgres.py runs them",
     "pg_dump": "needs a server; as above",
     "pg_restore": "needs a server; as above",
+    "levada ota ": "needs nodes at a broker; tests/twin/ota/test_ota_command.py has them",
+    "levada guest sign old.wasm": "answers a device; tests/hil/test_update.py has one",
     "levada up": "does not end by itself; tests/twin/continuum/test_up.py runs it",
     "levada twin field.toml --shadow": "needs real soil; tests/twin/test_shadow.py plays it",
 }
@@ -474,6 +483,10 @@ def test_pieces_of_a_scenario_are_such(block: Block, folder: Path) -> None:
         kind = FogFile if text.startswith("edge") else CloudFile
         (folder / "tier.toml").write_text(text, "utf-8")
         read_config(kind, folder / "tier.toml", {})
+        return
+    if text.startswith("[rollout]"):
+        (folder / "rollout.toml").write_text(text, "utf-8")
+        read_rollout(folder / "rollout.toml", {})
         return
     if text.startswith("{"):
         text = f'[[mapping]]\ntopic = "a/+/b"\nfield = [{text}]'

@@ -69,6 +69,8 @@ class NodeSettings:
     config: tuple[int, int, int]
     """Dry, wet and limit counts."""
     parameters: dict[int, int]
+    envelope: bytes = b""
+    """Signed manifest of the module; empty: that beside the scenario's file, if there is one."""
 
 
 NodeMaker = Callable[[NodeSettings], Node]

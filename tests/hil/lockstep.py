@@ -85,6 +85,8 @@ OPENER = reactor("(call $set_output (i32.const 23) (i32.const 1))")
 TALKER = reactor("(call $wasm_log (i32.const 16))" * 24)
 """Has a tape that does not fit one answer (24 times 45 bytes)."""
 
+TRAPPER = reactor("(unreachable)")
+
 FOREVER = reactor("(loop (br 0))")
 
 SETTABLE = reactor(

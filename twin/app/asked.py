@@ -75,7 +75,7 @@ def _named(value: Any) -> bool:
     )
 
 
-_TICKS: Final = ("", "-field", "-node", "-zone", "-slow", "-continuum", "-streams")
+_TICKS: Final = ("", "-field", "-node", "-zone", "-slow", "-continuum", "-streams", "-modules")
 
 KINDS: Final[Mapping[str, Check]] = {
     "url.pathname": _text,
@@ -102,6 +102,8 @@ KINDS: Final[Mapping[str, Check]] = {
     "continuum-node.value": _or_none(_text),
     "continuum-known.data": _or_none(_whole),
     "continuum-window.value": _one_of(tuple(pages.WINDOWS)),
+    "rollout-name.data": _or_none(_text),
+    "rollout-abort.n_clicks": _or_none(_whole),
     "history-zone.value": _or_none(_text),
     "history-signals.value": _or_none(_texts),
     "history-start.value": _or_none(_text),

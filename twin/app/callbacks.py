@@ -17,6 +17,7 @@ from levada.twin.app import figures, pages
 from levada.twin.app.continuum import register_continuum
 from levada.twin.app.gate import may_change
 from levada.twin.app.history import register_history
+from levada.twin.app.modules import register_abort, register_modules
 from levada.twin.app.shown import Shown, Subject
 from levada.twin.calibration.parameters import parse
 from levada.twin.errors import CalibrationError, TwinError
@@ -40,15 +41,19 @@ def register(app: Dash, shown: Shown) -> frozenset[str]:
     _everywhere(app, shown)
     if shown.continuum is not None:
         register_continuum(app, shown.continuum, with_twin=shown.twin is not None)
+    register_modules(app, shown.store.reader)
     subject = shown.twin
     if subject is None:
-        return frozenset(app.callback_map)
+        reading = frozenset(app.callback_map)
+        register_abort(app)
+        return reading
     _field(app, subject)
     _zone(app, subject)
     _parameters(app, subject)
     register_history(app, subject)
     reading = frozenset(app.callback_map)
     _calibration(app, subject)
+    register_abort(app)
     return reading
 
 
@@ -57,6 +62,8 @@ def is_page(shown: Shown, path: str) -> bool:
     first, _, rest = path.strip("/").partition("/")
     if first == "continuum":
         return shown.continuum is not None and not rest
+    if first == "modules":
+        return not rest
     if shown.twin is None:
         return not first
     if first in ("zone", "node"):
@@ -92,6 +99,8 @@ def _everywhere(app: Dash, shown: Shown) -> None:
         of_continuum = first == "continuum" or (not first and subject is None)
         if shown.continuum is not None and of_continuum and not rest:
             return pages.continuum_page(), links, "Continuum"
+        if first == "modules" and not rest:
+            return pages.modules_page(may_change=may_change()), links, "Modules"
         if subject is None:
             return pages.missing_page(f"page {path}"), links, "levada"
         return of_twin(subject, path, search, links)

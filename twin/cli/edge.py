@@ -109,6 +109,14 @@ def start_edge(
             metavar="1x|60x", help="Simulated seconds that pass in a second (default: 1x)."
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the modules that come over the broker (`levada ota push`): started "
+            "again with it, the boards go on with them (default: none is kept).",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value; may be repeated."),
@@ -137,6 +145,7 @@ def start_edge(
             ("--broker", "broker", broker),
             ("--speed", "speed", speed),
             ("--pki", "pki", options.text(pki)),
+            ("--out", "out", out and str(out)),
         ),
     )
     try:
@@ -152,10 +161,11 @@ def start_edge(
     runner.check(document)
     address = parse_broker(chosen.broker, chosen.pki)
     check_pki(chosen.pki, address)
+    folder = None if chosen.out is None else Path(chosen.out)
     with (
         said_if_slow(_COMPILING) as ready,
         interrupts() as interrupt,
-        FieldDevice(document.scenario, address, speed=factor) as boards,
+        FieldDevice(document.scenario, address, speed=factor, folder=folder) as boards,
     ):
         interrupt.stop_with(boards.stop)
         lines = [f"{name} reports to {address.url}/ic/{name}" for name in boards.names]

@@ -35,6 +35,7 @@ from levada.twin.cli.fog import fog_app
 from levada.twin.cli.fuzz import fuzz_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
+from levada.twin.cli.ota import ota_app
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.pki import pki_app
 from levada.twin.cli.prove import prove_app
@@ -93,6 +94,7 @@ app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(fuzz_app)
 app.add_typer(cloud_app)
+app.add_typer(ota_app, name="ota")
 app.add_typer(prove_app)
 app.add_typer(store_app, name="store")
 app.add_typer(pki_app, name="pki")

@@ -1,6 +1,7 @@
 """What fog passes on, as it is, where edge and cloud have a broker each.
 
-Upwards go birth, heartbeat and answers to calibrations, downwards calibrations and questions.
+Upwards go birth, heartbeat, answers to calibrations and what nodes say of updates, downwards
+calibrations, questions and modules.
 Telemetry and acknowledgements do not: fog takes the one, and gives the other itself.
 """
 
@@ -14,8 +15,8 @@ from levada.hil.line.broker import BrokerAddress
 
 __all__ = ["DOWN", "UP", "Bridge", "is_same_broker"]
 
-UP: Final = ("ic/+/status", "ic/+/config/ack")
-DOWN: Final = ("ic/+/config", "ic/+/ask")
+UP: Final = ("ic/+/status", "ic/+/config/ack", "ic/+/ota/want", "ic/+/ota/state")
+DOWN: Final = ("ic/+/config", "ic/+/ask", "ic/+/ota/request", "ic/+/ota/chunk/+/+")
 
 Publish = Callable[[str, bytes], bool]
 

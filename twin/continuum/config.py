@@ -107,6 +107,8 @@ class EdgeFile(Table):
     """As of fog."""
     speed: str = "1x"
     """Simulated seconds a second, such as `"60x"`."""
+    out: str | None = None
+    """Directory of the modules that came over the broker; default: none is kept."""
 
 
 T = TypeVar("T", bound=Table)

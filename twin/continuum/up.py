@@ -227,6 +227,7 @@ def _commands(
     )
     levada = [sys.executable, "-m", "levada", "--until-eof"]
     speed = ["--speed", options.speed]
+    boards = str(where / "boards")
     scenario_file, followed_file = str(where / "scenario.toml"), str(where / "followed.toml")
     return {
         "cloud": [
@@ -234,7 +235,7 @@ def _commands(
             *("--out", str(where), *speed),
         ],
         "fog": [*levada, "fog", "--config", str(where / "fog.toml")],
-        "edge": [*levada, "edge", scenario_file, "--broker", of_edge, *speed],
+        "edge": [*levada, "edge", scenario_file, "--broker", of_edge, "--out", boards, *speed],
     }
 
 

@@ -21,6 +21,9 @@ from levada.twin.mqtt.messages import (
     ConfigAck,
     ForwardedRow,
     Message,
+    OtaRequest,
+    OtaState,
+    OtaWant,
     Processed,
     Relayed,
     Status,
@@ -39,6 +42,9 @@ _CHANNELS: Final[dict[str, tuple[type[Message], Literal["send", "receive"], str]
     "ack": (Ack, "send", "The store acknowledges what it has committed."),
     "ask": (Ask, "send", "The twin asks a node to say something again."),
     "alert": (Alert, "send", "The twin tells that something is wrong, or over."),
+    "otaRequest": (OtaRequest, "send", "A node is asked to take another module."),
+    "otaWant": (OtaWant, "receive", "A node asks for the next bytes of a module."),
+    "otaState": (OtaState, "receive", "A node says where its update stands."),
 }
 """Channel -> payload, what the twin does there, summary."""
 

@@ -28,6 +28,8 @@ from levada.twin.mqtt.messages import (
     Forwarded,
     ForwardedRow,
     Message,
+    OtaRequest,
+    OtaState,
     Processed,
     Relayed,
     Status,
@@ -39,6 +41,7 @@ from levada.twin.mqtt.messages import (
 from levada.twin.mqtt.presence import Presence, PresenceWatch, wall_ms
 from levada.twin.mqtt.refusals import Refusals, Why
 from levada.twin.mqtt.sequence import MODULUS, Identity, Numbering
+from levada.twin.mqtt.update_notes import UpdateNote, update_offer, update_stage
 from levada.twin.store.rows import UNITS, Commit, Event, Flag, PresenceChange, Row, StoreSettings
 from levada.twin.store.store import Store
 from levada.twin.store.stream_reads import stored_row
@@ -49,13 +52,14 @@ _NODES: Final = StoreSettings().nodes
 _FORWARDED: Final[Mapping[str, type[Forwarded]]] = {"relayed": Relayed, "processed": Processed}
 _ENDINGS: Final = {kind: ending for ending, kind in _FORWARDED.items()}
 _OF_FOGS: Final = tuple(
-    f"{PREFIX}+/{ending}" for ending in (*_FORWARDED, "status", "config", "config/ack")
+    f"{PREFIX}+/{ending}"
+    for ending in (*_FORWARDED, "status", "config", "config/ack", "ota/request", "ota/state")
 )
 """What is subscribed to where nodes are heard through fogs."""
 
 OnForwarded = Callable[[str, Forwarded, Sequence[NumberedRow], int], None]
 
-_SIGNS: Final = frozenset({"data", *_FORWARDED, "config/ack"})
+_SIGNS: Final = frozenset({"data", *_FORWARDED, "config/ack", "ota/want", "ota/state"})
 """Topics of a node on which any message is a sign of life; `status` says itself what it is."""
 
 
@@ -118,6 +122,8 @@ class Delivery:
         """Node -> boot and first number that fog has relayed of it."""
         self._numbering = Numbering(_NODES)
         self._not_numbers: Counter[str] = Counter()
+        self._updates: dict[tuple[str, str], UpdateNote] = {}
+        """What was noted last, by node and topic."""
         self._told_unusable: set[tuple[str, str]] = set()
         """Topic of the mapping and signal."""
         store.listen(self._acknowledge)
@@ -199,6 +205,9 @@ class Delivery:
                 self._status(node, message)
             case "config/ack":
                 message = decode(ConfigAck, payload)
+            case "ota/state" | "ota/request":
+                self._note_update(node, rest, payload)
+                return
             case "config":  # others may set something on the node
                 try:
                     message = decode(Config, payload)
@@ -208,6 +217,21 @@ class Delivery:
                 return  # what we or others said to the node
         if self._on_message is not None:
             self._on_message(node, message)
+
+    def _note_update(self, node: str, rest: str, payload: bytes) -> None:
+        """Keep who sends a module, and how far that is, once each."""
+        said = (
+            update_stage(decode(OtaState, payload))
+            if rest == "ota/state"
+            else update_offer(decode(OtaRequest, payload))
+        )
+        if said is None or self._updates.get((node, rest)) == said:
+            return
+        if len(self._updates) >= _NODES:
+            self._updates.clear()  # names must not use up the memory
+        self._updates[node, rest] = said
+        now_ms = self.store.now_ms()
+        self.store.submit(said.event(self._named(node), now_ms))
 
     def _heard(self, node: str) -> None:
         """Any message is a sign of life, whatever it holds; noted after it was looked at, since the

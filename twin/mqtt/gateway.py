@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from levada.guest.lifecycle import Closing
@@ -33,18 +34,23 @@ from levada.twin.mqtt.messages import (
     Config,
     ConfigAck,
     Message,
+    OtaRequest,
     Status,
     decode,
     node_topic,
     split_topic,
 )
 from levada.twin.mqtt.outbox import Outbox
+from levada.twin.ota.chunks import CHUNK_FILTER, split_chunk_topic
+from levada.twin.ota.receiver import Receiver
 
 __all__ = ["Calibrate", "Gateway"]
 
 _log = logging.getLogger(__name__)
 
 BEAT_S: Final = 5.0
+LOOK_S: Final = 0.2
+"""Between two looks whether an update wants something."""
 WAIT_S: Final = 10.0
 """How long a full outbox may hold up its node."""
 OURS: Final = frozenset(TOPICS) | {"link/host", "link/device"}
@@ -61,6 +67,8 @@ class _Served:
     counts: tuple[int, int, int]
     parameters: Callable[[], Mapping[str, int]]
     calibrate: Calibrate
+    receiver: Receiver | None = None
+    """Takes modules; None: it takes none."""
     request: str | None = None
     """Name of the last calibration: who asks again is only answered again."""
     answer: ConfigAck | None = None
@@ -87,10 +95,13 @@ class Gateway(Closing):
         self.outbox = Outbox(
             nodes, lambda node, payload: self._publish(f"{PREFIX}{node}/data", payload)
         )
-        filters = [f"{PREFIX}+/{last}" for last in ("ack", "config", "ask")]
+        filters = [f"{PREFIX}+/{last}" for last in ("ack", "config", "ask", "ota/request")]
         try:
             self._client = MqttClient(
-                address, subscription=filters, handler=self._take, on_connect=self._connected
+                address,
+                subscription=[*filters, CHUNK_FILTER],
+                handler=self._take,
+                on_connect=self._connected,
             )
         except BaseException:
             self.outbox.close()
@@ -105,12 +116,22 @@ class Gateway(Closing):
         counts: tuple[int, int, int],
         parameters: Callable[[], Mapping[str, int]],
         calibrate: Calibrate,
+        receiver: Receiver | None = None,
     ) -> None:
         """Let a node be born: who it is, what it believes of its probe (dry, wet, limit), its
-        parameters in force, and what changes them.
+        parameters in force, what changes them, and what takes another module.
         """
-        self._served[node] = _Served(birth, counts, parameters, calibrate)
+        self._served[node] = _Served(birth, counts, parameters, calibrate, receiver)
         self._say(node, "birth")
+
+    def reborn(self, node: str, birth: Birth) -> None:
+        """Tell that a node runs another module."""
+        self._served[node].birth = birth
+        self._say(node, "birth")
+
+    def send(self, node: str, message: Message) -> None:
+        """Publish a message of a node; without a connection it is lost."""
+        self._send(node, message)
 
     def deliver(self, node: str, topic: str, time_ms: int, message: str) -> None:
         """Take what the guest of a node has published on a topic as it named it.
@@ -178,10 +199,16 @@ class Gateway(Closing):
         )
 
     def _beat(self) -> None:
-        while not self._closing.wait(BEAT_S):
+        due_s = monotonic() + BEAT_S
+        while not self._closing.wait(LOOK_S):
+            beats = monotonic() >= due_s
+            due_s += BEAT_S if beats else 0.0
             try:
-                for node in list(self._served):
-                    self._say(node, "alive")
+                for node, served in list(self._served.items()):
+                    if beats:
+                        self._say(node, "alive")
+                    if served.receiver is not None:
+                        served.receiver.tick()
             except Exception:  # noqa: BLE001 - one beat less is no reason to fall silent
                 _log.exception("heartbeats not sent")
 
@@ -190,11 +217,15 @@ class Gateway(Closing):
     def _connected(self) -> None:
         for node in list(self._served):
             self._say(node, "birth")
+            receiver = self._served[node].receiver
+            if receiver is not None:
+                receiver.again()
         self.outbox.again()
 
     def _take(self, topic: str, payload: bytes) -> None:
         place = split_topic(topic)
         if place is None:
+            self._take_chunk(topic, payload)
             return
         node, last = place
         if last == "ack":
@@ -208,6 +239,16 @@ class Gateway(Closing):
             self._say(node, "birth")
         elif last == "config":
             self._configure(node, payload)
+        elif last == "ota/request":
+            request, receiver = decode(OtaRequest, payload), self._served[node].receiver
+            if receiver is not None:
+                receiver.take(request)
+
+    def _take_chunk(self, topic: str, payload: bytes) -> None:
+        chunk = split_chunk_topic(topic)
+        served = None if chunk is None else self._served.get(chunk[0])
+        if chunk is not None and served is not None and served.receiver is not None:
+            served.receiver.chunk(chunk[1], chunk[2], payload)
 
     def _configure(self, node: str, payload: bytes) -> None:
         try:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from levada.guest.topic import is_node_name
 from levada.hil.errors import PayloadError
 from levada.hil.line.mqtt_client import MAX_PAYLOAD_BYTES
+from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.sequence import Identity, check_oldest
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
     "Forwarded",
     "ForwardedRow",
     "Message",
+    "OtaRequest",
+    "OtaState",
+    "OtaWant",
     "Processed",
     "Relayed",
     "Status",
@@ -61,6 +65,8 @@ Counts = Annotated[int, Field(ge=-(2**31), le=2**31 - 1, strict=True)]
 TimeMs = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
 TimeUs = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 HostId = Annotated[str, Field(min_length=1, max_length=64)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+TransferId = Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")]
 RequestId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -248,7 +254,7 @@ class Status(Message):
     boot: U32 | None = None
     every_ms: Annotated[int, Field(ge=100, le=86_400_000)] | None = None
     """Heartbeat: a node silent for three of them counts as gone [ms]."""
-    guest_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    guest_sha256: Sha256 | None = None
     guest_name: Annotated[str, Field(max_length=64)] | None = None
     guest_version: Annotated[str, Field(max_length=64)] | None = None
     abi_version: U32 | None = None
@@ -313,6 +319,72 @@ class Ask(Message):
     what: Literal["birth"]
 
 
+class OtaRequest(Message):
+    """Asks a node to take another module, to give that up, or to say where it stands.
+
+    The node fetches the bytes itself, with `OtaWant`; a request that is repeated changes nothing.
+    """
+
+    topic: ClassVar[str] = "ic/{node}/ota/request"
+
+    id: TransferId
+    """Of module and envelope together."""
+    action: Literal["install", "abort", "status"]
+    attempt: RequestId | None = None
+    """Another one tries again what has failed."""
+    name: Annotated[str, Field(max_length=64)] = ""
+    version: Annotated[str, Field(max_length=64)] = ""
+    size: Annotated[int, Field(ge=0, le=1 << 20, strict=True)] = 0
+    """Of the module [bytes]."""
+    sha256: Sha256 | None = None
+    """Of the module."""
+    envelope: Annotated[str, Field(max_length=1_024, pattern="^[A-Za-z0-9+/]*={0,2}$")] = ""
+    """Signed manifest (base64 of RFC 4648); none: only a node without keys takes it."""
+    trial_steps: Annotated[int, Field(ge=0, le=65_535, strict=True)] = 3
+    """Steps that the new module must run without fault before it is committed; 0: at once."""
+    who: Annotated[str, Field(max_length=64)] = ""
+    """Who sends it, for the record."""
+    override: Annotated[str, Field(max_length=500)] = ""
+    """Why it is sent although the gate has refused it, for the record."""
+
+
+class OtaWant(Message):
+    """A node asks for the next bytes of a module; who has them answers on
+    `ic/<node>/ota/chunk/<id>/<offset>` with their CRC-32 (4 bytes, little endian) and the bytes."""
+
+    topic: ClassVar[str] = "ic/{node}/ota/want"
+
+    id: TransferId
+    offset: Annotated[int, Field(ge=0, le=1 << 20, strict=True)]
+    bytes: Annotated[int, Field(ge=1, le=32_768, strict=True)]
+
+
+class OtaState(Message):
+    """Where the update of a node stands, and which module it runs."""
+
+    topic: ClassVar[str] = "ic/{node}/ota/state"
+
+    id: TransferId | None = None
+    """Of the request; None: there was none since the node started."""
+    state: UpdateStage
+    received: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    """Bytes that are there,"""
+    size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    """of so many."""
+    reason: Annotated[str, Field(max_length=32)] = ""
+    """Why it has failed: a code, such as `SIGNATURE`."""
+    text: Annotated[str, Field(max_length=500)] = ""
+    """The same for people."""
+    guest_sha256: Sha256 | None = None
+    """Of the module that runs."""
+    guest_name: Annotated[str, Field(max_length=64)] | None = None
+    guest_version: Annotated[str, Field(max_length=64)] | None = None
+    counter: U32 | None = None
+    """Of the module that runs: a lower one is refused."""
+    nonce: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    """Of this start of the node: a manifest that holds it may bring an older module back."""
+
+
 TOPICS: Final[dict[str, type[Message]]] = {
     "data": Telemetry,
     "config": Config,
@@ -323,6 +395,9 @@ TOPICS: Final[dict[str, type[Message]]] = {
     "alert": Alert,
     "relayed": Relayed,
     "processed": Processed,
+    "ota/request": OtaRequest,
+    "ota/want": OtaWant,
+    "ota/state": OtaState,
 }
 """What follows `ic/<node>/` -> payload; of `relayed` and `processed` the node is a fog node."""
 

@@ -33,6 +33,8 @@ from levada.hil.errors import HilError, UsageError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker
+from levada.hil.update.device import carried_parameters
+from levada.hil.update.package import ModulePackage
 from levada.hil.virtual import allow_boards
 from levada.sim.run import build, runner
 from levada.sim.run.field import Field
@@ -47,6 +49,7 @@ from levada.twin.clock import PacedClock
 from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.observer import ObservedNode, StepObservation
+from levada.twin.sources.field_updates import BoardUpdates, kept_module
 
 __all__ = ["FieldDevice", "main"]
 
@@ -93,7 +96,8 @@ class FieldDevice(Closing):
     """The boards of a scenario's zones, in simulated soil, at a broker.
 
     They live from the start of the scenario's period, at full speed up to `skip_to_ms`, from where
-    on they report.  Raises what boards and broker raise.
+    on they report.  Modules that came over the broker are kept in `folder`, and gone on with when
+    the field is started again.  Raises what boards and broker raise.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class FieldDevice(Closing):
         *,
         speed: float = 1.0,
         skip_to_ms: int = 0,
+        folder: Path | None = None,
     ) -> None:
         self._speed = speed
         self._skip_to_ms = skip_to_ms
@@ -111,20 +116,29 @@ class FieldDevice(Closing):
         zones = [replace(zone, node=_board(zone)) for zone in expand(scenario)]
         allow_boards(sum(zone.node.kind == "virtual" for zone in zones))
         self.names = [zone.name for zone in zones]
-        module = runner.read_guest(scenario)
-        self._info = inspect(module, budget=scenario.guest.limits())
+        own = runner.read_guest(scenario)
+        self._budget = scenario.guest.limits()
+        kept = [kept_module(folder, zone.name) for zone in zones]
+        modules = [own if package is None else package.module for package in kept]
+        self._infos = [inspect(module, budget=self._budget) for module in modules]
         self._make_node = NodeMaker(speed=speed)
         self._boards: list[ObservedNode] = []
         # before the boards: paho knows only the first 1,024 file descriptors
         self._gateway = Gateway(broker, self.names, shift_ms=-scenario.site.utc_offset_ms)
         try:
             self._counts: list[tuple[int, int, int]] = []
+            self._updates: list[BoardUpdates] = []
+            self._parameters = [self._first_parameters(i, zone) for i, zone in enumerate(zones)]
             for i, zone in enumerate(zones):
-                settings = build.node_settings(zone, module, self._info, scenario)
-                node = _InUtc(self._make_node(settings), scenario.site.utc_offset_ms)
+                settings = self._settings(i, zone, modules[i], scenario)
+                package = kept[i]
+                if package is not None:
+                    settings = replace(settings, envelope=package.envelope)
+                device = self._make_node(settings)
+                node = _InUtc(device, scenario.site.utc_offset_ms)
                 self._counts.append(settings.config)
                 self._boards.append(ObservedNode(node, lambda seen, i=i: self._ran(i, seen)))  # type: ignore[misc]
-            self._parameters = [self._first_parameters(zone) for zone in zones]
+                self._updates.append(self._updates_of(i, device, folder))
         except BaseException:
             self._gateway.close()
             self._make_node.close()
@@ -151,12 +165,15 @@ class FieldDevice(Closing):
         """Live until the end of the period, or until `stop`; `began` is called at its start."""
         self._plant.advance_to(self._plant.start_ms)  # compiles, or loads, all of it
         for i, name in enumerate(self.names):
+            birth = self._boards[i].birth()
+            self._updates[i].look()
             self._gateway.serve(
                 name,
-                self._boards[i].birth(),
+                birth,
                 self._counts[i],
                 lambda i=i: self._parameters[i],  # type: ignore[misc]
                 lambda values, i=i: self._submit(i, values),  # type: ignore[misc]
+                self._updates[i].receiver,
             )
         began()
         self._clock.pace(self._clock.factor)
@@ -179,8 +196,49 @@ class FieldDevice(Closing):
     def _forget_rows(self, _now_ms: int) -> None:
         self._plant.take_rows()
 
-    def _first_parameters(self, zone: ZoneConfig) -> dict[str, int]:
-        return {p.name: p.default for p in self._info.parameters} | dict(zone.parameters)
+    def _first_parameters(self, i: int, zone: ZoneConfig) -> dict[str, int]:
+        defaults = {p.name: p.default for p in self._infos[i].parameters}
+        return defaults | {k: v for k, v in zone.parameters.items() if k in defaults}
+
+    def _settings(
+        self, i: int, zone: ZoneConfig, module: bytes, scenario: Scenario
+    ) -> build.NodeSettings:
+        """What a board is given; a module that came later need not know all parameters."""
+        known = {p.name for p in self._infos[i].parameters}
+        given = {k: v for k, v in zone.parameters.items() if k in known}
+        info = self._infos[i]
+        return build.node_settings(replace(zone, parameters=given), module, info, scenario)
+
+    def _updates_of(self, i: int, device: DeviceNode, folder: Path | None) -> BoardUpdates:
+        name = self.names[i]
+        return BoardUpdates(
+            name,
+            device,
+            say=lambda message: self._gateway.send(name, message),
+            changed=lambda package: self._changed(i, package),
+            parameters=lambda: self._by_id(i),
+            budget=self._budget,
+            folder=folder,
+        )
+
+    def _by_id(self, i: int) -> dict[int, int]:
+        """Parameters in force that are not the module's own defaults."""
+        return {
+            p.id: self._parameters[i][p.name]
+            for p in self._infos[i].parameters
+            if self._parameters[i].get(p.name, p.default) != p.default
+        }
+
+    def _changed(self, i: int, package: ModulePackage) -> None:
+        """A board has another module: what both declare alike keeps its value."""
+        old, new = self._infos[i], inspect(package.module, budget=self._budget)
+        carried = set(carried_parameters(old, new))
+        before = self._parameters[i]
+        self._infos[i] = new
+        self._parameters[i] = {
+            p.name: before[p.name] if p.id in carried else p.default for p in new.parameters
+        }
+        self._gateway.reborn(self.names[i], self._boards[i].birth())
 
     def _ran(self, i: int, seen: StepObservation) -> None:
         for topic, message in seen.result.publications:
@@ -190,7 +248,7 @@ class FieldDevice(Closing):
                 self._gateway.deliver(self.names[i], topic, seen.time_ms, message)
 
     def _submit(self, i: int, values: dict[str, int]) -> Future[dict[str, int]]:
-        change = _ParameterChange(i, checked(self._info, values), Future())
+        change = _ParameterChange(i, checked(self._infos[i], values), Future())
         self._changes.put(change)
         return change.done
 
@@ -200,11 +258,13 @@ class FieldDevice(Closing):
         while not self._stop.is_set():
             for _ in range(self._changes.qsize()):  # what comes meanwhile waits: guests have to run
                 self._apply(self._changes.get_nowait())
+            for update in self._updates:
+                update.before_step()
             yield self._clock.timeout(self._clock.keep_pace())
         raise _FieldStopped
 
     def _apply(self, change: _ParameterChange) -> None:
-        ids = {p.name: p.id for p in self._info.parameters}
+        ids = {p.name: p.id for p in self._infos[change.zone].parameters}
         names = {number: name for name, number in ids.items()}
         try:
             found = self._boards[change.zone].calibrate(

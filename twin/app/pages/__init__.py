@@ -17,6 +17,12 @@ from levada.twin.app.pages.continuum import (
 )
 from levada.twin.app.pages.field import field_now, field_page, tile, tile_class
 from levada.twin.app.pages.history import exports, history_page, signal_options, then
+from levada.twin.app.pages.modules import (
+    module_events,
+    module_nodes,
+    modules_page,
+    rollout_section,
+)
 from levada.twin.app.pages.nodes import node_facts, node_page, nodes_page
 from levada.twin.app.pages.parts import EXPIRIES, WINDOWS, events, moment, with_unit
 from levada.twin.app.pages.shell import clock, missing_page, nav, shell
@@ -34,6 +40,9 @@ __all__ = [
     "fog_tiles",
     "history_page",
     "missing_page",
+    "module_events",
+    "module_nodes",
+    "modules_page",
     "moment",
     "nav",
     "node_facts",
@@ -41,6 +50,7 @@ __all__ = [
     "nodes_page",
     "now",
     "path_of_message",
+    "rollout_section",
     "shell",
     "signal_options",
     "stream_facts",

@@ -47,6 +47,7 @@ def nav(view: View | None, path: str, continuum: bool) -> Children:
             links[1:1] = [(zone.name, f"/zone/{quote(zone.name, safe='')}") for zone in view.zones]
     if continuum:
         links.insert(-1 if links else 0, ("Continuum", "/continuum"))
+    links.insert(-1 if view is not None else len(links), ("Modules", "/modules"))
 
     def here(href: str) -> bool:
         return (

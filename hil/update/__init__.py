@@ -1,0 +1,1 @@
+"""Bringing a module onto a device, and what becomes of it there."""

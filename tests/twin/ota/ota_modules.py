@@ -1,0 +1,35 @@
+"""Variants of the shipped guest, built from its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from levada.guest.build import build
+from levada.guest.shipped import DEFAULT_GUEST
+
+__all__ = ["build_variant"]
+
+
+def build_variant(
+    folder: Path, version: str, *, trap: bool = False, longest_open_s: int = 0
+) -> Path:
+    """The guest under another version; with `trap` it is stopped in every step; with
+    `longest_open_s` its openings are cut to that, whatever its parameters say."""
+    text = (DEFAULT_GUEST.with_suffix(".c")).read_text("utf-8")
+    changes = {
+        '#define VERSION "1.2.0"': f'#define VERSION "{version}"',
+    }
+    if trap:
+        changes["int levada_step(void)\n{"] = "int levada_step(void)\n{\n    __builtin_trap();"
+    if longest_open_s:
+        changes["if (now - since >= (seconds)setting[max_open_s])"] = (
+            f"if (now - since >= {longest_open_s})"
+        )
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    source = folder / f"variant-{version}.c"
+    source.write_text(text, encoding="utf-8")
+    module = source.with_suffix(".wasm")
+    build([source], module)
+    return module

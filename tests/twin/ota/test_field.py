@@ -1,0 +1,154 @@
+"""Boards of a field that are given another module over a broker, while they irrigate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import small_field
+import wasmtime
+from ota_modules import build_variant
+from services import Mosquitto
+
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.update.states import UpdateStage
+from levada.sim.scenario.load import load
+from levada.sim.scenario.model import Scenario
+from levada.twin.mqtt.messages import OtaState
+from levada.twin.observer import StepObservation
+from levada.twin.ota.module_file import read_package
+from levada.twin.ota.sender import Sender
+from levada.twin.sources.virtual_field import FieldDevice
+
+AnyBroker = EmbeddedBroker | Mosquitto
+SPEED = 60_000.0
+"""A step takes 10 ms."""
+STEP_MS = 600_000
+
+
+def scenario(folder: Path, node: str = "virtual") -> Scenario:
+    small_field.scenario(folder, days=20)
+    path = folder / "field.toml"
+    text = path.read_text().replace('name = "maize"\n', f'name = "maize"\nnode = "{node}"\n', 1)
+    path.write_text(text)
+    return load(path)
+
+
+class Field(FieldDevice):
+    """Boards whose steps are kept."""
+
+    def __init__(self, scenario: Scenario, broker: AnyBroker, folder: Path | None) -> None:
+        self.steps: list[StepObservation] = []
+        super().__init__(scenario, broker.address, speed=SPEED, folder=folder)
+
+    def _ran(self, i: int, seen: StepObservation) -> None:
+        self.steps.append(seen)
+        super()._ran(i, seen)
+
+
+@contextmanager
+def living(loaded: Scenario, broker: AnyBroker, folder: Path | None = None) -> Iterator[Field]:
+    with Field(loaded, broker, folder) as field:
+        born = threading.Event()
+        thread = threading.Thread(target=field.run, args=(born.set,))
+        thread.start()
+        born.wait()
+        try:
+            yield field
+        finally:
+            field.stop()
+            thread.join()
+
+
+def pushed(
+    broker: AnyBroker, module: Path, *, steps: int = 3
+) -> tuple[OtaState, Sequence[OtaState]]:
+    """Send it to the one board; its last word, and all before."""
+    said: list[OtaState] = []
+    news = threading.Condition()
+
+    def heard(_node: str, state: OtaState) -> None:
+        with news:
+            said.append(state)
+            news.notify_all()
+
+    with Sender(broker.address, read_package(module), on_state=heard, trial_steps=steps) as sender:
+        sender.begin("maize")
+        with news:
+            news.wait_for(lambda: any(s.id and s.state.is_final for s in said))
+    ended = next(s for s in said if s.id and s.state.is_final)
+    return ended, said
+
+
+def live_on(field: Field) -> None:
+    """Ten steps more."""
+    upto = len(field.steps) + 10
+    while len(field.steps) < upto:
+        time.sleep(0.01)
+
+
+def assert_no_step_was_missed(field: Field) -> None:
+    times = [seen.time_ms for seen in field.steps if seen.readings is not None]
+    gaps = {b - a for a, b in pairwise(times)}
+    assert gaps <= {STEP_MS}, gaps
+    assert not any(seen.lost for seen in field.steps)
+
+
+def test_a_board_takes_a_module_over_a_broker_and_misses_no_step(
+    broker: AnyBroker, tmp_path: Path
+) -> None:
+    better = build_variant(tmp_path, "2.0.0")
+    with living(scenario(tmp_path), broker) as field:
+        ended, said = pushed(broker, better)
+        assert (ended.state, ended.guest_version) == (UpdateStage.UPDATED, "2.0.0")
+        stages = list(dict.fromkeys(s.state.value for s in said if s.id))
+        assert stages == ["DOWNLOADING", "DOWNLOADED", "VERIFIED", "UPDATING", "UPDATED"]
+        live_on(field)
+        assert_no_step_was_missed(field)
+        assert field._parameters[0]["on_pct"] == 70  # declared alike by both: carried over
+
+
+def test_O18_a_module_that_traps_on_trial_is_rolled_back_and_the_field_goes_on(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad = build_variant(tmp_path, "2.0.0", trap=True)
+    with living(scenario(tmp_path), mosquitto) as field:
+        ended, _ = pushed(mosquitto, bad)
+        assert (ended.state, ended.reason) == (UpdateStage.FAILED, "TRAP")
+        assert ended.guest_version == "1.2.0"
+        live_on(field)
+        assert_no_step_was_missed(field)
+        assert all(seen.result.trap == 0 for seen in field.steps)
+        again, _ = pushed(mosquitto, bad)
+        assert again.reason == "BARRED"
+
+
+def test_O16_what_is_no_guest_is_refused_with_all_that_is_wrong(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.wasm"
+    file.write_bytes(bytes(wasmtime.wat2wasm('(module (func (export "other")))')))
+    with living(scenario(tmp_path), mosquitto):
+        ended, _ = pushed(mosquitto, file)
+    assert (ended.state, ended.reason, ended.guest_version) == (
+        UpdateStage.FAILED,
+        "LOAD",
+        "1.2.0",
+    )
+
+
+def test_O24_a_field_that_is_started_again_has_the_modules_that_it_was_given(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    better, kept = build_variant(tmp_path, "2.0.0"), tmp_path / "kept"
+    with living(scenario(tmp_path), mosquitto, kept):
+        assert pushed(mosquitto, better)[0].state is UpdateStage.UPDATED
+    with living(scenario(tmp_path), mosquitto, kept) as field:
+        assert field._boards[0].birth().guest_version == "2.0.0"
+        assert pushed(mosquitto, better)[0].text == "it runs already"
+    with living(scenario(tmp_path), mosquitto) as field:
+        assert field._boards[0].birth().guest_version == "1.2.0"

@@ -1,0 +1,123 @@
+"""What the record of a site and its page say of updates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mqtt_nodes import MqttNodes
+from ota_bench import package
+from services import Mosquitto
+
+from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.update.states import FailureType, UpdateStage
+from levada.twin.app import pages
+from levada.twin.mqtt.delivery import Delivery
+from levada.twin.mqtt.messages import OtaRequest, OtaState
+from levada.twin.mqtt.update_notes import update_offer, update_stage
+from levada.twin.ota.journal import RolloutFolder, described, rollouts
+from levada.twin.ota.rollout import Rollout
+from levada.twin.ota.sender import Sender
+from levada.twin.ota.settings import RolloutSettings
+from levada.twin.store.reads import NodeInfo
+from levada.twin.store.store import Store
+
+AnyBroker = EmbeddedBroker | Mosquitto
+
+
+def test_who_listens_keeps_who_has_sent_what_why_and_what_became_of_it(
+    broker: AnyBroker, store: Store, deliver: Callable[..., Delivery]
+) -> None:
+    deliver()
+    sent = package(version="2.0.0")
+
+    def verdict(_node: str, _module: bytes) -> tuple[UpdateStage, str]:
+        return UpdateStage.FAILED, "TRAP"
+
+    with (
+        MqttNodes(broker.address, ["north"], verdict=verdict),
+        Sender(
+            broker.address,
+            sent,
+            on_state=lambda *_: None,
+            who="operator",
+            override="the old one leaks",
+        ) as sender,
+    ):
+        sender.begin("north")
+        found: list[str] = []
+        while not any("not updated" in text for text in found):
+            store.flush()
+            found = [str(e["text"]) for e in store.reader.events(node="north", kind="update")]
+    offer = "operator sends irrigation 2.0.0, though the gate has refused it: the old one leaks"
+    assert offer in found
+    assert any(text.startswith("not updated (TRAP)") for text in found)
+    assert len(found) == len(set(found))  # once each, however often it was said
+    assert store.reader.nodes()[0].birth["guest_version"] == "1.0.0"
+
+
+def test_equal_news_are_noted_once_and_progress_is_none() -> None:
+    def state(received: int) -> OtaState:
+        return OtaState(id="0" * 8, state=UpdateStage.DOWNLOADING, received=received, size=100)
+
+    assert update_stage(state(10)) == update_stage(state(90))
+    assert update_stage(OtaState(state=UpdateStage.IDLE)) is None
+    assert update_offer(OtaRequest(id="0" * 8, action="status")) is None
+
+
+def rolled_out(folder: Path) -> RolloutFolder:
+    names = [f"plot-{i}" for i in range(5)]
+    rollout = Rollout(RolloutSettings(canary=1, rate_per_minute=60.0), names)
+    rollout.due(1_000)
+    rollout.succeeded("plot-0", 2_000)
+    rollout.due(3_000)
+    rollout.failed("plot-1", FailureType.FAILED, "TRAP: <script>", 4_000)
+    made = RolloutFolder(folder / "20230701T000000-test")
+    about = described(
+        package(version="2.0.0"),
+        who="operator",
+        override="because",
+        gate={"failures": ["quickstart: too dry"], "trials": [], "past": None},
+    )
+    made.begin(package(), about, rollout)
+    return made
+
+
+def test_the_page_shows_how_a_rollout_goes_and_what_was_overruled(tmp_path: Path) -> None:
+    made = rolled_out(tmp_path)
+    (found,) = rollouts(tmp_path)
+    text = json.dumps(pages.rollout_section(found.read(), made.name), default=_plain)
+    for part in ("irrigation 2.0.0", "because", "too dry", "plot-1", "TRAP: <script>", "waiting"):
+        assert part in text
+    assert "40.0%" in text  # 2 of 5 have come to an end
+    assert "None yet" in json.dumps(pages.rollout_section(None, ""), default=_plain)
+
+
+def test_the_page_shows_which_module_each_node_runs() -> None:
+    node = NodeInfo(
+        name="north",
+        online=True,
+        boot=1,
+        birth={"guest_name": "irrigation", "guest_version": "2.0.0", "guest_sha256": "ab" * 32},
+        first_ms=0,
+        last_ms=0,
+    )
+    newest = {"north": {"text": "updated: runs irrigation 2.0.0"}}
+    text = json.dumps(pages.module_nodes([node], newest), default=_plain)
+    assert "irrigation 2.0.0" in text
+    assert "abababababab" in text
+    assert "No node" in json.dumps(pages.module_nodes([], {}), default=_plain)
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"rollout": 3}'])
+def test_a_folder_that_is_no_rollout_is_told_in_words(broken: str, tmp_path: Path) -> None:
+    made = rolled_out(tmp_path)
+    (made.path / "rollout.json").write_text(broken)
+    with pytest.raises(Exception, match="no rollout of levada"):
+        made.read()
+
+
+def _plain(component: object) -> object:
+    return component.to_plotly_json()  # type: ignore[attr-defined]

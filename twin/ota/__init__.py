@@ -1,0 +1,1 @@
+"""Modules for a whole field: gate, transfer over MQTT, rollout."""

@@ -1,0 +1,139 @@
+"""What a rollout leaves behind: its state on the disk, from which it goes on, and who decided what.
+
+    runs/ota/<id>/rollout.json     module, nodes, gate, state; replaced as a whole
+    runs/ota/<id>/module.wasm      what is sent
+    runs/ota/<id>/abort            made by whoever wants it stopped; holds the reason
+
+The same is an event of the store that is named, so that the record of a site says why a module
+that the gate had refused was sent all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from levada.guest.text.json_text import parse
+from levada.hil.update.package import ModulePackage
+from levada.twin.errors import TwinError
+from levada.twin.ota.rollout import Rollout
+from levada.twin.store.rows import Event
+from levada.twin.store.store import Store
+
+__all__ = ["ROLLOUTS", "RolloutFolder", "described", "new_name", "note_in_store", "rollouts"]
+
+ROLLOUTS: Final = Path("runs/ota")
+STATE: Final = "rollout.json"
+MODULE: Final = "module.wasm"
+ENVELOPE: Final = "envelope.cbor"
+ABORT: Final = "abort"
+
+
+class RolloutFolder:
+    """The folder of one rollout."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """By which it is called."""
+        return self.path.name
+
+    def begin(self, package: ModulePackage, about: Mapping[str, Any], rollout: Rollout) -> None:
+        """Keep what is sent, and why."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / ABORT).unlink(missing_ok=True)
+        (self.path / MODULE).write_bytes(package.module)
+        (self.path / ENVELOPE).write_bytes(package.envelope)
+        self.keep(about, rollout)
+
+    def keep(self, about: Mapping[str, Any], rollout: Rollout) -> None:
+        """Replace the state."""
+        part = self.path / f"{STATE}.part"
+        text = json.dumps({**about, "rollout": rollout.state()}, indent=1)
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, self.path / STATE)
+
+    def read(self) -> dict[str, Any]:
+        """What is kept; raises TwinError if there is nothing, or nothing of ours."""
+        file = self.path / STATE
+        try:
+            found = parse(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TwinError(f"{file}: no rollout of levada ({error})") from None
+        if not isinstance(found, dict) or not isinstance(found.get("rollout"), dict):
+            raise TwinError(f"{file}: no rollout of levada")
+        return found
+
+    def rollout(self) -> Rollout:
+        """The rollout, to go on with; raises TwinError."""
+        try:
+            return Rollout.resumed(self.read()["rollout"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise TwinError(f"{self.path / STATE}: not whole: {error!r}") from None
+
+    def package(self) -> ModulePackage:
+        """What is sent; raises TwinError."""
+        about = self.read()
+        try:
+            return ModulePackage(
+                module=(self.path / MODULE).read_bytes(),
+                envelope=(self.path / ENVELOPE).read_bytes(),
+                name=about["name"],
+                version=about["version"],
+                counter=about["counter"],
+            )
+        except (OSError, KeyError) as error:
+            raise TwinError(f"{self.path}: not whole: {error!r}") from None
+
+    def abort(self, reason: str) -> None:
+        """Have it stopped by whoever runs it."""
+        (self.path / ABORT).write_text(reason[:500], encoding="utf-8")
+
+    def aborted(self) -> str:
+        """Why it is to be stopped; empty: it is not."""
+        with suppress(OSError):
+            return (self.path / ABORT).read_text(encoding="utf-8") or "aborted"
+        return ""
+
+
+def rollouts(folder: Path = ROLLOUTS) -> Iterator[RolloutFolder]:
+    """All rollouts, the newest first."""
+    found = [file for file in folder.glob(f"*/{STATE}") if file.is_file()]
+    for file in sorted(found, key=lambda file: file.parent.name, reverse=True):
+        yield RolloutFolder(file.parent)
+
+
+def new_name(package: ModulePackage, now: datetime) -> str:
+    """A name by which rollouts are in the order of their beginnings."""
+    return f"{now:%Y%m%dT%H%M%S}-{package.sha256[:8]}"
+
+
+def described(package: ModulePackage, **more: Any) -> dict[str, Any]:
+    """What is kept of a module beside the state of its rollout."""
+    return {
+        "name": package.name,
+        "version": package.version,
+        "counter": package.counter,
+        "sha256": package.sha256,
+        "size": len(package.module),
+        **more,
+    }
+
+
+def note_in_store(store: str | Path, kind: str, text: str, evidence: Mapping[str, Any]) -> None:
+    """Keep an event in a store that nobody else writes; raises StoreError."""
+    now_ms = round(datetime.now(UTC).timestamp() * 1000)
+    severity: Any = "warning" if evidence.get("override") else "info"
+    with Store(store, existing=True) as opened:
+        event = Event(
+            kind=kind, text=text, time_ms=now_ms, severity=severity, evidence=dict(evidence)
+        )
+        opened.submit(event)
+        opened.flush()
