@@ -39,7 +39,8 @@ class Case(NamedTuple):
 def published() -> list[Case]:
     """Those of the file."""
     found = json.loads(FILE.read_text())
-    return [Case(s, *map(bytes.fromhex, (k, m, g)), holds) for s, k, m, g, holds in found]
+    hexed = bytes.fromhex
+    return [Case(s, hexed(k), hexed(m), hexed(g), holds) for s, k, m, g, holds in found]
 
 
 def small_order() -> list[bytes]:
