@@ -52,7 +52,7 @@ SUPPLIES: Final[tuple[Mapping[str, float | str], ...]] = (
 )
 """Batteries that run flat within hours, and come back by day."""
 KINDS: Final = (
-    ("reboot", "brown-out", "keep-loss", "install"),
+    ("reboot", "brown-out", "keep-loss", "reinstall"),
     ("clock-skew",),
     tuple(kind for kind in FAULTS if kind.startswith("valve-")),
     tuple(kind for kind in FAULTS if kind.startswith("probe-")),

@@ -27,8 +27,8 @@ __all__ = ["PROPERTIES", "Property", "expectations", "not_judged"]
 Table = dict[str, Any]
 
 DAY_S: Final = 86_400
-RESTARTS: Final = ("reboot", "keep-loss", "brown-out", "install")
-LOSSES: Final = ("keep-loss", "install")
+RESTARTS: Final = ("reboot", "keep-loss", "brown-out", "reinstall")
+LOSSES: Final = ("keep-loss", "reinstall")
 """What the guest kept is gone."""
 
 

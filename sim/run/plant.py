@@ -429,7 +429,7 @@ class Plant:
         elif event.kind in ("reboot", "keep-loss"):
             z[NodeCol.BOOT_MS] = now_ms
             z[NodeCol.FORGET] |= int(event.kind == "keep-loss")
-        elif event.kind == "install":
+        elif event.kind == "reinstall":
             if z[NodeCol.POWERED] and not z[NodeCol.DARK]:
                 self._install(i)
         elif event.kind == "brown-out":

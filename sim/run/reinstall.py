@@ -1,4 +1,4 @@
-"""Installs a guest again on a node that runs, as an update does: the fault `install`."""
+"""Installs a guest again on a node that runs, as an update does: the fault `reinstall`."""
 
 from __future__ import annotations
 

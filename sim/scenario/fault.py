@@ -100,7 +100,7 @@ FAULTS: Final[dict[str, FaultKind]] = {
         "or erased flash.",
         instant=True,
     ),
-    "install": FaultKind(
+    "reinstall": FaultKind(
         effect="The guest is installed again: another module takes its place and gives it back, "
         "the node starts again, and the guest finds nothing of what it kept. Nothing happens to a "
         "node without power.",
@@ -133,7 +133,7 @@ Kind = Literal[
     "valve-clog",
     "reboot",
     "keep-loss",
-    "install",
+    "reinstall",
     "brown-out",
     "clock-skew",
     "link-loss",

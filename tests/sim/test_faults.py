@@ -206,7 +206,7 @@ RANGES = {
     "clock-skew": "-31622400 to 31622400 s",
 }
 WITHOUT = ["probe-stuck", "valve-stuck-open", "valve-stuck-closed", "brown-out", "link-loss"]
-INSTANT = ["reboot", "keep-loss"]
+INSTANT = ["reboot", "keep-loss", "reinstall"]
 
 
 def fault(kind: str, **keys: Any) -> Fault:

@@ -154,7 +154,7 @@ def test_a_clock_that_jumps_may_cost_one_more_allowance_and_a_lost_memory_one_ea
 
 def test_after_each_start_a_full_pause_passes() -> None:
     restart = CaseFault(kind="reboot", start_s=36_000, duration_s=0)
-    install = CaseFault(kind="install", start_s=36_600, duration_s=0)
+    install = CaseFault(kind="reinstall", start_s=36_600, duration_s=0)
     table = tables_of(Case(faults=(restart, install)), min_pause_s=2400)[
         "a: not opened after start 1"
     ]

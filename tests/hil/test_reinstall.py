@@ -1,4 +1,4 @@
-"""The fault `install`: a guest that is replaced while its node runs, on `sim` and on a board."""
+"""The fault `reinstall`: a guest that is replaced while its node runs, on `sim` and on a board."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from levada.testing import small_field
 PARAMETERS = {"on_pct": 95, "off_pct": 100, "daily_cap_l": 300, "min_pause_s": 600}
 FAULTS = """
 [[fault]]
-kind = "install"
+kind = "reinstall"
 start = "1 h 5 min"
 
 [[fault]]
@@ -36,7 +36,7 @@ duration = "2 h"
 
 [[fault]]
 name = "without power"
-kind = "install"
+kind = "reinstall"
 start = "5 h"
 
 [[fault]]
@@ -46,7 +46,7 @@ magnitude = "90 min"
 
 [[fault]]
 name = "with a clock ahead"
-kind = "install"
+kind = "reinstall"
 start = "8 h 1 s"
 """
 INSTALLED_S = (3900, 28_801)
