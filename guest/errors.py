@@ -6,6 +6,7 @@ program should not have passed is a ValueError.  The number is the exit code; a 
 has that of its base.
 
 LevadaError                        3
+├── ExtraError                     2 a command needs an extra that is not installed
 ├── GuestError                     2
 │   ├── BuildError                   the toolchain refused the source
 │   ├── FastPathError              3 the compiled host calls cannot be set up, and must be
@@ -28,6 +29,7 @@ LevadaError                        3
 │   ├── MessageError                 a body that does not fit its message of the wire
 │   ├── PayloadError                 an MQTT message outside the contract
 │   ├── GuestRanForEver              the watchdog bit at every try
+│   ├── UpdateError                  the device did not take a module
 │   └── UsageError                 2 what is asked for cannot be, whatever the device
 ├── SimError                       2
 │   ├── EnergyFileError              a recording of a power meter that cannot be read or fitted

@@ -40,7 +40,7 @@ MOST_REFUSED: Final = 200
 """So many buffers in a row that make no case end the search."""
 
 
-class ViolationError(AssertionError):
+class _ViolationError(AssertionError):
     """A property does not hold in a case."""
 
 
@@ -148,7 +148,7 @@ class _Hunt:
             buffer = self._buffer()
             try:
                 pruned = self._test.hypothesis.fuzz_one_input(buffer)
-            except ViolationError:
+            except _ViolationError:
                 self._shrink()
                 return
             if pruned is not None and self._new:
@@ -181,7 +181,7 @@ class _Hunt:
         return bytes(changed) + chance.randbytes(max(0, BUFFER_BYTES - len(changed)))
 
     def _check(self, case: Case) -> None:
-        """What hypothesis calls: runs a case; raises ViolationError if a property does not hold."""
+        """What hypothesis calls: runs a case; raises _ViolationError if a property does not hold."""
         try:
             data = scenario_data(self._base, case)
             trial = run_data(self._base, data, self._weathers, self._make_node)
@@ -201,7 +201,7 @@ class _Hunt:
         for key in (p.key for p in PROPERTIES):  # in their order
             if key in wanted and key in trial.broken:
                 self._last = (case, key, trial.broken[key])
-                raise ViolationError(key)
+                raise _ViolationError(key)
 
     def _shrink(self) -> None:
         """Shrink the case that has just failed."""
@@ -209,7 +209,7 @@ class _Hunt:
         self.found.shrinking, self._shrunk_in = self._last[1], 0
         try:
             self._test()
-        except ViolationError:
+        except _ViolationError:
             pass  # hypothesis runs the smallest one last
         except (Flaky, SkipTest):
             pass  # it did not fail again, as may be of a device: what has failed stays as it is
