@@ -181,7 +181,7 @@ class _Hunt:
         return bytes(changed) + chance.randbytes(max(0, BUFFER_BYTES - len(changed)))
 
     def _check(self, case: Case) -> None:
-        """What hypothesis calls: runs a case; raises _ViolationError if a property does not hold."""
+        """What hypothesis calls: runs a case, and raises if a property does not hold."""
         try:
             data = scenario_data(self._base, case)
             trial = run_data(self._base, data, self._weathers, self._make_node)
