@@ -50,7 +50,7 @@ GROUPS: Final = {
 LOG: Final = "LEVADA_PROOF"
 """Environment variable: the file to which tests write what came of them, a line of JSON each."""
 FIGURES: Final = (
-    "modules active that must not be",
+    "modules taken that must not be",
     "bad boots after a power cut",
     "forbidden publications",
     "acknowledged rows lost",
