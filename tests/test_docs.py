@@ -98,6 +98,7 @@ SHOWN: Final = {
         "docs/testing.md",
         "link   round trip",
     ): "output of a bad line, which has other figures each time",
+    ("docs/updates.md", "IDLE, UPDATED, FAILED"): "drawing; test_core_style.py compares",
     ("docs/wire.md", "0x00  COBS"): "layout; tests/hil/test_messages.py compares the tables",
     ("docs/wire.md", "Hello -> Birth"): "order of messages",
 }
