@@ -324,7 +324,7 @@ def test_o06_o07_o08_o09_power_cuts_at_every_write(form: tuple[str, ...], proof:
         [BUILD / "test" / "power_cuts", *form], capture_output=True, text=True, check=False
     )
     found = json.loads(done.stdout)
-    tried = sum(found[of] for of in ("cuts", "second_cuts", "refused", "flips"))
+    tried = sum(found[of] for of in ("cuts", "second_cuts", "refused_writes", "bit_flips"))
     proof("bad boots after a power cut", tried=tried, found=found["failures"])
     assert done.returncode == 0, done.stderr
     least = (30_000, 100_000) if form else (500, 500)
