@@ -161,6 +161,7 @@ def test_a_rollout_is_aborted_by_name_and_is_not_resumed_afterwards(
     done = push(site, modules["good"], "--node", "maize", "--suite", "none", "--broker", url)
     assert done.returncode == 0
     (folder,) = site.glob("runs/ota/*")
+    assert levada("ota", "abort", cwd=site).returncode == 5  # it has ended already
     state = json.loads((folder / "rollout.json").read_text())
     state["rollout"]["status"] = "IN_PROGRESS"
     state["rollout"]["executions"][0] |= {"state": "QUEUED", "began_ms": None, "ended_ms": None}

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,36 @@ def test_an_abort_stops_what_has_not_begun_and_what_is_being_fetched(
     assert (rollout.status, rollout.reason) == (RolloutStatus.CANCELED, "the wrong file")
     assert rollout.executions["node-0"].reason == "ABORTED: by the operator"
     assert rollout.counts() == {"FAILED": 1, "CANCELED": 2}
+
+
+def test_valves_that_are_open_too_long_after_an_update_stop_a_rollout(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    names = [f"node-{i}" for i in range(4)]
+    criterion = AbortCriterion(
+        failure_type="VALVE_TIME",
+        limit=timedelta(hours=2),
+        threshold_percentage=50.0,
+        min_executed=2,
+    )
+    settings = RolloutSettings(
+        canary=2, soak=timedelta(hours=1), rate_per_minute=600.0, abort=(criterion,)
+    )
+    folder = begun(tmp_path, package(), names, settings)
+    with MqttNodes(mosquitto.address, names) as nodes:
+
+        def irrigate(rollout: Rollout, _states: object) -> None:
+            if rollout.counts().get("SUCCEEDED") == 2 and not started.is_set():
+                started.set()
+                for k in range(14):  # of ten minutes
+                    nodes.gateway.deliver("node-1", "data", 600_000 * k, '{"irrigar":1}')
+
+        started = threading.Event()
+        with Campaign(folder, mosquitto.address, on_change=irrigate) as campaign:
+            rollout = campaign.run(threading.Event())
+    assert rollout.reason == "VALVE_TIME: 1 of 2 nodes, 50.0 %; threshold 50 %"
+    assert rollout.executions["node-1"].breaches == ["VALVE_TIME"]
+    assert rollout.counts() == {"SUCCEEDED": 2, "CANCELED": 2}
 
 
 def test_who_asks_is_told_which_module_a_node_runs_and_who_does_not_answer(
