@@ -16,6 +16,7 @@ from services import Mosquitto
 
 from levada.hil.errors import PayloadError
 from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.update.package import ModulePackage
 from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.messages import OtaState
@@ -267,3 +268,22 @@ def test_O29_a_thousand_nodes_over_a_broker_with_5_percent_faulty(
     assert ended[10.0].counts() == {"SUCCEEDED": 950, "FAILED": 50}
     assert ended[4.0].status is RolloutStatus.CANCELED
     assert ended[4.0].counts()["CANCELED"] > 700
+
+
+@pytest.mark.parametrize("last", ["ota/state", "ota/request", "ota/want", "ota/chunk/00ff00ff/0"])
+def test_a_guest_cannot_speak_about_updates(last: str, mosquitto: Mosquitto) -> None:
+    heard: list[str] = []
+    news = threading.Event()
+
+    def take(topic: str, _payload: bytes) -> None:
+        heard.append(topic)
+        if topic.endswith("/other"):
+            news.set()
+
+    with MqttNodes(mosquitto.address, ["north"]) as nodes:
+        client = MqttClient(mosquitto.address, subscription="ic/north/#", handler=take)
+        nodes.gateway.deliver("north", last, 0, "forged")
+        nodes.gateway.deliver("north", "other", 0, "allowed")
+        news.wait()
+        client.close()
+    assert f"ic/north/{last}" not in heard
