@@ -29,7 +29,7 @@ LevadaError                        3
 │   ├── MessageError                 a body that does not fit its message of the wire
 │   ├── PayloadError                 an MQTT message outside the contract
 │   ├── GuestRanForEver              the watchdog bit at every try
-│   ├── UpdateError                  the device did not take a module
+│   ├── UpdateError                  a device did not take a module, and why
 │   └── UsageError                 2 what is asked for cannot be, whatever the device
 ├── SimError                       2
 │   ├── EnergyFileError              a recording of a power meter that cannot be read or fitted

@@ -102,7 +102,6 @@ SHOWN: Final = {
         "link   round trip",
     ): "output of a bad line, which has other figures each time",
     ("docs/mqtt.md", "sender "): "drawing; tests/twin/ota/test_receiver.py plays it",
-    ("docs/updates.md", "IDLE, UPDATED"): "drawing",
     (
         "docs/updates.md",
         "irrigation 1.3.0",

@@ -73,6 +73,7 @@ def _newest() -> RolloutFolder | None:
 
 def _read(folder: RolloutFolder) -> dict[str, Any] | None:
     try:
+        folder.rollout()  # whole, or not to be shown
         return folder.read()
     except TwinError:
         return None  # it is just being made, or is none of ours

@@ -114,6 +114,9 @@ def abort_rollout(
 ) -> None:
     """Stop a rollout: nothing more begins; nodes that are fetching the module give it up."""
     folder = _found(rollout, rollouts)
+    if folder.rollout().has_ended:
+        typer.echo(f"{folder.name} has ended already: there is nothing to stop")
+        raise typer.Exit(Exit.NOTHING_RAN)
     folder.abort(reason)
     typer.echo(f"{folder.name}: {reason}; whoever runs it stops it, or does so when it is resumed")
 

@@ -144,7 +144,7 @@ class Gateway(Closing):
         last = full.removeprefix(f"{PREFIX}{node}/")
         if last == "data":
             self.outbox.put(node, time_ms + self._shift_ms, message, wait_s=WAIT_S)
-        elif last not in OURS:
+        elif last not in OURS and not last.startswith("ota/"):
             self._publish(full, message.encode())
 
     @property

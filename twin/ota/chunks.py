@@ -76,13 +76,17 @@ class Offer:
         """As requested; raises PayloadError for a request that names no module."""
         if request.sha256 is None or request.size < 1:
             raise PayloadError("ota/request: `size` and `sha256` must say what to install")
+        try:
+            envelope = b64decode(request.envelope, validate=True)
+        except ValueError as error:
+            raise PayloadError(f"ota/request: `envelope` is no base64: {error}") from None
         return cls(
             id=request.id,
             name=request.name,
             version=request.version,
             size=request.size,
             sha256=request.sha256,
-            envelope=b64decode(request.envelope),
+            envelope=envelope,
             trial_steps=request.trial_steps,
             attempt=request.attempt or "",
         )

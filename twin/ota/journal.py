@@ -69,6 +69,9 @@ class RolloutFolder:
             raise TwinError(f"{file}: no rollout of levada ({error})") from None
         if not isinstance(found, dict) or not isinstance(found.get("rollout"), dict):
             raise TwinError(f"{file}: no rollout of levada")
+        missing = [key for key in ("name", "version", "counter", "sha256") if key not in found]
+        if missing:
+            raise TwinError(f"{file}: not whole: {', '.join(missing)} is missing")
         return found
 
     def rollout(self) -> Rollout:

@@ -106,7 +106,7 @@ class Receiver:
             if request.action == "status":
                 self._report()
             elif request.action == "abort":
-                self._abort(request.id, ours=ours)
+                self._abort(ours=ours)
             elif not self._state.is_final and not ours:
                 self._refuse(request.id, UpdateFailure.BUSY, "another update is under way")
             elif ours and (not self._state.is_final or self._is_answered(request)):
@@ -218,7 +218,7 @@ class Receiver:
             if state.is_final and self._download is not None:
                 self._download.forget()
 
-    def _abort(self, transfer: str, *, ours: bool) -> None:
+    def _abort(self, *, ours: bool) -> None:
         """What runs on trial already is judged by the trial."""
         if ours and self._state is UpdateStage.DOWNLOADING:
             self._fail(UpdateFailure.ABORTED, "by the operator")
@@ -226,7 +226,6 @@ class Receiver:
                 self._download.forget()
         else:
             self._report()
-        del transfer
 
     def _is_answered(self, request: OtaRequest) -> bool:
         """Whether a request is the one whose end is known, and not another attempt."""

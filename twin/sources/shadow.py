@@ -123,6 +123,7 @@ class Shadow:
         if now_ms < self._begun_ms:
             return  # who is silent now was not so then
         for i, name in enumerate(field.names):
+            self._note_module(i, name)
             if self._devices.present(name):  # by its own rhythm: it may report once an hour
                 self._silent.discard(i)
                 field.zones[i].heard_ms = max(field.zones[i].heard_ms, now_ms)
@@ -132,6 +133,26 @@ class Shadow:
         field.judge_until(now_ms)
         field.alert_all(now_ms)
         field.changed()
+
+    def _note_module(self, i: int, name: str) -> None:
+        """A device that was given another module (docs/updates.md) decides by that: the twin has
+        nothing to compare its decisions with until it is started with the same one."""
+        field, zone = self._field, self._field.zones[i]
+        birth = self._devices.birth(name)
+        if not birth.guest_sha256 or birth.guest_sha256 == zone.birth.guest_sha256:
+            return
+        known = zone.birth.guest_sha256
+        zone.birth = birth
+        follower = self._followers[i]
+        follower.compares_calls = birth.guest_sha256 == field.info.sha256
+        if not known:
+            return
+        said = f"{birth.guest_name} {birth.guest_version}".strip() or birth.guest_sha256[:16]
+        text = f"runs {said} now"
+        if not follower.compares_calls:
+            text += ", which is not the twin's module: its decisions are not judged any more"
+        evidence = {"guest_sha256": birth.guest_sha256, "before": known}
+        field.journal.event(i, "update", text, evidence, time_ms=field.zone_ms(i))
 
     def _fell_silent(self, i: int) -> None:
         now_ms = self._field.zone_ms(i)

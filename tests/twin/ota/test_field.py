@@ -11,9 +11,15 @@ from pathlib import Path
 
 import small_field
 import wasmtime
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ota_modules import build_variant
 from services import Mosquitto
 
+from levada.guest.module.inspect import inspect
+from levada.guest.signing.envelope import raw_public
+from levada.guest.signing.envelope import sign as envelope_sign
+from levada.guest.signing.manifest import manifest_of
+from levada.guest.signing.module_file import manifest_path
 from levada.hil.line.broker import EmbeddedBroker
 from levada.hil.update.states import UpdateStage
 from levada.sim.scenario.load import load
@@ -21,10 +27,11 @@ from levada.sim.scenario.model import Scenario
 from levada.twin.mqtt.messages import OtaState
 from levada.twin.observer import StepObservation
 from levada.twin.ota.module_file import read_package
-from levada.twin.ota.sender import Sender
+from levada.twin.ota.sender import Sender, ask_states
 from levada.twin.sources.virtual_field import FieldDevice
 
 AnyBroker = EmbeddedBroker | Mosquitto
+KEY = Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
 SPEED = 60_000.0
 """A step takes 10 ms."""
 STEP_MS = 600_000
@@ -152,3 +159,43 @@ def test_O24_a_field_that_is_started_again_has_the_modules_that_it_was_given(
         assert pushed(mosquitto, better)[0].text == "it runs already"
     with living(scenario(tmp_path), mosquitto) as field:
         assert field._boards[0].birth().guest_version == "1.2.0"
+
+
+def sign(file: Path, *, counter: int, nonce: str | None = None) -> None:
+    """Put the envelope beside a module, as `levada guest sign` does."""
+    manifest = manifest_of(
+        inspect(file.read_bytes()),
+        counter=counter,
+        nonce=None if nonce is None else bytes.fromhex(nonce),
+    )
+    manifest_path(file).write_bytes(envelope_sign(manifest, KEY).encode())
+
+
+def test_O30_a_field_that_trusts_keys_takes_an_older_module_only_as_the_answer_to_its_nonce(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    old, new = build_variant(tmp_path, "1.9.0"), build_variant(tmp_path, "2.0.0")
+    sign(old, counter=4)
+    scenario(tmp_path, f"virtual?trust={raw_public(KEY).hex()}")
+    loaded = load(tmp_path / "field.toml", [("guest.file", str(old))])
+    with living(loaded, mosquitto) as field:
+        unsigned, _ = pushed(mosquitto, new)
+        assert (unsigned.state, unsigned.reason) == (UpdateStage.FAILED, "SIGNATURE")
+        sign(new, counter=5)
+        taken, _ = pushed(mosquitto, new)
+        assert (taken.state, taken.guest_version, taken.counter) == (
+            UpdateStage.UPDATED,
+            "2.0.0",
+            5,
+        )
+        back, _ = pushed(mosquitto, old)
+        assert (back.state, back.reason) == (UpdateStage.FAILED, "ROLLBACK")
+        status = ask_states(mosquitto.address, ["maize"], 10.0)["maize"]
+        assert status is not None
+        sign(old, counter=4, nonce="00" * 16)
+        assert pushed(mosquitto, old)[0].reason in ("EXPIRED", "ROLLBACK")
+        sign(old, counter=4, nonce=status.nonce)
+        returned, _ = pushed(mosquitto, old)
+        assert (returned.state, returned.guest_version) == (UpdateStage.UPDATED, "1.9.0")
+        live_on(field)
+        assert_no_step_was_missed(field)

@@ -277,9 +277,12 @@ def test_who_asks_where_an_update_stands_is_answered() -> None:
     ]
 
 
-def test_a_request_without_a_module_is_refused() -> None:
+def test_a_request_without_a_module_or_with_a_broken_envelope_is_refused() -> None:
     with pytest.raises(PayloadError, match="sha256"):
         Node().receiver.take(OtaRequest(id="0" * 8, action="install", size=10))
+    for broken in ("A", "AAAAA", "AA="):
+        with pytest.raises(PayloadError, match="envelope"):
+            Node().receiver.take(request(SENT, envelope=broken))
 
 
 @pytest.mark.parametrize(

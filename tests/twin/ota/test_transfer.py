@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from services import Mosquitto
 
 from levada.hil.errors import PayloadError
 from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.update.package import ModulePackage
 from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.messages import OtaState
@@ -197,6 +199,36 @@ def test_an_abort_stops_what_has_not_begun_and_what_is_being_fetched(
     assert rollout.counts() == {"FAILED": 1, "CANCELED": 2}
 
 
+def test_valves_that_are_open_too_long_after_an_update_stop_a_rollout(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    names = [f"node-{i}" for i in range(4)]
+    criterion = AbortCriterion(
+        failure_type="VALVE_TIME",
+        limit=timedelta(hours=2),
+        threshold_percentage=50.0,
+        min_executed=2,
+    )
+    settings = RolloutSettings(
+        canary=2, soak=timedelta(hours=1), rate_per_minute=600.0, abort=(criterion,)
+    )
+    folder = begun(tmp_path, package(), names, settings)
+    with MqttNodes(mosquitto.address, names) as nodes:
+
+        def irrigate(rollout: Rollout, _states: object) -> None:
+            if rollout.counts().get("SUCCEEDED") == 2 and not started.is_set():
+                started.set()
+                for k in range(14):  # of ten minutes
+                    nodes.gateway.deliver("node-1", "data", 600_000 * k, '{"irrigar":1}')
+
+        started = threading.Event()
+        with Campaign(folder, mosquitto.address, on_change=irrigate) as campaign:
+            rollout = campaign.run(threading.Event())
+    assert rollout.reason == "VALVE_TIME: 1 of 2 nodes, 50.0 %; threshold 50 %"
+    assert rollout.executions["node-1"].breaches == ["VALVE_TIME"]
+    assert rollout.counts() == {"SUCCEEDED": 2, "CANCELED": 2}
+
+
 def test_who_asks_is_told_which_module_a_node_runs_and_who_does_not_answer(
     mosquitto: Mosquitto,
 ) -> None:
@@ -236,3 +268,22 @@ def test_O29_a_thousand_nodes_over_a_broker_with_5_percent_faulty(
     assert ended[10.0].counts() == {"SUCCEEDED": 950, "FAILED": 50}
     assert ended[4.0].status is RolloutStatus.CANCELED
     assert ended[4.0].counts()["CANCELED"] > 700
+
+
+@pytest.mark.parametrize("last", ["ota/state", "ota/request", "ota/want", "ota/chunk/00ff00ff/0"])
+def test_a_guest_cannot_speak_about_updates(last: str, mosquitto: Mosquitto) -> None:
+    heard: list[str] = []
+    news = threading.Event()
+
+    def take(topic: str, _payload: bytes) -> None:
+        heard.append(topic)
+        if topic.endswith("/other"):
+            news.set()
+
+    with MqttNodes(mosquitto.address, ["north"]) as nodes:
+        client = MqttClient(mosquitto.address, subscription="ic/north/#", handler=take)
+        nodes.gateway.deliver("north", last, 0, "forged")
+        nodes.gateway.deliver("north", "other", 0, "allowed")
+        news.wait()
+        client.close()
+    assert f"ic/north/{last}" not in heard

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from mqtt_nodes import MqttNodes
+from mqtt_nodes import BIRTH, MqttNodes
 from ota_bench import package
 from services import Mosquitto
 
@@ -21,6 +24,7 @@ from levada.twin.ota.journal import RolloutFolder, described, rollouts
 from levada.twin.ota.rollout import Rollout
 from levada.twin.ota.sender import Sender
 from levada.twin.ota.settings import RolloutSettings
+from levada.twin.sources.shadow import Shadow
 from levada.twin.store.reads import NodeInfo
 from levada.twin.store.store import Store
 
@@ -85,6 +89,33 @@ def rolled_out(folder: Path) -> RolloutFolder:
     return made
 
 
+def test_a_twin_does_not_judge_the_decisions_of_a_module_that_it_does_not_have() -> None:
+    births = [BIRTH, replace(BIRTH, guest_sha256="ab" * 32, guest_version="2.0.0"), BIRTH]
+    noted: list[str] = []
+    zone = SimpleNamespace(birth=BIRTH)
+    shadow: Any = Shadow.__new__(Shadow)
+    shadow._devices = SimpleNamespace(birth=lambda _name: births[0])
+    shadow._followers = [SimpleNamespace(compares_calls=True)]
+    shadow._field = SimpleNamespace(
+        zones=[zone],
+        info=SimpleNamespace(sha256=BIRTH.guest_sha256),
+        zone_ms=lambda _i: 0,
+        journal=SimpleNamespace(event=lambda _i, _kind, text, *_more, **_named: noted.append(text)),
+    )
+    judged = []
+    while births:
+        shadow._note_module(0, "maize")
+        shadow._note_module(0, "maize")  # a birth is said more than once
+        judged.append(shadow._followers[0].compares_calls)
+        births.pop(0)
+    assert judged == [True, False, True]
+    assert noted == [
+        "runs irrigation 2.0.0 now, which is not the twin's module: its decisions are not judged "
+        "any more",
+        "runs irrigation 1.0.0 now",
+    ]
+
+
 def test_the_page_shows_how_a_rollout_goes_and_what_was_overruled(tmp_path: Path) -> None:
     made = rolled_out(tmp_path)
     (found,) = rollouts(tmp_path)
@@ -111,11 +142,11 @@ def test_the_page_shows_which_module_each_node_runs() -> None:
     assert "No node" in json.dumps(pages.module_nodes([], {}), default=_plain)
 
 
-@pytest.mark.parametrize("broken", ["", "{", "[]", '{"rollout": 3}'])
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"rollout": 3}', '{"rollout": {}}'])
 def test_a_folder_that_is_no_rollout_is_told_in_words(broken: str, tmp_path: Path) -> None:
     made = rolled_out(tmp_path)
     (made.path / "rollout.json").write_text(broken)
-    with pytest.raises(Exception, match="no rollout of levada"):
+    with pytest.raises(Exception, match=r"no rollout of levada|not whole"):
         made.read()
 
 

@@ -52,7 +52,7 @@ def nav(view: View | None, path: str, continuum: bool) -> Children:
     def here(href: str) -> bool:
         return (
             path == href
-            or len(links) == 1
+            or (view is None and path == "/" and href == "/continuum")
             or (href != "/" and path.startswith(href.rstrip("s") + "/"))
         )
 
