@@ -113,5 +113,12 @@ def test_a_page_that_names_no_test_is_refused(tmp_path: Path) -> None:
         prove(tree(tmp_path, page=page), quick=True)
 
 
-def test_the_tests_are_found_in_the_clone() -> None:
-    assert (source_tree() / "docs/faults.md").is_file()
+def test_the_readme_shows_the_proof_that_is_kept() -> None:
+    root = source_tree()
+    kept = json.loads((root / "docs/proof.json").read_text("utf-8"))
+    figures = kept["figures"]
+    assert {figure["name"] for figure in figures} == set(FIGURES)
+    assert all(figure["tried"] and not figure["found"] for figure in figures)
+    assert not any(group["failed"] for group in kept["groups"])
+    table = [f"| {f['name']} | {f['tried']:,} | {f['found']} |" for f in figures]
+    assert "\n".join(table) in (root / "README.md").read_text("utf-8")
