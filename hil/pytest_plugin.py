@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--levada-node",
         action="append",
         metavar="NODE",
-        help="where guests run: sim (default), virtual, virtual:xtensa, serial:PORT?baud=N; "
+        help="where guests run: sim (default), virtual, virtual:esp32, serial:PORT?baud=N; "
         "may be repeated, every test then runs on each",
     )
     group.addoption(

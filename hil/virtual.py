@@ -37,6 +37,7 @@ __all__ = [
     "VirtualDevice",
     "allow_boards",
     "build_board",
+    "esp32_compiler",
 ]
 
 FIRMWARE: Final = Path(str(files("levada"))) / "firmware"
@@ -62,13 +63,24 @@ def _build_folder() -> Path:
 BUILD: Final = _build_folder()
 """Where boards are built, and kept."""
 
-ENGINES: Final = ("wasm3", "wasmtime", "native", "xtensa", "aarch64", "wamr")
+ENGINES: Final = ("wasm3", "wasmtime", "native", "xtensa", "esp32", "aarch64", "wamr")
 """What the board can be: an engine on this computer, or wasm3 on an emulated processor."""
 
-EMULATORS: Final = {
-    "xtensa": ("qemu-xtensa", "qemu-user, gcc-xtensa-lx106, picolibc-xtensa-lx106-elf"),
-    "aarch64": ("qemu-aarch64", "qemu-user, gcc-aarch64-linux-gnu, libc6-dev-arm64-cross"),
+EMULATED: Final = {
+    "xtensa": (
+        ("qemu-xtensa", "xtensa-lx106-elf-gcc"),
+        "qemu-user, gcc-xtensa-lx106, picolibc-xtensa-lx106-elf",
+    ),
+    "esp32": (
+        ("qemu-xtensa", "xtensa-lx106-elf-ld"),
+        "qemu-user, binutils-xtensa-lx106, clang-22, llvm-22",
+    ),
+    "aarch64": (
+        ("qemu-aarch64", "aarch64-linux-gnu-gcc"),
+        "qemu-user, gcc-aarch64-linux-gnu, libc6-dev-arm64-cross",
+    ),
 }
+"""Boards on emulated processors: the emulator, a program that builds them, Debian's packages."""
 START_S: Final = 20.0
 END_S: Final = 5.0
 DESCRIPTORS: Final = 8
@@ -103,7 +115,7 @@ def build_board(engine: str) -> Path:
         raise UsageError(f"virtual board `{engine}`: permitted {', '.join(ENGINES)}")
     if not (FIRMWARE / "Makefile").is_file():
         raise HilError(f"{FIRMWARE} is missing: levada is not whole, install it again")
-    emulator, packages = EMULATORS.get(engine, ("", ""))
+    (emulator, *_), packages = EMULATED.get(engine, (("",), ""))
     if emulator and shutil.which(emulator) is None:
         raise HilError(f"virtual:{engine} needs {emulator} (Debian: {packages})")
     device, board = BUILD / "levada-device", BUILD / f"levada-board-{engine}"
@@ -134,10 +146,27 @@ def build_board(engine: str) -> Path:
             text=True,
         )
     if done.returncode:
+        if missing := _missing(engine):
+            raise HilError(f"virtual:{engine} needs {', '.join(missing)} (Debian: {packages})")
         raise HilError(
             f"the virtual board does not build:\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
         )
     return device
+
+
+def _missing(engine: str) -> list[str]:
+    """Programs that build and run a board on an emulated processor, and are not here."""
+    programs, _ = EMULATED.get(engine, ((), ""))
+    missing = [name for name in programs if shutil.which(name) is None]
+    if engine == "esp32" and not esp32_compiler():
+        missing.append("clang, llc and llvm-mc that know the ESP32")
+    return missing
+
+
+def esp32_compiler() -> str:
+    """Names of LLVM's programs that make code for the ESP32, empty if there are none."""
+    script = FIRMWARE / "port" / "qemu-esp32" / "find-llvm.sh"
+    return str(run_child(["sh", str(script)], capture_output=True, text=True).stdout).strip()
 
 
 @contextmanager

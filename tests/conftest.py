@@ -9,6 +9,7 @@ import pytest
 from cpu_time import CpuTime
 from hypothesis import HealthCheck, settings
 from services import Mosquitto
+from tools import esp32_skipped
 
 from levada.hil.line.broker import EmbeddedBroker
 
@@ -31,7 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skipped = esp32_skipped()
     for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if skipped and "esp32" in (parameters.get("engine"), parameters.get("board")):
+            item.add_marker(pytest.mark.skip(reason=skipped))
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_S))
 

@@ -100,11 +100,11 @@ SHOWN: Final = {
         "link   round trip",
     ): "output of a bad line, which has other figures each time",
     ("docs/mqtt.md", "sender "): "drawing; tests/twin/ota/test_receiver.py plays it",
-    ("docs/updates.md", "IDLE, UPDATED"): "drawing",
     (
         "docs/updates.md",
         "irrigation 1.3.0",
     ): "output for a guest made worse; tests/twin/ota/test_gate.py makes such ones",
+    ("docs/updates.md", "IDLE, UPDATED, FAILED"): "drawing; test_core_style.py compares",
     ("docs/wire.md", "0x00  COBS"): "layout; tests/hil/test_messages.py compares the tables",
     ("docs/wire.md", "Hello -> Birth"): "order of messages",
 }

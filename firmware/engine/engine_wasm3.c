@@ -12,12 +12,13 @@
 #include "wasm3.h"
 
 #if defined(__xtensa__)
-enum { STACK_BYTES = 16 * 1024 };
+enum { STACK_BYTES = 16 * 1024, C_STACK_BYTES = 256 * 1024 };
 #else
-enum { STACK_BYTES = 64 * 1024 };
+enum { STACK_BYTES = 64 * 1024, C_STACK_BYTES = 4 * 1024 * 1024 };
 #endif
 
 int32_t lv_wasm3_budget; /* operations that are left */
+uintptr_t lv_wasm3_stack_end;
 const char lv_wasm3_spent[] = "budget spent";
 static const char stopped[] = "stopped by a host call";
 
@@ -140,6 +141,15 @@ static const struct {
 enum { IMPORTS = sizeof imports / sizeof *imports };
 _Static_assert(IMPORTS == (int)LV_IMPORTS, "not the imports of exports.c");
 
+/* From here on so much of this stack may be used.  Returns what was set before, to be set again by
+ * whoever goes back to a guest that has paused on another stack. */
+static uintptr_t limit_stack(void)
+{
+    uintptr_t before = lv_wasm3_stack_end;
+    lv_wasm3_stack_end = (uintptr_t)__builtin_frame_address(0) - C_STACK_BYTES;
+    return before;
+}
+
 /* --- loading ---------------------------------------------------------------------------------- */
 
 static void limit_memory(IM3Module module, const lv_limits *limits)
@@ -197,7 +207,9 @@ int lv_engine_check(const uint8_t *bytes, uint32_t length, const lv_limits *limi
     IM3Environment in = m3_NewEnvironment();
     if (!in)
         return LV_LOAD_MEMORY;
+    uintptr_t before = limit_stack();
     int rc = open_module(in, bytes, length, limits, &trial, &module);
+    lv_wasm3_stack_end = before;
     if (rc == 0)
         m3_FreeRuntime(trial);
     m3_FreeEnvironment(in);
@@ -296,6 +308,7 @@ int lv_engine_load(const uint8_t *bytes, uint32_t length, lv_host *of, const lv_
     environment = m3_NewEnvironment();
     if (!environment)
         return LV_LOAD_MEMORY;
+    limit_stack();
     int rc = open_module(environment, bytes, length, limits, &runtime, &module);
     if (rc == 0) {
         rc = start_guest();
@@ -334,7 +347,9 @@ int lv_engine_call(lv_export which, const int32_t *arguments, int32_t *result)
     for (uint32_t k = 0; k < m3_GetArgCount(f); k++)
         pointers[k] = arguments + k;
     lv_engine_renew();
+    uintptr_t before = limit_stack();
     int rc = trap_of(m3_Call(f, m3_GetArgCount(f), pointers));
+    lv_wasm3_stack_end = before;
     *result = 0;
     if (rc == 0 && m3_GetRetCount(f) == 1) {
         const void *out[1] = {result};

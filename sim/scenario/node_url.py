@@ -19,7 +19,7 @@ from levada.guest.text.redaction import redacted
 __all__ = ["KINDS", "VARIANTS", "NodeUrl", "parse_node"]
 
 KINDS: Final = ("sim", "virtual", "serial", "mqtt", "mqtts")
-VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "aarch64", "mqtt")
+VARIANTS: Final = ("wasm3", "wamr", "wasmtime", "native", "xtensa", "esp32", "aarch64", "mqtt")
 """After `virtual:`: an engine, an emulated processor, or MQTT instead of serial."""
 TRUSTED_MOST: Final = 2
 """Public keys of one device, `LV_KEYS` of the firmware."""

@@ -6,6 +6,7 @@ import ctypes
 
 import pytest
 from device_bench import BUILD, WAMR, build
+from tools import esp32_skipped
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,6 @@ def library() -> ctypes.CDLL:
 @pytest.fixture(scope="session")
 def boards() -> None:
     """Every board that runs on this computer, emulated or not."""
-    build("posix", "xtensa", "aarch64")
+    build("posix", "xtensa", "aarch64", *(() if esp32_skipped() else ("esp32",)))
     if WAMR:
         build("build/levada-board-wamr")

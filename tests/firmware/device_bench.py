@@ -34,6 +34,12 @@ BUILD = FIRMWARE / "build"
 CORE = sorted((FIRMWARE / "core").glob("*.c"))
 WAMR = os.environ.get("LEVADA_WAMR_DIR")
 """Where a `libiwasm` is, if there is one: no registry has it."""
+EMULATORS = {
+    "xtensa": ("qemu-xtensa",),
+    "esp32": ("qemu-xtensa", "-cpu", "dc233c"),
+    "aarch64": ("qemu-aarch64",),
+}
+"""What runs a program for another processor."""
 START_MS = 1_681_516_800_000
 """2023-04-15 00:00."""
 

@@ -84,6 +84,16 @@ KEEPS = guest(
 )
 """Uses all that ABI 1.1 has added."""
 
+LOOPS_DOWN = f"(func $down {'(loop ' * 100} (call $down) {')' * 100})"
+"""Calls itself without end within a hundred loops: little stack of the guest, much of C."""
+STRAIGHT = module(
+    '(global $n (mut i32) (i32.const 0)) (func (export "main")'
+    + "(global.set $n (i32.add (global.get $n) (i32.const 1)))" * 7_500
+    + "(call $log_int (global.get $n)) (call $delay_ms (i32.const 1000))"
+    "(call $log_int (global.get $n)))"
+)
+"""A command of 22,500 operations one after another."""
+
 GUESTS: dict[str, bytes] = {
     "what ABI 1.1 has added": KEEPS,
     "unreachable": guest(f"{OPEN_VALVE} unreachable"),
@@ -99,6 +109,12 @@ GUESTS: dict[str, bytes] = {
     "endless recursion": guest(
         f"{OPEN_VALVE} (call $down)",
         more="(func $down (result i32) (i32.add (call $down) (i32.const 1)))",
+    ),
+    "endless recursion through loops": guest(
+        f"{OPEN_VALVE} (call $down) (i32.const 1)", more=LOOPS_DOWN
+    ),
+    "command with an endless recursion": module(
+        f'{LOOPS_DOWN} (func (export "main") (call $down))'
     ),
     "call of a null": guest(
         "(call_indirect (type $t) (i32.const 1))",

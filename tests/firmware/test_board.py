@@ -283,7 +283,7 @@ POINTS = (
 )
 
 
-@pytest.mark.parametrize("engine", ["native", "wasm3", "xtensa"])
+@pytest.mark.parametrize("engine", ["native", "wasm3", "xtensa", "esp32"])
 @pytest.mark.parametrize("point", POINTS, ids=lambda p: p.name)
 def test_a_reset_anywhere_in_a_step_leaves_the_valve_closed_and_executes_nothing_twice(
     point: FaultPoint, engine: str, pins: Path
@@ -403,7 +403,7 @@ ON, OFF, DRY, WET = 0, 1, 15, 16
 """Parameters of the shipped guest that rules tie together (docs/abi.md)."""
 
 
-@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa"])
+@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa", "esp32"])
 def test_a_calibration_that_agrees_as_a_whole_is_taken_in_every_order(engine: str) -> None:
     with Bench(engine) as bench:
         bench.start(IRRIGATION, ((OFF, 30), (ON, 20), (DRY, 3000), (WET, 1000)))
@@ -419,7 +419,7 @@ def test_a_calibration_that_agrees_as_a_whole_is_taken_in_every_order(engine: st
             assert found.parameters == whole
 
 
-@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa"])
+@pytest.mark.parametrize("engine", ["native", "wasm3", "wasmtime", "xtensa", "esp32"])
 def test_a_calibration_that_disagrees_as_a_whole_changes_nothing(engine: str) -> None:
     with Bench(engine) as bench:
         bench.start(IRRIGATION, ((ON, 20), (OFF, 30), (DRY, 3000), (WET, 1000)))
@@ -557,13 +557,14 @@ def test_more_bytes_than_promised_are_refused(bench: Bench) -> None:
     [FaultPoint.FLASH_BEFORE, FaultPoint.FLASH_HALF, FaultPoint.FLASH_AFTER],
     ids=lambda p: p.name,
 )
+@pytest.mark.parametrize("engine", ["wasm3", "esp32"])
 def test_a_power_cut_at_any_write_leaves_the_old_guest_or_the_new_one(
-    point: FaultPoint, tmp_path: Path
+    engine: str, point: FaultPoint, tmp_path: Path
 ) -> None:
     old, new = hashlib.sha256(OPENER).digest(), hashlib.sha256(COUNTER).digest()
     found = []
     for write in range(10):
-        with Bench("wasm3", "--flash", tmp_path / f"flash{write}") as bench:
+        with Bench(engine, "--flash", tmp_path / f"flash{write}") as bench:
             bench.start(OPENER)
             bench.ask(Fault(kind=FaultKind.RESET, point=point, after=write, argument=0))
             for message in installation(COUNTER):

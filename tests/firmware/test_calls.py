@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from device_bench import BUILD, WAMR, build
+from device_bench import BUILD, EMULATORS, WAMR, build
 
 from levada.guest.wasm.bank import Bank
 
@@ -18,14 +18,7 @@ from tier_calls import EXPORTS, SHIPPED, Calls, random_calls
 
 LOADED = ("init", "step", "main", "param_get", "param_set", *EXPORTS)
 """In the order of `lv_export`."""
-ENGINES = {
-    "native": (),
-    "wasm3": (),
-    "wasmtime": (),
-    "xtensa": ("qemu-xtensa",),
-    "aarch64": ("qemu-aarch64",),
-} | ({"wamr": ()} if WAMR else {})
-"""What runs the program of an engine."""
+ENGINES = ("native", "wasm3", "wasmtime", *EMULATORS, *(("wamr",) if WAMR else ()))
 CALL = np.dtype([("which", "<i4"), ("arguments", "<i4", 4)])
 ANSWER = np.dtype([("rc", "<i4"), ("result", "<i4")])
 
@@ -45,7 +38,7 @@ def answers(engine: str, calls: bytes, module: bytes = SHIPPED) -> npt.NDArray[n
     """What the program of an engine says to them."""
     build(f"build/levada-calls-{engine}")
     done = subprocess.run(
-        [*ENGINES[engine], BUILD / f"levada-calls-{engine}"],
+        [*EMULATORS.get(engine, ()), BUILD / f"levada-calls-{engine}"],
         input=len(module).to_bytes(4, "little") + module + calls,
         capture_output=True,
         check=True,

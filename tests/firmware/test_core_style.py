@@ -75,3 +75,11 @@ def test_the_page_shows_the_states_as_the_header_does() -> None:
     page = (Path(__file__).parents[2] / "docs" / "firmware.md").read_text()
     block = page[page.index("start: the module loads") :].split("```")[0]
     assert [line.strip() for line in block.splitlines() if line.strip()] == shown
+
+
+def test_the_page_shows_the_states_of_an_update_as_the_header_does() -> None:
+    comment = (CORE / "update.h").read_text().split(" */")[0]
+    lines = comment[comment.index(" *     IDLE, UPDATED") :].splitlines()
+    drawing = "\n".join(line[3:] for line in lines[: lines.index(" *")])
+    page = (Path(__file__).parents[2] / "docs" / "updates.md").read_text()
+    assert drawing in page

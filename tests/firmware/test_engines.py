@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from device_bench import CONFIGURE, START_MS, WAMR, Bench, build
-from device_guests import GUESTS, OPEN_VALVE, guest, module
+from device_bench import CONFIGURE, EMULATORS, START_MS, WAMR, Bench, build
+from device_guests import GUESTS, OPEN_VALVE, STRAIGHT, guest, module
 
 from levada.guest.abi import TrapKind
 from levada.guest.build import build as build_guest
@@ -32,7 +32,7 @@ from levada.hil.wire.messages import (
 
 pytestmark = pytest.mark.usefixtures("boards")
 
-ENGINES = ("native", "wasm3", "wasmtime", "xtensa", "aarch64", *(("wamr",) if WAMR else ()))
+ENGINES = ("native", "wasm3", "wasmtime", *EMULATORS, *(("wamr",) if WAMR else ()))
 WASM_ENGINES = ENGINES[1:]
 NEVER_MS = 1 << 62
 IRRIGATION = Path(__file__).parents[2] / "levada/guest" / "irrigation" / "irrigation.wasm"
@@ -110,6 +110,13 @@ def test_a_guest_makes_the_same_calls_and_is_stopped_for_the_same_reason(
     if (engine, name) == ("wamr", "command that never delays"):
         pytest.skip("WAMR does not count what a main does: the board's watchdog ends it")
     assert run_both(bench_of(engine), GUESTS[name], 6) > 0
+
+
+@pytest.mark.parametrize("engine", WASM_ENGINES)
+def test_code_may_be_straight_for_as_long_as_a_module_may_be(
+    engine: str, bench_of: Callable[[str], Bench]
+) -> None:
+    assert run_both(bench_of(engine), STRAIGHT, 4) > 0
 
 
 @pytest.mark.parametrize("engine", WASM_ENGINES)
@@ -228,7 +235,7 @@ def test_a_device_says_which_engine_and_guest_it_runs(engine: str) -> None:
             engine, "wasm3 0.5.0"
         )
         assert birth.engine.startswith(expected)
-        assert birth.firmware.split()[2] == (engine if engine in ("xtensa", "aarch64") else "posix")
+        assert birth.firmware.split()[2] == (engine if engine in EMULATORS else "posix")
 
 
 @pytest.mark.parametrize("name", ["loop", "threshold"])

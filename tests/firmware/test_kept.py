@@ -25,7 +25,7 @@ from levada.hil.wire.messages import (
 
 pytestmark = pytest.mark.usefixtures("boards")
 
-WASM_ENGINES = ("wasm3", "wasmtime", "xtensa", "aarch64")
+WASM_ENGINES = ("wasm3", "wasmtime", "xtensa", "esp32", "aarch64")
 READINGS = (2000, 1500, 3700, 0)
 RECORDS_AT, RECORD_BYTES = (2048, 3072), 64
 """Where the two records lie in the flash of the virtual board."""
@@ -119,10 +119,11 @@ POINTS = (FaultPoint.FLASH_BEFORE, FaultPoint.FLASH_HALF, FaultPoint.FLASH_AFTER
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("before", [1, 2])
+@pytest.mark.parametrize("engine", ["wasm3", "esp32"])
 def test_a_power_cut_while_it_is_written_leaves_the_old_value_or_the_new_one(
-    before: int, point: FaultPoint, tmp_path: Path
+    engine: str, before: int, point: FaultPoint, tmp_path: Path
 ) -> None:
-    with Bench("wasm3", "--flash", tmp_path / "flash") as bench:
+    with Bench(engine, "--flash", tmp_path / "flash") as bench:
         started(bench)
         for number in range(before):
             bench.ask(step(number + 1))

@@ -13,6 +13,9 @@ import pytest
 import tools
 from device_bench import BUILD
 
+from levada.hil import virtual
+from levada.hil.errors import HilError
+
 FIRMWARE = BUILD.parent
 CLONE = FIRMWARE.parents[1]
 OBJECT = "posix/engine_wasmtime.o"
@@ -97,3 +100,97 @@ def test_who_lacks_clang_is_told_its_packages(
     assert "apt-get install -y --no-install-recommends clang libclang-rt-dev" in (
         capsys.readouterr().err
     )
+
+
+LLVM = ("clang", "llc", "llvm-mc")
+IGNORES = "#!/bin/sh\necho ret\n"
+KNOWS = "#!/bin/sh\necho entry a1, 32\n"
+
+
+def folder_with(path: Path, *names: str, **scripts: str) -> Path:
+    """A folder of programs: some of this computer, and scripts."""
+    path.mkdir(exist_ok=True)
+    for name in ("sh", "ls", "sed", "sort", "grep", "make", "mkdir", *names):
+        found = shutil.which(name)
+        assert found is not None, name
+        (path / name).unlink(missing_ok=True)
+        (path / name).symlink_to(found)
+    for name, text in scripts.items():
+        (path / name).unlink(missing_ok=True)
+        (path / name).write_text(text)
+        (path / name).chmod(0o755)
+    return path
+
+
+def test_the_newest_llvm_is_taken_that_makes_windowed_code(tmp_path: Path) -> None:
+    script = FIRMWARE / "port" / "qemu-esp32" / "find-llvm.sh"
+    places: list[Path] = []
+
+    def found() -> str:
+        path = ":".join(map(str, places))
+        done = subprocess.run(
+            ["sh", script], capture_output=True, text=True, check=False, env={"PATH": path}
+        )
+        assert (done.returncode == 0) == bool(done.stdout)
+        return done.stdout.strip()
+
+    def add(version: str, llc: str, *names: str) -> None:
+        scripts = {f"{name}{version}": llc for name in names}
+        places.append(folder_with(tmp_path / f"bin{version}", **scripts))
+
+    places.append(folder_with(tmp_path / "bin"))
+    assert found() == ""
+    add("-19", IGNORES, *LLVM)
+    assert found() == ""
+    add("", KNOWS, *LLVM)
+    assert found() == "clang llc llvm-mc"
+    add("-9", KNOWS, *LLVM)
+    add("-22", KNOWS, *LLVM)
+    add("-23", KNOWS, "llc", "llvm-mc")
+    assert found() == "clang-22 llc-22 llvm-mc-22"
+
+
+def test_who_lacks_llvm_for_the_esp32_is_told_its_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = folder_with(tmp_path / "bare")
+    failing = folder_with(tmp_path / "failing", "qemu-xtensa", make="#!/bin/sh\nexit 2\n")
+    monkeypatch.setenv("PATH", str(bare))
+    done = make("-C", str(FIRMWARE), f"BUILD={tmp_path}", f"{tmp_path}/esp32/frame.o")
+    assert done.returncode == 2
+    assert "Debian has them in clang-22 and llvm-22" in done.stderr
+    monkeypatch.setenv("PATH", str(failing))
+    monkeypatch.setattr(virtual, "BUILD", tmp_path)
+    said = (
+        "virtual:esp32 needs xtensa-lx106-elf-ld, clang, llc and llvm-mc that know the ESP32 "
+        "(Debian: qemu-user, binutils-xtensa-lx106, clang-22, llvm-22)"
+    )
+    with pytest.raises(HilError, match=re.escape(said)):
+        virtual.build_board("esp32")
+
+
+@pytest.mark.parametrize(
+    ("known", "ci", "code", "said"),
+    [
+        (True, "", 1, "recommends clang-22 llvm-22"),
+        (False, "", 0, "Not tested: virtual:esp32"),
+        (False, "true", 1, "recommends clang-22 llvm-22"),
+    ],
+)
+def test_llvm_for_the_esp32_may_be_missing_where_apt_has_none_but_not_in_ci(
+    known: bool,
+    ci: str,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tools, "missing", lambda _: [])
+    monkeypatch.setattr(tools, "llvm_found", lambda: False)
+    monkeypatch.setattr(tools, "llvm_known", lambda: known)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(sys, "argv", ["tools.py"])
+    monkeypatch.setenv("CI", ci)
+    assert tools.main() == code
+    assert said in capsys.readouterr().err
+    assert bool(tools.esp32_skipped()) == (ci == "")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from device_bench import BUILD, build
+from device_bench import BUILD, EMULATORS, build
 
 from levada.guest.signing.envelope import raw_public, signature_holds
 
@@ -20,8 +20,7 @@ FILE: Final = Path(__file__).parent / "ed25519_vectors.json"
 """RFC 8032, section 7.1; C2SP Wycheproof, `ed25519_test.json` (those of 64 bytes); the twelve cases
 of Chalkias, Garillot and Nikolaenko 2020, "Taming the many EdDSAs", of which libsodium takes number
 3 alone."""
-PORTS: Final = {"wasm3": (), "xtensa": ("qemu-xtensa",), "aarch64": ("qemu-aarch64",)}
-"""The program of an engine, and what runs it."""
+PORTS: Final = ("wasm3", *EMULATORS)
 P: Final = 2**255 - 19
 ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 D: Final = -121665 * pow(121666, -1, P) % P
@@ -40,7 +39,8 @@ class Case(NamedTuple):
 def published() -> list[Case]:
     """Those of the file."""
     found = json.loads(FILE.read_text())
-    return [Case(s, *map(bytes.fromhex, (k, m, g)), holds) for s, k, m, g, holds in found]
+    hexed = bytes.fromhex
+    return [Case(s, hexed(k), hexed(m), hexed(g), holds) for s, k, m, g, holds in found]
 
 
 def small_order() -> list[bytes]:
@@ -104,7 +104,7 @@ def on_port(engine: str, cases: list[Case]) -> list[bool]:
     """What the program of an engine says."""
     build(f"build/levada-verifies-{engine}")
     done = subprocess.run(
-        [*PORTS[engine], BUILD / f"levada-verifies-{engine}"],
+        [*EMULATORS.get(engine, ()), BUILD / f"levada-verifies-{engine}"],
         input=b"".join(
             c.signature + c.key + len(c.message).to_bytes(4, "little") + c.message for c in cases
         ),
@@ -118,11 +118,13 @@ def in_python(cases: list[Case]) -> list[bool]:
     return [signature_holds(c.signature, c.message, c.key) for c in cases]
 
 
-@pytest.mark.parametrize("where", [*PORTS, "python"])
+@pytest.mark.parametrize("engine", [*PORTS, "python"])
 @pytest.mark.parametrize("cases", [published, forgeries, malleable, changed])
-def test_every_port_takes_and_refuses_the_same(where: str, cases: Callable[[], list[Case]]) -> None:
+def test_every_port_takes_and_refuses_the_same(
+    engine: str, cases: Callable[[], list[Case]]
+) -> None:
     known = cases()
-    verdicts = in_python(known) if where == "python" else on_port(where, known)
+    verdicts = in_python(known) if engine == "python" else on_port(engine, known)
     assert len(verdicts) == len(known)
     wrong = [c.source for c, holds in zip(known, verdicts, strict=True) if holds != c.holds]
     assert wrong == []

@@ -162,7 +162,7 @@ def story(device: Device) -> None:
     assert (kept(result), result.outputs, result.flags) == (2, 1, 0)
 
 
-@pytest.mark.parametrize("engine", ["wasm3", "xtensa", "aarch64", "wasmtime"])
+@pytest.mark.parametrize("engine", ["wasm3", "xtensa", "esp32", "aarch64", "wasmtime"])
 def test_o18_o22_an_update_over_a_serial_line(engine: str) -> None:
     with Bench(engine, *TRUST) as bench:
         story(Device(bench))

@@ -34,10 +34,10 @@ static uint32_t read_all(void *into, uint32_t size)
 
 int main(int count, char **arguments)
 {
-    long times = 1;
+    unsigned long times = 1;
     head h;
     if (count > 1 && strncmp(arguments[1], "times=", 6) == 0)
-        times = strtol(arguments[1] + 6, NULL, 10);
+        times = strtoul(arguments[1] + 6, NULL, 10);
     for (uint32_t got; (got = read_all(&h, sizeof h)) == sizeof h || got > 0;) {
         uint32_t length = (uint32_t)(h.length[0] | h.length[1] << 8 | h.length[2] << 16) |
                           (uint32_t)h.length[3] << 24;
@@ -48,7 +48,7 @@ int main(int count, char **arguments)
             lv_sys_exit(TOO_LONG);
         if (read_all(message, length) < length)
             lv_sys_exit(CUT_OFF);
-        for (long k = 0; k < times; k++)
+        for (unsigned long k = 0; k < times; k++)
             holds = lv_verify(h.signature, message, length, h.key) == 0;
         if (lv_sys_write(LV_SYS_LINE_OUT, &holds, 1) != 1)
             lv_sys_exit(NO_OUTPUT);

@@ -47,7 +47,7 @@ from levada.hil.wire.messages import (
 )
 from levada.hil.wire.messages import StepResult as StepAnswer
 
-ENGINES = ("wasm3", "wasmtime", "xtensa", "aarch64")
+ENGINES = ("wasm3", "wasmtime", "xtensa", "esp32", "aarch64")
 """Those that run any module; the native board has its guest compiled in."""
 
 

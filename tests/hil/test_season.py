@@ -76,7 +76,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("no_repair")
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("board", [*BOARDS, pytest.param("esp32", marks=pytest.mark.slow)])
 def test_the_season_is_the_same_call_by_call(
     board: str, simulated: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -109,13 +109,15 @@ def test_one_board_among_simulated_zones_shares_their_clock(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("no_repair")
-def test_diff_says_identical_and_over_how_many_calls(tmp_path: Path) -> None:
-    found = diff_nodes(QUICKSTART, ["sim", "virtual", "virtual:xtensa"], tmp_path, overrides=WEEK)
+@pytest.mark.parametrize("board", ["xtensa", "esp32"])
+def test_diff_says_identical_and_over_how_many_calls(board: str, tmp_path: Path) -> None:
+    nodes = ["sim", "virtual", f"virtual:{board}"]
+    found = diff_nodes(QUICKSTART, nodes, tmp_path, overrides=WEEK)
     assert found.equal
     # 7 days of 144 steps and at least a reading and a return each
     assert found.calls > 7 * 144 * 2
     assert [run.engine.split()[0] for run in found.runs] == ["wasmtime", "wasm3", "wasm3"]
-    assert (tmp_path / "2-virtual-xtensa" / "tape.cbor").is_file()
+    assert (tmp_path / f"2-virtual-{board}" / "tape.cbor").is_file()
 
 
 @pytest.mark.usefixtures("no_repair")

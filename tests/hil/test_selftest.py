@@ -12,7 +12,7 @@ from levada.hil.errors import LinkError
 from levada.hil.selftest import Check, default_guest, selftest
 
 
-@pytest.mark.parametrize("board", ["wasm3", "native", "xtensa"])
+@pytest.mark.parametrize("board", ["wasm3", "native", "xtensa", "esp32"])
 def test_a_virtual_board_passes(board: str) -> None:
     told: list[Check] = []
     result = selftest(f"virtual:{board}", default_guest(), steps=300, tell=told.append)

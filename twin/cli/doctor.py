@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from levada.hil.virtual import BUILD, FIRMWARE, IN_CLONE
+from levada.hil.virtual import BUILD, FIRMWARE, IN_CLONE, esp32_compiler
 from levada.sim.scenario.shipped import SHIPPED, names
 
 __all__ = ["Finding", "examine"]
@@ -17,9 +17,10 @@ __all__ = ["Finding", "examine"]
 PROGRAMS = {
     "cc": "virtual board, C tests",
     "make": "virtual board, C tests",
-    "qemu-xtensa": "emulated Xtensa node",
+    "qemu-xtensa": "emulated Xtensa and ESP32 nodes",
     "qemu-aarch64": "emulated aarch64 node",
     "xtensa-lx106-elf-gcc": "emulated Xtensa node",
+    "xtensa-lx106-elf-ld": "emulated ESP32 node",
     "chromium": "tests of report and pages",
     "mosquitto": "tests with an external broker",
 }
@@ -92,7 +93,7 @@ def examine() -> list[Finding]:
                 optional=True,
             )
         )
-    return findings
+    return [*findings, _esp32_compiler()]
 
 
 def _advice(extra: str) -> str:
@@ -119,6 +120,17 @@ def _board() -> Finding:
     there = (FIRMWARE / "Makefile").is_file()
     detail = f"built in {BUILD}" if there else f"{FIRMWARE} is missing: install levada again"
     return Finding(name="virtual board", ok=there, detail=detail, purpose="`--node virtual`")
+
+
+def _esp32_compiler() -> Finding:
+    found = esp32_compiler()
+    return Finding(
+        name="LLVM for the ESP32",
+        ok=bool(found),
+        detail=found or "not found (Debian: clang-22 llvm-22)",
+        purpose="emulated ESP32 node",
+        optional=True,
+    )
 
 
 def _package(name: str) -> str | None:

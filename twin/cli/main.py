@@ -143,7 +143,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="[ZONE=]NODE",
-            help="Where guests run instead: sim, virtual, virtual:xtensa, virtual:mqtt, "
+            help="Where guests run instead: sim, virtual, virtual:esp32, virtual:mqtt, "
             "serial:/dev/ttyUSB0?baud=921600, serial:socket://HOST:PORT, mqtt://HOST/ic/NODE; may "
             "be repeated. ZONE is a [\\[zone]], or one of its `count`, such as maize-001.",
         ),

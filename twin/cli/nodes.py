@@ -113,7 +113,10 @@ def devices(
 @nodes_app.command()
 def device(
     engine: Annotated[
-        str, typer.Option(metavar="ENGINE", help="wasm3, wasmtime, native, xtensa, aarch64, wamr.")
+        str,
+        typer.Option(
+            metavar="ENGINE", help="wasm3, wasmtime, native, xtensa, esp32, aarch64, wamr."
+        ),
     ] = "wasm3",
     tcp: Annotated[
         int | None,

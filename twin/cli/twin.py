@@ -36,7 +36,7 @@ NodeOptions = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[ZONE=]NODE",
-        help="The physical node: virtual, virtual:xtensa, virtual:mqtt, mqtt://HOST/ic/NODE, "
+        help="The physical node: virtual, virtual:esp32, virtual:mqtt, mqtt://HOST/ic/NODE, "
         "serial:/dev/ttyUSB0?baud=921600 or sim; may be repeated.",
     ),
 ]

@@ -31,7 +31,7 @@
 #include "../../core/levada_messages.h"
 
 static const char usage[] =
-    "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|aarch64] [--flash FILE]\n"
+    "usage: levada-device [--engine wasm3|wasmtime|native|xtensa|esp32|aarch64] [--flash FILE]\n"
     "                     [--pins FILE [--times]] [--tcp PORT | --stdio] [--until-eof]\n"
     "                     [--boot-id N] [--trust HEX]... [--fault KIND,POINT,AFTER,ARGUMENT]...\n"
     "Prints where it can be reached: the path of a terminal, or socket://127.0.0.1:PORT.\n"
@@ -82,10 +82,13 @@ static void run_board(int reason)
     char random_text[8 + 2 * RANDOM_BYTES];
     uint8_t drawn[RANDOM_BYTES];
     uint32_t boot_id = first_boot_id;
-    const char *emulator = strcmp(engine, "xtensa") == 0    ? "qemu-xtensa"
-                           : strcmp(engine, "aarch64") == 0 ? "qemu-aarch64"
-                                                            : NULL;
-    char *arguments[FAULTS + KEYS + 8];
+    /* dc233c: a core with register windows */
+    static char *const emulators[][4] = {
+        {"xtensa", "qemu-xtensa"},
+        {"esp32", "qemu-xtensa", "-cpu", "dc233c"},
+        {"aarch64", "qemu-aarch64"},
+    };
+    char *arguments[FAULTS + KEYS + 10];
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -101,8 +104,9 @@ static void run_board(int reason)
     strcpy(random_text, "random=");
     for (size_t k = 0; k < sizeof drawn; k++)
         snprintf(random_text + 7 + 2 * k, 3, "%02x", drawn[k]);
-    if (emulator)
-        arguments[n++] = (char *)emulator;
+    for (size_t k = 0; k < sizeof emulators / sizeof *emulators; k++)
+        for (int i = 1; strcmp(engine, emulators[k][0]) == 0 && i < 4 && emulators[k][i]; i++)
+            arguments[n++] = emulators[k][i];
     arguments[n++] = file;
     arguments[n++] = reason_text;
     arguments[n++] = boot_text;

@@ -11,6 +11,7 @@ uint64_t __muldi3(uint64_t a, uint64_t b);
 uint64_t __udivdi3(uint64_t a, uint64_t b);
 uint64_t __umoddi3(uint64_t a, uint64_t b);
 int64_t __divdi3(int64_t a, int64_t b);
+int64_t __moddi3(int64_t a, int64_t b);
 uint64_t __umulsidi3(uint32_t a, uint32_t b);
 
 /* Schoolbook division, one bit at a time; nothing here is in a hurry. */
@@ -101,4 +102,11 @@ int64_t __divdi3(int64_t a, int64_t b)
     uint64_t quotient = __udivdi3(a < 0 ? 0u - (uint64_t)a : (uint64_t)a,
                                   b < 0 ? 0u - (uint64_t)b : (uint64_t)b);
     return (int64_t)((a < 0) != (b < 0) ? 0u - quotient : quotient);
+}
+
+int64_t __moddi3(int64_t a, int64_t b)
+{
+    uint64_t rest = __umoddi3(a < 0 ? 0u - (uint64_t)a : (uint64_t)a,
+                              b < 0 ? 0u - (uint64_t)b : (uint64_t)b);
+    return (int64_t)(a < 0 ? 0u - rest : rest);
 }

@@ -1,8 +1,8 @@
-/* A second stack by lv_switch of start.S. */
-#include <string.h>
-
+/* A second stack by lv_begin and lv_switch, which each ABI of Xtensa has its own of. */
 #include "../posix/sys.h"
 
+/* Leave this stack, its pointer goes to *from; for a body that does not return, or where it was left. */
+void lv_begin(void **from, void *stack, void (*body)(void));
 void lv_switch(void **from, void *to);
 
 static uint8_t stack[512 * 1024] __attribute__((aligned(16)));
@@ -21,15 +21,9 @@ static void enter(void)
 
 bool lv_coroutine_start(void (*body)(void))
 {
-    /* what lv_switch takes from a stack it goes to: a0, a12..a15 */
-    void (*first)(void) = enter;
-    uint8_t *frame = stack + sizeof stack - 64;
-    memset(frame, 0, 64);
-    memcpy(frame, &first, sizeof first);
-    inside = frame;
     body_of = body;
     running = true;
-    lv_switch(&caller, inside);
+    lv_begin(&caller, stack + sizeof stack - 64, enter);
     return running;
 }
 

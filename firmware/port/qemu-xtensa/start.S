@@ -30,10 +30,7 @@ lv_syscall:
     syscall
     ret
 
-/* void lv_switch(void **from, void *to): leave this stack, its pointer goes to *from */
-    .align  4
-    .global lv_switch
-lv_switch:
+    .macro  leave_stack
     addi    a1, a1, -32
     s32i    a0, a1, 0
     s32i    a12, a1, 4
@@ -42,6 +39,20 @@ lv_switch:
     s32i    a15, a1, 16
     s32i    a1, a2, 0
     mov     a1, a3
+    .endm
+
+/* void lv_begin(void **from, void *stack, void (*body)(void)): a body that does not return */
+    .align  4
+    .global lv_begin
+lv_begin:
+    leave_stack
+    callx0  a4
+
+/* void lv_switch(void **from, void *to): leave this stack, its pointer goes to *from */
+    .align  4
+    .global lv_switch
+lv_switch:
+    leave_stack
     l32i    a0, a1, 0
     l32i    a12, a1, 4
     l32i    a13, a1, 8

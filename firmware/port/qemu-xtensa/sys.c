@@ -4,8 +4,6 @@
  */
 #include "../posix/sys.h"
 
-#include <stddef.h>
-
 enum {
     SYS_READ = 12,
     SYS_WRITE = 13,
@@ -88,16 +86,4 @@ _Noreturn void lv_sys_exit(int code)
 {
     for (;;)
         lv_syscall(SYS_EXIT_GROUP, code, 0, 0);
-}
-
-/* Memory of the allocator: all that wasm3 and the guest get. */
-void *sbrk(ptrdiff_t bytes)
-{
-    static uint8_t heap[1536 * 1024] __attribute__((aligned(16)));
-    static size_t used;
-    uint8_t *at = heap + used;
-    if (bytes > (ptrdiff_t)(sizeof heap - used) || bytes < -(ptrdiff_t)used)
-        return (void *)-1;
-    used += (size_t)bytes;
-    return at;
 }

@@ -1,0 +1,2 @@
+/* wasm3 includes it for the types alone. */
+#include <stdint.h>
