@@ -80,6 +80,8 @@ class Rollout:
         }
         self._last_ms: int | None = None
         """When the last node began."""
+        self._ended = self._succeeded = 0
+        """Nodes that have come to an end, and those of them that run the new module."""
 
     # What happens
 
@@ -144,8 +146,7 @@ class Rollout:
     def rate_per_minute(self) -> float:
         """Nodes that begin a minute, as things stand."""
         s = self.settings
-        done = sum(e.state is ExecutionState.SUCCEEDED for e in self.executions.values())
-        steps = min(done // s.increase_after, 64)
+        steps = min(self._succeeded // s.increase_after, 64)
         return min(s.rate_per_minute * s.increment_factor**steps, s.maximum_per_minute)
 
     def wake_ms(self) -> int | None:
@@ -181,6 +182,8 @@ class Rollout:
         for entry in state["executions"]:
             kept = Execution(**{**entry, "state": ExecutionState(entry["state"])})
             found.executions[kept.node] = kept
+            found._ended += kept.has_ended
+            found._succeeded += kept.state is ExecutionState.SUCCEEDED
         return found
 
     # Inside
@@ -209,13 +212,11 @@ class Rollout:
         return [e for e in waiting if e.group == turn]
 
     def _next(self, now_ms: int) -> str | None:
+        if self.status is not RolloutStatus.IN_PROGRESS or now_ms < self._turn_ms(now_ms):
+            return None
         queue = self._queue()
-        if self.status is not RolloutStatus.IN_PROGRESS or not queue:
-            return None
-        if now_ms < self._turn_ms(now_ms):
-            return None
         opens_ms = self._opens_ms()
-        if opens_ms is None or now_ms < opens_ms:
+        if not queue or opens_ms is None or now_ms < opens_ms:
             return None
         return queue[0].node
 
@@ -240,6 +241,8 @@ class Rollout:
         if execution.state is not ExecutionState.IN_PROGRESS:
             return  # told twice, or too late
         execution.state, execution.reason, execution.ended_ms = state, reason, now_ms
+        self._ended += 1
+        self._succeeded += state is ExecutionState.SUCCEEDED
         self._judge(now_ms)
 
     def _judge(self, now_ms: int) -> None:
@@ -252,9 +255,9 @@ class Rollout:
 
     def _complete(self, now_ms: int) -> None:
         """It is completed once the last node has been looked at for long enough."""
-        ends = [e.ended_ms for e in self.executions.values() if e.ended_ms is not None]
-        if self.status is not RolloutStatus.IN_PROGRESS or len(ends) < len(self.executions):
+        if self.status is not RolloutStatus.IN_PROGRESS or self._ended < len(self.executions):
             return
+        ends = [e.ended_ms for e in self.executions.values() if e.ended_ms is not None]
         if now_ms >= max(ends) + self._soak_ms:
             self.status = RolloutStatus.COMPLETED
 
