@@ -21,7 +21,7 @@ from levada.sim.scenario.model import Scenario
 from levada.twin.mqtt.messages import OtaState
 from levada.twin.observer import StepObservation
 from levada.twin.ota.module_file import read_package
-from levada.twin.ota.sender import Sender
+from levada.twin.ota.sender import Sender, ask_states
 from levada.twin.sources.virtual_field import FieldDevice
 
 AnyBroker = EmbeddedBroker | Mosquitto
@@ -30,8 +30,8 @@ SPEED = 60_000.0
 STEP_MS = 600_000
 
 
-def scenario(folder: Path, node: str = "virtual") -> Scenario:
-    small_field.scenario(folder, days=20)
+def scenario(folder: Path, node: str = "virtual", guest: str = "") -> Scenario:
+    small_field.scenario(folder, days=20, extra=guest)
     path = folder / "field.toml"
     text = path.read_text().replace('name = "maize"\n', f'name = "maize"\nnode = "{node}"\n', 1)
     path.write_text(text)
@@ -151,4 +151,46 @@ def test_O24_a_field_that_is_started_again_has_the_modules_that_it_was_given(
         assert field._boards[0].birth().guest_version == "2.0.0"
         assert pushed(mosquitto, better)[0].text == "it runs already"
     with living(scenario(tmp_path), mosquitto) as field:
+        assert field._boards[0].birth().guest_version == "1.2.0"
+
+
+def test_a_board_that_gives_up_a_module_after_three_crashes_has_the_former_one_for_good(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad, kept = build_variant(tmp_path, "2.0.0", crash_after=6), tmp_path / "kept"
+    loaded = scenario(tmp_path, guest='[guest]\nrestart = "10 min"\nmay_stop = true\n')
+    with living(loaded, mosquitto, kept) as field:
+        assert pushed(mosquitto, bad)[0].state is UpdateStage.UPDATED
+        receiver = field._updates[0].receiver
+        small_field.until(lambda: receiver.state is UpdateStage.FAILED)
+        assert field._boards[0].birth().guest_version == "1.2.0"
+        assert field._parameters[0]["on_pct"] == 70
+        assert ask_states(mosquitto.address, ["maize"], 10.0)["maize"].reason == "CRASHES"
+        live_on(field)
+        assert pushed(mosquitto, bad)[0].reason == "BARRED"
+    with living(loaded, mosquitto, kept) as field:
+        assert field._boards[0].birth().guest_version == "1.2.0"
+
+
+def test_a_board_whose_guest_was_stopped_takes_another_module(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    stopped, better = (
+        build_variant(tmp_path, "1.9.0", crash_after=2),
+        build_variant(tmp_path, "2.0.0"),
+    )
+    with living(scenario(tmp_path, guest=f'[guest]\nfile = "{stopped}"\n'), mosquitto) as field:
+        small_field.until(lambda: any(seen.result.trap for seen in field.steps))
+        ended, _ = pushed(mosquitto, better)
+        assert (ended.state, ended.guest_version) == (UpdateStage.UPDATED, "2.0.0")
+
+
+def test_a_module_that_crashes_is_given_up_though_the_scenario_starts_no_guest_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad = build_variant(tmp_path, "2.0.0", crash_after=6)
+    with living(scenario(tmp_path), mosquitto) as field:
+        assert pushed(mosquitto, bad)[0].state is UpdateStage.UPDATED
+        receiver = field._updates[0].receiver
+        small_field.until(lambda: receiver.state is UpdateStage.FAILED)
         assert field._boards[0].birth().guest_version == "1.2.0"
