@@ -15,11 +15,13 @@ from typing import Any, Final
 from levada.guest.abi import Call, TrapKind
 from levada.guest.errors import ParameterError
 from levada.guest.limits import EDGE, Budget, Profile
+from levada.guest.module.inspect import ModuleInfo
 from levada.guest.node import Birth, Readings, StepResult
 from levada.guest.tape import encode, stop_text
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.link import Link, Patience
 from levada.hil.session import GuestRanForEver, Session
+from levada.hil.update.carried import carried_parameters
 from levada.hil.wire import messages
 from levada.hil.wire.message import MessageError
 from levada.hil.wire.messages import NakError, StartFlag, StepFlag
@@ -77,6 +79,7 @@ class DeviceNode:
             lease_ms=lease_ms,
             speed=speed,
         )
+        self._session.on_back = self._went_back
         self._budget = budget
         self._pins = profile.pins
         self._known_outputs: dict[tuple[int, int], dict[int, int]] = {}
@@ -255,6 +258,11 @@ class DeviceNode:
         self._retries = self.link.quality.retries
         return self._session
 
+    def _went_back(self, given_up: ModuleInfo) -> None:
+        """The device runs the module before again: what both declare alike keeps its value."""
+        carried = carried_parameters(given_up, self._session.info)
+        self._parameters = {p: v for p, v in self._parameters.items() if p in carried}
+
     def _start(self) -> messages.StepResult:
         request = messages.Start(
             time_ms=self._time_ms,
@@ -305,6 +313,8 @@ class DeviceNode:
         return None
 
     def _result(self, answer: messages.StepResult) -> StepResult:
+        if answer.flags & StepFlag.ROLLED_BACK and not self.on_trial and self._session.can_go_back:
+            self._session.go_back()
         self.on_trial = bool(answer.flags & StepFlag.TRIAL)
         tape = self._rest(answer.tape, answer.tape_bytes)
         if self._before:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from levada.guest.abi import Call
 from levada.guest.limits import Budget, Profile
-from levada.guest.module.inspect import inspect
+from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.tape import time_text
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.lease import LEASE_MS, Heart, old_lease_ms
@@ -78,6 +78,8 @@ class Session:
         """When the device told that it had closed its outputs because no host was heard."""
         self.silences: list[str] = []
         """When the device was heard again after a silence, and how long that was."""
+        self.on_back: Callable[[ModuleInfo], object] = lambda _given_up: None
+        """Told which module the device has given up."""
         self.heart = Heart(link, speed)
         self.config = config
         self._name = name
@@ -85,6 +87,8 @@ class Session:
         self._profile = profile
         self._lease_ms = lease_ms
         self._speed = speed
+        self._former: tuple[bytes, bytes] | None = None
+        """Module and envelope before the one that an update has brought."""
         self._told_of_old_lease = False
         self._boot_id: int | None = None
         self._taken = link.quality.taken
@@ -94,17 +98,34 @@ class Session:
     def take_module(self, module: bytes, envelope: bytes = b"") -> None:
         """The guest from the next request on; raises GuestError for what is no guest."""
         self._know(module, envelope)
+        self._former = None
         self.lose()
 
     def adopt(self, module: bytes, envelope: bytes = b"") -> None:
         """The device runs this one by now: it was brought there by an update."""
+        self._former = self.module, self.envelope
         self._know(module, envelope)
         if self.device is not None:
             self.device = replace(self.device, guest_sha256=self._sha256)
 
+    def go_back(self) -> None:
+        """The device has given up what an update has brought: it runs the module before."""
+        assert self._former is not None
+        (module, envelope), given_up = self._former, self.info
+        self._former = None
+        self._know(module, envelope)
+        if self.device is not None:
+            self.device = replace(self.device, guest_sha256=self._sha256)
+        self.on_back(given_up)
+
+    @property
+    def can_go_back(self) -> bool:
+        """Whether an update has brought the module that runs."""
+        return self._former is not None
+
     def _know(self, module: bytes, envelope: bytes) -> None:
         self.info = inspect(module, budget=self._budget).require()
-        self._module, self._envelope = module, envelope
+        self.module, self.envelope = module, envelope
         self._sha256 = hashlib.sha256(module).digest()
 
     def lose(self) -> None:
@@ -143,6 +164,11 @@ class Session:
         if device.flags & BirthFlag.TRIAL:
             # a run is of the module that it names, and not of one that is being tried
             self.link.ask(messages.InstallAbort(), messages.Ack)
+        if (
+            self._former is not None
+            and device.guest_sha256 == hashlib.sha256(self._former[0]).digest()
+        ):
+            self.go_back()
         if device.guest_sha256 != self._sha256:
             # the device judges the module by the limits that it will run with
             self.link.ask(self._configuration(), messages.Ack)
@@ -233,15 +259,15 @@ class Session:
         return device
 
     def _install(self, device: messages.Birth) -> None:
-        if len(self._module) > device.slot_bytes:
+        if len(self.module) > device.slot_bytes:
             raise LinkError(
-                f"{self.link.url}: the guest has {len(self._module)} bytes, the device takes "
+                f"{self.link.url}: the guest has {len(self.module)} bytes, the device takes "
                 f"{device.slot_bytes}"
             )
         ask = self.link.ask
         there = self._begin_install()
-        for offset in range(there, len(self._module), CHUNK):
-            data = self._module[offset : offset + CHUNK]
+        for offset in range(there, len(self.module), CHUNK):
+            data = self.module[offset : offset + CHUNK]
             ask(messages.InstallChunk(offset=offset, data=data), messages.Ack)
         ask(messages.InstallEnd(), messages.Ack)
 
@@ -249,7 +275,7 @@ class Session:
         """How many bytes of the module the device has already.  One that another host has begun to
         install and then left alone is waited for."""
         begin = messages.InstallBegin(
-            size=len(self._module), sha256=self._sha256, envelope=self._envelope
+            size=len(self.module), sha256=self._sha256, envelope=self.envelope
         )
         try:
             return self.link.ask(begin, messages.Ack).value

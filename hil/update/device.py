@@ -15,26 +15,21 @@ from time import monotonic, sleep
 from typing import Final
 
 from levada.guest.errors import GuestError
-from levada.guest.module.inspect import ModuleInfo, inspect
+from levada.guest.module.inspect import inspect
 from levada.hil.errors import DeviceRestarted, LinkError
 from levada.hil.node import DeviceNode
+from levada.hil.update.carried import carried_parameters
 from levada.hil.update.package import ModulePackage
 from levada.hil.update.states import UpdateFailure, UpdateStage
 from levada.hil.update.updater import Trial, UpdateError, Updater, UpdateVerdict
 from levada.hil.wire.messages import BirthFlag
 
-__all__ = ["DeviceUpdate", "carried_parameters", "refusal_of"]
+__all__ = ["DeviceUpdate", "refusal_of"]
 
 ATTEMPTS: Final = 5
 """Sessions that a transfer may take."""
 SESSION_S: Final = 30.0
 """How long a session is waited for that another thread opens."""
-
-
-def carried_parameters(old: ModuleInfo, new: ModuleInfo) -> list[int]:
-    """Ids of parameters that both declare alike: what was set holds for the new module too."""
-    known = {(p.id, p.name, p.minimum, p.maximum, p.unit) for p in old.parameters}
-    return [p.id for p in new.parameters if (p.id, p.name, p.minimum, p.maximum, p.unit) in known]
 
 
 class DeviceUpdate:

@@ -167,6 +167,12 @@ class Receiver:
             if self._state is UpdateStage.DOWNLOADING and self._download is not None:
                 self._ask(self._download)
 
+    def gave_up(self, reason: str, text: str) -> None:
+        """The node runs its former module again, although the last one was committed."""
+        with self._lock:
+            if self._state is UpdateStage.UPDATED:
+                self._move(UpdateStage.FAILED, reason or UpdateFailure.CRASHES, text)
+
     # Inside, with the lock
 
     def _begin(self, offer: Offer) -> None:

@@ -79,7 +79,7 @@ class BoardUpdates:
     """The updates of one board.
 
     `say(message)` publishes what it has to say; `changed(package)` is told, by the field's thread,
-    that the board has another module.
+    that the board has another module, `begins()` that the next step is the first of a trial.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class BoardUpdates:
         *,
         say: Callable[[Message], object],
         changed: Callable[[ModulePackage], object],
+        begins: Callable[[], object],
         parameters: Callable[[], dict[int, int]],
         budget: Budget,
         folder: Path | None = None,
@@ -97,11 +98,14 @@ class BoardUpdates:
         self._device = device
         self._update = DeviceUpdate(device)
         self._changed = changed
+        self._begins = begins
         self._parameters = parameters
         self._budget = budget
         self._folder = None if folder is None else node_folder(folder, name)
         self._coming: _Coming | None = None
         self._last: UpdateVerdict | None = None
+        self._runs = device.session.info.sha256
+        """Of the module that the board is known to run."""
         self.receiver = Receiver(
             say,
             identity=self._identity,
@@ -113,12 +117,15 @@ class BoardUpdates:
     def before_step(self) -> None:
         """To be called by the field's thread between two steps."""
         coming = self._coming
+        if coming is None and self._device.session.info.sha256 != self._runs:
+            self._went_back()
         if coming is None or not coming.staged:
             return
         if not coming.tried:
             coming.tried = True
             coming.settle(UpdateStage.UPDATING)
             self._update.begin_trial(self._parameters())
+            self._begins()
             return
         try:
             verdict = self._update.verdict()
@@ -132,12 +139,30 @@ class BoardUpdates:
         self._last = verdict
         package = coming.package
         if verdict.stage is UpdateStage.UPDATED and verdict.sha256 == package.sha256:
+            self._runs = package.sha256
             self._keep(package)
             self._changed(package)
             coming.settle(UpdateStage.UPDATED)
             return
         text = f"rolled back after {verdict.steps} steps of its trial (detail {verdict.detail})"
         coming.settle(UpdateStage.FAILED, verdict.reason or UpdateFailure.RESTART, text)
+
+    def _went_back(self) -> None:
+        """The board has given up the module that was committed, as after three crashes."""
+        session = self._device.session
+        self._runs = session.info.sha256
+        self.look()
+        metadata = session.info.metadata
+        former = ModulePackage(
+            module=session.module,
+            envelope=session.envelope,
+            name=metadata.name if metadata else "",
+            version=metadata.version if metadata else "",
+        )
+        self._keep(former)
+        self._changed(former)
+        reason = self._last.reason if self._last is not None else ""
+        self.receiver.gave_up(reason, "given up after it had been committed")
 
     def _install(self, offer: Offer, module: bytes, settle: Settle) -> None:
         """In the network thread."""

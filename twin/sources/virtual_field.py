@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from simpy import Event
 
+from levada.guest.abi import TrapKind
 from levada.guest.children import until_input_ends
 from levada.guest.errors import GuestError
 from levada.guest.lifecycle import Closing
@@ -33,12 +34,14 @@ from levada.hil.errors import HilError, UsageError
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.node import DeviceNode
 from levada.hil.nodes import NodeMaker
-from levada.hil.update.device import carried_parameters
+from levada.hil.update.carried import carried_parameters
 from levada.hil.update.package import ModulePackage
 from levada.hil.virtual import allow_boards
 from levada.sim.run import build, runner
 from levada.sim.run.field import Field
 from levada.sim.run.plant import Plant
+from levada.sim.run.zone_columns import NodeCol
+from levada.sim.run.zone_loop import NEVER_MS
 from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.fault import timeline
 from levada.sim.scenario.load import load
@@ -79,6 +82,9 @@ class _InUtc:
         )
 
 
+RESTART_MS: Final = 60_000
+"""Until a board boots again whose module came over the broker and was stopped, unless the scenario
+says how long."""
 END_S: Final = 10.0
 """How long the last messages may take to be acknowledged at the end of the period."""
 
@@ -216,6 +222,7 @@ class FieldDevice(Closing):
             device,
             say=lambda message: self._gateway.send(name, message),
             changed=lambda package: self._changed(i, package),
+            begins=lambda: self._boot_if_stopped(i),
             parameters=lambda: self._by_id(i),
             budget=self._budget,
             folder=folder,
@@ -238,7 +245,16 @@ class FieldDevice(Closing):
         self._parameters[i] = {
             p.name: before[p.name] if p.id in carried else p.default for p in new.parameters
         }
+        zone = self._plant.zones[i]
+        if zone[NodeCol.RESTART_MS] < 0:  # three crashes give it up: it has to boot to have them
+            zone[NodeCol.RESTART_MS] = RESTART_MS
         self._gateway.reborn(self.names[i], self._boards[i].birth())
+
+    def _boot_if_stopped(self, i: int) -> None:
+        """A guest that was stopped by a trap takes no step, and so begins no trial."""
+        zone = self._plant.zones[i]
+        if zone[NodeCol.TRAP] != TrapKind.NONE and zone[NodeCol.BOOT_MS] == NEVER_MS:
+            zone[NodeCol.BOOT_MS] = zone[NodeCol.NOW_MS]
 
     def _ran(self, i: int, seen: StepObservation) -> None:
         for topic, message in seen.result.publications:

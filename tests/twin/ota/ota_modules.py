@@ -11,16 +11,24 @@ __all__ = ["build_variant"]
 
 
 def build_variant(
-    folder: Path, version: str, *, trap: bool = False, longest_open_s: int = 0
+    folder: Path, version: str, *, trap: bool = False, crash_after: int = 0, longest_open_s: int = 0
 ) -> Path:
-    """The guest under another version; with `trap` it is stopped in every step; with
-    `longest_open_s` its openings are cut to that, whatever its parameters say."""
+    """The guest under another version.
+
+    With `trap` it is stopped in every step, with `crash_after` in every one behind so many since
+    its start; with `longest_open_s` its openings are cut to that, whatever its parameters say.
+    """
     text = (DEFAULT_GUEST.with_suffix(".c")).read_text("utf-8")
     changes = {
         '#define VERSION "1.2.0"': f'#define VERSION "{version}"',
     }
     if trap:
         changes["int levada_step(void)\n{"] = "int levada_step(void)\n{\n    __builtin_trap();"
+    if crash_after:
+        changes["int levada_step(void)\n{"] = (
+            "static int steps_made;\nint levada_step(void)\n{\n"
+            f"    if (steps_made++ >= {crash_after})\n        __builtin_trap();"
+        )
     if longest_open_s:
         changes["if (now - since >= (seconds)setting[max_open_s])"] = (
             f"if (now - since >= {longest_open_s})"

@@ -37,8 +37,8 @@ SPEED = 60_000.0
 STEP_MS = 600_000
 
 
-def scenario(folder: Path, node: str = "virtual") -> Scenario:
-    small_field.scenario(folder, days=20)
+def scenario(folder: Path, node: str = "virtual", guest: str = "") -> Scenario:
+    small_field.scenario(folder, days=20, extra=guest)
     path = folder / "field.toml"
     text = path.read_text().replace('name = "maize"\n', f'name = "maize"\nnode = "{node}"\n', 1)
     path.write_text(text)
@@ -199,3 +199,45 @@ def test_O30_a_field_that_trusts_keys_takes_an_older_module_only_as_the_answer_t
         assert (returned.state, returned.guest_version) == (UpdateStage.UPDATED, "1.9.0")
         live_on(field)
         assert_no_step_was_missed(field)
+
+
+def test_a_board_that_gives_up_a_module_after_three_crashes_has_the_former_one_for_good(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad, kept = build_variant(tmp_path, "2.0.0", crash_after=6), tmp_path / "kept"
+    loaded = scenario(tmp_path, guest='[guest]\nrestart = "10 min"\nmay_stop = true\n')
+    with living(loaded, mosquitto, kept) as field:
+        assert pushed(mosquitto, bad)[0].state is UpdateStage.UPDATED
+        receiver = field._updates[0].receiver
+        small_field.until(lambda: receiver.state is UpdateStage.FAILED)
+        assert field._boards[0].birth().guest_version == "1.2.0"
+        assert field._parameters[0]["on_pct"] == 70
+        assert ask_states(mosquitto.address, ["maize"], 10.0)["maize"].reason == "CRASHES"
+        live_on(field)
+        assert pushed(mosquitto, bad)[0].reason == "BARRED"
+    with living(loaded, mosquitto, kept) as field:
+        assert field._boards[0].birth().guest_version == "1.2.0"
+
+
+def test_a_board_whose_guest_was_stopped_takes_another_module(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    stopped, better = (
+        build_variant(tmp_path, "1.9.0", crash_after=2),
+        build_variant(tmp_path, "2.0.0"),
+    )
+    with living(scenario(tmp_path, guest=f'[guest]\nfile = "{stopped}"\n'), mosquitto) as field:
+        small_field.until(lambda: any(seen.result.trap for seen in field.steps))
+        ended, _ = pushed(mosquitto, better)
+        assert (ended.state, ended.guest_version) == (UpdateStage.UPDATED, "2.0.0")
+
+
+def test_a_module_that_crashes_is_given_up_though_the_scenario_starts_no_guest_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad = build_variant(tmp_path, "2.0.0", crash_after=6)
+    with living(scenario(tmp_path), mosquitto) as field:
+        assert pushed(mosquitto, bad)[0].state is UpdateStage.UPDATED
+        receiver = field._updates[0].receiver
+        small_field.until(lambda: receiver.state is UpdateStage.FAILED)
+        assert field._boards[0].birth().guest_version == "1.2.0"
