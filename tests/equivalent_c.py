@@ -9,6 +9,7 @@ _ROOM: Final = "memory that nobody uses"
 _SAME: Final = "both sides are the same where it differs"
 _BAD: Final = "any negative number is malformed"
 _QUOTE: Final = "a closing quote has to follow as well"
+_ARRAY: Final = "the length of an array that is a parameter means nothing"
 
 _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
     (
@@ -16,6 +17,37 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "what has changed without a generation are zeros of no use",
         "kept->changed |= kept->generation != 0;",
         "kept->changed = kept->generation != 0;",
+    ),
+    (
+        "kept",
+        "what is about to run begins to count anew",
+        "lv_kept_save(kept, 0, true);",
+        "lv_kept_save(kept, 1, true);",
+    ),
+    (
+        "ring",
+        _SAME,
+        "return length < room ? length : room;",
+        "return length <= room ? length : room;",
+    ),
+    (
+        "host",
+        _SAME,
+        "*used = *used > UINT32_MAX - bytes ? UINT32_MAX : *used + bytes;",
+        "*used = *used >= UINT32_MAX - bytes ? UINT32_MAX : *used + bytes;",
+    ),
+    ("frame", _ROOM, "static const uint32_t low[16] = {", "static const uint32_t low[17] = {"),
+    (
+        "store",
+        "only its first four bytes are compared, and the next line writes the fifth",
+        "static const uint8_t magic_envelope[4] = {'l', 'v', 'e', '1'};",
+        "static const uint8_t magic_envelope[5] = {'l', 'v', 'e', '1'};",
+    ),
+    (
+        "store",
+        _ARRAY,
+        "bool lv_store_barred(const lv_store *store, const uint8_t sha256[32])",
+        "bool lv_store_barred(const lv_store *store, const uint8_t sha256[33])",
     ),
     ("json", _BAD, "return -1;", "return -2;"),
     ("json", _BAD, "int count = -1;", "int count = -2;"),

@@ -29,7 +29,8 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 BROUGHT: Final = (
-    *("cbor2", "cobs", "hypothesis", "numba", "paho.mqtt.client", "psutil", "pydantic"),
+    *("cbor2", "cobs", "cryptography.hazmat.primitives.asymmetric.ed25519", "hypothesis", "numba"),
+    *("paho.mqtt.client", "psutil", "pydantic"),
     *("pytest_cov", "pytest_timeout", "sqlalchemy.dialects.sqlite", "tomli_w", "wasmtime"),
     "xdist.plugin",
 )
@@ -59,12 +60,15 @@ NO_PROGRAM: Final = 77
 """Exit code of a mutant that does not compile."""
 
 FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
+SIGNING: Final = ("tests/guest/test_signing.py",)
 SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)
 INTAKE: Final = ("tests/twin/test_store_intake.py",)
 INSTRUCTIONS: Final = ("tests/guest/test_instructions.py",)
 OWN_FILES: Final = (*FORMATS[:2], "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "guest/signing/envelope.py": ("DOMAIN: Final", "", SIGNING),
+    "guest/signing/manifest.py": ("MANIFEST_VERSION: Final", "", SIGNING),
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *TOPICS)),
     "guest/module/arithmetic.py": ("OPCODES: Final", "", INSTRUCTIONS),
     "guest/module/instructions.py": ("CODE: Final", "", INSTRUCTIONS),
@@ -84,6 +88,7 @@ TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "sim/weather/text.py": ("def cells", "", FORMATS),
     "twin/diagnosis.py": ("class Cause", "", ("tests/twin/test_cause.py",)),
     "twin/mqtt/sequence.py": ("MODULUS: Final", "", ("tests/twin/test_sequence.py",)),
+    "twin/ota/rollout.py": ("_MINUTE_MS: Final", "", ("tests/twin/ota/test_rollout.py",)),
     "twin/store/commit.py": ("class Known", "", ("tests/twin/test_store_commit.py",)),
     "twin/store/intake.py": ("_LARGE_ROWS: Final", "", INTAKE),
     "twin/store/points.py": ("_NEVER_MS: Final", "", ("tests/twin/test_store_commit.py",)),

@@ -612,10 +612,8 @@ lv_status lv_node_calibrate(lv_node *node, const lv_msg_calibrate *m)
         return refuse(node, LV_NAK_STATE, 0);
     bool ran = node->state == LV_NODE_RUNNING;
     lv_status status = calibrate(node, m);
-    int32_t detail = node->detail;
     if (ran)
         (void)settle(node, status);
-    node->detail = detail;
     return status;
 }
 

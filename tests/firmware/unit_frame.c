@@ -21,7 +21,32 @@ static void sha256_has_the_digests_of_its_standard(void)
     EXPECT(memcmp(digest, million, 4) == 0);
 }
 
+static lv_frame_status feed(lv_frame_decoder *d, const uint8_t *bytes, size_t length)
+{
+    lv_frame_status last = LV_FRAME_NONE;
+    for (size_t k = 0; k < length; k++)
+        last = lv_frame_feed(d, bytes[k]);
+    return last;
+}
+
+static void the_longest_frame_is_read_and_one_with_more_behind_it_is_not(void)
+{
+    static lv_frame_decoder d;
+    static const uint8_t more[3] = {2, 0x55, 0}; /* COBS: a zero and 0x55, the end */
+    static uint8_t body[LV_MAX_BODY];
+    static uint8_t frame[LV_FRAME_ENCODED];
+    memset(body, 7, sizeof body);
+    size_t length = lv_frame_encode(LV_MSG_PING, 3, body, sizeof body, frame);
+    lv_frame_reset(&d);
+    EXPECT(feed(&d, frame, length) == LV_FRAME_READY && d.length == LV_MAX_BODY);
+    EXPECT(memcmp(d.body, body, sizeof body) == 0);
+    EXPECT(feed(&d, frame, length - 1) == LV_FRAME_NONE);
+    EXPECT(feed(&d, more, sizeof more) == LV_FRAME_OVERRUN);
+    EXPECT(feed(&d, frame, length) == LV_FRAME_READY && d.sequence == 3);
+}
+
 const unit_test frame_tests[] = {
     TEST(sha256_has_the_digests_of_its_standard),
+    TEST(the_longest_frame_is_read_and_one_with_more_behind_it_is_not),
     {NULL, NULL},
 };

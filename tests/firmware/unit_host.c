@@ -79,11 +79,33 @@ static void a_tape_that_is_full_stops_the_guest(void)
     EXPECT(f.node.host.tape.length <= 8);
 }
 
+static void what_was_wished_while_outputs_were_held_is_driven_pin_by_pin(void)
+{
+    ready();
+    lv_host *h = &f.node.host;
+    lv_msg_configure m = limits(100, 100, 100);
+    EXPECT(lv_node_configure(&f.node, &m) == LV_OK);
+    lv_call_set_output(h, 18, 1);
+    lv_host_hold_outputs(h);
+    EXPECT(f.pins[23] == 0 && f.pins[18] == 0 && h->outputs == 0);
+    int writes = f.pin_writes;
+    lv_call_set_output(h, 23, 1);
+    lv_call_set_output(h, 18, 1);
+    EXPECT(f.pin_writes == writes);
+    lv_host_release_outputs(h);
+    EXPECT(f.pins[23] == 1 && f.pins[18] == 1 && f.pin_writes == writes + 2 && h->outputs == 3);
+    lv_host_hold_outputs(h);
+    lv_call_set_output(h, 18, 1);
+    lv_host_release_outputs(h);
+    EXPECT(f.pins[23] == 0 && f.pins[18] == 1 && h->outputs == 2);
+}
+
 const unit_test host_tests[] = {
     TEST(checks_come_in_the_order_of_the_abi),
     TEST(a_call_that_stops_the_guest_leaves_no_record),
     TEST(flow_counts_pulses_since_the_last_read),
     TEST(seconds_are_those_before_1970_too_and_wrap),
     TEST(a_tape_that_is_full_stops_the_guest),
+    TEST(what_was_wished_while_outputs_were_held_is_driven_pin_by_pin),
     {NULL, NULL},
 };

@@ -73,6 +73,19 @@ static void a_power_cut_at_any_byte_leaves_the_old_value_or_the_new_one(void)
     EXPECT(found_after_power_loss() == 22);
 }
 
+static void a_power_cut_in_the_third_write_of_one_start_leaves_the_second(void)
+{
+    ready_to_keep();
+    for (to_keep = 11; to_keep < 33; to_keep += 11)
+        EXPECT(step_after(1000 * to_keep) == 0);
+    f.power = 10;
+    if (setjmp(f.cut) == 0)
+        (void)step_after(40000);
+    EXPECT(f.power == 0);
+    f.power = -1;
+    EXPECT(found_after_power_loss() == 22);
+}
+
 static void what_changes_often_is_written_seldom_but_with_the_outputs_at_once(void)
 {
     ready_to_keep();
@@ -174,6 +187,7 @@ static void a_slot_beyond_the_last_is_invalid(void)
 
 const unit_test kept_tests[] = {
     TEST(a_power_cut_at_any_byte_leaves_the_old_value_or_the_new_one),
+    TEST(a_power_cut_in_the_third_write_of_one_start_leaves_the_second),
     TEST(what_changes_often_is_written_seldom_but_with_the_outputs_at_once),
     TEST(the_same_again_is_not_written),
     TEST(a_change_is_saved_though_another_slot_is_set_to_what_it_was),

@@ -72,6 +72,22 @@ static void a_publication_larger_than_the_ring_is_counted(void)
     EXPECT(ring.waiting == 0 && ring.dropped == 1);
 }
 
+static void a_publication_of_exactly_the_room_that_is_left_fits(void)
+{
+    uint8_t bytes[24]; /* two of 8 bytes time, 3 of lengths, and 1 of topic */
+    lv_ring ring;
+    lv_ring_init(&ring, bytes, 12);
+    lv_ring_put(&ring, 0, (const uint8_t *)"t", 1, NULL, 0);
+    EXPECT(ring.waiting == 1 && ring.used == 12 && ring.dropped == 0);
+    lv_ring_init(&ring, bytes, sizeof bytes);
+    lv_ring_put(&ring, 0, (const uint8_t *)"t", 1, NULL, 0);
+    lv_ring_hold(&ring);
+    lv_ring_put(&ring, 0, (const uint8_t *)"t", 1, NULL, 0);
+    EXPECT(ring.waiting == 1);
+    lv_ring_release(&ring, true);
+    EXPECT(ring.waiting == 2 && ring.used == 24 && ring.dropped == 0);
+}
+
 static lv_outbox box;
 static lv_ring waiting;
 static uint8_t waiting_bytes[4096];
@@ -271,6 +287,7 @@ const unit_test ring_tests[] = {
     TEST(the_ring_lets_go_of_what_is_acknowledged_and_nothing_else),
     TEST(the_ring_survives_a_wrap_of_its_numbers),
     TEST(a_publication_larger_than_the_ring_is_counted),
+    TEST(a_publication_of_exactly_the_room_that_is_left_fits),
     TEST(what_is_newer_leaves_although_the_oldest_are_not_acknowledged),
     TEST(the_oldest_are_repeated_although_new_ones_keep_coming),
     TEST(an_acknowledgement_lets_as_many_more_leave),

@@ -317,9 +317,21 @@ static void a_transfer_says_how_far_it_is(void)
     EXPECT(keep(1, 21) == LV_OK); /* with which the record is written */
     fake_boot(&f);
     EXPECT(said().state == LV_UPDATE_IDLE && said().reason == LV_REASON_NONE);
-    EXPECT(signer_begin(&f, &new_job) == LV_OK);
+    EXPECT(said().detail == 0 && signer_begin(&f, &new_job) == LV_OK);
     lv_node_close(&f.node);
     EXPECT(failed_with(LV_REASON_ABORTED, 0) && !f.node.store.receiving);
+}
+
+static void a_board_without_a_module_says_nothing_of_one(void)
+{
+    static const uint8_t zeros[32];
+    lv_msg_update_status m;
+    fake_new(&f);
+    fake_boot(&f);
+    memset(&m, 0xFF, sizeof m);
+    lv_update_status(&f.node.update, &m);
+    EXPECT(m.state == LV_UPDATE_IDLE && m.size == 0 && m.received == 0 && m.version[0] == 0);
+    EXPECT(memcmp(m.sha256, zeros, sizeof m.sha256) == 0);
 }
 
 static void what_the_other_slot_has_is_not_sent_again(void)
@@ -513,6 +525,52 @@ static void reject_bars_and_abort_does_not(void)
         }
 }
 
+static void what_was_kept_in_memory_alone_outlives_a_trial_that_failed(void)
+{
+    running();
+    f.config.keep_every_ms = 3600000;
+    EXPECT(step(3000) == LV_OK && f.node.kept.values[2] == 2 && f.node.kept.dirty);
+    EXPECT(signer_try(&f, &new_job, 9, 0, 0) == LV_OK && start() == LV_OK);
+    EXPECT(step(4000) == LV_OK && f.node.kept.values[2] == 1);
+    EXPECT(lv_node_reject(&f.node) == LV_OK && f.node.kept.values[2] == 2);
+}
+
+static void reject_and_abort_by_request_are_answered(void)
+{
+    const uint8_t session[4] = {0};
+    const uint8_t *body;
+    uint16_t length;
+    running();
+    EXPECT(fake_ask(&f, LV_MSG_HELLO, 5, session, 4, NULL, NULL) == LV_MSG_BIRTH);
+    EXPECT(fake_ask(&f, LV_MSG_REJECT, 6, NULL, 0, &body, &length) == LV_MSG_NAK);
+    EXPECT(body[0] == LV_NAK_STATE && body[1] == LV_MSG_REJECT);
+    EXPECT(signer_try(&f, &new_job, 9, 0, 0) == LV_OK);
+    EXPECT(fake_ask(&f, LV_MSG_REJECT, 7, session, 1, &body, &length) == LV_MSG_NAK);
+    EXPECT(body[0] == LV_NAK_LENGTH && said().state == LV_UPDATE_VERIFIED);
+    EXPECT(fake_ask(&f, LV_MSG_REJECT, 8, NULL, 0, &body, &length) == LV_MSG_ACK);
+    EXPECT(failed_with(LV_REASON_REJECTED, 0) && length == 4 && lv_get32(body) == 0);
+    EXPECT(signer_try(&f, &third_job, 9, 0, 0) == LV_OK);
+    EXPECT(fake_ask(&f, LV_MSG_INSTALL_ABORT, 9, session, 1, &body, &length) == LV_MSG_NAK);
+    EXPECT(body[0] == LV_NAK_LENGTH && said().state == LV_UPDATE_VERIFIED);
+    EXPECT(fake_ask(&f, LV_MSG_INSTALL_ABORT, 10, NULL, 0, &body, &length) == LV_MSG_ACK);
+    EXPECT(failed_with(LV_REASON_ABORTED, 0) && length == 4 && lv_get32(body) == 0);
+}
+
+static void a_field_starts_what_waits_and_what_has_stopped_and_no_other(void)
+{
+    running();
+    EXPECT(!lv_node_wants_start(&f.node));
+    EXPECT(signer_try(&f, &new_job, 9, 0, 0) == LV_OK && lv_node_wants_start(&f.node));
+    EXPECT(start() == LV_OK && !lv_node_wants_start(&f.node));
+    EXPECT(lv_node_reject(&f.node) == LV_OK && !lv_node_wants_start(&f.node)); /* the next step does */
+    EXPECT(step(3000) == LV_OK && !lv_node_wants_start(&f.node));
+    fails_at = stepped + 1;
+    EXPECT(step(4000) == LV_OK && lv_node_wants_start(&f.node));
+    fails_at = 0;
+    fake_boot(&f);
+    EXPECT(lv_node_wants_start(&f.node));
+}
+
 static void a_module_that_failed_may_come_again_as_an_answer_to_this_device(void)
 {
     uint8_t nonce[LV_NONCE_BYTES];
@@ -593,6 +651,15 @@ static void a_start_in_a_trial_begins_it_anew_with_what_was_held(void)
     trying(2, 0, 0);
     f.slots[!f.node.store.active][3] ^= 1;
     EXPECT(start() == LV_OK && failed_with(LV_REASON_DIGEST, 0) && goes_on());
+}
+
+static void the_steps_of_a_trial_are_counted_up_to_what_has_16_bits(void)
+{
+    trying(UINT16_MAX, LV_TRIAL_CONFIRM, 0);
+    for (long k = 0; k < 70000; k++)
+        lv_update_passed(&f.node.update);
+    EXPECT(said().steps == 65535 && said().state == LV_UPDATE_UPDATING);
+    EXPECT(lv_node_confirm(&f.node, digest(&new_job)) == LV_OK && in_use(&new_job));
 }
 
 static void flash_that_cannot_be_written_lets_no_trial_begin_or_end(void)
@@ -812,6 +879,42 @@ static void a_device_that_is_given_keys_runs_nothing_that_is_not_signed(void)
     EXPECT(start() == LV_NAK_NO_GUEST);
 }
 
+/* The record of an envelope, as store.c writes it: the text, its length, two zeros, its bytes. */
+static void put_envelope(int slot, const uint8_t *envelope, uint16_t length)
+{
+    uint8_t *r = f.records[LV_STORE_RECORDS + LV_KEPT_RECORDS + slot];
+    memset(r, 0, LV_ENVELOPE_RECORD_BYTES);
+    memcpy(r, "lve1", 4);
+    lv_put16(r + 4, length);
+    memcpy(r + 8, envelope, length);
+    lv_put32(r + LV_ENVELOPE_RECORD_BYTES - 4, lv_crc32(0, r, LV_ENVELOPE_RECORD_BYTES - 4));
+}
+
+static void an_envelope_that_flash_has_lost_or_that_cannot_be_read_says_nothing(void)
+{
+    uint8_t envelope[LV_ENVELOPE_BYTES];
+    ready();
+    f.behave = busy;
+    fails_at = 0;
+    result = 1000;
+    EXPECT(start() == LV_OK && signer_try(&f, &new_job, 1, 0, 0) == LV_OK);
+    put_envelope(!f.node.store.active, envelope, 0);
+    EXPECT(start() == LV_OK && step(3000) == LV_OK && in_use(&new_job));
+    EXPECT(said().counter == 0 && said().version[0] == 0);
+    uint16_t length = signer_seal(&new_job, envelope);
+    put_envelope(f.node.store.active, envelope, length);
+    fake_boot(&f);
+    EXPECT(said().counter == 6 && strcmp(said().version, "1.0") == 0);
+    ready();
+    EXPECT(fake_install(&f, new_guest, sizeof new_guest) == LV_OK);
+    for (uint16_t k = 0; k + 1 < length; k++)
+        if (envelope[k] == 0xAB && envelope[k + 1] == 1) /* the manifest, a map of 11: */
+            envelope[k]++;                               /* one member more than there is */
+    put_envelope(f.node.store.active, envelope, length);
+    fake_boot(&f);
+    EXPECT(in_use(&new_job) && said().counter == 0 && said().version[0] == 0);
+}
+
 static void a_module_that_flash_loses_between_two_starts_is_not_started(void)
 {
     updated();
@@ -825,11 +928,12 @@ static void a_module_that_was_adopted_is_the_one_in_use(void)
 {
     uint8_t sha[32];
     ready();
+    EXPECT(start() == LV_OK && keep(1, 21) == LV_OK);
     uint8_t slot = !f.node.store.active;
     memcpy(f.slots[slot], new_guest, sizeof new_guest);
     memcpy(sha, digest(&new_job), 32);
     EXPECT(lv_store_adopt(&f.node.store, slot, sizeof new_guest, sha) == LV_OK);
-    EXPECT(in_use(&new_job) && start() == LV_OK);
+    EXPECT(in_use(&new_job) && f.node.store.parameter_count == 0 && start() == LV_OK);
     fake_boot(&f);
     EXPECT(in_use(&new_job));
     f.slots[slot][1] ^= 1;
@@ -860,6 +964,7 @@ const unit_test update_tests[] = {
     TEST(o25_of_two_senders_one_is_told_that_the_device_is_busy),
     TEST(while_a_module_waits_or_is_tried_no_other_one_takes_its_place),
     TEST(a_transfer_says_how_far_it_is),
+    TEST(a_board_without_a_module_says_nothing_of_one),
     TEST(what_the_other_slot_has_is_not_sent_again),
     TEST(o22_a_trial_drives_publishes_and_keeps_nothing_before_it_is_committed),
     TEST(o18_a_trial_that_traps_is_rolled_back_in_the_same_step),
@@ -869,11 +974,15 @@ const unit_test update_tests[] = {
     TEST(a_report_or_a_confirmation_that_is_wanted_is_waited_for),
     TEST(a_trial_that_is_no_trial_is_refused_by_the_number_of_its_field),
     TEST(reject_bars_and_abort_does_not),
+    TEST(what_was_kept_in_memory_alone_outlives_a_trial_that_failed),
+    TEST(reject_and_abort_by_request_are_answered),
+    TEST(a_field_starts_what_waits_and_what_has_stopped_and_no_other),
     TEST(a_module_that_failed_may_come_again_as_an_answer_to_this_device),
     TEST(the_last_four_that_failed_are_barred),
     TEST(a_restart_ends_a_trial_and_bars_its_module_if_it_may_have_caused_it),
     TEST(what_waits_waits_over_a_restart),
     TEST(a_start_in_a_trial_begins_it_anew_with_what_was_held),
+    TEST(the_steps_of_a_trial_are_counted_up_to_what_has_16_bits),
     TEST(flash_that_cannot_be_written_lets_no_trial_begin_or_end),
     TEST(a_module_that_crashes_three_times_within_a_day_goes_back_once),
     TEST(crashes_further_apart_than_a_day_count_anew),
@@ -884,6 +993,7 @@ const unit_test update_tests[] = {
     TEST(several_parameters_are_carried_each_by_its_id),
     TEST(a_device_without_keys_tries_a_module_of_anybody),
     TEST(a_device_that_is_given_keys_runs_nothing_that_is_not_signed),
+    TEST(an_envelope_that_flash_has_lost_or_that_cannot_be_read_says_nothing),
     TEST(a_module_that_flash_loses_between_two_starts_is_not_started),
     TEST(a_module_that_was_adopted_is_the_one_in_use),
     TEST(a_wake_up_from_deep_sleep_checks_the_module_in_use_alone),
