@@ -30,9 +30,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from levada.guest.errors import KeyFileError, SignatureError
-from levada.guest.private_file import write_private_bytes
+from levada.guest.private_file import replace_file, write_private_bytes
 from levada.guest.signing.envelope import key_id, raw_public, signature_holds
 from levada.guest.signing.manifest import COUNTER_MOST
+from levada.guest.text.json_text import parse
 
 __all__ = ["KEYS", "KeyFolder", "Trusted", "new_keys", "read_trusted"]
 
@@ -42,6 +43,8 @@ DOMAIN: Final = b"levada-trusted-1\0"
 ACTIVE: Final = "active.pem"
 NEXT: Final = "next.pem"
 TRUSTED: Final = "trusted.json"
+ROTATION: Final = "rotation.json"
+"""What trusted.json will be, while a rotation is under way."""
 COUNTER: Final = "counter"
 ENCRYPTED: Final = b"ENCRYPTED PRIVATE KEY"
 HEX_KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -85,15 +88,13 @@ class Trusted:
             "keys": [key.hex() for key in self.keys],
             "hand_over": self.hand_over.hex(),
         }
-        draft = path.with_name(f".{path.name}.new")
-        draft.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        replace_file(path, (json.dumps(data, indent=2) + "\n").encode())
 
 
 def read_trusted(path: Path) -> Trusted:
     """The keys of a file; KeyFileError says what is wrong with it."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -131,7 +132,12 @@ class KeyFolder:
 
     @property
     def trusted(self) -> Trusted:
-        """What devices are given; KeyFileError."""
+        """What devices are given; KeyFileError.  A rotation that was cut off is finished first."""
+        if (self.path / ROTATION).exists():
+            try:
+                self._hand_over()
+            except OSError as error:
+                raise KeyFileError(f"{error.filename}: {error.strerror}") from error
         return read_trusted(self.path / TRUSTED)
 
     @property
@@ -169,23 +175,34 @@ class KeyFolder:
         keys = (old.keys[1], raw_public(fresh))
         unsigned = Trusted(version=old.version + 1, keys=keys)
         new = Trusted(version=old.version + 1, keys=keys, hand_over=signer.sign(unsigned.signed()))
-        retired = self.path / f"retired-{key_id(old.keys[0]).hex()}.pem"
-        draft = self.path / f"next-{key_id(keys[1]).hex()}.pem"
-        _write_private(draft, fresh, passphrase)
+        _write_private(self._draft(new), fresh, passphrase)
         old.write(self.path / f"trusted-{old.version}.json")
-        if (self.path / ACTIVE).exists():  # it may be lost: that is a reason to rotate
-            (self.path / ACTIVE).replace(retired)
-        (self.path / NEXT).replace(self.path / ACTIVE)
-        draft.replace(self.path / NEXT)
-        new.write(self.path / TRUSTED)
-        return new, retired
+        new.write(self.path / ROTATION)
+        return new, self._hand_over()
+
+    def _draft(self, new: Trusted) -> Path:
+        return self.path / f"next-{key_id(new.keys[1]).hex()}.pem"
+
+    def _hand_over(self) -> Path:
+        """Give every file its new name, from wherever that was cut off; that of the retired key."""
+        new, old = read_trusted(self.path / ROTATION), read_trusted(self.path / TRUSTED)
+        retired = self.path / f"retired-{key_id(old.keys[0]).hex()}.pem"
+        draft, active, following = self._draft(new), self.path / ACTIVE, self.path / NEXT
+        if draft.exists():
+            if following.exists():
+                if active.exists():  # it may be lost: that is a reason to rotate
+                    active.replace(retired)
+                following.replace(active)
+            draft.replace(following)
+        (self.path / ROTATION).replace(self.path / TRUSTED)
+        return retired
 
     @property
     def counter(self) -> int:
         """The highest that was given to a module, 0: none was."""
         path = self.path / COUNTER
         try:
-            text = path.read_text(encoding="utf-8").strip()
+            text = path.read_bytes().decode("utf-8", "replace").strip()
         except FileNotFoundError:
             return 0
         except OSError as error:
@@ -197,9 +214,7 @@ class KeyFolder:
     def given(self, counter: int) -> None:
         """Keep that a module has this counter."""
         if counter > self.counter:
-            draft = self.path / f".{COUNTER}.new"
-            draft.write_text(f"{counter}\n", encoding="utf-8")
-            draft.replace(self.path / COUNTER)
+            replace_file(self.path / COUNTER, f"{counter}\n".encode())
 
 
 def new_keys(path: Path, passphrase: str = "") -> KeyFolder:

@@ -5,6 +5,7 @@ Two files, so that the module stays what every tool of WebAssembly reads, and ke
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 
 from levada.guest.errors import ManifestError
 from levada.guest.module.inspect import ModuleInfo
-from levada.guest.signing.envelope import DOMAIN, Envelope, key_id, signature_holds
+from levada.guest.signing.envelope import DOMAIN, ENVELOPE_BYTES, Envelope, key_id, signature_holds
 from levada.guest.signing.manifest import ANY_TARGET, Manifest, schema_digest
 
 __all__ = ["manifest_path", "read_envelope", "require_matching", "require_target", "said"]
@@ -29,17 +30,22 @@ def read_envelope(module: Path) -> Envelope | None:
     """The envelope beside a module, None if there is none; ManifestError if it is malformed."""
     path = manifest_path(module)
     try:
+        found = path.stat()
+        if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode):
+            raise ManifestError(f"{path}: is no file")  # it may never end
+        if found.st_size > ENVELOPE_BYTES and stat.S_ISREG(found.st_mode):
+            raise ManifestError(f"{path}: {found.st_size} bytes, at most {ENVELOPE_BYTES}")
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror}") from error
     try:
-        found = Envelope.decode(data)
-        found.manifest  # noqa: B018 - malformed within is malformed
+        envelope = Envelope.decode(data)
+        envelope.manifest  # noqa: B018 - malformed within is malformed
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
-    return found
+    return envelope
 
 
 def require_matching(manifest: Manifest, info: ModuleInfo) -> None:

@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 from levada.guest.children import start_child
 from levada.guest.lifecycle import Closing, end_process
 from levada.guest.private_file import write_private
+from levada.guest.text.json_text import parse
 from levada.hil.errors import BrokerError, UsageError
 from levada.hil.line.tls import client_context
 
@@ -132,7 +133,7 @@ def keep_address(path: Path, address: BrokerAddress) -> None:
 
 def _kept_address(path: Path) -> BrokerAddress:
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = parse(path.read_text("utf-8"))
         found = BrokerAddress(**data)
         if _fits(asdict(found)):
             return found

@@ -6,7 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["ModulePackage"]
+__all__ = ["ModulePackage", "transfer_id"]
+
+
+def transfer_id(sha256: str, envelope: bytes) -> str:
+    """Of the SHA-256 of a module, as hexadecimal digits, and its envelope."""
+    return hashlib.sha256(bytes.fromhex(sha256) + envelope).hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +33,7 @@ class ModulePackage:
     @cached_property
     def id(self) -> str:
         """Of module and envelope together: who sends the same goes on where the other left off."""
-        text = hashlib.sha256(bytes.fromhex(self.sha256) + self.envelope)
-        return text.hexdigest()[:32]
+        return transfer_id(self.sha256, self.envelope)
 
     @property
     def label(self) -> str:

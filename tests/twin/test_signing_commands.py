@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from levada.guest.private_file import replace_file
 from levada.guest.shipped import DEFAULT_GUEST
-from levada.guest.signing.envelope import Envelope
-from levada.guest.signing.keys import read_trusted
+from levada.guest.signing.envelope import Envelope, raw_public
+from levada.guest.signing.keys import new_keys, read_trusted
 from levada.hil.nodes import open_link
 from levada.hil.virtual import BUILD, build_board
 from levada.sim.scenario.node_url import parse_node
@@ -193,3 +196,85 @@ def test_a_key_that_is_none_or_one_too_many_starts_no_board() -> None:
             [BUILD / "levada-device", *arguments], capture_output=True, text=True, check=False
         )
         assert done.returncode == REFUSED and said in done.stderr
+
+
+@pytest.mark.parametrize("target", ["a/b", "+", "#", "x" * 33])
+def test_a_target_that_no_node_can_be_called_is_refused(target: str, place: Path) -> None:
+    done = levada("guest", "sign", MODULE, "--target", target, cwd=place)
+    assert done.returncode == REFUSED, done
+    assert not (place / f"{MODULE}.manifest").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "said"),
+    [
+        ("keys/trusted.json", b"[" * 100_000, "not JSON: nested deeper than"),
+        ("keys/counter", b"\xff", "must be a number"),
+    ],
+)
+def test_a_damaged_file_of_keys_is_told_in_a_sentence(
+    file: str, data: bytes, said: str, place: Path
+) -> None:
+    (place / file).write_bytes(data)
+    done = levada("guest", "sign", MODULE, cwd=place)
+    assert done.returncode == REFUSED and said in done.stderr, done
+    assert "Traceback" not in done.stderr
+
+
+def test_a_manifest_that_is_no_file_is_refused_and_not_waited_for(place: Path) -> None:
+    manifest = place / f"{MODULE}.manifest"
+    for make in (lambda: os.mkfifo(manifest), lambda: manifest.symlink_to("/dev/zero")):
+        make()
+        done = levada("guest", "verify", MODULE, cwd=place)
+        assert done.returncode == REFUSED and "is no file" in done.stderr, done
+        manifest.unlink()
+
+
+def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.manifest"
+    replace_file(file, b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*x\.manifest"):
+        replace_file(file, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.manifest"]
+    assert file.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("cut", range(8))
+def test_a_rotation_that_is_cut_off_anywhere_is_not_begun_or_finished(
+    cut: int, lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_keys(tmp_path / "keys")
+    old = folder.trusted
+    if lost:
+        (folder.path / "active.pem").unlink()
+    moved = 0
+    replace = Path.replace
+
+    def cut_off(path: Path, target: Path) -> Path:
+        nonlocal moved
+        if moved == cut:
+            raise KeyboardInterrupt
+        moved += 1
+        return replace(path, target)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "replace", cut_off)
+        folder.rotate(_never)
+    new = folder.trusted
+    if new.version == old.version:
+        new, _ = folder.rotate(_never)
+    old.require_successor(new)
+    assert raw_public(folder.active(_never)) == new.keys[0] == old.keys[1]
+    assert raw_public(folder.next(_never)) == new.keys[1]
+
+
+def _never(path: Path) -> str:
+    raise AssertionError(f"{path} has no passphrase")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from levada.guest.private_file import write_private
+from levada.guest.text.json_text import parse
 from levada.hil.errors import UsageError
 
 __all__ = ["LEAST", "MOST", "Attempts", "Password", "read_password", "write_password"]
@@ -75,7 +75,7 @@ def write_password(path: Path, text: str) -> None:
 def read_password(path: Path) -> Password:
     """Raises UsageError if the file is none that `write_password` has written."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = parse(path.read_text("utf-8"))
         if data["scrypt"] != [_N, _R, _P]:
             raise ValueError("made by another version")
         return Password(bytes.fromhex(data["salt"]), bytes.fromhex(data["digest"]))

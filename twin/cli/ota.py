@@ -230,10 +230,10 @@ def _begin(
     who: str,
     trial_steps: int,
 ) -> RolloutFolder:
-    from levada.twin.ota.journal import RolloutFolder, described, new_name
+    from levada.twin.ota.journal import described, new_folder
     from levada.twin.ota.rollout import Rollout
 
-    folder = RolloutFolder(rollouts / new_name(package, datetime.now(UTC)))
+    folder = new_folder(rollouts, package, datetime.now(UTC))
     about = described(
         package,
         who=who,
@@ -288,7 +288,7 @@ def _drive(folder: RolloutFolder, address: Any) -> None:
     stop = threading.Event()
     nodes = list(folder.rollout().executions)
     total = len(nodes)
-    with interrupts() as interrupt, ota_console.rollout_progress(total) as show:
+    with folder.held(), interrupts() as interrupt, ota_console.rollout_progress(total) as show:
         interrupt.stop_with(stop.set)
         if is_line(nodes[0]):
             rollout = LineCampaign(folder, on_change=show).run(stop)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from levada.guest.text.plain import plain
+from levada.guest.topic import is_node_name
 from levada.twin.cli.output_file import check_output
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def guest_sign(
 ) -> None:
     """Sign a guest module: writes FILE.manifest beside it."""
     from levada.guest.module.inspect import inspect
+    from levada.guest.private_file import replace_file
     from levada.guest.signing.envelope import sign
     from levada.guest.signing.keys import KeyFolder
-    from levada.guest.signing.manifest import manifest_of
+    from levada.guest.signing.manifest import ANY_TARGET, manifest_of
     from levada.guest.signing.module_file import manifest_path
 
     folder = KeyFolder(keys)
@@ -123,11 +125,17 @@ def guest_sign(
         expiry_s=_midnight(expires) if expires is not None else None,
         nonce=_nonce(nonce) if nonce is not None else None,
     )
+    if target != ANY_TARGET and not is_node_name(target):
+        raise typer.BadParameter(
+            f"{target!r:.80}: no node is called so; a name has 1 to 64 characters, none of them "
+            "/ + # $ or a control character",
+            param_hint="--target",
+        )
     out = manifest_path(file)
     check_output(out, "FILE")
     envelope = sign(manifest, folder.active(_ask))
-    out.write_bytes(envelope.encode())
-    folder.given(number)
+    folder.given(number)  # first: no two modules have one counter, whatever is cut off
+    replace_file(out.resolve(), envelope.encode())
     _say(f"wrote {out}, {len(envelope.encode())} bytes")
     show_signature(file, folder.trusted)
 

@@ -20,6 +20,7 @@ from zlib import crc32
 
 from levada.guest.topic import PREFIX, is_node_name
 from levada.hil.errors import PayloadError
+from levada.hil.update.package import transfer_id
 from levada.twin.mqtt.messages import OtaRequest, OtaWant, check_node
 
 __all__ = [
@@ -37,6 +38,7 @@ CHUNK_BYTES: Final = 2_048
 """Of a module in one message."""
 CHUNK_FILTER: Final = f"{PREFIX}+/ota/chunk/+/+"
 _CRC_BYTES: Final = 4
+_PART: Final = re.compile(r"[0-9a-f]{8,64}\.part")
 _CHUNK: Final = re.compile(rf"{re.escape(PREFIX)}([^/]+)/ota/chunk/([0-9a-f]{{8,64}})/(\d{{1,7}})")
 
 
@@ -79,7 +81,9 @@ class Offer:
         try:
             envelope = b64decode(request.envelope, validate=True)
         except ValueError as error:
-            raise PayloadError(f"ota/request: `envelope` is no base64: {error}") from None
+            raise PayloadError(f"ota/request: `envelope`: no base64: {error}") from None
+        if request.id != transfer_id(request.sha256, envelope):
+            raise PayloadError("ota/request: `id` is not that of this module and envelope")
         return cls(
             id=request.id,
             name=request.name,
@@ -113,6 +117,10 @@ class Download:
         self.offer = offer
         self._file = None if folder is None else folder / f"{offer.id}.part"
         self._data = bytearray()
+        if self._file is not None:  # bytes of one module are kept, whatever is offered
+            for other in self._file.parent.glob("*.part"):
+                if _PART.fullmatch(other.name) and other != self._file:
+                    other.unlink(missing_ok=True)
         if kept is not None and kept.offer.id == offer.id:
             self._data = kept._data
         elif self._file is not None and self._file.is_file():
@@ -141,6 +149,7 @@ class Download:
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("ab") as file:
+                file.truncate(offset)  # what a full disk has taken of the try before
                 file.write(data)
         self._data += data
         return Taken.NEW

@@ -10,22 +10,27 @@ that the gate had refused was sent all the same.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from levada.guest.text.json_text import parse
 from levada.hil.update.package import ModulePackage
 from levada.twin.errors import TwinError
+from levada.twin.ota.kept import KeptRollout
 from levada.twin.ota.rollout import Rollout
 from levada.twin.store.rows import Event
 from levada.twin.store.store import Store
 
-__all__ = ["ROLLOUTS", "RolloutFolder", "described", "new_name", "note_in_store", "rollouts"]
+__all__ = ["ROLLOUTS", "RolloutFolder", "described", "new_folder", "note_in_store", "rollouts"]
 
 ROLLOUTS: Final = Path("runs/ota")
 STATE: Final = "rollout.json"
@@ -69,9 +74,12 @@ class RolloutFolder:
             raise TwinError(f"{file}: no rollout of levada ({error})") from None
         if not isinstance(found, dict) or not isinstance(found.get("rollout"), dict):
             raise TwinError(f"{file}: no rollout of levada")
-        missing = [key for key in ("name", "version", "counter", "sha256") if key not in found]
-        if missing:
-            raise TwinError(f"{file}: not whole: {', '.join(missing)} is missing")
+        try:
+            KeptRollout.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise TwinError(f"{file}: damaged: `{where}`: {first['msg']}") from None
         return found
 
     def rollout(self) -> Rollout:
@@ -85,15 +93,33 @@ class RolloutFolder:
         """What is sent; raises TwinError."""
         about = self.read()
         try:
-            return ModulePackage(
+            found = ModulePackage(
                 module=(self.path / MODULE).read_bytes(),
                 envelope=(self.path / ENVELOPE).read_bytes(),
                 name=about["name"],
                 version=about["version"],
                 counter=about["counter"],
             )
-        except (OSError, KeyError) as error:
-            raise TwinError(f"{self.path}: not whole: {error!r}") from None
+        except OSError as error:
+            raise TwinError(f"{error.filename}: {error.strerror}") from None
+        if found.sha256 != about["sha256"]:
+            raise TwinError(
+                f"{self.path / MODULE}: is not the module that the gate has seen: its SHA-256 is "
+                f"{found.sha256[:16]}, {STATE} says {about['sha256'][:16]}"
+            )
+        return found
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The rollout for ourselves; raises TwinError if somebody else drives it."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise TwinError(f"{self.path}: is being driven by another levada") from None
+        finally:
+            os.close(descriptor)
 
     def abort(self, reason: str) -> None:
         """Have it stopped by whoever runs it."""
@@ -113,9 +139,17 @@ def rollouts(folder: Path = ROLLOUTS) -> Iterator[RolloutFolder]:
         yield RolloutFolder(file.parent)
 
 
-def new_name(package: ModulePackage, now: datetime) -> str:
-    """A name by which rollouts are in the order of their beginnings."""
-    return f"{now:%Y%m%dT%H%M%S}-{package.sha256[:8]}"
+def new_folder(folder: Path, package: ModulePackage, now: datetime) -> RolloutFolder:
+    """A new one in `folder`, named so that rollouts are in the order of their beginnings."""
+    name = f"{now:%Y%m%dT%H%M%S}-{package.sha256[:8]}"
+    for k in count(1):
+        path = folder / (name if k == 1 else f"{name}-{k}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # of another one that began in this second
+            continue
+        return RolloutFolder(path)
+    raise AssertionError("not reached")
 
 
 def described(package: ModulePackage, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ is simulated, from the start of the scenario to the end of the record, once with
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from levada.guest.limits import PROFILES
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.node import Readings, StepResult
 from levada.guest.tape import time_text
+from levada.guest.text.json_text import parse
 from levada.guest.wasm.node import WasmtimeNode
 from levada.sim.results.decisions import Decision, sentence
 from levada.sim.run.build import believed_counts
@@ -198,7 +198,7 @@ def _said(result: StepResult) -> dict[str, Any]:
     """The numbers that a guest has published."""
     for _, message in result.publications:
         try:
-            found = json.loads(message)
+            found = parse(message)
         except ValueError:
             continue
         if isinstance(found, dict):

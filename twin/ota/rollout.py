@@ -87,6 +87,7 @@ class Rollout:
 
     def due(self, now_ms: int) -> list[str]:
         """Nodes that begin now; those that have taken too long come to an end."""
+        self._set_back(now_ms)
         self._time_out(now_ms)
         self._complete(now_ms)
         begun: list[str] = []
@@ -228,6 +229,14 @@ class Rollout:
         if len(ends) < len(before):
             return None
         return max(ends) + self._soak_ms if before else 0
+
+    def _set_back(self, now_ms: int) -> None:
+        """A clock that was ahead and was put right holds nothing up."""
+        if self._last_ms is not None:
+            self._last_ms = min(self._last_ms, now_ms)
+        for e in self.executions.values():
+            e.began_ms = None if e.began_ms is None else min(e.began_ms, now_ms)
+            e.ended_ms = None if e.ended_ms is None else min(e.ended_ms, now_ms)
 
     def _time_out(self, now_ms: int) -> None:
         for execution in self.running:

@@ -18,6 +18,7 @@ from levada.guest.topic import PREFIX
 from levada.hil.line.broker import BrokerAddress
 from levada.hil.line.mqtt_client import MqttClient
 from levada.hil.update.package import ModulePackage
+from levada.hil.update.states import UpdateStage
 from levada.twin.mqtt.messages import (
     OtaRequest,
     OtaState,
@@ -161,6 +162,9 @@ class Sender(Closing):
     def _heard(self, node: str, state: OtaState) -> None:
         if state.id not in (self.package.id, None):
             return  # of somebody else's update
+        other = state.guest_sha256 != self.package.sha256
+        if state.id is not None and state.state is UpdateStage.UPDATED and other:
+            return  # it runs something else
         with self._lock:
             if node in self._open:
                 self._open[node] = monotonic()

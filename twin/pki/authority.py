@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from levada.guest.private_file import sync_folder, write_private_bytes
+from levada.guest.text.json_text import parse
 from levada.hil.line.tls import CA, CERTIFICATE, KEY
 from levada.twin.errors import PkiError
 from levada.twin.pki.certificates import (
@@ -263,7 +264,7 @@ class Authority:
     def _read(self) -> None:
         file = self.folder / REGISTER
         try:
-            data = json.loads(file.read_text("utf-8"))
+            data = parse(file.read_text("utf-8"))
             if data["version"] != _VERSION:
                 raise PkiError(f"{file}: version {data['version']}, and this levada knows 1")
             self._number = int(data["crl_number"])

@@ -299,3 +299,42 @@ def test_a_request_without_a_module_or_with_a_broken_envelope_is_refused() -> No
 )
 def test_only_topics_of_chunks_are_chunks(topic: str, found: object) -> None:
     assert split_chunk_topic(topic) == found
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sha256": "11" * 32}, {"envelope": "AAAA"}, {"envelope": "A"}, {"id": "ab" * 16}]
+)
+def test_an_id_stands_for_one_module_and_one_envelope(changes: dict[str, str]) -> None:
+    node, sent = Node(), package()
+    with pytest.raises(PayloadError):
+        node.receiver.take(request(sent, **changes))
+    assert node.states == []
+    node.receiver.take(request(sent))
+    node.fetch(sent)
+    assert node.installed == [sent.module]
+
+
+def test_bytes_of_one_module_are_kept_whatever_is_offered(tmp_path: Path) -> None:
+    (tmp_path / "module.wasm.part").write_bytes(b"of somebody else")
+    for seed in range(5):
+        node, sent = Node(folder=tmp_path), package(seed=seed)
+        node.receiver.take(request(sent))
+        (want,) = node.wants()
+        node.receiver.chunk(sent.id, 0, chunk_payload(sent.module[: want.bytes]))
+    assert sorted(f.name for f in tmp_path.iterdir()) == [f"{sent.id}.part", "module.wasm.part"]
+
+
+def test_what_a_full_disk_has_taken_of_a_chunk_is_not_in_the_way(tmp_path: Path) -> None:
+    node, sent = Node(folder=tmp_path), package()
+    node.receiver.take(request(sent))
+    part = tmp_path / f"{sent.id}.part"
+    (want,) = node.wants()
+    node.receiver.chunk(sent.id, 0, chunk_payload(sent.module[: want.bytes]))
+    with part.open("ab") as file:
+        file.write(b"half of a chunk")
+    node.fetch(sent)
+    assert node.installed == [sent.module]
+    again = Node(folder=tmp_path)
+    part.write_bytes(sent.module)
+    again.receiver.take(request(sent))
+    assert again.installed == [sent.module]

@@ -280,3 +280,11 @@ def test_a_node_that_is_named_twice_is_refused() -> None:
         Rollout(RolloutSettings(), ["north", "south", "north"])
     with pytest.raises(ValueError, match="none"):
         Rollout(RolloutSettings(), [])
+
+
+def test_a_clock_that_was_ahead_and_is_put_right_holds_nothing_up() -> None:
+    rollout = Rollout(RolloutSettings(rate_per_minute=60.0), ["a", "b"])
+    assert rollout.due(10**15) == ["a"]
+    rollout.succeeded("a", 10**15)
+    assert rollout.due(5_000) == []
+    assert rollout.due(6_000) == ["b"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,11 @@ from services import Mosquitto
 from levada.hil.line.broker import EmbeddedBroker
 from levada.hil.update.states import FailureType, UpdateStage
 from levada.twin.app import pages
+from levada.twin.errors import TwinError
 from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.messages import OtaRequest, OtaState
 from levada.twin.mqtt.update_notes import update_offer, update_stage
-from levada.twin.ota.journal import RolloutFolder, described, rollouts
+from levada.twin.ota.journal import RolloutFolder, described, new_folder, rollouts
 from levada.twin.ota.rollout import Rollout
 from levada.twin.ota.sender import Sender
 from levada.twin.ota.settings import RolloutSettings
@@ -146,9 +148,69 @@ def test_the_page_shows_which_module_each_node_runs() -> None:
 def test_a_folder_that_is_no_rollout_is_told_in_words(broken: str, tmp_path: Path) -> None:
     made = rolled_out(tmp_path)
     (made.path / "rollout.json").write_text(broken)
-    with pytest.raises(Exception, match=r"no rollout of levada|not whole"):
+    with pytest.raises(Exception, match=r"no rollout of levada|damaged"):
         made.read()
 
 
 def _plain(component: object) -> object:
     return component.to_plotly_json()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": 5}, "`name`"),
+        ({"trial_steps": 10**9}, "`trial_steps`"),
+        ({"counter": "x"}, "`counter`"),
+        ({"attempt": "x" * 65}, "`attempt`"),
+        ({"sha256": "x"}, "`sha256`"),
+        ({"executions": [1]}, "`rollout.executions.0`"),
+        ({"executions": []}, "`rollout.executions`"),
+        ({"group": "x"}, "`rollout.executions.0.group`"),
+        ({"began_ms": "x"}, "`rollout.executions.0.began_ms`"),
+        ({"began_ms": None}, "`rollout.executions.0`"),
+        ({"node": 7}, "`rollout.executions.0.node`"),
+        ({"reason": 7}, "`rollout.executions.0.reason`"),
+        ({"last_ms": "x"}, "`rollout.last_ms`"),
+        ({"settings": None}, "`rollout.settings`"),
+        ({"settings": {"canary": -1}}, "`rollout.canary`"),
+    ],
+)
+def test_a_state_that_is_damaged_is_told_by_its_place(
+    change: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    made = rolled_out(tmp_path)
+    file = made.path / "rollout.json"
+    state = json.loads(file.read_text())
+    ((key, value),) = change.items()
+    state_of = state["rollout"]
+    first = state_of["executions"][0]
+    owner = next(
+        o for o in (state, first, state_of) if key in o or key in ("attempt", "trial_steps")
+    )
+    owner[key] = value
+    file.write_text(json.dumps(state))
+    with pytest.raises(TwinError, match=said):
+        made.read()
+
+
+def test_a_module_that_was_changed_since_the_gate_is_not_sent(tmp_path: Path) -> None:
+    made = rolled_out(tmp_path)
+    file = made.path / "module.wasm"
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(TwinError, match="is not the module that the gate has seen"):
+        made.package()
+
+
+def test_two_rollouts_of_one_second_have_a_folder_each(tmp_path: Path) -> None:
+    now = datetime(2026, 7, 1, tzinfo=UTC)
+    names = [new_folder(tmp_path / "ota", package(), now).name for _ in range(3)]
+    assert len(set(names)) == 3 and names == sorted(names)
+
+
+def test_a_rollout_is_driven_by_one_process(tmp_path: Path) -> None:
+    made = rolled_out(tmp_path)
+    with made.held(), pytest.raises(TwinError, match="driven by another"), made.held():
+        raise AssertionError("not reached")
+    with made.held():
+        pass
