@@ -62,8 +62,7 @@ NO_PROGRAM: Final = 77
 FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
 SIGNING: Final = ("tests/guest/test_signing.py",)
 SIGNATURES: Final = tuple(
-    "tests/firmware/test_signatures.py::test_every_port_takes_and_refuses_the_same"
-    f"[{cases}-python]"
+    f"tests/firmware/test_signatures.py::test_every_port_takes_and_refuses_the_same[{cases}-python]"
     for cases in ("published", "forgeries", "malleable", "changed")
 )
 SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)

@@ -131,11 +131,6 @@ class Rollout:
         """Whether nothing happens any more."""
         return self.status is not RolloutStatus.IN_PROGRESS and not self.running
 
-    @property
-    def group(self) -> int:
-        """The group whose turn it is."""
-        return min((e.group for e in self.executions.values() if not e.has_ended), default=0)
-
     def counts(self) -> dict[str, int]:
         """State -> nodes, in the order of the states, without those that none is in."""
         states = [execution.state for execution in self.executions.values()]
@@ -174,7 +169,7 @@ class Rollout:
     @classmethod
     def resumed(cls, state: Mapping[str, Any]) -> Rollout:
         """The rollout that `state` was taken of; raises ValueError or KeyError for others."""
-        settings = RolloutSettings.model_validate(state["settings"], strict=False)
+        settings = RolloutSettings.model_validate(state["settings"])
         found = cls(settings, [execution["node"] for execution in state["executions"]])
         found.status = RolloutStatus(state["status"])
         found.reason, found._last_ms = state["reason"], state["last_ms"]
