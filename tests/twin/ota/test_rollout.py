@@ -226,6 +226,13 @@ def test_the_last_node_is_looked_at_for_the_time_of_a_group_before_all_is_comple
     assert rollout.status is RolloutStatus.COMPLETED
 
 
+def test_the_canaries_are_group_0_and_the_shares_count_from_1() -> None:
+    rollout = Rollout(RolloutSettings(canary=1, groups=(40.0, 60.0)), names(6))
+    assert [e.group for e in rollout.executions.values()] == [0, 1, 1, 2, 2, 2]
+    rollout = Rollout(RolloutSettings(), names(2))
+    assert [e.group for e in rollout.executions.values()] == [1, 1]
+
+
 def test_settings_outlive_an_interruption_whatever_they_are() -> None:
     settings = RolloutSettings(
         canary=1,
