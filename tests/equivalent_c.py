@@ -36,6 +36,12 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "*used = *used > UINT32_MAX - bytes ? UINT32_MAX : *used + bytes;",
         "*used = *used >= UINT32_MAX - bytes ? UINT32_MAX : *used + bytes;",
     ),
+    (
+        "tape",
+        _ROOM,
+        "const int32_t values[3] = {a, b, c};",
+        "const int32_t values[4] = {a, b, c};",
+    ),
     ("frame", _ROOM, "static const uint32_t low[16] = {", "static const uint32_t low[17] = {"),
     (
         "store",

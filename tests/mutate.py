@@ -61,13 +61,17 @@ NO_PROGRAM: Final = 77
 
 FORMATS: Final = tuple(f"tests/sim/test_weather_{of}.py" for of in ("text", "tables", "formats"))
 SIGNING: Final = ("tests/guest/test_signing.py",)
+SIGNATURES: Final = tuple(
+    f"tests/firmware/test_signatures.py::test_every_port_takes_and_refuses_the_same[{cases}-python]"
+    for cases in ("published", "forgeries", "malleable", "changed")
+)
 SCRIPTED: Final = ("tests/hil/test_scripted_board.py",)
 INTAKE: Final = ("tests/twin/test_store_intake.py",)
 INSTRUCTIONS: Final = ("tests/guest/test_instructions.py",)
 OWN_FILES: Final = (*FORMATS[:2], "tests/sim/test_weather.py")
 
 TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
-    "guest/signing/envelope.py": ("DOMAIN: Final", "", SIGNING),
+    "guest/signing/envelope.py": ("DOMAIN: Final", "", (*SIGNING, *SIGNATURES)),
     "guest/signing/manifest.py": ("MANIFEST_VERSION: Final", "", SIGNING),
     "guest/topic.py": ("_NODE: Final", "", ("tests/guest/test_topic.py", *TOPICS)),
     "guest/module/arithmetic.py": ("OPCODES: Final", "", INSTRUCTIONS),
@@ -132,6 +136,11 @@ def prose(code: str) -> list[tuple[int, int]]:
 
 
 EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
+    (
+        "guest/signing/envelope.py",
+        "return cbor2.dumps({SIGNATURES: signatures, MANIFEST: self.signed}, canonical=True)",
+        "return cbor2.dumps({SIGNATURES: signatures, MANIFEST: self.signed}, canonical=False)",
+    ): "its labels are in their order already, and all lengths are the shortest",
     (
         "guest/module/arithmetic.py",
         "for opcode in range(0x100)",

@@ -554,6 +554,10 @@ static void reject_and_abort_by_request_are_answered(void)
     EXPECT(body[0] == LV_NAK_LENGTH && said().state == LV_UPDATE_VERIFIED);
     EXPECT(fake_ask(&f, LV_MSG_INSTALL_ABORT, 10, NULL, 0, &body, &length) == LV_MSG_ACK);
     EXPECT(failed_with(LV_REASON_ABORTED, 0) && length == 4 && lv_get32(body) == 0);
+    EXPECT(fake_ask(&f, LV_MSG_GET_UPDATE_STATUS, 11, session, 1, &body, &length) == LV_MSG_NAK);
+    EXPECT(fake_ask(&f, LV_MSG_GET_UPDATE_STATUS, 12, NULL, 0, &body, &length) ==
+           LV_MSG_UPDATE_STATUS);
+    EXPECT(body[0] == LV_UPDATE_FAILED && body[1] == LV_REASON_ABORTED);
 }
 
 static void a_field_starts_what_waits_and_what_has_stopped_and_no_other(void)
@@ -939,6 +943,13 @@ static void a_module_that_was_adopted_is_the_one_in_use(void)
     f.slots[slot][1] ^= 1;
     fake_boot(&f);
     EXPECT(in_use(&old_job));
+    EXPECT(signer_send(&f, &new_job) == LV_OK && lv_node_install(&f.node) == LV_OK);
+    EXPECT(strcmp(said().version, "1.0") == 0);
+    slot = f.node.store.active; /* in place of a module with an envelope */
+    memcpy(f.slots[slot], trial_guest, sizeof trial_guest);
+    memcpy(sha, digest(&third_job), 32);
+    EXPECT(lv_store_adopt(&f.node.store, slot, sizeof trial_guest, sha) == LV_OK);
+    EXPECT(in_use(&third_job) && said().version[0] == 0);
 }
 
 static void a_wake_up_from_deep_sleep_checks_the_module_in_use_alone(void)

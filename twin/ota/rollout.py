@@ -21,6 +21,8 @@ __all__ = ["Execution", "ExecutionState", "Rollout", "RolloutStatus"]
 
 _MINUTE_MS: Final = 60_000
 _CATCH_UP_MS: Final = 1_000
+_CANARIES: Final = 0
+"""Their group."""
 
 
 class ExecutionState(StrEnum):
@@ -50,7 +52,7 @@ class Execution:
 
     node: str
     group: int
-    """0 are the canaries."""
+    """`_CANARIES`, then 1 and on."""
     state: ExecutionState = ExecutionState.QUEUED
     began_ms: int | None = None
     ended_ms: int | None = None
@@ -134,11 +136,6 @@ class Rollout:
         """Whether nothing happens any more."""
         return self.status is not RolloutStatus.IN_PROGRESS and not self.running
 
-    @property
-    def group(self) -> int:
-        """The group whose turn it is."""
-        return min((e.group for e in self.executions.values() if not e.has_ended), default=0)
-
     def counts(self) -> dict[str, int]:
         """State -> nodes, in the order of the states, without those that none is in."""
         states = [execution.state for execution in self.executions.values()]
@@ -176,7 +173,7 @@ class Rollout:
     @classmethod
     def resumed(cls, state: Mapping[str, Any]) -> Rollout:
         """The rollout that `state` was taken of; raises ValueError or KeyError for others."""
-        settings = RolloutSettings.model_validate(state["settings"], strict=False)
+        settings = RolloutSettings.model_validate(state["settings"])
         found = cls(settings, [execution["node"] for execution in state["executions"]])
         found.status = RolloutStatus(state["status"])
         found.reason, found._last_ms = state["reason"], state["last_ms"]
@@ -298,21 +295,18 @@ class Rollout:
             if not all(e.has_ended for e in members):
                 continue
             good = sum(e.state is ExecutionState.SUCCEEDED for e in members)
-            wanted = 100.0 if self._is_canary(group) else self.settings.success_percentage
+            wanted = 100.0 if group == _CANARIES else self.settings.success_percentage
             share = 100.0 * good / len(members)
             if share < wanted:
-                name = "canaries" if self._is_canary(group) else f"group {group}"
+                name = "canaries" if group == _CANARIES else f"group {group}"
                 return f"{name}: {good} of {len(members)} succeeded, {wanted:g} % are wanted"
         return ""
-
-    def _is_canary(self, group: int) -> bool:
-        return group == 0 and self.settings.canary > 0
 
 
 def _grouped(settings: RolloutSettings, nodes: Sequence[str]) -> Iterable[tuple[int, str]]:
     """Each node with its group: 0 the canaries, then the shares in their order."""
     canaries = min(settings.canary, len(nodes))
-    yield from ((0, node) for node in nodes[:canaries])
+    yield from ((_CANARIES, node) for node in nodes[:canaries])
     others, taken, share = nodes[canaries:], 0, 0.0
     for group, percentage in enumerate(settings.groups or (100.0,), start=1):
         share += percentage

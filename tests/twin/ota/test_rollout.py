@@ -211,7 +211,50 @@ def test_a_node_without_a_verdict_is_timed_out_and_counts_as_such() -> None:
     assert rollout.wake_ms() == 1200
     assert rollout.due(5 * MINUTE_MS) == []
     assert rollout.executions["node-0000"].state is ExecutionState.TIMED_OUT
-    assert rollout.reason.startswith("TIMED_OUT: 1 of 1 nodes")
+    assert rollout.reason == "TIMED_OUT: 1 of 1 nodes, 100.0 %; threshold 50 %"
+
+
+def test_whoever_has_begun_the_last_node_looks_again_when_its_time_is_over() -> None:
+    rollout = Rollout(RolloutSettings(timeout=timedelta(minutes=5)), names(1))
+    assert rollout.due(1000) == ["node-0000"]
+    assert rollout.wake_ms() == 1000 + 5 * MINUTE_MS
+    assert rollout.due(999 + 5 * MINUTE_MS) == [] and len(rollout.running) == 1
+    assert rollout.due(1000 + 5 * MINUTE_MS) == [] and rollout.running == []
+    assert rollout.executions["node-0000"].state is ExecutionState.TIMED_OUT
+
+
+def test_the_last_node_is_looked_at_for_the_time_of_a_group_before_all_is_completed() -> None:
+    rollout = Rollout(RolloutSettings(soak=timedelta(minutes=10)), names(1))
+    rollout.due(0)
+    rollout.succeeded("node-0000", 1000)
+    assert rollout.wake_ms() == 1000 + 10 * MINUTE_MS
+    assert rollout.due(999 + 10 * MINUTE_MS) == [] and not rollout.has_ended
+    assert rollout.due(1000 + 10 * MINUTE_MS) == []
+    assert rollout.status is RolloutStatus.COMPLETED
+
+
+def test_the_canaries_are_group_0_and_the_shares_count_from_1() -> None:
+    rollout = Rollout(RolloutSettings(canary=1, groups=(40.0, 60.0)), names(6))
+    assert [e.group for e in rollout.executions.values()] == [0, 1, 1, 2, 2, 2]
+    rollout = Rollout(RolloutSettings(), names(2))
+    assert [e.group for e in rollout.executions.values()] == [1, 1]
+
+
+def test_settings_outlive_an_interruption_whatever_they_are() -> None:
+    settings = RolloutSettings(
+        canary=1,
+        groups=(40.0, 60.0),
+        success_percentage=80.0,
+        soak=timedelta(hours=2, seconds=3),
+        rate_per_minute=3,
+        timeout=timedelta(days=1, minutes=5),
+        abort=(
+            AbortCriterion(failure_type="STRESS", limit=timedelta(hours=6), min_executed=2),
+            AbortCriterion(threshold_percentage=12.5),
+        ),
+    )
+    state = json.loads(json.dumps(Rollout(settings, names(5)).state()))
+    assert Rollout.resumed(state).settings == settings
 
 
 def test_only_failures_of_the_named_type_count() -> None:
