@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -238,6 +239,8 @@ def test_O30_an_older_module_comes_back_only_with_the_nonce_of_the_device(
         with pytest.raises(UpdateError) as refused:
             updater.send(signed(OPENER, counter=2, nonce=other))
         assert refused.value.reason in (UpdateFailure.ROLLBACK, UpdateFailure.EXPIRED)
+        said = "its counter is 2, and the device has 5|answers another request"
+        assert re.search(said, str(refused.value))
     verdict, _ = tried(node, signed(OPENER, counter=2, nonce=nonce))
     assert verdict is not None
     assert verdict.stage is UpdateStage.UPDATED
