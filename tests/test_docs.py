@@ -639,7 +639,9 @@ def test_every_test_that_is_named_exists(file: str, part: str) -> None:
     (path,) = (ROOT / "tests").rglob(file)
     names = re.findall(r"(?:def test_|static void )(\w+)\(", path.read_text("utf-8"))
     assert names
-    assert any(part in name.lower() for name in names), f"{file} has no test with `{part}` in its name"
+    assert any(part in name.lower() for name in names), (
+        f"{file} has no test with `{part}` in its name"
+    )
 
 
 def test_every_row_that_can_exist_has_a_test() -> None:
