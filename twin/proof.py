@@ -60,7 +60,8 @@ FIGURES: Final = (
 )
 """What is counted over all rows, in the order of the table; each has to be 0."""
 _ROW: Final = re.compile(r"\| ([PSOBLD]\d+[a-z]?) \|")
-_TEST: Final = re.compile(r"`([\w/]+\.(?:py|c))`(?:: ([^`;|]*))?")
+_TEST: Final = re.compile(r"`((?:test|unit)_\w+\.(?:py|c))`(?:: ([^`;|]*))?")
+"""Benchmarks that a row names beside them are measurements, and not run."""
 _SOME_FAILED: Final = 1
 """Exit code of pytest when tests have failed."""
 _COMMAND: Final = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")

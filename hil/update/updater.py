@@ -131,7 +131,7 @@ class Updater:
                 if failure is UpdateFailure.LINK:  # it has lost its place, as after a restart
                     last = error
                     continue
-                raise UpdateError(str(error), failure) from None
+                raise UpdateError(_refusal(error, failure, package), failure) from None
             return
         raise UpdateError(str(last), UpdateFailure.LINK)
 
@@ -197,3 +197,22 @@ class Updater:
             raise
         except DeviceError as error:
             raise UpdateError(str(error), UpdateFailure.of_refusal(error.error)) from None
+
+
+_REFUSALS: Final = {
+    UpdateFailure.BUSY: "another sender has an update under way",
+    UpdateFailure.SIGNATURE: "no key that the device trusts has signed it",
+    UpdateFailure.TARGET: "it is for another node, tier, ABI or feature profile",
+    UpdateFailure.EXPIRED: "it has expired, or answers another request",
+    UpdateFailure.BARRED: "it has failed on this device before",
+}
+"""In words that people read on the page and in the record."""
+
+
+def _refusal(error: DeviceError, failure: UpdateFailure, package: ModulePackage) -> str:
+    """Why a device has refused the beginning of an update: what was offered, what it takes."""
+    if failure is UpdateFailure.ROLLBACK:
+        counter = "missing" if package.counter is None else package.counter
+        has = f"the device has {error.detail}"
+        return f"its counter is {counter}, and {has}: it takes a higher one"
+    return _REFUSALS.get(failure, str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lockstep import FOREVER, OPENER, READINGS, START_MS, STEP_MS, TOGGLER, TRAPPER
+from proof_log import Prove
 
 from levada.guest.module.inspect import inspect
 from levada.guest.signing.envelope import raw_public, sign
@@ -207,7 +209,7 @@ def test_O19_a_module_that_loops_is_cut_and_rolled_back(opened: ExitStack) -> No
     ids=["unsigned", "wrong key", "another module", "older", "as new, another", "for another node"],
 )
 def test_O10_O11_O13_what_is_not_signed_right_is_refused_before_a_byte_is_sent(
-    package: ModulePackage, reason: str, opened: ExitStack
+    package: ModulePackage, reason: str, opened: ExitStack, proof: Prove
 ) -> None:
     node = running("virtual", opened, query=f"?{TRUST}")
     updater = Updater(node.link)
@@ -215,7 +217,8 @@ def test_O10_O11_O13_what_is_not_signed_right_is_refused_before_a_byte_is_sent(
         updater.send(package)
     assert refused.value.reason == reason
     assert updater.sent_bytes == 0
-    assert updater.status().sha256 == hashlib.sha256(TOGGLER).hexdigest()
+    taken = updater.status().sha256 != hashlib.sha256(TOGGLER).hexdigest()
+    proof("modules active that must not be", tried=1, found=int(taken))
 
 
 def test_a_signed_module_is_taken_by_either_of_two_trusted_keys(opened: ExitStack) -> None:
@@ -238,6 +241,8 @@ def test_O30_an_older_module_comes_back_only_with_the_nonce_of_the_device(
         with pytest.raises(UpdateError) as refused:
             updater.send(signed(OPENER, counter=2, nonce=other))
         assert refused.value.reason in (UpdateFailure.ROLLBACK, UpdateFailure.EXPIRED)
+        said = "its counter is 2, and the device has 5|answers another request"
+        assert re.search(said, str(refused.value))
     verdict, _ = tried(node, signed(OPENER, counter=2, nonce=nonce))
     assert verdict is not None
     assert verdict.stage is UpdateStage.UPDATED

@@ -39,7 +39,7 @@ crop.planting = 2023-05-02
 def secure(tmp_path: Path) -> Iterator[SecureMosquitto]:
     """The field has maize, for which edge or twin speak, and the board vine."""
     field = scenario(tmp_path, zones=VINE)
-    names = ("maize", "vine", "fog", "twin", "edge", "homeassistant", "stranger")
+    names = ("maize", "vine", "fog", "twin", "edge", "homeassistant", "ota", "stranger")
     with SecureMosquitto(create(tmp_path / "pki"), field, tmp_path / "broker", names=names) as made:
         yield made
 
@@ -106,6 +106,18 @@ def test_home_assistant_sets_and_reads_and_no_more(secure: SecureMosquitto) -> N
         secure, "homeassistant", "twin", ["ic/vine/data", "ic/vine/status"], "homeassistant/y"
     )
     assert found == set()
+
+
+def test_who_sends_modules_hears_what_becomes_of_them_and_says_nothing_else(
+    secure: SecureMosquitto,
+) -> None:
+    sent = ["ic/vine/ota/request", "ic/vine/ota/chunk/5e00/2048"]
+    others = ["ic/vine/config", "ic/vine/ack", "ic/vine/ota/state", "ic/stranger/ota/request"]
+    found = reach(secure, "ota", "vine", [*sent[:1], *others], sent[1])
+    assert found == set(sent[:1])
+    said = ["ic/vine/ota/want", "ic/vine/data"]
+    found = reach(secure, "vine", "ota", [*said, "ic/vine/status"], "ic/vine/ota/state")
+    assert found == set(said)
 
 
 def test_a_certificate_of_nobody_in_the_scenario_opens_no_topic(secure: SecureMosquitto) -> None:
@@ -298,7 +310,7 @@ def test_of_two_brokers_each_knows_its_own_side(tmp_path: Path) -> None:
     """The boards' broker has no twin; at the cloud's nobody says telemetry but through fog."""
     field = scenario(tmp_path, zones=VINE)
     edge, cloud = rights(field, "edge"), rights(field, "cloud")
-    assert set(edge) == {"maize", "vine", "edge", "fog"}
+    assert set(edge) == {"maize", "vine", "edge", "ota", "fog"}
     assert set(cloud) == {"twin", "homeassistant", "fog"}
     assert edge["fog"]["ic/vine/data"] == "read"
     assert "ic/vine/data" not in cloud["fog"]
@@ -332,7 +344,7 @@ def test_the_command_writes_what_mosquitto_needs(
         main(["pki", "broker", "field.toml", "--out", "out", "--at", "/etc/mosquitto/levada"])
     assert ended.value.code == 0
     said = capfd.readouterr().out
-    assert "without a certificate yet: levada pki issue maize edge twin homeassistant" in said
+    assert "without a certificate yet: levada pki issue maize edge ota twin homeassistant" in said
     config = (tmp_path / "out" / "levada.conf").read_text()
     assert "keyfile /etc/mosquitto/levada/key.pem" in config
     names = {path.name for path in (tmp_path / "out").iterdir()}

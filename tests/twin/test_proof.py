@@ -122,3 +122,15 @@ def test_the_readme_shows_the_proof_that_is_kept() -> None:
     assert not any(group["failed"] for group in kept["groups"])
     table = [f"| {f['name']} | {f['tried']:,} | {f['found']} |" for f in figures]
     assert "\n".join(table) in (root / "README.md").read_text("utf-8")
+
+
+def test_every_row_of_the_page_itself_names_files_of_tests_that_are_there_once() -> None:
+    rows = rows_of((TESTS.parent / "docs/faults.md").read_text("utf-8"))
+    files = {file for row in rows for file, _ in row.tests}
+    assert {len(list(TESTS.rglob(file))) for file in files} == {1}
+    assert {row.name for row in rows if not row.tests} == {"D10"}, "tried by a benchmark alone"
+    assert {row.name[0] for row in rows} == set("PSOBLD")
+
+
+def test_the_tests_are_found_in_the_clone() -> None:
+    assert (source_tree() / "docs/faults.md").is_file()

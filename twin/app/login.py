@@ -82,8 +82,9 @@ def open_door(
     if host is None or _is_loopback(host):
         if password is not None or port is not None:
             option = "--host-port" if password is None else "--password-file"
+            found = "" if host is None else f", not {host}, which is this computer alone"
             raise UsageError(
-                f"{option}: is for a page that others reach: give --host, such as 0.0.0.0"
+                f"{option}: is for a page that others reach: give --host, such as 0.0.0.0{found}"
             )
         return None
     lacks = []

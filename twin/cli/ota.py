@@ -15,6 +15,8 @@ from levada.guest.exit_codes import INTERRUPTED, Exit
 from levada.guest.topic import is_node_name
 from levada.sim.scenario.shipped import names, scenario_path
 from levada.twin.cli import ota_options as options
+from levada.twin.cli.options import Pki
+from levada.twin.cli.options import text as as_text
 from levada.twin.cli.signing import TrustedFile
 from levada.twin.interrupts import interrupts
 
@@ -42,6 +44,7 @@ def push(
     module: options.Module,
     node: options.Nodes = None,
     broker: options.Broker = "mqtt://127.0.0.1",
+    pki: Pki = None,
     scenario: options.Site = None,
     store: options.RecordStore = None,
     days: options.Days = 28,
@@ -67,7 +70,7 @@ def push(
     settings = options.rollout_settings(rollout, canary, group, rate, abort)
     package = read_package(module)
     nodes = _nodes(node, scenario)
-    address = parse_broker(broker)
+    address = parse_broker(broker, as_text(pki))
     ota_console.sending(package)
     report = _gate(
         package,
@@ -98,12 +101,13 @@ def push(
 def resume(
     rollout: options.WhichRollout = None,
     broker: options.Broker = "mqtt://127.0.0.1",
+    pki: Pki = None,
     rollouts: options.Folder = options.ROLLOUTS,
 ) -> None:
     """Go on with a rollout that was interrupted."""
     from levada.hil.line.broker import parse_broker
 
-    _drive(_found(rollout, rollouts), parse_broker(broker))
+    _drive(_found(rollout, rollouts), parse_broker(broker, as_text(pki)))
 
 
 @ota_app.command("abort")
@@ -125,6 +129,7 @@ def abort_rollout(
 def status(
     node: options.Nodes = None,
     broker: options.Broker = "mqtt://127.0.0.1",
+    pki: Pki = None,
     scenario: options.Site = None,
     rollouts: options.Folder = options.ROLLOUTS,
 ) -> None:
@@ -141,7 +146,7 @@ def status(
         raise typer.BadParameter(
             "name nodes, or a scenario whose zones they are", param_hint="--node"
         )
-    states = _ask(nodes, parse_broker(broker))
+    states = _ask(nodes, parse_broker(broker, as_text(pki)))
     ota_console.nodes(states)
     if folder is not None:
         about = folder.read()
@@ -192,7 +197,12 @@ def _suite(chosen: list[str] | None, scenario: Path | None) -> list[Path]:
             param_hint="--suite",
         )
     paths = [scenario_path(name) for name in chosen or names()]
-    return [path for path in paths if scenario is None or path.resolve() != scenario.resolve()]
+    return [path for path in paths if scenario is None or not _is_same(path, scenario)]
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether it is the same scenario, or an unchanged copy of it."""
+    return one.resolve() == other.resolve() or one.read_bytes() == other.read_bytes()
 
 
 def _gate(

@@ -88,6 +88,8 @@ def _trials(report: GateReport) -> Table:
     for trial in report.trials:
         good = not trial.broken
         held = f"{trial.held} hold" if good else f"{len(trial.broken)} broken"
+        if trial.after is None:
+            held = "cannot run"
         table.add_row(
             MARKS[good][0],
             trial.name,
@@ -111,7 +113,9 @@ def _trials(report: GateReport) -> Table:
     return table
 
 
-def _changes(before: Outcome, after: Outcome) -> list[Text]:
+def _changes(before: Outcome, after: Outcome | None) -> list[Text]:
+    if after is None:
+        return [Text("")] * 4
     return [
         _change(before.water_l, after.water_l, ",.0f"),
         _change(before.stress_days, after.stress_days, ".1f"),

@@ -52,7 +52,8 @@ class ScenarioTrial:
     name: str
     title: str
     before: Outcome
-    after: Outcome
+    after: Outcome | None
+    """None: the candidate cannot run at all."""
     held: int
     """Expectations that hold with the present module."""
     broken: tuple[str, ...]
@@ -85,12 +86,11 @@ def try_scenario(
             other, _ = _run(path, candidate, Path(folder) / "after", settings)
         except LevadaError as error:
             why = f"it cannot run: {str(error).splitlines()[0]}"
-            nothing = Outcome(water_l=0, irrigation_mm=0, stress_days=0, openings=0, open_h=0)
             return ScenarioTrial(
                 name=loaded.name,
                 title=loaded.title,
                 before=_outcome(one),
-                after=nothing,
+                after=None,
                 held=len(held),
                 broken=(why,),
                 first=None,

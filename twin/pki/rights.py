@@ -15,7 +15,7 @@ from levada.sim.scenario.expand import ZoneConfig, expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.errors import PkiError
 
-__all__ = ["EDGE", "HOME_ASSISTANT", "TWIN", "Rights", "Side", "acl", "rights"]
+__all__ = ["EDGE", "HOME_ASSISTANT", "OTA", "TWIN", "Rights", "Side", "acl", "rights"]
 
 Side = Literal["edge", "cloud", "both"]
 """Which broker: the one of nodes and fog, the one of fog and cloud, or one for all."""
@@ -27,6 +27,8 @@ TWIN: Final = "twin"
 EDGE: Final = "edge"
 """`levada edge`, which speaks for boards without a network of their own."""
 HOME_ASSISTANT: Final = "homeassistant"
+OTA: Final = "ota"
+"""`levada ota`, which sends modules to nodes."""
 
 _SAID: Final = ("data", "status", "config/ack")
 """What a node publishes below its prefix."""
@@ -36,6 +38,10 @@ _OF_FOG: Final = ("relayed", "processed", "status")
 _TO_FOG: Final = ("ack", "ask")
 _LINE: Final = ("link/device", "link/host")
 """The line of a node in lockstep: what it publishes, what it is told."""
+_OTA_SAID: Final = ("ota/want", "ota/state")
+"""What a node publishes while it fetches a module."""
+_OTA_HEARD: Final = ("ota/request", "ota/chunk/#")
+"""What it is told then."""
 
 
 class _Table:
@@ -52,15 +58,22 @@ class _Table:
 
     def add_node(self, user: str, prefix: str) -> None:
         """Let `user` speak as the node whose topics begin with `prefix`."""
-        self.add(user, "write", *(f"{prefix}/{rest}" for rest in (*_SAID, _LINE[0])))
-        self.add(user, "read", *(f"{prefix}/{rest}" for rest in (*_HEARD, _LINE[1])))
+        said, heard = (*_SAID, _LINE[0], *_OTA_SAID), (*_HEARD, _LINE[1], *_OTA_HEARD)
+        self.add(user, "write", *(f"{prefix}/{rest}" for rest in said))
+        self.add(user, "read", *(f"{prefix}/{rest}" for rest in heard))
+
+    def add_updates(self, prefix: str) -> None:
+        """Let `levada ota` send modules to the node, and hear what comes of it."""
+        said, told = ("data", _LINE[0], *_OTA_SAID), (_LINE[1], *_OTA_HEARD)
+        self.add(OTA, "read", *(f"{prefix}/{rest}" for rest in said))
+        self.add(OTA, "write", *(f"{prefix}/{rest}" for rest in told))
 
 
 def rights(scenario: Scenario, side: Side = "both") -> Rights:
     """Who may what; raises PkiError if a node has the name of another user."""
     table = _Table()
     fog = (scenario.fog or Fog()).name
-    others = (TWIN, EDGE, HOME_ASSISTANT, fog)
+    others = (TWIN, EDGE, HOME_ASSISTANT, OTA, fog)
     for zone in expand(scenario):
         name = zone.node.device or zone.name
         if name in others:
@@ -72,6 +85,7 @@ def rights(scenario: Scenario, side: Side = "both") -> Rights:
             table.add_node(name, prefix)
             if not zone.node.topic:  # no board with a network: one of these speaks for it
                 table.add_node(EDGE, prefix)
+            table.add_updates(prefix)
             _map(table, scenario, name)
         _add_tiers(table, fog, prefix, side)
         if side != "edge":
@@ -111,6 +125,7 @@ def _add_twin(table: _Table, zone: ZoneConfig, prefix: str, side: Side) -> None:
     table.add(TWIN, "write", f"{PREFIX}{zone.name}/alert")
     if side != "both":
         return
+    table.add(TWIN, "read", f"{prefix}/ota/request", f"{prefix}/ota/state")
     table.add(TWIN, "read", f"{prefix}/{_LINE[0]}")
     table.add(TWIN, "write", f"{prefix}/{_LINE[1]}")
     if not zone.node.topic:
