@@ -111,13 +111,20 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
             start=period.start,
             end=period.end,
             fill=source.fill,
+            from_temperature=source.from_temperature,
             time_zone=source.time_zone,
             seed=scenario.seed,
         )
     from levada.sim.weather import generator
 
     climate = generator.fit(
-        weathers.read(source.source, where, fill=source.fill, time_zone=source.time_zone)
+        weathers.read(
+            source.source,
+            where,
+            fill=source.fill,
+            from_temperature=source.from_temperature,
+            time_zone=source.time_zone,
+        )
     )
     return generator.generate(
         climate,

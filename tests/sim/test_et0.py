@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import csv
+from datetime import date
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import refet
 
@@ -11,6 +17,7 @@ from levada.sim.crop import et0
 from levada.sim.weather import Days, Site, Weather, from_days
 from levada.sim.weather.disaggregate import saturation_kpa
 
+FloatArray = npt.NDArray[np.float64]
 N_DIAYE = Site(latitude_deg=16 + 13 / 60, longitude_deg=-16.25, elevation_m=8.0, utc_offset_h=-1.0)
 
 
@@ -162,6 +169,121 @@ def test_hours_of_a_daily_source_add_up_to_the_daily_equation() -> None:
     assert by_hour.reshape(-1, 24).argmax(axis=1) == pytest.approx(13, abs=2)
 
 
-def test_an_unknown_form_is_refused() -> None:
+def test_an_unknown_form_or_surface_is_refused() -> None:
     with pytest.raises(ValueError, match="form = 'asce2': allowed is asce or fao56"):
         et0.of_weather(weather(), "asce2")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="surface = 'grass': allowed is short or tall"):
+        et0.of_weather(weather(), surface="grass")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'tall' with form fao56: allowed is short, or form asce"):
+        et0.of_weather(weather(), "fao56", "tall")
+
+
+FALLON = Site(
+    latitude_deg=39.4575,
+    longitude_deg=-118.77388,
+    elevation_m=1208.5,
+    utc_offset_h=-8.0,
+    wind_height_m=3.0,
+)
+
+
+def test_tall_reference_is_that_of_the_example_of_refet() -> None:
+    # Fallon, 1 July 2015: the numbers that RefET 0.5.0 keeps in its tests for alfalfa with the
+    # simple clear sky by the day, and for the hour that begins at 18:00 UTC.
+    by_day = et0.daily(
+        tmax_c=(102.80 - 32.0) / 1.8,
+        tmin_c=(66.65 - 32.0) / 1.8,
+        ea_kpa=1.2206674169951346,
+        solar_mj_m2=674.07 * 0.041868,
+        wind_m_s=4.80 * 0.44704,
+        day_of_year=182,
+        site=FALLON,
+        surface="tall",
+    )
+    by_hour = et0.hourly(
+        temp_c=(91.80 - 32.0) / 1.8,
+        ea_kpa=1.1990099614301906,
+        solar_mj_m2=61.16 * 0.041868,
+        wind_m_s=3.33 * 0.44704,
+        day_of_year=182,
+        hour=10,
+        site=FALLON,
+        surface="tall",
+    )
+    assert by_day == pytest.approx([10.628], abs=0.005)
+    assert by_hour == pytest.approx([0.71964], abs=5e-5)
+
+
+def test_tall_reference_of_a_year_is_that_of_ref_et() -> None:
+    # Ref-ET 4.1 for Windows.  Its clear sky is of turbidity and vapour: 1 % of the sum.
+    path = Path(__file__).parent / "data/fallon_2015_refet_daily.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+    def column(name: str) -> FloatArray:
+        return np.array([float(row[name]) for row in rows])
+
+    ours = et0.daily(
+        tmax_c=column("tmax_c"),
+        tmin_c=column("tmin_c"),
+        ea_kpa=saturation_kpa(column("tdew_c")),
+        solar_mj_m2=column("solar_mj_m2"),
+        wind_m_s=column("wind_m_s"),
+        day_of_year=[date.fromisoformat(row["date"]).timetuple().tm_yday for row in rows],
+        site=FALLON,
+        surface="tall",
+    )
+    theirs = column("etr_mm")
+    assert np.abs(ours - theirs).max() < 0.15
+    assert ours.sum() == pytest.approx(theirs.sum(), rel=0.015)
+
+
+def test_tall_reference_at_night_has_its_own_resistance() -> None:
+    # By hand: at 20 degC, ea 1.5 kPa, sea level, u2 2 m/s, no radiation.  Slope 0.14474 kPa/K, psy
+    # 0.067365, es 2.3383; Rnl = 2.042e-10 (0.34 - 0.14 sqrt(1.5)) 293.16^4 = 0.25423, Rn -0.25423.
+    # G = 0.2 Rn, Cn 66, Cd 1.7 (ASCE-EWRI 2005, Table 1):
+    # (0.408 x 0.14474 x -0.20338 + 0.067365 x 66 / 293 x 2 x 0.8383) / (0.14474 + 0.067365 x 4.4)
+    result = et0.hourly(
+        temp_c=20.0,
+        ea_kpa=1.5,
+        solar_mj_m2=0.0,
+        wind_m_s=2.0,
+        day_of_year=274,
+        hour=0,
+        site=N_DIAYE.but(elevation_m=0.0),
+        surface="tall",
+    )
+    assert result == pytest.approx([0.0304], abs=0.0002)
+
+
+DAY = {"tmax_c": 30, "tmin_c": 15, "ea_kpa": 1, "solar_mj_m2": 25, "wind_m_s": 2}
+HOUR = {"temp_c": 30, "ea_kpa": 1, "solar_mj_m2": 2, "wind_m_s": 2, "hour": 12}
+PLACE = {
+    "latitude_deg": 40,
+    "longitude_deg": -105,
+    "elevation_m": 1500,
+    "utc_offset_h": -7,
+    "wind_height_m": 2,
+}
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.int32, float])
+@pytest.mark.parametrize("shape", [(), (3,)])
+@pytest.mark.parametrize("surface", ["short", "tall"])
+def test_whole_numbers_are_numbers(
+    kind: type, shape: tuple[int, ...], surface: et0.Surface
+) -> None:
+    """Of a place whose numbers were not made floats by its class, and of every argument."""
+
+    def of(values: dict[str, int], to: type) -> dict[str, Any]:
+        return {k: np.full(shape, v, to) if shape else to(v) for k, v in values.items()}
+
+    place = Site(**PLACE)
+    whole = place.model_copy(update={key: kind(value) for key, value in PLACE.items()})
+    day = np.full(shape, 180)
+    for function, values in ((et0.daily, DAY), (et0.hourly, HOUR)):
+        expected = function(**of(values, float), day_of_year=day, site=place, surface=surface)
+        found = function(**of(values, kind), day_of_year=day, site=whole, surface=surface)
+        np.testing.assert_array_equal(found, expected)
+    gained = et0.daily(**of(DAY, kind), day_of_year=day, site=whole, soil_heat_mj_m2=kind(1))
+    assert gained.dtype == np.float64
