@@ -11,14 +11,17 @@ Standardized Reference Evapotranspiration Equation, whose Table 1 has the coeffi
 By the day ET0 is FAO-56 Eq. 6 (Allen et al. 1998).  By the hour the two publications differ, and
 `form` says which is meant:
 
-                        "asce" (refet)                      "fao56" (here)
+                        "asce"                              "fao56"
     surface resistance  Cd 0.24 by day, 0.96 by night       0.34 always (FAO-56 Eq. 53)
-    cloudiness          Rs/Rso of the hour; clear sky       Rs/Rso of the hour; by night that of
-                        while the sun is below 0.3 rad      the last hour with the sun above 0.3 rad
 
 "asce" is the default: its hours add up to the day better (Allen et al. 2006, Agric. Water Manage.
-81:1-22).  FAO-56 has no tall reference.
-`refet` also knows `method="refet"`, which copies rounding of an older program; it is not used.
+81:1-22).  FAO-56 has no tall reference.  In both, cloudiness is Rs/Rso of the hour, and while the
+sun is below 0.3 rad that of the last hour in which it was higher, as in Ref-ET.  "refet" is "asce"
+as the package computes it, with a clear sky while the sun is low; it spreads a day over made hours,
+whose clouds are the day's.
+
+`refet` also knows `method="refet"`, which copies rounding of an older program, and Rso of turbidity
+and vapour (ASCE Appendix D), which brings hours no closer to Ref-ET; neither is used.
 
 Reference ET that a weather file brings is taken as it is.  Left out: dew (negative hours count as
 zero in `of_weather`).
@@ -26,7 +29,7 @@ zero in `of_weather`).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +43,7 @@ __all__ = ["Form", "Surface", "daily", "hourly", "of_weather"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Form = Literal["asce", "fao56"]
+Form = Literal["asce", "fao56", "refet"]
 
 _LOW_SUN_RAD = 0.3  # FAO-56 p. 75: below it Rs/Rso says nothing
 _CLOUDINESS_AT_FIRST = 0.8  # FAO-56 p. 75: 0.7 to 0.8 in arid and semi-arid climates
@@ -98,18 +101,19 @@ def hourly(
     `hour` is the start of each hour in local standard time, `solar_mj_m2` in MJ m-2 h-1, wind
     [m s-1] at `site.wind_height_m`.
     """
-    if form not in ("asce", "fao56"):
-        raise ValueError(f"form = {form!r}: allowed is asce or fao56")
+    if form not in ("asce", "fao56", "refet"):
+        raise ValueError(f"form = {form!r}: allowed is asce, fao56 or refet")
     _check_surface(surface)
     if form == "fao56" and surface != "short":
         raise ValueError(f"surface = {surface!r} with form fao56: allowed is short, or form asce")
-    doy = np.atleast_1d(day_of_year)
-    start_utc = np.atleast_1d(_floats(hour)) - float(site.utc_offset_h)
+    given = [_floats(v) for v in (temp_c, ea_kpa, solar_mj_m2, wind_m_s, hour)]
+    doy, temp, ea, solar, wind, start = np.broadcast_arrays(np.atleast_1d(day_of_year), *given)
+    start_utc = start - float(site.utc_offset_h)
     model = Hourly(
-        tmean=_floats(temp_c),
-        ea=_floats(ea_kpa),
-        rs=_floats(solar_mj_m2),
-        uz=_floats(wind_m_s),
+        tmean=temp,
+        ea=ea,
+        rs=solar,
+        uz=wind,
         zw=float(site.wind_height_m),
         elev=float(site.elevation_m),
         lat=float(site.latitude_deg),
@@ -118,12 +122,15 @@ def hourly(
         time=start_utc,
         method="asce",
     )
-    if form == "asce":
+    if form == "refet":
         return np.asarray(model.etsz(surface), np.float64)
-    low_sun = _sun_height(doy, start_utc + 0.5, site) < _LOW_SUN_RAD
-    ratio = np.divide(model.rs, model.rso, out=np.zeros(model.rs.shape), where=~low_sun)
-    ratio = _carried(np.clip(ratio, 0.3, 1.0), ~low_sun)
+    # The height of the sun is that at the start of the hour in `refet`, as in Ref-ET.
+    height = _sun_height(doy, start_utc + (0.5 if form == "fao56" else 0.0), site)
+    ratio = _cloudiness(model, height, doy, form)
     rn = calcs.rn_hourly(model.rs, calcs.rnl_hourly(model.tmean, model.ea, 1.35 * ratio - 0.35))
+    if form == "asce":
+        model.rn = rn
+        return np.asarray(model.etsz(surface), np.float64)
     et0 = calcs.etsz(  # FAO-56 Eq. 53; G from Eq. 45 and 46
         rn=rn,
         g=rn * np.where(rn < 0.0, 0.5, 0.1),
@@ -155,7 +162,7 @@ def of_weather(weather: Weather, form: Form = "asce", surface: Surface = "short"
             day_of_year=weather.day_of_year,
             hour=weather.time_ms // HOUR_MS % 24,
             site=site,
-            form=form,
+            form="refet" if form == "asce" and weather.step == "daily" else form,
             surface=surface,
         ),
         0.0,
@@ -211,7 +218,33 @@ def _sun_height(day_of_year: IntArray, middle_utc: FloatArray, site: Site) -> Fl
     return np.asarray(np.arcsin(height), np.float64)
 
 
-def _carried(values: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
-    """Each unknown value replaced by the last known one before it."""
+def _cloudiness(model: Any, height: FloatArray, day_of_year: IntArray, form: Form) -> FloatArray:
+    """Rs/Rso of every hour of refet's `model`, while the sun is low that of the last higher one.
+
+    At the start that of the first higher one (FAO-56: 0.8).
+    """
+    lowest = _LOW_SUN_RAD if form == "fao56" else _high_sun_rad(height, day_of_year)
+    known = (height >= lowest) & (model.rso > 0.0)
+    ratio = np.divide(model.rs, model.rso, out=np.zeros(known.shape), where=known)
+    ratio = np.clip(ratio, 0.3, 1.0)
+    first = _CLOUDINESS_AT_FIRST if form == "fao56" else _first(ratio, known)
+    return _carried(ratio, known, first)
+
+
+def _high_sun_rad(height: FloatArray, day_of_year: IntArray) -> FloatArray:
+    """Height from which Rs/Rso counts: 0.3 rad, or the highest of a day that does not reach it."""
+    _, of_day = np.unique(day_of_year, return_inverse=True)
+    highest = np.full(of_day.max() + 1, -np.inf)
+    np.maximum.at(highest, of_day, height)
+    return np.minimum(_LOW_SUN_RAD, highest[of_day])
+
+
+def _first(values: FloatArray, known: npt.NDArray[np.bool_]) -> float:
+    """The first known value; 1.0, a clear sky, if there is none."""
+    return float(values[np.argmax(known)]) if known.any() else 1.0
+
+
+def _carried(values: FloatArray, known: npt.NDArray[np.bool_], first: float) -> FloatArray:
+    """Each unknown value replaced by the last known one before it, or by `first`."""
     last = np.maximum.accumulate(np.where(known, np.arange(values.size), -1))
-    return np.where(last < 0, _CLOUDINESS_AT_FIRST, values[np.maximum(last, 0)])
+    return np.where(last < 0, first, values[np.maximum(last, 0)])
