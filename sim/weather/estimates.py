@@ -110,14 +110,11 @@ def et0_hargreaves(
 def estimated(table: WeatherTable, site: Site, climate: Climate) -> WeatherTable:
     """The table with radiation from sunshine, and what else it lacks from temperature.
 
-    Raises WeatherError where sunshine outlasts the day, or `climate` is named for hours.
+    Raises WeatherError where sunshine outlasts the day.
     """
     if climate not in CLIMATES:
         raise ValueError(out_of_range("from_temperature", climate, ", ".join(CLIMATES)))
     if table.step == "hourly":
-        if climate != "none":
-            found = f"from_temperature = {climate} for hours"
-            raise WeatherError(table.path, 0, found, "it estimates days: a daily file is needed")
         return table
     columns, notes = dict(table.columns), list(table.notes)
     day = day_of_year(table.time_ms)
@@ -168,6 +165,8 @@ def with_hargreaves(table: WeatherTable, site: Site) -> WeatherTable:
     )
     given = columns.get("et0_mm", np.full(by_temperature.size, np.nan))
     absent = np.isnan(given)
+    if not absent.any():
+        return table
     columns["et0_mm"] = np.where(absent, by_temperature, given)
     note = (
         f"temperature only: ET0 of grass by Hargreaves and Samani (1985, FAO-56 Eq. 52) on "

@@ -98,7 +98,7 @@ def _given_notes(table: WeatherTable) -> list[str]:
         notes.append(note + (", computed in the others" if known.size < values.size else ""))
         dew = int((known < 0.0).sum())
         if dew:
-            notes.append(f"{name} below zero in {dew} {unit}: dew, counted as 0")
+            notes.append(f"{name} below zero in {dew} of these: dew, counted as 0")
         if known.size * least >= _SEASON_DAYS and known.mean() < _LITTLE_ET_MM * least:
             mean = known.mean() / least
             notes.append(f"{name} is {mean:.2f} mm a day on average: are these inches?")

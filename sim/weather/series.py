@@ -231,6 +231,9 @@ def check_columns(
     (`levada.sim.weather.estimates`).
     """
     daily = step == "daily"
+    if estimated and not daily:
+        found = "from_temperature for an hourly file"
+        raise WeatherError(path, line, found, "it estimates days: a daily file is needed")
     hint = ", or an estimate: from_temperature = interior or coast" if daily else ""
     for name in NEEDED[step]:
         by_temperature = daily and estimated and name not in ("tmax_c", "tmin_c")

@@ -246,7 +246,14 @@ def test_hours_are_not_estimated(tmp_path: Path) -> None:
     path = tmp_path / "hours.csv"
     rows = [f"2023-07-15T{h:02d}:00,100,20,12,2,0" for h in range(24)]
     path.write_text("\n".join(["time,solar_w_m2,temp_c,dewpoint_c,wind_m_s,rain_mm", *rows]) + "\n")
-    with pytest.raises(WeatherError, match=r"from_temperature = coast for hours; .* a daily"):
+    with pytest.raises(WeatherError, match=r"csv:1: from_temperature for an hourly file; .* a da"):
         read(path, LYON, from_temperature="coast")
+    path.write_text(path.read_text().replace("solar_w_m2", "ea_kpa").replace(",100,", ",1,"))
+    with pytest.raises(WeatherError, match="from_temperature for an hourly file"):
+        read(path, LYON, from_temperature="coast")
+
+
+def test_an_unknown_climate_is_refused(tmp_path: Path) -> None:
+    path = lyon(tmp_path, "tmax_c,tmin_c,rain_mm", "26.6,14.8,0")
     with pytest.raises(ValueError, match=r"from_temperature.*island.*none, interior, coast"):
         read(path, LYON, from_temperature="island")  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ def test_hours_are_taken_as_they_are(tmp_path: Path) -> None:
     assert found[12] == pytest.approx(et0.of_weather(plain)[12])
     assert weather.notes == (
         "et0_mm: reference ET of grass is the file's in 23 of 24 hours, computed in the others",
-        "et0_mm below zero in 1 hours: dew, counted as 0",
+        "et0_mm below zero in 1 of these: dew, counted as 0",
     )
     assert plain.notes == ()
 
