@@ -47,7 +47,7 @@ SIGNALS: Final[dict[str, Signal]] = {
     "et0_mm": Signal(
         "mm",
         "Reference evapotranspiration",
-        "Reference evapotranspiration since the previous row.",
+        "Evapotranspiration of the crop's reference surface since the previous row.",
         "f4",
     ),
     "storage_mm": Signal(

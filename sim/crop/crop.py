@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Season:
-    """A crop in its weather: arrays of shape (days,), and ET0 of shape (24 days,)."""
+    """A crop in its weather: arrays of shape (days,), and reference ET of shape (24 days,)."""
 
     crop: Crop
     weather: Weather
@@ -41,7 +41,7 @@ class Season:
     """First day on which the ground is bare again."""
     kcb: FloatArray
     kc_max: FloatArray
-    """FAO-56 Eq. 72."""
+    """FAO-56 Eq. 72, or its form for alfalfa."""
     cover: FloatArray
     """f_c, FAO-56 Eq. 76."""
     height_m: FloatArray
@@ -49,7 +49,7 @@ class Season:
     depletion_fraction: FloatArray
     """p, adjusted for the day's demand."""
     et0_mm_h: FloatArray
-    """By the hour."""
+    """By the hour, of the crop's reference surface."""
 
 
 def crop(name: str, **changes: Any) -> Crop:
@@ -63,6 +63,12 @@ def crop(name: str, **changes: Any) -> Crop:
     for key in changes:
         if key not in allowed:
             raise ValueError(f"crop has no `{key}`: allowed are {', '.join(sorted(allowed))}")
+    grass = [key for key in ("kcb_ini", "kcb_mid", "kcb_end") if key not in changes]
+    if changes.get("reference") == "tall" and grass:
+        raise ValueError(
+            f"crop `{name}`: its coefficients are for grass; reference = tall needs "
+            f"{', '.join(grass)} for alfalfa"
+        )
     zr_max = sum(row.zr_m) / 2.0
     if row.perennial:
         changes.setdefault("zr_min_m", changes.get("zr_max_m", zr_max))
@@ -90,6 +96,8 @@ def season(
     """The crop on every day of the weather.
 
     FAO-56: Kcb by Eq. 66 and 70, Kc_max by Eq. 72, cover by Eq. 76, p by p. 162, roots by p. 279.
+    Coefficients for alfalfa are not adjusted for climate, and their Kc_max is the larger of 1.0 and
+    Kcb + 0.05 (Allen et al. 2005, J. Irrig. Drain. Eng. 131:2-13).
 
     `planting` is the first day of the initial stage (default: the first of the weather); until
     `harvest` (default: the end of the late season) Kcb stays at its end.  Raises ValueError.
@@ -112,17 +120,20 @@ def season(
     if last <= first:
         raise ValueError(f"harvest = {last}: must be after planting = {first}")
     standing = (age >= 0.0) & (age < (last - first).days)
-    adjusted = _adjusted(crop, weather.days, grown, ends) if crop.climate_adjusted else crop
+    tall = crop.reference == "tall"
+    by_climate = crop.climate_adjusted and not tall  # alfalfa feels wind and dry air as crops do
+    adjusted = _adjusted(crop, weather.days, grown, ends) if by_climate else crop
     knots = (adjusted.kcb_ini, adjusted.kcb_mid, adjusted.kcb_mid, adjusted.kcb_end)
     kcb = np.where(standing, np.interp(grown, ends, knots), 0.0)
     progress = np.clip((grown - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
     height = crop.height_min_m + (crop.height_max_m - crop.height_min_m) * progress
     height = np.maximum(np.where(standing, height, crop.height_min_m), 0.001)
     zr = crop.zr_min_m + (crop.zr_max_m - crop.zr_min_m) * progress
-    kc_max = np.maximum(1.2 + _climate(weather.days, height), kcb + 0.05)  # Eq. 72
+    highest = np.ones(age.size) if tall else 1.2 + _climate(weather.days, height)
+    kc_max = np.maximum(highest, kcb + 0.05)  # Eq. 72
     over_min = np.clip((kcb - crop.kc_min) / (kc_max - crop.kc_min), 0.0, None)
     cover = np.minimum(over_min ** (1.0 + 0.5 * height), 0.99)  # Eq. 76
-    by_hour = et0.of_weather(weather, et0_form)
+    by_hour = et0.of_weather(weather, et0_form, crop.reference)
     demand = kcb * by_hour.reshape(-1, 24).sum(axis=1)
     # FAO-56 p. 162 adjusts for ETc.  Its evaporation part is not known before the soil is run; it
     # is small when the soil is dry, and only then does p matter.

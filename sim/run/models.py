@@ -68,7 +68,9 @@ def notes(scenario: Scenario, zones: Sequence[ZoneConfig]) -> list[str]:
     """What the models take and may still not be meant; once for each `[[zone]]`."""
     said: dict[tuple[str, int], str] = {}
     for zone in zones:
-        for kind, note in enumerate((_grown(scenario, zone), _rooted(zone), _limited(zone))):
+        for kind, note in enumerate(
+            (_grown(scenario, zone), _rooted(zone), _limited(zone), _tall(zone))
+        ):
             if note:
                 said.setdefault((zone.group, kind), f"zone {zone.name}: {note}")
     return list(said.values())
@@ -100,6 +102,12 @@ def _rooted(zone: ZoneConfig) -> str:
             f"the soil at {soil_m:g} m (`depth_m` in [zone.soil])"
         )
     return ""
+
+
+def _tall(zone: ZoneConfig) -> str:
+    if zone.crop.reference == "short":
+        return ""
+    return "crop coefficients for alfalfa: `et0_mm` of the zone is ETr of the tall reference"
 
 
 def _limited(zone: ZoneConfig) -> str:

@@ -110,6 +110,7 @@ def read_weather(scenario: Scenario) -> weathers.Weather:
         start=period.start,
         end=period.end,
         fill=source.fill,
+        from_temperature=source.from_temperature,
         time_zone=source.time_zone,
         seed=scenario.seed,
     )
@@ -122,7 +123,11 @@ def climate(scenario: Scenario) -> Climate:
     source = scenario.weather
     return generator.fit(
         weathers.read(
-            source.source, _weather_site(scenario), fill=source.fill, time_zone=source.time_zone
+            source.source,
+            _weather_site(scenario),
+            fill=source.fill,
+            from_temperature=source.from_temperature,
+            time_zone=source.time_zone,
         )
     )
 

@@ -184,6 +184,10 @@ class Weather(Table):
     fill: Literal["none", "linear", "previous-day"] = "none"
     """How values that the file lacks are filled, each in its column; `none` refuses a file that
     lacks any in the period."""
+    from_temperature: Literal["none", "interior", "coast"] = "none"
+    """Climate by which radiation, humidity and wind that a daily file does not have are estimated
+    from temperature, after FAO-56; of temperatures alone ET0 is that of Hargreaves. `none` refuses
+    such a file."""
     time_zone: str | None = Field(default=None, min_length=1)
     """IANA zone of an hourly CSV file of levada's own that is kept on clock time, such as
     `America/Denver`; default: the file is in local standard time."""

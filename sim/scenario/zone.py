@@ -27,6 +27,7 @@ from levada.sim.settings.crop import (
     Kcb,
     RootDepthM,
     Stages,
+    Surface,
     UpperC,
     crop_troubles,
 )
@@ -47,6 +48,9 @@ class PlantedCrop(Table):
     """Day of planting; for a perennial crop, the day its growth starts."""
     harvest: date | None = None
     """Day on which the ground is bare again; without it, the end of the late season."""
+    reference: Surface = "short"
+    """Surface for which the crop coefficients hold: `short` (clipped grass, ET0) as in FAO-56, or
+    `tall` (alfalfa, ETr) for coefficients of your own."""
     growth: Growth = "days"
     """What the lengths of the stages are counted in."""
     stages: Stages | None = None
@@ -91,6 +95,13 @@ class PlantedCrop(Table):
                 did_you_mean(self.name, list(TABLE), "crops"),
             )
         yield from crop_troubles(self)
+        grass = [f"`{k}`" for k in _KCB if getattr(self, k) is None]
+        if self.reference == "tall" and self.name in TABLE and grass:
+            yield Issue(
+                ("reference",),
+                f'`reference` = "tall": the table\'s coefficients are for grass; give '
+                f"{', '.join(grass)} for alfalfa",
+            )
         if self.growth == "degree-days" and self.stages is None:
             yield Issue(("growth",), "`growth`: the table has days only, give `stages` too")
         yield from self._heads()
@@ -119,6 +130,7 @@ class PlantedCrop(Table):
                 )
 
 
+_KCB: Final = ("kcb_ini", "kcb_mid", "kcb_end")
 _CROP_NUMBERS: Final = (
     "stages",
     "kcb_ini",

@@ -19,6 +19,7 @@ __all__ = [
     "Kcb",
     "RootDepthM",
     "Stages",
+    "Surface",
     "UpperC",
     "crop_troubles",
 ]
@@ -31,6 +32,8 @@ DepletionFraction = Annotated[float, Field(ge=0.1, le=0.8)]
 BaseC = Annotated[float, Field(ge=-5, le=25)]
 UpperC = Annotated[float, Field(ge=10, le=50)]
 Growth = Literal["days", "degree-days"]
+Surface = Literal["short", "tall"]
+"""Reference surface of the ASCE standard: short is clipped grass (ET0), tall is alfalfa (ETr)."""
 Stages = Annotated[tuple[float, float, float, float], BeforeValidator(as_tuple)]
 """Lengths of the initial, development, mid and late stage."""
 
@@ -66,8 +69,11 @@ class Crop(Settings):
     """Degree-days: below this temperature nothing grows."""
     upper_c: UpperC = 30.0
     """Degree-days: above this temperature growth is no faster."""
+    reference: Surface = "short"
+    """Surface for which the crop coefficients hold."""
     climate_adjusted: bool = True
-    """Correct Kcb of mid and late season for wind and humidity, FAO-56 Eq. 70."""
+    """Correct Kcb of mid and late season for wind and humidity, FAO-56 Eq. 70; only those for
+    grass."""
 
     def troubles(self) -> Iterator[Issue]:
         """Stages that pass, and pairs in order."""

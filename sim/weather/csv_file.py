@@ -22,11 +22,16 @@ _SEPARATORS: Final = ",;\t|"
 
 
 def read_csv(
-    path: str | Path, *, time_zone: str | None = None, utc_offset_h: float = 0.0
+    path: str | Path,
+    *,
+    time_zone: str | None = None,
+    utc_offset_h: float = 0.0,
+    estimated: bool = False,
 ) -> WeatherTable:
     """The rows of a CSV file: names, numbers and times checked, values and order not yet.
 
-    `time_zone` is the IANA zone of a file kept on clock time.  Raises WeatherError.
+    `time_zone` is the IANA zone of a file kept on clock time; `estimated` says that a daily file
+    may lack all but its temperatures.  Raises WeatherError.
     """
     text = read_text(path, strict=True)
     name = text.path
@@ -35,7 +40,7 @@ def read_csv(
         raise WeatherError(name, 0, "no rows", "a header and at least one row are needed")
     separator = _separator(text.lines[numbers[0] - 1])
     header = text.cells(numbers[0], separator)
-    step = _header(name, numbers[0], header)
+    step = _header(name, numbers[0], header, estimated)
     clock = None if time_zone is None else zone(name, time_zone)
     time_at = header.index("date" if step == "daily" else "time")
     times, values = np.empty(len(numbers) - 1, np.int64), np.empty((len(numbers) - 1, len(header)))
@@ -91,7 +96,7 @@ def _separator(header: str) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-def _header(path: str, line: int, header: Sequence[str]) -> Step:
+def _header(path: str, line: int, header: Sequence[str], estimated: bool) -> Step:
     """Daily or hourly, after every column name was found to be a known one."""
     times = [name for name in ("date", "time") if name in header]
     if len(times) != 1:
@@ -111,7 +116,7 @@ def _header(path: str, line: int, header: Sequence[str]) -> Step:
             raise WeatherError(
                 path, line, f"unknown column `{name}`", f"{hint}allowed: {', '.join(known)}"
             )
-    check_columns(path, step, header, line)
+    check_columns(path, step, header, line, estimated=estimated)
     return step
 
 

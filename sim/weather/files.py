@@ -12,6 +12,7 @@ from levada.sim.errors import WeatherError
 from levada.sim.settings.site import Site
 from levada.sim.weather.csv_file import read_csv, step_of
 from levada.sim.weather.epw import read_epw
+from levada.sim.weather.estimates import Climate
 from levada.sim.weather.from_table import build
 from levada.sim.weather.gaps import Fill
 from levada.sim.weather.nasa_power import read_nasa_power
@@ -55,15 +56,17 @@ def read(
     start: date | None = None,
     end: date | None = None,
     fill: Fill = "none",
+    from_temperature: Climate = "none",
     time_zone: str | None = None,
     seed: int = 0,
 ) -> Weather:
     """Weather of the days `start` to `end` (default: all whole days) of a file of any known form.
 
     `site` may be left out where the file tells it; a file for a place more than a degree away is
-    refused.  `fill` names the method for absent values, `time_zone` the IANA zone of an hourly file
-    of our own that is kept on clock time, `seed` chooses the hours of rain of a daily file.  Raises
-    WeatherError.
+    refused.  `fill` names the method for absent values, `from_temperature` the climate by which
+    radiation, humidity and wind are estimated that a daily file does not have, `time_zone` the IANA
+    zone of an hourly file of our own that is kept on clock time, `seed` chooses the hours of rain
+    of a daily file.  Raises WeatherError.
     """
     name, form = str(path), form_of(path)
     if time_zone is not None and form not in ("hourly", None):
@@ -78,9 +81,20 @@ def read(
     elif site is None:
         raise WeatherError(name, 0, "a file that names no place", "a site is needed")
     else:
-        table = read_csv(path, time_zone=time_zone, utc_offset_h=site.utc_offset_h)
+        estimated = from_temperature != "none"
+        table = read_csv(
+            path, time_zone=time_zone, utc_offset_h=site.utc_offset_h, estimated=estimated
+        )
         where = site
-    return build(table, where, start=start, end=end, fill=fill, seed=seed)
+    return build(
+        table,
+        where,
+        start=start,
+        end=end,
+        fill=fill,
+        from_temperature=from_temperature,
+        seed=seed,
+    )
 
 
 def said(form: Form | None) -> str:

@@ -10,12 +10,14 @@ import numpy as np
 
 from levada.guest.text.ranges import out_of_range
 from levada.sim.settings.site import Site
-from levada.sim.weather import checks, disaggregate, gaps
+from levada.sim.weather import checks, disaggregate, estimates, gaps
 from levada.sim.weather.disaggregate import extraterrestrial_mj_m2, saturation_kpa
 from levada.sim.weather.gaps import FILL_METHODS, Fill
 from levada.sim.weather.series import (
+    COLUMNS,
     HOUR_MS,
     HUMIDITY,
+    REFERENCE_ET,
     Days,
     FloatArray,
     Step,
@@ -27,6 +29,9 @@ from levada.sim.weather.site import wind_at_2m
 
 __all__ = ["build", "from_days"]
 
+_SEASON_DAYS = 60
+_LITTLE_ET_MM = 0.4  # a day; 10 mm/d in inches
+
 
 def build(
     table: WeatherTable,
@@ -35,21 +40,26 @@ def build(
     start: date | None = None,
     end: date | None = None,
     fill: Fill = "none",
+    from_temperature: estimates.Climate = "none",
     seed: int = 0,
 ) -> Weather:
     """Weather of the days `start` to `end` (default: all whole days) from the rows of a file.
 
-    `fill` names the method for absent values, `seed` chooses the hours of rain of a daily file.
-    Raises WeatherError.
+    `fill` names the method for absent values, `from_temperature` the climate by which radiation,
+    humidity and wind are estimated that a daily file does not have, `seed` chooses the hours of
+    rain of a daily file.  Raises WeatherError.
     """
     if fill not in FILL_METHODS:
         raise ValueError(out_of_range("fill", fill, ", ".join(FILL_METHODS)))
     columns = {name: v for name, v in table.columns.items() if not np.isnan(v).all()}
-    check_columns(table.path, table.step, columns)
+    check_columns(table.path, table.step, columns, estimated=from_temperature != "none")
     table = replace(table, columns=columns)
     checks.check_order(table)
-    table = gaps.without_gauge(checks.check_values(table), start, end)
-    table, filled = gaps.complete(table, start, end, fill)
+    table = estimates.estimated(checks.check_values(table), site, from_temperature)
+    table, filled = gaps.complete(gaps.without_gauge(table, start, end), start, end, fill)
+    table = replace(table, notes=(*table.notes, *_given_notes(table)))
+    if from_temperature != "none" and estimates.temperature_only(columns):
+        table = estimates.with_hargreaves(table, site)
     notes = list(table.notes)
     columns = dict(table.columns)
     if "rain_mm" not in columns:
@@ -69,7 +79,30 @@ def build(
         sha256=table.sha256,
         filled=filled,
         notes=(*notes, *weather.notes),
+        reference_et={s: columns[name] for name, s in REFERENCE_ET.items() if name in columns},
     )
+
+
+def _given_notes(table: WeatherTable) -> list[str]:
+    """What reference ET the file brings, and where it has to be computed."""
+    unit, least = ("days", 1.0) if table.step == "daily" else ("hours", 1.0 / 24.0)
+    notes = []
+    for name, surface in REFERENCE_ET.items():
+        if name not in table.columns:
+            continue
+        values = table.columns[name]
+        known = values[~np.isnan(values)]
+        crops = "" if surface == "short" else ' for crops with `reference = "tall"`'
+        what = COLUMNS[table.step][name][0] + crops
+        note = f"{name}: {what} is the file's in {known.size} of {values.size} {unit}"
+        notes.append(note + (", computed in the others" if known.size < values.size else ""))
+        dew = int((known < 0.0).sum())
+        if dew:
+            notes.append(f"{name} below zero in {dew} of these: dew, counted as 0")
+        if known.size * least >= _SEASON_DAYS and known.mean() < _LITTLE_ET_MM * least:
+            mean = known.mean() / least
+            notes.append(f"{name} is {mean:.2f} mm a day on average: are these inches?")
+    return notes
 
 
 def _vapour(step: Step, columns: Mapping[str, FloatArray]) -> tuple[FloatArray, list[str]]:

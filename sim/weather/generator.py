@@ -47,6 +47,8 @@ _FEWEST_DAYS: Final = 60
 _FEWEST_DAYS_OF_A_MONTH: Final = 10
 _DARKEST, _CLEAREST = 0.01, 0.85  # radiation over extraterrestrial: thick cloud; high mountains
 _PRIOR_DAYS: Final = 1.0  # of the whole file, added to each month's counts: none is ever empty
+_LEAST_SPREAD = 1e-9  # of wind that was estimated, and is the same every day
+_COMPUTED = "its reference ET is not learnt: that of random weather is computed"
 _QUANTITIES: Final = 5
 _SETTLING_DAYS: Final = 60  # the autoregression forgets its start
 
@@ -104,13 +106,14 @@ def fit(weather: Weather) -> Climate:
     for state in (0, 1):
         rows = residual[wet == bool(state)]
         spread[state] = (rows if len(rows) > 20 else residual).std(axis=0)
+    spread = np.maximum(spread, _LEAST_SPREAD)
     standard = residual / spread[wet.astype(np.int64)]
     memory, noise = _autoregression(_scores(standard))
     return Climate(
         site=weather.site,
         source=weather.source,
         sha256=weather.sha256,
-        notes=weather.notes,
+        notes=(*weather.notes, *([_COMPUTED] if weather.reference_et else [])),
         months=np.bincount(month, minlength=12) >= _FEWEST_DAYS_OF_A_MONTH,
         wet_after_dry=after_dry,
         wet_after_wet=after_wet,

@@ -37,6 +37,8 @@ _VARIABLES: Final[Mapping[Step, tuple[tuple[str, str], ...]]] = {
         ("shortwave_radiation_sum", "solar_mj_m2"),
         ("precipitation_sum", "rain_mm"),
         ("rain_sum", "rain_mm"),
+        ("sunshine_duration", "sunshine_h"),
+        ("et0_fao_evapotranspiration", "et0_mm"),
     ),
     "hourly": (
         ("temperature_2m", "temp_c"),
@@ -46,6 +48,7 @@ _VARIABLES: Final[Mapping[Step, tuple[tuple[str, str], ...]]] = {
         ("shortwave_radiation", "solar_w_m2"),
         ("precipitation", "rain_mm"),
         ("rain", "rain_mm"),
+        ("et0_fao_evapotranspiration", "et0_mm"),
     ),
 }
 _OLD_NAMES: Final = (
@@ -53,7 +56,7 @@ _OLD_NAMES: Final = (
     ("dewpoint", "dew_point"),
     ("windspeed", "wind_speed"),
 )
-_SUMS: Final = ("solar_w_m2", "rain_mm")
+_SUMS: Final = ("solar_w_m2", "rain_mm", "et0_mm")
 # Units by their ASCII letters, which survive whatever encoding a file went through; of radiation
 # W/m and MJ/m are left.
 _UNITS: Final[Mapping[str, Callable[[float], float]]] = {
@@ -71,6 +74,7 @@ _UNITS: Final[Mapping[str, Callable[[float], float]]] = {
     "W/m": lambda value: value,
     "MJ/m": lambda value: value,
     "mm": lambda value: value,
+    "s": lambda value: value / 3600.0,
     "inch": lambda value: value * 25.4,
     "in": lambda value: value * 25.4,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.errors import WeatherError
+from levada.sim.settings.crop import Surface
 from levada.sim.settings.site import Site
 from levada.sim.units import DAY_MS, HOUR_MS
 
@@ -21,6 +22,7 @@ __all__ = [
     "HOUR_MS",
     "HUMIDITY",
     "NEEDED",
+    "REFERENCE_ET",
     "Days",
     "FloatArray",
     "IntArray",
@@ -28,6 +30,7 @@ __all__ = [
     "Weather",
     "WeatherTable",
     "check_columns",
+    "day_of_year",
     "to_date",
     "to_ms",
     "to_text",
@@ -46,6 +49,7 @@ _EPOCH: Final = date(1970, 1, 1)
 COLUMNS: Final[Mapping[Step, Mapping[str, tuple[str, str, float, float]]]] = {
     "daily": {
         "solar_mj_m2": ("solar radiation", "MJ m-2 d-1", 0.0, 45.0),
+        "sunshine_h": ("hours of bright sunshine", "h", 0.0, 24.0),
         "tmax_c": ("highest temperature", "degC", -90.0, 57.0),
         "tmin_c": ("lowest temperature", "degC", -90.0, 57.0),
         "tdew_c": ("dew point", "degC", -95.0, 36.0),
@@ -55,6 +59,8 @@ COLUMNS: Final[Mapping[Step, Mapping[str, tuple[str, str, float, float]]]] = {
         "rh_pct": ("mean relative humidity", "%", 0.0, 100.0),
         "wind_m_s": ("mean wind speed", "m s-1", 0.0, 60.0),
         "rain_mm": ("rain", "mm", 0.0, 1900.0),
+        "et0_mm": ("reference ET of grass", "mm", -1.0, 25.0),
+        "etr_mm": ("reference ET of alfalfa", "mm", -1.0, 35.0),
     },
     "hourly": {
         "solar_w_m2": ("solar radiation", "W m-2", -20.0, 1500.0),
@@ -64,12 +70,15 @@ COLUMNS: Final[Mapping[Step, Mapping[str, tuple[str, str, float, float]]]] = {
         "rh_pct": ("relative humidity", "%", 0.0, 100.0),
         "wind_m_s": ("mean wind speed", "m s-1", 0.0, 90.0),
         "rain_mm": ("rain", "mm", 0.0, 410.0),
+        "et0_mm": ("reference ET of grass", "mm", -0.5, 2.5),
+        "etr_mm": ("reference ET of alfalfa", "mm", -0.5, 3.5),
     },
 }
 NEEDED: Final[Mapping[Step, tuple[str, ...]]] = {
     "daily": ("solar_mj_m2", "tmax_c", "tmin_c", "wind_m_s"),
     "hourly": ("solar_w_m2", "temp_c", "wind_m_s"),
 }
+REFERENCE_ET: Final[Mapping[str, Surface]] = {"et0_mm": "short", "etr_mm": "tall"}
 HUMIDITY: Final[Mapping[Step, tuple[tuple[str, ...], ...]]] = {
     "daily": (("ea_kpa",), ("tdew_c",), ("rhmax_pct", "rhmin_pct"), ("rh_pct",)),
     "hourly": (("ea_kpa",), ("dewpoint_c",), ("rh_pct",)),
@@ -100,7 +109,7 @@ class Days:
     @property
     def day_of_year(self) -> IntArray:
         """1 on the first of January."""
-        return _day_of_year(self.time_ms)
+        return day_of_year(self.time_ms)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,6 +138,9 @@ class Weather:
     """What was absent and filled: columns, how many values, by which method, and when."""
     notes: tuple[str, ...] = ()
     """What a user should know, e.g. that there was no rain gauge."""
+    reference_et: Mapping[Surface, FloatArray] = field(default_factory=dict)
+    """Reference ET that the source has [mm], of its days or hours; NaN where it is to be computed.
+    """
 
     @property
     def start(self) -> date:
@@ -143,7 +155,7 @@ class Weather:
     @property
     def day_of_year(self) -> IntArray:
         """Of every hour; 1 on the first of January."""
-        return _day_of_year(self.time_ms)
+        return day_of_year(self.time_ms)
 
     def period(self, start: date | None = None, end: date | None = None) -> Weather:
         """The days from `start` to `end`, both included; raises WeatherError outside the data."""
@@ -157,7 +169,9 @@ class Weather:
         days = {k: v[low:high] for k, v in vars(self.days).items()}
         names = ("time_ms", "temp_c", "ea_kpa", "wind_m_s", "solar_mj_m2", "rain_mm")
         hours = {name: getattr(self, name)[hour] for name in names}
-        return replace(self, days=Days(**days), **hours)
+        step = slice(low, high) if self.step == "daily" else hour
+        given = {surface: values[step] for surface, values in self.reference_et.items()}
+        return replace(self, days=Days(**days), reference_et=given, **hours)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,37 +195,65 @@ def write(weather: Weather, path: str | Path) -> None:
     Wind is at 2 m in the file, whatever the height of the anemometer was.
     """
     days, lines = weather.days, []
+    et = weather.reference_et
+    given = {name: et[surface] for name, surface in REFERENCE_ET.items() if surface in et}
+
+    def also(i: int) -> str:
+        cells = ("" if np.isnan(values[i]) else f"{values[i]:.4f}" for values in given.values())
+        return "".join("," + cell for cell in cells)
+
     if weather.step == "daily":
-        lines.append("date,solar_mj_m2,tmax_c,tmin_c,ea_kpa,rhmin_pct,wind_m_s,rain_mm")
+        header = "date,solar_mj_m2,tmax_c,tmin_c,ea_kpa,rhmin_pct,wind_m_s,rain_mm"
+        lines.append(",".join([header, *given]))
         for i in range(len(days)):
             lines.append(
                 f"{to_date(int(days.time_ms[i]))},{days.solar_mj_m2[i]:.3f},{days.tmax_c[i]:.2f},"
                 f"{days.tmin_c[i]:.2f},{days.ea_kpa[i]:.4f},{days.rhmin_pct[i]:.1f},"
-                f"{days.wind_m_s[i]:.3f},{days.rain_mm[i]:.2f}"
+                f"{days.wind_m_s[i]:.3f},{days.rain_mm[i]:.2f}{also(i)}"
             )
     else:
-        lines.append("time,solar_w_m2,temp_c,ea_kpa,wind_m_s,rain_mm")
+        lines.append(",".join(["time,solar_w_m2,temp_c,ea_kpa,wind_m_s,rain_mm", *given]))
         for i in range(weather.time_ms.size):
             lines.append(
                 f"{to_text(int(weather.time_ms[i]))},{weather.solar_mj_m2[i] / 0.0036:.1f},"
                 f"{weather.temp_c[i]:.2f},{weather.ea_kpa[i]:.4f},{weather.wind_m_s[i]:.3f},"
-                f"{weather.rain_mm[i]:.2f}"
+                f"{weather.rain_mm[i]:.2f}{also(i)}"
             )
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def check_columns(path: str, step: Step, names: Collection[str], line: int = 0) -> None:
-    """Raise WeatherError if the columns `names` are not enough for a balance."""
+def check_columns(
+    path: str, step: Step, names: Collection[str], line: int = 0, *, estimated: bool = False
+) -> None:
+    """Raise WeatherError if the columns `names` are not enough for a balance.
+
+    `estimated` says that a daily file may lack all but its temperatures
+    (`levada.sim.weather.estimates`).
+    """
+    daily = step == "daily"
+    if estimated and not daily:
+        found = "from_temperature for an hourly file"
+        raise WeatherError(path, line, found, "it estimates days: a daily file is needed")
+    hint = ", or an estimate: from_temperature = interior or coast" if daily else ""
     for name in NEEDED[step]:
-        if name not in names:
-            meaning, unit = COLUMNS[step][name][:2]
-            raise WeatherError(path, line, f"no column `{name}`", f"{meaning} [{unit}] is needed")
+        by_temperature = daily and estimated and name not in ("tmax_c", "tmin_c")
+        if name in names or by_temperature or (name == "solar_mj_m2" and "sunshine_h" in names):
+            continue
+        meaning, unit = COLUMNS[step][name][:2]
+        other = ", or `sunshine_h`" if name == "solar_mj_m2" else ""
+        other += hint if name not in ("tmax_c", "tmin_c") else ""
+        raise WeatherError(
+            path, line, f"no column `{name}`", f"{meaning} [{unit}] is needed{other}"
+        )
+    if daily and estimated:
+        return
     if not any(all(name in names for name in kind) for kind in HUMIDITY[step]):
         choices = ", or ".join(" and ".join(kind) for kind in HUMIDITY[step])
-        raise WeatherError(path, line, "no humidity", f"needed is {choices}")
+        raise WeatherError(path, line, "no humidity", f"needed is {choices}{hint}")
 
 
-def _day_of_year(time_ms: IntArray) -> IntArray:
+def day_of_year(time_ms: IntArray) -> IntArray:
+    """Days of the year of times, 1 on the first of January."""
     day = time_ms.astype("datetime64[ms]").astype("datetime64[D]")
     first = day.astype("datetime64[Y]").astype("datetime64[D]")
     return np.asarray((day - first).astype(np.int64) + 1)

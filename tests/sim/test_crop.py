@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pyfao56.tools import FAO56Tables
 
+from levada.sim.crop import et0
 from levada.sim.crop.crop import crop, forcing_by_hour, season
 from levada.sim.crop.table import TABLE
 from levada.sim.settings.crop import Crop
@@ -250,6 +251,23 @@ def test_forcing_holds_the_demand_of_every_hour() -> None:
         ForcingCol.IRRIGATION_TO_S,
     ):
         assert not forcing[:, column].any()
+
+
+def test_coefficients_for_alfalfa_scale_the_tall_reference() -> None:
+    # pyfao56 1.4.3, model.py: Kc_max is max(1.0, Kcb + 0.05) for the tall reference.
+    numbers = {"kcb_ini": 0.15, "kcb_mid": 0.96, "kcb_end": 0.15, "reference": "tall"}
+    weather = steady(180, wind_m_s=4.0, rhmin_pct=25.0)
+    tall = season(crop("maize", **numbers), weather)
+    assert tall.kcb[100] == pytest.approx(0.96)  # not adjusted for climate
+    assert tall.kc_max[10] == 1.0
+    assert tall.kc_max[100] == pytest.approx(1.01)
+    np.testing.assert_array_equal(tall.et0_mm_h, et0.of_weather(weather, surface="tall"))
+    assert tall.et0_mm_h.sum() > 1.2 * et0.of_weather(weather).sum()
+
+
+def test_coefficients_of_the_table_are_for_grass() -> None:
+    with pytest.raises(ValueError, match=r"are for grass; reference = tall needs kcb_ini, kcb_end"):
+        crop("maize", reference="tall", kcb_mid=0.96)
 
 
 # Our name, then how pyfao56 1.4.3 calls it in FAO-56 tables 11 (with region), 12, 17 and 22.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from typer.testing import CliRunner
 
+from levada.sim.crop import et0
 from levada.sim.weather import Days, Site, Weather, from_days, read
 from levada.sim.weather.generator import Climate, fit, generate
 from levada.testing import small_field
@@ -184,6 +185,28 @@ def test_months_without_data_are_not_invented(climate: Climate) -> None:
 def test_a_file_without_rain_makes_dry_years(measured: Weather) -> None:
     dry = replace(measured, days=replace(measured.days, rain_mm=np.zeros(len(measured.days))))
     assert generate(fit(dry), START, END, seed=1).rain_mm.sum() == 0.0
+
+
+def test_a_climate_of_temperatures_alone_has_the_estimates_of_its_file(
+    tmp_path: Path, measured: Weather
+) -> None:
+    days = measured.days
+    rows = [
+        f"{np.datetime64(int(days.time_ms[i]), 'ms').astype('datetime64[D]')},"
+        f"{days.tmax_c[i]:.2f},{days.tmin_c[i]:.2f},{days.rain_mm[i]:.2f}"
+        for i in range(len(days))
+    ]
+    path = tmp_path / "temperatures.csv"
+    path.write_text("\n".join(["date,tmax_c,tmin_c,rain_mm", *rows]) + "\n")
+    alone = read(path, measured.site, from_temperature="interior")
+    made = generate(fit(alone), date(2023, 5, 1), date(2023, 8, 31), seed=3)
+    assert made.days.wind_m_s == pytest.approx(np.full(len(made.days), 2.0))
+    sum_mm = et0.of_weather(made).sum()
+    of_file = et0.of_weather(alone.period(date(2023, 5, 1), date(2023, 8, 31))).sum()
+    assert sum_mm == pytest.approx(of_file, rel=0.1)
+    assert made.notes[-1] == (
+        "fitted weather: its reference ET is not learnt: that of random weather is computed"
+    )
 
 
 def test_impossible_requests_are_refused(climate: Climate, measured: Weather) -> None:

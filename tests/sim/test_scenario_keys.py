@@ -175,6 +175,10 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
         (("weather.file", "holes.csv"), ("weather.fill", "linear")),
         [("weather.fill", "previous-day")],
     ),
+    "weather.from_temperature": (
+        (("weather.file", "temperatures.csv"), ("weather.from_temperature", "interior")),
+        [("weather.from_temperature", "coast")],
+    ),
     "weather.time_zone": (HOURS, [("weather.time_zone", "America/Denver")]),
     "weather.generator.like": (RANDOM, [("weather.generator.like", "other.csv")]),
     "weather.generator.rain_factor": (
@@ -275,6 +279,10 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
         [("zone.a.crop.kcb_end", "0.5")],
     ),
     "zone.crop.growth": ((), DEGREE_DAYS),
+    "zone.crop.reference": (
+        tuple((f"zone.a.crop.kcb_{stage}", "0.9") for stage in ("ini", "mid", "end")),
+        [("zone.a.crop.reference", "tall")],
+    ),
     "zone.crop.base_c": (DEGREE_DAYS, [("zone.a.crop.base_c", "8")]),
     "zone.crop.upper_c": (DEGREE_DAYS, [("zone.a.crop.upper_c", "20")]),
     **{
@@ -466,6 +474,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "other.csv").write_text(days.replace("2023-07-07,2", "2023-07-07,1"))
     lines = days.splitlines(keepends=True)
     (made / "holes.csv").write_text("".join(r for r in lines if not r.startswith("2023-07-08")))
+    temperatures = ["date,tmax_c,tmin_c"] + [f"2023-07-{d:02d},30,{d + 8}" for d in range(1, 12)]
+    (made / "temperatures.csv").write_text("\n".join(temperatures) + "\n")
     hours = ["time,solar_w_m2,temp_c,dewpoint_c,wind_m_s,rain_mm"]
     hours += [
         f"2023-07-{5 + h // 24:02d}T{h % 24:02d}:00,{h % 24 * 20},{15 + h % 24 / 3:.1f},5,2,0"

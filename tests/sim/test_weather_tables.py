@@ -796,7 +796,7 @@ def test_every_column_of_our_own_files_passes_through_and_may_be_empty(
     values = {"solar_mj_m2": 20.0, "solar_w_m2": 20.0, "tmax_c": 30.0, "tmin_c": 9.0}
     values |= {"temp_c": 15.0, "wind_m_s": 3.0, "ea_kpa": 1.1, "rain_mm": 0.5}
     values |= {"tdew_c": 8.0, "dewpoint_c": 8.0, "rh_pct": 50.0, "rhmax_pct": 80.0}
-    values |= {"rhmin_pct": 30.0}
+    values |= {"rhmin_pct": 30.0, "sunshine_h": 7.5, "et0_mm": 1.2, "etr_mm": 1.6}
     names = list(COLUMNS[step])  # type: ignore[index]
     path = tmp_path / "own.csv"
     time = "date" if step == "daily" else "time"
