@@ -68,13 +68,14 @@ def gate(report: GateReport, *, override: str = "") -> None:
     if report.trials:
         out.print(_trials(report))
     for name, first in _parted(report):
-        out.print(f"\nfirst different decision, {name}: {first.time}, zone {plain(first.zone)}")
-        out.print(f"  before  {plain(first.before)}", style="dim")
-        out.print(f"  after   {plain(first.after)}")
+        said = f"\nfirst different decision, {name}: {first.time}, zone {plain(first.zone)}"
+        out.print(said, soft_wrap=True)
+        out.print(f"  before  {plain(first.before)}", style="dim", soft_wrap=True)
+        out.print(f"  after   {plain(first.after)}", soft_wrap=True)
     if report.failures:
         out.print()
     for failure in report.failures:
-        out.print(Text("✗ ", "bold red") + Text(plain(failure)))
+        out.print(Text("✗ ", "bold red") + Text(plain(failure)), soft_wrap=True)
     if override:
         out.print(f"sent all the same: {plain(override)}", style="yellow")
 
