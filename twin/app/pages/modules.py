@@ -140,6 +140,8 @@ def _gate(gate: Mapping[str, Any]) -> Any:
         return html.Ul([html.Li(text, className="bad") for text in failures])
     tried = len(gate.get("trials") or ())
     past = ", recorded weeks" if gate.get("past") else ""
+    if not tried and not past:
+        return "nothing was tried on the twin"
     return f"passed: {tried} scenario{'s' if tried != 1 else ''}{past}"
 
 
