@@ -546,7 +546,7 @@ def test_every_name_in_the_package_exists() -> None:
             name = re.match(r"levada(?:\.\w+)+", token.content)
             if token.type != "code_inline" or name is None or "..." in token.content:
                 continue
-            if Path(name[0]).suffix not in {".h", ".x", ".json", ".toml"}:
+            if Path(name[0]).suffix not in {".conf", ".h", ".x", ".json", ".toml"}:
                 pkgutil.resolve_name(name[0])
 
 
