@@ -139,7 +139,7 @@ def status(
     from levada.twin.ota import journal
 
     folder = next(journal.rollouts(rollouts), None)
-    nodes = node or (_nodes(None, scenario) if scenario else None)
+    nodes = _nodes(node, scenario) if node or scenario else None
     if nodes is None and folder is not None:
         nodes = list(folder.rollout().executions)
     if nodes is None:
@@ -158,6 +158,7 @@ def status(
 
 def _nodes(node: list[str] | None, scenario: Path | None) -> list[str]:
     from levada.hil.update.line import is_line
+    from levada.sim.scenario.node_url import parse_node
 
     if node:
         twice = {name for name in node if node.count(name) > 1}
@@ -170,6 +171,11 @@ def _nodes(node: list[str] | None, scenario: Path | None) -> list[str]:
                 "nodes of a broker",
                 param_hint="--node",
             )
+        for name in lines:
+            try:
+                parse_node(name)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--node") from None
         for name in node:
             if not is_node_name(name) and not lines:
                 raise typer.BadParameter(

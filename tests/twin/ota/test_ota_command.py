@@ -185,6 +185,8 @@ def test_a_rollout_is_aborted_by_name_and_is_not_resumed_afterwards(
         ((), "name the nodes"),
         (("--node", "maize", "--suite", "nothing"), "no shipped scenario"),
         (("--node", "a/b",), "node name"),
+        (("--node", "serial:"), "serial"),
+        (("--node", "virtual:zzz"), "zzz"),
         (("--node", "maize", "--rollout", "missing.toml"), "missing.toml"),
     ],
 )  # fmt: skip
