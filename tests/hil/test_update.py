@@ -218,7 +218,7 @@ def test_O10_O11_O13_what_is_not_signed_right_is_refused_before_a_byte_is_sent(
     assert refused.value.reason == reason
     assert updater.sent_bytes == 0
     taken = updater.status().sha256 != hashlib.sha256(TOGGLER).hexdigest()
-    proof("modules active that must not be", tried=1, found=int(taken))
+    proof("modules taken that must not be", tried=1, found=int(taken))
 
 
 def test_a_signed_module_is_taken_by_either_of_two_trusted_keys(opened: ExitStack) -> None:
