@@ -329,7 +329,8 @@ class TestFaults:
     def test_every_kind_is_tested(self) -> None:
         tested = "probe-stuck probe-drift probe-spike probe-open valve-stuck-open "
         tested += "valve-stuck-closed valve-leak valve-clog reboot keep-loss brown-out "
-        tested += "clock-skew link-loss"
+        tested += "clock-skew link-loss "
+        tested += "reinstall"  # in test_reinstall.py
         assert set(tested.split()) == set(FAULTS)
 
 
