@@ -102,7 +102,7 @@ def test_what_is_found_is_a_small_scenario_that_levada_run_fails_and_the_shipped
     asked = ("fuzz", "field.toml", "--guest", "broken.wasm", "--cases", "60", "--out", "found")
     done = levada(*asked, cwd=tmp_path)
     assert done.returncode == Exit.EXPECTATION_FAILED, done.stdout + done.stderr
-    assert "✗  The daily cap holds across restarts and clock jumps" in done.stdout
+    assert "✗  The daily cap" in done.stdout  # and more, as wide as the terminal is
     assert "4 held, 1 failed" in done.stdout
     [file] = (tmp_path / "found").iterdir()
     data = tomllib.loads(file.read_text("utf-8"))

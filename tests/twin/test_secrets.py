@@ -13,6 +13,7 @@ import pytest
 import typer
 from small_field import scenario
 
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.text.logs import log_to_stderr
 from levada.guest.text.redaction import redacted
 from levada.hil.line.broker import EmbeddedBroker
@@ -66,7 +67,7 @@ def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 FIELD = "field.toml"
 NO_URLS = {
     *(("twin", "port"), ("twin", "shadow"), ("broker", "port")),
-    *(("cloud", "port"), ("up", "port"), ("pki", "broker", "port")),
+    *(("cloud", "port"), ("up", "port"), ("pki", "broker", "port"), ("guest", "verify", "node")),
 }
 URLS = (
     f"mqtt://me:{SECRET}@127.0.0.1:1/ic/x",
@@ -75,6 +76,7 @@ URLS = (
     f"serial:socket://me:{SECRET}@127.0.0.1:1",
     f"me:{SECRET}@127.0.0.1",
 )
+PUSH = ["ota", "push", str(DEFAULT_GUEST), "--suite", "none"]
 COMMANDS: dict[tuple[str, ...], list[str]] = {
     ("run", "node"): ["run", FIELD, "--out", "run", "--node", "URL"],
     ("diff", "node"): ["diff", FIELD, "--out", "diff", "--node", "URL", "--node", "URL"],
@@ -95,6 +97,13 @@ COMMANDS: dict[tuple[str, ...], list[str]] = {
     ("twin", "replay"): ["twin", FIELD, "--port", "0", "--out", "twin", "--replay", "URL"],
     ("withdraw", "node"): ["withdraw", "URL", "--broker", "mqtt://127.0.0.1:1"],
     ("withdraw", "broker"): ["withdraw", "maize", "--broker", "URL"],
+    ("fuzz", "node"): ["fuzz", FIELD, "--cases", "1", "--node", "URL"],
+    ("ota", "push", "node"): [*PUSH, "--node", "URL", "--node", "a/b"],
+    ("ota", "push", "broker"): [*PUSH, "--node", "maize", "--broker", "URL"],
+    ("ota", "push", "store"): [*PUSH, "--node", "maize", "--scenario", FIELD, "--store", "URL"],
+    ("ota", "resume", "broker"): ["ota", "resume", "--broker", "URL"],
+    ("ota", "status", "broker"): ["ota", "status", "--node", "maize", "--broker", "URL"],
+    ("ota", "status", "node"): ["ota", "status", "--node", "URL"],
     ("store", "export", "store"): ["store", "export", "URL", "--out", "all.csv"],
     ("store", "prune", "store"): ["store", "prune", "URL", "--before", "2020-01-01"],
     ("store", "thin", "store"): ["store", "thin", "URL", "--before", "2020-01-01"],
