@@ -76,6 +76,7 @@ def test_a_row_is_its_last_column() -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_was_tried_is_counted_once_and_by_row(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     proof = prove(tree(tmp_path), quick=False, progress=lambda *done: seen.append(done))
