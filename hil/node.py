@@ -26,10 +26,13 @@ from levada.hil.wire import messages
 from levada.hil.wire.message import MessageError
 from levada.hil.wire.messages import NakError, StartFlag, StepFlag
 
-__all__ = ["DeviceNode"]
+__all__ = ["TRIAL_WAIT_MS", "DeviceNode"]
 
 BRIEF: Final = Patience(tries=2, reopen_s=0.0)
 """For a last word to a device that may be gone."""
+TRIAL_WAIT_MS: Final = 3_600_000
+"""A module on trial is run at least that often, whatever it asks for: the valve is held closed, and
+one that sleeps for a day would keep the former module from watering for days."""
 RECORD_BYTES: Final = 16
 """A record of the tape has 13 bytes at most, without the texts in it."""
 TAPE_SPARE_BYTES: Final = 1 << 16
@@ -321,10 +324,11 @@ class DeviceNode:
             tape, self._before = self._before + tape, b""
         if answer.trap != TrapKind.NONE:
             return self._stopped(TrapKind(answer.trap), tape)
+        wait_ms = self._wait_ms(answer.wake_ms)
         return StepResult(
             outputs=self._outputs(answer.outputs, answer.ever_set),
             tape=tape,
-            wake_ms=self._wait_ms(answer.wake_ms),
+            wake_ms=min(wait_ms, TRIAL_WAIT_MS) if self.on_trial else wait_ms,
         )
 
     def _outputs(self, states: int, ever_set: int) -> dict[int, int]:

@@ -11,12 +11,19 @@ __all__ = ["build_variant"]
 
 
 def build_variant(
-    folder: Path, version: str, *, trap: bool = False, crash_after: int = 0, longest_open_s: int = 0
+    folder: Path,
+    version: str,
+    *,
+    trap: bool = False,
+    crash_after: int = 0,
+    longest_open_s: int = 0,
+    sleeps: bool = False,
 ) -> Path:
     """The guest under another version.
 
     With `trap` it is stopped in every step, with `crash_after` in every one behind so many since
-    its start; with `longest_open_s` its openings are cut to that, whatever its parameters say.
+    its start; with `longest_open_s` its openings are cut to that, whatever its parameters say.  One
+    that `sleeps` wants to run again after as long as can be said.
     """
     text = (DEFAULT_GUEST.with_suffix(".c")).read_text("utf-8")
     changes = {
@@ -28,6 +35,11 @@ def build_variant(
         changes["int levada_step(void)\n{"] = (
             "static int steps_made;\nint levada_step(void)\n{\n"
             f"    if (steps_made++ >= {crash_after})\n        __builtin_trap();"
+        )
+    if sleeps:
+        changes["int levada_step(void)\n{"] = (
+            "static int made_step(void);\nint levada_step(void)\n{\n    (void)made_step();\n"
+            "    return 0x7fffffff;\n}\n\nstatic int made_step(void)\n{"
         )
     if longest_open_s:
         changes["if (now - since >= (seconds)setting[max_open_s])"] = (

@@ -21,6 +21,7 @@ from levada.guest.signing.envelope import sign as envelope_sign
 from levada.guest.signing.manifest import manifest_of
 from levada.guest.signing.module_file import manifest_path
 from levada.hil.line.broker import EmbeddedBroker
+from levada.hil.node import TRIAL_WAIT_MS
 from levada.hil.update.states import UpdateStage
 from levada.sim.scenario.load import load
 from levada.sim.scenario.model import Scenario
@@ -117,6 +118,19 @@ def test_a_board_takes_a_module_over_a_broker_and_misses_no_step(
         live_on(field)
         assert_no_step_was_missed(field)
         assert field._parameters[0]["on_pct"] == 70  # declared alike by both: carried over
+
+
+def test_a_module_that_sleeps_for_a_day_is_on_trial_for_hours_and_not_for_days(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Its valve is held closed meanwhile."""
+    sleeper = build_variant(tmp_path, "2.0.0", sleeps=True)
+    with living(scenario(tmp_path), mosquitto) as field:
+        ended, _ = pushed(mosquitto, sleeper)
+        assert (ended.state, ended.guest_version) == (UpdateStage.UPDATED, "2.0.0")
+        times = [seen.time_ms for seen in field.steps if seen.readings is not None]
+        gaps = [b - a for a, b in pairwise(times)]
+        assert gaps.count(TRIAL_WAIT_MS) == 2  # three steps
 
 
 def test_O18_a_module_that_traps_on_trial_is_rolled_back_and_the_field_goes_on(
