@@ -42,6 +42,7 @@ def installation(tmp_path: Path) -> Path:
     return tmp_path / "venv" / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_the_list_is_valid_and_has_every_runtime_dependency_with_version_and_origin(
     installation: Path, tmp_path: Path
 ) -> None:

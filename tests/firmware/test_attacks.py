@@ -273,6 +273,7 @@ def switches(process: int) -> int:
 # S16: modules that are changed by chance
 
 
+@pytest.mark.slow
 def test_s16_mutants_do_no_harm_and_make_the_same_calls_on_host_and_board(
     targets: Callable[[str], Target],
 ) -> None:

@@ -120,7 +120,7 @@ def test_what_is_found_is_a_small_scenario_that_levada_run_fails_and_the_shipped
 @pytest.mark.parametrize(
     ("guest", "cases"),
     [
-        ("irrigation", 100),
+        ("irrigation", 40),
         pytest.param("irrigation", 10_000, marks=pytest.mark.slow),
         pytest.param("threshold", 10_000, marks=pytest.mark.slow),
     ],

@@ -43,7 +43,10 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["ascii", *(pytest.param(of, marks=pytest.mark.slow) for of in ("cp1252", "latin-1", "cp437"))],
+)
 def test_a_stream_without_the_tick_gets_another_mark(tmp_path: Path, encoding: str) -> None:
     path = scenario(tmp_path)
     plain = {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
