@@ -7,7 +7,16 @@ from pathlib import Path
 from levada.guest.build import build
 from levada.guest.shipped import DEFAULT_GUEST
 
-__all__ = ["build_variant"]
+__all__ = ["EXPECTATION", "build_variant"]
+
+EXPECTATION = """
+[[expect]]
+name = "Some water is given"
+kind = "total"
+of = "irrigation_mm"
+above = 3
+"""
+"""What a variant that opens too briefly breaks in the small field."""
 
 
 def build_variant(

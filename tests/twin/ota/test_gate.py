@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import small_field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from ota_modules import build_variant
+from ota_modules import EXPECTATION, build_variant
 
 from levada.guest.abi import Call
 from levada.guest.module.inspect import inspect
@@ -30,13 +30,6 @@ from levada.twin.store.store import Store
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"\2" * 32)
-EXPECTATION = """
-[[expect]]
-name = "Some water is given"
-kind = "total"
-of = "irrigation_mm"
-above = 3
-"""
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,11 @@ import pytest
 import small_field
 from command import Done, levada
 from mqtt_nodes import MqttNodes
-from ota_modules import build_variant
+from ota_modules import EXPECTATION, build_variant
 from services import Mosquitto
 
 from levada.hil.update.states import UpdateStage
 from levada.twin.store.store import Store
-
-EXPECTATION = """
-[[expect]]
-name = "Some water is given"
-kind = "total"
-of = "irrigation_mm"
-above = 3
-"""
 
 
 @pytest.fixture(scope="module")
