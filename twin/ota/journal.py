@@ -60,10 +60,13 @@ class RolloutFolder:
 
     def keep(self, about: Mapping[str, Any], rollout: Rollout) -> None:
         """Replace the state."""
-        part = self.path / f"{STATE}.part"
-        text = json.dumps({**about, "rollout": rollout.state()}, indent=1)
+        self._put(STATE, json.dumps({**about, "rollout": rollout.state()}, indent=1))
+
+    def _put(self, name: str, text: str) -> None:
+        """Write a file that another process may read meanwhile: it finds all of it or nothing."""
+        part = self.path / f"{name}.part"
         part.write_text(text, encoding="utf-8")
-        os.replace(part, self.path / STATE)
+        os.replace(part, self.path / name)
 
     def read(self) -> dict[str, Any]:
         """What is kept; raises TwinError if there is nothing, or nothing of ours."""
@@ -123,7 +126,7 @@ class RolloutFolder:
 
     def abort(self, reason: str) -> None:
         """Have it stopped by whoever runs it."""
-        (self.path / ABORT).write_text(reason[:500], encoding="utf-8")
+        self._put(ABORT, reason[:500])
 
     def aborted(self) -> str:
         """Why it is to be stopped; empty: it is not."""

@@ -199,6 +199,23 @@ def test_an_abort_stops_what_has_not_begun_and_what_is_being_fetched(
     assert rollout.counts() == {"FAILED": 1, "CANCELED": 2}
 
 
+def test_whoever_reads_an_abort_while_it_is_written_sees_all_of_it_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = begun(tmp_path, package(), ["node-0"], RolloutSettings())
+    write, seen = Path.write_text, []
+
+    def slowly(path: Path, text: str, encoding: str) -> int:
+        path.touch()
+        seen.append(folder.aborted())
+        return write(path, text, encoding=encoding)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    folder.abort("the wrong file")
+    assert seen == [""]
+    assert folder.aborted() == "the wrong file"
+
+
 def test_valves_that_are_open_too_long_after_an_update_stop_a_rollout(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
