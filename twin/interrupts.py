@@ -18,7 +18,9 @@ SIGNALS: Final = tuple(
 )
 """The last says that the terminal is gone; Windows has none, and `nohup` has it ignored."""
 PAUSE_S: Final = 1.0
-"""Between two that raise; one may be lost, since Python drops what is raised in a finaliser."""
+"""Between two that raise."""
+_AGAIN_S: Final = 0.01
+"""After one that came in a finaliser, where Python prints what is raised and goes on."""
 
 
 class Interrupts:
@@ -39,15 +41,22 @@ class Interrupts:
         """From now on the first interrupt calls `stop` and raises nothing; None: it raises."""
         self._stop = stop
 
-    def handle(self, _number: int, _frame: FrameType | None) -> None:
+    def handle(self, _number: int, frame: FrameType | None) -> None:
         """Act on one; a signal handler."""
         first = not self.came.is_set()
         self.came.set()
         if first and self._stop is not None:
             self._stop()
         elif monotonic() - self._raised_s > PAUSE_S:
-            self._raised_s = monotonic()
-            raise KeyboardInterrupt
+            self._raise(frame)
+
+    def _raise(self, frame: FrameType | None) -> None:
+        if _in_finaliser(frame) and _has_alarm():
+            signal.signal(signal.SIGALRM, lambda _number, frame: self._raise(frame))
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+            return
+        self._raised_s = monotonic()
+        raise KeyboardInterrupt
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -95,7 +104,25 @@ def _installed() -> Interrupts | None:
     return owner if _in_main_thread() and isinstance(owner, Interrupts) else None
 
 
+def _in_finaliser(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _has_alarm() -> bool:
+    """Whether the system has an alarm, and nobody else uses it."""
+    if not hasattr(signal, "SIGALRM"):
+        return False
+    handler = signal.getsignal(signal.SIGALRM)
+    return handler == signal.SIG_DFL or getattr(handler, "__module__", None) == __name__
+
+
 def _ignore() -> None:
+    if _has_alarm():
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

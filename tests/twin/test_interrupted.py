@@ -176,3 +176,30 @@ def test_a_comparison_that_is_interrupted_does_not_judge(
     with pytest.raises(SystemExit) as ended:
         main(["diff", "x.toml", "--node", "sim", "--node", "virtual"])
     assert ended.value.code == 130
+
+
+FINALISER = """
+import os, signal, time
+from levada.twin.interrupts import interrupts
+
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+with interrupts() as heard:
+    with heard.heard():
+        Held()
+        print("went on", heard.came.is_set(), flush=True)
+        while True:
+            signal.pause()
+"""
+
+
+def test_an_interrupt_in_a_finaliser_is_neither_lost_nor_printed_in_its_middle() -> None:
+    """Python prints what is raised in `__del__`, and goes on."""
+    ended = subprocess.run([sys.executable, "-c", FINALISER], capture_output=True, text=True)
+    assert ended.stdout == "went on True\n"
+    assert "Exception ignored" not in ended.stderr
+    assert ended.stderr.endswith("KeyboardInterrupt\n")
