@@ -268,6 +268,7 @@ def in_source_distribution(
     return done
 
 
+@pytest.mark.slow
 def test_some_tests_of_the_source_distribution_run_in_it(
     installed: Installed, tmp_path: Path
 ) -> None:

@@ -126,7 +126,9 @@ def test_the_first_interrupt_stops_the_second_raises_and_closing_hears_none(
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_interrupted_while_it_starts_it_leaves_nothing(
     started: Started, moment: str, number: signal.Signals
@@ -138,7 +140,9 @@ def test_interrupted_while_it_starts_it_leaves_nothing(
     started.check_nothing_is_left()
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize(
+    "pause_s", [0.05, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.0, 0.3))]
+)
 def test_interrupted_twice_it_leaves_nothing(started: Started, pause_s: float) -> None:
     started.wait_for_page()
     started.process.send_signal(signal.SIGINT)

@@ -41,7 +41,7 @@ def levada(*arguments: str | Path) -> list[str]:
     [
         (["--node", "virtual", "--home-assistant"], signal.SIGINT),
         (["--node", "virtual"], signal.SIGTERM),
-        (["--node", "virtual:mqtt"], signal.SIGINT),
+        pytest.param(["--node", "virtual:mqtt"], signal.SIGINT, marks=pytest.mark.slow),
         (["--node", "virtual:mqtt", "--shadow", "--home-assistant"], signal.SIGINT),
     ],
 )

@@ -66,13 +66,18 @@ def test_a_stream_without_the_tick_gets_another_mark(tmp_path: Path, encoding: s
 @pytest.mark.parametrize(
     "command",
     [
-        "levada run {s} > /dev/full",
-        "levada run {s} 2> /dev/full",
         "levada run {s} > /dev/full 2>&1",
         "levada run {s} >&-",
-        "levada run {s} 2>&-",
         "levada run {s} | true",
-        "levada run {s} 2>&1 | head -1",
+        *(
+            pytest.param(command, marks=pytest.mark.slow)
+            for command in (
+                "levada run {s} > /dev/full",
+                "levada run {s} 2> /dev/full",
+                "levada run {s} 2>&-",
+                "levada run {s} 2>&1 | head -1",
+            )
+        ),
         "levada lint {s} | true",
         "levada --help | true",
         "levada --version > /dev/full",

@@ -179,6 +179,7 @@ def check(folder: Path, count: int) -> None:
     assert found == newest
 
 
+@pytest.mark.slow  # the chain's is not
 @pytest.mark.timeout(600)
 def test_kill_9_of_the_cloud_loses_and_doubles_nothing(broker: Broker, tmp_path: Path) -> None:
     run_through_kills(broker, tmp_path, count=600, kills=1, seed=1)

@@ -87,6 +87,7 @@ def soak(broker: Broker, folder: Path, count: int, seed: int, kills_of_each: int
         check(cloud, count)
 
 
+@pytest.mark.slow  # the chain's is not
 def test_kill_9_of_fog_and_broker_loses_and_doubles_nothing(broker: Broker, tmp_path: Path) -> None:
     soak(broker, tmp_path, count=2_000, seed=1, kills_of_each=2)
 
