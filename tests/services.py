@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -71,7 +72,8 @@ class Mosquitto:
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"user {getpass.getuser()}\nlistener {port} {host}\nallow_anonymous false\n"
-            f"password_file {passwords}\nset_tcp_nodelay true\nmax_queued_messages 1000\n"
+            f"password_file {passwords}\nset_tcp_nodelay true\n"
+            "max_queued_messages 10000\nmax_queued_bytes 16777216\n"
             "max_connections 1024\nsys_interval 1\n"
         )
         if acl is not None:
@@ -101,6 +103,15 @@ class Mosquitto:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def keep_at_most(self, messages: int) -> None:
+        """For a consumer that does not read; started again, as it does not take this otherwise."""
+        text = self._config.read_text()
+        self.close()
+        self._config.write_text(
+            re.sub(r"max_queued_messages \d+", f"max_queued_messages {messages}", text)
+        )
+        self._start()
 
     def kill(self) -> None:
         """kill -9, and started again."""

@@ -36,7 +36,8 @@ use_identity_as_username true
 tls_version tlsv1.2
 
 message_size_limit {payload_bytes}
-max_queued_messages 1000
+max_queued_messages 10000
+max_queued_bytes 16777216
 max_connections 1024
 max_keepalive 600
 set_tcp_nodelay true
