@@ -41,6 +41,7 @@ from levada.twin.cli.pki import pki_app
 from levada.twin.cli.prove import prove_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.signing import TrustedFile, keys_app, signing_app
+from levada.twin.cli.tape import shows_logs, tape_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
 from levada.twin.interrupts import Interrupts, interrupts
@@ -92,6 +93,7 @@ app.add_typer(twin_app)
 app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
+app.add_typer(tape_app)
 app.add_typer(fuzz_app)
 app.add_typer(cloud_app)
 app.add_typer(ota_app, name="ota")
@@ -173,6 +175,7 @@ def run(
         ),
     ] = None,
     pki: options.Pki = None,
+    log: Annotated[bool, typer.Option("--log", help="Show what guests log, as it comes.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
@@ -209,6 +212,7 @@ def run(
             make_node=make_node,
             energy_profile=profile,
             extend=extension(loaded),
+            on_records=shows_logs(loaded) if log else lambda _zone, _records: None,
         )
     if junit is not None:
         from levada.sim.results.junit import write_junit
