@@ -30,6 +30,7 @@ from levada.guest.text.redaction import redacted
 from levada.twin.cli import options, streams
 from levada.twin.cli.attack import attack
 from levada.twin.cli.cloud import cloud_app
+from levada.twin.cli.compare import compare_app
 from levada.twin.cli.edge import edge_app
 from levada.twin.cli.fog import fog_app
 from levada.twin.cli.fuzz import fuzz_app
@@ -93,6 +94,7 @@ app.add_typer(twin_app)
 app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
+app.add_typer(compare_app)
 app.add_typer(tape_app)
 app.add_typer(fuzz_app)
 app.add_typer(cloud_app)
@@ -275,27 +277,6 @@ def lint(
             for note in (*said, *weather.notes, *weather.filled):
                 typer.echo(f"    {note}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
-
-
-@app.command()
-def compare(
-    run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
-    tolerance: options.Tolerances = None,
-) -> None:
-    """Compare two runs: first divergent host call, then signals beyond their tolerance."""
-    from levada.sim.results.compare import compare_runs
-    from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console
-
-    allowed = options.tolerances(tolerance)
-    runs = RunDir(run_a), RunDir(run_b)
-    with trusted(*runs):
-        comparison = compare_runs(*runs, allowed)
-        stopped = [console.stopped(run.summary, str(run.path)) for run in runs]
-    console.comparison(comparison)
-    passed = comparison.equal and not any(stopped)
-    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
 
 @app.command()
