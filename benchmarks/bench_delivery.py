@@ -6,13 +6,15 @@ writes of the same disk.  All of it is measured in the same run, in many short r
 since a shared disk is not the same a second later.
 
 Throughput is that of a device which has at most 400 messages on their way, beside that of a
-subscriber which only counts.  Everything but the broker is in one process.
+subscriber which only counts.  Device, broker, and what stores and acknowledges are a process each,
+as they are in a field.
 """
 
 from __future__ import annotations
 
 import getpass
 import itertools
+import multiprocessing
 import os
 import shutil
 import socket
@@ -22,9 +24,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,7 +35,6 @@ from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
 from levada.hil.line.mqtt_client import MqttClient
 from levada.twin.mqtt.delivery import Delivery
 from levada.twin.mqtt.messages import Ack, Telemetry, decode
-from levada.twin.store.rows import Commit
 from levada.twin.store.store import Store
 
 ROUNDS: Final = 10
@@ -51,7 +53,7 @@ class Trips:
 
     def __init__(self) -> None:
         self.sent_s: list[float] = []
-        self.took_s: list[float] = []
+        self.covered_s: list[float] = []
         self._news = threading.Condition()
 
     def send(self, publish: Callable[[bytes], bool], count: int) -> None:
@@ -75,7 +77,7 @@ class Trips:
         """The event has come for messages 0 to `upto`."""
         now_s = time.perf_counter()
         with self._news:
-            self.took_s += [now_s - sent_s for sent_s in self.sent_s[len(self.took_s) : upto + 1]]
+            self.covered_s += [now_s] * (upto + 1 - len(self.covered_s))
             self._news.notify_all()
 
     def _send(self, publish: Callable[[bytes], bool]) -> None:
@@ -87,56 +89,97 @@ class Trips:
 
     def _wait(self, count: int) -> None:
         with self._news:
-            if not self._news.wait_for(lambda: len(self.took_s) >= count, PATIENCE_S):
-                raise RuntimeError(f"{count - len(self.took_s)} messages were lost")
+            if not self._news.wait_for(lambda: len(self.covered_s) >= count, PATIENCE_S):
+                raise RuntimeError(f"{count - len(self.covered_s)} messages were lost")
+
+
+def _device(address: BrokerAddress, asked: Connection) -> None:
+    """The device and a bare publisher and subscriber, in a process of their own.
+
+    Does what it is asked for, and answers how fast it was [1/s]; at the end gives all times [s],
+    which are of a clock that the processes of a machine share.
+    """
+    bare, acknowledged = Trips(), Trips()
+    heard = itertools.count()
+    with ExitStack() as stack:
+
+        def client(**arguments: Any) -> MqttClient:
+            found = MqttClient(address, **arguments)
+            stack.callback(found.close)
+            return found
+
+        client(subscription="bench/data", handler=lambda *_: bare.cover(next(heard)))
+        device = client(
+            subscription="ic/n/ack",
+            handler=lambda _topic, payload: acknowledged.cover(decode(Ack, payload).seq or 0),
+        )
+        sender = client()
+        ways = {
+            "bare": (bare, lambda payload: sender.publish("bench/data", payload)),
+            "device": (acknowledged, lambda payload: device.publish("ic/n/data", payload)),
+        }
+        while (request := asked.recv()) is not None:
+            way, what, count = request
+            trips, publish = ways[way]
+            asked.send(getattr(trips, what)(publish, count))
+        asked.send([(trips.sent_s, trips.covered_s) for trips in (bare, acknowledged)])
 
 
 class Measured:
-    """Bare round trips and the whole way, over one broker."""
+    """Bare round trips and the whole way, over one broker; what is measured is in this process."""
 
     def __init__(self, address: BrokerAddress, store: Store) -> None:
-        self.bare, self.committed, self.acknowledged = Trips(), Trips(), Trips()
-        self.committed.sent_s = self.acknowledged.sent_s
         self.syncs_s: list[float] = []
-        store.listen(self._commit)
+        self._committed = Trips()
+        store.listen(lambda commit: self._committed.cover(commit.acks["n", 1]))
         self._delivery = Delivery(store, address)
-        self._device = MqttClient(address, subscription="ic/n/ack", handler=self._ack)
-        heard = itertools.count()
-        self._listener = MqttClient(
-            address, subscription="bench/data", handler=lambda *_: self.bare.cover(next(heard))
-        )
-        self._sender = MqttClient(address)
+        spawn = multiprocessing.get_context("spawn")
+        self._pipe, asked = spawn.Pipe()
+        self._process = spawn.Process(target=_device, args=(address, asked), daemon=True)
+        self._process.start()
 
-    def _commit(self, commit: Commit) -> None:
-        self.committed.cover(commit.acks["n", 1])
+    def _ask(self, way: str, what: str, count: int) -> Any:
+        self._pipe.send((way, what, count))
+        return self._answer()
 
-    def _ack(self, _topic: str, payload: bytes) -> None:
-        self.acknowledged.cover(decode(Ack, payload).seq or 0)
-
-    def _publish(self, payload: bytes) -> bool:
-        return self._device.publish("ic/n/data", payload)
-
-    def _publish_bare(self, payload: bytes) -> bool:
-        return self._sender.publish("bench/data", payload)
+    def _answer(self) -> Any:
+        while not self._pipe.poll(1.0):
+            if not self._process.is_alive():
+                raise RuntimeError("the device has ended")
+        return self._pipe.recv()
 
     def rounds(self, folder: Path) -> None:
         """Synchronised writes, bare round trips and the whole way, by turns."""
         for _ in range(ROUNDS):
             self.syncs_s += _synchronised(folder / "appended", MESSAGES)
-            self.bare.send(self._publish_bare, MESSAGES)
-            self.acknowledged.send(self._publish, MESSAGES)
+            self._ask("bare", "send", MESSAGES)
+            self._ask("device", "send", MESSAGES)
 
     def floods(self) -> tuple[float, float]:
         """Messages a second: counted, and stored and acknowledged."""
-        return (
-            self.bare.flood(self._publish_bare, FLOOD),
-            self.acknowledged.flood(self._publish, FLOOD),
-        )
+        return self._ask("bare", "flood", FLOOD), self._ask("device", "flood", FLOOD)
+
+    def times(self) -> dict[str, list[float]]:
+        """How long each took of those that were sent at the rate [s]; ends the device."""
+        self._pipe.send(None)
+        (bare_s, back_s), (sent_s, acknowledged_s) = self._answer()
+        first = slice(ROUNDS * MESSAGES)
+
+        def took(begin_s: list[float], end_s: list[float]) -> list[float]:
+            return [end - begin for begin, end in zip(begin_s[first], end_s[first], strict=True)]
+
+        return {
+            "synchronised write": self.syncs_s,
+            "bare round trip": took(bare_s, back_s),
+            "telemetry to committed row": took(sent_s, self._committed.covered_s),
+            "telemetry to acknowledgement": took(sent_s, acknowledged_s),
+        }
 
     def close(self) -> None:
-        """Disconnect."""
-        for client in (self._sender, self._listener, self._device, self._delivery):
-            client.close()
+        """End the device and disconnect."""
+        self._process.terminate()
+        self._process.join()
+        self._delivery.close()
 
 
 def _synchronised(file: Path, count: int) -> list[float]:
@@ -190,14 +233,11 @@ def _measure(name: str, address: BrokerAddress, folder: Path) -> bool:
         measured = Measured(address, store)
         try:
             measured.rounds(folder)
-            found = {
-                "synchronised write": measured.syncs_s,
-                "bare round trip": measured.bare.took_s,
-                "telemetry to committed row": measured.committed.took_s,
-                "telemetry to acknowledgement": measured.acknowledged.took_s,
-            }
-            parts = {what: np.percentile(took, [50, 95, 99]) * 1e3 for what, took in found.items()}
             counted, stored = measured.floods()
+            parts = {
+                what: np.percentile(took, [50, 95, 99]) * 1e3
+                for what, took in measured.times().items()
+            }
         finally:
             measured.close()
     for what, (half, most, nearly_all) in parts.items():

@@ -67,6 +67,7 @@ __all__ = [
 
 Extension = Callable[[Scenario, Path], dict[str, Any]]
 """Looks at what a run has written and may add files; entries for its summary."""
+OnRecords = Callable[[int, bytes], None]
 Progress = Callable[[int, float, float, str], None]
 """(time [ms since 1970], fraction done, simulated over wall-clock seconds, note)."""
 
@@ -202,13 +203,15 @@ def run_scenario(
     count_instructions: bool = True,
     extend: Extension | None = None,
     report: bool = True,
+    on_records: OnRecords = lambda _zone, _records: None,
 ) -> RunResult:
     """Run a scenario into the directory `path`, which is made, or whose run is replaced.
 
     `energy_profile`, such as one fitted to a recording, replaces that of every node.  Without
     `count_instructions` a guest's instructions take no charge from the battery: not every node
     counts them, and nodes that are compared must see the same battery.  `extend` is called when
-    all is written but the summary, before expectations are judged.
+    all is written but the summary, before expectations are judged.  `on_records(zone, records)`
+    hears what goes on the tape of a zone, by its index, in the thread that writes.
 
     Ctrl-C ends the run early and leaves what there is, marked partial.  Raises what `check` raises,
     SoilError, and what the nodes raise.
@@ -235,6 +238,7 @@ def run_scenario(
             speed,
             energy_profile=energy_profile,
             count_instructions=count_instructions,
+            on_records=on_records,
         )
         try:
             interrupted = run.go()
@@ -277,8 +281,10 @@ class _Run:
         *,
         energy_profile: EnergyProfile | None,
         count_instructions: bool,
+        on_records: OnRecords,
     ) -> None:
         self.scenario = scenario
+        self._on_records = on_records
         self.zones = zones
         self.info = info
         self.weather = weather
@@ -368,6 +374,7 @@ class _Run:
         self._trace.write(rows)
         for zone, records in tapes:
             self._tape.add(zone, records)
+            self._on_records(zone, records)
 
     def end(self, interrupted: bool) -> RunEnd:
         """What the summary is made of."""

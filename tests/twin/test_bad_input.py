@@ -196,11 +196,11 @@ QUICK: Final = f"run {QUICKSTART} -q"
         (f"{QUICK} --set weather.file=directory", 2),
         (f"{QUICK} --set weather.file=empty", 2),
         (f"{QUICK} --set weather.file=deep.json", 2),
-        (f"compare run run --tolerance theta={DIGITS}", 2),
-        ("compare run run --tolerance theta_probe=x", 2),
-        (f"compare run run --tolerance theta_probe={DIGITS}", 2),
-        ("compare run run --tolerance theta_probe=nan", 2),
-        ("compare run run --tolerance theta_probe=-1", 2),
+        (f"compare --exact run run --tolerance theta={DIGITS}", 2),
+        ("compare --exact run run --tolerance theta_probe=x", 2),
+        (f"compare --exact run run --tolerance theta_probe={DIGITS}", 2),
+        ("compare --exact run run --tolerance theta_probe=nan", 2),
+        ("compare --exact run run --tolerance theta_probe=-1", 2),
         ("accept run golden --tolerance theta_probe=nan", 2),
         ("accept run empty", 2),
         ("accept run run", 2),
@@ -280,7 +280,7 @@ def all_commands(capfd: pytest.CaptureFixture[str], whole: Path, run: Path) -> d
     lines = {
         "replay": ("replay", run),
         "report": ("report", run),
-        "compare": ("compare", whole, run),
+        "compare": ("compare", "--exact", whole, run),
         "accept": ("accept", run, golden),
     }
     found = {name: said(capfd, *line)[0] for name, line in lines.items()}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from levada.sim.devices.power_recording import EnergyFit
     from levada.sim.results.compare import Comparison
     from levada.sim.results.replay import Replay
+    from levada.sim.results.side_by_side import ComparedRun
     from levada.sim.run.runner import Progress
     from levada.sim.scenario.model import Scenario
     from levada.twin.cli.doctor import Finding
@@ -42,6 +43,7 @@ __all__ = [
     "outcome",
     "progress",
     "replay",
+    "side_by_side",
     "stopped",
     "void",
     "warning",
@@ -308,6 +310,34 @@ def _figures(summary: dict[str, Any]) -> Table:
     for name, value, note in rows:
         table.add_row(Text(name, "dim"), value, Text(note, "dim"))
     return table
+
+
+def side_by_side(columns: Sequence[ComparedRun]) -> None:
+    """Figures of runs in columns; what differs from the first in brackets."""
+    from levada.sim.results.side_by_side import table as rows
+
+    table = Table.grid(
+        Column(""),
+        *(Column(plain(column.name), justify="right", overflow="fold") for column in columns),
+        padding=(0, 2),
+    )
+    table.show_header = True
+    for name, unit, values, differences in rows(columns):
+        cells = [
+            Text.assemble(value, (f" ({difference})", "yellow") if difference else "")
+            for value, difference in zip(values, differences, strict=True)
+        ]
+        table.add_row(Text(f"{name} [{unit}]" if unit else name, "dim"), *cells)
+    passed, failed = MARKS[True][0], MARKS[False][0]
+    verdicts = [
+        Text.assemble(f"{c.passed} ", passed, *((f"  {c.failed} ", failed) if c.failed else ()))
+        for c in columns
+    ]
+    table.add_row(Text("expectations", "dim"), *verdicts)
+    out.print(table, soft_wrap=True)
+    periods = {column.period for column in columns}
+    if len(periods) > 1:
+        warning("these runs are not of one period: their sums are not of equally many days")
 
 
 def comparison(result: Comparison) -> None:

@@ -30,6 +30,7 @@ from levada.guest.text.redaction import redacted
 from levada.twin.cli import options, streams
 from levada.twin.cli.attack import attack
 from levada.twin.cli.cloud import cloud_app
+from levada.twin.cli.compare import compare_app
 from levada.twin.cli.edge import edge_app
 from levada.twin.cli.fog import fog_app
 from levada.twin.cli.fuzz import fuzz_app
@@ -41,6 +42,7 @@ from levada.twin.cli.pki import pki_app
 from levada.twin.cli.prove import prove_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.signing import TrustedFile, keys_app, signing_app
+from levada.twin.cli.tape import shows_logs, tape_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
 from levada.twin.interrupts import Interrupts, interrupts
@@ -92,6 +94,8 @@ app.add_typer(twin_app)
 app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
+app.add_typer(compare_app)
+app.add_typer(tape_app)
 app.add_typer(fuzz_app)
 app.add_typer(cloud_app)
 app.add_typer(ota_app, name="ota")
@@ -173,6 +177,7 @@ def run(
         ),
     ] = None,
     pki: options.Pki = None,
+    log: Annotated[bool, typer.Option("--log", help="Show what guests log, as it comes.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
@@ -209,6 +214,7 @@ def run(
             make_node=make_node,
             energy_profile=profile,
             extend=extension(loaded),
+            on_records=shows_logs(loaded) if log else lambda _zone, _records: None,
         )
     if junit is not None:
         from levada.sim.results.junit import write_junit
@@ -271,27 +277,6 @@ def lint(
             for note in (*said, *weather.notes, *weather.filled):
                 typer.echo(f"    {note}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
-
-
-@app.command()
-def compare(
-    run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
-    tolerance: options.Tolerances = None,
-) -> None:
-    """Compare two runs: first divergent host call, then signals beyond their tolerance."""
-    from levada.sim.results.compare import compare_runs
-    from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console
-
-    allowed = options.tolerances(tolerance)
-    runs = RunDir(run_a), RunDir(run_b)
-    with trusted(*runs):
-        comparison = compare_runs(*runs, allowed)
-        stopped = [console.stopped(run.summary, str(run.path)) for run in runs]
-    console.comparison(comparison)
-    passed = comparison.equal and not any(stopped)
-    raise typer.Exit(Exit.PASS if passed else Exit.EXPECTATION_FAILED)
 
 
 @app.command()
