@@ -174,6 +174,8 @@ def forcing_by_hour(season: Season) -> FloatArray:
     out[:, ForcingCol.ET0_MM_H] = demand
     out[:, ForcingCol.KC_MAX] = kc_max
     out[:, ForcingCol.COVER] = cover
+    out[:, ForcingCol.KCB] = kcb
+    out[:, ForcingCol.ET0_DAY_MM] = hourly(demand.reshape(-1, 24).sum(axis=1))
     return out
 
 

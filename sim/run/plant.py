@@ -156,9 +156,8 @@ class Plant:
             model.observe(before)
             forcing = np.zeros((n, len(ForcingCol)))
             forcing[:, ForcingCol.ZR_M] = np.array(zr_m)[at]
-            forcing[:, ForcingCol.DEPLETION_FRACTION] = self._tables[
-                self.zones[at, NodeCol.TABLE], 0, ForcingCol.DEPLETION_FRACTION
-            ]
+            for column in _OF_STRESS:
+                forcing[:, column] = self._tables[self.zones[at, NodeCol.TABLE], 0, column]
             state = model.state()
             model.advance(1.0, forcing, new_fluxes(n), after)
             model.restore(state)
@@ -262,7 +261,7 @@ class Plant:
     def _soils(self) -> Soils:
         bucket, richards = self.bucket, self.richards
         return Soils(
-            *(_NO_BUCKET if bucket is None else (bucket.parameters, bucket.layers)),
+            *(_NO_BUCKET if bucket is None else (bucket.parameters, bucket.variables)),
             *(_NO_RICHARDS if richards is None else richards.arrays),
         )
 
@@ -489,7 +488,15 @@ def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> I
     return z
 
 
-_NO_BUCKET: Final = (np.zeros((0, 8)), np.zeros((0, 10)))
+_OF_STRESS: Final = (
+    ForcingCol.DEPLETION_FRACTION,
+    ForcingCol.KC_MAX,
+    ForcingCol.COVER,
+    ForcingCol.KCB,
+    ForcingCol.ET0_DAY_MM,
+)
+"""What readily available water depends on, beside the roots."""
+_NO_BUCKET: Final = (np.zeros((0, 1)), np.zeros((0, 1)))
 _NO_RICHARDS: Final = (
     np.zeros((0, 1, 1)),
     np.zeros((0, 1)),
