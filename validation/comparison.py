@@ -41,8 +41,8 @@ none of its equations and parameters was changed.
 
 **Where a peer is better:** Ref-ET computes the clear sky that ET0 needs from turbidity and vapour,
 levada from elevation alone (1 % of ET0). Which program is nearest to measured soil water stands
-below, at "water measured under maize". HYDRUS knows heat, vapour, hysteresis, solutes and two dimensions; AquaCrop
-knows yield and a crop that answers to stress. levada knows none of these.
+below, at "water measured under maize". HYDRUS knows heat, vapour, hysteresis, solutes and two
+dimensions; AquaCrop knows yield and a crop that answers to stress. levada knows none of these.
 """
 
 NOTHING = (

@@ -12,12 +12,10 @@ import numpy.typing as npt
 import pandas as pd  # type: ignore[import-untyped]  # pyfao56 takes its tables
 import pyfao56
 
-from levada.sim.crop.crop import Season, forcing_by_hour, season
+from levada.sim.crop.crop import Season, season
 from levada.sim.settings.crop import Crop
-from levada.sim.soil.bucket import Bucket
-from levada.sim.soil.model import ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 from levada.sim.weather import Days, Site, from_days
-from validation.comparison import DATA, Comparison, figure
+from validation.comparison import DATA, Comparison
 from validation.weather import table
 
 FloatArray = npt.NDArray[np.float64]

@@ -131,7 +131,9 @@ class Bucket:
         tew = 1000.0 * ((v["theta_fc"] - 0.5 * v["theta_wp"]) * top_m).sum(axis=1)  # Eq. 73
         dry = 1000.0 * ((v["theta_fc"] - v["theta"]) * top_m).sum(axis=1)
 
-        self.parameters = np.zeros((n, kernel.PARAMETERS + kernel.LAYER_PARAMETERS * edges.shape[1]))
+        self.parameters = np.zeros(
+            (n, kernel.PARAMETERS + kernel.LAYER_PARAMETERS * edges.shape[1])
+        )
         p = self.parameters
         p[:, kernel.P_ZE], p[:, kernel.P_TEW] = v["ze_m"], tew
         p[:, kernel.P_REW] = np.minimum(v["rew_mm"], 0.999 * tew)

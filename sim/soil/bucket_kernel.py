@@ -89,9 +89,7 @@ def _rooted_m(top: float, bottom: float, zr: float) -> float:
 
 
 @njit
-def move_roots(
-    p: FloatArray, s: FloatArray, zr: float
-) -> None:  # pragma: no cover - compiled
+def move_roots(p: FloatArray, s: FloatArray, zr: float) -> None:  # pragma: no cover - compiled
     """Let the roots of a zone reach down to `zr` [m], and take over the water that is there.
 
     A shallower crop leaves it to the soil below.
