@@ -4,7 +4,8 @@ without irrigation and irrigated by a rule, in one soil and in layers; see `vali
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -24,7 +25,26 @@ from levada.sim.soil.model import (
     new_observed,
 )
 from validation.comparison import Comparison, figure
-from validation.crop import COTTON, MAIZE, Case, our_season, peer_inputs, peer_irrigation, rows
+from validation.crop import (
+    COTTON,
+    MAIZE,
+    Case,
+    column,
+    our_season,
+    peer_inputs,
+    peer_irrigation,
+    rows,
+)
+from validation.soil_water import (
+    DEPTHS_M,
+    PROBED_M,
+    ROOTED,
+    THETA_FC,
+    THETA_START,
+    THETA_WP,
+    measured,
+    pyfao56_profile,
+)
 
 FloatArray = npt.NDArray[np.float64]
 Irrigation = Literal["as given", "rainfed", "automatic"]
@@ -60,11 +80,7 @@ COTTON_LAYERS = Profile(
     theta_wp=(0.111, 0.111, 0.104, 0.104, 0.084, 0.084, 0.084, 0.084, 0.071, 0.071),
 )
 """Plot p06-1 of cotton at Maricopa, pyfao56's test data of 2018 (CC0)."""
-MAIZE_LAYERS = Profile(
-    bottom_m=(0.15, 0.45, 0.75, 1.05, 1.35, 1.65, 2.35),
-    theta_fc=(0.257, 0.212, 0.165, 0.140, 0.126, 0.140, 0.265),
-    theta_wp=(0.129, 0.106, 0.083, 0.070, 0.063, 0.070, 0.133),
-)
+MAIZE_LAYERS = Profile(bottom_m=DEPTHS_M, theta_fc=THETA_FC, theta_wp=THETA_WP)
 """Plot E42 at Greeley, 2023 (CC0)."""
 
 
@@ -313,4 +329,84 @@ def validate_maize() -> Comparison:
         "maize, Greeley",
         "184 days, each with its weather; seven layers of the plot; six seasons",
         "2023",
+    )
+
+
+def water_by_layer() -> FloatArray:
+    """Water contents of the layers of plot E42 at the end of every day, shape (days, layers).
+
+    With the crop numbers, constant p and tall reference that the plot was published with.
+    """
+    lines = rows(MAIZE)
+    case = replace(MAIZE, crop=MAIZE.crop.model_copy(update={"reference": "tall"}))
+    made = Bucket(
+        1,
+        bottom_m=[DEPTHS_M],
+        theta_fc=[THETA_FC],
+        theta_wp=[THETA_WP],
+        theta=[THETA_START],
+        theta_below=[THETA_START],
+        profile_m=DEPTHS_M[-1],
+        zr_m=case.crop.zr_min_m,
+        ze_m=case.ze_m,
+        rew_mm=case.rew_mm,
+        de_mm=1000.0,
+        probe_depth_m=0.1,
+    )
+    hourly = forcing_by_hour(our_season(case, lines, constant_p=True))
+    fluxes, observed = new_fluxes(1), new_observed(1)
+    found = np.empty((len(lines), len(DEPTHS_M)))
+    for day, water_mm in enumerate(column(lines, "irrigation_mm")):
+        forcing = hourly[24 * day : 24 * day + 1].copy()
+        forcing[0, ForcingCol.RAIN_MM_H] = float(lines[day]["rain_mm"]) / 24.0
+        forcing[0, ForcingCol.IRRIGATION_MM_H] = water_mm / 24.0
+        forcing[0, ForcingCol.IRRIGATION_TO_S] = 86_400.0 if water_mm > 0.0 else 0.0
+        made.advance(86_400.0, forcing, fluxes, observed)
+        found[day] = made.profile()[1][0]
+    return found
+
+
+def validate_measured_layers() -> Comparison:
+    """Water contents of plot E42 by the bucket, beside those measured under maize."""
+    days, water = measured()
+    first = date.fromisoformat(rows(MAIZE)[0]["date"])
+    at = np.array([(day - first).days for day in days])
+    ours = water_by_layer()[:, :ROOTED]  # down to 75 cm the probe's layers are the soil's
+    water = water[:, :ROOTED]
+    thickness = np.diff(PROBED_M)[:ROOTED]
+    weights = thickness / thickness.sum()
+    off = ours[at] - water
+    root, other = off @ weights, pyfao56_profile()[at] - water @ weights
+    rms = float(np.sqrt(np.mean(root**2)))
+    by_layer = ", ".join(
+        f"{100 * top:.0f} to {100 * low:.0f} cm {np.sqrt(np.mean(layer**2)):.3f} "
+        f"({np.mean(layer):+.3f})"
+        for top, low, layer in zip(PROBED_M[:-1], PROBED_M[1:], off.T, strict=False)
+    )
+
+    def draw(axes: Any) -> None:
+        for k, depth in ((0, "0 to 15 cm"), (1, "15 to 45 cm")):
+            axes[k].plot(at, water[:, k], "ko", ms=3, label="measured")
+            axes[k].plot(ours[:, k], "r", lw=1, label="levada, bucket")
+            axes[k].set(xlabel="day from 2 May", ylabel=f"theta, {depth}")
+            axes[k].legend(fontsize=7)
+
+    return Comparison(
+        model=BUCKET,
+        name="layers measured under maize",
+        data="USDA-ARS plot E42, Greeley: weather, irrigation, field capacity and wilting point of "
+        f"seven layers; water contents on {len(days)} days; nothing fitted",
+        period="2 May to 1 November 2023",
+        reference="neutron probe and TDR (test data of pyfao56); pyfao56, layered",
+        version=pyfao56.__version__,
+        error=f"theta of 0 to 75 cm, RMS (bias): levada, bucket {rms:.3f} ({np.mean(root):+.3f}), "
+        f"pyfao56 {np.sqrt(np.mean(other**2)):.3f} ({np.mean(other):+.3f}); {by_layer}",
+        worst=rms,
+        limit=0.015,
+        figure=figure("bucket_maize", draw, columns=2),
+        note="With the crop numbers, constant p and tall reference that its authors published for "
+        "the plot. Layers fill from the top and are emptied by plants in proportion to what they "
+        "hold: the top 15 cm stay wetter than measured, the layers below drier, which over the "
+        "root zone cancels.",
+        unseen=True,
     )

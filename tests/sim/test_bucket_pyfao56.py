@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from validation import bucket
 from validation.bucket import IRRIGATIONS, pairs
+from validation.comparison import DOCS
 from validation.crop import COTTON, MAIZE, Case, our_season, rows, theirs
 
 SEASONS = [
@@ -50,3 +52,18 @@ def test_where_pyfao56_cuts_depletion_the_bucket_evaporates_less() -> None:
     """Rainfed maize dries to TAW: their cut makes 2 mm of water, ours leaves them in the soil."""
     pair = next(p for p in pairs("maize") if p.irrigation == "rainfed" and not p.layered)
     assert pair.theirs.evaporation - pair.ours.evaporation == pytest.approx(1.8, abs=0.1)
+
+
+def test_every_comparison_stays_within_its_limit_and_is_on_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bucket, "figure", lambda *_args, **_kwargs: "")
+    page = (DOCS / "validation.md").read_text(encoding="utf-8")
+    for compare in (
+        bucket.validate_cotton,
+        bucket.validate_maize,
+        bucket.validate_measured_layers,
+    ):
+        comparison = compare()
+        assert comparison.worst < comparison.limit, comparison.error
+        assert f"**{comparison.name}**" in page
