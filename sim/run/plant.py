@@ -154,10 +154,9 @@ class Plant:
             n = int(at.sum())
             before, after = new_observed(n), new_observed(n)
             model.observe(before)
-            forcing = np.zeros((n, len(ForcingCol)))
-            forcing[:, ForcingCol.ZR_M] = np.array(zr_m)[at]
-            for column in _OF_STRESS:
-                forcing[:, column] = self._tables[self.zones[at, NodeCol.TABLE], 0, column]
+            forcing = self._tables[self.zones[at, NodeCol.TABLE], 0]
+            forcing[:, : ForcingCol.ZR_M] = 0.0  # all that moves water stands before it
+            forcing[:, ForcingCol.ET0_MM_H] = 0.0
             state = model.state()
             model.advance(1.0, forcing, new_fluxes(n), after)
             model.restore(state)
@@ -488,15 +487,7 @@ def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> I
     return z
 
 
-_OF_STRESS: Final = (
-    ForcingCol.DEPLETION_FRACTION,
-    ForcingCol.KC_MAX,
-    ForcingCol.COVER,
-    ForcingCol.KCB,
-    ForcingCol.ET0_DAY_MM,
-)
-"""What readily available water depends on, beside the roots."""
-_NO_BUCKET: Final = (np.zeros((0, 1)), np.zeros((0, 1)))
+_NO_BUCKET: Final[tuple[FloatArray, FloatArray]] = (np.zeros((0, 1)), np.zeros((0, 1)))
 _NO_RICHARDS: Final = (
     np.zeros((0, 1, 1)),
     np.zeros((0, 1)),

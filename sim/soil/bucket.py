@@ -131,7 +131,7 @@ class Bucket:
         tew = 1000.0 * ((v["theta_fc"] - 0.5 * v["theta_wp"]) * top_m).sum(axis=1)  # Eq. 73
         dry = 1000.0 * ((v["theta_fc"] - v["theta"]) * top_m).sum(axis=1)
 
-        self.parameters = np.zeros(
+        self.parameters: FloatArray = np.zeros(
             (n, kernel.PARAMETERS + kernel.LAYER_PARAMETERS * edges.shape[1])
         )
         p = self.parameters
@@ -144,7 +144,9 @@ class Bucket:
             p[:, kernel.PARAMETERS + k :: kernel.LAYER_PARAMETERS] = values
         self.wetted = p[:, kernel.P_WETTED]
 
-        self.variables = np.zeros((n, kernel.STATE + kernel.LAYER_STATE * edges.shape[1]))
+        self.variables: FloatArray = np.zeros(
+            (n, kernel.STATE + kernel.LAYER_STATE * edges.shape[1])
+        )
         s = self.variables
         rooted = np.clip(v["zr_m"][:, None] - tops, 0.0, edges - tops)
         s[:, kernel.STATE + 1 :: kernel.LAYER_STATE] = 1000.0 * v["theta"] * rooted
