@@ -3,8 +3,9 @@
 Everything is on: the guest every ten minutes, 50 cells, trace and tape written to disk.  The wall
 clock is that of the whole field loop with its files.  pyfao56 gets reference ET, rain and the water
 that levada's guest gave each day; only `Model.run` is timed, so that nothing but its daily loop
-counts.  Rounds are taken in turns, and the best of each is given: what the work costs, not what
-else the machine had to do.
+counts.  Rounds are taken in turns, as many of each program, and the best of each is given: what the
+work costs, not what else the machine had to do.  Two tables count more, see
+`benchmarks.whole_season`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import pandas as pd
 import pyfao56
 
 from benchmarks.bench_host import cpu
+from benchmarks.whole_season import on_equal_terms, processes
 from levada.sim.crop import et0
 from levada.sim.run import soils
 from levada.sim.run.runner import read_weather, run_scenario
@@ -95,8 +97,8 @@ def irrigation_mm(path: Path) -> np.ndarray[Any, Any]:
     return np.bincount(np.maximum(day - first, 0), weights=trace["irrigation_mm"])
 
 
-def peer(water_mm: np.ndarray[Any, Any], *, layered: bool) -> Callable[[], float]:
-    """A season of pyfao56 ready to run; what it returns runs it once and gives its seconds."""
+def peer_inputs(water_mm: np.ndarray[Any, Any], *, layered: bool) -> dict[str, Any]:
+    """What pyfao56 needs for the season: its tables, and the keys of the days."""
     scenario = load(QUICKSTART)
     weather = read_weather(scenario)
     zone = expand(scenario)[0]
@@ -145,13 +147,42 @@ def peer(water_mm: np.ndarray[Any, Any], *, layered: bool) -> Callable[[], float
             index=[round(100 * depth) for depth in DEPTHS_M],
         )
 
-    def run() -> float:
-        model = pyfao56.Model(keys[0], keys[-1], parameters, data, irr=irrigation, sol=profile)
-        begun = time.perf_counter()
-        model.run()
-        return time.perf_counter() - begun
+    return {
+        "keys": keys,
+        "parameters": parameters,
+        "weather": data,
+        "irrigation": irrigation,
+        "profile": profile,
+    }
 
-    return run
+
+def peer_run(inputs: dict[str, Any]) -> float:
+    """Seconds of pyfao56's daily loop."""
+    keys = inputs["keys"]
+    model = pyfao56.Model(
+        keys[0],
+        keys[-1],
+        inputs["parameters"],
+        inputs["weather"],
+        irr=inputs["irrigation"],
+        sol=inputs["profile"],
+    )
+    begun = time.perf_counter()
+    model.run()
+    return time.perf_counter() - begun
+
+
+def _print_whole(inputs: dict[str, dict[str, Any]]) -> None:
+    """Print what a season costs with all that it needs."""
+    equal = on_equal_terms(ROUNDS)
+    title = "seven layers, 184 days in steps of a day, with set-up"
+    print(f"\n{title:<55}{'ms':>9}{'ratio':>8}")
+    for name, seconds in equal.items():
+        ratio = equal["pyfao56, layered"] / seconds
+        print(f"{name:<55}{seconds * 1e3:>9.1f}{ratio:>8.2f}", flush=True)
+    print(f"\n{'whole process, the season of one zone':<55}{'cold s':>9}{'warm s':>8}")
+    for name, row in processes(inputs).iterrows():
+        print(f"{name:<55}{row['cold']:>9.2f}{row['warm']:>8.2f}", flush=True)
 
 
 def main() -> int:
@@ -165,10 +196,10 @@ def main() -> int:
     water: list[np.ndarray[Any, Any]] = []
     for soil in ("bucket", "richards"):  # also compiles, before any clock runs
         levada(soil, look=lambda path: water.append(irrigation_mm(path)))
-    daily, layers = peer(water[-1], layered=False), peer(water[-1], layered=True)
+    daily, layers = (peer_inputs(water[-1], layered=layered) for layered in (False, True))
     rounds = [
-        (levada("richards"), levada("bucket"), daily(), layers() if k < 3 else np.inf)
-        for k in range(ROUNDS)
+        (levada("richards"), levada("bucket"), peer_run(daily), peer_run(layers))
+        for _ in range(ROUNDS)
     ]
     richards = min((r[0] for r in rounds), key=lambda c: c.wall_s)
     bucket = min((r[1] for r in rounds), key=lambda c: c.wall_s)
@@ -182,6 +213,8 @@ def main() -> int:
     print(f"season of {richards.days:.0f} days, one zone{'':<21}{'field-days/s':>14}{'ratio':>8}")
     for name, rate in rates.items():
         print(f"{name:<50}{rate:>12.0f}{rate / base:>8.2f}")
+
+    _print_whole({"pyfao56, daily bucket": daily, "pyfao56, layered (seven layers)": layers})
 
     print(f"\n{'soil':<10}{'zones':>6}{'us per zone-step':>18}{'field-days/s':>14}{'cores':>7}")
     costs: dict[tuple[str, int], Cost] = {}

@@ -24,6 +24,7 @@ DATA = ROOT / "tests" / "sim" / "data"
 MODULES = (
     "validation.weather",
     "validation.crop",
+    "validation.bucket",
     "validation.soil_water",
     "validation.richards",
 )
@@ -39,10 +40,9 @@ numbers below are its output, the figures are in `docs/images/validation`, and
 none of its equations and parameters was changed.
 
 **Where a peer is better:** Ref-ET computes the clear sky that ET0 needs from turbidity and vapour,
-levada from elevation alone (1 % of ET0). pyfao56 puts a day's evaporation into the depletion
-fraction, as FAO-56 does. Which program is nearest to measured soil water stands below, at "water
-measured under maize". HYDRUS knows heat, vapour, hysteresis, solutes and two dimensions; AquaCrop
-knows yield and a crop that answers to stress. levada knows none of these.
+levada from elevation alone (1 % of ET0). Which program is nearest to measured soil water stands
+below, at "water measured under maize". HYDRUS knows heat, vapour, hysteresis, solutes and two
+dimensions; AquaCrop knows yield and a crop that answers to stress. levada knows none of these.
 """
 
 NOTHING = (

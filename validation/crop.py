@@ -12,12 +12,10 @@ import numpy.typing as npt
 import pandas as pd  # type: ignore[import-untyped]  # pyfao56 takes its tables
 import pyfao56
 
-from levada.sim.crop.crop import Season, forcing_by_hour, season
+from levada.sim.crop.crop import Season, season
 from levada.sim.settings.crop import Crop
-from levada.sim.soil.bucket import Bucket
-from levada.sim.soil.model import ForcingCol, Observed, new_fluxes, new_forcing, new_observed
 from levada.sim.weather import Days, Site, from_days
-from validation.comparison import DATA, Comparison, figure
+from validation.comparison import DATA, Comparison
 from validation.weather import table
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,8 +36,6 @@ class Case:
     theta0: float
     ze_m: float
     rew_mm: float
-    layered: bool
-    """Follow depletion below the roots, pyfao56's mode with a soil profile."""
 
 
 COTTON = Case(
@@ -68,7 +64,6 @@ COTTON = Case(
     theta0=0.100,
     ze_m=0.11429,
     rew_mm=9.0,
-    layered=False,
 )
 MAIZE = Case(
     file="maize_greeley_2023.csv",
@@ -90,9 +85,8 @@ MAIZE = Case(
     theta_fc=0.1844,
     theta_wp=0.0922,
     theta0=0.1383,
-    ze_m=0.062,  # 0.0623 in their script, whose layered mode counts whole millimetres
+    ze_m=0.062,  # 0.0623 in their script, whose layers count whole millimetres
     rew_mm=8.0,
-    layered=True,
 )
 
 
@@ -144,9 +138,19 @@ def peer_inputs(case: Case, lines: list[dict[str, str]], reference: str) -> tupl
     return parameters, weather
 
 
-def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
-    """pyfao56's table of the season."""
+def theirs(case: Case, lines: list[dict[str, str]]) -> Any:
+    """pyfao56's table of the season, as it was irrigated, in one soil."""
     parameters, weather = peer_inputs(case, lines, "S")
+    keys = weather.wdata.index
+    model = pyfao56.Model(
+        keys[0], keys[-1], parameters, weather, irr=peer_irrigation(lines), cons_p=True
+    )
+    model.run()
+    return model.odata
+
+
+def peer_irrigation(lines: list[dict[str, str]]) -> Any:
+    """pyfao56's table of what was given, and of how much of the ground that wetted."""
     irrigation = pyfao56.Irrigation()
     for row in lines:
         if float(row["wetted"]) > 0.0:
@@ -154,22 +158,10 @@ def theirs(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Any:
             irrigation.addevent(
                 day.year, day.timetuple().tm_yday, float(row["irrigation_mm"]), float(row["wetted"])
             )
-    profile = None
-    if case.layered:
-        profile = pyfao56.SoilProfile()
-        profile.sdata = pd.DataFrame(
-            {"thetaFC": [case.theta_fc], "thetaWP": [case.theta_wp], "theta0": [case.theta0]},
-            index=[round(100 * case.crop.zr_max_m)],
-        )
-    keys = weather.wdata.index
-    model = pyfao56.Model(
-        keys[0], keys[-1], parameters, weather, irr=irrigation, sol=profile, cons_p=constant_p
-    )
-    model.run()
-    return model.odata
+    return irrigation
 
 
-def our_season(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> Season:
+def our_season(case: Case, lines: list[dict[str, str]], *, constant_p: bool = False) -> Season:
     """Our crop with the reference ET of the file, which their run takes too."""
     time_ms = (
         np.array([row["date"] for row in lines], "datetime64[D]")
@@ -197,49 +189,12 @@ def our_season(case: Case, lines: list[dict[str, str]], *, constant_p: bool) -> 
     return replace(ours, et0_mm_h=np.repeat(et_ref / 24.0, 24), depletion_fraction=p)
 
 
-def run_bucket(
-    case: Case, ours: Season, lines: list[dict[str, str]]
-) -> tuple[FloatArray, FloatArray]:
-    """Depletion [mm] at the end of each day and the fluxes of the season, in steps of a day."""
-    crop = case.crop
-    tew = 1000.0 * (case.theta_fc - 0.5 * case.theta_wp) * case.ze_m
-    soil = Bucket(
-        1,
-        theta_fc=case.theta_fc,
-        theta_wp=case.theta_wp,
-        profile_m=crop.zr_max_m,
-        zr_m=crop.zr_min_m,
-        theta=case.theta0,
-        # without layers pyfao56 lets roots grow into soil at field capacity
-        theta_below=case.theta0 if case.layered else case.theta_fc,
-        ze_m=case.ze_m,
-        rew_mm=case.rew_mm,
-        de_mm=tew,
-        probe_depth_m=0.1,
-    )
-    hourly = forcing_by_hour(ours)
-    forcing, fluxes, observed = new_forcing(1), new_fluxes(1), new_observed(1)
-    depletion = np.empty(len(lines))
-    for day, row in enumerate(lines):
-        if float(row["wetted"]) > 0.0:
-            soil.wetted[0] = float(row["wetted"])
-        forcing[0] = hourly[24 * day]
-        forcing[0, ForcingCol.RAIN_MM_H] = float(row["rain_mm"]) / 24.0
-        forcing[0, ForcingCol.IRRIGATION_MM_H] = float(row["irrigation_mm"]) / 24.0
-        forcing[0, ForcingCol.IRRIGATION_TO_S] = (
-            86_400.0 if float(row["irrigation_mm"]) > 0.0 else 0.0
-        )
-        soil.advance(86_400.0, forcing, fluxes, observed)
-        depletion[day] = observed[0, Observed.DR_MM]
-    return depletion, fluxes[0]
-
-
 def validate_crop() -> Comparison:
     """Kcb, Kc_max, cover, roots and height of both seasons."""
     worst = 0.0
     for case in (COTTON, MAIZE):
         lines = rows(case)
-        ours, other = our_season(case, lines, constant_p=True), theirs(case, lines, constant_p=True)
+        ours, other = our_season(case, lines), theirs(case, lines)
         days = int(sum(case.crop.stages))
         for name, mine in (
             ("Kcb", ours.kcb),
@@ -260,53 +215,4 @@ def validate_crop() -> Comparison:
         error=f"Kcb, Kc_max, cover, root depth, height: at most {worst:.0e}",
         worst=worst,
         limit=1e-9,
-    )
-
-
-def _depletion(case: Case, title: str, figure_name: str, limit_mm: float, note: str) -> Comparison:
-    lines = rows(case)
-    worst = {}
-    drawn: list[tuple[FloatArray, FloatArray]] = []
-    for constant_p in (True, False):
-        other = theirs(case, lines, constant_p=constant_p)["Dr"].to_numpy(float)
-        ours, _ = run_bucket(case, our_season(case, lines, constant_p=constant_p), lines)
-        worst[constant_p] = float(np.max(np.abs(ours - other)))
-        drawn.append((ours, other))
-
-    def draw(axes: Any) -> None:
-        ours, other = drawn[1]
-        axes.plot(other, "k", lw=1.5, label="pyfao56")
-        axes.plot(ours, "r--", lw=1, label="levada")
-        axes.set(xlabel="day of the season", ylabel="depletion [mm]")
-        axes.legend()
-
-    return Comparison(
-        model=BUCKET,
-        name=title,
-        data=f"{len(lines)} days in steps of a day, depletion at the end of each",
-        period=lines[0]["date"][:4],
-        reference="pyfao56, its own test season" + (", layered mode" if case.layered else ""),
-        version=pyfao56.__version__,
-        error=f"constant p: at most {worst[True]:.1g} mm; p adjusted: {worst[False]:.2g} mm",
-        worst=worst[False],
-        limit=limit_mm,
-        figure=figure(figure_name, draw),
-        note=note,
-    )
-
-
-def validate_cotton() -> Comparison:
-    """Drip-irrigated cotton, daily bucket."""
-    return _depletion(COTTON, "cotton, Maricopa", "pyfao56_cotton", 0.5, "Drawn with p adjusted.")
-
-
-def validate_maize() -> Comparison:
-    """Sprinkled maize, layered mode."""
-    return _depletion(
-        MAIZE,
-        "maize, Greeley",
-        "pyfao56_maize",
-        4.0,
-        "Drawn with p adjusted. pyfao56 is nearer to FAO-56 there: it puts the whole ETc of a day "
-        "into p, levada only the basal part, which the crop knows.",
     )

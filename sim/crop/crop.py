@@ -47,7 +47,7 @@ class Season:
     height_m: FloatArray
     zr_m: FloatArray
     depletion_fraction: FloatArray
-    """p, adjusted for the day's demand."""
+    """p, adjusted for what the crop would transpire on the day."""
     et0_mm_h: FloatArray
     """By the hour, of the crop's reference surface."""
 
@@ -135,8 +135,8 @@ def season(
     cover = np.minimum(over_min ** (1.0 + 0.5 * height), 0.99)  # Eq. 76
     by_hour = et0.of_weather(weather, et0_form, crop.reference)
     demand = kcb * by_hour.reshape(-1, 24).sum(axis=1)
-    # FAO-56 p. 162 adjusts for ETc.  Its evaporation part is not known before the soil is run; it
-    # is small when the soil is dry, and only then does p matter.
+    # FAO-56 p. 162 adjusts for ETc.  Its evaporation part is not known before the soil is run; the
+    # bucket adjusts for all of it.
     p = np.clip(crop.depletion_fraction + 0.04 * (5.0 - demand), 0.1, 0.8)
     return Season(
         crop=crop,
@@ -174,6 +174,8 @@ def forcing_by_hour(season: Season) -> FloatArray:
     out[:, ForcingCol.ET0_MM_H] = demand
     out[:, ForcingCol.KC_MAX] = kc_max
     out[:, ForcingCol.COVER] = cover
+    out[:, ForcingCol.KCB] = kcb
+    out[:, ForcingCol.ET0_DAY_MM] = hourly(demand.reshape(-1, 24).sum(axis=1))
     return out
 
 

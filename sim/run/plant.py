@@ -154,11 +154,9 @@ class Plant:
             n = int(at.sum())
             before, after = new_observed(n), new_observed(n)
             model.observe(before)
-            forcing = np.zeros((n, len(ForcingCol)))
-            forcing[:, ForcingCol.ZR_M] = np.array(zr_m)[at]
-            forcing[:, ForcingCol.DEPLETION_FRACTION] = self._tables[
-                self.zones[at, NodeCol.TABLE], 0, ForcingCol.DEPLETION_FRACTION
-            ]
+            forcing = self._tables[self.zones[at, NodeCol.TABLE], 0]
+            forcing[:, : ForcingCol.ZR_M] = 0.0  # all that moves water stands before it
+            forcing[:, ForcingCol.ET0_MM_H] = 0.0
             state = model.state()
             model.advance(1.0, forcing, new_fluxes(n), after)
             model.restore(state)
@@ -262,7 +260,7 @@ class Plant:
     def _soils(self) -> Soils:
         bucket, richards = self.bucket, self.richards
         return Soils(
-            *(_NO_BUCKET if bucket is None else (bucket.parameters, bucket.layers)),
+            *(_NO_BUCKET if bucket is None else (bucket.parameters, bucket.variables)),
             *(_NO_RICHARDS if richards is None else richards.arrays),
         )
 
@@ -489,7 +487,7 @@ def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> I
     return z
 
 
-_NO_BUCKET: Final = (np.zeros((0, 8)), np.zeros((0, 10)))
+_NO_BUCKET: Final[tuple[FloatArray, FloatArray]] = (np.zeros((0, 1)), np.zeros((0, 1)))
 _NO_RICHARDS: Final = (
     np.zeros((0, 1, 1)),
     np.zeros((0, 1)),

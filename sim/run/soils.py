@@ -160,20 +160,18 @@ def crop(wanted: PlantedCrop) -> Crop:
 
 def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
     """The zones as one bucket model; `zr_m` is the root depth at the start."""
-    columns: dict[str, list[float]] = {}
+    columns: dict[str, list[object]] = {}
+    most = max(len(horizons(zone.soil)) for zone in zones)
     for zone, roots_m in zip(zones, zr_m, strict=True):
         soil = zone.soil
-        fc, wp = field_capacity(soil), wilting_point(soil)
         intake = soil.intake_mm_h
         if intake is None:
             intake = horizons(soil)[0].hydraulics.ks_m_d * 1000.0 / 24.0
         row = {
-            "theta_fc": fc,
-            "theta_wp": wp,
+            **_by_layer(soil, roots_m, most),
             "profile_m": soil.depth_m,
             "zr_m": roots_m,
-            "theta": _initial_theta(soil, 0.0, roots_m, fc, wp),
-            "theta_below": _initial_theta(soil, roots_m, soil.depth_m, fc, wp),
+            "depletion_fraction": crop(zone.crop).depletion_fraction,
             "ze_m": min(EVAPORATING_M, roots_m),
             "rew_mm": rew_mm(soil),
             "intake_mm_h": intake,
@@ -186,10 +184,32 @@ def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
     return Bucket(len(zones), **arguments)
 
 
+def _by_layer(soil: Soil, roots_m: float, count: int) -> dict[str, list[float]]:
+    """What a bucket is told of its layers; layers of no height fill up to `count`."""
+    rows: dict[str, list[float]] = {}
+    found = horizons(soil)
+    top_m = 0.0
+    for number in range(count):
+        h = found[min(number, len(found) - 1)]
+        bottom_m = soil.depth_m if number >= len(found) - 1 else top_m + h.thickness_m
+        middle_m = min(max(roots_m, top_m), bottom_m)
+        row = {
+            "bottom_m": bottom_m,
+            "theta_fc": h.theta_fc,
+            "theta_wp": h.theta_wp,
+            "theta": _initial_theta(soil, top_m, middle_m, h.theta_fc, h.theta_wp),
+            "theta_below": _initial_theta(soil, middle_m, bottom_m, h.theta_fc, h.theta_wp),
+        }
+        for key, value in row.items():
+            rows.setdefault(key, []).append(value)
+        top_m = bottom_m
+    return rows
+
+
 def _initial_theta(soil: Soil, top_m: float, bottom_m: float, fc: float, wp: float) -> float:
     """Mean water content between two depths; the bucket has no suction, so no heads."""
     initial = soil.initial
-    depths_m = np.linspace(top_m, max(bottom_m, top_m), 101)
+    depths_m = np.linspace(top_m, bottom_m, 101)
     given = np.interp(depths_m, initial.depths_m, initial.values)
     value = min(float(given.mean()), float(given.max()))  # the mean of equal ones may be above them
     if initial.quantity == "available_pct":

@@ -34,7 +34,7 @@ from levada.sim.run.zone_columns import (
     TotalsCol,
     Water,
 )
-from levada.sim.soil import bucket, richards_columns, richards_kernel
+from levada.sim.soil import bucket_kernel, richards_columns, richards_kernel
 from levada.sim.soil.model import FloatArray, Flux, ForcingCol, Observed
 from levada.sim.units import DAY_MS, HOUR_MS
 
@@ -163,7 +163,7 @@ def advance_soil(
     fluxes, observed = water.fluxes, water.observed
     j = z[NodeCol.SOIL_ROW]
     if z[NodeCol.SOIL] == 0:
-        bucket.advance_zones(
+        bucket_kernel.advance_zones(
             dt_s,
             soils.bucket_parameters[j : j + 1],
             soils.bucket_state[j : j + 1],

@@ -78,7 +78,7 @@ IDLE: Final = (
         lambda zone: zone.crop.growth == "days",
         'they go with `growth = "degree-days"`',
     ),
-    Idle("probe", ("half_height_m",), _bucket, "the bucket knows one water content of its roots"),
+    Idle("probe", ("half_height_m",), _bucket, "the bucket knows one water content of a layer"),
     Idle("probe", ("range_kpa",), _capacitive, "a capacitive probe measures no suction"),
     Idle(
         "probe",

@@ -47,11 +47,15 @@ class ForcingCol(IntEnum):
     ZR_M = 7
     """Root depth."""
     DEPLETION_FRACTION = 8
-    """p of FAO-56 Eq. 82, already adjusted for the day's demand."""
+    """p of FAO-56 Eq. 82, already adjusted for what the crop transpires on that day.  A model that
+    knows evaporation may adjust it itself, for all of ETc."""
     ET0_MM_H = 9
     KC_MAX = 10
     COVER = 11
     """f_c, fraction of the ground covered by the crop."""
+    KCB = 12
+    ET0_DAY_MM = 13
+    """Reference ET of the whole day, from midnight to midnight."""
 
 
 class Flux(IntEnum):

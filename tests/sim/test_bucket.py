@@ -126,6 +126,8 @@ def test_rain_up_to_the_deficit_stays_and_the_rest_passes_to_the_layer_below_and
     assert fluxes[Flux.DRAINAGE_MM] == 0.0
     fluxes, observed = run(soil, bare(RAIN_MM_H=24.0), dt_s=3600.0)
     assert observed[Observed.DR_MM] == 0.0
+    assert fluxes[Flux.DRAINAGE_MM] == 0.0  # of a day's water, what is too much drains as it ends
+    fluxes, _ = run(soil, bare(), dt_s=3600.0, steps=22)
     assert fluxes[Flux.DRAINAGE_MM] == pytest.approx(24.0 - 14.0 - 7.0)
 
 
@@ -169,25 +171,24 @@ def test_transpiration_falls_with_depletion_beyond_raw(theta: float, ks: float) 
 def test_evaporation_falls_beyond_readily_evaporable_water(de_mm: float, kr: float) -> None:
     # FAO-56 Eq. 74 with REW 8 mm.
     soil = Bucket(1, **LOAM, de_mm=de_mm)
-    forcing = bare(EVAPORATION_MM_H=0.6, EVAPORATION_CAP_MM_H=0.72, KC_MAX=1.2, ET0_MM_H=0.6)
+    forcing = bare(EVAPORATION_MM_H=0.6, KC_MAX=1.2, ET0_MM_H=0.6)
     fluxes, _ = run(soil, forcing)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(kr * 0.1)
 
 
 def test_evaporation_is_limited_by_the_part_that_irrigation_wets() -> None:
     # f_w Kc_max ET0 = 0.3 x 1.2 x 0.6 mm/h, FAO-56 Eq. 71 and 75, once irrigation has fallen
-    soil = Bucket(1, **LOAM, wetted=0.3)
-    forcing = bare(EVAPORATION_MM_H=0.6, EVAPORATION_CAP_MM_H=0.72, KC_MAX=1.2, ET0_MM_H=0.6)
-    fluxes, _ = run(soil, forcing, dt_s=3600.0)
+    forcing = bare(EVAPORATION_MM_H=0.6, KC_MAX=1.2, ET0_MM_H=0.6)
+    fluxes, _ = run(Bucket(1, **LOAM, wetted=0.3), forcing, dt_s=3600.0)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(0.6)
     forcing[0, ForcingCol.IRRIGATION_MM_H], forcing[0, ForcingCol.IRRIGATION_TO_S] = 1.0, 3600.0
-    fluxes, _ = run(soil, forcing, dt_s=3600.0)
+    fluxes, _ = run(Bucket(1, **LOAM, wetted=0.3), forcing, dt_s=3600.0)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(0.3 * 1.2 * 0.6)
 
 
 def test_a_day_with_three_millimetres_of_rain_wets_the_whole_surface_again() -> None:
     soil = Bucket(1, **LOAM, wetted=0.3)
-    demand = bare(EVAPORATION_MM_H=0.6, EVAPORATION_CAP_MM_H=0.72, KC_MAX=1.2, ET0_MM_H=0.6)
+    demand = bare(EVAPORATION_MM_H=0.6, KC_MAX=1.2, ET0_MM_H=0.6)
     watered = demand.copy()
     watered[0, ForcingCol.IRRIGATION_MM_H], watered[0, ForcingCol.IRRIGATION_TO_S] = 6.0, 3600.0
     run(soil, watered, dt_s=3600.0)
@@ -196,8 +197,165 @@ def test_a_day_with_three_millimetres_of_rain_wets_the_whole_surface_again() -> 
     rainy[0, ForcingCol.RAIN_MM_H] = 1.0
     fluxes, _ = run(soil, rainy, dt_s=3600.0, steps=2)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(2 * 0.3 * 1.2 * 0.6)
-    fluxes, _ = run(soil, rainy, dt_s=3600.0)  # the third millimetre of the day
+    more, _ = run(soil, rainy, dt_s=3600.0)  # the third millimetre: it is a day of rain
+    assert fluxes[Flux.EVAPORATION_MM] + more[Flux.EVAPORATION_MM] == pytest.approx(3 * 0.6)
+    fluxes, _ = run(soil, rainy, dt_s=3600.0)
     assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(0.6)
+
+
+def test_evaporation_follows_a_wetting_from_the_next_day_on() -> None:
+    """Kr is that of the end of the day before, FAO-56 Eq. 74."""
+    soil = Bucket(1, **LOAM, theta=0.20, de_mm=TEW)
+    forcing = bare(EVAPORATION_MM_H=0.2, KC_MAX=1.2, ET0_MM_H=0.2, RAIN_MM_H=1.0)
+    fluxes, _ = run(soil, forcing, dt_s=3600.0, steps=24)
+    assert fluxes[Flux.EVAPORATION_MM] == 0.0
+    fluxes, _ = run(soil, forcing, dt_s=3600.0, steps=24)
+    assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(4.8)
+
+
+@pytest.mark.parametrize(
+    ("de_mm", "p"),
+    [
+        (TEW, 0.55 + 0.04 * (5.0 - 6.0)),  # dry surface: ETc is Kcb ET0 = 1.0 x 6 mm
+        (0.0, 0.55 + 0.04 * (5.0 - 7.2)),  # wet: (1.0 + 0.2) x 6 mm
+    ],
+)
+def test_the_depletion_fraction_falls_with_the_whole_of_etc(de_mm: float, p: float) -> None:
+    """FAO-56 Table 22, note: p + 0.04 (5 - ETc)."""
+    soil = Bucket(1, **LOAM, theta=0.18, de_mm=de_mm, depletion_fraction=0.55)
+    _, observed = run(soil, bare(KC_MAX=1.2, KCB=1.0, ET0_DAY_MM=6.0, DEPLETION_FRACTION=0.1))
+    assert observed[Observed.RAW_MM] == pytest.approx(p * 75.0)
+    # depletion 60 of 75 mm, Eq. 84
+    assert observed[Observed.KS] == pytest.approx(15.0 / ((1.0 - p) * 75.0))
+
+
+day = st.fixed_dictionaries(
+    {
+        "rain_mm": st.just(0.0) | st.floats(0.0, 60.0),
+        "irrigation_mm": st.just(0.0) | st.floats(0.0, 40.0),
+        "et0_mm": st.floats(0.0, 14.0),
+        "kcb": st.floats(0.0, 1.15),
+        "cover": st.floats(0.0, 0.99),
+        "zr_m": st.floats(0.1, 1.5),
+    }
+)
+
+
+@given(
+    days=st.lists(day, min_size=3, max_size=12),
+    cuts=st.lists(st.integers(1, 143), max_size=6, unique=True),
+    full=st.floats(0.0, 1.2),
+    wetted=st.floats(0.05, 1.0),
+)
+def test_days_end_alike_however_they_are_divided(
+    days: list[dict[str, float]], cuts: list[int], full: float, wetted: float
+) -> None:
+    """In one step, in steps of ten minutes, in any steps: the same water in every layer."""
+    steps = np.diff([0, *sorted(cuts), 144]) * 600.0
+    divisions = ([86_400.0], [600.0] * 144, steps.tolist())
+    ends = []
+    for division in divisions:
+        soil = layered(full, wetted=wetted, depletion_fraction=0.5)
+        fluxes, observed = new_fluxes(1), new_observed(1)
+        for values in days:
+            for dt_s in division:
+                soil.advance(dt_s, of_day(values, dt_s), fluxes, observed)
+        ends.append(np.concatenate([fluxes[0], observed[0, :8], soil.profile()[1][0]]))
+    for other in ends[1:]:
+        np.testing.assert_allclose(other, ends[0], atol=1e-9)
+
+
+def layered(full: float, **changes: float) -> Bucket:
+    """Two layers, 0.4 m of sandy loam over loam, between wilting point and field capacity."""
+    fc, wp = np.array([[0.20, 0.30]]), np.array([[0.08, 0.12]])
+    theta = wp + full * (fc - wp)
+    return Bucket(
+        1,
+        theta_fc=fc,
+        theta_wp=wp,
+        bottom_m=[[0.4, 1.5]],
+        profile_m=1.5,
+        zr_m=0.3,
+        theta=theta,
+        theta_below=theta,
+        **changes,
+    )
+
+
+def of_day(values: dict[str, float], dt_s: float) -> FloatArray:
+    """Forcing of a part of a day whose rates never change."""
+    et0, kcb = values["et0_mm"] / 24.0, values["kcb"]
+    return bare(
+        RAIN_MM_H=values["rain_mm"] / 24.0,
+        IRRIGATION_MM_H=values["irrigation_mm"] / 24.0,
+        IRRIGATION_TO_S=dt_s if values["irrigation_mm"] > 0.0 else 0.0,
+        ET0_MM_H=et0,
+        ET0_DAY_MM=values["et0_mm"],
+        KCB=kcb,
+        KC_MAX=1.25,
+        COVER=values["cover"],
+        EVAPORATION_MM_H=(1.25 - kcb) * et0,
+        TRANSPIRATION_MM_H=kcb * et0,
+        ZR_M=values["zr_m"],
+    )
+
+
+class TestLayers:
+    def test_root_zone_and_probe_know_the_layers_they_reach(self) -> None:
+        # roots to 0.5 m: 0.4 m at 0.14 and 0.1 m at 0.21; half of what plants can take is there
+        soil = layered(0.5, probe_depth_m=0.45)
+        _, observed = run(soil, bare(ZR_M=0.5))
+        assert observed[Observed.TAW_MM] == pytest.approx(400 * 0.12 + 100 * 0.18)
+        assert observed[Observed.DR_MM] == pytest.approx((400 * 0.12 + 100 * 0.18) / 2)
+        assert observed[Observed.FC_MM] == pytest.approx(400 * 0.20 + 100 * 0.30)
+        assert observed[Observed.THETA_ROOT] == pytest.approx((0.4 * 0.14 + 0.1 * 0.21) / 0.5)
+        assert observed[Observed.THETA_PROBE] == pytest.approx(0.21)
+
+    def test_water_fills_the_rooted_layers_from_the_top(self) -> None:
+        # short: 24 mm in the upper layer, 9 mm in the rooted 0.1 m of the lower one
+        soil = layered(0.5)
+        run(soil, bare(ZR_M=0.5, RAIN_MM_H=10.0), dt_s=3600.0)
+        np.testing.assert_allclose(soil.profile()[1], [[0.14 + 0.010 / 0.4, 0.21]])
+        run(soil, bare(ZR_M=0.5, RAIN_MM_H=20.0), dt_s=3600.0)
+        np.testing.assert_allclose(soil.profile()[1], [[0.20, 0.21 + 0.006 / 1.1]])
+
+    def test_what_passes_the_roots_stays_below_them_while_there_is_room(self) -> None:
+        # 24 + 9 mm above, 90 mm below the roots
+        soil = layered(0.5)
+        fluxes, _ = run(soil, bare(ZR_M=0.5, RAIN_MM_H=60.0 / 24.0), dt_s=3600.0, steps=24)
+        assert fluxes[Flux.DRAINAGE_MM] == 0.0
+        np.testing.assert_allclose(soil.profile()[1], [[0.20, 0.21 + 0.036 / 1.1]])
+        fluxes, _ = run(soil, bare(ZR_M=0.5, RAIN_MM_H=70.0 / 24.0), dt_s=3600.0, steps=24)
+        assert fluxes[Flux.DRAINAGE_MM] == pytest.approx(60.0 + 70.0 - 123.0)
+
+    def test_plants_take_from_every_layer_by_the_water_there(self) -> None:
+        # 24 mm in the upper, 9 mm in the rooted part of the lower layer; p is 0.5 and depletion
+        # just half of TAW, so the demand is met
+        soil = layered(0.5)
+        fluxes, _ = run(soil, bare(ZR_M=0.5, TRANSPIRATION_MM_H=3.3), dt_s=3600.0)
+        assert fluxes[Flux.TRANSPIRATION_MM] == pytest.approx(3.3)
+        np.testing.assert_allclose(soil.profile()[1], [[0.14 - 0.0024 / 0.4, 0.21 - 0.0009 / 1.1]])
+
+    def test_the_sun_takes_from_the_top(self) -> None:
+        soil = layered(0.5, de_mm=0.0)
+        forcing = bare(ZR_M=0.5, EVAPORATION_MM_H=1.0, KC_MAX=1.0, ET0_MM_H=1.0)
+        run(soil, forcing, dt_s=3600.0, steps=2)
+        np.testing.assert_allclose(soil.profile()[1], [[0.14 - 0.002 / 0.4, 0.21]])
+
+    def test_depletion_does_not_pass_taw(self) -> None:
+        """FAO-56 Eq. 86, without water from nowhere."""
+        soil = layered(0.02, de_mm=0.0)
+        forcing = bare(ZR_M=0.5, EVAPORATION_MM_H=1.0, KC_MAX=1.0, ET0_MM_H=1.0)
+        fluxes, observed = run(soil, forcing, dt_s=3600.0, steps=48)
+        assert observed[Observed.DR_MM] == pytest.approx(observed[Observed.TAW_MM])
+        assert fluxes[Flux.EVAPORATION_MM] == pytest.approx(0.02 * 66.0)
+
+    @pytest.mark.parametrize("bottom_m", [[[0.4, 1.4]], [[0.0, 1.5]], [[1.6, 1.5]]])
+    def test_edges_that_do_not_lead_down_to_the_bottom_are_refused(
+        self, bottom_m: list[list[float]]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"must rise from above 0 to profile_m = 1.5"):
+            Bucket(1, theta_fc=0.3, theta_wp=0.1, profile_m=1.5, zr_m=0.3, bottom_m=bottom_m)
 
 
 def test_growing_roots_take_over_the_water_of_the_soil_that_they_reach() -> None:
@@ -257,10 +415,21 @@ def test_a_restored_state_continues_as_if_nothing_had_happened() -> None:
         soil.restore({"bucket": np.zeros((2, 10))})
 
 
-def test_profile_gives_both_layers() -> None:
-    depth, theta = Bucket(2, **LOAM, theta=0.20, theta_below=0.28).profile()
-    np.testing.assert_allclose(depth, [0.25, 0.85])
-    np.testing.assert_allclose(theta, [[0.20, 0.28], [0.20, 0.28]])
+def test_profile_gives_the_mean_of_every_layer() -> None:
+    # the rooted 0.3 m of the upper layer at 0.14, the rest at 0.20; the lower one at 0.30
+    fc, wp = [[0.20, 0.30]] * 2, [[0.08, 0.12]] * 2
+    soil = Bucket(
+        2,
+        theta_fc=fc,
+        theta_wp=wp,
+        bottom_m=[[0.4, 1.5]] * 2,
+        profile_m=1.5,
+        zr_m=0.3,
+        theta=[[0.14, 0.30]] * 2,
+    )
+    depth, theta = soil.profile()
+    np.testing.assert_allclose(depth, [0.2, 0.95])
+    np.testing.assert_allclose(theta, [[0.155, 0.30]] * 2)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.expand import ZoneConfig, expand
-from levada.sim.soil.model import new_observed
+from levada.sim.soil.model import Observed, new_observed
 from levada.sim.soil.richards import Richards
 from levada.sim.soil.texture import by_class, by_fractions
 from levada.sim.soil.uptake import FEDDES
@@ -232,16 +232,46 @@ class TestBucket:
         below = 1500 * (0.092 + (0.5 * 0.75 + 1.0) / 1.5 * 0.092)
         assert storage_mm == pytest.approx(above + below, rel=1e-2)
 
-    def test_water_above_field_capacity_drains_in_the_first_step(self, tmp_path: Path) -> None:
-        """150 % is 0.23: 460 mm in 2 m, of which 368 mm stay."""
+    def test_water_above_field_capacity_drains_as_the_first_day_ends(self, tmp_path: Path) -> None:
+        """150 % is 0.23: 460 mm in 2 m, of which 368 mm stay; sun and plants have their part."""
         line = "initial.available_pct = 150"
         given = zone(tmp_path, model="bucket", **{"initial.available_pct = 60": line})
         assert self.bucket(given, 0.5)[0] == pytest.approx(460.0)
         found = run_scenario(scenarios.load(tmp_path / "soil.toml"), tmp_path / "r", report=False)
         trace = RunDir(found.path).trace
+        time_ms = np.asarray(trace["time_ms"])
+        day = time_ms <= time_ms[0] + 86_400_000
+        (rain, evaporated, transpired, drained) = (
+            np.asarray(trace[name])[day]
+            for name in ("rain_mm", "evaporation_mm", "transpiration_mm", "drainage_mm")
+        )
         assert np.asarray(trace["storage_mm"])[0] == pytest.approx(460.0, abs=1e-3)
-        assert np.asarray(trace["drainage_mm"])[1] == pytest.approx(92.0, abs=0.1)
+        assert drained[:-1].sum() == 0.0
+        assert drained[-1] == pytest.approx(
+            92.0 + rain.sum() - evaporated.sum() - transpired.sum(), abs=0.01
+        )
         assert abs(found.summary["balance_error_mm"]) < 1e-9
+
+    def test_layers_keep_their_limits_and_their_water(self, tmp_path: Path) -> None:
+        """0.3 m between 0.10 and 0.20 over loam; roots to 0.5 m, at 60 % of what they can take."""
+        given = zone(tmp_path, LAYERS, model="bucket")
+        lower = soils.horizons(given.soil)[1]
+        observed = self.bucket(given, 0.5)
+        taw = 300 * (0.20 - 0.10) + 200 * (lower.theta_fc - lower.theta_wp)
+        assert observed[Observed.TAW_MM] == pytest.approx(taw)
+        assert observed[Observed.DR_MM] == pytest.approx(0.4 * taw)
+        (_, theta) = soils.bucket([given], [0.5]).profile()
+        below = lower.theta_wp + 0.6 * (lower.theta_fc - lower.theta_wp)
+        np.testing.assert_allclose(theta, [[0.16, below]])
+
+    def test_soils_of_one_and_of_two_layers_go_together(self, tmp_path: Path) -> None:
+        one = zone(tmp_path, model="bucket")
+        two = zone(tmp_path, LAYERS, model="bucket")
+        together = soils.bucket([one, two], [0.5, 0.5])
+        observed = new_observed(2)
+        together.observe(observed)
+        np.testing.assert_array_equal(observed[0], self.bucket(one, 0.5))
+        np.testing.assert_array_equal(observed[1], self.bucket(two, 0.5))
 
 
 class TestHeads:
