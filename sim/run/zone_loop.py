@@ -20,9 +20,11 @@ from levada.guest.fast.json_integers import json_integers, key_number
 from levada.guest.fast.tape_records import message_span, record_bytes
 from levada.sim.devices import kernels as device_kernels
 from levada.sim.devices.energy import EnergyState, EnergyWork
+from levada.sim.devices.station import advance_station, station_readings
 from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace_row import write_row
 from levada.sim.run.zone_columns import (
+    HOUR_ET0,
     Bytes,
     Devices,
     Forcings,
@@ -56,13 +58,15 @@ KEYS: Final = (key_number("pct"), key_number("why"))
 
 
 @njit_inline
-def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) -> None:
-    """What the node of zone `i` reads at `time_ms`, into its readings."""
+def sample_zone(
+    i: int, z: IntArray, start_ms: int, hours: FloatArray, devices: Devices, observed: FloatArray
+) -> None:
+    """What the node of zone `i` reads now, into its readings."""
     probe_state, valve_state = devices.probe_state, devices.valve_state
     readings = devices.readings
     readings[i, 0] = device_kernels.probe_counts(
         i,
-        float(time_ms),
+        float(z[NodeCol.NOW_MS]),
         observed[i, Observed.THETA_PROBE],
         observed[i, Observed.HEAD_PROBE_M],
         devices.probe_parameters,
@@ -74,6 +78,14 @@ def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) ->
     pulses = valve_state[i, ValveState.PULSES] - valve_state[i, ValveState.READ_PULSES]
     readings[i, 3] = int(min(pulses, float(I32_MAX)))
     valve_state[i, ValveState.READ_PULSES] = valve_state[i, ValveState.PULSES]
+    station_readings(
+        i,
+        hours[(z[NodeCol.NOW_MS] - start_ms) // HOUR_MS],
+        z[NodeCol.ONLINE] != 0,
+        devices.station_parameters,
+        devices.station_state,
+        readings,
+    )
 
 
 @njit
@@ -217,8 +229,8 @@ def advance_supply(i: int, z: IntArray, dt_s: float, radiation: float, devices: 
         if z[NodeCol.DARK] != 0:
             z[NodeCol.COMMANDED] = 0
             z[NodeCol.WAKE_MS] = z[NodeCol.BOOT_MS] = NEVER_MS
-            device_kernels.command_valve(
-                i, float(z[NodeCol.NOW_MS]), 0, devices.valve_parameters, devices.valve_state
+            device_kernels.cut_valve(
+                i, float(z[NodeCol.NOW_MS]), devices.valve_parameters, devices.valve_state
             )
         else:
             z[NodeCol.BOOT_MS] = z[NodeCol.NOW_MS]
@@ -261,6 +273,15 @@ def advance_zone(
     device_kernels.soil_temperature(
         i, dt_s, forcings.hours[hour, 0], devices.probe_parameters, devices.probe_state
     )
+    advance_station(
+        i,
+        dt_s,
+        f[ForcingCol.RAIN_MM_H],
+        forcings.hours[hour, HOUR_ET0],
+        z[NodeCol.POWERED] != 0 and z[NodeCol.DARK] == 0,
+        devices.station_parameters,
+        devices.station_state,
+    )
     z[NodeCol.NOW_MS] = end
     if z[NodeCol.POWERED] != 0:  # a node cut off from its battery draws nothing from it
         advance_supply(i, z, dt_s, forcings.hours[hour, 1], devices)
@@ -295,11 +316,16 @@ def run_zone(
             h = hosts[z[NodeCol.HOST]]
             if h[hostcalls.POSITION] + h[hostcalls.TAPE_ROOM] > h[hostcalls.TAPE_CAPACITY]:
                 return Stop.TAPE
-            sample_zone(i, now, devices, water.observed)
+            sample_zone(i, z, start_ms, forcings.hours, devices, water.observed)
             step_native(i, z, hosts, header, devices.readings, devices.work)
-            device_kernels.command_valve(
-                i, float(now), z[NodeCol.COMMANDED], devices.valve_parameters, devices.valve_state
-            )
+            if z[NodeCol.COMMAND_LOST] == 0:
+                device_kernels.command_valve(
+                    i,
+                    float(now),
+                    z[NodeCol.COMMANDED],
+                    devices.valve_parameters,
+                    devices.valve_state,
+                )
         if z[NodeCol.NEXT_ROW_MS] <= now:
             if z[NodeCol.ROW] >= rows.shape[1]:
                 return Stop.ROWS

@@ -375,8 +375,9 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
                 8,
                 '`kind` = "probe-stick": permitted "probe-stuck", "probe-drift", "probe-spike", '
                 '"probe-open", "valve-stuck-open", "valve-stuck-closed", "valve-leak", '
-                '"valve-clog", "reboot", "keep-loss", "reinstall", "brown-out", '
-                '"clock-skew", "link-loss"',
+                '"valve-clog", "meter-dead", "meter-slip", "meter-noise", "command-loss", '
+                '"reboot", "keep-loss", "reinstall", "brown-out", "clock-skew", '
+                '"clock-unset", "link-loss"',
                 "did you mean `probe-stuck`?",
             )
         ],
