@@ -59,8 +59,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def guest_parameters() -> dict[str, Parameter]:
-    metadata = inspect((ROOT / "levada/guest/irrigation/irrigation.wasm").read_bytes()).metadata
+def guest_parameters(file: str | Path = DEFAULT_GUEST) -> dict[str, Parameter]:
+    metadata = inspect(Path(file).read_bytes()).metadata
     assert metadata is not None
     return {parameter.name: parameter for parameter in metadata.parameters}
 
@@ -91,7 +91,9 @@ class TestShippedScenarios:
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_asks_of_the_shipped_guest_only_what_it_accepts(self, path: Path) -> None:
-        assert read(path).check_parameters(guest_parameters()) == []
+        document = read(path)
+        file = document.scenario.guest.file or DEFAULT_GUEST
+        assert document.check_parameters(guest_parameters(file)) == []
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_comes_back_equal_after_it_was_written_out(self, path: Path, tmp_path: Path) -> None:
