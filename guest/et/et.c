@@ -96,12 +96,15 @@ enum why {
 
 #define DAY_S 86400
 #define HALF_DAY_S 43200
+#define HOUR_S 3600
+#define HOURS 25
 #define UNSET_DAYS 3653 /* a clock that nobody has set shows the first years from 1970 on */
 #define MOST_COUNTS 4095
 #define STOPPED_CLOCK_STEPS 2
 #define MOST_READ 100000   /* tips or 0.01 mm in one step: no weather has more */
 #define MOST_PULSES 10000000
-#define MOST_CL 40000000   /* in one step, so that sums stay numbers */
+#define MOST_CL 40000000   /* in one step, so that sums stay numbers, */
+#define MOST_USED_CL 1000000000 /* and of a day */
 #define EMA_SHIFT 2
 #define EMA_FRACTION 8
 
@@ -118,8 +121,11 @@ static int depletion;      /* of the root zone below field capacity, 0.01 mm */
 static int fresh;          /* nothing was kept: depletion begins at `start_mm` */
 static int assumed;        /* reference ET that was assumed and not told since, 0.01 mm */
 static seconds silent_s;   /* since reference ET was told last */
-static unsigned used_cl;   /* of the daily volume, 0.01 l: it comes back evenly over a day */
-static unsigned et_rest, else_rest, rain_rest, pulse_rest, depth_rest, cap_rest; /* of divisions */
+static unsigned used_cl;   /* of the daily volume, 0.01 l: the sum of the hours below */
+static unsigned hours[HOURS]; /* water of the present hour and of the 24 before it, 0.01 l */
+static int hour;           /* which of them is the present one */
+static seconds hour_s;     /* so long it has lasted */
+static unsigned et_rest, else_rest, rain_rest, pulse_rest, depth_rest; /* of divisions */
 static int unseen;         /* openings in a row in which no water was seen */
 static int confirmed;      /* `confirm` as it was last set */
 static int ema;            /* filtered counts, times 2^EMA_FRACTION; negative: none yet */
@@ -228,11 +234,15 @@ static unsigned delivered(int flow, seconds passed)
 
 static void count_water(unsigned cl, seconds passed)
 {
-    unsigned cap_cl = (unsigned)setting[daily_cap_l] * 100;
-    seconds counted = passed < HALF_DAY_S ? passed : HALF_DAY_S;
-    unsigned back = cap_cl / DAY_S * counted + divide(cap_cl % DAY_S * counted, DAY_S, &cap_rest);
-    used_cl = used_cl > back ? used_cl - back : 0;
-    used_cl = clamp((int)(used_cl + cl), 0, 2 * MOST_CL + 100000000);
+    hour_s += passed < HOURS * HOUR_S ? passed : HOURS * HOUR_S;
+    for (; hour_s >= HOUR_S; hour_s -= HOUR_S) {
+        hour = (hour + 1) % HOURS;
+        used_cl -= hours[hour];
+        hours[hour] = 0;
+    }
+    unsigned counted = cl < MOST_USED_CL - used_cl ? cl : MOST_USED_CL - used_cl;
+    hours[hour] += counted;
+    used_cl += counted;
     pay_in(divide(cl * (unsigned)setting[efficiency_pct], 100 * (unsigned)setting[area_m2], &depth_rest));
 }
 
@@ -307,11 +317,10 @@ static void recall(void)
     fresh = kept[LAYOUT] != THIS_LAYOUT;
     if (fresh) {
         depletion = assumed = unseen = confirmed = 0;
-        used_cl = 0;
         return;
     }
     depletion = clamp(kept[DEPLETION], 0, most[taw_mm] * 100);
-    used_cl = (unsigned)clamp(kept[USED_CL], 0, 2 * MOST_CL + 100000000);
+    hours[hour] = used_cl = (unsigned)clamp(kept[USED_CL], 0, MOST_USED_CL);
     unseen = clamp(kept[UNSEEN], 0, most[no_flow_limit]);
     confirmed = kept[CONFIRMED];
     assumed = clamp(kept[ASSUMED], 0, MOST_READ);
@@ -326,7 +335,7 @@ static void keep(void)
         unsigned area = (unsigned)setting[area_m2];
         ahead_cl = missing < MOST_CL / area ? missing * area : MOST_CL;
     }
-    const int values[SLOTS] = {THIS_LAYOUT, depletion, (int)(used_cl + ahead_cl),
+    const int values[SLOTS] = {THIS_LAYOUT, depletion, clamp((int)(used_cl + ahead_cl), 0, MOST_USED_CL),
                                unseen,      confirmed, assumed};
     int apart = depletion - kept[DEPLETION];
     int due = apart >= GRAIN || apart <= -GRAIN;
@@ -375,8 +384,11 @@ int levada_init(void)
 {
     last = since = flow_at = (seconds)uptime_s();
     valve = no_flow = watered = same_time = 0;
-    silent_s = 0;
+    silent_s = hour_s = 0;
     ema = -1;
+    for (int k = 0; k < HOURS; k++)
+        hours[k] = 0;
+    used_cl = 0;
     recall();
     set_output(LEVADA_PIN_VALVE, 0);
     return setting[period_s] * 1000;

@@ -315,9 +315,9 @@ class Plant:
 
     def _sample(self, i: int) -> Readings:
         """What the node of zone `i` reads now."""
-        loop.sample_zone(
-            i, self.zones[i], self.start_ms, self._hours, self._devices(), self.observed
-        )
+        z, devices = self.zones[i], self._devices()
+        loop.sample_zone(i, int(z[NodeCol.NOW_MS]), devices, self.observed)
+        loop.sample_station(i, z, self.start_ms, self._hours, devices)
         return tuple(self.readings[i].tolist())
 
     def _command(self, i: int, state: int) -> None:

@@ -45,6 +45,7 @@ __all__ = [
     "note_telemetry",
     "note_trap",
     "run_zones",
+    "sample_station",
     "sample_zone",
 ]
 
@@ -58,15 +59,13 @@ KEYS: Final = (key_number("pct"), key_number("why"))
 
 
 @njit_inline
-def sample_zone(
-    i: int, z: IntArray, start_ms: int, hours: FloatArray, devices: Devices, observed: FloatArray
-) -> None:
-    """What the node of zone `i` reads now, into its readings."""
+def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) -> None:
+    """What the node of zone `i` reads of soil and valve at `time_ms`, into its readings."""
     probe_state, valve_state = devices.probe_state, devices.valve_state
     readings = devices.readings
     readings[i, 0] = device_kernels.probe_counts(
         i,
-        float(z[NodeCol.NOW_MS]),
+        float(time_ms),
         observed[i, Observed.THETA_PROBE],
         observed[i, Observed.HEAD_PROBE_M],
         devices.probe_parameters,
@@ -78,13 +77,18 @@ def sample_zone(
     pulses = valve_state[i, ValveState.PULSES] - valve_state[i, ValveState.READ_PULSES]
     readings[i, 3] = int(min(pulses, float(I32_MAX)))
     valve_state[i, ValveState.READ_PULSES] = valve_state[i, ValveState.PULSES]
+
+
+@njit_inline
+def sample_station(i: int, z: IntArray, start_ms: int, hours: FloatArray, devices: Devices) -> None:
+    """What the node of zone `i` is told of the weather now, into its readings."""
     station_readings(
         i,
         hours[(z[NodeCol.NOW_MS] - start_ms) // HOUR_MS],
         z[NodeCol.ONLINE] != 0,
         devices.station_parameters,
         devices.station_state,
-        readings,
+        devices.readings,
     )
 
 
@@ -316,7 +320,8 @@ def run_zone(
             h = hosts[z[NodeCol.HOST]]
             if h[hostcalls.POSITION] + h[hostcalls.TAPE_ROOM] > h[hostcalls.TAPE_CAPACITY]:
                 return Stop.TAPE
-            sample_zone(i, z, start_ms, forcings.hours, devices, water.observed)
+            sample_zone(i, now, devices, water.observed)
+            sample_station(i, z, start_ms, forcings.hours, devices)
             step_native(i, z, hosts, header, devices.readings, devices.work)
             if z[NodeCol.COMMAND_LOST] == 0:
                 device_kernels.command_valve(

@@ -282,10 +282,10 @@ def test_a_broken_wire_needs_no_code_and_a_second_is_long_enough() -> None:
 
 
 def test_contradicting_kinds_are_those_of_a_valve_that_cannot_be_both() -> None:
-    assert CONTRADICTIONS == (
+    assert (
         frozenset({"valve-stuck-open", "valve-stuck-closed"}),
         frozenset({"clock-skew", "clock-unset"}),
-    )
+    ) == CONTRADICTIONS
 
 
 def test_an_end_at_the_end_of_the_period_is_none_and_one_before_it_is() -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import made_weather, new_plant, run, run_plant
+from small import column, made_weather, new_plant, run, run_plant
 
 from levada.guest.abi import Sensor
+from levada.guest.fast import fastpath
 from levada.guest.tape import TapeReader, iter_records
 from levada.sim.devices.supply import pressure_kpa
 from levada.sim.devices.valve import ValveState
 from levada.sim.run.plant import Plant
+from levada.sim.run.rundir import RunDir
+from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.model import Scenario
@@ -178,6 +181,21 @@ def test_zones_that_water_together_have_less_each(tmp_path: Path) -> None:
     # in its first ten minutes an opening still finds the pressure of before
     assert litres(plant, 1) == pytest.approx(10 * none + 60 * alone + 50 * both)
     assert litres(plant, 0) == pytest.approx(10 * alone + 50 * both)
+
+
+def test_zones_that_share_a_supply_have_the_same_tape_on_nodes_elsewhere(tmp_path: Path) -> None:
+    """The guests of one run step inside the plant, those of the other are called one by one."""
+    path = tmp_path / "field.toml"
+    fed(tmp_path)
+    tapes = []
+    for place in ("fast", "ordinary"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fastpath, "chosen", lambda place=place: place)
+            run_scenario(scenarios.load(path), tmp_path / place, report=False)
+        tapes.append(RunDir(tmp_path / place).summary["tape_digest"])
+        flow = column(RunDir(tmp_path / place), "flow_l")
+        assert flow.sum() > 0.0
+    assert tapes[0] == tapes[1]
 
 
 def test_a_shared_supply_does_not_depend_on_how_time_is_sliced(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
 from levada.guest.module.metadata import Parameter
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.text.plain import UNPRINTABLE
 from levada.sim.run import runner
 from levada.sim.scenario import docs as scenario_docs
