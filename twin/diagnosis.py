@@ -235,14 +235,14 @@ class Diagnoser:
 
     def _compare_flow(self, device: StepObservation, twin: StepObservation | None) -> None:
         """Water against water of the twin, while both valves are open."""
-        known = twin is not None and device.readings is not None and twin.readings is not None
-        open_ = self._was_open == self._twin_was_open == (1, 1)
-        if not (known and open_) or device.readings[3] < 0 or twin.readings[3] <= 0:
+        mine = device.readings[3] if device.readings is not None else -1
+        other = twin.readings[3] if twin is not None and twin.readings is not None else -1
+        both_open = self._was_open == self._twin_was_open == (1, 1)
+        if not both_open or mine < 0 or other <= 0:
             self.flow_steps, self.flow_pulses = 0, (0, 0)
             return
         self.flow_steps += 1
-        counted, expected = self.flow_pulses
-        self.flow_pulses = counted + device.readings[3], expected + twin.readings[3]
+        self.flow_pulses = self.flow_pulses[0] + mine, self.flow_pulses[1] + other
 
     def _look_at_probe(self, device: StepObservation, twin: StepObservation | None) -> None:
         if device.readings is None or twin is None or twin.readings is None:

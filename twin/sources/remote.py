@@ -464,10 +464,7 @@ def _readings(values: Mapping[str, float], predicted: Readings) -> Readings:
         _whole(temperature, predicted[1]),
         _whole(values.get("battery_mv"), predicted[2]),
         _whole(values.get("flow"), UNKNOWN),
-        *(
-            _whole(values.get(name), known)
-            for name, known in zip(FURTHER, predicted[4:], strict=False)
-        ),
+        *(_whole(values.get(FURTHER[k]), known) for k, known in enumerate(predicted[4:])),
     )
 
 
