@@ -79,7 +79,7 @@ LOOK_BACK: Final = 16
 
 
 class Sensor(IntEnum):
-    """`kind` of `read_sensor`."""
+    """`kind` of `read_sensor`.  Those from RAIN on are of ABI 1.1, and few nodes have them."""
 
     MOISTURE = 0
     """Soil moisture, ADC counts 0..4095."""
@@ -89,6 +89,12 @@ class Sensor(IntEnum):
     """Battery, mV."""
     FLOW = 3
     """Flow meter pulses since the last read."""
+    RAIN = 4
+    """Rain gauge tips since the last read."""
+    FORECAST = 5
+    """Rain expected in the next 24 h, 0.1 mm."""
+    ET0 = 6
+    """Reference ET since the last read, 0.01 mm."""
 
 
 class ConfigKey(IntEnum):
@@ -190,7 +196,7 @@ class TrapKind(IntEnum):
 
 
 class WHY(IntEnum):
-    """Reason codes in the telemetry of the shipped irrigation guest (`why`)."""
+    """Reason codes in the telemetry of the shipped guests (`why`)."""
 
     HOLD = 0
     """Between the thresholds: nothing changes."""
@@ -220,3 +226,5 @@ class WHY(IntEnum):
     """The time since the start went back or stands still: an open valve closes."""
     LOCKED = 13
     """Opened too often without flow: stays closed until somebody confirms."""
+    WAIT_RAIN = 14
+    """Dry, but enough rain is expected (guest `et`)."""

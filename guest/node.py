@@ -15,10 +15,13 @@ from levada.guest.tape import outcome
 
 __all__ = ["Birth", "Node", "Readings", "StepResult"]
 
-Readings = tuple[int, int, int, int]
-"""Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses]; negative: ErrorCode."""
+Readings = tuple[int, ...]
+"""Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses], and, where the node has
+them, rain [tips], rain expected [0.1 mm], reference ET [0.01 mm]: at least four values in the order
+of Sensor.  Negative ones are an ErrorCode; those that are left out are unavailable.
+"""
 
-assert [s.value for s in Sensor] == [0, 1, 2, 3]
+assert [s.value for s in Sensor] == [0, 1, 2, 3, 4, 5, 6]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

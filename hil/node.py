@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
-from levada.guest.abi import Call, TrapKind
+from levada.guest.abi import Call, ErrorCode, Sensor, TrapKind
 from levada.guest.errors import ParameterError
 from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo
@@ -43,6 +43,10 @@ LEASE_EXPIRED_BIT: Final = int(StepFlag.LEASE_EXPIRED).bit_length() - 1
 """As numbers: arithmetic with flags of Python's `enum` takes longer than all the rest of a step."""
 
 PACK_STEP: Final = messages.Step.layout.pack
+PACK_READING: Final = struct.Struct("<ii").pack
+LEAST_SENSORS: Final = int(Sensor.FLOW) + 1
+"""Those of which every `Step` tells; the others stand behind it, by kind."""
+UNAVAILABLE: Final = int(ErrorCode.UNAVAILABLE)
 UNPACK_RESULT: Final = messages.StepResult.layout.unpack_from
 RESULT_BYTES: Final = messages.StepResult.layout.size
 
@@ -288,7 +292,10 @@ class DeviceNode:
         """What a step did; by the ten thousand, so no message becomes an object here."""
         uptime_ms = self._time_ms - self._skew_ms - self._booted_ms
         try:
-            request = PACK_STEP(self._time_ms, flags, *readings, uptime_ms)
+            request = PACK_STEP(self._time_ms, flags, *readings[:LEAST_SENSORS], uptime_ms)
+            for kind, value in enumerate(readings[LEAST_SENSORS:], LEAST_SENSORS):
+                if value != UNAVAILABLE:
+                    request += PACK_READING(kind, value)
         except struct.error as error:
             raise MessageError(f"Step({self._time_ms}, {readings}): {error}") from None
         body = self.link.exchange(messages.Step, request, messages.StepResult)

@@ -26,6 +26,9 @@ READINGS: Final = {
     Sensor.TEMPERATURE: "temperature_cdegc",
     Sensor.BATTERY: "battery_mv",
     Sensor.FLOW: "flow_pulses",
+    Sensor.RAIN: "rain_tips",
+    Sensor.FORECAST: "forecast_tenth_mm",
+    Sensor.ET0: "et0_hundredth_mm",
 }
 PINS: Final = {
     pin: "valve_commanded" if k == 0 else f"output_{pin}" for k, pin in enumerate(DEFAULT_PINS)

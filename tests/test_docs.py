@@ -77,6 +77,7 @@ SHOWN: Final = {
     ("docs/models/richards.md", "[0.17  0.17"): "output; compared with what the example prints",
     ("docs/testing.md", "12 72.0"): "output; compared with what the example prints",
     ("docs/models/valve.md", "q = flow_l_min"): "formula",
+    ("docs/models/valve.md", "p(Q) = p_0"): "formula",
     ("docs/mqtt.md", "node "): "drawing",
     ("docs/mqtt.md", '{"umidade"'): "messages with a comment; tests/twin/test_delivery.py has them",
     (

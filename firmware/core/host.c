@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "bytes.h"
+
 static void join(char *out, const char *prefix, const char *node)
 {
     size_t p = strlen(prefix);
@@ -107,17 +109,61 @@ static bool enter(lv_host *host, uint8_t call)
     return true;
 }
 
+/* Sensors that tell what has come since they were read last; of the carried ones, a run that does not
+ * ask leaves it to the next one. */
+enum {
+    CARRIED = 1 << LV_SENSOR_RAIN | 1 << LV_SENSOR_ET0,
+    COUNTED = 1 << LV_SENSOR_FLOW | CARRIED,
+    FIRST_FURTHER = LV_SENSOR_FLOW + 1, /* before it, those of which every step tells */
+};
+
+void lv_host_forget_readings(lv_host *host)
+{
+    for (int k = 0; k < LV_SENSORS; k++)
+        host->readings[k] = LV_RESULT_UNAVAILABLE;
+    host->read = 0;
+}
+
+static int32_t further_kind(const lv_msg_step *m, int k)
+{
+    return (int32_t)lv_get32(m->further + 8 * k);
+}
+
+bool lv_host_has_sensors(const lv_msg_step *m)
+{
+    for (int k = 0; k < m->further_count; k++)
+        if (further_kind(m, k) < FIRST_FURTHER || further_kind(m, k) >= LV_SENSORS)
+            return false;
+    return true;
+}
+
+void lv_host_inject(lv_host *host, const lv_msg_step *m)
+{
+    int32_t readings[LV_SENSORS];
+    for (int k = 0; k < LV_SENSORS; k++)
+        readings[k] = k < FIRST_FURTHER ? m->readings[k] : LV_RESULT_UNAVAILABLE;
+    for (int k = 0; k < m->further_count; k++)
+        readings[further_kind(m, k)] = (int32_t)lv_get32(m->further + 8 * k + 4);
+    for (int k = 0; k < LV_SENSORS; k++) {
+        int32_t unread = CARRIED >> k & 1 && !(host->read >> k & 1) ? host->readings[k] : 0;
+        if (unread > 0 && readings[k] >= 0)
+            readings[k] = readings[k] > INT32_MAX - unread ? INT32_MAX : readings[k] + unread;
+        host->readings[k] = readings[k];
+    }
+    host->read = 0;
+}
+
 int32_t lv_call_read_sensor(lv_host *host, int32_t kind)
 {
     int32_t result = LV_RESULT_INVALID;
     if (!enter(host, LV_CALL_READ_SENSOR))
         return 0;
-    if (kind >= 0 && kind < 4) {
+    if (kind >= 0 && kind < LV_SENSORS) {
         result = host->readings[kind];
-        if (kind == LV_SENSOR_FLOW && result >= 0) {
-            if (host->flow_read) /* pulses since the last read */
+        if (result >= 0 && COUNTED >> kind & 1) {
+            if (host->read >> kind & 1)
                 result = 0;
-            host->flow_read = true;
+            host->read |= (uint8_t)(1 << kind);
         }
     }
     lv_tape_numbers(&host->tape, LV_CALL_READ_SENSOR, 2, kind, result, 0);

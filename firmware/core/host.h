@@ -42,8 +42,8 @@ typedef struct lv_host {
     int64_t time_ms;
     int64_t uptime_ms; /* since the guest was started */
     int64_t delayed_ms;
-    int32_t readings[4];
-    bool flow_read;
+    int32_t readings[LV_SENSORS];
+    uint8_t read; /* bit set of lv_sensor: those read in this run */
     bool online;
     bool pausing; /* main runs: delay_ms hands over */
     uint32_t calls;
@@ -86,6 +86,15 @@ void lv_host_renew_budget(lv_host *host);
  * tape; `entry` as lv_tape_begin has it. */
 void lv_host_begin(lv_host *host, int64_t time_ms, uint8_t entry);
 
+/* Nothing was measured yet. */
+void lv_host_forget_readings(lv_host *host);
+
+/* Whether there are such sensors as the message tells of. */
+bool lv_host_has_sensors(const lv_msg_step *m);
+
+/* Set what sensors answer in the coming run; the message has been found in order. */
+void lv_host_inject(lv_host *host, const lv_msg_step *m);
+
 /* Close every output, whatever the guest thinks. */
 void lv_host_close_outputs(lv_host *host);
 
@@ -98,7 +107,7 @@ void lv_host_release_outputs(lv_host *host);
 /* The calls of the ABI, as docs/abi.md has them; any number may come as argument, and bytes of a text
  * are read only if it is valid.  Each may set `trap`, and then its answer does not count. */
 
-/* Counts of a sensor, its pulses since the last read, or LV_RESULT_INVALID; kind: lv_sensor. */
+/* What a sensor reads, or has counted since the last read, or LV_RESULT_INVALID; kind: lv_sensor. */
 int32_t lv_call_read_sensor(lv_host *host, int32_t kind);
 /* Open (not 0) or close the output on a pin; nothing happens on one that is none. */
 void lv_call_set_output(lv_host *host, int32_t pin, int32_t state);

@@ -88,13 +88,15 @@ size_t lv_msg_start_pack(const lv_msg_start *m, uint8_t *body)
 
 lv_status lv_msg_step_unpack(const uint8_t *body, size_t length, lv_msg_step *m)
 {
-    if (length != 33)
+    if (length < 33 || length > LV_MAX_BODY || (length - 33) % 8)
         return LV_NAK_LENGTH;
     m->time_ms = (int64_t)lv_get64(body + 0);
     m->flags = lv_get8(body + 8);
     for (int i = 0; i < 4; i++)
         m->readings[i] = (int32_t)lv_get32(body + 9 + 4 * i);
     m->uptime_ms = (int64_t)lv_get64(body + 25);
+    m->further = body + 33;
+    m->further_count = (uint16_t)((length - 33) / 8);
     return LV_OK;
 }
 
@@ -105,7 +107,9 @@ size_t lv_msg_step_pack(const lv_msg_step *m, uint8_t *body)
     for (int i = 0; i < 4; i++)
         lv_put32(body + 9 + 4 * i, (uint32_t)m->readings[i]);
     lv_put64(body + 25, (uint64_t)m->uptime_ms);
-    return 33;
+    if (m->further_count)
+        memcpy(body + 33, m->further, 8 * (size_t)m->further_count);
+    return 33 + 8 * (size_t)m->further_count;
 }
 
 lv_status lv_msg_read_tape_unpack(const uint8_t *body, size_t length, lv_msg_read_tape *m)

@@ -8,6 +8,7 @@
 
 #define LV_ABI_VERSION 1
 #define LV_KEEP_SLOTS 8
+#define LV_SENSORS 7
 #define LV_WIRE_VERSION 1
 #define LV_MAX_BODY 1024 /* bytes */
 
@@ -35,6 +36,9 @@ enum lv_sensor {
     LV_SENSOR_TEMPERATURE = 1,
     LV_SENSOR_BATTERY = 2,
     LV_SENSOR_FLOW = 3,
+    LV_SENSOR_RAIN = 4,
+    LV_SENSOR_FORECAST = 5,
+    LV_SENSOR_ET0 = 6,
 };
 
 enum lv_config {
@@ -275,6 +279,8 @@ typedef struct {
     uint8_t flags;
     int32_t readings[4];
     int64_t uptime_ms;
+    const uint8_t *further; /* i32, i32 each */
+    uint16_t further_count;
 } lv_msg_step;
 
 /* Reads the body of Step. */

@@ -383,9 +383,7 @@ static lv_status load(lv_node *node, const lv_msg_start *m)
         lv_kept_forget(&node->kept);
     lv_kept_save(&node->kept, 0, true);
     host->online = true;
-    host->flow_read = false;
-    for (int k = 0; k < 4; k++)
-        host->readings[k] = LV_RESULT_UNAVAILABLE;
+    lv_host_forget_readings(host);
     node->active_us = 0;
     node->trap = LV_TRAP_NONE;
     node->finished = false;
@@ -485,8 +483,7 @@ static lv_status run_step(lv_node *node, const lv_msg_step *m)
     if (node->command && node->finished)
         return LV_OK;
     node->steps++;
-    memcpy(host->readings, m->readings, sizeof host->readings);
-    host->flow_read = false;
+    lv_host_inject(host, m);
     host->online = m->flags & LV_STEP_ONLINE;
     if (!node->command) {
         lv_host_begin(host, m->time_ms, STEP);
@@ -529,6 +526,8 @@ lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
         return refuse(node, LV_NAK_VALUE, 0);
     if (m->uptime_ms < 0 || !is_time(m->uptime_ms))
         return refuse(node, LV_NAK_VALUE, 3);
+    if (!lv_host_has_sensors(m))
+        return refuse(node, LV_NAK_VALUE, 4);
     if (node->resume)
         return step_former(node, m);
     pass_time(node, m->time_ms);

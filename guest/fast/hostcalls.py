@@ -22,6 +22,7 @@ from levada.guest.fast.jit import njit
 from levada.guest.fast.strings import MAX_TOPIC_BYTES, Bytes, text_length, topic_allowed, utf8_valid
 
 __all__ = [
+    "LEAST_SENSORS",
     "LONGEST_WAKE_MS",
     "MAX_LOG_BYTES",
     "MAX_MESSAGE_BYTES",
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_TOPIC_BYTES",
     "NEVER_MS",
     "ROW",
+    "SENSORS",
     "begin",
     "delay_ms",
     "finish",
@@ -75,11 +77,12 @@ FUEL: Final = 13
 TICKS: Final = 14  # epoch ticks until the deadline
 TAPING: Final = 15
 POSITION: Final = 16  # bytes on the tape
-FLOW_READ: Final = 17
-READINGS: Final = 18  # 4 columns, in the order of Sensor
-CONFIG: Final = 22  # 3 columns, in the order of ConfigKey
-PIN_COUNT: Final = 25
-PINS: Final = 26
+READ: Final = 17  # bit set of the sensors read in this run
+READINGS: Final = 18  # in the order of Sensor
+SENSORS: Final = len(Sensor)
+CONFIG: Final = READINGS + SENSORS  # 3 columns, in the order of ConfigKey
+PIN_COUNT: Final = CONFIG + 3
+PINS: Final = PIN_COUNT + 1
 OUTPUTS: Final = PINS + MAX_PINS
 EVER_SET: Final = OUTPUTS + MAX_PINS  # bit set of outputs
 RESULT: Final = EVER_SET + 1  # what init, step or main returned last
@@ -105,7 +108,14 @@ OK: Final = int(ErrorCode.OK)
 INVALID: Final = int(ErrorCode.INVALID)
 REFUSED: Final = int(ErrorCode.REFUSED)
 OFFLINE: Final = int(ErrorCode.OFFLINE)
-FLOW: Final = int(Sensor.FLOW)
+UNAVAILABLE: Final = int(ErrorCode.UNAVAILABLE)
+COUNTED: Final = 1 << Sensor.FLOW | 1 << Sensor.RAIN | 1 << Sensor.ET0
+"""Sensors that tell what has come since they were read last."""
+CARRIED: Final = 1 << Sensor.RAIN | 1 << Sensor.ET0
+"""Those of them of which a run that does not ask leaves the count to the next one."""
+LEAST_SENSORS: Final = int(Sensor.FLOW) + 1
+"""Every node has so many readings; what is left out beyond them is unavailable."""
+MOST_COUNT: Final = 2**31 - 1
 
 CALL_STEP: Final = int(Call.STEP)
 CALL_READ_SENSOR: Final = int(Call.READ_SENSOR)
@@ -184,8 +194,14 @@ def _put_call3(z: Row, tape: Bytes, call: int, a: int, b: int, c: int) -> None:
 
 @njit
 def put_boot(z: Row, tape: Bytes, time_ms: int) -> None:
-    """Record that the guest is instantiated at `time_ms`; `uptime_s` counts from then."""
+    """Record that the guest is instantiated at `time_ms`, when `uptime_s` begins to count.
+
+    Until its first step nothing is measured.
+    """
     z[BOOTED] = time_ms - z[SKEW]
+    for k in range(SENSORS):
+        z[READINGS + k] = UNAVAILABLE
+    z[READ] = 0
     if z[TAPING] != 0:
         _put8(z, tape, CALL_BOOT)
         _put(z, tape, time_ms, 8)
@@ -230,9 +246,12 @@ def begin(z: Row, tape: Bytes, time_ms: int, entry: int) -> None:
 @njit
 def inject(z: Row, readings: npt.NDArray[np.int32]) -> None:
     """Set what `read_sensor` answers in the coming run."""
-    for k in range(4):
-        z[READINGS + k] = readings[k]
-    z[FLOW_READ] = 0
+    for k in range(SENSORS):
+        value = readings[k] if k < readings.size else UNAVAILABLE
+        if value >= 0 and (CARRIED & ~z[READ]) >> k & 1 != 0:
+            value = min(value + max(z[READINGS + k], 0), MOST_COUNT)
+        z[READINGS + k] = value
+    z[READ] = 0
 
 
 @njit
@@ -280,16 +299,16 @@ def _enter(z: Row, call: int) -> bool:
 
 @njit
 def read_sensor(z: Row, tape: Bytes, kind: int) -> int:
-    """Injected reading; flow counts pulses since it was last read."""
+    """Injected reading; what is counted is what has come since it was last read."""
     if not _enter(z, CALL_READ_SENSOR):
         return 0
     result = INVALID
-    if kind >= 0 and kind < 4:
+    if kind >= 0 and kind < SENSORS:
         result = z[READINGS + kind]
-        if kind == FLOW and result >= 0:
-            if z[FLOW_READ] != 0:
+        if result >= 0 and COUNTED >> kind & 1 != 0:
+            if z[READ] >> kind & 1 != 0:
                 result = 0
-            z[FLOW_READ] = 1
+            z[READ] |= 1 << kind
     _put_call2(z, tape, CALL_READ_SENSOR, kind, result)
     return result
 

@@ -21,11 +21,13 @@ from levada.guest.fast.hostcalls import (
     ERROR_POINTER,
     FUEL,
     HAS_MEMORY,
+    LEAST_SENSORS,
     MEMORY,
     POSITION,
     PREFIX_ADDRESS,
     PREFIX_LENGTH,
     ROW,
+    SENSORS,
     STEP,
     TAPE_ADDRESS,
     TAPE_CAPACITY,
@@ -311,7 +313,7 @@ def step_zone(address: int, z: Row, time_ms: int, readings: npt.NDArray[np.int32
 
 
 def native_step() -> Callable[[int, npt.NDArray[np.int64], int, npt.NDArray[np.int32]], int]:
-    """The loop over zones: `(address of the headers, rows, time_ms, readings[n, 4]) -> packed`.
+    """The loop over zones: `(address of the headers, rows, time_ms, readings) -> packed`.
 
     Packed are the number of zones stepped, `<< 24` the number of traps, `<< 48` the number of
     tapes without room for another run; -1 if `readings` has the wrong shape.
@@ -333,7 +335,9 @@ def native_step() -> Callable[[int, npt.NDArray[np.int64], int, npt.NDArray[np.i
         time_ms: int,
         readings: npt.NDArray[np.int32],
     ) -> int:
-        if readings.shape[0] != rows.shape[0] or readings.shape[1] != 4:
+        if readings.shape[0] != rows.shape[0] or not (
+            LEAST_SENSORS <= readings.shape[1] <= SENSORS
+        ):
             return -1
         stepped = 0
         traps = 0

@@ -18,6 +18,10 @@
 #define LEVADA_SENSOR_TEMPERATURE 1 /* soil temperature, 0.01 degC */
 #define LEVADA_SENSOR_BATTERY 2     /* battery, mV */
 #define LEVADA_SENSOR_FLOW 3        /* flow meter pulses since the last read */
+/* since ABI 1.1; a host of 1.0 answers LEVADA_INVALID, a node without one LEVADA_UNAVAILABLE */
+#define LEVADA_SENSOR_RAIN 4     /* rain gauge tips since the last read */
+#define LEVADA_SENSOR_FORECAST 5 /* rain expected in the next 24 h, 0.1 mm */
+#define LEVADA_SENSOR_ET0 6      /* reference ET since the last read, 0.01 mm */
 
 /* key of get_config() */
 #define LEVADA_CONFIG_DRY 0   /* counts of the probe in dry soil */

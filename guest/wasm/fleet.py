@@ -39,6 +39,9 @@ MAINS: Final = ("main", "__main_void", "_start", "__original_main")
 
 INIT, STEP, MAIN = 0, 1, 2
 
+_COLUMNS: Final = range(hostcalls.LEAST_SENSORS, hostcalls.SENSORS + 1)
+"""So many readings a node may have."""
+
 
 class SimNodes(Closing):
     """`n` nodes that run the same module.
@@ -111,7 +114,7 @@ class SimNodes(Closing):
         self.kept = rows[:, hostcalls.KEPT : hostcalls.KEPT + KEEP_SLOTS]
         self.config = rows[:, hostcalls.CONFIG : hostcalls.CONFIG + 3]
         self.config[:] = config
-        rows[:, hostcalls.READINGS : hostcalls.READINGS + 4] = int(ErrorCode.UNAVAILABLE)
+        rows[:, hostcalls.READINGS : hostcalls.CONFIG] = int(ErrorCode.UNAVAILABLE)
         self._native_step = fastpath.require().step if path == "fast" else None
         self.address = self._host.address
 
@@ -153,8 +156,10 @@ class SimNodes(Closing):
             pass  # kept by the host, shown in `trap`
 
     def step(self, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
-        """Run every guest whose time has come, with `readings` [n, 4] (int32, order of Sensor).
+        """Run every guest whose time has come, with `readings` (int32).
 
+        They have a row a guest and four to seven columns in the order of Sensor; what is left out
+        is unavailable.
         Returns the number of guests that ran.
         """
         host = self._host
@@ -175,7 +180,8 @@ class SimNodes(Closing):
         return packed & 0xFFFFFF
 
     def _step_ordinary(self, time_ms: int, readings: npt.NDArray[np.int32]) -> int:
-        if readings.shape != (self.n, 4) or readings.dtype != np.int32:
+        fits = readings.shape in [(self.n, columns) for columns in _COLUMNS]
+        if not fits or readings.dtype != np.int32:
             raise _wrong_shape(readings, self.n)
         host, stepped = self._host, 0
         for zone in range(self.n):
@@ -347,5 +353,6 @@ class SimNodes(Closing):
 
 def _wrong_shape(readings: npt.NDArray[Any], n: int) -> GuestError:
     return GuestError(
-        f"readings of shape {readings.shape}, {readings.dtype}: must be int32 of shape ({n}, 4)"
+        f"readings of shape {readings.shape}, {readings.dtype}: must be int32 of shape ({n}, "
+        f"{_COLUMNS[0]}) to ({n}, {_COLUMNS[-1]})"
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from levada.guest.abi import ABI_VERSION, TrapKind
+from levada.guest.abi import ABI_VERSION, ErrorCode, TrapKind
 from levada.guest.fast import hostcalls
 from levada.guest.fast.fastpath import PathName
 from levada.guest.lifecycle import Closing
@@ -38,7 +38,7 @@ class WasmtimeNode(Closing):
         self._config = config
         self._path = path
         self._boot_id = 0
-        self._readings = np.zeros((1, 4), dtype=np.int32)
+        self._readings = np.zeros((1, hostcalls.SENSORS), dtype=np.int32)
         self.nodes = self._load(module, parameters or {})
 
     def _load(self, module: bytes, parameters: Mapping[int, int]) -> SimNodes:
@@ -88,7 +88,8 @@ class WasmtimeNode(Closing):
         if nodes.trap[0] == 0 and nodes.wake_ms[0] < hostcalls.NEVER_MS:
             nodes.wake_ms[0] = time_ms
         nodes.online[0] = online
-        self._readings[0] = readings
+        self._readings[:] = int(ErrorCode.UNAVAILABLE)
+        self._readings[0, : len(readings)] = readings
         nodes.step(time_ms, self._readings)
         return self._result(time_ms, instructions=int(nodes.rows[0, hostcalls.USED]))
 

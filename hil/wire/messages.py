@@ -258,6 +258,9 @@ class Step(Message):
     """Moisture [counts], temperature [0.01 degC], battery [mV], flow [pulses]; negative: error."""
     uptime_ms: I64
     """Since the guest was started; it does not jump with `time_ms`."""
+    further: Pairs = ()
+    """Kind and value of what else the node can read: rain, forecast, reference ET; a kind that is
+    not named is unavailable."""
 
 
 @message_type(0x05)

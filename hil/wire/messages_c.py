@@ -68,6 +68,7 @@ def _header() -> str:
         "#include <stddef.h>\n#include <stdint.h>\n\n"
         f"#define LV_ABI_VERSION {ABI_VERSION}\n"
         f"#define LV_KEEP_SLOTS {KEEP_SLOTS}\n"
+        f"#define LV_SENSORS {len(Sensor)}\n"
         f"#define LV_WIRE_VERSION {WIRE_VERSION}\n"
         f"#define LV_MAX_BODY {MAX_BODY} /* bytes */\n"
     ]

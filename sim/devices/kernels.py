@@ -25,6 +25,7 @@ __all__ = [
     "advance_power",
     "cell_voltage",
     "command_valve",
+    "cut_valve",
     "gaussian",
     "philox",
     "probe_counts",
@@ -240,6 +241,20 @@ def command_valve(
 
 
 @njit
+def cut_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArray) -> None:
+    """The node of zone `i` loses its power at `time_ms`: its valve closes, unless it latches.
+
+    A latching valve needs a pulse to move, and the timer has none to give; it waits for the next
+    command.
+    """
+    if parameters[i, ValveParam.LATCHING] == 0.0:
+        command_valve(i, time_ms, 0, parameters, state)
+        return
+    settle_valve(i, time_ms, parameters, state)
+    state[i, ValveState.TIMER_MS] = np.inf
+
+
+@njit
 def valve_segment(
     i: int,
     t0_ms: float,
@@ -281,11 +296,16 @@ def valve_segment(
     forcing[i, ForcingCol.IRRIGATION_MM_H] = rate_l_min * 60.0 / parameters[i, ValveParam.AREA_M2]
     forcing[i, ForcingCol.IRRIGATION_FROM_S] = (from_ms - t0_ms) / 1000.0
     forcing[i, ForcingCol.IRRIGATION_TO_S] = (to_ms - t0_ms) / 1000.0
+    state[i, ValveState.FALSE_PULSES] += state[i, ValveState.FALSE_PER_MS] * (t1_ms - t0_ms)
     if to_ms > from_ms:
-        state[i, ValveState.VOLUME_L] += rate_l_min * (to_ms - from_ms) / 60_000.0
+        volume_l = rate_l_min * (to_ms - from_ms) / 60_000.0
+        state[i, ValveState.VOLUME_L] += volume_l
+        state[i, ValveState.METERED_L] += volume_l * state[i, ValveState.METER_SHARE]
+    if to_ms > from_ms or state[i, ValveState.FALSE_PER_MS] != 0.0:
         # from the sum, so that no remainder is lost; the margin forgives rounding of the sum
         state[i, ValveState.PULSES] = floor(
-            state[i, ValveState.VOLUME_L] * parameters[i, ValveParam.PULSES_PER_L] * (1.0 + 1e-12)
+            state[i, ValveState.METERED_L] * parameters[i, ValveParam.PULSES_PER_L] * (1.0 + 1e-12)
+            + state[i, ValveState.FALSE_PULSES]
             + 1e-9
         )
 

@@ -40,6 +40,12 @@ class ValveFault(IntEnum):
     """Passes `magnitude` (0 .. 1) of its open flow while closed, on top of its own leak."""
     CLOG = 4
     """Passes `magnitude` (0 .. 1) less."""
+    METER_DEAD = 5
+    """The meter gives no pulses; magnitude unused."""
+    METER_SLIP = 6
+    """The meter counts `magnitude` (0 .. 1) of the water less."""
+    METER_NOISE = 7
+    """The meter gives `magnitude` pulses a minute that no water has made."""
 
 
 class ValveParam(IntEnum):
@@ -50,6 +56,7 @@ class ValveParam(IntEnum):
     MAX_OPEN_MS = 2
     PULSES_PER_L = 3
     AREA_M2 = 4
+    LATCHING = 5
 
 
 class ValveState(IntEnum):
@@ -75,7 +82,7 @@ class ValveState(IntEnum):
     VOLUME_L = 9
     """Water since the start."""
     PULSES = 10
-    """Pulses since the start: floor(volume * pulses per litre)."""
+    """Pulses since the start: those of METERED_L and the false ones, whole."""
     READ_PULSES = 11
     """Pulses handed to the node."""
     OPEN_S = 12
@@ -84,6 +91,13 @@ class ValveState(IntEnum):
     LONGEST_S = 14
     """Longest uninterrupted opening so far; may be set to 0 to start a new observation, an
     opening under way then still counts from its beginning."""
+    METERED_L = 15
+    """Water since the start as the meter has seen it."""
+    METER_SHARE = 16
+    """Share of the water that it sees."""
+    FALSE_PULSES = 17
+    """Since the start."""
+    FALSE_PER_MS = 18
 
 
 def flow_l_min(
@@ -118,6 +132,7 @@ class Valves:
         self._kernels = device_kernels
         self._valves = tuple(valves)
         self.n = len(self._valves)
+        self._pressures_kpa = [valve.pressure_kpa for valve in self._valves]
         self.parameters: FloatArray = np.array(
             [
                 [
@@ -126,6 +141,7 @@ class Valves:
                     round(v.max_open_s * 1000.0),
                     v.pulses_per_l,
                     area_m2,
+                    v.latching,
                 ]
                 for v, area_m2 in zip(self._valves, areas_m2, strict=True)
             ],
@@ -134,6 +150,9 @@ class Valves:
         self.state: FloatArray = np.zeros((self.n, len(ValveState)))
         self.state[:, ValveState.EDGE_MS] = inf
         self.state[:, ValveState.TIMER_MS] = inf
+        self.state[:, ValveState.METER_SHARE] = 1.0
+        self.fault_slip: FloatArray = np.zeros((self.n, 2))
+        """By zone, what a dead meter and one that slips do not see."""
         self.fault_leak: FloatArray = np.zeros(self.n)
         self.fault_clog: FloatArray = np.zeros(self.n)
         for zone in range(self.n):
@@ -150,6 +169,15 @@ class Valves:
             target[zone] = magnitude if active else 0.0
             self._set_flow(zone)
             return
+        if kind is ValveFault.METER_NOISE:
+            row[ValveState.FALSE_PER_MS] = magnitude / 60_000.0 if active else 0.0
+            return
+        if kind in (ValveFault.METER_DEAD, ValveFault.METER_SLIP):
+            slip = 1.0 if kind is ValveFault.METER_DEAD else magnitude
+            check_range("magnitude", slip, 0.0, 1.0)
+            self.fault_slip[zone, int(kind is ValveFault.METER_SLIP)] = slip if active else 0.0
+            row[ValveState.METER_SHARE] = np.prod(1.0 - self.fault_slip[zone])
+            return
         if not active:
             row[ValveState.STUCK] = 0
         elif kind is ValveFault.STUCK:
@@ -158,15 +186,34 @@ class Valves:
             row[ValveState.STUCK] = 1 if kind is ValveFault.STUCK_OPEN else 2
         self._kernels.set_open(zone, float(time_ms), self.state)
 
+    def set_pressure(self, zone: int, pressure_kpa: float) -> None:
+        """The supply of the zone has another pressure from now on."""
+        self._pressures_kpa[zone] = pressure_kpa
+        self._set_flow(zone)
+
+    def draw(self, zone: int) -> tuple[float, float, float]:
+        """Flow [L/min] of the zone as its valve is now, at the nominal pressure; that pressure
+        [kPa], and the emitters' exponent.
+        """
+        valve = self._valves[zone]
+        passing, leak = self._passing(zone)
+        share = passing if self.state[zone, ValveState.OPEN] else passing * leak
+        return valve.flow_l_min * share, valve.nominal_pressure_kpa, valve.emitter_exponent
+
+    def _passing(self, zone: int) -> tuple[float, float]:
+        """Share of the flow that is not clogged, and of that what the closed valve leaks."""
+        valve = self._valves[zone]
+        passing = (1.0 - valve.clog) * (1.0 - float(self.fault_clog[zone]))
+        return passing, min(1.0, valve.leak + float(self.fault_leak[zone]))
+
     def _set_flow(self, zone: int) -> None:
         valve = self._valves[zone]
         full = flow_l_min(
             valve.flow_l_min,
-            valve.pressure_kpa,
+            self._pressures_kpa[zone],
             valve.nominal_pressure_kpa,
             valve.emitter_exponent,
         )
-        passing = (1.0 - valve.clog) * (1.0 - float(self.fault_clog[zone]))
-        leak = min(1.0, valve.leak + float(self.fault_leak[zone]))
+        passing, leak = self._passing(zone)
         self.state[zone, ValveState.OPEN_L_MIN] = full * passing
         self.state[zone, ValveState.CLOSED_L_MIN] = full * passing * leak

@@ -142,6 +142,10 @@ SENTENCES: Final[dict[WHY, tuple[str, str]]] = {
         "The guest has started, or its probe has just come back: until the filter is filled the "
         "valve stays closed.",
     ),
+    WHY.WAIT_RAIN: (
+        "Waits: rain",
+        "Dry ({pct} %, opens below {on} %), but enough rain is expected: the valve stays closed.",
+    ),
     WHY.CLOCK: (
         "Alarm: clock",
         "{closed}: the time since the start went back or stands still, so no opening could be "

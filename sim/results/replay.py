@@ -111,7 +111,7 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
 
 def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
     parts = []
-    readings = np.full((1, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
+    readings = np.full((1, hostcalls.SENSORS), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
     for run in _runs(records):
         head = run[0]
         _remember(nodes, run)
@@ -136,7 +136,7 @@ def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
                 if record.call == Call.READ_SENSOR and record.values[0] not in seen:
                     kind, value = record.values
                     seen.add(kind)
-                    if 0 <= kind < 4:
+                    if 0 <= kind < hostcalls.SENSORS:
                         readings[0, kind] = value
             _tell_uptime(nodes, time_ms, run)
             if nodes.trap[0] == 0:

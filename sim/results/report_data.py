@@ -320,6 +320,9 @@ def _read_decisions(run: RunDir, zones: set[int], faults: Sequence[Json]) -> lis
 
     skews: dict[int, list[tuple[int, int, int]]] = {}
     for fault, given in zip(faults, run.summary["faults"], strict=True):
+        if fault["kind"] == "clock-unset":
+            for zone in fault["zones"]:
+                skews.setdefault(zone, []).append((fault["start"], fault["end"], -fault["start"]))
         if fault["kind"] == "clock-skew":
             from levada.sim.quantities import parse_quantity
             from levada.sim.scenario.fault import FAULTS

@@ -15,6 +15,7 @@ import numpy as np
 from levada.guest.module.inspect import ModuleInfo
 from levada.guest.node import Node
 from levada.sim.crop import crop as crops
+from levada.sim.crop import et0
 from levada.sim.devices.energy import (
     EnergyParam,
     EnergyProfile,
@@ -24,15 +25,19 @@ from levada.sim.devices.energy import (
     esp32,
 )
 from levada.sim.devices.probe import Probes, calibration
+from levada.sim.devices.station import Stations
+from levada.sim.devices.supply import SharedSupply
 from levada.sim.devices.valve import Valves
 from levada.sim.run import soils
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
-from levada.sim.seeds import zone_keys
+from levada.sim.seeds import generator, zone_keys
 from levada.sim.settings.energy import Supply
+from levada.sim.settings.station import Forecast
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.model import FloatArray, ForcingCol
 from levada.sim.soil.richards import Richards
+from levada.sim.weather.forecast import expected_rain_mm, told_rain_mm
 
 if TYPE_CHECKING:
     from levada.sim.weather import Weather
@@ -130,7 +135,8 @@ class FieldModels:
     table: list[int]
     """By zone, which of them."""
     hours: FloatArray
-    """Air temperature [°C] and radiation [W m-2] of every hour."""
+    """Air temperature [°C], radiation [W m-2] and reference ET [mm h-1] of every hour, and what
+    each different forecast says then of the rain of the next 24 hours [mm]."""
     zr_m: list[float]
     """By zone, the depth of the roots at the start."""
     soil_kind: list[int]
@@ -143,6 +149,8 @@ class FieldModels:
     probes: Probes
     valves: Valves
     powers: NodePowers
+    stations: Stations
+    supplies: list[SharedSupply]
 
 
 def build_models(
@@ -162,12 +170,11 @@ def build_models(
     powers = NodePowers([node_power(zone, energy_profile) for zone in zones])
     if not count_instructions:
         powers.parameters[:, EnergyParam.INSTRUCTION_MC] = 0.0
+    hours, forecasts = _hours(scenario, zones, weather)
     return FieldModels(
         tables=tables,
         table=table,
-        hours=np.column_stack((weather.temp_c, weather.solar_mj_m2 * (1e6 / 3600.0))).astype(
-            np.float64
-        ),
+        hours=hours,
         zr_m=zr_m,
         soil_kind=kind,
         soil_row=_rows(kind),
@@ -186,6 +193,43 @@ def build_models(
         ),
         valves=Valves([zone.valve for zone in zones], [zone.area_m2 for zone in zones]),
         powers=powers,
+        stations=Stations(
+            [zone.rain_gauge for zone in zones], forecasts, [zone.et0 for zone in zones]
+        ),
+        supplies=_supplies(scenario, zones),
+    )
+
+
+def _supplies(scenario: Scenario, zones: Sequence[ZoneConfig]) -> list[SharedSupply]:
+    return [
+        SharedSupply(supply, [zone.index for zone in zones if zone.supply == supply.name])
+        for supply in scenario.supply
+    ]
+
+
+def _hours(
+    scenario: Scenario, zones: Sequence[ZoneConfig], weather: Weather
+) -> tuple[FloatArray, list[int]]:
+    """`FieldModels.hours`, and by zone the column of its forecast, 0 without one.
+
+    Zones whose forecasts have equal settings are told the same.
+    """
+    columns = [
+        weather.temp_c,
+        weather.solar_mj_m2 * (1e6 / 3600.0),
+        et0.of_weather(weather)
+        if any(zone.et0 for zone in zones)
+        else np.zeros(weather.temp_c.size),
+    ]
+    known: dict[Forecast, int] = {}
+    for zone in zones:
+        if zone.forecast is not None and zone.forecast not in known:
+            known[zone.forecast] = len(columns)
+            stream = generator(scenario.seed, "forecast", zone.forecast.model_dump_json())
+            columns.append(expected_rain_mm(told_rain_mm(weather.rain_mm, zone.forecast, stream)))
+    return (
+        np.column_stack(columns).astype(np.float64),
+        [known[zone.forecast] if zone.forecast is not None else 0 for zone in zones],
     )
 
 

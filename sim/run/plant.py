@@ -18,18 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from levada.guest.abi import DEFAULT_PINS, Call, ErrorCode, TrapKind
+from levada.guest.abi import DEFAULT_PINS, Call, ErrorCode, Sensor, TrapKind
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.hostcalls import NEVER_MS
 from levada.guest.node import Node, Readings, StepResult
 from levada.guest.tape import iter_records
 from levada.sim.devices.energy import EnergyProfile, EnergyWork
-from levada.sim.devices.kernels import command_valve
-from levada.sim.devices.probe import ProbeFault
-from levada.sim.devices.valve import ValveFault
+from levada.sim.devices.kernels import command_valve, cut_valve
 from levada.sim.errors import SoilError
 from levada.sim.run import zone_loop as loop
 from levada.sim.run.build import FieldModels, NodeSettings, build_models, restart_ms
+from levada.sim.run.node_faults import PROBE_FAULTS, VALVE_FAULTS, disturb_node
 from levada.sim.run.reinstall import reinstall
 from levada.sim.run.stops import GuestStop
 from levada.sim.run.trace import TYPES
@@ -56,19 +55,6 @@ ZONES_A_THREAD: Final = 16
 """Fewer zones than this are not worth a second thread."""
 
 PARTS_A_THREAD: Final = 8
-
-PROBE_FAULTS: Final = {
-    "probe-stuck": ProbeFault.STUCK,
-    "probe-drift": ProbeFault.DRIFT,
-    "probe-spike": ProbeFault.SPIKE,
-    "probe-open": ProbeFault.OPEN,
-}
-VALVE_FAULTS: Final = {
-    "valve-stuck-open": ValveFault.STUCK_OPEN,
-    "valve-stuck-closed": ValveFault.STUCK_CLOSED,
-    "valve-leak": ValveFault.LEAK,
-    "valve-clog": ValveFault.CLOG,
-}
 
 
 class Plant:
@@ -116,7 +102,10 @@ class Plant:
         self.bucket, self.richards = models.bucket, models.richards
         self.richards_zones = models.richards_zones
         self.probes, self.valves, self.powers = models.probes, models.valves, models.powers
-        self.readings = np.full((n, 4), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
+        self.stations = models.stations
+        self._supplies = models.supplies
+        self._adjust_ms = self.start_ms
+        self.readings = np.full((n, len(Sensor)), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
         self.forcing = new_forcing(n)
         self.fluxes = new_fluxes(n)
         self.observed = new_observed(n)
@@ -170,8 +159,21 @@ class Plant:
     def advance_to(self, until_ms: int, zone: int | None = None) -> None:
         """Bring every zone, or one, to `until_ms`; what happens at that instant is still to come.
 
-        Raises SoilError if a soil cannot be solved.
+        Zones that share a supply wait for each other at every step of the field, where its pressure
+        follows their valves.  Raises SoilError if a soil cannot be solved.
         """
+        self._share_supplies(until_ms - 1)
+        self._advance(until_ms, zone)
+
+    def _share_supplies(self, last_ms: int) -> None:
+        """Adjust supplies up to and including `last_ms`, where no node has made its step yet."""
+        while self._supplies and self._adjust_ms <= last_ms:
+            self._advance(self._adjust_ms, None)
+            for supply in self._supplies:
+                supply.adjust(self.valves)
+            self._adjust_ms += self.step_ms
+
+    def _advance(self, until_ms: int, zone: int | None) -> None:
         room = int((until_ms - self.zones[:, NodeCol.NOW_MS].min()) // self.record_ms) + 3
         used = int(self.zones[:, NodeCol.ROW].max())
         if used + room > self._rows.shape[1]:
@@ -208,6 +210,7 @@ class Plant:
         """Let the nodes outside do now what is due now, unless the run ends now."""
         if now_ms >= self.end_ms:
             return
+        self._share_supplies(now_ms)
         for i in self.nodes:
             z = self.zones[i]
             if min(z[NodeCol.WAKE_MS], z[NodeCol.BOOT_MS]) > now_ms:
@@ -275,6 +278,8 @@ class Plant:
             self.powers.state,
             self.powers.work,
             self.readings,
+            self.stations.parameters,
+            self.stations.state,
         )
 
     def _water(self) -> Water:
@@ -308,15 +313,18 @@ class Plant:
 
     def _sample(self, i: int) -> Readings:
         """What the node of zone `i` reads now."""
-        loop.sample_zone(i, int(self.zones[i, NodeCol.NOW_MS]), self._devices(), self.observed)
-        a, b, c, d = self.readings[i].tolist()
-        return a, b, c, d
+        z, devices = self.zones[i], self._devices()
+        loop.sample_zone(i, int(z[NodeCol.NOW_MS]), devices, self.observed)
+        loop.sample_station(i, z, self.start_ms, self._hours, devices)
+        return tuple(self.readings[i].tolist())
 
     def _command(self, i: int, state: int) -> None:
         """The node of zone `i` commands its valve now."""
         z = self.zones[i]
         z[NodeCol.COMMANDED] = state
-        command_valve(i, float(z[NodeCol.NOW_MS]), state, self.valves.parameters, self.valves.state)
+        if not z[NodeCol.COMMAND_LOST]:
+            now_ms = float(z[NodeCol.NOW_MS])
+            command_valve(i, now_ms, state, self.valves.parameters, self.valves.state)
 
     def _boot(self, i: int) -> None:
         """Start the node of zone `i` afresh now; its outputs are 0."""
@@ -424,9 +432,6 @@ class Plant:
             self.probes.set_fault(now_ms, i, PROBE_FAULTS[event.kind], active, magnitude)
         elif event.kind in VALVE_FAULTS:
             self.valves.set_fault(now_ms, i, VALVE_FAULTS[event.kind], active, magnitude)
-        elif event.kind in ("reboot", "keep-loss"):
-            z[NodeCol.BOOT_MS] = now_ms
-            z[NodeCol.FORGET] |= int(event.kind == "keep-loss")
         elif event.kind == "reinstall":
             if z[NodeCol.POWERED] and not z[NodeCol.DARK]:
                 self._install(i)
@@ -434,15 +439,12 @@ class Plant:
             z[NodeCol.POWERED] = int(not active)
             if active:
                 z[NodeCol.WAKE_MS] = z[NodeCol.BOOT_MS] = NEVER_MS
-                self._command(i, 0)
+                z[NodeCol.COMMANDED] = 0
+                cut_valve(i, float(now_ms), self.valves.parameters, self.valves.state)
             else:
                 z[NodeCol.BOOT_MS] = now_ms
-        elif event.kind == "clock-skew":
-            z[NodeCol.SKEW_MS] = round(magnitude * 1000.0) if active else 0
-        elif event.kind == "link-loss":
-            z[NodeCol.ONLINE] = int(not active)
         else:
-            raise AssertionError(f"fault {event.kind}")
+            disturb_node(z, event)
         bit = 1 << event.fault_index % 31
         if active:
             z[NodeCol.FAULTS] |= bit

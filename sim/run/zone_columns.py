@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from levada.sim.soil.model import FloatArray
 
 __all__ = [
+    "HOUR_ET0",
     "Bytes",
     "Devices",
     "Forcings",
@@ -22,6 +23,10 @@ __all__ = [
     "TotalsCol",
     "Water",
 ]
+
+
+HOUR_ET0: Final = 2
+"""Column of the weather's hours with the reference ET of grass [mm/h], 0 if nobody asks for it."""
 
 
 class NodeCol(IntEnum):
@@ -72,6 +77,8 @@ class NodeCol(IntEnum):
     """1: at its next boot the node finds nothing of what its guest kept."""
     STOPPED_MS = 27
     """When the guest was stopped first, if it was."""
+    COMMAND_LOST = 28
+    """1: what the node commands does not reach its valve."""
 
 
 class Stop(IntEnum):
@@ -130,7 +137,7 @@ class Forcings(NamedTuple):
     """What acts on the zones."""
 
     hours: FloatArray
-    """Air temperature and radiation of every hour."""
+    """Air temperature, radiation and reference ET of every hour, and what forecasts say."""
     tables: FloatArray
     """Hourly forcing of every different crop."""
     now: FloatArray
@@ -149,7 +156,7 @@ class Soils(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """Probes, valves and supplies of all zones, and what their nodes read."""
+    """Probes, valves, supplies and stations of all zones, and what their nodes read."""
 
     probe_parameters: FloatArray
     probe_state: FloatArray
@@ -160,6 +167,8 @@ class Devices(NamedTuple):
     power_state: FloatArray
     work: FloatArray
     readings: Readings
+    station_parameters: FloatArray
+    station_state: FloatArray
 
 
 class Water(NamedTuple):

@@ -20,9 +20,11 @@ from levada.guest.fast.json_integers import json_integers, key_number
 from levada.guest.fast.tape_records import message_span, record_bytes
 from levada.sim.devices import kernels as device_kernels
 from levada.sim.devices.energy import EnergyState, EnergyWork
+from levada.sim.devices.station import advance_station, station_readings
 from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace_row import write_row
 from levada.sim.run.zone_columns import (
+    HOUR_ET0,
     Bytes,
     Devices,
     Forcings,
@@ -43,6 +45,7 @@ __all__ = [
     "note_telemetry",
     "note_trap",
     "run_zones",
+    "sample_station",
     "sample_zone",
 ]
 
@@ -57,7 +60,7 @@ KEYS: Final = (key_number("pct"), key_number("why"))
 
 @njit_inline
 def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) -> None:
-    """What the node of zone `i` reads at `time_ms`, into its readings."""
+    """What the node of zone `i` reads of soil and valve at `time_ms`, into its readings."""
     probe_state, valve_state = devices.probe_state, devices.valve_state
     readings = devices.readings
     readings[i, 0] = device_kernels.probe_counts(
@@ -74,6 +77,19 @@ def sample_zone(i: int, time_ms: int, devices: Devices, observed: FloatArray) ->
     pulses = valve_state[i, ValveState.PULSES] - valve_state[i, ValveState.READ_PULSES]
     readings[i, 3] = int(min(pulses, float(I32_MAX)))
     valve_state[i, ValveState.READ_PULSES] = valve_state[i, ValveState.PULSES]
+
+
+@njit_inline
+def sample_station(i: int, z: IntArray, start_ms: int, hours: FloatArray, devices: Devices) -> None:
+    """What the node of zone `i` is told of the weather now, into its readings."""
+    station_readings(
+        i,
+        hours[(z[NodeCol.NOW_MS] - start_ms) // HOUR_MS],
+        z[NodeCol.ONLINE] != 0,
+        devices.station_parameters,
+        devices.station_state,
+        devices.readings,
+    )
 
 
 @njit
@@ -217,8 +233,8 @@ def advance_supply(i: int, z: IntArray, dt_s: float, radiation: float, devices: 
         if z[NodeCol.DARK] != 0:
             z[NodeCol.COMMANDED] = 0
             z[NodeCol.WAKE_MS] = z[NodeCol.BOOT_MS] = NEVER_MS
-            device_kernels.command_valve(
-                i, float(z[NodeCol.NOW_MS]), 0, devices.valve_parameters, devices.valve_state
+            device_kernels.cut_valve(
+                i, float(z[NodeCol.NOW_MS]), devices.valve_parameters, devices.valve_state
             )
         else:
             z[NodeCol.BOOT_MS] = z[NodeCol.NOW_MS]
@@ -261,6 +277,15 @@ def advance_zone(
     device_kernels.soil_temperature(
         i, dt_s, forcings.hours[hour, 0], devices.probe_parameters, devices.probe_state
     )
+    advance_station(
+        i,
+        dt_s,
+        f[ForcingCol.RAIN_MM_H],
+        forcings.hours[hour, HOUR_ET0],
+        z[NodeCol.POWERED] != 0 and z[NodeCol.DARK] == 0,
+        devices.station_parameters,
+        devices.station_state,
+    )
     z[NodeCol.NOW_MS] = end
     if z[NodeCol.POWERED] != 0:  # a node cut off from its battery draws nothing from it
         advance_supply(i, z, dt_s, forcings.hours[hour, 1], devices)
@@ -296,10 +321,16 @@ def run_zone(
             if h[hostcalls.POSITION] + h[hostcalls.TAPE_ROOM] > h[hostcalls.TAPE_CAPACITY]:
                 return Stop.TAPE
             sample_zone(i, now, devices, water.observed)
+            sample_station(i, z, start_ms, forcings.hours, devices)
             step_native(i, z, hosts, header, devices.readings, devices.work)
-            device_kernels.command_valve(
-                i, float(now), z[NodeCol.COMMANDED], devices.valve_parameters, devices.valve_state
-            )
+            if z[NodeCol.COMMAND_LOST] == 0:
+                device_kernels.command_valve(
+                    i,
+                    float(now),
+                    z[NodeCol.COMMANDED],
+                    devices.valve_parameters,
+                    devices.valve_state,
+                )
         if z[NodeCol.NEXT_ROW_MS] <= now:
             if z[NodeCol.ROW] >= rows.shape[1]:
                 return Stop.ROWS

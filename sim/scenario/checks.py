@@ -22,11 +22,19 @@ from levada.sim.scenario.fault import CONTRADICTIONS, FAULTS, Fault, FaultSpan, 
 from levada.sim.scenario.toml_index import Path as KeyPath
 from levada.sim.scenario.zone import Zone, spreadable
 from levada.sim.settings.issue import Issue, did_you_mean
+from levada.sim.settings.supply import WaterSupply
 
 if TYPE_CHECKING:
     from levada.sim.scenario.model import Period
 
-__all__ = ["MAX_ZONES", "DeclaredParameter", "between_tables", "guest_parameters", "tiers"]
+__all__ = [
+    "MAX_ZONES",
+    "DeclaredParameter",
+    "between_tables",
+    "guest_parameters",
+    "shared_supplies",
+    "tiers",
+]
 
 MAX_ZONES = 10_000
 _LONGEST_GROWTH = timedelta(days=366)
@@ -402,3 +410,23 @@ def guest_parameters(
             if not of.minimum <= value <= of.maximum:
                 permitted = between(of.minimum, of.maximum)
                 yield Issue(path, out_of_range(name, value, permitted, of.unit))
+
+
+def shared_supplies(zones: Sequence[Zone], supplies: Sequence[WaterSupply]) -> Iterator[Issue]:
+    """Supplies that are named once, and that zones ask for."""
+    names = [supply.name for supply in supplies]
+    for number, zone in enumerate(zones):
+        if zone.supply is not None and zone.supply not in names:
+            yield Issue(
+                ("zone", number, "supply"),
+                f'`supply` = "{zone.supply}": no [[supply]] has this name',
+                did_you_mean(zone.supply, names, "supplies") if names else "",
+            )
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield Issue(("supply", number, "name"), f'`name` = "{name}": given twice')
+        if name not in {zone.supply for zone in zones}:
+            yield Issue(
+                ("supply", number, "name"),
+                f'`name` = "{name}" has no effect: no zone has it as its `supply`',
+            )

@@ -17,6 +17,7 @@ from levada.sim.seeds import normal
 from levada.sim.settings.energy import Energy
 from levada.sim.settings.explain import bounds, explain
 from levada.sim.settings.probe import Probe
+from levada.sim.settings.station import EtSource, Forecast, ZoneGauge
 from levada.sim.settings.valve import Valve
 
 __all__ = ["ZoneConfig", "expand"]
@@ -37,7 +38,11 @@ class ZoneConfig:
     probe: Probe
     calibration: Calibration
     valve: Valve
+    supply: str | None
     energy: Energy
+    rain_gauge: ZoneGauge | None
+    forecast: Forecast | None
+    et0: EtSource | None
     parameters: dict[str, int]
 
 
@@ -66,7 +71,11 @@ def expand(scenario: Scenario) -> list[ZoneConfig]:
                     probe=one.probe,
                     calibration=one.calibration,
                     valve=one.valve,
+                    supply=one.supply,
                     energy=one.energy,
+                    rain_gauge=one.rain_gauge,
+                    forecast=one.forecast,
+                    et0=one.et0,
                     parameters=dict(one.parameters),
                 )
             )
@@ -107,7 +116,7 @@ def _with(zone: Zone, numbers: Mapping[str, float], name: str) -> Zone:
             data[inner] = bounded
     try:
         return Zone.model_validate(
-            {key: dict(value) if key in _PARTS else value for key, value in data.items()}
+            {key: dict(value) if key in _PARTS and value else value for key, value in data.items()}
         )
     except ValidationError as error:
         reasons = "; ".join(t.message for t in explain(error, Zone))
@@ -124,7 +133,7 @@ def _with(zone: Zone, numbers: Mapping[str, float], name: str) -> Zone:
         ) from None
 
 
-_PARTS: Final = ("soil", "crop", "probe", "valve", "energy")
+_PARTS: Final = ("soil", "crop", "probe", "valve", "energy", "rain_gauge", "et0")
 
 
 def _clip(model: type[Any], key: str, value: float, nominal: float) -> float:

@@ -94,6 +94,23 @@ FAULTS: Final[dict[str, FaultKind]] = {
     "valve-clog": FaultKind(
         effect="The open valve passes less by this share.", units=_SHARE, low=0, high=100
     ),
+    "meter-dead": FaultKind(effect="The flow meter gives no pulses, whatever flows."),
+    "meter-slip": FaultKind(
+        effect="The flow meter counts this share of the water less: worn or dirty.",
+        units=_SHARE,
+        low=0,
+        high=100,
+    ),
+    "meter-noise": FaultKind(
+        effect="The flow meter gives pulses that no water has made: interference on its cable.",
+        units={"pulses/min": 1.0, "pulses/h": 1.0 / 60.0},
+        low=0,
+        high=100_000,
+    ),
+    "command-loss": FaultKind(
+        effect="What the node commands does not reach its valve, which stays as it is until the "
+        "next step after the fault, although the link is up."
+    ),
     "reboot": FaultKind(effect="The node starts again; its outputs fall to 0.", instant=True),
     "keep-loss": FaultKind(
         effect="The node starts again and finds nothing of what its guest kept (`keep_set`): worn "
@@ -115,11 +132,18 @@ FAULTS: Final[dict[str, FaultKind]] = {
         low=-31_622_400,
         high=31_622_400,
     ),
+    "clock-unset": FaultKind(
+        effect="The node starts again, and its clock begins at 1970; it is set at the end of the "
+        "fault."
+    ),
     "link-loss": FaultKind(effect="Nothing that the node publishes gets out."),
 }
 """Kind -> effect and magnitude."""
 
-CONTRADICTIONS: Final = (frozenset({"valve-stuck-open", "valve-stuck-closed"}),)
+CONTRADICTIONS: Final = (
+    frozenset({"valve-stuck-open", "valve-stuck-closed"}),
+    frozenset({"clock-skew", "clock-unset"}),
+)
 """Kinds that cannot act on one zone at the same time."""
 
 Kind = Literal[
@@ -131,11 +155,16 @@ Kind = Literal[
     "valve-stuck-closed",
     "valve-leak",
     "valve-clog",
+    "meter-dead",
+    "meter-slip",
+    "meter-noise",
+    "command-loss",
     "reboot",
     "keep-loss",
     "reinstall",
     "brown-out",
     "clock-skew",
+    "clock-unset",
     "link-loss",
 ]
 

@@ -54,7 +54,8 @@ def _mains(zone: Zone) -> bool:
 def _at_nominal_pressure(zone: Zone) -> bool:
     valve = zone.valve
     spread = {"valve.pressure_kpa", "valve.nominal_pressure_kpa"} & zone.spread.keys()
-    return valve.pressure_kpa == valve.nominal_pressure_kpa and not spread
+    own = zone.supply is None and not spread
+    return own and valve.pressure_kpa == valve.nominal_pressure_kpa
 
 
 def _compensating(zone: Zone) -> bool:
@@ -106,6 +107,12 @@ IDLE: Final = (
         ("emitter_exponent",),
         _at_nominal_pressure,
         "`pressure_kpa` is `nominal_pressure_kpa`",
+    ),
+    Idle(
+        "valve",
+        ("pressure_kpa",),
+        lambda zone: zone.supply is not None,
+        "the pressure is that of its `supply`",
     ),
     Idle(
         "valve",

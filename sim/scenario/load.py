@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from levada.guest.module.rules import Rule
+from levada.guest.shipped import SHIPPED_GUESTS
 from levada.guest.text.plain import UNPRINTABLE, plain
 from levada.sim.errors import WeatherError
 from levada.sim.scenario.alert import Alert
@@ -216,7 +217,9 @@ def _locate(scenario: Scenario, directory: Path) -> tuple[Scenario, list[Issue]]
         fitted = weather.generator.model_copy(update={"like": like})
         weather = weather.model_copy(update={"generator": fitted})
     if guest.file is not None:
-        file = find(("guest", "file"), guest.file, guest.sha256)
+        beside = (directory / guest.file).is_file()
+        named = guest.file if beside else str(SHIPPED_GUESTS.get(guest.file, guest.file))
+        file = find(("guest", "file"), named, guest.sha256)
         guest = guest.model_copy(update={"file": file})
     return scenario.model_copy(update={"weather": weather, "guest": guest}), troubles
 

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from levada.guest.limits import PROFILES, Budget
 from levada.sim.quantities import format_duration, parse_duration
 from levada.sim.scenario.alert import Alert
-from levada.sim.scenario.checks import between_tables, tiers
+from levada.sim.scenario.checks import between_tables, shared_supplies, tiers
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.continuum import Cloud, Edge, Fog, Link
 from levada.sim.scenario.expect import Expect
@@ -29,6 +29,7 @@ from levada.sim.settings.base import as_tuple
 from levada.sim.settings.issue import Issue, did_you_mean, refusal
 from levada.sim.settings.probe import MmPerTip
 from levada.sim.settings.site import Site
+from levada.sim.settings.supply import WaterSupply
 from levada.sim.settings.weather import RainFactor, WarmingC
 from levada.sim.units import DAY_MS, HOUR_MS
 
@@ -256,7 +257,8 @@ class Guest(Table):
     """The WebAssembly module that decides, the same in every zone."""
 
     file: str | None = Field(default=None, min_length=1)
-    """Module, relative to the scenario; without it, the irrigation guest that comes with levada."""
+    """Module, relative to the scenario, or the name of one that comes with levada: `irrigation`,
+    which waters by a probe and is the default, or `et`, which waters by weather."""
     profile: Literal["edge", "fog", "cloud"] = "edge"
     """Which imports the guest may call."""
     restart: Annotated[
@@ -305,6 +307,8 @@ class Scenario(Table):
     """Who decides."""
     zone: Annotated[tuple[Zone, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     """`[[zone]]`: what is irrigated."""
+    supply: Annotated[tuple[WaterSupply, ...], BeforeValidator(as_tuple)] = ()
+    """`[[supply]]`: what feeds several zones."""
     fault: Annotated[tuple[Fault, ...], BeforeValidator(as_tuple)] = ()
     """`[[fault]]`: what goes wrong."""
     expect: Annotated[tuple[Expect, ...], BeforeValidator(as_tuple)] = ()
@@ -326,6 +330,7 @@ class Scenario(Table):
         """What contradicts itself between tables."""
         nodes = {name for zone in self.zone for name in zone.names()}
         yield from tiers(self.period, nodes, self.fog, self.cloud, self.link)
+        yield from shared_supplies(self.zone, self.supply)
         yield from between_tables(self.period, self.zone, self.fault, self.expect, self.alert)
         for number, table in enumerate(self.mapping):
             for before in self.mapping[:number]:

@@ -34,6 +34,7 @@ from levada.sim.settings.crop import (
 from levada.sim.settings.energy import Energy
 from levada.sim.settings.issue import Issue, did_you_mean
 from levada.sim.settings.probe import ADC_MAX, Probe
+from levada.sim.settings.station import EtSource, Forecast, ZoneGauge
 from levada.sim.settings.valve import AreaM2, Valve
 
 __all__ = ["Calibration", "PlantedCrop", "Zone", "spreadable"]
@@ -204,8 +205,17 @@ class Zone(Table):
     """What the node believes about its probe."""
     valve: Valve = Valve()
     """What the node controls."""
+    supply: str | None = Field(default=None, min_length=1)
+    """`[[supply]]` that feeds it together with other zones; default: one of its own, with
+    `valve.pressure_kpa`."""
     energy: Energy = Energy()
     """What the node runs on."""
+    rain_gauge: ZoneGauge | None = None
+    """What tells the guest of rain; default: nothing."""
+    forecast: Forecast | None = None
+    """What tells the guest of the rain to come; default: nothing."""
+    et0: EtSource | None = None
+    """What tells the guest of reference ET; default: nothing."""
     parameters: dict[str, int] = Field(default={})
     """Parameters of the guest by name; `levada guest inspect` lists them with their ranges."""
     spread: Annotated[
@@ -282,8 +292,8 @@ class Zone(Table):
 def spreadable(zone: Zone) -> dict[str, float]:
     """Dotted key -> value of every number of a zone that may differ from zone to zone."""
     numbers = {"area_m2": zone.area_m2}
-    for part in ("soil", "crop", "probe", "valve", "energy"):
-        for key, value in getattr(zone, part):
+    for part in ("soil", "crop", "probe", "valve", "energy", "rain_gauge", "et0"):
+        for key, value in getattr(zone, part) or ():
             if isinstance(value, int | float) and key not in ("cpu_mhz", "adc_bits"):
                 numbers[f"{part}.{key}"] = float(value)
     return numbers

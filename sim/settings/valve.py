@@ -44,6 +44,9 @@ class Valve(Settings):
     """Share of the flow lost to clogging."""
     pulses_per_l: float = Field(default=450.0, ge=1e-3, le=1e5)
     """Of the flow meter."""
+    latching: bool = False
+    """Whether it stays as it is when the node loses its power, as a valve that needs a pulse to
+    move; its timer stands still then, and it closes when the node starts again."""
     max_open_s: float = Field(default=21_600.0, ge=1, le=31_622_400)
     """Timer of the hardware that closes the valve whatever the guest does, from the command on;
     it opens again only when commanded anew. 6 h, so that no guest floods a field; a year stands

@@ -15,6 +15,7 @@ from device_guests import GUESTS, OPEN_VALVE, STRAIGHT, guest, module
 
 from levada.guest.abi import TrapKind
 from levada.guest.build import build as build_guest
+from levada.guest.shipped import SHIPPED_GUESTS
 from levada.guest.wasm.fleet import SimNodes
 from levada.hil.wire.message import Message
 from levada.hil.wire.messages import (
@@ -61,9 +62,17 @@ def bench_of() -> Iterator[Callable[[str], Bench]]:
 
 
 def run_both(
-    bench: Bench, wasm: bytes, steps: int, parameters: tuple[tuple[int, int], ...] = ()
+    bench: Bench,
+    wasm: bytes,
+    steps: int,
+    parameters: tuple[tuple[int, int], ...] = (),
+    *,
+    station: bool = False,
 ) -> int:
-    """Run a guest on both sides with the same readings; how many bytes of tape were equal."""
+    """Run a guest on both sides with the same readings; how many bytes of tape were equal.
+
+    With a `station` there are rain, forecast and reference ET too, each missing now and then.
+    """
     generator = random.Random(1)
     print("seed 1")
     compared = 0
@@ -83,13 +92,15 @@ def run_both(
                 3700,
                 generator.choice((0, 0, 700, 5000)),
             )
-            nodes.step(result.wake_ms, np.array([readings], dtype=np.int32))
+            more = [generator.choice((-2, 0, 3, 90)) for _ in range(3 * station)]
+            nodes.step(result.wake_ms, np.array([(*readings, *more)], dtype=np.int32))
             result = bench.ask(
                 Step(
                     time_ms=result.wake_ms,
                     flags=1,
                     readings=readings,
                     uptime_ms=result.wake_ms - START_MS,
+                    further=tuple((4 + k, value) for k, value in enumerate(more) if value != -2),
                 )
             )
     return compared
@@ -100,6 +111,42 @@ def test_the_shipped_guest_makes_the_same_calls(
     engine: str, bench_of: Callable[[str], Bench]
 ) -> None:
     assert run_both(bench_of(engine), IRRIGATION.read_bytes(), 400, PARAMETERS) > 40_000
+
+
+@pytest.mark.parametrize("engine", WASM_ENGINES)
+def test_the_et_guest_makes_the_same_calls(engine: str, bench_of: Callable[[str], Bench]) -> None:
+    module = SHIPPED_GUESTS["et"].read_bytes()
+    assert run_both(bench_of(engine), module, 400, ((5, 39), (24, 0)), station=True) > 60_000
+
+
+@pytest.mark.parametrize("engine", WASM_ENGINES)
+def test_rain_that_a_step_does_not_ask_for_is_told_in_the_next(
+    engine: str, bench_of: Callable[[str], Bench]
+) -> None:
+    """A guest that asks in every other step: it reads what two steps have brought."""
+    asks = " ".join(f"(drop (call $read_sensor (i32.const {kind})))" for kind in (4, 4, 5, 6, 7))
+    counts = "(global.set $n (i32.xor (global.get $n) (i32.const 1)))"
+    step = f"{counts} (if (global.get $n) (then {asks})) (i32.const 1000)"
+    module = guest(step, more="(global $n (mut i32) (i32.const 0))")
+    assert run_both(bench_of(engine), module, 40, station=True) > 40 * 20
+
+
+@pytest.mark.parametrize("kind", [-1, 0, 3, 7, 2**31 - 1])
+def test_a_step_with_a_sensor_that_there_is_not_is_refused(
+    kind: int, bench_of: Callable[[str], Bench]
+) -> None:
+    bench = bench_of("wasm3")
+    started = bench.start(SHIPPED_GUESTS["et"].read_bytes())
+    wrong = Step(
+        time_ms=started.wake_ms,
+        flags=1,
+        readings=(2000, 1500, 3700, 0),
+        uptime_ms=0,
+        further=((kind, 1),),
+    )
+    refused = bench.ask(wrong)
+    assert isinstance(refused, Nak)
+    assert (refused.error, refused.detail) == (NakError.VALUE, 4)
 
 
 @pytest.mark.parametrize("name", GUESTS)

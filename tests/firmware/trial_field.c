@@ -100,6 +100,7 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
 void mqtt_end(void) {}
 void sensors_begin(void) {}
 void sensors_read(int32_t readings[4]) { memset(readings, 0, 4 * sizeof *readings); }
+int32_t sensors_rain(void) { return LV_RESULT_UNAVAILABLE; }
 const settings *settings_load(void)
 {
     static const settings none;

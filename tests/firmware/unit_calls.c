@@ -49,11 +49,55 @@ static void a_sensor_or_a_key_beyond_the_last_is_invalid(void)
         EXPECT(lv_call_read_sensor(h, beyond[k]) == LV_RESULT_INVALID);
     }
     EXPECT(lv_call_get_config(h, 3) == LV_RESULT_INVALID);
-    EXPECT(lv_call_read_sensor(h, 4) == LV_RESULT_INVALID);
+    EXPECT(lv_call_read_sensor(h, LV_SENSORS) == LV_RESULT_INVALID);
     h->readings[LV_SENSOR_FLOW] = 0;
     EXPECT(lv_call_read_sensor(h, LV_SENSOR_FLOW) == 0);
     h->readings[LV_SENSOR_FLOW] = 9; /* it was read in this run */
     EXPECT(lv_call_read_sensor(h, LV_SENSOR_FLOW) == 0);
+}
+
+/* A step with rain and reference ET as they come over the wire, each beside its kind. */
+static void inject(lv_host *h, int32_t tips, int32_t et0)
+{
+    uint8_t body[16];
+    lv_msg_step m = {.readings = {1, 2, 3, 4}, .further = body, .further_count = 2};
+    lv_put32(body, LV_SENSOR_RAIN);
+    lv_put32(body + 4, (uint32_t)tips);
+    lv_put32(body + 8, LV_SENSOR_ET0);
+    lv_put32(body + 12, (uint32_t)et0);
+    EXPECT(lv_host_has_sensors(&m));
+    lv_host_inject(h, &m);
+}
+
+static void what_a_run_does_not_ask_for_is_left_to_the_next(void)
+{
+    lv_host *h = begin(100, 0, 0);
+    inject(h, 3, 50);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_FORECAST) == LV_RESULT_UNAVAILABLE);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_RAIN) == 3);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_RAIN) == 0);
+    inject(h, 2, INT32_MAX);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_RAIN) == 2);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_ET0) == INT32_MAX); /* 50 more do not fit */
+    inject(h, 1, LV_RESULT_UNAVAILABLE);
+    inject(h, LV_RESULT_UNAVAILABLE, 7);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_RAIN) == LV_RESULT_UNAVAILABLE);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_ET0) == 7);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_FLOW) == 4);
+}
+
+static void a_step_tells_of_sensors_that_there_are(void)
+{
+    uint8_t body[8] = {0};
+    const lv_msg_step m = {.further = body, .further_count = 1};
+    static const int32_t wrong[] = {-1, INT32_MIN, LV_SENSOR_FLOW, LV_SENSORS, INT32_MAX};
+    (void)begin(100, 0, 0);
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        lv_put32(body, (uint32_t)wrong[k]);
+        EXPECT(!lv_host_has_sensors(&m));
+    }
+    lv_put32(body, LV_SENSOR_FORECAST);
+    EXPECT(lv_host_has_sensors(&m));
 }
 
 static void each_of_two_outputs_has_its_own_bit(void)
@@ -259,6 +303,8 @@ static void a_call_that_is_denied_or_too_many_answers_0(void)
 
 const unit_test calls_tests[] = {
     TEST(a_sensor_or_a_key_beyond_the_last_is_invalid),
+    TEST(what_a_run_does_not_ask_for_is_left_to_the_next),
+    TEST(a_step_tells_of_sensors_that_there_are),
     TEST(each_of_two_outputs_has_its_own_bit),
     TEST(the_last_of_all_pins_is_one),
     TEST(budgets_are_spent_to_the_last_byte_and_call),

@@ -191,24 +191,24 @@ static void a_start_forgets_the_run_before(void)
     EXPECT(start() == LV_OK && step(2000) == LV_OK);
     lv_call_set_output(h, 23, 1);
     (void)lv_call_keep_set(h, 2, 5);
-    h->flow_read = true;
+    h->read = 1 << LV_SENSOR_FLOW;
     h->online = false;
     h->uptime_ms = 77;
     const lv_msg_start again = {.time_ms = 9000};
     EXPECT(lv_node_start(&f.node, &again) == LV_OK);
     EXPECT(h->tape.length == 9 + 10 + 5 && h->tape.bytes[0] == LV_CALL_BOOT);
     EXPECT(h->outputs == 0 && h->ever_set == 0 && h->uptime_ms == 0 && h->delayed_ms == 0);
-    EXPECT(h->online && !h->flow_read && h->time_ms == 9000 && h->kept->values[2] == 5);
-    for (int k = 0; k < 4; k++)
+    EXPECT(h->online && !h->read && h->time_ms == 9000 && h->kept->values[2] == 5);
+    for (int k = 0; k < LV_SENSORS; k++)
         EXPECT(h->readings[k] == LV_RESULT_UNAVAILABLE);
     EXPECT(f.node.active_us == 7 && f.node.seen_ms == 9000);
     EXPECT(f.unloads == 1 && f.node.wake_ms == 9060);
     const lv_msg_start forget = {.time_ms = 9000, .flags = LV_START_FORGET};
     EXPECT(lv_node_start(&f.node, &forget) == LV_OK && h->kept->values[2] == 0);
     lv_msg_step m = {.time_ms = 9500, .uptime_ms = 500, .readings = {4, 3, 2, 1}};
-    h->flow_read = true;
+    h->read = 1 << LV_SENSOR_FLOW;
     EXPECT(lv_node_step(&f.node, &m) == LV_OK);
-    EXPECT(!h->online && !h->flow_read && h->uptime_ms == 500 && h->readings[0] == 4);
+    EXPECT(!h->online && !h->read && h->uptime_ms == 500 && h->readings[0] == 4);
     m.uptime_ms = -1;
     EXPECT(lv_node_step(&f.node, &m) == LV_NAK_VALUE && f.node.detail == 3);
     m.uptime_ms = INT64_MAX;

@@ -106,8 +106,17 @@ def test_the_imports_have_the_record_types_of_the_tape_in_order() -> None:
 def test_the_reasons_of_the_guest_have_their_numbers() -> None:
     body = re.search(r"enum why \{([^}]*)\}", SOURCE)
     assert body is not None
-    assert re.findall(r"\w+", body[1]) == [why.name for why in sorted(WHY)]
+    assert re.findall(r"\w+", body[1]) == [why.name for why in sorted(WHY) if why < WHY.WAIT_RAIN]
     assert sorted(WHY) == list(range(len(WHY)))
+
+
+def test_the_reasons_of_the_et_guest_have_the_same_numbers() -> None:
+    source = (ROOT / "levada/guest/et/et.c").read_text()
+    body = re.search(r"enum why \{([^}]*)\}", source)
+    assert body is not None
+    stated = dict(re.findall(r"(\w+) = (\d+)", body[1]))
+    assert stated == {name: str(WHY[name].value) for name in stated}
+    assert "WAIT_RAIN" in stated
 
 
 # --- the page -------------------------------------------------------------------------------------

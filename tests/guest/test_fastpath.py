@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from guest_modules import IMPORTS, data, lines, reactor, readings
 
+from levada.guest.abi import Sensor
 from levada.guest.errors import FastPathError, GuestError
 from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.wasm import c_api
@@ -239,13 +240,13 @@ def test_without_numba_guests_run_on_the_ordinary_path() -> None:
 
 def test_columns_do_not_overlap() -> None:
     widths = {
-        "READINGS": 4, "CONFIG": 3, "PINS": hostcalls.MAX_PINS, "OUTPUTS": hostcalls.MAX_PINS,
-        "MEMORY": 3, "STEP": 2, "KEPT": 8,
+        "READINGS": len(Sensor), "CONFIG": 3, "PINS": hostcalls.MAX_PINS,
+        "OUTPUTS": hostcalls.MAX_PINS, "MEMORY": 3, "STEP": 2, "KEPT": 8,
     }  # fmt: skip
     columns = [
         "TIME", "DELAYED", "WAKE", "TRAP", "TRAP_CALL", "ONLINE", "CALLS", "LOGGED", "PUBLISHED",
         "CALL_LIMIT", "LOG_LIMIT", "PUBLISH_LIMIT", "ALLOWED", "FUEL", "TICKS", "TAPING",
-        "POSITION", "FLOW_READ", "READINGS", "CONFIG", "PIN_COUNT", "PINS", "OUTPUTS", "EVER_SET",
+        "POSITION", "READ", "READINGS", "CONFIG", "PIN_COUNT", "PINS", "OUTPUTS", "EVER_SET",
         "RESULT", "SKEW", "BOOTED", "KEPT", "CONTEXT", "HAS_MEMORY", "MEMORY", "STEP",
         "TRAP_POINTER", "ERROR_POINTER",
         "TAPE_ADDRESS", "TAPE_CAPACITY", "TAPE_ROOM", "PREFIX_ADDRESS", "PREFIX_LENGTH", "USED",

@@ -68,7 +68,7 @@ def test_golden_vectors_are_what_we_send_and_understand() -> None:
         (m.Hello(session=2**32), "Hello(session=4294967296): "),
         (
             m.Step(time_ms=0, flags=0, readings=(0, 0, 0, 2**31), uptime_ms=0),
-            "Step(time_ms=0, flags=0, readings=(0, 0, 0, 2147483648), uptime_ms=0): ",
+            "Step(time_ms=0, flags=0, readings=(0, 0, 0, 2147483648), uptime_ms=0, further=()): ",
         ),
         (
             m.Step(time_ms=0, flags=0, readings=(0, 0, 0), uptime_ms=0),  # type: ignore[arg-type]

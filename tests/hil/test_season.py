@@ -15,6 +15,7 @@ from levada.sim.scenario import load as scenario
 from levada.sim.scenario.diagnostics import ScenarioError
 
 QUICKSTART = Path(__file__).parents[2] / "levada/scenarios" / "quickstart.toml"
+SENSOR_OR_ET = QUICKSTART.with_name("sensor-or-et.toml")
 WEEK = [("period.start", "2023-07-01"), ("period.end", "2023-07-07")]
 BOARDS = ("wasm3", "wasmtime", "native", "xtensa", "aarch64")
 
@@ -118,6 +119,20 @@ def test_diff_says_identical_and_over_how_many_calls(board: str, tmp_path: Path)
     assert found.calls > 7 * 144 * 2
     assert [run.engine.split()[0] for run in found.runs] == ["wasmtime", "wasm3", "wasm3"]
     assert (tmp_path / f"2-virtual-{board}" / "tape.cbor").is_file()
+
+
+@pytest.mark.usefixtures("no_repair")
+@pytest.mark.parametrize("board", ["wasm3", "wasmtime", "xtensa"])
+def test_rain_forecast_and_reference_et_reach_a_board_as_they_do_the_simulated_node(
+    board: str, tmp_path: Path
+) -> None:
+    """Three days around a rain, in which the link is away for a while."""
+    lossy = ("fault", '[{kind = "link-loss", start = "30 h", duration = "5 h"}]')
+    days = [("period.start", "2023-07-31"), ("period.end", "2023-08-02"), lossy]
+    found = diff_nodes(SENSOR_OR_ET, ["sim", f"virtual:{board}"], tmp_path, overrides=days)
+    assert found.equal, found.runs[1].difference
+    # three zones, each with five readings a step
+    assert found.calls > 3 * 3 * 144 * 5
 
 
 @pytest.mark.usefixtures("no_repair")

@@ -29,6 +29,13 @@ EXAMPLES: list[m.Message] = [
     m.Start(time_ms=1_681_516_800_000, flags=1, parameters=((2, 1200), (15, -1))),
     m.Start(time_ms=-1, flags=0, parameters=()),
     m.Step(time_ms=1_681_517_400_000, flags=1, readings=(2200, -150, 3712, -2), uptime_ms=600_000),
+    m.Step(
+        time_ms=1_681_518_000_000,
+        flags=0,
+        readings=(2200, -150, 3712, 0),
+        uptime_ms=1_200_000,
+        further=((4, 3), (5, 0), (6, 2**31 - 1)),
+    ),
     m.ReadTape(offset=993),
     m.Calibrate(flags=1, parameters=((0, 2**31 - 1), (1, -(2**31)))),
     m.GetParameter(id=-7),

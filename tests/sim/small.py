@@ -12,6 +12,7 @@ import wasmtime
 
 from levada.sim.devices.energy import NodePower, NodePowers
 from levada.sim.devices.probe import Probes
+from levada.sim.devices.station import Stations
 from levada.sim.devices.valve import Valves
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
@@ -112,6 +113,7 @@ def devices_of(probes: Probes, valves: Valves | None = None) -> Devices:
     n = probes.n
     valves = valves or Valves([Valve()] * n, [100.0] * n)
     powers = NodePowers([NodePower(battery="none")] * n)
+    stations = Stations([None] * n, [0] * n, [None] * n)
     return Devices(
         probes.parameters,
         probes.state,
@@ -121,7 +123,9 @@ def devices_of(probes: Probes, valves: Valves | None = None) -> Devices:
         powers.parameters,
         powers.state,
         powers.work,
-        np.zeros((n, 4), dtype=np.int32),
+        np.zeros((n, 7), dtype=np.int32),
+        stations.parameters,
+        stations.state,
     )
 
 

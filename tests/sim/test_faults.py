@@ -192,6 +192,9 @@ MAGNITUDES = [
     ("probe-open", "code", -4, -1, 1.0),
     ("valve-leak", "%", 0, 100, 0.01),
     ("valve-clog", "%", 0, 100, 0.01),
+    ("meter-slip", "%", 0, 100, 0.01),
+    ("meter-noise", "pulses/min", 0, 100_000, 1.0),
+    ("meter-noise", "pulses/h", 0, 6_000_000, 1.0 / 60.0),
     ("clock-skew", "s", -31_622_400, 31_622_400, 1.0),
     ("clock-skew", "min", -527_040, 527_040, 60.0),
     ("clock-skew", "h", -8_784, 8_784, 3_600.0),
@@ -203,9 +206,14 @@ RANGES = {
     "probe-open": "-4 to -1 code",
     "valve-leak": "0 to 100 %",
     "valve-clog": "0 to 100 %",
+    "meter-slip": "0 to 100 %",
+    "meter-noise": "0 to 100000 pulses/min",
     "clock-skew": "-31622400 to 31622400 s",
 }
-WITHOUT = ["probe-stuck", "valve-stuck-open", "valve-stuck-closed", "brown-out", "link-loss"]
+WITHOUT = [
+    *("probe-stuck", "valve-stuck-open", "valve-stuck-closed", "meter-dead", "command-loss"),
+    *("brown-out", "clock-unset", "link-loss"),
+]
 INSTANT = ["reboot", "keep-loss", "reinstall"]
 
 
@@ -249,6 +257,8 @@ def test_a_magnitude_is_taken_up_to_its_bounds_and_not_beyond(
                 ("probe-spike", "counts"),
                 ("valve-leak", "%"),
                 ("valve-clog", "%"),
+                ("meter-slip", "%"),
+                ("meter-noise", "pulses/min"),
                 ("clock-skew", "s"),
             ]
         ),
@@ -272,7 +282,10 @@ def test_a_broken_wire_needs_no_code_and_a_second_is_long_enough() -> None:
 
 
 def test_contradicting_kinds_are_those_of_a_valve_that_cannot_be_both() -> None:
-    assert (frozenset({"valve-stuck-open", "valve-stuck-closed"}),) == CONTRADICTIONS
+    assert (
+        frozenset({"valve-stuck-open", "valve-stuck-closed"}),
+        frozenset({"clock-skew", "clock-unset"}),
+    ) == CONTRADICTIONS
 
 
 def test_an_end_at_the_end_of_the_period_is_none_and_one_before_it_is() -> None:

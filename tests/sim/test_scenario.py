@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from levada.guest.limits import Budget
 from levada.guest.module.inspect import inspect
 from levada.guest.module.metadata import Parameter
+from levada.guest.shipped import DEFAULT_GUEST
 from levada.guest.text.plain import UNPRINTABLE
 from levada.sim.run import runner
 from levada.sim.scenario import docs as scenario_docs
@@ -59,8 +60,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def guest_parameters() -> dict[str, Parameter]:
-    metadata = inspect((ROOT / "levada/guest/irrigation/irrigation.wasm").read_bytes()).metadata
+def guest_parameters(file: str | Path = DEFAULT_GUEST) -> dict[str, Parameter]:
+    metadata = inspect(Path(file).read_bytes()).metadata
     assert metadata is not None
     return {parameter.name: parameter for parameter in metadata.parameters}
 
@@ -91,7 +92,9 @@ class TestShippedScenarios:
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_asks_of_the_shipped_guest_only_what_it_accepts(self, path: Path) -> None:
-        assert read(path).check_parameters(guest_parameters()) == []
+        document = read(path)
+        file = document.scenario.guest.file or DEFAULT_GUEST
+        assert document.check_parameters(guest_parameters(file)) == []
 
     @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
     def test_comes_back_equal_after_it_was_written_out(self, path: Path, tmp_path: Path) -> None:
@@ -375,8 +378,9 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
                 8,
                 '`kind` = "probe-stick": permitted "probe-stuck", "probe-drift", "probe-spike", '
                 '"probe-open", "valve-stuck-open", "valve-stuck-closed", "valve-leak", '
-                '"valve-clog", "reboot", "keep-loss", "reinstall", "brown-out", '
-                '"clock-skew", "link-loss"',
+                '"valve-clog", "meter-dead", "meter-slip", "meter-noise", "command-loss", '
+                '"reboot", "keep-loss", "reinstall", "brown-out", "clock-skew", '
+                '"clock-unset", "link-loss"',
                 "did you mean `probe-stuck`?",
             )
         ],

@@ -147,6 +147,16 @@ DEGREE_DAYS: tuple[Setting, ...] = (
     ),
 )
 
+FORECAST: tuple[Setting, ...] = (
+    ("period.end", "2023-07-30"),
+    ("zone.a.forecast", "{hit_rate = 1.0}"),
+)
+SUPPLY: tuple[Setting, ...] = (
+    ("supply", '[{name = "pump", shutoff_kpa = 200, flow_l_min = 40, pressure_kpa = 100}]'),
+    ("zone.a.valve", "{}"),
+    ("zone.a.supply", "pump"),
+)
+
 CONTINUUM: tuple[Setting, ...] = (
     ("fog", "{buffer_rows = 1500}"),
     ("cloud", "{}"),
@@ -334,6 +344,29 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "max_open_s": "900",
         }.items()
     },
+    "zone.valve.latching": ((), [("zone.a.valve.latching", "true")]),
+    "zone.rain_gauge.mm_per_tip": (
+        (("zone.a.rain_gauge.catch", "1.0"),),
+        [("zone.a.rain_gauge.mm_per_tip", "0.5")],
+    ),
+    "zone.rain_gauge.catch": ((), [("zone.a.rain_gauge.catch", "0.9")]),
+    **{
+        f"zone.forecast.{key}": (FORECAST, [(f"zone.a.forecast.{key}", value)])
+        for key, value in {
+            "hit_rate": "0.5",
+            "false_alarm_ratio": "0.5",
+            "amount_error": "0.5",
+        }.items()
+    },
+    "zone.et0.factor": (
+        (("zone.a.et0.factor", "1.0"),),
+        [("zone.a.et0.factor", "1.1")],
+    ),
+    "zone.supply": (SUPPLY, [("zone.b.supply", "pump")]),
+    **{
+        f"supply.{key}": (SUPPLY, [(f"supply.0.{key}", value)])
+        for key, value in {"shutoff_kpa": "300", "flow_l_min": "50", "pressure_kpa": "120"}.items()
+    },
     **{
         f"zone.energy.{key}": ((), [(f"zone.a.energy.{key}", value)])
         for key, value in {
@@ -427,8 +460,9 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
 
 FOR_PEOPLE = {"name", "title", "description", "site.name", "zone.name", "fault.name", "expect.name"}
 """Keys that people read: they have to be in what a run keeps."""
-PINS = {"version", "weather.sha256", "guest.sha256", "mapping.example"}
-"""Keys that refuse what is not meant; tested by `test_scenario` and `test_mapping`."""
+PINS = {"version", "weather.sha256", "guest.sha256", "mapping.example", "supply.name"}
+"""Keys that refuse what is not meant; tested by `test_scenario`, `test_mapping` and
+`test_field_faults`."""
 OF_PROCESSES = {"fog.name", "fog.late"}
 """Keys of fog as a process, whose tests are `test_fog` and `test_tier`; in a chain none is late."""
 
@@ -507,6 +541,7 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
     for value in plant._arguments(0)[1:]:
         add(value)
     add((plant.start_ms, plant.end_ms, plant.zones[:, NodeCol.RESTART_MS], info.sha256))
+    add([(supply.curve, supply.zones) for supply in plant._supplies])
     for zone in zones:
         given = build.node_settings(zone, b"", info, scenario)
         add((zone.name, str(zone.node), given.config, given.parameters))

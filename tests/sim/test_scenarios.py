@@ -75,6 +75,16 @@ class TestEach:
         assert len(scenario.description) > 100
 
 
+def test_the_page_of_sensor_or_et_has_the_figures_of_the_run(runs: dict[str, RunDir]) -> None:
+    page = (ROOT / "docs/sensor-or-et.md").read_text("utf-8")
+    for zone in runs["sensor-or-et"].summary["zones"]:
+        row = (
+            f"| `{zone['name']}` | {zone['irrigation_mm']:.0f} mm | {zone['valve_openings']} "
+            f"| {zone['drainage_mm']:.0f} mm | {zone['stress_days']:.0f} |"
+        )
+        assert row in page
+
+
 class TestResults:
     """Of a run that is not as stored."""
 

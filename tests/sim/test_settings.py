@@ -30,6 +30,8 @@ from levada.sim.settings.explain import bounds, table_of
 from levada.sim.settings.probe import Probe
 from levada.sim.settings.site import Site
 from levada.sim.settings.soil import Hydraulics
+from levada.sim.settings.station import EtSource, Forecast, ZoneGauge
+from levada.sim.settings.supply import WaterSupply
 from levada.sim.settings.valve import Valve
 from levada.sim.weather import Weather
 
@@ -37,9 +39,9 @@ ROOT = Path(__file__).resolve().parents[2]
 WEATHER = str(ROOT / "levada/scenarios/weather/greeley_co_2023_daily.csv")
 FREE = (
     *("seed", "guest", "fault", "expect", "alert", "mapping"),
-    *("edge", "fog", "cloud", "link"),
+    *("edge", "fog", "cloud", "link", "supply"),
 )
-"""Tables without a model in arrays."""
+"""Tables without a model in arrays; the curve of a supply is tried in `test_field_faults`."""
 
 LAYER = {
     "thickness_m": 0.4,
@@ -216,6 +218,10 @@ def test_what_lint_takes_the_models_take_and_what_they_refuse_lint_refuses_with_
         Probe(),
         Site(latitude_deg=40.0, longitude_deg=-105.0, elevation_m=0.0, utc_offset_h=-7.0),
         Valve(),
+        WaterSupply(name="pump", shutoff_kpa=200.0, flow_l_min=40.0, pressure_kpa=100.0),
+        ZoneGauge(),
+        Forecast(),
+        EtSource(),
     ],
     ids=lambda settings: type(settings).__name__,
 )

@@ -28,7 +28,7 @@ from levada.sim.scenario.model import Scenario
 from levada.sim.units import DAY_MS, HOUR_MS
 from levada.twin.ota.suite import FirstDifference
 from levada.twin.sources.recording import stored_reports
-from levada.twin.sources.remote import DeviceReport, is_reading
+from levada.twin.sources.remote import FURTHER, DeviceReport, is_reading
 from levada.twin.store.reads import StoreReader, to_read
 
 __all__ = ["RecordedWeeks", "record_end", "replay_record"]
@@ -172,6 +172,7 @@ def _readings(report: DeviceReport) -> Readings:
         _whole(temperature),
         _whole(values.get("battery_mv")),
         _whole(values.get("flow")),
+        *(_whole(values.get(name)) for name in FURTHER),
     )
 
 

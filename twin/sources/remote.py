@@ -33,6 +33,7 @@ from levada.twin.store.rows import Severity
 
 __all__ = [
     "FOREVER_MS",
+    "FURTHER",
     "SECOND_MS",
     "DeviceReport",
     "Follower",
@@ -46,6 +47,8 @@ __all__ = [
 FOREVER_MS: Final = 1 << 50
 SECOND_MS: Final = 1_000
 UNKNOWN: Final = -1
+FURTHER: Final = ("tips", "expected", "et0")
+"""What telemetry calls the readings of rain, forecast and reference ET."""
 """Flow of a device that has no meter."""
 IDENTITY: Final = frozenset({"t", "boot", "seq", "oldest", "up_ms"})
 """Members that a device adds to what its guest publishes."""
@@ -268,7 +271,8 @@ class Follower(RemoteDevice):
         state.boots.add(report.boot)
         state.valve = int(values.get("irrigar", state.valve) > 0)
         flow = predicted[3] if readings[3] == UNKNOWN else readings[3]
-        mirrored = self._zone.mirror.step(device_ms, (*readings[:3], flow), skew_ms=state.skew_ms)
+        given = (*readings[:3], flow, *readings[4:])
+        mirrored = self._zone.mirror.step(device_ms, given, skew_ms=state.skew_ms)
         stopped = mirrored.trap != TrapKind.NONE
         self._note_stop(report.time_ms, mirrored)
         state.seen_ms = device_ms
@@ -460,6 +464,7 @@ def _readings(values: Mapping[str, float], predicted: Readings) -> Readings:
         _whole(temperature, predicted[1]),
         _whole(values.get("battery_mv"), predicted[2]),
         _whole(values.get("flow"), UNKNOWN),
+        *(_whole(values.get(FURTHER[k]), known) for k, known in enumerate(predicted[4:])),
     )
 
 

@@ -1,5 +1,7 @@
 #include "field.h"
 
+#include "../../../core/bytes.h"
+
 #include "board.h"
 #include "calibration.h"
 #include "clock.h"
@@ -199,6 +201,14 @@ static int64_t step(lv_node *node)
     lv_msg_step m = {.time_ms = clock_ms(), .uptime_ms = uptime_ms()};
     m.flags = radio && mqtt_connected() ? LV_STEP_ONLINE : 0;
     sensors_read(m.readings);
+    uint8_t rain[8];
+    int32_t tips = sensors_rain();
+    if (tips >= 0) {
+        lv_put32(rain, LV_SENSOR_RAIN);
+        lv_put32(rain + 4, (uint32_t)tips);
+        m.further = rain;
+        m.further_count = 1;
+    }
     lv_status status = lv_node_step(node, &m);
     if (status != LV_OK)
         ESP_LOGE(tag, "no step: refusal %d", (int)status);

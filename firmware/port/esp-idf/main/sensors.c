@@ -11,6 +11,7 @@
 #include "esp_attr.h"
 #include "esp_check.h"
 #include "esp_log.h"
+#include "esp_timer.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "sdkconfig.h"
@@ -23,6 +24,7 @@ enum { SAMPLES = 16, MOST_COUNTS = 4095, NOMINAL_MV = 3100 };
 static const char tag[] = "sensors";
 static adc_oneshot_unit_handle_t unit;
 static atomic_int pulses;
+static atomic_int tips;
 
 typedef struct {
     int gpio;
@@ -78,6 +80,34 @@ static void IRAM_ATTR count_pulse(void *context)
     atomic_fetch_add_explicit(&pulses, 1, memory_order_relaxed);
 }
 
+static void IRAM_ATTR count_tip(void *context)
+{
+    static int64_t last_us = INT64_MIN / 2;
+    int64_t now_us = esp_timer_get_time();
+    (void)context;
+    if (now_us - last_us >= CONFIG_LEVADA_RAIN_BOUNCE_MS * 1000LL) {
+        atomic_fetch_add_explicit(&tips, 1, memory_order_relaxed);
+        last_us = now_us;
+    }
+}
+
+/* Call `handler` at every falling edge of a contact to ground. */
+static void begin_contact(int gpio, gpio_isr_t handler)
+{
+    static bool installed;
+    if (gpio < 0)
+        return;
+    const gpio_config_t contact = {.pin_bit_mask = 1ULL << gpio,
+                                   .mode = GPIO_MODE_INPUT,
+                                   .pull_up_en = GPIO_PULLUP_ENABLE,
+                                   .intr_type = GPIO_INTR_NEGEDGE};
+    ESP_ERROR_CHECK(gpio_config(&contact));
+    if (!installed)
+        ESP_ERROR_CHECK(gpio_install_isr_service(0));
+    installed = true;
+    ESP_ERROR_CHECK(gpio_isr_handler_add(gpio, handler, NULL));
+}
+
 void sensors_begin(void)
 {
     const adc_oneshot_unit_init_cfg_t config = {.unit_id = ADC_UNIT_1};
@@ -90,17 +120,8 @@ void sensors_begin(void)
                                   .mode = GPIO_MODE_OUTPUT};
     ESP_ERROR_CHECK(gpio_config(&supply));
 #endif
-#if CONFIG_LEVADA_GPIO_FLOW >= 0
-    const gpio_config_t meter = {.pin_bit_mask = 1ULL << CONFIG_LEVADA_GPIO_FLOW,
-                                 .mode = GPIO_MODE_INPUT,
-                                 .pull_up_en = GPIO_PULLUP_ENABLE,
-                                 .intr_type = GPIO_INTR_NEGEDGE};
-    ESP_ERROR_CHECK(gpio_config(&meter));
-    ESP_ERROR_CHECK(gpio_install_isr_service(0));
-    ESP_ERROR_CHECK(gpio_isr_handler_add(CONFIG_LEVADA_GPIO_FLOW, count_pulse, NULL));
-#else
-    (void)count_pulse;
-#endif
+    begin_contact(CONFIG_LEVADA_GPIO_FLOW, count_pulse);
+    begin_contact(CONFIG_LEVADA_GPIO_RAIN, count_tip);
 }
 
 /* Mean of some conversions [counts], or an error code. */
@@ -173,4 +194,9 @@ void sensors_read(int32_t readings[4])
 #else
     readings[LV_SENSOR_FLOW] = LV_RESULT_UNAVAILABLE;
 #endif
+}
+
+int32_t sensors_rain(void)
+{
+    return CONFIG_LEVADA_GPIO_RAIN < 0 ? LV_RESULT_UNAVAILABLE : atomic_exchange(&tips, 0);
 }
