@@ -50,6 +50,8 @@ class Season:
     """p, adjusted for the day's demand."""
     et0_mm_h: FloatArray
     """By the hour, of the crop's reference surface."""
+    stage: FloatArray
+    """`ForcingCol.STAGE`: 0 no crop, 1 initial and development, 2 mid-season, 3 late season."""
 
 
 def crop(name: str, **changes: Any) -> Crop:
@@ -150,6 +152,7 @@ def season(
         zr_m=zr,
         depletion_fraction=p,
         et0_mm_h=by_hour,
+        stage=np.where(standing, 1.0 + (grown >= ends[1]) + (grown >= ends[2]), 0.0),
     )
 
 
@@ -174,6 +177,7 @@ def forcing_by_hour(season: Season) -> FloatArray:
     out[:, ForcingCol.ET0_MM_H] = demand
     out[:, ForcingCol.KC_MAX] = kc_max
     out[:, ForcingCol.COVER] = cover
+    out[:, ForcingCol.STAGE] = hourly(season.stage)
     return out
 
 

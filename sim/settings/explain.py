@@ -19,6 +19,7 @@ from levada.sim.settings.toml_value import toml_value
 __all__ = ["UNITS", "bounds", "bounds_of", "choices", "explain", "permitted", "table_of", "unit_of"]
 
 UNITS: Final[dict[str, str]] = {
+    "_t_ha": "t/ha",
     "_counts_per_day": "counts/d",
     "_counts_per_c": "counts/degC",
     "_per_year": "a year",

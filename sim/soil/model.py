@@ -52,6 +52,14 @@ class ForcingCol(IntEnum):
     KC_MAX = 10
     COVER = 11
     """f_c, fraction of the ground covered by the crop."""
+    STAGE = 12
+    """0 no crop, 1 vegetative (initial and development), 2 mid-season, 3 late season."""
+    RUNOFF_MM_H = 13
+    """Rain that runs off by the curve number; RAIN_MM_H is what is left of the rain."""
+    SPRAY_LOSS = 14
+    """Share of IRRIGATION_MM_H that wind and sun take before it reaches crop or ground."""
+    CANOPY_MM = 15
+    """Water of sprinklers that the leaves can hold, over the zone's area."""
 
 
 class Flux(IntEnum):
