@@ -45,7 +45,7 @@ __all__ = ["FIGURES", "LOOK_AHEADS_D", "ScheduledNode", "run_baselines"]
 
 Json = dict[str, Any]
 
-LOOK_AHEADS_D: Final = (1, 3, 7)
+LOOK_AHEADS_D: Final = (3, 10, 30)
 """Of `optimum`: all are run, and the one with the fewest days of dry stress is taken, of equal ones
 that with the least water."""
 FIGURES: Final = (

@@ -201,9 +201,9 @@ class Optimum:
     """Knows the true soil and the weather to come: waits as long as the crop can, and gives least.
 
     Once a day a copy of the zone's soil is run ahead in the true weather.  If, without water, the
-    next day would be one on which the crop transpires less than `STRESS` of what it could for want
-    of water, the least depth is given with which none of the next `look_ahead_d` days is one, at
-    most what fills the root zone.
+    next day would be short (the crop transpires less than `STRESS` of what it could, for want of
+    water), the least depth is given that carries the crop as far as a full root zone would, at most
+    `look_ahead_d` days.  So known rain finds room, and what it brings is not given.
     """
 
     def __init__(self, zone: IrrigatedZone, plant: Plant, i: int, look_ahead_d: int) -> None:
@@ -224,15 +224,16 @@ class Optimum:
         if not zone.grows(now_ms) or zone.rate_mm_h <= 0.0:
             return 0.0
         state = self._state()
-        if not self._short(state, now_ms, 0.0, 1):
+        if self._reach_d(state, now_ms, 0.0, 1) == 1:
             return 0.0
-        low_mm = 0.0
-        high_mm = float(self._plant.observed[self._i, Observed.DR_MM]) / zone.arriving(now_ms)
-        if high_mm < LEAST_MM:
+        full_mm = float(self._plant.observed[self._i, Observed.DR_MM]) / zone.arriving(now_ms)
+        if full_mm < LEAST_MM:
             return 0.0
+        wanted_d = self._reach_d(state, now_ms, full_mm, self.look_ahead_d)
+        low_mm, high_mm = 0.0, full_mm
         for _ in range(HALVINGS):
             middle_mm = (low_mm + high_mm) / 2.0
-            if self._short(state, now_ms, middle_mm, self.look_ahead_d):
+            if self._reach_d(state, now_ms, middle_mm, wanted_d) < wanted_d:
                 low_mm = middle_mm
             else:
                 high_mm = middle_mm
@@ -244,8 +245,8 @@ class Optimum:
         row = int(self._plant.zones[self._i, NodeCol.SOIL_ROW])
         return {key: value[row : row + 1].copy() for key, value in self._true.state().items()}
 
-    def _short(self, state: dict[str, Any], now_ms: int, gross_mm: float, days: int) -> bool:
-        """Whether one of the `days` days after today would be one of dry stress, given a depth."""
+    def _reach_d(self, state: dict[str, Any], now_ms: int, gross_mm: float, most_d: int) -> int:
+        """Days after today until the first short one, if a depth is given now; at most `most_d`."""
         zone, copy = self._zone, self._copy
         copy.restore(state)
         fluxes, observed = new_fluxes(1), new_observed(1)
@@ -253,7 +254,7 @@ class Optimum:
         tomorrow_ms = now_ms - (now_ms - zone.start_ms) % DAY_MS + DAY_MS
         potential = lost = 0.0
         at_ms = now_ms
-        while at_ms < tomorrow_ms + days * DAY_MS and zone.hour(at_ms) < len(zone.forcing):
+        while at_ms < tomorrow_ms + most_d * DAY_MS and zone.hour(at_ms) < len(zone.forcing):
             row = zone.forcing[[zone.hour(at_ms)]]
             _deliver(row, zone, at_ms, now_ms, end_ms)
             fluxes[:] = 0.0
@@ -264,9 +265,9 @@ class Optimum:
             at_ms += HOUR_MS
             if (at_ms - zone.start_ms) % DAY_MS == 0:
                 if at_ms > tomorrow_ms and lost > (1.0 - STRESS) * potential:
-                    return True
+                    return (at_ms - tomorrow_ms) // DAY_MS - 1
                 potential = lost = 0.0
-        return False
+        return most_d
 
 
 def _airless(model: SoilModel) -> float:

@@ -211,7 +211,7 @@ def choices(field: FieldInfo) -> list[object]:
     def search(annotation: Any) -> list[object]:
         if get_origin(annotation) is Literal:
             return list(get_args(annotation))
-        if get_origin(annotation) in (Union, UnionType):
+        if get_origin(annotation) in (Union, UnionType, tuple):
             return [option for part in get_args(annotation) for option in search(part)]
         return []
 
