@@ -11,11 +11,11 @@ __all__ = ["BaselineRow", "BaselineTable", "baseline_table"]
 Json = Mapping[str, Any]
 
 NAMES: Final = {
-    "guest": "the guest",
-    "rainfed": "rain alone",
-    "calendar": "calendar",
+    "guest": "The guest",
+    "rainfed": "Rain alone",
+    "calendar": "Calendar",
     "fao56": "FAO-56 schedule",
-    "optimum": "perfect knowledge",
+    "optimum": "Perfect knowledge",
 }
 AGAINST: Final = {
     "rainfed": "rain alone",
@@ -26,7 +26,12 @@ AGAINST: Final = {
 SAME_MM: Final = 0.5
 """Less is no difference that anybody would tell."""
 SAME_DAYS: Final = 0.05
-SAME_PCT: Final = 0.05
+SAME_POINTS: Final = 0.05
+BEYOND: Final = "*"
+"""At a yield for which FAO-33 was not made."""
+
+
+LIMITS: Final = f"{BEYOND} More than half of the demand of a stage was not met: beyond FAO-33."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,8 @@ class BaselineTable:
     """One a baseline: what the guest saved or cost against it."""
     productivity_unit: str
     has_yield: bool
+    note: str
+    """On the mark `BEYOND`, if it stands anywhere."""
 
 
 def baseline_table(summary: Json) -> BaselineTable | None:
@@ -72,11 +79,13 @@ def baseline_table(summary: Json) -> BaselineTable | None:
         sentences=[_sentence(guest, row) for row in found["rows"]],
         productivity_unit="kg/m³" if weighed else "% per 100 mm",
         has_yield=guest["relative_yield"] is not None,
+        note=LIMITS if any(BEYOND in row.yield_pct for row in rows) else "",
     )
 
 
 def _row(name: str, note: str, figures: Json) -> BaselineRow:
     relative, productivity = figures["relative_yield"], figures["irrigation_productivity"]
+    mark = "" if figures["within_limits"] else BEYOND
     used = "–"
     if productivity is not None:
         weight = productivity["kg_m3"]
@@ -89,7 +98,7 @@ def _row(name: str, note: str, figures: Json) -> BaselineRow:
         drainage_mm=f"{figures['drainage_mm']:.0f}",
         runoff_mm=f"{figures['runoff_mm']:.0f}",
         stress_days=f"{figures['dry_stress_days']:.3g} + {figures['wet_stress_days']:.3g}",
-        yield_pct="–" if relative is None else f"{100.0 * relative:.1f}",
+        yield_pct="–" if relative is None else f"{100.0 * relative:.1f}{mark}",
         productivity=used,
     )
 
@@ -100,41 +109,46 @@ def _note(row: Json) -> str:
         return f"{row['depth_mm']:.0f} mm {every}, whatever the weather"
     if "look_ahead_d" in row:
         days = row["look_ahead_d"]
-        return f"gives what lasts {days} day{'s' * (days > 1)} in the true weather"
+        return f"sees {days} days of weather ahead and gives the least that lasts"
     return str(row["meaning"]).partition(": ")[2]
 
 
 def _sentence(guest: Json, row: Json) -> str:
     """The guest against one baseline: water, stress, drainage, yield."""
+    gross_mm = row["gross_mm"]
     parts = [
-        _more_or_less(guest["gross_mm"] - row["gross_mm"], row["gross_mm"], "mm of water"),
+        _water(guest["gross_mm"] - gross_mm, gross_mm),
         _days(guest["dry_stress_days"] - row["dry_stress_days"]),
-        _lost(guest["drainage_mm"] - row["drainage_mm"]),
+        _drainage(guest["drainage_mm"] - row["drainage_mm"]),
     ]
     if guest["relative_yield"] is not None and row["relative_yield"] is not None:
-        points = 100.0 * (guest["relative_yield"] - row["relative_yield"])
-        text = "the same yield"
-        if abs(points) >= SAME_PCT:
-            text = f"{abs(points):.1f} points {'more' if points > 0 else 'less'} yield"
-        parts.append(text)
-    against = AGAINST[row["name"]]
-    return f"Against {against}: {'; '.join(parts)}."
+        parts.append(_yield(100.0 * (guest["relative_yield"] - row["relative_yield"])))
+    return f"Against {AGAINST[row['name']]}: {', '.join(parts)}."
 
 
-def _more_or_less(difference: float, base: float, what: str) -> str:
-    if abs(difference) < SAME_MM:
-        return f"the same {what.partition(' of ')[2]}"
-    share = f" ({100.0 * difference / base:+.0f} %)" if base >= SAME_MM else ""
-    return f"{abs(difference):.0f} {what} {'more' if difference > 0 else 'saved'}{share}"
+def _water(difference_mm: float, base_mm: float) -> str:
+    if abs(difference_mm) < SAME_MM:
+        return "as much water"
+    share = f" ({abs(100.0 * difference_mm / base_mm):.0f} %)" if base_mm >= SAME_MM else ""
+    if difference_mm < 0.0:
+        return f"saved {-difference_mm:.0f} mm of water{share}"
+    return f"used {difference_mm:.0f} mm more water{share}"
 
 
 def _days(difference: float) -> str:
     if abs(difference) < SAME_DAYS:
         return "as many days too dry"
-    return f"{abs(difference):.3g} days too dry {'more' if difference > 0 else 'less'}"
+    count = f"{abs(difference):.3g}"
+    return f"{count} {'more' if difference > 0 else 'fewer'} day{'s' * (count != '1')} too dry"
 
 
-def _lost(difference: float) -> str:
-    if abs(difference) < SAME_MM:
+def _drainage(difference_mm: float) -> str:
+    if abs(difference_mm) < SAME_MM:
         return "as much drainage"
-    return f"{abs(difference):.0f} mm of drainage {'more' if difference > 0 else 'less'}"
+    return f"{abs(difference_mm):.0f} mm {'more' if difference_mm > 0 else 'less'} drainage"
+
+
+def _yield(points: float) -> str:
+    if abs(points) < SAME_POINTS:
+        return "the same yield"
+    return f"yield {abs(points):.1f} points {'higher' if points > 0 else 'lower'}"

@@ -306,9 +306,11 @@ def _use(summary: Json) -> list[str]:
                 f"{_num(100.0 * use['uniformity_among_zones'])} % of the mean irrigation."
             )
     if relative is not None:
+        staged = (summary.get("yield") or {}).get("relative_by_stage")
+        stages = "" if staged is None else f" ({_num(100.0 * staged, 1)} % stage by stage)"
         sentences.append(
             f"By FAO-33 the crop yields {_num(100.0 * relative, 1)} % of one that was never short "
-            "of water."
+            f"of water{stages}."
         )
     return sentences
 

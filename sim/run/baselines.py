@@ -260,6 +260,7 @@ def _figures(zones: Sequence[Json], areas_m2: Sequence[float], scenario: Scenari
                 "gross_mm": zone["irrigation_use"]["gross_mm"],
                 "relative_yield": grown.get("relative"),
                 "t_ha": grown.get("t_ha"),
+                "within_limits": grown.get("within_limits", True),
             }
         )
 
@@ -271,6 +272,7 @@ def _figures(zones: Sequence[Json], areas_m2: Sequence[float], scenario: Scenari
 
     figures: Json = {key: mean(key) for key in (*FIGURES, "t_ha")}
     figures["valve_openings"] = sum(zone["valve_openings"] for zone in by_zone)
+    figures["within_limits"] = all(zone["within_limits"] for zone in by_zone)
     figures["_zones"] = by_zone
     return figures
 

@@ -136,6 +136,7 @@ class _Compared(_Part):
     dry_stress_days: Number
     wet_stress_days: Number
     relative_yield: Number | None
+    within_limits: bool
     irrigation_productivity: _Productivity | None
 
 

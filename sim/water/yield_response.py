@@ -2,7 +2,7 @@
 
 J. Doorenbos and A. H. Kassam (1979), FAO Irrigation and Drainage Paper 33: 1 - Ya/Ym =
 Ky (1 - ETa/ETm), over the season or a stage; factors of its table 24.  Stages are combined as a
-product (Rao, Sarma and Chander 1988, Irrig. Sci. 9, 131-140).
+product (Rao, Sarma and Chander 1988, Agric. Water Manage. 13, 25-32).
 
 FAO-33 has four stages by what the crop does, FAO-56 four by its cover.  They are laid over each
 other so: vegetative is initial and development together; mid-season is flowering, or yield

@@ -161,14 +161,14 @@ def test_guest_and_baselines_are_told_of_in_words(tmp_path: Path) -> None:
     table = baseline_table(found)
     assert table is not None
     assert [row.name for row in table.rows] == [
-        "the guest",
-        "rain alone",
-        "calendar",
+        "The guest",
+        "Rain alone",
+        "Calendar",
         "FAO-56 schedule",
     ]
     assert len(table.sentences) == 3
     assert table.sentences[0].startswith("Against rain alone: ")
-    assert "mm of water more" in table.sentences[0]
+    assert "mm more water" in table.sentences[0]
     assert table.productivity_unit == "% per 100 mm"
     assert baseline_table({}) is None
 

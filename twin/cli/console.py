@@ -186,7 +186,7 @@ def _baselines(summary: dict[str, Any]) -> None:
         cells += [row.yield_pct, row.productivity] if found.has_yield else []
         table.add_row(*cells)
     out.print(table)
-    for sentence in found.sentences:
+    for sentence in (found.note, *found.sentences) if found.note else found.sentences:
         out.print(sentence, soft_wrap=True)
     out.print()
 
