@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import floor
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,6 +44,8 @@ LEAST_MM: Final = 1.0
 HALVINGS: Final = 4
 """Of the range in which the least sufficient depth is sought: to a sixteenth of the depletion."""
 HOURS_A_DAY: Final = 24
+EASED: Final = 0.01
+"""Share of a day's demand that counts as helped."""
 
 
 class Schedule(Protocol):
@@ -202,8 +204,10 @@ class Optimum:
 
     Once a day a copy of the zone's soil is run ahead in the true weather.  If, without water, the
     next day would be short (the crop transpires less than `STRESS` of what it could, for want of
-    water), the least depth is given that carries the crop as far as a full root zone would, at most
-    `look_ahead_d` days.  So known rain finds room, and what it brings is not given.
+    water), the least depth is given that carries the crop as far as the largest would, at most
+    `look_ahead_d` days; the largest fills the root zone, or is its readily available water.  So
+    known rain finds room, and what it brings is not given.  A day that is short whatever is given
+    gets the least depth that eases it as much.
     """
 
     def __init__(self, zone: IrrigatedZone, plant: Plant, i: int, look_ahead_d: int) -> None:
@@ -224,16 +228,21 @@ class Optimum:
         if not zone.grows(now_ms) or zone.rate_mm_h <= 0.0:
             return 0.0
         state = self._state()
-        if self._reach_d(state, now_ms, 0.0, 1) == 1:
+        dry = self._ahead(state, now_ms, 0.0, 1)
+        if dry.reach_d == 1:
             return 0.0
-        full_mm = float(self._plant.observed[self._i, Observed.DR_MM]) / zone.arriving(now_ms)
-        if full_mm < LEAST_MM:
-            return 0.0
-        wanted_d = self._reach_d(state, now_ms, full_mm, self.look_ahead_d)
-        low_mm, high_mm = 0.0, full_mm
+        seen = self._plant.observed[self._i]
+        most_mm = max(float(seen[Observed.DR_MM]), float(seen[Observed.RAW_MM]))
+        most_mm /= zone.arriving(now_ms)
+        wanted = self._ahead(state, now_ms, most_mm, self.look_ahead_d)
+        if wanted.reach_d == 0 and wanted.lost > dry.lost - EASED:
+            return 0.0  # water does not help
+        low_mm, high_mm = 0.0, most_mm
         for _ in range(HALVINGS):
             middle_mm = (low_mm + high_mm) / 2.0
-            if self._reach_d(state, now_ms, middle_mm, wanted_d) < wanted_d:
+            found = self._ahead(state, now_ms, middle_mm, max(wanted.reach_d, 1))
+            less = found.reach_d < wanted.reach_d
+            if less or (wanted.reach_d == 0 and found.lost > wanted.lost + EASED):
                 low_mm = middle_mm
             else:
                 high_mm = middle_mm
@@ -245,8 +254,8 @@ class Optimum:
         row = int(self._plant.zones[self._i, NodeCol.SOIL_ROW])
         return {key: value[row : row + 1].copy() for key, value in self._true.state().items()}
 
-    def _reach_d(self, state: dict[str, Any], now_ms: int, gross_mm: float, most_d: int) -> int:
-        """Days after today until the first short one, if a depth is given now; at most `most_d`."""
+    def _ahead(self, state: dict[str, Any], now_ms: int, gross_mm: float, most_d: int) -> _Outlook:
+        """What comes of a depth given now, up to the first short day or for `most_d` days."""
         zone, copy = self._zone, self._copy
         copy.restore(state)
         fluxes, observed = new_fluxes(1), new_observed(1)
@@ -265,9 +274,18 @@ class Optimum:
             at_ms += HOUR_MS
             if (at_ms - zone.start_ms) % DAY_MS == 0:
                 if at_ms > tomorrow_ms and lost > (1.0 - STRESS) * potential:
-                    return (at_ms - tomorrow_ms) // DAY_MS - 1
+                    return _Outlook((at_ms - tomorrow_ms) // DAY_MS - 1, lost / potential)
                 potential = lost = 0.0
-        return most_d
+        return _Outlook(most_d, 0.0)
+
+
+class _Outlook(NamedTuple):
+    """What is ahead of a crop."""
+
+    reach_d: int
+    """Days after today until the first short one."""
+    lost: float
+    """Share of the demand of that day that is lost for want of water."""
 
 
 def _airless(model: SoilModel) -> float:

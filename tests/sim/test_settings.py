@@ -85,6 +85,7 @@ BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "zone.valve.emitter_exponent": {"valve": {"pressure_kpa": 200.0}},
     "zone.valve.interception_mm": {"valve": {"method": "sprinkler"}},
     "zone.soil.initial_abstraction": {"soil": {"curve_number": 80.0}},
+    "zone.crop.yield_t_ha": {"crop": {"ky": 1.0}},
     "zone.soil.theta_fc": {"soil": {"theta_wp": 0.5, "theta_s": 0.9}},
     "zone.soil.theta_wp": {"soil": {"theta_fc": 0.69, "theta_s": 0.95}},
     "zone.soil.layer.theta_s": {"soil": {"layer": [LAYER | {"theta_fc": 0.6}]}},
