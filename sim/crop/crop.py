@@ -50,6 +50,8 @@ class Season:
     """p, adjusted for what the crop would transpire on the day."""
     et0_mm_h: FloatArray
     """By the hour, of the crop's reference surface."""
+    stage: FloatArray
+    """`ForcingCol.STAGE`: 0 no crop, 1 initial and development, 2 mid-season, 3 late season."""
 
 
 def crop(name: str, **changes: Any) -> Crop:
@@ -150,6 +152,7 @@ def season(
         zr_m=zr,
         depletion_fraction=p,
         et0_mm_h=by_hour,
+        stage=np.where(standing, 1.0 + (grown >= ends[1]) + (grown >= ends[2]), 0.0),
     )
 
 
@@ -176,6 +179,7 @@ def forcing_by_hour(season: Season) -> FloatArray:
     out[:, ForcingCol.COVER] = cover
     out[:, ForcingCol.KCB] = kcb
     out[:, ForcingCol.ET0_DAY_MM] = hourly(demand.reshape(-1, 24).sum(axis=1))
+    out[:, ForcingCol.STAGE] = hourly(season.stage)
     return out
 
 

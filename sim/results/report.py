@@ -22,6 +22,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from levada.sim.results.baselines import baseline_table
 from levada.sim.results.continuum import continuum
 from levada.sim.results.report_data import BALANCE, ReportedSeason, read_season
 from levada.sim.run import stops
@@ -94,6 +95,8 @@ def _render(season: ReportedSeason) -> str:
         expectations=_expectations(season),
         balance=_balance_rows(season),
         energy=_energy(summary),
+        use=_use(summary),
+        baselines=baseline_table(summary),
         continuum=continuum(summary),
         link=_link(summary.get("link")),
         provenance=_provenance(summary),
@@ -280,6 +283,36 @@ def _tiles(season: ReportedSeason) -> list[Json]:
             "colour": "soil",
         },
     ]
+
+
+def _use(summary: Json) -> list[str]:
+    """How well the irrigation was used, a sentence each."""
+    use, relative = summary.get("irrigation_use"), summary.get("relative_yield")
+    sentences = []
+    if use is not None and use["application_efficiency"] is not None:
+        sentences.append(
+            f"The valve let {_num(use['gross_mm'], 1)} mm pass (gross), of which "
+            f"{_num(use['net_mm'], 1)} mm stayed for the crop (net): an application efficiency of "
+            f"{_num(100.0 * use['application_efficiency'])} %."
+        )
+        if use["spray_loss_mm"] > 0.0 or use["interception_mm"] > 0.0:
+            sentences.append(
+                f"Wind and sun took {_num(use['spray_loss_mm'], 1)} mm of the spray, and "
+                f"{_num(use['interception_mm'], 1)} mm dried on the leaves."
+            )
+        if use.get("uniformity_among_zones") is not None:
+            sentences.append(
+                "The quarter of the field that got least had "
+                f"{_num(100.0 * use['uniformity_among_zones'])} % of the mean irrigation."
+            )
+    if relative is not None:
+        staged = (summary.get("yield") or {}).get("relative_by_stage")
+        stages = "" if staged is None else f" ({_num(100.0 * staged, 1)} % stage by stage)"
+        sentences.append(
+            f"By FAO-33 the crop yields {_num(100.0 * relative, 1)} % of one that was never short "
+            f"of water{stages}."
+        )
+    return sentences
 
 
 def _scientific(value: float) -> str:

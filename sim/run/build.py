@@ -28,7 +28,7 @@ from levada.sim.devices.probe import Probes, calibration
 from levada.sim.devices.station import Stations
 from levada.sim.devices.supply import SharedSupply
 from levada.sim.devices.valve import Valves
-from levada.sim.run import soils
+from levada.sim.run import soils, surface
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.sim.seeds import generator, zone_keys
@@ -48,6 +48,7 @@ __all__ = [
     "NodeSettings",
     "believed_counts",
     "build_models",
+    "forcing_tables",
     "node_power",
     "node_settings",
     "restart_ms",
@@ -162,7 +163,7 @@ def build_models(
     count_instructions: bool = True,
 ) -> FieldModels:
     """The models of the zones of a scenario under one weather."""
-    tables, table = _forcing(zones, weather)
+    tables, table = forcing_tables(zones, weather)
     zr_m = [float(tables[k, 0, ForcingCol.ZR_M]) for k in table]
     kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
     of_bucket = [i for i, k in enumerate(kind) if k == 0]
@@ -250,13 +251,16 @@ def _rows(kind: Sequence[int]) -> list[int]:
     return rows
 
 
-def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
-    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's."""
-    known: dict[str, int] = {}
+def forcing_tables(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray, list[int]]:
+    """Hourly forcing of every different crop, shape (crops, hours, columns), and each zone's.
+
+    What the soil's curve number and the zone's sprinklers do to rain and irrigation is in it too.
+    """
+    known: dict[object, int] = {}
     tables: list[FloatArray] = []
     indices = []
     for zone in zones:
-        key = zone.crop.model_dump_json()
+        key = (zone.crop.model_dump_json(), surface.settings(zone))
         if key not in known:
             known[key] = len(tables)
             grown = crops.season(
@@ -265,6 +269,8 @@ def _forcing(zones: Sequence[ZoneConfig], weather: Weather) -> tuple[FloatArray,
                 planting=zone.crop.planting,
                 harvest=zone.crop.harvest,
             )
-            tables.append(crops.forcing_by_hour(grown))
+            table = crops.forcing_by_hour(grown)
+            surface.add_surface(table, zone, weather)
+            tables.append(table)
         indices.append(known[key])
     return np.array(tables), indices

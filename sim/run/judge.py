@@ -281,6 +281,7 @@ class _Judge:
         if not isinstance(value, int | float) or not np.isfinite(value):
             raise _UnknownError(f"`{expect.of}` is not in the summary of this run")
         unit = str(expect.of).rsplit("_", 1)[-1]
+        unit = "" if unit in ("efficiency", "yield") else unit  # shares
         yield _limited(expect, float(value), unit, "summary", None)
 
 

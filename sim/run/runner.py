@@ -33,6 +33,7 @@ from levada.guest.wasm.node import WasmtimeNode
 from levada.sim import weather as weathers
 from levada.sim.devices.energy import EnergyProfile
 from levada.sim.errors import PeriodError
+from levada.sim.run.baselines import run_baselines
 from levada.sim.run.build import NodeMaker, NodeSettings, node_settings
 from levada.sim.run.clock import new_clock
 from levada.sim.run.field import Field
@@ -246,6 +247,16 @@ def run_scenario(
             run.close()
         mark_compiled()
         summary = plain_values(summarise(run.end(interrupted)))
+        if scenario.baselines is not None and not interrupted:
+            try:
+                end_ms = scenario.period.end_ms
+                summary["baselines"] = plain_values(
+                    run_baselines(
+                        scenario, zones, weather, summary, lambda name: tell(end_ms, 1.0, 0.0, name)
+                    )
+                )
+            except KeyboardInterrupt:
+                interrupted = summary["partial"] = True
         if extend is not None:
             try:
                 summary |= extend(scenario, part)

@@ -6,7 +6,7 @@ A run writes more than that.  What was edited or damaged is refused once, when i
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -115,6 +115,44 @@ class _Guest(_Part):
     bytes: Count
 
 
+class _Use(_Part):
+    gross_mm: Number
+    net_mm: Number
+    spray_loss_mm: Number
+    interception_mm: Number
+    application_efficiency: Number | None
+
+
+class _Productivity(_Part):
+    pct_per_100_mm: Number
+    kg_m3: Number | None
+
+
+class _Compared(_Part):
+    gross_mm: Number
+    et_mm: Number
+    drainage_mm: Number
+    runoff_mm: Number
+    dry_stress_days: Number
+    wet_stress_days: Number
+    relative_yield: Number | None
+    within_limits: bool
+    irrigation_productivity: _Productivity | None
+
+
+class _Baseline(_Compared):
+    name: Literal["rainfed", "calendar", "fao56", "optimum"]
+    meaning: str
+    interval_d: Count = 1
+    depth_mm: Number = 0.0
+    look_ahead_d: Count = 1
+
+
+class _Baselines(_Part):
+    guest: _Compared
+    rows: list[_Baseline]
+
+
 class _Summary(_Balance):
     scenario: str
     seed: int
@@ -142,6 +180,9 @@ class _Summary(_Balance):
     levada_version: str
     versions: dict[str, str]
     link: dict[str, Any] | None
+    irrigation_use: _Use | None = None
+    relative_yield: Number | None = None
+    baselines: _Baselines | None = None
 
 
 class _Named(_Part):

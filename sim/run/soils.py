@@ -147,7 +147,16 @@ def rew_mm(soil: Soil) -> float:
     return described(soil).rew_mm if soil.rew_mm is None else soil.rew_mm
 
 
-_NOT_NUMBERS: Final = ("name", "planting", "harvest", "feddes_m", "feddes_like")
+_NOT_NUMBERS: Final = (
+    "name",
+    "planting",
+    "harvest",
+    "feddes_m",
+    "feddes_like",
+    "ky",
+    "ky_stages",
+    "yield_t_ha",
+)
 
 
 def crop(wanted: PlantedCrop) -> Crop:

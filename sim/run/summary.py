@@ -19,6 +19,7 @@ from levada.sim.devices.valve import ValveState
 from levada.sim.run import models, soils
 from levada.sim.run.clock import WallClock
 from levada.sim.run.plant import Plant
+from levada.sim.run.water_account import field_account, zone_account
 from levada.sim.run.zone_columns import NodeCol, TotalsCol
 from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.fault import FAULTS, spans
@@ -85,6 +86,7 @@ def summarise(run: RunEnd) -> dict[str, Any]:
         "valve_openings": sum(zone["valve_openings"] for zone in zones),
         "longest_opening_s": max(zone["longest_opening_s"] for zone in zones),
         "water_l": sum(zone["water_l"] for zone in zones),
+        **field_account(zones, areas.tolist()),
         "traps": sum(zone["traps"] for zone in zones),
         "may_stop": scenario.guest.may_stop,
         "energy_j": energy.total.nominal,
@@ -181,6 +183,7 @@ def _zone(run: RunEnd, i: int) -> dict[str, Any]:
         "water_l": float(valve[ValveState.VOLUME_L]),
         "energy_j": float(plant.powers.energy_j[i]),
         "steps": int(plant.zones[i, NodeCol.STEPS]),
+        **zone_account(plant, run.zones[i], i),
         "traps": int(plant.zones[i, NodeCol.TRAPS]),
         "trap": stop.reason if stop is not None else None,
         "trap_ms": stop.time_ms if stop is not None else None,

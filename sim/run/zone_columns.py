@@ -126,6 +126,24 @@ class TotalsCol(IntEnum):
     """Days on which the crop transpired less than STRESS of what it could."""
     WET_STRESS_DAYS = 17
     """Those on which at least half of the rest was lost to want of air, not to drought."""
+    SPRAY_LOSS_MM = 18
+    """Lost between sprinkler and crop since the start, like all below."""
+    INTERCEPTED_MM = 19
+    """Caught by the leaves."""
+    CANOPY_MM = 20
+    """What of it they hold now."""
+    CURVE_RUNOFF_MM = 21
+    """Rain that ran off by the curve number, a part of RUNOFF_MM."""
+    BARE_ET_MM = 22
+    """ET while no crop stands; next to it that of the stages of ForcingCol.STAGE, in order."""
+    VEGETATIVE_ET_MM = 23
+    MID_ET_MM = 24
+    LATE_ET_MM = 25
+    BARE_LOST_MM = 26
+    """Potential transpiration that stress withheld, by stage in the same order."""
+    VEGETATIVE_LOST_MM = 27
+    MID_LOST_MM = 28
+    LATE_LOST_MM = 29
 
 
 IntArray = npt.NDArray[np.int64]

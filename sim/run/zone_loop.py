@@ -51,6 +51,7 @@ __all__ = [
 
 NEVER_MS: Final = hostcalls.NEVER_MS
 STRESS: Final = 0.95
+BARE_ET, BARE_LOST = int(TotalsCol.BARE_ET_MM), int(TotalsCol.BARE_LOST_MM)
 I32_MAX: Final = 2**31 - 1
 I16_MAX: Final = 2**15 - 1
 I8_MAX: Final = 2**7 - 1
@@ -217,6 +218,33 @@ def close_day(t: FloatArray) -> None:
 
 
 @njit_inline
+def spray(f: FloatArray, t: FloatArray, dt_s: float) -> float:
+    """Wind and leaves take their share of what sprinklers throw; what dries on the leaves [mm].
+
+    Leaves hold up to CANOPY_MM, which evaporates as from a wet crop, Kc_max ET0 on the ground
+    covered, and spares the crop that much transpiration.
+    """
+    hours = dt_s / 3600.0
+    thrown_mm = f[ForcingCol.IRRIGATION_MM_H] * (
+        (f[ForcingCol.IRRIGATION_TO_S] - f[ForcingCol.IRRIGATION_FROM_S]) / 3600.0
+    )
+    wet_mm_h = f[ForcingCol.KC_MAX] * max(f[ForcingCol.ET0_MM_H], 0.0) * f[ForcingCol.COVER]
+    dried_mm = min(t[TotalsCol.CANOPY_MM], wet_mm_h * hours)
+    t[TotalsCol.CANOPY_MM] -= dried_mm
+    f[ForcingCol.TRANSPIRATION_MM_H] = max(f[ForcingCol.TRANSPIRATION_MM_H] - dried_mm / hours, 0.0)
+    if thrown_mm > 0.0:
+        lost_mm = thrown_mm * f[ForcingCol.SPRAY_LOSS]
+        landing_mm = thrown_mm - lost_mm
+        room_mm = max(f[ForcingCol.CANOPY_MM] - t[TotalsCol.CANOPY_MM], 0.0)
+        caught_mm = min(room_mm, landing_mm * f[ForcingCol.COVER])
+        t[TotalsCol.CANOPY_MM] += caught_mm
+        t[TotalsCol.INTERCEPTED_MM] += caught_mm
+        t[TotalsCol.SPRAY_LOSS_MM] += lost_mm
+        f[ForcingCol.IRRIGATION_MM_H] *= (landing_mm - caught_mm) / thrown_mm
+    return float(dried_mm)
+
+
+@njit_inline
 def advance_supply(i: int, z: IntArray, dt_s: float, radiation: float, devices: Devices) -> None:
     """Let the battery of zone `i`, at its new time, go on by `dt_s`; it may go dark, or boot."""
     power_state = devices.power_state
@@ -261,14 +289,29 @@ def advance_zone(
     device_kernels.valve_segment(
         i, float(now), float(end), devices.valve_parameters, devices.valve_state, forcings.now
     )
-    transpired_mm = water.fluxes[i, Flux.TRANSPIRATION_MM]
+    t, fluxes = water.totals[i], water.fluxes[i]
+    dried_mm = 0.0
+    if f[ForcingCol.SPRAY_LOSS] > 0.0 or f[ForcingCol.CANOPY_MM] > 0.0:
+        dried_mm = spray(f, t, dt_s)
+    transpired_mm = fluxes[Flux.TRANSPIRATION_MM]
+    evaporated_mm = fluxes[Flux.EVAPORATION_MM]
     if not advance_soil(i, z, dt_s, soils, forcings.now, water):
         return False
-    t = water.totals[i]
+    transpired_mm = fluxes[Flux.TRANSPIRATION_MM] - transpired_mm
+    evaporated_mm = fluxes[Flux.EVAPORATION_MM] - evaporated_mm
+    if f[ForcingCol.RUNOFF_MM_H] > 0.0:
+        run_off_mm = f[ForcingCol.RUNOFF_MM_H] * dt_s / 3600.0
+        fluxes[Flux.RAIN_MM] += run_off_mm
+        fluxes[Flux.RUNOFF_MM] += run_off_mm
+        t[TotalsCol.CURVE_RUNOFF_MM] += run_off_mm
     t[TotalsCol.ROW_ET0_MM] += f[ForcingCol.ET0_MM_H] * dt_s / 3600.0
     t[TotalsCol.ZR_M] = f[ForcingCol.ZR_M]
-    t[TotalsCol.DAY_POTENTIAL_MM] += f[ForcingCol.TRANSPIRATION_MM_H] * dt_s / 3600.0
-    t[TotalsCol.DAY_ACTUAL_MM] += water.fluxes[i, Flux.TRANSPIRATION_MM] - transpired_mm
+    potential_mm = f[ForcingCol.TRANSPIRATION_MM_H] * dt_s / 3600.0
+    t[TotalsCol.DAY_POTENTIAL_MM] += potential_mm
+    t[TotalsCol.DAY_ACTUAL_MM] += transpired_mm
+    stage = int(f[ForcingCol.STAGE])
+    t[BARE_ET + stage] += evaporated_mm + transpired_mm + dried_mm
+    t[BARE_LOST + stage] += potential_mm - transpired_mm
     if z[NodeCol.SOIL] != 0:
         airless = soils.scalars[z[NodeCol.SOIL_ROW], richards_columns.S_AIRLESS]
         t[TotalsCol.DAY_AIRLESS_MM] += airless * f[ForcingCol.TRANSPIRATION_MM_H] * dt_s / 3600.0

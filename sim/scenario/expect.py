@@ -94,6 +94,9 @@ KINDS: Final[dict[str, ExpectKind]] = {
 SUMMARY: Final = (
     "rain_mm",
     "irrigation_mm",
+    "gross_irrigation_mm",
+    "application_efficiency",
+    "relative_yield",
     "et_mm",
     "evaporation_mm",
     "transpiration_mm",

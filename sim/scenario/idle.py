@@ -121,6 +121,18 @@ IDLE: Final = (
         "with `emitter_exponent` = 0 the flow is the same at every pressure",
     ),
     Idle(
+        "valve",
+        ("spray_drift", "interception_mm"),
+        lambda zone: zone.valve.method != "sprinkler",
+        'they go with `method = "sprinkler"`',
+    ),
+    Idle(
+        "soil",
+        ("curve_number_moisture", "initial_abstraction"),
+        lambda zone: zone.soil.curve_number is None,
+        "`curve_number` is not given",
+    ),
+    Idle(
         "energy",
         (
             "capacity_mah",

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from levada.guest.limits import PROFILES, Budget
 from levada.sim.quantities import format_duration, parse_duration
 from levada.sim.scenario.alert import Alert
+from levada.sim.scenario.baselines import Baselines
 from levada.sim.scenario.checks import between_tables, shared_supplies, tiers
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.continuum import Cloud, Edge, Fog, Link
@@ -317,6 +318,8 @@ class Scenario(Table):
     """`[[alert]]`: of what the live twin tells."""
     mapping: Annotated[tuple[PayloadMapping, ...], BeforeValidator(as_tuple)] = ()
     """`[[mapping]]`: payloads of devices that speak otherwise."""
+    baselines: Baselines | None = None
+    """Controllers that run beside the guest; default: none."""
     edge: Edge = Edge()
     """How the nodes run their guest."""
     fog: Fog | None = None

@@ -15,6 +15,7 @@ from levada.sim.settings.base import as_tuple
 from levada.sim.settings.explain import unit_of
 from levada.sim.settings.issue import Issue
 from levada.sim.settings.soil import Hydraulics, PondingMaxMm, ThicknessM
+from levada.sim.settings.water import Abstraction, CurveNumber, Moisture
 
 __all__ = ["DEFAULT_SOIL_MODEL", "Initial", "Soil", "SoilLayer", "Texture", "as_tuple"]
 
@@ -171,6 +172,14 @@ class Soil(Table):
     """Rate above which water runs off in `bucket`; without it, it follows from the soil."""
     ponding_max_mm: PondingMaxMm = 5.0
     """Water that may stand on the surface before it runs off, in `richards`."""
+    curve_number: CurveNumber | None = None
+    """Runoff of a day's rain by the curve number of the NRCS, of average antecedent moisture; for
+    daily rain, which has no intensity. What is left still meets `intake_mm_h`, or ponds."""
+    curve_number_moisture: Moisture = "five-day-rain"
+    """Antecedent moisture: by the rain of the five days before (NEH-4 table 4.2), or the same
+    always."""
+    initial_abstraction: Abstraction = 0.2
+    """What is held before anything runs off, share of the retention S of the curve number."""
     rew_mm: float | None = Field(default=None, ge=0, le=20)
     """Readily evaporable water, FAO-56 table 19; without it, it follows from the soil."""
     initial: Initial = Initial()

@@ -36,6 +36,8 @@ from levada.sim.settings.issue import Issue, did_you_mean
 from levada.sim.settings.probe import ADC_MAX, Probe
 from levada.sim.settings.station import EtSource, Forecast, ZoneGauge
 from levada.sim.settings.valve import AreaM2, Valve
+from levada.sim.settings.water import Ky, KyStages, YieldTHa
+from levada.sim.water.yield_response import TABLE as YIELD_CROPS
 
 __all__ = ["Calibration", "PlantedCrop", "Zone", "spreadable"]
 
@@ -74,6 +76,14 @@ class PlantedCrop(Table):
     """Degree-days: below this temperature nothing grows."""
     upper_c: UpperC | None = None
     """Degree-days: above this temperature growth is no faster."""
+    ky: Ky | None = None
+    """Yield response factor of the whole season; without it, that of FAO-33 table 24, where the
+    crop stands there."""
+    ky_stages: KyStages | None = None
+    """Yield response factors of the vegetative stage (initial and development), of mid-season and
+    of the late season; without them, those of FAO-33 table 24."""
+    yield_t_ha: YieldTHa | None = None
+    """Yield of the crop without any want of water, for productivity in kg/m3."""
     feddes_m: Annotated[
         tuple[float, float, float, float, float] | None, BeforeValidator(as_tuple)
     ] = None
@@ -102,6 +112,13 @@ class PlantedCrop(Table):
                 ("reference",),
                 f'`reference` = "tall": the table\'s coefficients are for grass; give '
                 f"{', '.join(grass)} for alfalfa",
+            )
+        if self.ky_stages is not None and self.ky is None and self.name not in YIELD_CROPS:
+            yield Issue(("ky_stages",), "`ky_stages` needs `ky`, that of the season, too")
+        if self.yield_t_ha is not None and self.ky is None and self.name not in YIELD_CROPS:
+            yield Issue(
+                ("yield_t_ha",),
+                "`yield_t_ha` needs `ky`: FAO-33 has no yield response factor of this crop",
             )
         if self.growth == "degree-days" and self.stages is None:
             yield Issue(("growth",), "`growth`: the table has days only, give `stages` too")

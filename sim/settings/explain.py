@@ -19,6 +19,7 @@ from levada.sim.settings.toml_value import toml_value
 __all__ = ["UNITS", "bounds", "bounds_of", "choices", "explain", "permitted", "table_of", "unit_of"]
 
 UNITS: Final[dict[str, str]] = {
+    "_t_ha": "t/ha",
     "_counts_per_day": "counts/d",
     "_counts_per_c": "counts/degC",
     "_per_year": "a year",
@@ -210,7 +211,7 @@ def choices(field: FieldInfo) -> list[object]:
     def search(annotation: Any) -> list[object]:
         if get_origin(annotation) is Literal:
             return list(get_args(annotation))
-        if get_origin(annotation) in (Union, UnionType):
+        if get_origin(annotation) in (Union, UnionType, tuple):
             return [option for part in get_args(annotation) for option in search(part)]
         return []
 

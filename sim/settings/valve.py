@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from levada.sim.settings.base import Settings
+from levada.sim.settings.water import SprayDrift
 
 __all__ = ["AreaM2", "PressureKpa", "Valve", "WettedFraction"]
 
@@ -51,6 +52,16 @@ class Valve(Settings):
     """Timer of the hardware that closes the valve whatever the guest does, from the command on;
     it opens again only when commanded anew. 6 h, so that no guest floods a field; a year stands
     for a valve without a timer."""
+
+    distribution_uniformity: float | None = Field(default=None, ge=0.2, le=1)
+    """DU of the low quarter: what the quarter that gets least has, over the mean; for the account,
+    the soil gets the mean everywhere. `count` with `spread` simulates it."""
+    spray_drift: SprayDrift = "none"
+    """Wind drift and evaporation of sprinklers by Playan et al. (2005): `solid-set` or
+    `moving-lateral`; `none`: all that is thrown reaches the crop."""
+    interception_mm: float = Field(default=0.0, ge=0, le=5)
+    """Water of sprinklers that leaves hold where they cover all the ground; 1 to 2 mm of field
+    crops; 0: none."""
 
     @model_validator(mode="before")
     @classmethod

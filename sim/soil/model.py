@@ -56,6 +56,14 @@ class ForcingCol(IntEnum):
     KCB = 12
     ET0_DAY_MM = 13
     """Reference ET of the whole day, from midnight to midnight."""
+    STAGE = 14
+    """0 no crop, 1 vegetative (initial and development), 2 mid-season, 3 late season."""
+    RUNOFF_MM_H = 15
+    """Rain that runs off by the curve number; RAIN_MM_H is what is left of the rain."""
+    SPRAY_LOSS = 16
+    """Share of IRRIGATION_MM_H that wind and sun take before it reaches crop or ground."""
+    CANOPY_MM = 17
+    """Water of sprinklers that the leaves can hold, over the zone's area."""
 
 
 class Flux(IntEnum):

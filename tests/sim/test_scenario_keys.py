@@ -21,9 +21,11 @@ from levada.guest.tape import Publication
 from levada.hil.nodes import node_overrides
 from levada.sim.errors import WeatherError
 from levada.sim.run import build, models, runner, stops
+from levada.sim.run.baselines import FIGURES, run_baselines
 from levada.sim.run.judge import evaluate
 from levada.sim.run.plant import Plant
 from levada.sim.run.trace import TYPES
+from levada.sim.run.water_account import zone_account
 from levada.sim.run.zone_columns import NodeCol
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.diagnostics import ScenarioError
@@ -157,6 +159,12 @@ SUPPLY: tuple[Setting, ...] = (
     ("zone.a.supply", "pump"),
 )
 
+SPRINKLER: tuple[Setting, ...] = (("zone.a.valve.method", "sprinkler"),)
+CURVE: tuple[Setting, ...] = (("period.end", "2023-07-30"), ("zone.a.soil.curve_number", "90"))
+BASELINES: tuple[Setting, ...] = (
+    ("zone.a.soil.model", "bucket"),
+    ("baselines", '{run = ["calendar", "fao56"], interval_d = 2, allowed_depletion = 0.3}'),
+)
 CONTINUUM: tuple[Setting, ...] = (
     ("fog", "{buffer_rows = 1500}"),
     ("cloud", "{}"),
@@ -216,6 +224,26 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
     "zone.area_m2": ((), [("zone.a.area_m2", "50")]),
     "zone.node": ((), [("zone.a.node", "virtual")]),
     "zone.nodes": ((), [("zone.a.nodes", '{a-001 = "virtual"}')]),
+    **{
+        f"baselines.{key}": (BASELINES, [(f"baselines.{key}", value)])
+        for key, value in {
+            "run": '["fao56", "rainfed", "calendar"]',
+            "hour": "18",
+            "allowed_depletion": "0.9",
+            "application_efficiency": "0.5",
+            "interval_d": "3",
+            "depth_mm": "9",
+        }.items()
+    },
+    "zone.soil.curve_number": (CURVE, [("zone.a.soil.curve_number", "95")]),
+    "zone.soil.curve_number_moisture": (CURVE, [("zone.a.soil.curve_number_moisture", "wet")]),
+    "zone.soil.initial_abstraction": (CURVE, [("zone.a.soil.initial_abstraction", "0.05")]),
+    "zone.crop.ky": ((), [("zone.a.crop.ky", "1.1")]),
+    "zone.crop.ky_stages": ((), [("zone.a.crop.ky_stages", "[0.3, 1.2, 0.4]")]),
+    "zone.crop.yield_t_ha": ((), [("zone.a.crop.yield_t_ha", "12")]),
+    "zone.valve.spray_drift": (SPRINKLER, [("zone.a.valve.spray_drift", "moving-lateral")]),
+    "zone.valve.interception_mm": (SPRINKLER, [("zone.a.valve.interception_mm", "2")]),
+    "zone.valve.distribution_uniformity": ((), [("zone.a.valve.distribution_uniformity", "0.8")]),
     "zone.soil.model": ((), [("zone.b.soil.model", "richards")]),
     "zone.soil.texture": ((), [("zone.a.soil.texture", "silt"), ("zone.b.soil.texture", "clay")]),
     "zone.soil.sand_pct": (FRACTIONS, [("zone.a.soil.sand_pct", "40.9")]),
@@ -528,7 +556,8 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
     scenario = load(path, settings)
     info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())
     zones = expand(scenario)
-    plant = Plant(scenario, zones, runner.read_weather(scenario), None, [])
+    weather = runner.read_weather(scenario)
+    plant = Plant(scenario, zones, weather, None, [])
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:
@@ -548,6 +577,12 @@ def effect(path: Path, settings: Sequence[Setting]) -> str:
     add(stops.fails({"traps": 1, "may_stop": scenario.guest.may_stop}))
     add((scenario.guest.profile, scenario.guest.limits(), scenario.site.rain_gauge_mm_per_tip))
     add(timeline(scenario, zones))
+    plant.totals[:] = 1.0  # some water, so that there is an account of it
+    accounts = [zone_account(plant, zone, i) for i, zone in enumerate(zones)]
+    add(accounts)
+    if scenario.baselines is not None:
+        sums = dict.fromkeys(FIGURES[1:-1], 1.0)
+        add(run_baselines(scenario, zones, weather, {"zones": [sums | a for a in accounts]}))
     outcomes = evaluate(scenario, some_trace(scenario, len(zones)), zones)
     add([(o.name, o.passed, o.detail, o.time_ms, o.zone) for o in outcomes])
     for alert in scenario.alert:
@@ -639,6 +674,10 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
     ),
     "soil.intake_mm_h": ((), "zone.a.soil.intake_mm_h", "9"),
     "soil.rew_mm": ((), "zone.a.soil.rew_mm", "9"),
+    "soil.curve_number_moisture": ((), "zone.a.soil.curve_number_moisture", "wet"),
+    "soil.initial_abstraction": ((), "zone.a.soil.initial_abstraction", "0.05"),
+    "valve.spray_drift": ((), "zone.a.valve.spray_drift", "solid-set"),
+    "valve.interception_mm": ((), "zone.a.valve.interception_mm", "1"),
     "crop.feddes_m": ((), "zone.b.crop.feddes_m", "[-0.1, -0.25, -4, -8, -80]"),
     "crop.feddes_like": ((), "zone.b.crop.feddes_like", "maize"),
     "crop.base_c": ((), "zone.a.crop.base_c", "8"),

@@ -145,6 +145,7 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print()
         out.print(Text(summary["title"] or summary["scenario"], style="bold"))
         out.print(_figures(summary))
+        _baselines(summary)
         _continuum(summary)
         _links(summary["link"] or {})
         table = _grid("", "", "")
@@ -166,6 +167,30 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
     if summary["partial"]:
         out.print(f"interrupted on {summary['ended']}: the run is partial", style="bold yellow")
     out.print(f"{len(passed)} passed, {len(failed)} failed")
+
+
+def _baselines(summary: dict[str, Any]) -> None:
+    """The guest beside the baselines, a row each, and what it saved or cost against each."""
+    from levada.sim.results.baselines import baseline_table
+
+    found = baseline_table(summary)
+    if found is None:
+        return
+    heads = ["", "gross mm", "ET mm", "drainage", "runoff", "days dry + wet"]
+    heads += ["yield %", found.productivity_unit] if found.has_yield else []
+    table = _grid(*heads)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row(*(Text(head, "dim") for head in heads))
+    for row in found.rows:
+        cells = [row.name, row.gross_mm, row.et_mm, row.drainage_mm, row.runoff_mm]
+        cells.append(row.stress_days)
+        cells += [row.yield_pct, row.productivity] if found.has_yield else []
+        table.add_row(*cells)
+    out.print(table)
+    for sentence in (found.note, *found.sentences) if found.note else found.sentences:
+        out.print(sentence, soft_wrap=True)
+    out.print()
 
 
 def _continuum(summary: dict[str, Any]) -> None:
@@ -296,6 +321,7 @@ def _figures(summary: dict[str, Any]) -> Table:
             f"{summary['irrigation_mm']:.1f} mm",
             f"{summary['valve_openings']} valve openings",
         ),
+        *_use(summary),
         ("rain", f"{summary['rain_mm']:.1f} mm", f"runoff {summary['runoff_mm']:.1f} mm"),
         ("ET", f"{summary['et_mm']:.1f} mm", f"{summary['stress_days']:g} days of stress"),
         (
@@ -338,6 +364,25 @@ def side_by_side(columns: Sequence[ComparedRun]) -> None:
     periods = {column.period for column in columns}
     if len(periods) > 1:
         warning("these runs are not of one period: their sums are not of equally many days")
+
+
+def _use(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What became of the water that the valves let pass, and of the yield."""
+    use, relative = summary["irrigation_use"], summary["relative_yield"]
+    rows = []
+    if use["application_efficiency"] is not None:
+        lost = [
+            f"{name} {use[key]:.1f} mm"
+            for name, key in (("spray", "spray_loss_mm"), ("leaves", "interception_mm"))
+            if use[key] > 0.0
+        ]
+        note = f"application efficiency {100.0 * use['application_efficiency']:.0f} %"
+        rows.append(("gross", f"{use['gross_mm']:.1f} mm", ", ".join([note, *lost])))
+    if relative is not None:
+        rows.append(
+            ("yield", f"{100.0 * relative:.1f} %", "of a crop never short of water, FAO-33")
+        )
+    return rows
 
 
 def comparison(result: Comparison) -> None:
