@@ -2,14 +2,17 @@
 
 A command moves the valve after a dead time; a command that comes back within it cancels the
 movement.  An open valve passes q = q_nominal (p / p_nominal)^x, less what clogs it; a closed one
-what it leaks.  The meter gives whole pulses; the remainder waits for the next.  An optional timer
-in the node's hardware closes a valve that was commanded open for too long, whatever the guest does.
+what it leaks.  The meter stands still below its least flow, loses a constant slip above it, and
+counts a little more or less in each opening; it gives whole pulses, and the remainder waits for the
+next.  An optional timer in the node's hardware closes a valve that was commanded open for too long,
+whatever the guest does.
 
 Everything happens at exact milliseconds: the soil model is told from when to when within an
 interval water flows (`levada.sim.devices.kernels.valve_segment`), so no interval has to end at the
 edges of a valve, unless it leaks.
 
-Left out: ramps, water hammer, filling and draining of the pipe, least flow the meter can see.
+Left out: ramps, water hammer, filling and draining of the pipe, a meter that counts less at the
+upper end of its range.
 Formulas and sources: docs/models/valve.md.
 """
 
@@ -18,10 +21,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from math import inf
+from typing import Final
 
 import numpy as np
 
 from levada.guest.text.ranges import check_range
+from levada.sim.seeds import Key
 from levada.sim.settings.explain import bounds_of
 from levada.sim.settings.valve import AreaM2, Valve
 from levada.sim.soil.model import FloatArray
@@ -50,6 +55,12 @@ class ValveParam(IntEnum):
     MAX_OPEN_MS = 2
     PULSES_PER_L = 3
     AREA_M2 = 4
+    METER_LEAST_L_MIN = 5
+    METER_SLIP_L_MIN = 6
+    """Flow that passes the meter without turning it."""
+    METER_SCATTER = 7
+    METER_KEY = 8
+    """Of the scatter: 53 bits of the zone's key, as many as a float holds exactly."""
 
 
 class ValveState(IntEnum):
@@ -84,18 +95,33 @@ class ValveState(IntEnum):
     LONGEST_S = 14
     """Longest uninterrupted opening so far; may be set to 0 to start a new observation, an
     opening under way then still counts from its beginning."""
+    METERED_L = 15
+    """Water that the meter took for such since the start; `VOLUME_L` with an ideal one."""
+
+
+FLOAT_BITS: Final = 53
+ORIFICE: Final = 0.5
+"""Exponent of flow through an orifice: what a compensating emitter is until it regulates."""
 
 
 def flow_l_min(
-    nominal_l_min: float, pressure_kpa: float, nominal_pressure_kpa: float, exponent: float
+    nominal_l_min: float,
+    pressure_kpa: float,
+    nominal_pressure_kpa: float,
+    exponent: float,
+    least_kpa: float = 0.0,
 ) -> float:
     """Flow of emitters at a pressure [L min-1], q = k p^x; none without pressure.
 
-    Keller and Karmeli (1974), Trans. ASAE 17(4), 678-684, Eq. 1.
+    Keller and Karmeli (1974), Trans. ASAE 17(4), 678-684, Eq. 1.  Below `least_kpa` an emitter
+    does not regulate and passes as an orifice does, so that nothing jumps there.
     """
     if pressure_kpa <= 0.0:
         return 0.0
-    return nominal_l_min * float((pressure_kpa / nominal_pressure_kpa) ** exponent)
+    if pressure_kpa >= least_kpa:
+        return nominal_l_min * float((pressure_kpa / nominal_pressure_kpa) ** exponent)
+    at_least = nominal_l_min * float((least_kpa / nominal_pressure_kpa) ** exponent)
+    return at_least * float((pressure_kpa / least_kpa) ** max(exponent, ORIFICE))
 
 
 class Valves:
@@ -107,8 +133,12 @@ class Valves:
     instant given.
     """
 
-    def __init__(self, valves: Sequence[Valve], areas_m2: Sequence[float]) -> None:
-        """`areas_m2` are those of the zones: 1 L on 1 m2 is 1 mm."""
+    def __init__(
+        self, valves: Sequence[Valve], areas_m2: Sequence[float], keys: Key | None = None
+    ) -> None:
+        """`areas_m2` are those of the zones: 1 L on 1 m2 is 1 mm; `keys` from `seeds.zone_keys`,
+        needed by meters that scatter.
+        """
         from levada.sim.devices import (
             kernels as device_kernels,  # numba takes half a second, configuration must not
         )
@@ -118,6 +148,9 @@ class Valves:
         self._kernels = device_kernels
         self._valves = tuple(valves)
         self.n = len(self._valves)
+        if keys is None and any(valve.meter_scatter > 0.0 for valve in self._valves):
+            raise ValueError("meters that scatter need the keys of their zones")
+        known = [0] * self.n if keys is None else [int(key) for key in keys]
         self.parameters: FloatArray = np.array(
             [
                 [
@@ -126,8 +159,12 @@ class Valves:
                     round(v.max_open_s * 1000.0),
                     v.pulses_per_l,
                     area_m2,
+                    v.meter_least_l_min,
+                    v.meter_slip * v.meter_least_l_min,
+                    v.meter_scatter,
+                    key >> (64 - FLOAT_BITS),
                 ]
-                for v, area_m2 in zip(self._valves, areas_m2, strict=True)
+                for v, area_m2, key in zip(self._valves, areas_m2, known, strict=True)
             ],
             dtype=np.float64,
         ).reshape(self.n, len(ValveParam))
@@ -165,6 +202,7 @@ class Valves:
             valve.pressure_kpa,
             valve.nominal_pressure_kpa,
             valve.emitter_exponent,
+            valve.emitter_least_kpa,
         )
         passing = (1.0 - valve.clog) * (1.0 - float(self.fault_clog[zone]))
         leak = min(1.0, valve.leak + float(self.fault_leak[zone]))
