@@ -387,6 +387,16 @@ def test_a_probe_that_is_always_powered_draws_its_current_all_day() -> None:
     assert bench.nodes.report().parts["probe"].high == pytest.approx(5.3 * 3600 * 3 / 1000)
 
 
+def test_a_probe_that_is_always_powered_empties_a_battery_in_weeks() -> None:
+    # 2,500 mAh over 5.3 mA of the probe, 11.6 uA asleep and 118 mC in 10 min: 18.9 d, less what
+    # discharges itself (about 1 %) and what is left at 3.2 V (about 2 %)
+    bench = Bench(NodePower(profile=esp32(), probe_ma=5.3))
+    steps = 1
+    while not bench.run(600.0, wakes=1, bursts=1):
+        steps += 1
+    assert steps / 144 == pytest.approx(18.9 * 0.97, rel=0.01)
+
+
 def test_a_switched_probe_draws_its_current_at_each_wake_and_keeps_the_processor_awake() -> None:
     # 5.3 mA for 150 ms are 0.795 mC; 100 mA above sleep now last 150 ms instead of 100
     bench = Bench(MAINS.but(probe_ma=5.3, probe_on_ms=150.0))
