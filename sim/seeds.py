@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from levada.guest.text.ranges import check_range
 
-__all__ = ["MAX_SEED", "Key", "generator", "normal", "sequence", "zone_keys"]
+__all__ = ["MAX_SEED", "Key", "deviates", "generator", "normal", "sequence", "zone_keys"]
 
 Key = npt.NDArray[np.uint64]
 
@@ -50,6 +50,12 @@ def normal(count: int, root: int, *names: str) -> list[float]:
     """`count` standard normal numbers of the stream `names`."""
     found: list[float] = generator(root, *names).standard_normal(count).tolist()
     return found
+
+
+def deviates(count: int, key: np.uint64) -> npt.NDArray[np.float64]:
+    """`count` standard normal numbers of a key of `zone_keys`, shape (count,)."""
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(key))))
+    return generator.standard_normal(count)
 
 
 def zone_keys(root: int, part: str, zones: Iterable[str]) -> Key:

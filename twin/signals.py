@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from levada.guest.abi import DEFAULT_PINS
 from levada.guest.text.json_text import parse
-from levada.sim.devices.probe import calibration
+from levada.sim.devices.probe import ideal_counts
 from levada.sim.results.decisions import Decision
 from levada.sim.run.trace import INDEX
 from levada.sim.settings.probe import Probe
@@ -32,9 +32,8 @@ def curve(probe: Probe) -> Curve | None:
     """
     if probe.kind == "tensiometer":
         return None
-    a0, a1, a2, a3 = calibration(probe)
     water = np.linspace(0.0, 2.0 * probe.theta_wet, _STEPS)
-    counts = a0 + water * (a1 + water * (a2 + water * a3))
+    counts = ideal_counts(probe, water)
     rising = np.argsort(counts, kind="stable")
     return counts[rising], water[rising]
 

@@ -27,6 +27,8 @@ MODULES = (
     "validation.bucket",
     "validation.soil_water",
     "validation.richards",
+    "validation.node_energy",
+    "validation.field_devices",
 )
 
 HEAD = """# Validation
@@ -46,9 +48,9 @@ dimensions; AquaCrop knows yield and a crop that answers to stress. levada knows
 """
 
 NOTHING = (
-    ("[probes](models/probe.md)", "counts, temperature effect, drift, soil temperature"),
-    ("[valves](models/valve.md)", "movement, flow by pressure, meter"),
-    ("[energy](models/energy.md)", "charge of a node, battery, panel"),
+    ("[probes](models/probe.md)", "drift, ageing, tensiometer, soil temperature, rain gauge"),
+    ("[valves](models/valve.md)", "movement, hardware timer"),
+    ("[energy](models/energy.md)", "battery, panel"),
     ("[crop](models/crop.md)", "growth by degree-days"),
 )
 """Models, and parts of them, that nothing from outside was compared with."""
@@ -128,8 +130,10 @@ def page(comparisons: Iterable[Comparison]) -> str:
     lines += [f"| {model} | - | {part} | - | - | - | - |" for model, part in NOTHING]
     lines += [
         "",
-        "A dash: nothing was compared. Of probes, valves and energy, tests only hold the code to "
-        "its own equations; a recording of a power meter replaces the energy model's constants.",
+        "A dash: nothing was compared; tests only hold the code to its own equations. Of nodes, "
+        "probes and valves others' measurements are cited: none of these numbers is a measurement "
+        "of a board of ours, and a recording of a power meter replaces the energy model's "
+        "constants.",
     ]
     for c in comparisons:
         if c.note or c.figure:

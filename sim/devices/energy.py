@@ -1,15 +1,18 @@
 """Energy of the nodes: charge by state and event, battery, solar panel.
 
-The charge a node draws is linear in six quantities: time alive, wakes, instructions, radio bursts,
-bytes sent, time the valve is held.  The kernel adds up the quantities and the charge at nominal
-rates; the report multiplies the same quantities with low and high rates.  All of it is a *model,
-not measured*, until the rates come from a power meter's recording
+The charge a node draws is linear in seven quantities: time alive, wakes, instructions, radio
+bursts, bytes sent, time the valve is held, movements of a latching valve.  The kernel adds up the
+quantities and the charge at nominal rates; the report multiplies the same quantities with low and
+high rates.  All of it is a *model, not measured*, until the rates come from a power meter's
+recording
 (`levada.sim.devices.power_recording`).
 
 The battery is a Li-ion cell behind a linear regulator: it gives the charge the node draws, at its
-own voltage.  Open-circuit voltage by state of charge after Chen and Rincon-Mora (2006).
+own voltage, and never more than it has.  Open-circuit voltage by state of charge after Chen and
+Rincon-Mora (2006).
 
-Left out: temperature of the cell, ageing, inrush, the current of sensors beyond the wake time.
+Left out: temperature of the cell, ageing, inrush, loss of a converter to more than the cell's
+voltage.
 Constants with sources: `levada.sim.devices.energy_constants`; formulas: docs/models/energy.md.
 """
 
@@ -18,13 +21,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
 from levada.guest.text.ranges import check_range, out_of_range
 from levada.sim.devices.energy_constants import constant
-from levada.sim.settings.energy import Address, CpuMhz, Sleep, Supply
+from levada.sim.settings.energy import Address, Board, CpuMhz, Sleep, Supply, Tls
 from levada.sim.soil.model import FloatArray
 from levada.sim.units import DAY_S, HOUR_S
 
@@ -59,7 +62,7 @@ class EnergyWork(IntEnum):
 
 
 class EnergyParam(IntEnum):
-    """Columns of the parameters, one row a zone; the first six are rates at nominal values."""
+    """Columns of the parameters, one row a zone; the first seven are rates at nominal values."""
 
     ALIVE_MA = 0
     WAKE_MC = 1
@@ -67,20 +70,21 @@ class EnergyParam(IntEnum):
     BURST_MC = 3
     BYTE_MC = 4
     VALVE_MA = 5
-    SUPPLY_V = 6
-    CAPACITY_MC = 7
+    SWITCH_MC = 6
+    SUPPLY_V = 7
+    CAPACITY_MC = 8
     """0: no battery, mains."""
-    SELF_DISCHARGE_PER_S = 8
-    LOAD_DROP_V = 9
+    SELF_DISCHARGE_PER_S = 9
+    LOAD_DROP_V = 10
     """Voltage lost in the cell while the node measures."""
-    SOLAR_MW_M2_W = 10
+    SOLAR_MW_M2_W = 11
     """Panel power [mW] at a radiation of 1 W m-2."""
-    CUTOFF_MV = 11
-    RESTART_MV = 12
+    CUTOFF_MV = 12
+    RESTART_MV = 13
 
 
 class EnergyState(IntEnum):
-    """Columns of the state, one row a zone; the first six are the quantities behind the rates."""
+    """Columns of the state, one row a zone; the first seven are the quantities behind the rates."""
 
     ALIVE_S = 0
     WAKES = 1
@@ -88,17 +92,21 @@ class EnergyState(IntEnum):
     BURSTS = 3
     BYTES = 4
     VALVE_S = 5
-    ENERGY_J = 6
+    SWITCHES = 6
+    """Movements of the valve."""
+    ENERGY_J = 7
     """Since the start, at the supply voltage."""
-    CHARGE_MC = 7
+    CHARGE_MC = 8
     """In the battery."""
-    BATTERY_MV = 8
-    EMPTY = 9
+    BATTERY_MV = 9
+    EMPTY = 10
     """1: brown-out, the node is off."""
-    EMPTY_S = 10
-    BROWNOUTS = 11
-    SOLAR_MC = 12
+    EMPTY_S = 11
+    BROWNOUTS = 12
+    SOLAR_MC = 13
     """Charge the panel brought into the battery."""
+    COMMANDED = 14
+    """Output in the last interval."""
 
 
 PROFILES: Final[dict[str, str]] = {
@@ -109,8 +117,8 @@ PROFILES: Final[dict[str, str]] = {
     "esp32-devboard": "As esp32-wifi on a development board, whose regulator never sleeps.",
 }
 """Named profiles and what they stand for."""
-RATES: Final = 6
-PARTS: Final = ("sleep", "wake", "instructions", "radio bursts", "radio bytes", "valve")
+ALWAYS: Final = ("sleep", "wake", "instructions", "radio bursts", "radio bytes", "valve")
+"""Parts that a report has even where nothing was spent on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,11 @@ class Range:
         return Range(self.low * factor, self.nominal * factor, self.high * factor)
 
 
+NOTHING: Final = Range(0.0, 0.0, 0.0)
+MEASURED_LIGHT: Final = ("ezsbc", "lilygo-oled", "lolin32", "nodemcu-32s")
+"""Boards whose current in light sleep was published as a whole."""
+
+
 def _named(name: str) -> Range:
     c = constant(name)
     return Range(c.low, c.nominal, c.high)
@@ -155,6 +168,8 @@ class EnergyProfile:
     burst_mc: Range
     """Charge of a radio burst, on top of sleep."""
     byte_mc: Range
+    tls_mc: Range = NOTHING
+    """Charge of securing the link, once a burst."""
     label: str = NOT_MEASURED
     """What a report must say of numbers from this profile."""
 
@@ -167,12 +182,14 @@ def esp32(
     cpu_mhz: CpuMhz = 240,
     sleep: Sleep = "deep",
     address: Address = "static",
+    tls: Tls = "none",
+    board: Board = "module",
     board_ma: Range | None = None,
     name: str = "",
 ) -> EnergyProfile:
-    """The profile of an ESP32 module from the sourced constants.
+    """The profile of an ESP32 from the sourced constants.
 
-    `board_ma` replaces the regulator's own current: what the rest of the board draws at all times.
+    `board_ma` is what the rest of the board draws at all times; None: that of the kind of board.
     """
     sleeps = {
         "deep": "deep_sleep_ma",
@@ -184,24 +201,34 @@ def esp32(
         ("cpu_mhz", cpu_mhz, (240, 160, 80)),
         ("sleep", sleep, sleeps),
         ("address", address, ("static", "dhcp")),
+        ("tls", tls, get_args(Tls)),
+        ("board", board, get_args(Board)),
     ):
         if value not in choices:
             raise ValueError(out_of_range(key, value, ", ".join(map(str, choices))))
-    board = board_ma or _named("regulator_ma")
+    rest = board_ma or _named(f"board_{board.replace('-', '_')}_ma")
     connected = sleep.startswith("connected")
     per_ms = _named("instructions_per_ms").scaled(cpu_mhz / 240.0)
     described = f"ESP32, {cpu_mhz} MHz, {sleep} sleep" + (
         "" if connected else f", {address} address"
     )
+    if board != "module" and board_ma is None:
+        described += f", board {board}"
+    if tls != "none" and not connected:
+        described += f", TLS by {tls}"
+    asleep = _named(sleeps[sleep]) + rest
+    if sleep == "light" and board in MEASURED_LIGHT and board_ma is None:
+        asleep = _named(f"light_{board.replace('-', '_')}_ma")
     return EnergyProfile(
         name=name or described,
         supply_v=constant("supply_v").nominal,
-        sleep_ma=_named(sleeps[sleep]) + board,
-        active_ma=_named(f"active_{cpu_mhz}_ma") + board,
+        sleep_ma=asleep,
+        active_ma=_named(f"active_{cpu_mhz}_ma") + rest,
         wake_ms=_named("wake_ms" if sleep == "deep" else "wake_awake_ms"),
         instruction_ms=Range(1.0 / per_ms.high, 1.0 / per_ms.nominal, 1.0 / per_ms.low),
         burst_mc=_named("send_connected_mc" if connected else f"connect_{address}_mc"),
         byte_mc=_named("byte_mc"),
+        tls_mc=NOTHING if connected or tls == "none" else _named(f"tls_{tls}_mc"),
     )
 
 
@@ -218,7 +245,7 @@ def profile(name: str) -> EnergyProfile:
         name=name,
         sleep=sleep,
         address="dhcp" if name == "esp32-dhcp" else "static",
-        board_ma=_named("devboard_ma") if name == "esp32-devboard" else None,
+        board="devkit" if name == "esp32-devboard" else "module",
     )
 
 
@@ -280,7 +307,8 @@ class NodePowers:
         self.work: FloatArray = np.zeros((self.n, len(EnergyWork)))
         for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
             row = self.parameters[i]
-            row[:RATES] = [rate.nominal for rate in _rates(node, board)]
+            for _, column, rate in _rates(node, board):
+                row[column] += rate.nominal
             row[EnergyParam.SUPPLY_V] = board.supply_v
             if node.battery == "li-ion":
                 row[EnergyParam.CAPACITY_MC] = node.capacity_mah * HOUR_S
@@ -305,43 +333,69 @@ class NodePowers:
 
     def report(self) -> EnergyReport:
         """Energy by zone and part, with bounds."""
-        zero = Range(0.0, 0.0, 0.0)
-        parts = dict.fromkeys(PARTS, zero)
+        parts = dict.fromkeys(ALWAYS, NOTHING)
         zones = []
         for i, (node, board) in enumerate(zip(self._nodes, self._profiles, strict=True)):
-            zone = zero
-            for part, rate, quantity in zip(
-                PARTS, _rates(node, board), self.state[i, :RATES], strict=True
-            ):
-                spent = rate.scaled(float(quantity) * board.supply_v / 1_000.0)
-                parts[part] += spent
+            zone = NOTHING
+            for part, column, rate in _rates(node, board):
+                quantity = float(self.state[i, column])
+                spent = rate.scaled(quantity * board.supply_v / 1_000.0)
+                parts[part] = parts.get(part, NOTHING) + spent
                 zone += spent
             zones.append(zone)
         return EnergyReport(
             label="; ".join(sorted({board.label for board in self._profiles})),
-            total=sum(zones, zero),
+            total=sum(zones, NOTHING),
             zones=tuple(zones),
             parts=parts,
             profiles=tuple(sorted({board.name for board in self._profiles})),
         )
 
 
-def _rates(node: NodePower, board: EnergyProfile) -> tuple[Range, ...]:
-    """The six rates [mA or mC]: the quantities of `EnergyState` times these are charges."""
+def _rates(node: NodePower, board: EnergyProfile) -> list[tuple[str, int, Range]]:
+    """Part, column and rate [mA or mC]: the quantity of `EnergyState` in this column times the rate
+    is the charge of the part.
+    """
     sleep, active = board.sleep_ma, board.active_ma
     # modem sleep may draw what the processor draws: then a wake costs nothing on top
     more = max(0.0, active.nominal - sleep.nominal)
     awake = Range(
         min(max(0.0, active.low - sleep.low), more), more, max(active.high - sleep.high, more)
     )
-    return (
-        board.sleep_ma,
-        _product(awake, board.wake_ms.scaled(1e-3)),
-        _product(awake, board.instruction_ms.scaled(1e-3)),
-        board.burst_mc,
-        board.byte_mc,
-        Range(node.valve_ma, node.valve_ma, node.valve_ma),
-    )
+    on_ms = node.probe_on_ms or 0.0
+    wake_ms = board.wake_ms
+    wake_ms = Range(max(wake_ms.low, on_ms), max(wake_ms.nominal, on_ms), max(wake_ms.high, on_ms))
+    found: list[tuple[str, int, Range]] = [
+        ("sleep", EnergyParam.ALIVE_MA, board.sleep_ma),
+        ("wake", EnergyParam.WAKE_MC, _product(awake, wake_ms.scaled(1e-3))),
+        (
+            "instructions",
+            EnergyParam.INSTRUCTION_MC,
+            _product(awake, board.instruction_ms.scaled(1e-3)),
+        ),
+        ("radio bursts", EnergyParam.BURST_MC, board.burst_mc),
+        ("radio bytes", EnergyParam.BYTE_MC, board.byte_mc),
+        ("valve", EnergyParam.VALVE_MA, _exactly(node.valve_ma)),
+    ]
+    others: list[tuple[str, int, Range]] = [
+        ("TLS", EnergyParam.BURST_MC, board.tls_mc),
+        (
+            ("probe", EnergyParam.ALIVE_MA, _exactly(node.probe_ma))
+            if node.probe_on_ms is None
+            else ("probe", EnergyParam.WAKE_MC, _exactly(node.probe_ma * on_ms * 1e-3))
+        ),
+        ("flow meter", EnergyParam.ALIVE_MA, _exactly(node.meter_ma)),
+        (
+            "valve pulses",
+            EnergyParam.SWITCH_MC,
+            _exactly(node.valve_pulse_j / board.supply_v * 1_000.0),
+        ),
+    ]
+    return found + [part for part in others if part[2].high > 0.0]
+
+
+def _exactly(value: float) -> Range:
+    return Range(value, value, value)
 
 
 def _product(a: Range, b: Range) -> Range:

@@ -24,6 +24,12 @@ CHARGE_STUDY: Final = (
     "G. Moloney, upy-esp32-experiments, ESPNowvsWifiEnergyUsage, github.com/glenn20, charge per "
     "cycle of an ESP32 board at 5 V"
 )
+BOARD_STUDY: Final = "github.com/grillbaer/esp32-power-consumption-test, by multimeter at 5 V"
+BOARDS_ASLEEP: Final = (
+    "published currents of this board in deep sleep, less the chip's 10 uA (T. von Eicken, "
+    "blog.voneicken.com; lucidar.me; github.com/espressif/esp-idf issue 482)"
+)
+PUSH_STUDY: Final = "T. von Eicken (2018), lp-wifi-esp32-mqtt, blog.voneicken.com"
 CELL_MODEL: Final = (
     "M. Chen and G. A. Rincon-Mora (2006), IEEE Trans. Energy Convers. 21(2), 504-511, "
     "doi:10.1109/TEC.2006.874229, polymer Li-ion cell of 850 mAh"
@@ -65,16 +71,61 @@ CONSTANTS: Final = (
         "connected_light_sleep_ma", 2.2, 2.3, 3.3, "mA",
         f"{SLEEP_GUIDE}: automatic light sleep, DTIM 10, 3, 1",
     ),
-    Constant("connected_modem_sleep_ma", 28.8, 29.7, 31.1, "mA",
-             f"{SLEEP_GUIDE}: modem sleep, DTIM 3, 10, 1"),
     Constant(
-        "regulator_ma", 0.0006, 0.0016, 0.004, "mA",
+        "connected_modem_sleep_ma", 28.8, 29.7, 40.0, "mA",
+        f"{SLEEP_GUIDE}: modem sleep, DTIM 3 and 10; high: about 40 mA between beacons under "
+        "Arduino (T. von Eicken, lp-wifi-esp32-light, blog.voneicken.com)",
+    ),
+    # --- the rest of the board, at all times
+    Constant(
+        "board_module_ma", 0.0006, 0.0016, 0.004, "mA",
         "MCP1700 data sheet DS21826B (Microchip): 1.6 uA typical, 4 uA maximum; low: MCP1711",
     ),
     Constant(
-        "devboard_ma", 5.0, 10.0, 15.0, "mA",
+        "board_devkit_ma", 5.0, 10.0, 15.0, "mA",
         "Development boards never let regulator and USB bridge sleep: AMS1117 data sheet, 5 mA "
         f"typical; high: {CHARGE_STUDY}, 15 mA in deep sleep",
+    ),
+    Constant(
+        "board_ezsbc_ma", 0.0, 0.002, 0.006, "mA",
+        f"{BOARD_STUDY}: 0.012 mA in deep sleep, high 0.016 mA at 12 V; less the chip's 10 uA",
+    ),
+    Constant(
+        "board_firebeetle_ma", 0.0, 0.0, 0.004, "mA",
+        f"FireBeetle: {BOARDS_ASLEEP}, 0.010 mA in all; high: that of the module's regulator",
+    ),
+    Constant(
+        "board_huzzah32_ma", 0.19, 1.1, 6.49, "mA",
+        f"Huzzah32: {BOARDS_ASLEEP}, 0.20 to 6.5 mA in all; nominal: geometric mean",
+    ),
+    Constant(
+        "board_lilygo_oled_ma", 8.4, 9.39, 10.4, "mA",
+        f"{BOARD_STUDY}: 9.4 mA in deep sleep, less the chip's 10 uA; range: our allowance",
+    ),
+    Constant(
+        "board_lolin32_ma", 0.12, 0.12, 1.19, "mA",
+        f"{BOARD_STUDY}: 1.2 mA, and 0.13 mA at 3.7 V from a battery; less the chip's 10 uA",
+    ),
+    Constant(
+        "board_nodemcu_32s_ma", 4.2, 4.69, 5.2, "mA",
+        f"{BOARD_STUDY}: 4.7 mA in deep sleep, less the chip's 10 uA; range: our allowance",
+    ),
+    Constant(
+        "board_thing_ma", 0.053, 0.32, 1.99, "mA",
+        f"ESP32 Thing: {BOARDS_ASLEEP}, 0.063 to 2 mA in all; nominal: geometric mean",
+    ),
+    # --- light sleep of a whole board
+    Constant(
+        "light_ezsbc_ma", 1.4, 1.6, 1.8, "mA", f"{BOARD_STUDY}: 1.6 mA; high: at 12 V",
+    ),
+    Constant(
+        "light_lilygo_oled_ma", 9.7, 10.8, 11.9, "mA", f"{BOARD_STUDY}; range: our allowance",
+    ),
+    Constant(
+        "light_lolin32_ma", 1.8, 2.0, 3.1, "mA", f"{BOARD_STUDY}: 3.1 mA, and 2.0 mA at 3.7 V",
+    ),
+    Constant(
+        "light_nodemcu_32s_ma", 12.4, 13.8, 15.2, "mA", f"{BOARD_STUDY}; range: our allowance",
     ),
     # --- a step
     Constant(
@@ -90,7 +141,8 @@ CONSTANTS: Final = (
     Constant(
         "instructions_per_ms", 2_000.0, 6_000.0, 16_000.0, "1/ms",
         "Our estimate: 240 MHz and 120, 40, 15 cycles an interpreted instruction (classic and fast "
-        "interpreters); scaled with the clock",
+        "interpreters); scaled with the clock. Between wasm3's 5,052 (fib(24) in 297 ms) and 6,536 "
+        "(CoreMark), derived from docs/Performance.md of github.com/wasm3",
     ),
     # --- a radio burst
     Constant(
@@ -109,6 +161,16 @@ CONSTANTS: Final = (
     Constant(
         "byte_mc", 2.8e-5, 2.5e-4, 1.9e-3, "mC",
         f"{DATASHEET}: 190 mA at 54 and 6 Mbit/s, 240 mA at 1 Mbit/s (802.11g, g, b), 8 bits",
+    ),
+    Constant(
+        "tls_psk_mc", 0.0, 6.0, 12.0, "mC",
+        f"{PUSH_STUDY}: a shared key takes at most 100 ms more, here at 120 mA; nominal: the "
+        "middle",
+    ),
+    Constant(
+        "tls_certificate_mc", 60.0, 150.0, 240.0, "mC",
+        "Handshakes of 1.2 to 2 s: github.com/micropython/micropython-esp32 issue 131, "
+        "github.com/espressif/esp-idf issue 630; 50 to 120 mA; nominal: the middle",
     ),
     # --- battery and panel
     Constant(

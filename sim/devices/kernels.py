@@ -27,6 +27,7 @@ __all__ = [
     "command_valve",
     "cut_valve",
     "gaussian",
+    "metered_share",
     "philox",
     "probe_counts",
     "set_open",
@@ -98,8 +99,10 @@ def soil_temperature(
 ) -> None:
     """Soil temperature of zone `i`: the exact solution of dT/dt = (T_air - T)/tau [degC].
 
-    tau is that of `levada.sim.devices.probe.filter_time_s`, Campbell and Norman (1998), ch. 2.
+    The electronics have that of the air.  tau is that of `levada.sim.devices.probe.filter_time_s`,
+    Campbell and Norman (1998), ch. 2.
     """
+    state[i, ProbeState.AIR_C] = air_c
     tau_s = parameters[i, ProbeParam.FILTER_S]
     if tau_s > 0.0:
         state[i, ProbeState.TEMP_C] -= (air_c - state[i, ProbeState.TEMP_C]) * expm1(-dt_s / tau_s)
@@ -119,8 +122,8 @@ def probe_counts(
 ) -> int:
     """Reading of the probe of zone `i`, docs/models/probe.md: counts 0 .. 4095 or an error code.
 
-    The cubic A0 .. A3 is that of `levada.sim.devices.probe.calibration` (Topp et al. 1980, Eq. 6);
-    what disturbs it adds up, each term a model of our own.
+    The cubic A0 .. A3 is that of `levada.sim.devices.probe.calibration` (Topp et al. 1980, Eq. 6;
+    Hrisko 2020); what disturbs it adds up, each term a model of our own.
     """
     if state[i, ProbeState.OPEN] != 0.0:
         return int(state[i, ProbeState.OPEN_VALUE])
@@ -131,7 +134,9 @@ def probe_counts(
             return int(UNAVAILABLE)
         x = min(max(-head_m * KPA_PER_M, 0.0), parameters[i, ProbeParam.RANGE_KPA])
     else:
-        x = theta
+        x = theta + parameters[i, ProbeParam.THETA_ERROR]
+        if parameters[i, ProbeParam.SHIFT] > 0.0:
+            x = 1.0 / (x + parameters[i, ProbeParam.SHIFT])
     counts = parameters[i, ProbeParam.A0] + x * (
         parameters[i, ProbeParam.A1]
         + x * (parameters[i, ProbeParam.A2] + x * parameters[i, ProbeParam.A3])
@@ -144,6 +149,9 @@ def probe_counts(
     )
     counts += parameters[i, ProbeParam.TEMPERATURE_COUNTS] * (
         state[i, ProbeState.TEMP_C] - parameters[i, ProbeParam.REFERENCE_C]
+    )
+    counts += parameters[i, ProbeParam.ELECTRONICS_COUNTS] * (
+        state[i, ProbeState.AIR_C] - parameters[i, ProbeParam.REFERENCE_C]
     )
     counts += parameters[i, ProbeParam.DRIFT_PER_MS] * age_ms
     if parameters[i, ProbeParam.WARMUP_COUNTS] != 0.0:
@@ -255,6 +263,25 @@ def cut_valve(i: int, time_ms: float, parameters: FloatArray, state: FloatArray)
 
 
 @njit
+def metered_share(i: int, rate_l_min: float, parameters: FloatArray, state: FloatArray) -> float:
+    """Share of a flow through zone `i` that its meter counts; docs/models/valve.md, Meter.
+
+    A model of our own: nothing below the least flow, a constant slip above it, and a scatter that
+    holds from one opening to the next.
+    """
+    if rate_l_min < parameters[i, ValveParam.METER_LEAST_L_MIN]:
+        return 0.0
+    share = 1.0
+    if parameters[i, ValveParam.METER_SLIP_L_MIN] > 0.0:
+        share -= parameters[i, ValveParam.METER_SLIP_L_MIN] / rate_l_min
+    if parameters[i, ValveParam.METER_SCATTER] > 0.0:
+        key = np.uint64(parameters[i, ValveParam.METER_KEY])
+        z = gaussian(int(state[i, ValveState.SINCE_MS]), key)
+        share *= 1.0 + parameters[i, ValveParam.METER_SCATTER] * z
+    return max(0.0, share)
+
+
+@njit
 def valve_segment(
     i: int,
     t0_ms: float,
@@ -270,6 +297,7 @@ def valve_segment(
     `levada.sim.devices.valve.flow_l_min` (Keller and Karmeli 1974, Eq. 1).
     """
     rate_l_min = 0.0
+    share = 0.0
     from_ms = t0_ms
     to_ms = t0_ms
     t_ms = t0_ms
@@ -287,6 +315,7 @@ def valve_segment(
             if to_ms == from_ms:
                 rate_l_min = flow
                 from_ms = t_ms
+                share = metered_share(i, flow, parameters, state)
             to_ms = next_ms
         t_ms = next_ms
     settle_valve(i, t1_ms, parameters, state)
@@ -300,7 +329,7 @@ def valve_segment(
     if to_ms > from_ms:
         volume_l = rate_l_min * (to_ms - from_ms) / 60_000.0
         state[i, ValveState.VOLUME_L] += volume_l
-        state[i, ValveState.METERED_L] += volume_l * state[i, ValveState.METER_SHARE]
+        state[i, ValveState.METERED_L] += volume_l * share * state[i, ValveState.METER_SHARE]
     if to_ms > from_ms or state[i, ValveState.FALSE_PER_MS] != 0.0:
         # from the sum, so that no remainder is lost; the margin forgives rounding of the sum
         state[i, ValveState.PULSES] = floor(
@@ -327,7 +356,8 @@ def cell_voltage(charge: float) -> float:
 def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
     """Bring voltage and brown-out of zone `i` in line with its charge; true if that changed.
 
-    The voltage is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.
+    The voltage is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.  A
+    cell without charge feeds nothing, whatever voltage is asked of it.
     """
     capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc <= 0.0:
@@ -338,11 +368,17 @@ def settle_power(i: int, parameters: FloatArray, state: FloatArray) -> bool:
         volts -= parameters[i, EnergyParam.LOAD_DROP_V]
     state[i, EnergyState.BATTERY_MV] = volts * 1000.0
     if state[i, EnergyState.EMPTY] == 0.0:
-        if state[i, EnergyState.BATTERY_MV] < parameters[i, EnergyParam.CUTOFF_MV]:
+        if (
+            state[i, EnergyState.BATTERY_MV] < parameters[i, EnergyParam.CUTOFF_MV]
+            or state[i, EnergyState.CHARGE_MC] <= 0.0
+        ):
             state[i, EnergyState.EMPTY] = 1.0
             state[i, EnergyState.BROWNOUTS] += 1.0
             return True
-    elif state[i, EnergyState.BATTERY_MV] >= parameters[i, EnergyParam.RESTART_MV]:
+    elif (
+        state[i, EnergyState.BATTERY_MV] >= parameters[i, EnergyParam.RESTART_MV]
+        and state[i, EnergyState.CHARGE_MC] > 0.0
+    ):
         state[i, EnergyState.EMPTY] = 0.0
         return True
     return False
@@ -361,37 +397,32 @@ def advance_power(
     """Charge an interval and the work done in it to node `i`; true if it went off or on.
 
     Charges [mC] are counted; the panel's current is its power over the voltage of the cell, which
-    is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.
+    is Chen and Rincon-Mora (2006), Eq. 2, less the drop over the inner resistance.  What cell and
+    sun cannot give is not drawn: the work, done at the start of the interval, comes first, and the
+    node goes off within the interval.
     """
-    used_mc = 0.0
+    held_s = 0.0
+    alive_s = 0.0
+    switches = 0.0
     if state[i, EnergyState.EMPTY] == 0.0:
-        state[i, EnergyState.ALIVE_S] += dt_s
-        used_mc += parameters[i, EnergyParam.ALIVE_MA] * dt_s
-        if commanded != 0:
-            state[i, EnergyState.VALVE_S] += dt_s
-            used_mc += parameters[i, EnergyParam.VALVE_MA] * dt_s
-    else:
-        state[i, EnergyState.EMPTY_S] += dt_s
-    if (
-        work[i, EnergyWork.WAKES] != 0.0
-        or work[i, EnergyWork.BURSTS] != 0.0
-        or work[i, EnergyWork.BYTES] != 0.0
-    ):
-        state[i, EnergyState.WAKES] += work[i, EnergyWork.WAKES]
-        state[i, EnergyState.INSTRUCTIONS] += work[i, EnergyWork.INSTRUCTIONS]
-        state[i, EnergyState.BURSTS] += work[i, EnergyWork.BURSTS]
-        state[i, EnergyState.BYTES] += work[i, EnergyWork.BYTES]
-        used_mc += (
-            parameters[i, EnergyParam.WAKE_MC] * work[i, EnergyWork.WAKES]
-            + parameters[i, EnergyParam.INSTRUCTION_MC] * work[i, EnergyWork.INSTRUCTIONS]
-            + parameters[i, EnergyParam.BURST_MC] * work[i, EnergyWork.BURSTS]
-            + parameters[i, EnergyParam.BYTE_MC] * work[i, EnergyWork.BYTES]
-        )
-        work[i, EnergyWork.WAKES] = 0.0
-        work[i, EnergyWork.INSTRUCTIONS] = 0.0
-        work[i, EnergyWork.BURSTS] = 0.0
-        work[i, EnergyWork.BYTES] = 0.0
-    state[i, EnergyState.ENERGY_J] += used_mc * parameters[i, EnergyParam.SUPPLY_V] / 1000.0
+        alive_s = dt_s
+        held_s = dt_s if commanded != 0 else 0.0
+        if (commanded != 0) != (state[i, EnergyState.COMMANDED] != 0.0):
+            switches = 1.0
+    state[i, EnergyState.COMMANDED] = 1.0 if commanded != 0 else 0.0
+    alive_mc = (
+        parameters[i, EnergyParam.ALIVE_MA] * alive_s + parameters[i, EnergyParam.VALVE_MA] * held_s
+    )
+    work_mc = (
+        parameters[i, EnergyParam.WAKE_MC] * work[i, EnergyWork.WAKES]
+        + parameters[i, EnergyParam.INSTRUCTION_MC] * work[i, EnergyWork.INSTRUCTIONS]
+        + parameters[i, EnergyParam.BURST_MC] * work[i, EnergyWork.BURSTS]
+        + parameters[i, EnergyParam.BYTE_MC] * work[i, EnergyWork.BYTES]
+        + parameters[i, EnergyParam.SWITCH_MC] * switches
+    )
+    used_mc = alive_mc + work_mc
+    alive_share = 1.0
+    work_share = 1.0
     capacity_mc = parameters[i, EnergyParam.CAPACITY_MC]
     if capacity_mc > 0.0:
         charge_mc = state[i, EnergyState.CHARGE_MC]
@@ -408,5 +439,26 @@ def advance_power(
             solar_mc = max(0.0, min(solar_mc, capacity_mc - charge_mc))
             state[i, EnergyState.SOLAR_MC] += solar_mc
             charge_mc += solar_mc
-        state[i, EnergyState.CHARGE_MC] = max(0.0, charge_mc)
+        if charge_mc < 0.0:
+            used_mc = max(0.0, used_mc + charge_mc)
+            if used_mc < work_mc:
+                work_share = used_mc / work_mc
+                alive_share = 0.0
+            elif alive_mc > 0.0:
+                alive_share = min(1.0, (used_mc - work_mc) / alive_mc)
+            charge_mc = 0.0
+        state[i, EnergyState.CHARGE_MC] = charge_mc
+    state[i, EnergyState.ENERGY_J] += used_mc * parameters[i, EnergyParam.SUPPLY_V] / 1000.0
+    state[i, EnergyState.ALIVE_S] += alive_s * alive_share
+    state[i, EnergyState.VALVE_S] += held_s * alive_share
+    state[i, EnergyState.EMPTY_S] += dt_s - alive_s * alive_share
+    state[i, EnergyState.WAKES] += work[i, EnergyWork.WAKES] * work_share
+    state[i, EnergyState.INSTRUCTIONS] += work[i, EnergyWork.INSTRUCTIONS] * work_share
+    state[i, EnergyState.BURSTS] += work[i, EnergyWork.BURSTS] * work_share
+    state[i, EnergyState.BYTES] += work[i, EnergyWork.BYTES] * work_share
+    state[i, EnergyState.SWITCHES] += switches * work_share
+    work[i, EnergyWork.WAKES] = 0.0
+    work[i, EnergyWork.INSTRUCTIONS] = 0.0
+    work[i, EnergyWork.BURSTS] = 0.0
+    work[i, EnergyWork.BYTES] = 0.0
     return settle_power(i, parameters, state)

@@ -1,8 +1,9 @@
 """Soil probes and the rain gauge: from the state of the soil to what a node reads.
 
 A *capacitive* probe turns the water content of its support volume into ADC counts by a calibration
-curve; a *tensiometer* turns the suction at its cup into counts.  To the ideal counts come ageing of
-the electrode, temperature, drift, warm-up and noise, then quantisation and the rails of a 12-bit
+curve; a *tensiometer* turns the suction at its cup into counts.  Its ends and what its soil adds to
+the water content may be drawn by zone.  To these counts come ageing of the electrode, temperature
+of soil and electronics, drift, warm-up and noise, then quantisation and the rails of a 12-bit
 converter.  Noise is a pure function of the zone's key and the instant, so a reading depends neither
 on how often the probe was read before nor on other zones.
 
@@ -22,10 +23,11 @@ from math import exp, isfinite, pi, sqrt
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from levada.guest.abi import ErrorCode
 from levada.guest.text.ranges import check_range, out_of_range
-from levada.sim.seeds import Key
+from levada.sim.seeds import Key, deviates
 from levada.sim.settings.explain import bounds_of
 from levada.sim.settings.probe import ADC_MAX, MmPerTip, Probe
 from levada.sim.soil.model import FloatArray
@@ -41,6 +43,7 @@ __all__ = [
     "calibration",
     "damping_depth_m",
     "filter_time_s",
+    "ideal_counts",
 ]
 
 KPA_PER_M: Final = 9.80665
@@ -51,6 +54,11 @@ SOIL_DIFFUSIVITY_M2_S: Final = 5e-7
 TOPP: Final = (3.03, 9.3, 146.0, -76.7)
 """Apparent permittivity of mineral soil as a cubic in theta; Topp et al. (1980), Water Resour.
 Res. 16(3), 574-582, Eq. 6."""
+INVERSE_SHIFT: Final = 0.72
+"""Water content [m3 m-3] in theta = 2.48 V / U - 0.72 of a probe v1.2; J. Hrisko (2020), Capacitive
+Soil Moisture Sensor Theory, Calibration, and Testing."""
+MOST_DEVIATE: Final = 3.0
+"""What is drawn by zone is cut at so many standard deviations, as spreads are."""
 
 
 class ProbeFault(IntEnum):
@@ -88,6 +96,11 @@ class ProbeParam(IntEnum):
     WARMUP_MS = 14
     FILTER_S = 15
     INSTALLED_MS = 16
+    SHIFT = 17
+    """Over 0: the cubic is one of 1 / (theta + shift)."""
+    THETA_ERROR = 18
+    """Water content that the soil seems to have more."""
+    ELECTRONICS_COUNTS = 19
 
 
 class ProbeState(IntEnum):
@@ -105,12 +118,15 @@ class ProbeState(IntEnum):
     SPIKE = 6
     OPEN = 7
     OPEN_VALUE = 8
+    AIR_C = 9
+    """Temperature of the electronics."""
 
 
 def calibration(probe: Probe) -> tuple[float, float, float, float]:
     """Coefficients a0 .. a3 of the ideal counts, a cubic of theta or of suction [kPa].
 
-    `topp` is linear in the apparent permittivity of Topp et al. (1980), Eq. 6.
+    `topp` is linear in the apparent permittivity of Topp et al. (1980), Eq. 6; `inverse` is linear
+    in 1 / (theta + 0.72), of which its cubic is one (Hrisko 2020).
     """
     span = probe.wet_counts - probe.dry_counts
     if probe.kind == "tensiometer":
@@ -127,8 +143,27 @@ def calibration(probe: Probe) -> tuple[float, float, float, float]:
             scale * k2,
             scale * k3,
         )
+    if probe.curve == "inverse":
+        at_dry = 1.0 / (dry + INVERSE_SHIFT)
+        slope = span / (1.0 / (probe.theta_wet + INVERSE_SHIFT) - at_dry)
+        return probe.dry_counts - at_dry * slope, slope, 0.0, 0.0
     slope = span / width
     return probe.dry_counts - dry * slope, slope, 0.0, 0.0
+
+
+def shift(probe: Probe) -> float:
+    """What is added to theta before `inverse` turns it round; 0 for the other curves."""
+    return INVERSE_SHIFT if probe.kind == "capacitive" and probe.curve == "inverse" else 0.0
+
+
+def ideal_counts(probe: Probe, x: npt.ArrayLike) -> FloatArray:
+    """Counts without any disturbance at water contents, or suctions [kPa]; shape of `x`."""
+    a0, a1, a2, a3 = calibration(probe)
+    x = np.asarray(x, dtype=np.float64)
+    if shift(probe) > 0.0:
+        x = 1.0 / (x + shift(probe))
+    found: FloatArray = a0 + x * (a1 + x * (a2 + x * a3))
+    return found
 
 
 def damping_depth_m(diffusivity_m2_s: float, period_s: float = 86_400.0) -> float:
@@ -165,13 +200,14 @@ class Probes:
             raise ValueError(f"{len(keys)} keys for {len(probes)} probes")
         self.n = len(probes)
         self.keys: Key = np.ascontiguousarray(keys, dtype=np.uint64)
-        self.parameters: FloatArray = np.array([_row(p, start_ms) for p in probes]).reshape(
-            self.n, len(ProbeParam)
-        )
+        self.parameters: FloatArray = np.array(
+            [_row(p, start_ms, key) for p, key in zip(probes, self.keys, strict=True)]
+        ).reshape(self.n, len(ProbeParam))
         self.state: FloatArray = np.zeros((self.n, len(ProbeState)))
         self.state[:, ProbeState.LAST] = np.nan
         self.state[:, ProbeState.POWERED_MS] = start_ms
         self.state[:, ProbeState.TEMP_C] = temp_c
+        self.state[:, ProbeState.AIR_C] = temp_c
 
     def power_up(self, time_ms: int, zones: Sequence[int] | slice = slice(None)) -> None:
         """Power came to the probes of `zones` (all by default): warm-up starts again."""
@@ -201,8 +237,26 @@ class Probes:
             row[ProbeState.OPEN_VALUE] = magnitude if magnitude < 0 else ADC_MAX
 
 
-def _row(probe: Probe, start_ms: int) -> list[float]:
+def _drawn(probe: Probe, key: np.uint64) -> tuple[Probe, float]:
+    """The probe with the ends it really has, and what its soil adds to the water content."""
+    if probe.ends_scatter_counts == 0.0 and probe.theta_error == 0.0:
+        return probe, 0.0
+    dry, wet, soil = np.clip(deviates(3, key), -MOST_DEVIATE, MOST_DEVIATE).tolist()
+    # not checked again: ends beyond the rails of the converter, or turned round, do happen
+    real = probe.model_copy(
+        update={
+            "dry_counts": probe.dry_counts + dry * probe.ends_scatter_counts,
+            "wet_counts": probe.wet_counts + wet * probe.ends_scatter_counts,
+        }
+    )
+    return real, soil * probe.theta_error
+
+
+def _row(probe: Probe, start_ms: int, key: np.uint64) -> list[float]:
     row = dict.fromkeys(ProbeParam, 0.0)
+    probe, row[ProbeParam.THETA_ERROR] = _drawn(probe, key)
+    row[ProbeParam.SHIFT] = shift(probe)
+    row[ProbeParam.ELECTRONICS_COUNTS] = probe.electronics_counts_per_c
     row[ProbeParam.TENSIOMETER] = float(probe.kind == "tensiometer")
     row[ProbeParam.A0], row[ProbeParam.A1], row[ProbeParam.A2], row[ProbeParam.A3] = calibration(
         probe

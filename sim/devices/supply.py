@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from levada.sim.devices.valve import Valves
+from levada.sim.devices.valve import Draw, Valves, flow_l_min
 from levada.sim.settings.supply import WaterSupply
 
 __all__ = ["SharedSupply", "pressure_kpa"]
@@ -22,14 +22,15 @@ HALVINGS: Final = 60
 """Of the range from 0 to the highest pressure: the rest is below what a float of it resolves."""
 
 
-def pressure_kpa(supply: WaterSupply, draws: Sequence[tuple[float, float, float]]) -> float:
+def pressure_kpa(supply: WaterSupply, draws: Sequence[Draw]) -> float:
     """Pressure at which the supply gives what is drawn [kPa].
 
-    Each draw is its flow [L/min] at a nominal pressure [kPa], that pressure, and the exponent.
+    Each draw is its flow [L/min] at a nominal pressure [kPa], that pressure, the exponent, and the
+    pressure [kPa] from which the emitters regulate.
     """
 
     def excess(kpa: float) -> float:
-        flow = sum(q * (kpa / nominal) ** x for q, nominal, x in draws)
+        flow = sum(flow_l_min(q, kpa, nominal, x, least) for q, nominal, x, least in draws)
         fall = supply.shutoff_kpa - supply.pressure_kpa
         return supply.shutoff_kpa - fall * (flow / supply.flow_l_min) ** 2 - kpa
 

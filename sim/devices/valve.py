@@ -2,14 +2,17 @@
 
 A command moves the valve after a dead time; a command that comes back within it cancels the
 movement.  An open valve passes q = q_nominal (p / p_nominal)^x, less what clogs it; a closed one
-what it leaks.  The meter gives whole pulses; the remainder waits for the next.  An optional timer
-in the node's hardware closes a valve that was commanded open for too long, whatever the guest does.
+what it leaks.  The meter stands still below its least flow, loses a constant slip above it, and
+counts a little more or less in each opening; it gives whole pulses, and the remainder waits for the
+next.  An optional timer in the node's hardware closes a valve that was commanded open for too long,
+whatever the guest does.
 
 Everything happens at exact milliseconds: the soil model is told from when to when within an
 interval water flows (`levada.sim.devices.kernels.valve_segment`), so no interval has to end at the
 edges of a valve, unless it leaks.
 
-Left out: ramps, water hammer, filling and draining of the pipe, least flow the meter can see.
+Left out: ramps, water hammer, filling and draining of the pipe, a meter that counts less at the
+upper end of its range.
 Formulas and sources: docs/models/valve.md.
 """
 
@@ -18,15 +21,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from math import inf
+from typing import Final
 
 import numpy as np
 
 from levada.guest.text.ranges import check_range
+from levada.sim.seeds import Key
 from levada.sim.settings.explain import bounds_of
 from levada.sim.settings.valve import AreaM2, Valve
 from levada.sim.soil.model import FloatArray
 
-__all__ = ["ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
+__all__ = ["Draw", "ValveFault", "ValveParam", "ValveState", "Valves", "flow_l_min"]
 
 
 class ValveFault(IntEnum):
@@ -57,6 +62,12 @@ class ValveParam(IntEnum):
     PULSES_PER_L = 3
     AREA_M2 = 4
     LATCHING = 5
+    METER_LEAST_L_MIN = 6
+    METER_SLIP_L_MIN = 7
+    """Flow that passes the meter without turning it."""
+    METER_SCATTER = 8
+    METER_KEY = 9
+    """Of the scatter: 53 bits of the zone's key, as many as a float holds exactly."""
 
 
 class ValveState(IntEnum):
@@ -92,7 +103,7 @@ class ValveState(IntEnum):
     """Longest uninterrupted opening so far; may be set to 0 to start a new observation, an
     opening under way then still counts from its beginning."""
     METERED_L = 15
-    """Water since the start as the meter has seen it."""
+    """Water since the start as the meter has seen it; `VOLUME_L` with an ideal one."""
     METER_SHARE = 16
     """Share of the water that it sees."""
     FALSE_PULSES = 17
@@ -100,16 +111,31 @@ class ValveState(IntEnum):
     FALSE_PER_MS = 18
 
 
+Draw = tuple[float, float, float, float]
+"""What `Valves.draw` tells of a zone."""
+FLOAT_BITS: Final = 53
+ORIFICE: Final = 0.5
+"""Exponent of flow through an orifice: what a compensating emitter is until it regulates."""
+
+
 def flow_l_min(
-    nominal_l_min: float, pressure_kpa: float, nominal_pressure_kpa: float, exponent: float
+    nominal_l_min: float,
+    pressure_kpa: float,
+    nominal_pressure_kpa: float,
+    exponent: float,
+    least_kpa: float = 0.0,
 ) -> float:
     """Flow of emitters at a pressure [L min-1], q = k p^x; none without pressure.
 
-    Keller and Karmeli (1974), Trans. ASAE 17(4), 678-684, Eq. 1.
+    Keller and Karmeli (1974), Trans. ASAE 17(4), 678-684, Eq. 1.  Below `least_kpa` an emitter
+    does not regulate and passes as an orifice does, so that nothing jumps there.
     """
     if pressure_kpa <= 0.0:
         return 0.0
-    return nominal_l_min * float((pressure_kpa / nominal_pressure_kpa) ** exponent)
+    if pressure_kpa >= least_kpa:
+        return nominal_l_min * float((pressure_kpa / nominal_pressure_kpa) ** exponent)
+    at_least = nominal_l_min * float((least_kpa / nominal_pressure_kpa) ** exponent)
+    return at_least * float((pressure_kpa / least_kpa) ** max(exponent, ORIFICE))
 
 
 class Valves:
@@ -121,8 +147,12 @@ class Valves:
     instant given.
     """
 
-    def __init__(self, valves: Sequence[Valve], areas_m2: Sequence[float]) -> None:
-        """`areas_m2` are those of the zones: 1 L on 1 m2 is 1 mm."""
+    def __init__(
+        self, valves: Sequence[Valve], areas_m2: Sequence[float], keys: Key | None = None
+    ) -> None:
+        """`areas_m2` are those of the zones: 1 L on 1 m2 is 1 mm; `keys` from `seeds.zone_keys`,
+        needed by meters that scatter.
+        """
         from levada.sim.devices import (
             kernels as device_kernels,  # numba takes half a second, configuration must not
         )
@@ -133,6 +163,9 @@ class Valves:
         self._valves = tuple(valves)
         self.n = len(self._valves)
         self._pressures_kpa = [valve.pressure_kpa for valve in self._valves]
+        if keys is None and any(valve.meter_scatter > 0.0 for valve in self._valves):
+            raise ValueError("meters that scatter need the keys of their zones")
+        known = [0] * self.n if keys is None else [int(key) for key in keys]
         self.parameters: FloatArray = np.array(
             [
                 [
@@ -142,8 +175,12 @@ class Valves:
                     v.pulses_per_l,
                     area_m2,
                     v.latching,
+                    v.meter_least_l_min,
+                    v.meter_slip * v.meter_least_l_min,
+                    v.meter_scatter,
+                    key >> (64 - FLOAT_BITS),
                 ]
-                for v, area_m2 in zip(self._valves, areas_m2, strict=True)
+                for v, area_m2, key in zip(self._valves, areas_m2, known, strict=True)
             ],
             dtype=np.float64,
         ).reshape(self.n, len(ValveParam))
@@ -191,14 +228,19 @@ class Valves:
         self._pressures_kpa[zone] = pressure_kpa
         self._set_flow(zone)
 
-    def draw(self, zone: int) -> tuple[float, float, float]:
+    def draw(self, zone: int) -> Draw:
         """Flow [L/min] of the zone as its valve is now, at the nominal pressure; that pressure
-        [kPa], and the emitters' exponent.
+        [kPa], the emitters' exponent, and the pressure [kPa] from which they regulate.
         """
         valve = self._valves[zone]
         passing, leak = self._passing(zone)
         share = passing if self.state[zone, ValveState.OPEN] else passing * leak
-        return valve.flow_l_min * share, valve.nominal_pressure_kpa, valve.emitter_exponent
+        return (
+            valve.flow_l_min * share,
+            valve.nominal_pressure_kpa,
+            valve.emitter_exponent,
+            valve.emitter_least_kpa,
+        )
 
     def _passing(self, zone: int) -> tuple[float, float]:
         """Share of the flow that is not clogged, and of that what the closed valve leaks."""
@@ -213,6 +255,7 @@ class Valves:
             self._pressures_kpa[zone],
             valve.nominal_pressure_kpa,
             valve.emitter_exponent,
+            valve.emitter_least_kpa,
         )
         passing, leak = self._passing(zone)
         self.state[zone, ValveState.OPEN_L_MIN] = full * passing

@@ -24,7 +24,7 @@ from levada.sim.devices.energy import (
     Range,
     esp32,
 )
-from levada.sim.devices.probe import Probes, calibration
+from levada.sim.devices.probe import Probes, ideal_counts
 from levada.sim.devices.station import Stations
 from levada.sim.devices.supply import SharedSupply
 from levada.sim.devices.valve import Valves
@@ -33,6 +33,7 @@ from levada.sim.scenario.expand import ZoneConfig
 from levada.sim.scenario.model import Scenario
 from levada.sim.seeds import generator, zone_keys
 from levada.sim.settings.energy import Supply
+from levada.sim.settings.probe import ADC_MAX
 from levada.sim.settings.station import Forecast
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.model import FloatArray, ForcingCol
@@ -60,7 +61,12 @@ def node_power(zone: ZoneConfig, profile: EnergyProfile | None = None) -> NodePo
     energy = zone.energy
     board_ma = None if energy.board_ma is None else Range(*[energy.board_ma] * 3)
     board = profile or esp32(
-        sleep=energy.sleep, cpu_mhz=energy.cpu_mhz, address=energy.address, board_ma=board_ma
+        sleep=energy.sleep,
+        cpu_mhz=energy.cpu_mhz,
+        address=energy.address,
+        tls=energy.tls,
+        board=energy.board,
+        board_ma=board_ma,
     )
     return NodePower(profile=board, **{key: getattr(energy, key) for key in Supply.model_fields})
 
@@ -103,12 +109,11 @@ def believed_counts(zone: ZoneConfig) -> tuple[int, int, int]:
     given = zone.calibration
     _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
     p = soils.crop(zone.crop).depletion_fraction
-    a0, a1, a2, a3 = calibration(zone.probe)
 
     def counts(theta: float) -> int:
         if zone.probe.kind == "tensiometer":
             return round(given.wet_counts or zone.probe.wet_counts)
-        return int(np.clip(round(a0 + theta * (a1 + theta * (a2 + theta * a3))), 0, 4095))
+        return int(np.clip(round(float(ideal_counts(zone.probe, theta))), 0, ADC_MAX))
 
     defaults = (counts(wp), counts(fc), counts(fc - p * (fc - wp)))
     if zone.probe.kind == "tensiometer":
@@ -163,6 +168,7 @@ def build_models(
     count_instructions: bool = True,
 ) -> FieldModels:
     """The models of the zones of a scenario under one weather."""
+    names = [zone.name for zone in zones]
     tables, table = forcing_tables(zones, weather)
     zr_m = [float(tables[k, 0, ForcingCol.ZR_M]) for k in table]
     kind = [0 if zone.soil.model == "bucket" else 1 for zone in zones]
@@ -188,11 +194,15 @@ def build_models(
         richards_zones=of_richards,
         probes=Probes(
             [zone.probe for zone in zones],
-            keys=zone_keys(scenario.seed, "probe", [zone.name for zone in zones]),
+            keys=zone_keys(scenario.seed, "probe", names),
             start_ms=scenario.period.start_ms,
             temp_c=float(weather.temp_c[:24].mean()),
         ),
-        valves=Valves([zone.valve for zone in zones], [zone.area_m2 for zone in zones]),
+        valves=Valves(
+            [zone.valve for zone in zones],
+            [zone.area_m2 for zone in zones],
+            zone_keys(scenario.seed, "meter", names),
+        ),
         powers=powers,
         stations=Stations(
             [zone.rain_gauge for zone in zones], forecasts, [zone.et0 for zone in zones]

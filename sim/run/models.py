@@ -62,6 +62,11 @@ def _powered(zone: ZoneConfig) -> None:
             f"{volts * 1000.0:.0f} mV, below `cutoff_mv` = {power.cutoff_mv:g} mV, and with "
             "`solar_w` = 0 the node would never start"
         )
+    if power.initial_charge == 0.0:
+        raise ValueError(
+            "`initial_charge` = 0: the battery is empty, and with `solar_w` = 0 the node would "
+            "never start"
+        )
 
 
 def notes(scenario: Scenario, zones: Sequence[ZoneConfig]) -> list[str]:

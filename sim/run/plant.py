@@ -23,7 +23,7 @@ from levada.guest.fast import fastpath, hostcalls, native
 from levada.guest.fast.hostcalls import NEVER_MS
 from levada.guest.node import Node, Readings, StepResult
 from levada.guest.tape import iter_records
-from levada.sim.devices.energy import EnergyProfile, EnergyWork
+from levada.sim.devices.energy import EnergyProfile, EnergyState, EnergyWork
 from levada.sim.devices.kernels import command_valve, cut_valve
 from levada.sim.errors import SoilError
 from levada.sim.run import zone_loop as loop
@@ -481,6 +481,7 @@ def _new_zones(n: int, start_ms: int, restart_ms: int, models: FieldModels) -> I
     z[:, NodeCol.WAKE_MS] = NEVER_MS
     z[:, NodeCol.BOOT_MS] = start_ms
     z[:, NodeCol.POWERED] = z[:, NodeCol.ONLINE] = 1
+    z[:, NodeCol.DARK] = models.powers.state[:, EnergyState.EMPTY]
     z[:, NodeCol.RESTART_MS] = restart_ms
     z[:, NodeCol.TABLE] = models.table
     z[:, NodeCol.SOIL] = models.soil_kind

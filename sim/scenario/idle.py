@@ -62,6 +62,14 @@ def _compensating(zone: Zone) -> bool:
     return zone.valve.emitter_exponent == 0.0 and "valve.emitter_exponent" not in zone.spread
 
 
+def _regulating(zone: Zone) -> bool:
+    valve = zone.valve
+    spread = {f"valve.{key}" for key in ("emitter_exponent", "pressure_kpa", "emitter_least_kpa")}
+    enough = zone.supply is None and valve.pressure_kpa >= valve.emitter_least_kpa
+    alike = valve.emitter_exponent >= 0.5 or enough
+    return alike and not spread & zone.spread.keys()
+
+
 IDLE: Final = (
     Idle("soil", ("ponding_max_mm",), _bucket, "no water stands on the bucket; see `intake_mm_h`"),
     Idle("soil", ("theta_s",), _pores_unasked, "the bucket ends at field capacity"),
@@ -83,7 +91,7 @@ IDLE: Final = (
     Idle("probe", ("range_kpa",), _capacitive, "a capacitive probe measures no suction"),
     Idle(
         "probe",
-        ("theta_dry", "theta_wet", "curve"),
+        ("theta_dry", "theta_wet", "curve", "theta_error"),
         _tensiometer,
         "a tensiometer measures no water content",
     ),
@@ -91,10 +99,11 @@ IDLE: Final = (
         "probe",
         ("reference_c",),
         lambda zone: (
-            zone.probe.temperature_counts_per_c == 0.0
-            and "probe.temperature_counts_per_c" not in zone.spread
+            zone.probe.temperature_counts_per_c == zone.probe.electronics_counts_per_c == 0.0
+            and not {f"probe.{key}_counts_per_c" for key in ("temperature", "electronics")}
+            & zone.spread.keys()
         ),
-        "`temperature_counts_per_c` is 0",
+        "`temperature_counts_per_c` and `electronics_counts_per_c` are 0",
     ),
     Idle(
         "probe",
@@ -117,7 +126,11 @@ IDLE: Final = (
     Idle(
         "valve",
         ("pressure_kpa", "nominal_pressure_kpa"),
-        lambda zone: _compensating(zone) and zone.valve.pressure_kpa > 0.0,
+        lambda zone: (
+            _compensating(zone)
+            and zone.valve.pressure_kpa > 0.0
+            and zone.valve.pressure_kpa >= zone.valve.emitter_least_kpa
+        ),
         "with `emitter_exponent` = 0 the flow is the same at every pressure",
     ),
     Idle(
@@ -131,6 +144,18 @@ IDLE: Final = (
         ("curve_number_moisture", "initial_abstraction"),
         lambda zone: zone.soil.curve_number is None,
         "`curve_number` is not given",
+    ),
+    Idle(
+        "valve",
+        ("emitter_least_kpa",),
+        _regulating,
+        "at this `pressure_kpa` and `emitter_exponent` the flow is the same without it",
+    ),
+    Idle(
+        "valve",
+        ("meter_slip",),
+        lambda zone: zone.valve.meter_least_l_min == 0.0,
+        "`meter_least_l_min` is 0",
     ),
     Idle(
         "energy",
@@ -150,6 +175,18 @@ IDLE: Final = (
         ("address",),
         lambda zone: zone.energy.sleep.startswith("connected"),
         "a node that stays connected keeps its address",
+    ),
+    Idle(
+        "energy",
+        ("tls",),
+        lambda zone: zone.energy.sleep.startswith("connected"),
+        "a node that stays connected secures its link once",
+    ),
+    Idle(
+        "energy",
+        ("board",),
+        lambda zone: zone.energy.board_ma is not None,
+        "`board_ma` says what the board draws",
     ),
 )
 """In the order of the tables of a zone."""

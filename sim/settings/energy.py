@@ -10,11 +10,24 @@ from pydantic import Field
 from levada.sim.settings.base import Settings
 from levada.sim.settings.issue import Issue
 
-__all__ = ["Address", "CpuMhz", "Energy", "Sleep", "Supply"]
+__all__ = ["Address", "Board", "CpuMhz", "Energy", "Sleep", "Supply", "Tls"]
 
 Sleep = Literal["deep", "light", "connected-light", "connected-modem"]
 CpuMhz = Literal[240, 160, 80]
 Address = Literal["static", "dhcp"]
+Tls = Literal["none", "psk", "certificate"]
+Board = Literal[
+    "module",
+    "devkit",
+    "ezsbc",
+    "firebeetle",
+    "huzzah32",
+    "lilygo-oled",
+    "lolin32",
+    "nodemcu-32s",
+    "thing",
+]
+"""Kinds of boards whose current asleep was published; `devkit` stands for any with an AMS1117."""
 
 
 class Supply(Settings):
@@ -32,13 +45,25 @@ class Supply(Settings):
     """Rated power of the panel at 1000 W/m2; 0: none."""
     valve_ma: float = Field(default=0.0, ge=0, le=2000)
     """What holding the valve open draws from the node's supply; 0: a latching valve."""
+    valve_pulse_j: float = Field(default=0.0, ge=0, le=100)
+    """What each movement of a latching valve takes from the node's supply, opening and closing
+    alike; 0: not from the node."""
+    probe_ma: float = Field(default=0.0, ge=0, le=500)
+    """What the probe draws from the node's supply while it has power; 0: not counted."""
+    probe_on_ms: float | None = Field(default=None, gt=0, le=60_000)
+    """How long the probe has power before each reading, and the processor at least stays awake;
+    default: the probe has power at all times."""
+    meter_ma: float = Field(default=0.0, ge=0, le=500)
+    """What the flow meter draws from the node's supply at all times; 0: not counted."""
     cutoff_mv: float = Field(default=3200.0, ge=2500, le=4200)
     """Battery voltage below which the node turns off."""
     restart_mv: float = Field(default=3400.0, ge=2500, le=4200)
     """Battery voltage at which it comes back."""
 
     def troubles(self) -> Iterator[Issue]:
-        """A node that does not flicker."""
+        """A node that does not flicker, and a probe that draws what it is switched for."""
+        if self.probe_on_ms is not None and self.probe_ma == 0.0:
+            yield Issue(("probe_on_ms",), "`probe_on_ms` has no effect: `probe_ma` is 0, give both")
         if self.restart_mv <= self.cutoff_mv:
             yield Issue(
                 ("restart_mv",),
@@ -56,5 +81,11 @@ class Energy(Supply):
     """Clock of the processor."""
     address: Address = "static"
     """How the node gets its network address after deep or light sleep."""
+    tls: Tls = "none"
+    """How each connection after deep or light sleep is secured: not, by a shared key, or by
+    certificates."""
+    board: Board = "module"
+    """Kind of board: the module alone with a low-drop regulator, or a board whose current asleep
+    was published."""
     board_ma: float | None = Field(default=None, ge=0, le=500)
-    """What the rest of the board draws at all times; default: a low-drop regulator."""
+    """What the rest of the board draws at all times; default: that of the kind of `board`."""

@@ -47,6 +47,7 @@ UNITS: Final[dict[str, str]] = {
     "_h": "h",
     "_d": "d",
     "_w": "W",
+    "_j": "J",
     "_c": "degC",
 }
 """Ending of a key -> unit."""

@@ -163,10 +163,10 @@ def test_the_pressure_of_a_pump_is_where_its_curve_meets_the_emitters() -> None:
     """p = 200 - 100 (Q / 40)^2 with Q = n 10 (p / 100)^0.5 has p = 200 / (1 + n^2 / 16)."""
     pump = WaterSupply(name="pump", shutoff_kpa=200.0, flow_l_min=40.0, pressure_kpa=100.0)
     for n in range(5):
-        draws = [(10.0, 100.0, 0.5)] * n
+        draws = [(10.0, 100.0, 0.5, 0.0)] * n
         assert pressure_kpa(pump, draws) == pytest.approx(200.0 / (1.0 + n * n / 16.0))
-    assert pressure_kpa(pump, [(20.0, 100.0, 0.0)]) == pytest.approx(175.0)
-    assert pressure_kpa(pump, [(1000.0, 100.0, 0.0)]) == 0.0
+    assert pressure_kpa(pump, [(20.0, 100.0, 0.0, 0.0)]) == pytest.approx(175.0)
+    assert pressure_kpa(pump, [(1000.0, 100.0, 0.0, 0.0)]) == 0.0
 
 
 def test_zones_that_water_together_have_less_each(tmp_path: Path) -> None:

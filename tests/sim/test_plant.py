@@ -228,6 +228,43 @@ class TestNodes:
         assert (rows["irrigation_mm"][between] == 0).all()
         assert not any(gone_ms < t < back_ms for t in node.times_ms)
 
+    @pytest.mark.parametrize("cutoff_mv", [2500, 2600, 3200])
+    def test_no_node_draws_more_than_its_cell_had_and_the_sun_gave(
+        self, directory: Path, cutoff_mv: int
+    ) -> None:
+        """Restarts, brown-outs and a cut-off that the voltage of a cell alone never reaches."""
+        energy = (
+            "[zone.energy]\ncapacity_mah = 5\nvalve_ma = 30\nvalve_pulse_j = 0.6\n"
+            f"probe_ma = 5.3\nsolar_w = 0.02\ncutoff_mv = {cutoff_mv}\nrestart_mv = 3400\n"
+        )
+        cut = "".join(
+            f'[[fault]]\nkind = "brown-out"\nstart = "{start} h"\nduration = "20 min"\n'
+            for start in (1, 9, 30)
+        )
+        restarts = '[[fault]]\nkind = "reboot"\nstart = "12 h"\n'
+        dry = loaded(directory, zone=energy, extra=cut + restarts)
+        node = ScriptedNode(alternating(2 * HOUR_MS, HOUR_MS))
+        plant, zones = new_plant(dry, lambda _: node)
+        run_plant(dry, plant, zones)
+        state = plant.powers.state[0]
+        assert state[EnergyState.BROWNOUTS] >= 1
+        assert state[EnergyState.SOLAR_MC] > 0
+        drawn_mc = state[EnergyState.ENERGY_J] / 3.3 * 1000.0
+        had_mc = 5.0 * 3600.0 + state[EnergyState.SOLAR_MC]
+        assert drawn_mc + state[EnergyState.CHARGE_MC] <= had_mc * (1 + 1e-9)
+
+    def test_a_node_whose_battery_is_empty_at_the_start_waits_for_the_sun(
+        self, directory: Path
+    ) -> None:
+        energy = "[zone.energy]\ninitial_charge = 0\nsolar_w = 1\ncapacity_mah = 100\n"
+        dry = loaded(directory, zone=energy)
+        node = ScriptedNode(alternating(HOUR_MS, HOUR_MS))
+        plant, zones = new_plant(dry, lambda _: node)
+        run_plant(dry, plant, zones)
+        # the sun of the first day rises hours after midnight
+        assert node.boots_ms[0] >= plant.start_ms + 4 * HOUR_MS
+        assert node.times_ms[0] >= node.boots_ms[0]
+
 
 def test_threads_do_not_change_a_bit(directory: Path) -> None:
     many = loaded(directory, zones=("a",)).model_dump_json()

@@ -20,6 +20,7 @@ from levada.sim.devices.probe import (
     RainGauge,
     calibration,
     damping_depth_m,
+    ideal_counts,
 )
 from levada.sim.run.zone_loop import sample_zone
 from levada.sim.settings.probe import ADC_MAX, Probe
@@ -151,6 +152,24 @@ def test_a_topp_probe_is_linear_in_the_permittivity_of_topp() -> None:
     assert read(make(probe), theta=0.2) == [round(3000 - 1700 * 0.264806)]
 
 
+def test_an_inverse_probe_is_linear_in_one_over_the_water_content_of_hrisko() -> None:
+    # theta = 2.48 V / U - 0.72 (Hrisko 2020), ends at 3.444 V (theta 0) and 2.120 V (theta 0.45):
+    # at 0.2 it is 2.48 / 0.92 = 2.69565 V, a share of (3.44444 - 2.69565) / 1.32479 = 0.565217
+    probe = EXACT.but(curve="inverse")
+    assert read(make(probe), theta=0.0) == [3000]
+    assert read(make(probe), theta=0.45) == [1300]
+    assert read(make(probe), theta=0.2) == [round(3000 - 1700 * 0.565217)]
+    assert ideal_counts(probe, [0.0, 0.45]).tolist() == pytest.approx([3000.0, 1300.0])
+
+
+@pytest.mark.parametrize("curve", ["linear", "inverse", "topp"])
+@given(theta=st.floats(0.0, 0.6))
+def test_what_a_node_is_told_is_what_an_undisturbed_probe_reads(curve: Any, theta: float) -> None:
+    probe = EXACT.but(curve=curve)
+    counts = float(np.clip(ideal_counts(probe, theta), 0.0, ADC_MAX))
+    assert read(make(probe), theta=theta)[0] == pytest.approx(counts, abs=0.5 + 1e-9)
+
+
 @given(st.floats(0.0, 0.2), st.floats(0.25, 0.6), st.floats(0.0, 1.0))
 def test_a_linear_curve_is_a_line_between_its_ends(dry: float, wet: float, s: float) -> None:
     a0, a1, a2, a3 = calibration(EXACT.but(theta_dry=dry, theta_wet=wet))
@@ -178,6 +197,17 @@ def test_temperature_moves_the_counts_about_the_reference() -> None:
     probe = EXACT.but(temperature_counts_per_c=2.5, reference_c=20.0)
     assert read(make(probe, temp_c=30.0)) == [2175]
     assert read(make(probe, temp_c=16.0)) == [2140]
+
+
+def test_electronics_follow_the_air_at_once_and_the_soil_follows_later() -> None:
+    # 10 degC more: the soil at 0.15 m has not felt it, the electronics in the air have
+    probe = EXACT.but(temperature_counts_per_c=-2.0, electronics_counts_per_c=1.5, depth_m=0.15)
+    probes = make(probe, temp_c=20.0)
+    assert read(probes) == [2150]
+    warm(probes, 1.0, 30.0)
+    assert read(probes) == [2165]
+    warm(probes, 30 * 86_400.0, 30.0)
+    assert read(probes) == [2145]  # both, and they act against each other
 
 
 def test_drift_is_counted_by_the_day_since_installation() -> None:
@@ -297,6 +327,57 @@ def test_a_fault_touches_its_zone_only() -> None:
     assert read(probes) == [2150, ADC_MAX, 2150]
 
 
+# --- what is drawn by zone
+
+
+def many(probe: Probe, n: int = 2_000, **options: Any) -> Probes:
+    return make(*[probe] * n, names=[f"n{i}" for i in range(n)], **options)
+
+
+def test_soils_seem_wetter_or_drier_by_the_error_asked_for() -> None:
+    # straight curve: 0.05 of water content are 1700 / 0.45 * 0.05 = 189 counts
+    counts = np.array(read(many(EXACT.but(theta_error=0.05)), theta=0.25))
+    exact = 3000 - 1700 * 0.25 / 0.45
+    theta_off = (exact - counts) * 0.45 / 1700
+    # cut at three standard deviations, a normal deviate keeps 0.9866 of its own
+    assert np.sqrt(np.mean(theta_off**2)) == pytest.approx(0.0493, rel=0.05)
+    assert abs(np.mean(theta_off)) < 4 * 0.05 / sqrt(len(counts))
+    assert np.abs(theta_off).max() <= 0.15 + 1e-3
+
+
+def test_ends_scatter_from_probe_to_probe_and_apart() -> None:
+    probes = many(EXACT.but(ends_scatter_counts=72.0))
+    dry, wet = (np.array(read(probes, theta=theta), float) for theta in (0.0, 0.45))
+    assert dry.std() == pytest.approx(72.0 * 0.9866, rel=0.05)
+    assert wet.std() == pytest.approx(72.0 * 0.9866, rel=0.05)
+    assert abs(np.corrcoef(dry, wet)[0, 1]) < 4 / sqrt(len(dry))
+    # two ends of 72 counts: spans scatter by 102, those measured lay within 1577 to 1929
+    assert (dry - wet).std() == pytest.approx(72.0 * sqrt(2) * 0.9866, rel=0.06)
+
+
+def test_what_is_drawn_belongs_to_seed_and_zone_and_stays() -> None:
+    probe = EXACT.but(ends_scatter_counts=72.0, theta_error=0.05)
+    alone, among = make(probe, names=["b"]), make(*[probe] * 3, names=["a", "b", "c"])
+    assert read(alone) == [read(among)[1]] == read(alone, 30 * DAY_MS)
+    assert len({tuple(row) for row in among.parameters.tolist()}) == 3
+    assert read(make(probe, names=["b"], seed=2)) != read(alone)
+
+
+def test_nothing_is_drawn_for_an_ideal_probe() -> None:
+    rows = many(Probe(), 3).parameters
+    assert (rows == rows[0]).all()
+
+
+def test_a_realistic_probe_is_what_was_measured_of_probes_v1_2() -> None:
+    probe = Probe(preset="realistic", noise_counts=5.0)
+    assert (probe.curve, probe.theta_error, probe.noise_counts) == ("inverse", 0.05, 5.0)
+    assert Probe(**dict(probe)) == probe
+    assert Probe(preset="ideal") == Probe()
+    # -0.779 mV/degC in water (Fares 2009) at 3300 mV over 4096 counts
+    assert probe.temperature_counts_per_c == pytest.approx(-0.779 * 4096 / 3300, rel=0.05)
+    assert probe.temperature_counts_per_c * probe.electronics_counts_per_c < 0.0
+
+
 # --- soil temperature
 
 
@@ -351,7 +432,13 @@ def test_a_probe_at_the_surface_has_air_temperature() -> None:
         ({"dry_counts": 5000}, "`dry_counts` = 5000 counts: permitted 0 to 4095 counts"),
         ({"dry_counts": 1300}, "`wet_counts` = 1300 counts: equals `dry_counts`"),
         ({"theta_wet": 0.0}, "`theta_wet` = 0.0: must be at least 0.01 above `theta_dry`"),
-        ({"curve": "cubic"}, '`curve` = "cubic": permitted "linear", "topp"'),
+        ({"curve": "cubic"}, '`curve` = "cubic": permitted "linear", "inverse", "topp"'),
+        ({"theta_error": 0.3}, "`theta_error` = 0.3: permitted 0 to 0.2"),
+        ({"preset": "good"}, '`preset` = "good": permitted "ideal", "realistic"'),
+        (
+            {"kind": "tensiometer", "preset": "realistic"},
+            '`preset` = "realistic": that of a capacitive probe',
+        ),
         ({"adc_bits": 16}, "`adc_bits` = 16: permitted 4 to 12"),
         ({"noise_counts": nan}, "`noise_counts` = nan: must be a finite number"),
     ],

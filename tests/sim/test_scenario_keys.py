@@ -334,7 +334,11 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "theta_dry": "0.05",
             "theta_wet": "0.5",
             "curve": "topp",
+            "preset": "realistic",
+            "ends_scatter_counts": "70",
+            "theta_error": "0.05",
             "temperature_counts_per_c": "2",
+            "electronics_counts_per_c": "-1",
             "noise_counts": "9",
             "drift_counts_per_day": "3",
             "ageing_per_year": "0.1",
@@ -369,6 +373,9 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "leak": "0.1",
             "clog": "0.1",
             "pulses_per_l": "10",
+            "meter": "yf-s201",
+            "meter_least_l_min": "1",
+            "meter_scatter": "0.01",
             "max_open_s": "900",
         }.items()
     },
@@ -395,13 +402,30 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
         f"supply.{key}": (SUPPLY, [(f"supply.0.{key}", value)])
         for key, value in {"shutoff_kpa": "300", "flow_l_min": "50", "pressure_kpa": "120"}.items()
     },
+    "zone.valve.emitter_least_kpa": (
+        (("zone.a.valve.emitter_exponent", "0"), ("zone.a.valve.emitter_least_kpa", "180")),
+        [("zone.a.valve.emitter_least_kpa", "200")],
+    ),
+    "zone.valve.meter_slip": (
+        (("zone.a.valve.meter_least_l_min", "1"),),
+        [("zone.a.valve.meter_slip", "0.1")],
+    ),
+    "zone.energy.probe_on_ms": (
+        (("zone.a.energy.probe_ma", "5.3"),),
+        [("zone.a.energy.probe_on_ms", "150")],
+    ),
     **{
         f"zone.energy.{key}": ((), [(f"zone.a.energy.{key}", value)])
         for key, value in {
             "sleep": "light",
             "cpu_mhz": "80",
             "address": "dhcp",
+            "tls": "certificate",
+            "board": "nodemcu-32s",
             "board_ma": "3",
+            "valve_pulse_j": "0.6",
+            "probe_ma": "5.3",
+            "meter_ma": "15",
             "battery": "none",
             "capacity_mah": "1000",
             "initial_charge": "0.5",
@@ -687,6 +711,7 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
     "probe.theta_dry": (TENSIOMETER, "zone.a.probe.theta_dry", "0.05"),
     "probe.theta_wet": (TENSIOMETER, "zone.a.probe.theta_wet", "0.5"),
     "probe.curve": (TENSIOMETER, "zone.a.probe.curve", "topp"),
+    "probe.theta_error": (TENSIOMETER, "zone.a.probe.theta_error", "0.05"),
     "probe.reference_c": ((), "zone.a.probe.reference_c", "15"),
     "probe.warmup_s": ((), "zone.a.probe.warmup_s", "5"),
     "valve.emitter_exponent": ((), "zone.b.valve.emitter_exponent", "0.7"),
@@ -695,6 +720,8 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
         "zone.b.valve.pressure_kpa",
         "150",
     ),
+    "valve.emitter_least_kpa": ((), "zone.a.valve.emitter_least_kpa", "180"),
+    "valve.meter_slip": ((), "zone.b.valve.meter_slip", "0.1"),
     "valve.nominal_pressure_kpa": (
         (("zone.b.valve.emitter_exponent", "0"),),
         "zone.b.valve.nominal_pressure_kpa",
@@ -715,6 +742,16 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
         (("zone.a.energy.sleep", "connected-modem"),),
         "zone.a.energy.address",
         "dhcp",
+    ),
+    "energy.tls": (
+        (("zone.a.energy.sleep", "connected-modem"),),
+        "zone.a.energy.tls",
+        "psk",
+    ),
+    "energy.board": (
+        (("zone.a.energy.board_ma", "3"),),
+        "zone.a.energy.board",
+        "lolin32",
     ),
 }
 
@@ -958,6 +995,14 @@ def test_what_would_run_and_never_do_anything_is_refused(
 ) -> None:
     with pytest.raises(ScenarioError, match=message):
         runner.check(read(directory / "s.toml", settings))
+
+
+def test_an_empty_battery_is_refused_whatever_the_cutoff(directory: Path) -> None:
+    # 2.654 V without load, above this cut-off: such a cell would have fed the node for ever
+    empty = [("zone.b.energy", "{initial_charge = 0, cutoff_mv = 2500}")]
+    with pytest.raises(ScenarioError, match="`initial_charge` = 0: the battery is empty") as caught:
+        runner.check(read(directory / "s.toml", empty))
+    assert caught.value.problems[0].key == "zone.1.energy.initial_charge"
 
 
 def test_a_panel_may_wake_an_empty_battery(directory: Path) -> None:

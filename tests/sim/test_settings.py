@@ -82,6 +82,9 @@ FRACTIONS = ("sand_pct", "silt_pct", "clay_pct")
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "zone.probe.depth_m": {"soil": {"depth_m": 6.0}},
     "zone.probe.range_kpa": {"probe": {"kind": "tensiometer"}},
+    "zone.energy.probe_on_ms": {"energy": {"probe_ma": 5.3}},
+    "zone.valve.emitter_least_kpa": {"valve": {"emitter_exponent": 0.0, "pressure_kpa": 150.0}},
+    "zone.valve.meter_slip": {"valve": {"meter_least_l_min": 1.0}},
     "zone.probe.reference_c": {"probe": {"temperature_counts_per_c": 1.0}},
     "zone.probe.warmup_s": {"probe": {"warmup_counts": 10.0}},
     "zone.valve.emitter_exponent": {"valve": {"pressure_kpa": 200.0}},

@@ -16,12 +16,13 @@ from levada.sim.run.zone_columns import NodeCol
 from levada.sim.run.zone_loop import interval_end, sample_zone
 from levada.sim.seeds import zone_keys
 from levada.sim.settings.probe import Probe
-from levada.sim.settings.valve import Valve
+from levada.sim.settings.valve import METERS, Valve
 from levada.sim.soil.model import FloatArray, ForcingCol, new_forcing, new_observed
 from levada.sim.units import MINUTE_MS
 
 NO_TIMER_S = 31_622_400.0
 SHARP = Valve(opening_delay_s=0.0, closing_delay_s=0.0)
+patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MINUTE_MS)), max_size=20)
 
 
 def command(valves: Valves, zone: int, time_ms: int, state: int) -> None:
@@ -35,8 +36,10 @@ def run(valves: Valves, zone: int, from_ms: int, to_ms: int, forcing: FloatArray
 class Line:
     """One valve, driven as the field drives it: commands at instants, intervals between them."""
 
-    def __init__(self, valve: Valve, area_m2: float = 100.0) -> None:
-        self.valves = Valves([valve], [area_m2])
+    def __init__(
+        self, valve: Valve, area_m2: float = 100.0, *, name: str = "a", seed: int = 1
+    ) -> None:
+        self.valves = Valves([valve], [area_m2], zone_keys(seed, "meter", [name]))
         self.valve = valve
         self.area_m2 = area_m2
         self.now_ms = 0
@@ -100,6 +103,7 @@ def test_ten_minutes_at_ten_litres_a_minute_are_one_millimetre_on_a_hundred_squa
         (350.0, 0.0, 10.0),  # pressure compensating
         (0.0, 0.5, 0.0),
         (0.0, 0.0, 0.0),
+        (200.0, 1.1, 21.43547),  # 2^1.1
     ],
 )
 def test_flow_follows_pressure_by_the_exponent_of_the_emitter(
@@ -111,6 +115,39 @@ def test_flow_follows_pressure_by_the_exponent_of_the_emitter(
 def test_flow_follows_the_worked_example_of_a_dripper() -> None:
     # from courses on drip irrigation: 4 L/h at 10 m and x = 0.42 become 4.32 L/h at 12 m
     assert flow_l_min(4.0, 12.0, 10.0, 0.42) == pytest.approx(4.32, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("pressure", "expected"),
+    [
+        (200.0, 10.0),  # regulates
+        (69.0, 10.0),
+        (17.25, 5.0),  # a quarter of its least pressure: an orifice passes half
+        (6.0, 2.948839),  # sqrt(6 / 69)
+        (0.0, 0.0),
+    ],
+)
+def test_a_compensating_emitter_is_an_orifice_below_its_least_pressure(
+    pressure: float, expected: float
+) -> None:
+    assert flow_l_min(10.0, pressure, 100.0, 0.0, 69.0) == pytest.approx(expected)
+    line = Line(SHARP.but(pressure_kpa=pressure, emitter_exponent=0.0, emitter_least_kpa=69.0))
+    line.command(1)
+    line.run(MINUTE_MS)
+    assert line[ValveState.VOLUME_L] == pytest.approx(expected)
+
+
+@given(st.floats(0.0, 1.1), st.floats(1.0, 500.0), st.floats(1.0, 500.0))
+def test_flow_does_not_jump_at_the_least_pressure_and_never_falls_with_pressure(
+    exponent: float, least_kpa: float, nominal_kpa: float
+) -> None:
+    pressures = np.linspace(0.0, 2.0 * least_kpa, 201)
+    flow = [flow_l_min(10.0, float(p), nominal_kpa, exponent, least_kpa) for p in pressures]
+    assert np.all(np.diff(flow) >= -1e-9)
+    below, above = (
+        flow_l_min(10.0, least_kpa * (1 + s), nominal_kpa, exponent, least_kpa) for s in (-1e-9, 0)
+    )
+    assert below == pytest.approx(above, rel=1e-6)
 
 
 def test_a_valve_passes_what_its_pressure_drives() -> None:
@@ -274,6 +311,97 @@ def test_a_node_reads_the_pulses_since_it_read_last_and_none_is_lost() -> None:
     assert devices.readings[:, 3].tolist() == [0, seen]
 
 
+# --- meter
+
+
+def metered(valve: Valve, minutes: int = 1, name: str = "a", seed: int = 1) -> Line:
+    """The line after some minutes open."""
+    line = Line(valve, name=name, seed=seed)
+    line.command(1)
+    line.run(minutes * MINUTE_MS)
+    return line
+
+
+def test_a_meter_stands_still_below_its_least_flow() -> None:
+    blind = metered(SHARP.but(flow_l_min=0.9, meter_least_l_min=1.0), 60)
+    assert (blind[ValveState.VOLUME_L], blind[ValveState.PULSES]) == (pytest.approx(54.0), 0)
+    assert metered(SHARP.but(flow_l_min=1.0, meter_least_l_min=1.0))[ValveState.PULSES] == 450
+
+
+def test_a_leak_below_the_least_flow_is_not_seen_and_one_above_it_is() -> None:
+    for leak, pulses in ((0.05, 0), (0.2, 2 * 60 * 450)):
+        line = Line(SHARP.but(leak=leak, meter_least_l_min=1.0))
+        line.run(60 * MINUTE_MS)
+        assert line[ValveState.VOLUME_L] == pytest.approx(600 * leak)
+        assert line[ValveState.PULSES] == pulses
+
+
+@pytest.mark.parametrize(
+    ("flow", "hertz"),
+    [(2.0, 16.0), (4.0, 32.5), (6.0, 49.3), (8.0, 65.5), (10.0, 82.0)],
+)
+def test_a_yf_s201_has_the_frequencies_of_its_table(flow: float, hertz: float) -> None:
+    # the maker's table, K = 480 .. 493 pulses a litre; K = 492 and a slip of 0.05 L/min here
+    valve = SHARP.but(flow_l_min=flow, pulses_per_l=492.0, **METERS["yf-s201"], meter="yf-s201")
+    line = metered(valve.but(meter_scatter=0.0), 10)
+    assert line[ValveState.PULSES] / 600.0 == pytest.approx(hertz, rel=0.015)
+
+
+def test_pulses_a_litre_scatter_from_opening_to_opening_and_not_within() -> None:
+    line = Line(SHARP.but(meter_scatter=0.02), name="a")
+    counted = []
+    for _ in range(400):
+        halves = []
+        line.command(1)
+        for _ in range(2):
+            before = line[ValveState.METERED_L]
+            line.run(5 * MINUTE_MS)
+            halves.append(line[ValveState.METERED_L] - before)
+        line.command(0)
+        line.run(MINUTE_MS)
+        assert halves[0] == pytest.approx(halves[1])
+        counted.append(sum(halves))
+    assert np.mean(counted) == pytest.approx(100.0, abs=4 * 2.0 / 20)
+    assert np.std(counted) == pytest.approx(2.0, rel=0.15)
+
+
+def test_what_a_meter_scatters_belongs_to_seed_and_zone() -> None:
+    valve = SHARP.but(meter_scatter=0.1)
+    counted = [
+        metered(valve, name=name, seed=seed)[ValveState.PULSES]
+        for name, seed in (("a", 1), ("a", 1), ("b", 1), ("a", 2))
+    ]
+    assert counted[0] == counted[1]
+    assert len(set(counted)) == 3
+    with pytest.raises(ValueError, match="meters that scatter need the keys"):
+        Valves([valve], [100.0])
+
+
+def test_a_kind_of_meter_decides_what_is_not_given() -> None:
+    found = Valve(meter="yf-s201", meter_scatter=0.0, method="sprinkler")
+    assert (found.meter_least_l_min, found.meter_slip, found.meter_scatter) == (1.0, 0.05, 0.0)
+    assert found.wetted_fraction == 1.0
+    assert Valve(**dict(found)) == found
+    assert Valve(meter="ideal") == Valve()
+
+
+@given(patterns, st.integers(50, 7 * MINUTE_MS), st.floats(0, 30), st.floats(0, 1))
+def test_a_real_meter_counts_the_same_however_intervals_are_cut(
+    pattern: list[tuple[int, int]], step_ms: int, least: float, slip: float
+) -> None:
+    valve = Valve(meter_least_l_min=least, meter_slip=slip, meter_scatter=0.3, leak=0.1)
+    whole, cut = Line(valve), Line(valve)
+    for state, duration_ms in pattern:
+        for line in (whole, cut):
+            line.command(state)
+        whole.run(duration_ms)
+        for start in range(0, duration_ms, step_ms):
+            before = cut[ValveState.PULSES]
+            cut.run(min(step_ms, duration_ms - start))
+            assert cut[ValveState.PULSES] >= before
+    assert whole[ValveState.METERED_L] == pytest.approx(cut[ValveState.METERED_L], rel=1e-9)
+
+
 def test_zones_do_not_touch_each_other() -> None:
     valves = Valves([SHARP, SHARP.but(flow_l_min=3.0), SHARP], [100.0] * 3)
     command(valves, 1, 0, 1)
@@ -292,6 +420,8 @@ def test_zones_do_not_touch_each_other() -> None:
             "`flow_l_min` = -1 L/min: permitted above 0 and at most",
         ),
         ({"leak": 1.5}, "`leak` = 1.5: permitted 0 to 1"),
+        ({"emitter_exponent": 1.2}, "`emitter_exponent` = 1.2: permitted 0 to 1.1"),
+        ({"meter": "dn20"}, '`meter` = "dn20": permitted "ideal", "yf-s201"'),
         ({"opening_delay_s": inf}, "`opening_delay_s` = inf: must be a finite number"),
         ({"max_open_s": 0.0}, "`max_open_s` = 0 s: permitted 1 to 31622400 s"),
     ],
@@ -324,7 +454,6 @@ valves = st.builds(
     pulses_per_l=st.sampled_from([0.1, 1.0, 450.0]),
     max_open_s=st.sampled_from([1.0, 60.0, 1200.0, NO_TIMER_S]),
 )
-patterns = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 30 * MINUTE_MS)), max_size=20)
 
 
 @given(valves, st.floats(1, 1e4), patterns)
