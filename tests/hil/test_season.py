@@ -128,7 +128,7 @@ def test_rain_forecast_and_reference_et_reach_a_board_as_they_do_the_simulated_n
 ) -> None:
     """Three days around a rain, in which the link is away for a while."""
     lossy = ("fault", '[{kind = "link-loss", start = "30 h", duration = "5 h"}]')
-    days = [("period.start", "2023-07-31"), ("period.end", "2023-08-02"), lossy]
+    days = [("period.start", "2023-07-20"), ("period.end", "2023-07-22"), lossy]
     found = diff_nodes(SENSOR_OR_ET, ["sim", f"virtual:{board}"], tmp_path, overrides=days)
     assert found.equal, found.runs[1].difference
     # three zones, each with five readings a step
