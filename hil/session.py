@@ -195,8 +195,11 @@ class Session:
         for module, envelope in (*former, *self._others):
             digest = hashlib.sha256(module).digest()
             if device.guest_sha256 == digest != self._sha256:
+                before = self.module, self.envelope
                 self._former = module, envelope
                 self.go_back()
+                if (module, envelope) in self._others:
+                    self._former = before  # it may still go back to that
                 return
 
     def close_outputs(self) -> None:

@@ -61,15 +61,18 @@ def flash_file(folder: Path, node: str) -> Path:
     return where / FLASH
 
 
-def kept_modules(folder: Path | None, node: str) -> list[ModulePackage]:
-    """The module that the node had when its field ended, then others that it may have; empty: it
-    has that of the scenario."""
+def kept_modules(
+    folder: Path | None, node: str
+) -> tuple[ModulePackage | None, list[ModulePackage]]:
+    """The module that the node had when its field ended, None: that of the scenario; and others
+    that it may have by now."""
     if folder is None:
-        return []
+        return None, []
     where = node_folder(folder, node)
     found = _read_modules(where)
     tried = module_on_trial(where)
-    return found if tried is None else [*found, tried]
+    others = found[1:] if tried is None else [*found[1:], tried]
+    return found[0] if found else None, others
 
 
 def _read_modules(where: Path) -> list[ModulePackage]:

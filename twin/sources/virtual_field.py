@@ -127,7 +127,7 @@ class FieldDevice(Closing):
         own = runner.read_guest(scenario)
         self._budget = scenario.guest.limits()
         kept = [kept_modules(folder, zone.name) for zone in zones]
-        modules = [packages[0].module if packages else own for packages in kept]
+        modules = [own if package is None else package.module for package, _ in kept]
         self._infos = [inspect(module, budget=self._budget) for module in modules]
         self._make_node = NodeMaker(speed=speed)
         self._boards: list[ObservedNode] = []
@@ -139,9 +139,12 @@ class FieldDevice(Closing):
             self._parameters = [self._first_parameters(i, zone) for i, zone in enumerate(zones)]
             for i, zone in enumerate(zones):
                 settings = self._settings(i, zone, modules[i], scenario)
-                if kept[i]:
-                    others = tuple((p.module, p.envelope) for p in kept[i][1:])
-                    settings = replace(settings, envelope=kept[i][0].envelope, others=others)
+                package, others = kept[i]
+                settings = replace(
+                    settings,
+                    envelope=b"" if package is None else package.envelope,
+                    others=tuple((other.module, other.envelope) for other in others),
+                )
                 device = self._make_node(settings)
                 node = _InUtc(device, scenario.site.utc_offset_ms)
                 self._counts.append(settings.config)

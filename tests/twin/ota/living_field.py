@@ -83,7 +83,7 @@ def living(loaded: Scenario, broker: AnyBroker, folder: Path | None = None) -> I
 
 
 def pushed(
-    broker: AnyBroker, module: Path, *, steps: int = 3
+    broker: AnyBroker, module: Path, *, steps: int = 3, attempt: str | None = None
 ) -> tuple[OtaState, Sequence[OtaState]]:
     """Send it to the one board; its last word, and all before."""
     said: list[OtaState] = []
@@ -94,7 +94,13 @@ def pushed(
             said.append(state)
             news.notify_all()
 
-    with Sender(broker.address, read_package(module), on_state=heard, trial_steps=steps) as sender:
+    with Sender(
+        broker.address,
+        read_package(module),
+        on_state=heard,
+        trial_steps=steps,
+        attempt=attempt,
+    ) as sender:
         sender.begin("maize")
         with news:
             news.wait_for(lambda: any(s.id and s.state.is_final for s in said))

