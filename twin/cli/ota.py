@@ -274,7 +274,7 @@ def _begin(
         who=who,
         override=override if report.failures else "",
         trial_steps=trial_steps,
-        attempt=secrets.token_hex(8),
+        attempt=secrets.token_hex(4),
         gate=report.evidence(),
     )
     folder.begin(package, about, Rollout(settings, nodes))

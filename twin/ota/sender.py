@@ -66,7 +66,7 @@ class Sender(Closing):
         self._request = OtaRequest(
             id=package.id,
             action="install",
-            attempt=attempt or secrets.token_hex(8),
+            attempt=attempt or secrets.token_hex(4),
             name=package.name[:64],
             version=package.version[:64],
             size=len(package.module),

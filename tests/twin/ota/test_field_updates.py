@@ -11,6 +11,7 @@ import wasmtime
 from living_field import (
     KEY,
     AnyBroker,
+    Field,
     assert_no_step_was_missed,
     board_parameter,
     live_on,
@@ -77,6 +78,58 @@ def test_O18_a_module_that_traps_on_trial_is_rolled_back_and_the_field_goes_on(
         assert all(seen.result.trap == 0 for seen in field.steps)
         again, _ = pushed(mosquitto, bad)
         assert again.reason == "BARRED"
+
+
+def delivered(field: Field) -> list[tuple[int, str]]:
+    """Times and messages of the telemetry that leaves the field from now on."""
+    found: list[tuple[int, str]] = []
+    deliver = field._gateway.deliver
+
+    def noted(node: str, topic: str, time_ms: int, message: str) -> None:
+        found.append((time_ms, message))
+        deliver(node, topic, time_ms, message)
+
+    field._gateway.deliver = noted  # type: ignore[method-assign]
+    return found
+
+
+def test_O22_what_a_module_on_trial_publishes_leaves_once_it_is_committed_and_none_is_lost(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    better = build_variant(tmp_path, "2.0.0")
+    with living(scenario(tmp_path), mosquitto) as field:
+        left = delivered(field)
+        small_field.until(lambda: bool(left))
+        first = len(field.steps)
+        ended, _ = pushed(mosquitto, better, steps=40)
+        assert ended.state is UpdateStage.UPDATED
+        live_on(field)
+        field.stop()
+        wanted = {
+            (seen.time_ms, message)
+            for seen in field.steps[first:]
+            for _, message in seen.result.publications
+        }
+        times = [time_ms for time_ms, _ in left]
+        assert times == sorted(set(times))  # in order, each once
+        assert len(wanted) > 40
+        assert len(wanted - set(left)) <= 1  # the last step may not have been looked at
+
+
+def test_O22_what_a_module_on_trial_publishes_never_leaves_if_no_twin_would_take_it(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad = build_variant(tmp_path, "2.0.0", tells='"{\\"raw\\":nonsense"')
+    with living(scenario(tmp_path), mosquitto) as field:
+        left = delivered(field)
+        small_field.until(lambda: bool(left))
+        ended, _ = pushed(mosquitto, bad)
+        assert (ended.state, ended.reason) == (UpdateStage.FAILED, "REJECTED")
+        assert "no twin would take its telemetry" in ended.text
+        live_on(field)
+        assert_no_step_was_missed(field)
+        assert not any("nonsense" in message for _, message in left)
+        assert pushed(mosquitto, bad)[0].reason == "BARRED"
 
 
 def test_an_abort_reaches_a_module_on_trial_and_the_former_one_goes_on_as_it_was(
