@@ -67,8 +67,8 @@ def register_abort(app: Dash) -> None:
         said = "Stopped: nothing more begins, and nodes under way give the module up."
         if waiting:
             said = (
-                f"Stopped, but nobody runs it: `levada ota resume {name}` has the "
-                f"{len(waiting)} nodes under way give the module up."
+                f"Stopped, but nobody runs it: `levada ota resume {name}` has nodes under way "
+                f"({len(waiting)}) give the module up."
             )
         return html.P(said, className="good")
 

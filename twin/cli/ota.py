@@ -134,17 +134,22 @@ def abort_rollout(
         typer.echo(f"{folder.name}: {reason}; the levada that runs it stops it")
     elif waiting:
         typer.echo(
-            f"{folder.name}: {reason}; nobody runs it, and {len(waiting)} nodes were under way: "
-            f"levada ota resume {folder.name} has them give the module up"
+            f"{folder.name}: {reason}; nobody runs it. Under way: {len(waiting)} "
+            f"{_nodes_word(len(waiting))}, which levada ota resume {folder.name} has give the "
+            "module up"
         )
     else:
         typer.echo(f"{folder.name}: {reason}; stopped")
     updated = found.counts().get("SUCCEEDED", 0)
     if updated:
         typer.echo(
-            f"{updated} nodes run the module already: that is committed and stays; send them the "
-            "former one, signed for each node's nonce, to go back"
+            f"{updated} {_nodes_word(updated)} committed to the module already, which stays: to go "
+            "back, send the former one, signed for the nonce of each node"
         )
+
+
+def _nodes_word(count: int) -> str:
+    return "node" if count == 1 else "nodes"
 
 
 @ota_app.command("status")

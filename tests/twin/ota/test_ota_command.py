@@ -117,8 +117,8 @@ def test_who_aborts_is_told_whether_anybody_has_to_ask_the_nodes(
     aborted = levada("ota", "abort", cwd=site)
     assert aborted.returncode == 0
     said = " ".join(aborted.stdout.split())
-    assert f"levada ota resume {folder.name} has them give the module up" in said
-    assert "1 nodes run the module already: that is committed and stays" in said
+    assert f"1 node, which levada ota resume {folder.name} has give the module up" in said
+    assert "1 node committed to the module already, which stays" in said
     ended = levada("ota", "resume", "--broker", url, cwd=site)
     assert ended.returncode == 1
     assert "canceled: 2 succeeded, 1 canceled" in ended.stdout  # plot-0 had committed it
