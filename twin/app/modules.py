@@ -62,8 +62,8 @@ def register_abort(app: Dash) -> None:
             return html.P("Another rollout has begun meanwhile: look again.", className="bad")
         try:
             waiting = folder.stop("from the page")
-        except OSError as error:
-            return html.P(f"Not stopped: {error.strerror}", className="bad")
+        except (OSError, TwinError) as error:
+            return html.P(f"Not stopped: {error}", className="bad")
         said = "Stopped: nothing more begins, and nodes under way give the module up."
         if waiting:
             said = (

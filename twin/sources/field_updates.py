@@ -37,7 +37,7 @@ from levada.twin.mqtt.messages import Message
 from levada.twin.ota.chunks import Offer
 from levada.twin.ota.last_update import module_on_trial
 from levada.twin.ota.receiver import Identity, Receiver, Settle, TransferSettings
-from levada.twin.sources.trial_judge import Publication, TrialJudge, is_telemetry
+from levada.twin.sources.trial_judge import GuestMessage, TrialJudge, is_telemetry
 
 __all__ = ["BoardUpdates", "flash_file", "kept_modules"]
 
@@ -147,7 +147,7 @@ class BoardUpdates:
         self._budget = budget
         self._folder = None if folder is None else node_folder(folder, name)
         self._coming: _Coming | None = None
-        self._held: list[Publication] = []
+        self._held: list[GuestMessage] = []
         """What a module on trial would have published."""
         self._reported = False
         """Whether the module in use has told any telemetry."""
@@ -202,7 +202,7 @@ class BoardUpdates:
             self._coming = None
             self._end(coming, verdict)
 
-    def released(self, published: Sequence[Publication]) -> Sequence[Publication]:
+    def released(self, published: Sequence[GuestMessage]) -> Sequence[GuestMessage]:
         """What leaves of what the guest has published in the step just made.
 
         While a module is on trial nothing does, until it is committed; if it is rolled back it

@@ -15,14 +15,14 @@ from levada.guest.topic import PREFIX, resolve_topic
 from levada.hil.errors import PayloadError
 from levada.twin.mqtt.messages import Telemetry, decode
 
-__all__ = ["Publication", "TrialJudge", "is_telemetry"]
+__all__ = ["GuestMessage", "TrialJudge", "is_telemetry"]
 
 SILENT: Final = 10
 """Times the steps that a trial wants, in which a module may publish nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class GuestMessage:
     """What a guest has published, and when [ms since 1970]."""
 
     time_ms: int
@@ -46,7 +46,7 @@ class TrialJudge:
         self._taken = 0
         self._refused = ""
 
-    def made_step(self, published: Iterable[Publication]) -> None:
+    def made_step(self, published: Iterable[GuestMessage]) -> None:
         """A step of the trial was made."""
         self._steps += 1
         for each in published:

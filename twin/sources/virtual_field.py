@@ -53,7 +53,7 @@ from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.observer import ObservedNode, StepObservation
 from levada.twin.sources.field_updates import BoardUpdates, flash_file, kept_modules
-from levada.twin.sources.trial_judge import Publication
+from levada.twin.sources.trial_judge import GuestMessage
 
 __all__ = ["FieldDevice", "main"]
 
@@ -258,7 +258,7 @@ class FieldDevice(Closing):
             zone[NodeCol.BOOT_MS] = zone[NodeCol.NOW_MS]
 
     def _ran(self, i: int, seen: StepObservation) -> None:
-        published = [Publication(seen.time_ms, *each) for each in seen.result.publications]
+        published = [GuestMessage(seen.time_ms, *each) for each in seen.result.publications]
         for each in self._updates[i].released(published):
             if each.time_ms < self._skip_to_ms:
                 self._gateway.outbox.skip(self.names[i])

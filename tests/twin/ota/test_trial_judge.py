@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from levada.twin.sources.trial_judge import Publication, TrialJudge
+from levada.twin.sources.trial_judge import GuestMessage, TrialJudge
 
-GOOD = Publication(0, "data", '{"raw":1502,"pct":40}')
-OTHER = Publication(0, "event", "hello")
+GOOD = GuestMessage(0, "data", '{"raw":1502,"pct":40}')
+OTHER = GuestMessage(0, "event", "hello")
 
 
-def judged(*steps: list[Publication], reported: bool = True) -> TrialJudge:
+def judged(*steps: list[GuestMessage], reported: bool = True) -> TrialJudge:
     judge = TrialJudge("north", 3, reported=reported)
     for published in steps:
         judge.made_step(published)
@@ -19,7 +19,7 @@ def judged(*steps: list[Publication], reported: bool = True) -> TrialJudge:
 
 @pytest.mark.parametrize("topic", ["data", "ic/north/data"])
 def test_telemetry_that_a_twin_takes_and_all_steps_are_what_is_wanted(topic: str) -> None:
-    told = [Publication(0, topic, GOOD.message)]
+    told = [GuestMessage(0, topic, GOOD.message)]
     assert not judged(told, told).good
     assert judged([], [], told).good
     assert judged(told, [], []).good
@@ -37,6 +37,6 @@ def test_a_module_after_one_that_told_must_tell_within_ten_times_its_steps() -> 
 
 @pytest.mark.parametrize("message", ['{"raw":', "[1]", '{"t":"now"}', '{"pct":"wet"}'])
 def test_telemetry_that_no_twin_takes_is_a_reason_to_reject(message: str) -> None:
-    judge = judged([GOOD], [Publication(0, "data", message)], [GOOD])
+    judge = judged([GOOD], [GuestMessage(0, "data", message)], [GOOD])
     assert judge.why.startswith("rolled back: no twin would take its telemetry: ")
     assert not judge.good
