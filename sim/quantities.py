@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta
+from fractions import Fraction
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -17,10 +18,12 @@ from levada.sim.settings.issue import refusal
 
 __all__ = [
     "Duration",
+    "ExactDuration",
     "Moment",
     "format_duration",
     "parse_duration",
     "parse_quantity",
+    "parse_whole_seconds",
 ]
 
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
@@ -28,11 +31,12 @@ _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 _QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(\S.*)?\Z")
 _EXAMPLES: Final = 'such as "20 min", "36 h" or "12 d 6 h" (d, h, min, s)'
 _LONGEST_S: Final = 100 * 366 * 86_400
+_SECOND_US: Final = 1_000_000
 
 
 def parse_duration(text: str) -> timedelta:
-    """`"12 d 6 h"` -> timedelta, whole seconds from 0 to 100 years; raises ValueError."""
-    at, total_s, seen = 0, 0.0, set[str]()
+    """`"12 d 6 h"`, `"0.5 s"` -> timedelta, exact, from 0 to 100 years; raises ValueError."""
+    at, total_s, seen = 0, Fraction(), set[str]()
     while match := _PART.match(text, at):
         number, unit = match.groups()
         if unit not in _SECONDS:
@@ -40,23 +44,34 @@ def parse_duration(text: str) -> timedelta:
         if unit in seen:
             raise ValueError(f"the unit `{unit}` appears twice")
         seen.add(unit)
-        total_s += float(number) * _SECONDS[unit]
+        total_s += Fraction(number) * _SECONDS[unit]
         at = match.end()
     if not seen or text[at:].strip():
         raise ValueError(f"not a duration: write one {_EXAMPLES}")
     if total_s > _LONGEST_S:
         raise ValueError("longer than 100 years")
-    if abs(total_s - round(total_s)) > 1e-6:
+    total_us = total_s * _SECOND_US
+    if total_us.denominator != 1:
+        raise ValueError("finer than a microsecond")
+    return timedelta(microseconds=int(total_us))
+
+
+def parse_whole_seconds(text: str) -> timedelta:
+    """The same in whole seconds, as the clock of a run counts them; raises ValueError."""
+    found = parse_duration(text)
+    if found.microseconds:
         raise ValueError("durations are whole seconds")
-    return timedelta(seconds=round(total_s))
+    return found
 
 
 def format_duration(duration: timedelta) -> str:
-    """The text that `parse_duration` reads back."""
-    left, parts = round(duration.total_seconds()), []
+    """The text that `parse_duration` reads back, equal to the microsecond."""
+    left, parts = duration // timedelta(microseconds=1), []
     for unit, seconds in _SECONDS.items():
-        count, left = divmod(left, seconds)
-        if count:
+        count, left = divmod(left, seconds * _SECOND_US)
+        if unit == "s" and left:
+            parts.append(f"{count}.{left:06}".rstrip("0") + " s")
+        elif count:
             parts.append(f"{count} {unit}")
     return " ".join(parts) or "0 s"
 
@@ -75,6 +90,13 @@ def parse_quantity(text: str, units: dict[str, float]) -> float:
 
 
 def _duration(value: object) -> timedelta:
+    found = _exact_duration(value)
+    if found.microseconds:
+        raise refusal("durations are whole seconds")
+    return found
+
+
+def _exact_duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
@@ -87,7 +109,7 @@ def _duration(value: object) -> timedelta:
 
 def _moment(value: object) -> datetime | timedelta:
     if isinstance(value, timedelta):
-        return value
+        return _duration(value)
     if isinstance(value, datetime):
         if value.tzinfo is not None:
             raise refusal("times are local standard time of the site: leave the UTC offset out")
@@ -120,7 +142,15 @@ Duration = Annotated[
     PlainSerializer(_written),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
-"""A length of time, written `"20 min"`, `"36 h"`, `"12 d 6 h"`."""
+"""A length of time in whole seconds, written `"20 min"`, `"36 h"`, `"12 d 6 h"`."""
+
+ExactDuration = Annotated[
+    timedelta,
+    BeforeValidator(_exact_duration),
+    PlainSerializer(_written),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""The same where the time of day is real, and not a clock of whole seconds: `"0.5 s"` as well."""
 
 Moment = Annotated[
     datetime | timedelta,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal
@@ -109,11 +110,17 @@ class Suite:
         return None
 
     def chosen(self, names: tuple[str, ...]) -> tuple[Case, ...]:
-        """Cases by name or row, all if none is named; GuestError says which there are."""
-        known = {case.name for case in self.cases} | {case.row for case in self.cases}
+        """Cases by name or row, all if none is named; GuestError says which are near."""
+        rows = list(dict.fromkeys(case.row for case in self.cases))
+        known = {case.name for case in self.cases} | set(rows)
         for name in names:
             if name not in known:
-                raise GuestError(f"attack {name!r}: there are {', '.join(sorted(known))}")
+                near = get_close_matches(name, sorted(known), n=3)
+                hint = f"did you mean {' or '.join(near)}? " if near else ""
+                raise GuestError(
+                    f"attack {name[:80]!r}: {hint}there are rows {rows[0]} to {rows[-1]}, and "
+                    f"{len(self.cases)} modules by name (docs/sandbox.md)"
+                )
         return tuple(c for c in self.cases if not names or {c.name, c.row} & set(names))
 
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from levada.guest.limits import PROFILES, Budget
-from levada.sim.quantities import format_duration, parse_duration
+from levada.sim.quantities import format_duration, parse_whole_seconds
 from levada.sim.scenario.alert import Alert
 from levada.sim.scenario.baselines import Baselines
 from levada.sim.scenario.checks import between_tables, shared_supplies, tiers
@@ -245,7 +245,7 @@ def _restart(value: object) -> timedelta | None:
     if value is None or isinstance(value, timedelta):
         return value
     try:
-        return None if value == "never" else parse_duration(str(value))
+        return None if value == "never" else parse_whole_seconds(str(value))
     except ValueError:
         raise refusal('must be "never" or a time such as "30 s"') from None
 

@@ -5,9 +5,17 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from levada.guest.text.ranges import format_number
-from levada.sim.quantities import format_duration, parse_duration, parse_quantity
+from levada.sim.quantities import (
+    Duration,
+    ExactDuration,
+    Moment,
+    format_duration,
+    parse_duration,
+    parse_quantity,
+)
 from levada.sim.scenario.node_url import NodeUrl, parse_node
 
 
@@ -35,7 +43,7 @@ class TestDurations:
             ("-5 min", "not a duration"),
             ("1 h 2 h", "the unit `h` appears twice"),
             ("1 h later", "not a duration"),
-            ("0.1 s", "durations are whole seconds"),
+            ("0.0000001 s", "finer than a microsecond"),
             ("40000 d", "longer than 100 years"),
         ],
     )
@@ -43,10 +51,36 @@ class TestDurations:
         with pytest.raises(ValueError, match=message):
             parse_duration(text)
 
-    @given(st.integers(0, 3_000_000_000))
-    def test_come_back_equal(self, seconds: int) -> None:
-        duration = timedelta(seconds=seconds)
+    @given(st.timedeltas(timedelta(), timedelta(days=36_600)))
+    def test_come_back_equal(self, duration: timedelta) -> None:
         assert parse_duration(format_duration(duration)) == duration
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [
+            (0.5, "0.5 s"),
+            (90, "1 min 30 s"),
+            (5_400, "1 h 30 min"),
+            (60.25, "1 min 0.25 s"),
+            (0.000001, "0.000001 s"),
+            (0, "0 s"),
+        ],
+    )
+    def test_are_written_without_rounding(self, seconds: float, text: str) -> None:
+        duration = timedelta(seconds=seconds)
+        assert format_duration(duration) == text
+        assert parse_duration(text) == duration
+
+    def test_of_a_scenario_are_whole_seconds(self) -> None:
+        """Its clock counts them, and what it cannot do is not rounded in silence."""
+        whole, exact = TypeAdapter(Duration), TypeAdapter(ExactDuration)
+        for value in ("0.1 s", "1 min 0.5 s", timedelta(milliseconds=1)):
+            with pytest.raises(ValidationError, match="durations are whole seconds"):
+                whole.validate_python(value)
+        with pytest.raises(ValidationError, match="durations are whole seconds"):
+            TypeAdapter(Moment).validate_python("0.1 s")
+        assert exact.validate_python("0.1 s") == timedelta(milliseconds=100)
+        assert exact.dump_python(timedelta(milliseconds=500)) == "0.5 s"
 
 
 class TestQuantities:
@@ -91,6 +125,10 @@ class TestNodeUrls:
                 f"virtual:xtensa?trust={KEY}&trust={KEY[::-1]}",
                 NodeUrl(kind="virtual", target="xtensa", trust=(KEY, KEY[::-1])),
             ),
+            (
+                f"virtual?flash=a%20board.flash&trust={KEY}",
+                NodeUrl(kind="virtual", trust=(KEY,), flash="a board.flash"),
+            ),
             ("serial:/dev/ttyUSB0", NodeUrl(kind="serial", target="/dev/ttyUSB0")),
             (
                 "serial:/dev/ttyUSB0?baud=115200",
@@ -124,6 +162,8 @@ class TestNodeUrls:
             ("virtual:v8?trust=", "unknown variant `v8`: permitted wasm3, wamr"),
             ("virtual:?trust=", "unknown variant ``"),
             ("virtual?baud=9600", "unknown option `baud` of a virtual node: permitted trust"),
+            ("virtual?flash=", "flash=: name one file"),
+            ("virtual?flash=a&flash=b", "flash=: name one file"),
             ("virtual?trust", "trust=: must be a public key, 64 hexadecimal digits"),
             (f"virtual?trust={KEY[1:]}", "must be a public key, 64 hexadecimal digits"),
             (f"virtual?trust={KEY}&trust={KEY}&trust={KEY}", "3 keys, a device takes at most 2"),

@@ -60,7 +60,8 @@ def test_what_is_not_as_expected_is_named_and_ends_with_1(
     ("arguments", "said"),
     [
         (("--engine", "wasm4"), "engine `wasm4`: there are python, fast, wasm3"),
-        (("S21",), "attack 'S21': there are"),
+        (("recursoin",), "attack 'recursoin': did you mean recursion"),
+        (("nothing-of-the-kind" * 9,), "there are rows S1 to S20, and"),
         (("--mutants", "-1"), "--mutants"),
         (("--report", "/proc/nowhere"), "/proc/nowhere"),
     ],
@@ -70,6 +71,15 @@ def test_what_does_not_exist_is_bad_input(
 ) -> None:
     assert ended(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_unknown_row_is_answered_shortly_with_those_that_are_near(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ended("S99") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "attack 'S99': did you mean S9" in said
+    assert len(said) < 200
 
 
 def test_an_engine_that_is_named_and_cannot_be_had_is_an_error(

@@ -33,6 +33,9 @@ MODULE = "irrigation.wasm"
 REFUSED = 2
 
 
+HIGHEST = 4_294_967_295
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder with a module and keys."""
@@ -117,6 +120,29 @@ def test_what_cannot_be_signed_is_refused_and_nothing_is_written(
     assert complaint in " ".join(done.stderr.replace("│", " ").split())
     assert not (place / f"{MODULE}.manifest").exists()
     assert not (place / "keys" / "counter").exists()
+
+
+def test_the_highest_counter_which_ends_all_releases_has_to_be_meant(place: Path) -> None:
+    refused = levada("guest", "sign", MODULE, "--counter", str(HIGHEST), cwd=place)
+    assert refused.returncode == REFUSED
+    said = " ".join(refused.stderr.replace("│", " ").split())
+    assert "no other release ever after" in said and "--final" in said
+    assert not (place / f"{MODULE}.manifest").exists()
+    assert not (place / "keys" / "counter").exists()
+    meant = levada("guest", "sign", MODULE, "--counter", str(HIGHEST), "--final", cwd=place)
+    assert meant.returncode == 0, meant.stderr
+    assert "far above the last one, 0" in meant.stderr
+    after = levada("guest", "sign", MODULE, cwd=place)
+    assert after.returncode == REFUSED and "permitted 1 to 4294967295" in after.stderr
+    (place / "keys" / "counter").write_text(f"{HIGHEST - 1}\n")
+    assert levada("guest", "sign", MODULE, cwd=place).returncode == REFUSED  # the next is the last
+
+
+def test_a_counter_far_above_the_last_one_is_warned_of(place: Path) -> None:
+    for counter, far in (("1000", False), ("2001", True), ("3001", False), ("5", False)):
+        done = levada("guest", "sign", MODULE, "--counter", counter, cwd=place)
+        assert done.returncode == 0
+        assert ("is far above the last one" in done.stderr) == far, counter
 
 
 def test_a_module_that_was_changed_or_not_signed_is_refused(place: Path) -> None:

@@ -6,7 +6,11 @@ import threading
 
 import pytest
 
+from levada.hil import virtual
+from levada.hil.errors import LinkError
 from levada.twin.cli import slow
+from levada.twin.cli.main import main
+from levada.twin.cli.nodes import _COMPILING
 from levada.twin.cli.slow import said_if_slow
 
 
@@ -38,3 +42,20 @@ def test_what_is_done_in_time_is_not_spoken_of(said: list[tuple[str, bool]]) -> 
         raise RuntimeError
     waiting.join()
     assert said == []
+
+
+def test_who_starts_a_virtual_board_for_the_first_time_is_told_that_it_compiles(
+    said: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Compiled:
+        """A board that is there once it was said that it is compiled."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            (waiting,) = timers()
+            waiting.function()
+            raise LinkError("it does not start")
+
+    monkeypatch.setattr(virtual, "VirtualDevice", Compiled)
+    with pytest.raises(SystemExit):
+        main(["device"])
+    assert said[0] == (_COMPILING, True)

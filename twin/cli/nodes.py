@@ -14,6 +14,7 @@ from levada.twin.cli import options, streams
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.scenarios import ScenarioFile
+from levada.twin.cli.slow import said_if_slow
 
 if TYPE_CHECKING:
     from levada.hil.selftest import Check
@@ -23,6 +24,7 @@ __all__ = ["nodes_app"]
 nodes_app = typer.Typer()
 
 BAUD = 921_600
+_COMPILING = "device: the virtual board is compiled, which takes its time before the first start"
 NodeOption = Annotated[
     str,
     typer.Option("--node", metavar="NODE", help="virtual:ENGINE, serial:PORT?baud=N, ..."),
@@ -150,7 +152,11 @@ def device(
     check_output(flash, "--flash")
     check_output(pins, "--pins")
     keys = [key.hex() for key in read_trusted(trust).keys] if trust else []
-    with VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins, trust=keys) as found:
+    with (
+        said_if_slow(_COMPILING) as ready,
+        VirtualDevice(engine, tcp=tcp, flash=flash, pins=pins, trust=keys) as found,
+    ):
+        ready()
         try:
             typer.echo(f"serial:{found.url}")  # whoever reads it may end it at once
             code = found.process.wait()

@@ -32,6 +32,8 @@ TrustedFile = Annotated[
     typer.Option("--trusted", metavar="FILE", help="trusted.json: the keys that count."),
 ]
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
+COUNTER_FAR = 1_000
+"""Releases that nobody makes by mistake: a counter further above the last one is warned of."""
 
 
 @keys_app.command("new")
@@ -107,6 +109,10 @@ def guest_sign(
         str | None,
         typer.Option(metavar="HEX", help="Of the device's request that it answers, 32 digits."),
     ] = None,
+    final: Annotated[
+        bool,
+        typer.Option("--final", help="Yes, the highest counter: there is no release after this."),
+    ] = False,
 ) -> None:
     """Sign a guest module: writes FILE.manifest beside it."""
     from levada.guest.module.inspect import inspect
@@ -131,6 +137,7 @@ def guest_sign(
             "/ + # $ or a control character",
             param_hint="--target",
         )
+    _consider(number, folder.counter, final=final)
     out = manifest_path(file)
     check_output(out, "FILE")
     envelope = sign(manifest, folder.active(_ask))
@@ -138,6 +145,24 @@ def guest_sign(
     replace_file(out.resolve(), envelope.encode())
     _say(f"wrote {out}, {len(envelope.encode())} bytes")
     show_signature(file, folder.trusted)
+
+
+def _consider(counter: int, last: int, *, final: bool) -> None:
+    """Whether a counter leaves room for releases to come; devices never take a lower one."""
+    from levada.guest.signing.manifest import COUNTER_MOST
+
+    if counter == COUNTER_MOST and not final:
+        raise typer.BadParameter(
+            f"{counter} is the highest there is: a device that has taken this module takes no "
+            "other release ever after, but an answer to its nonce. --final says that this is meant",
+            param_hint="--counter",
+        )
+    if counter - last > COUNTER_FAR:
+        typer.echo(
+            f"counter {counter:,} is far above the last one, {last:,}: devices that take it refuse "
+            "every lower one for ever",
+            err=True,
+        )
 
 
 @signing_app.command("verify")

@@ -437,7 +437,7 @@ def store_thin(
     every: Annotated[str, typer.Option(metavar='"1 h"', help="Keep one value each.")] = "1 h",
 ) -> None:
     """Replace old values by one each interval: means, sums of amounts, last of codes."""
-    from levada.sim.quantities import parse_duration
+    from levada.sim.quantities import parse_whole_seconds
     from levada.twin.store.policy import downsample
     from levada.twin.store.store import Store
 
@@ -445,7 +445,7 @@ def store_thin(
     before_ms = _ms(before)
     assert before_ms is not None
     try:
-        every_ms = round(parse_duration(every).total_seconds() * 1000)
+        every_ms = round(parse_whole_seconds(every).total_seconds() * 1000)
         with Store(_place(store), existing=True) as opened:
             removed = downsample(opened, before_ms=before_ms, every_ms=every_ms)
     except ValueError as error:
@@ -455,12 +455,12 @@ def store_thin(
 
 def policy(keep: str | None, thin_after: str | None) -> Policy | None:
     """How long a store keeps what, by `--keep` and `--thin-after`; None: everything for ever."""
-    from levada.sim.quantities import parse_duration
+    from levada.sim.quantities import parse_whole_seconds
     from levada.twin.store.keeper import Policy
 
     def ms(text: str | None, option: str) -> int | None:
         try:
-            return None if text is None else round(parse_duration(text).total_seconds() * 1000)
+            return None if text is None else round(parse_whole_seconds(text).total_seconds() * 1000)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=option) from None
 

@@ -366,6 +366,8 @@ class OtaState(Message):
 
     id: TransferId | None = None
     """Of the request; None: there was none since the node started."""
+    attempt: RequestId | None = None
+    """Of the request likewise: a node tells the attempts to install one module apart by it."""
     state: UpdateStage
     received: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     """Bytes that are there,"""

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from levada.hil.update.states import FailureType
-from levada.sim.quantities import Duration
+from levada.sim.quantities import ExactDuration
 from levada.sim.scenario.config_table import Table
 from levada.sim.settings.base import as_tuple
 from levada.sim.settings.issue import Issue
@@ -41,7 +41,7 @@ class AbortCriterion(Table):
     """Nodes that have come to an end before the share counts."""
     action: Literal["CANCEL"] = "CANCEL"
     """Nothing more begins; what is under way comes to its end."""
-    limit: Duration | None = None
+    limit: ExactDuration | None = None
     """Of `VALVE_TIME` and `STRESS`: time a day."""
 
     def troubles(self) -> Iterator[Issue]:
@@ -68,7 +68,7 @@ class RolloutSettings(Table):
     """Shares of the other nodes, one group after the other [%]; default: all at once."""
     success_percentage: float = Field(default=90.0, ge=0.0, le=100.0)
     """Nodes of a group that must succeed before the next one begins [%]."""
-    soak: Duration = timedelta()
+    soak: ExactDuration = timedelta()
     """Time after the last node of a group before the next one begins."""
     rate_per_minute: float = Field(default=50.0, gt=0.0, le=60_000.0)
     """Nodes that begin a minute."""
@@ -77,7 +77,7 @@ class RolloutSettings(Table):
     increase_after: int = Field(default=100, ge=1, le=1_000_000)
     maximum_per_minute: float = Field(default=1_000.0, gt=0.0, le=60_000.0)
     """The rate does not grow beyond."""
-    timeout: Duration = timedelta(minutes=30)
+    timeout: ExactDuration = timedelta(minutes=30)
     """For one node, from its beginning to its end."""
     abort: Annotated[tuple[AbortCriterion, ...], BeforeValidator(as_tuple)] = (AbortCriterion(),)
     """`[[rollout.abort]]`: any of them stops the rollout."""
