@@ -25,6 +25,9 @@ MODULES = (
     "validation.weather",
     "validation.crop",
     "validation.soil_water",
+    "validation.maize_layers",
+    "validation.sheep_station",
+    "validation.aquacrop_fluxes",
     "validation.richards",
 )
 
