@@ -10,10 +10,11 @@ published for the plot.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,10 @@ from levada.sim.crop import et0
 from levada.sim.crop.crop import forcing_by_hour
 from levada.sim.run import soils
 from levada.sim.scenario.soil import Soil
-from levada.sim.soil.model import ForcingCol, new_fluxes, new_forcing, new_observed
+from levada.sim.soil.model import Flux, ForcingCol, new_forcing, new_observed
 from levada.sim.soil.richards import Richards
 from levada.sim.soil.richards_profile import InitialProfile, Layer, SoilProfile
+from levada.sim.soil.uptake import FEDDES, Feddes, RootDensity, root_shares
 from validation.comparison import DATA, Comparison, figure
 from validation.crop import MAIZE, column, our_season, peer_inputs, rows
 from validation.weather import table
@@ -43,6 +45,8 @@ PROBED_M = (0.0, 0.15, 0.45, 0.75, 1.15, 1.35, 1.65, 2.15)
 """Edges of the layers whose water was measured."""
 ROOTED = 3
 """Measured layers that lie in the root zone, 0 to 75 cm."""
+HOUR = 12
+"""When a day's water contents are read; the file has days only."""
 FROM_H, HOURS = 6, 6
 """When a day's irrigation was given is not known: six hours from six o'clock."""
 
@@ -57,18 +61,42 @@ def measured() -> tuple[list[date], FloatArray]:
     )
 
 
-def richards() -> FloatArray:
-    """Water contents of the measured layers at noon of every day, shape (days, layers)."""
+def described_layers(
+    theta_fc: Sequence[float] = THETA_FC, theta_wp: Sequence[float] = THETA_WP
+) -> list[Layer]:
+    """The soil of the plot by field capacity and wilting point, as a scenario that gives both."""
     thickness = np.diff([0.0, *DEPTHS_M])
-    layers = [
+    return [
         Layer(
             thickness_m=float(d),
             soil=soils.described(Soil(theta_fc=fc, theta_wp=wp)).hydraulics,
             theta_fc=fc,
             theta_wp=wp,
         )
-        for d, fc, wp in zip(thickness, THETA_FC, THETA_WP, strict=True)
+        for d, fc, wp in zip(thickness, theta_fc, theta_wp, strict=True)
     ]
+
+
+class Run(NamedTuple):
+    """A season of plot E42 by Richards' equation."""
+
+    theta: FloatArray
+    """Water contents of the measured layers at `HOUR` of every day, shape (days, layers)."""
+    fluxes_mm: FloatArray
+    """Of each day, shape (days, len(Flux))."""
+
+
+def richards(
+    layers: Sequence[Layer] | None = None,
+    *,
+    roots: RootDensity = root_shares,
+    feddes: Feddes = FEDDES["maize"],
+    hour: int = HOUR,
+    kcb: float = 1.0,
+) -> Run:
+    """The plot by its layers (default: `described_layers`); `hour` of the day is when it is read,
+    `kcb` a factor of transpiration."""
+    layers = layers or described_layers()
     edges = (0.0, *DEPTHS_M)
     depths = [z for top, low in pairwise(edges) for z in (top, low - 1e-6)]
     profile = SoilProfile(
@@ -76,29 +104,34 @@ def richards() -> FloatArray:
         initial=InitialProfile(
             quantity="theta", values=np.repeat(THETA_START, 2).tolist(), depths_m=depths
         ),
+        roots=roots,
+        feddes=feddes,
     )
     model = Richards([profile])
     lines = rows(MAIZE)
     hourly = forcing_by_hour(our_season(MAIZE, lines, constant_p=True))
-    fluxes, observed = new_fluxes(1), new_observed(1)
+    hourly[:, ForcingCol.TRANSPIRATION_MM_H] *= kcb
+    observed = new_observed(1)
     found = np.empty((len(lines), len(PROBED_M) - 1))
-    shares = _shares(model.faces_m[0])
+    by_day = np.zeros((len(lines), len(Flux)))
+    shares = mean_of_depths(model.faces_m[0], pairwise(PROBED_M))
     for day, water_mm in enumerate(column(lines, "irrigation_mm")):
-        for hour in range(24):
+        for of_day in range(24):
             forcing = new_forcing(1)
-            forcing[0] = hourly[24 * day + hour]
-            if water_mm > 0.0 and FROM_H <= hour < FROM_H + HOURS:
+            forcing[0] = hourly[24 * day + of_day]
+            if water_mm > 0.0 and FROM_H <= of_day < FROM_H + HOURS:
                 forcing[0, ForcingCol.IRRIGATION_MM_H] = water_mm / HOURS
                 forcing[0, ForcingCol.IRRIGATION_TO_S] = 3600.0
-            model.advance(3600.0, forcing, fluxes, observed)
-            if hour == 11:
+            model.advance(3600.0, forcing, by_day[day : day + 1], observed)
+            if of_day == hour - 1:
                 found[day] = shares @ model.profile()[1][0]
-    return found
+    return Run(found, by_day)
 
 
-def _shares(faces_m: FloatArray) -> FloatArray:
-    """What each cell counts in the mean of each measured layer, shape (layers, cells)."""
-    top, low = np.array(PROBED_M[:-1])[:, None], np.array(PROBED_M[1:])[:, None]
+def mean_of_depths(faces_m: FloatArray, depths_m: Iterable[tuple[float, float]]) -> FloatArray:
+    """What each cell counts in the mean between two depths, shape (depths, cells)."""
+    edges = np.array(list(depths_m))
+    top, low = edges[:, :1], edges[:, 1:]
     inside = np.clip(np.minimum(faces_m[1:], low) - np.maximum(faces_m[:-1], top), 0.0, None)
     return np.asarray(inside / inside.sum(axis=1, keepdims=True))
 
@@ -199,7 +232,7 @@ def aquacrop() -> FloatArray:
     )
     faces = np.concatenate([[0.0], np.cumsum([0.15] * 15 + [0.1])])
     theta[theta.sum(axis=1) == 0.0] = np.nan  # after its harvest
-    return np.asarray(theta[: len(lines)] @ _shares(faces).T)
+    return np.asarray(theta[: len(lines)] @ mean_of_depths(faces, pairwise(PROBED_M)).T)
 
 
 def _grass_mm() -> FloatArray:
@@ -226,7 +259,7 @@ def validate_measured_soil_water() -> Comparison:
     at = np.array([(day - first).days for day in days])
     thickness = np.diff(PROBED_M)[:ROOTED]
     weights = thickness / thickness.sum()
-    ours, theirs, rooted = richards(), aquacrop(), pyfao56_profile()
+    ours, theirs, rooted = richards().theta, aquacrop(), pyfao56_profile()
     root = water[:, :ROOTED] @ weights
     series = {
         "levada, Richards": ours[:, :ROOTED] @ weights,
