@@ -53,4 +53,7 @@ def expected_rain_mm(told_mm: FloatArray) -> FloatArray:
     Beyond the end of the weather there is none.
     """
     ahead = np.concatenate((told_mm, np.zeros(HOURS)))
-    return np.lib.stride_tricks.sliding_window_view(ahead, HOURS)[: told_mm.size].sum(axis=1)
+    found: FloatArray = np.lib.stride_tricks.sliding_window_view(ahead, HOURS)[: told_mm.size].sum(
+        axis=1
+    )
+    return found
