@@ -61,9 +61,7 @@ def measured() -> tuple[list[date], FloatArray]:
     )
 
 
-def described_layers(
-    theta_fc: Sequence[float] = THETA_FC, theta_wp: Sequence[float] = THETA_WP
-) -> list[Layer]:
+def described_layers() -> list[Layer]:
     """The soil of the plot by field capacity and wilting point, as a scenario that gives both."""
     thickness = np.diff([0.0, *DEPTHS_M])
     return [
@@ -73,7 +71,7 @@ def described_layers(
             theta_fc=fc,
             theta_wp=wp,
         )
-        for d, fc, wp in zip(thickness, theta_fc, theta_wp, strict=True)
+        for d, fc, wp in zip(thickness, THETA_FC, THETA_WP, strict=True)
     ]
 
 
@@ -92,10 +90,8 @@ def richards(
     roots: RootDensity = root_shares,
     feddes: Feddes = FEDDES["maize"],
     hour: int = HOUR,
-    kcb: float = 1.0,
 ) -> Run:
-    """The plot by its layers (default: `described_layers`); `hour` of the day is when it is read,
-    `kcb` a factor of transpiration."""
+    """The plot by its layers (default: `described_layers`), read at an hour of the day."""
     layers = layers or described_layers()
     edges = (0.0, *DEPTHS_M)
     depths = [z for top, low in pairwise(edges) for z in (top, low - 1e-6)]
@@ -110,7 +106,6 @@ def richards(
     model = Richards([profile])
     lines = rows(MAIZE)
     hourly = forcing_by_hour(our_season(MAIZE, lines, constant_p=True))
-    hourly[:, ForcingCol.TRANSPIRATION_MM_H] *= kcb
     observed = new_observed(1)
     found = np.empty((len(lines), len(PROBED_M) - 1))
     by_day = np.zeros((len(lines), len(Flux)))
