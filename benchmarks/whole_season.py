@@ -61,7 +61,10 @@ def peer_process(inputs: dict[str, Any], *, cold: bool) -> float:
         weather.wdata = weather.wdata.reindex(columns=weather.cnames)
         weather.wdata["MorP"] = "M"
         weather.savefile(f"{folder}/season.wth")
-        inputs["parameters"].savefile(f"{folder}/season.par")
+        parameters = inputs["parameters"]
+        for stage in ("Lini", "Ldev", "Lmid", "Lend"):  # its files have whole days
+            setattr(parameters, stage, int(getattr(parameters, stage)))
+        parameters.savefile(f"{folder}/season.par")
         inputs["irrigation"].savefile(f"{folder}/season.irr")
         if inputs["profile"] is not None:
             inputs["profile"].savefile(f"{folder}/season.sol")
