@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,6 +46,8 @@ REFUSALS: Final[tuple[type[Exception], ...]] = (
     *_terminal_errors(),
 )
 """What pyserial raises that does not open a URL, such as for an option it does not know."""
+_AGAIN: Final = re.compile(r"(\[Errno -?\d+\] )?could not open port \S+: (\[Errno -?\d+\] )?", re.I)
+"""How pyserial repeats the address."""
 BARE: Final = (serial.Serial, protocol_socket.Serial)
 """Classes of pyserial that only pass bytes on: `spy://`, for one, shows them, and `rfc2217://`
 has a protocol in between."""
@@ -88,7 +91,7 @@ class Port:
         except REFUSALS as error:
             if getattr(error, "errno", None) in TAKEN:
                 raise LinkError(f"{self.url}: in use by another program") from None
-            raise LinkError(f"{self.url}: cannot be opened: {error}") from None
+            raise LinkError(f"{self.url}: cannot be opened: {_cause(error)}") from None
         if type(self._serial) in BARE and hasattr(select, "poll"):
             self._descriptor = self._serial.fileno()
             self._readable = _polling(self._descriptor, select.POLLIN)
@@ -181,3 +184,11 @@ def _opened_for_reading(terminal: int) -> int:
     except (OSError, termios.error):
         return -1
     return found
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, without the address: whoever tells it has named that already."""
+    number = getattr(error, "errno", None)
+    if number:
+        return os.strerror(number)
+    return _AGAIN.sub("", str(error))
