@@ -47,6 +47,7 @@ LevadaError                        3
     ├── MappingError                 a foreign payload does not fit its mapping
     ├── PageError                    the pages cannot be served
     ├── PkiError                     the authority cannot issue or revoke what was asked
+    ├── RolloutBusyError             another process drives the rollout
     ├── StoreError                   the store cannot do what was asked
     │   ├── BufferFullError        4 fog may keep no more for a cloud that does not answer
     │   ├── StoreBusyError           another process holds it

@@ -9,7 +9,7 @@ So it does if another host has taken the device, but then the run is void.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from levada.guest.abi import Call, TrapKind
@@ -26,17 +26,16 @@ from levada.hil.wire import messages
 from levada.hil.wire.message import MessageError
 from levada.hil.wire.messages import NakError, StartFlag, StepFlag
 
-__all__ = ["TRIAL_WAIT_MS", "DeviceNode"]
+__all__ = ["DeviceNode"]
 
 BRIEF: Final = Patience(tries=2, reopen_s=0.0)
 """For a last word to a device that may be gone."""
-TRIAL_WAIT_MS: Final = 3_600_000
-"""A module on trial is run at least that often, whatever it asks for: the valve is held closed, and
-one that sleeps for a day would keep the former module from watering for days."""
 RECORD_BYTES: Final = 16
 """A record of the tape has 13 bytes at most, without the texts in it."""
 TAPE_SPARE_BYTES: Final = 1 << 16
 """For what no host call writes, and for one text that is refused as too long."""
+KEEP: Final = 1
+"""Flag of `Calibrate`."""
 INIT, STEP, MAIN = 0, 1, 2
 ONLINE, OFFLINE = int(StepFlag.ONLINE), 0
 LEASE_EXPIRED_BIT: Final = int(StepFlag.LEASE_EXPIRED).bit_length() - 1
@@ -54,6 +53,7 @@ class DeviceNode:
     configures it.  The device closes its outputs after `lease_ms` without a host; None: as long as
     its firmware allows for (`levada.hil.lease`), 0: it never does.  `speed` is that of the run,
     None for max.  A device that trusts keys takes the module with its signed `envelope` alone.
+    If it has one of `others` already, each with its envelope, that is the guest.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class DeviceNode:
         config: tuple[int, int, int] = (2500, 1000, 2000),
         parameters: Mapping[int, int] | None = None,
         envelope: bytes = b"",
+        others: Sequence[tuple[bytes, bytes]] = (),
         lease_ms: int | None = None,
         speed: float | None = None,
     ) -> None:
@@ -75,6 +76,7 @@ class DeviceNode:
             link,
             module,
             envelope=envelope,
+            others=others,
             name=name,
             budget=budget,
             profile=profile,
@@ -97,8 +99,12 @@ class DeviceNode:
         """The next start is the first, or one after a loss of what the guest kept."""
         self._retries = 0
         """Of the link, when the present request began."""
+        self._before_trial: tuple[dict[int, int], bool] | None = None
+        """Parameters of the former module, and whether it was started, while another is tried."""
         self.on_trial = False
         """Whether the last run was one of a module on trial, whose outputs are held closed."""
+        self.rolled_back = False
+        """Whether the last run that told anything told that the former module runs again."""
         self._closed = False
         self._before = b""
         """Records that belong before those of the next result."""
@@ -162,11 +168,19 @@ class DeviceNode:
 
     def calibrate(self, values: dict[int, int]) -> dict[int, int]:
         """Set parameters by id, all or none; values read back from the guest."""
+        return self._calibrate(values, 0)
+
+    def keep(self, values: Mapping[int, int]) -> None:
+        """The same, and the device keeps them in flash."""
+        if values:
+            self._calibrate(dict(values), KEEP)
+
+    def _calibrate(self, values: dict[int, int], flags: int) -> dict[int, int]:
         for parameter, value in values.items():
             if self._session.info.parameters:
                 self._session.info.parameter(parameter).check(value)
         self._session.info.check_rules(self._parameters | values)
-        request = messages.Calibrate(flags=0, parameters=tuple(values.items()))
+        request = messages.Calibrate(flags=flags, parameters=tuple(values.items()))
 
         def calibrate() -> dict[int, int]:
             self._start_again()
@@ -200,9 +214,22 @@ class DeviceNode:
 
         `parameters` are the values in force that it knows, by id.
         """
+        self._before_trial = self._parameters, self._session.started
         self._parameters = dict(parameters)
         self._session.started = False
         self.on_trial = True
+
+    def end_trial(self, *, committed: bool) -> None:
+        """Go on with the module on trial, or with the former one and its parameters."""
+        before, self._before_trial = self._before_trial, None
+        if committed:
+            self.on_trial = False
+        if before is None or committed:
+            return
+        began = self._session.started or self._session.device is None
+        self._parameters, started = before
+        if not began:  # it was not started: the former one never stopped
+            self._session.started, self.on_trial = started, False
 
     def quality(self) -> dict[str, Any]:
         """What the link has seen, with who is at its other end."""
@@ -316,19 +343,23 @@ class DeviceNode:
         return None
 
     def _result(self, answer: messages.StepResult) -> StepResult:
-        if answer.flags & StepFlag.ROLLED_BACK and not self.on_trial and self._session.can_go_back:
+        if (
+            answer.flags & StepFlag.ROLLED_BACK
+            and not self.on_trial
+            and self._session.former is not None
+        ):
             self._session.go_back()
         self.on_trial = bool(answer.flags & StepFlag.TRIAL)
+        self.rolled_back = bool(answer.flags & StepFlag.ROLLED_BACK)
         tape = self._rest(answer.tape, answer.tape_bytes)
         if self._before:
             tape, self._before = self._before + tape, b""
         if answer.trap != TrapKind.NONE:
             return self._stopped(TrapKind(answer.trap), tape)
-        wait_ms = self._wait_ms(answer.wake_ms)
         return StepResult(
             outputs=self._outputs(answer.outputs, answer.ever_set),
             tape=tape,
-            wake_ms=min(wait_ms, TRIAL_WAIT_MS) if self.on_trial else wait_ms,
+            wake_ms=self._wait_ms(answer.wake_ms),
         )
 
     def _outputs(self, states: int, ever_set: int) -> dict[int, int]:

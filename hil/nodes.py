@@ -71,6 +71,7 @@ class NodeMaker(Closing):
             config=settings.config,
             parameters=settings.parameters,
             envelope=settings.envelope or _envelope_beside(settings),
+            others=settings.others,
             speed=self._speed,
         )
 
@@ -133,7 +134,7 @@ def _chosen(choices: Sequence[str]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for choice in choices:
         zone, equals, node = choice.partition("=")
-        if not equals or ":" in zone:
+        if not equals or ":" in zone or "?" in zone:  # of an address
             zone, node = "", choice
         _check(node)
         if zone in chosen:
@@ -175,11 +176,13 @@ def open_link(
             if broker is None:
                 broker = stack.enter_context(EmbeddedBroker()).address
             topic = f"{PREFIX}{name}"
-            device = stack.enter_context(VirtualDevice(trust=url.trust))
+            device = stack.enter_context(VirtualDevice(trust=url.trust, flash=_flash(url)))
             stack.enter_context(Bridge(device.port(), MqttLine(broker, topic, side="device")))
             link = Link(MqttLine(broker, topic), name=f"virtual:mqtt at {broker.url}/{topic}")
         case "virtual", engine:
-            device = stack.enter_context(VirtualDevice(engine or "wasm3", trust=url.trust))
+            device = stack.enter_context(
+                VirtualDevice(engine or "wasm3", trust=url.trust, flash=_flash(url))
+            )
             link = Link(device.port(), name=f"virtual:{device.engine}")
         case "serial", port:
             link = Link(Port(port, baud=url.baud))
@@ -189,3 +192,13 @@ def open_link(
             raise UsageError(f"node `{url.kind}` runs in this process: there is no link to it")
     stack.callback(link.close)
     return link
+
+
+def _flash(url: NodeUrl) -> Path | None:
+    """File of a virtual board's flash, in a folder that is there; raises UsageError."""
+    if not url.flash:
+        return None
+    path = Path(url.flash)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(f"virtual?flash={path}: must be a file in a folder that is there")
+    return path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import sleep
 from typing import Final, TypeVar
@@ -48,7 +48,8 @@ class GuestRanForEver(HilError):  # noqa: N818 - an event rather than a fault
 class Session:
     """One guest on a device, from HELLO to CLOSE, and again after every restart of the device.
 
-    The first request brings the module over if the device has another one.  `lease_ms` None: as
+    The first request brings the module over if the device has another one, and none of `others`,
+    which are modules that it may have been given before, with their envelopes.  `lease_ms` None: as
     long as the firmware allows for (`levada.hil.lease`), 0: the outputs never close by themselves.
     """
 
@@ -58,6 +59,7 @@ class Session:
         module: bytes,
         *,
         envelope: bytes = b"",
+        others: Sequence[tuple[bytes, bytes]] = (),
         name: str,
         budget: Budget,
         profile: Profile,
@@ -94,11 +96,14 @@ class Session:
         self._taken = link.quality.taken
         link.on_silence = self._note_silence
         self.take_module(module, envelope)
+        self._others = tuple(others)
+        """Modules with their envelopes that it may have been given before."""
 
     def take_module(self, module: bytes, envelope: bytes = b"") -> None:
         """The guest from the next request on; raises GuestError for what is no guest."""
         self._know(module, envelope)
         self._former = None
+        self._others = ()
         self.lose()
 
     def adopt(self, module: bytes, envelope: bytes = b"") -> None:
@@ -119,9 +124,9 @@ class Session:
         self.on_back(given_up)
 
     @property
-    def can_go_back(self) -> bool:
-        """Whether an update has brought the module that runs."""
-        return self._former is not None
+    def former(self) -> tuple[bytes, bytes] | None:
+        """Module and envelope before the one that an update has brought; None: none has."""
+        return self._former
 
     def _know(self, module: bytes, envelope: bytes) -> None:
         self.info = inspect(module, budget=self._budget).require()
@@ -164,11 +169,7 @@ class Session:
         if device.flags & BirthFlag.TRIAL:
             # a run is of the module that it names, and not of one that is being tried
             self.link.ask(messages.InstallAbort(), messages.Ack)
-        if (
-            self._former is not None
-            and device.guest_sha256 == hashlib.sha256(self._former[0]).digest()
-        ):
-            self.go_back()
+        self._recognise(device)
         if device.guest_sha256 != self._sha256:
             # the device judges the module by the limits that it will run with
             self.link.ask(self._configuration(), messages.Ack)
@@ -187,6 +188,19 @@ class Session:
             raise
         self._begin_to_beat(device)
         return device
+
+    def _recognise(self, device: messages.Birth) -> None:
+        """A module that the device was given before, and has, is the one that it goes on with."""
+        former = () if self._former is None else (self._former,)
+        for module, envelope in (*former, *self._others):
+            digest = hashlib.sha256(module).digest()
+            if device.guest_sha256 == digest != self._sha256:
+                before = self.module, self.envelope
+                self._former = module, envelope
+                self.go_back()
+                if (module, envelope) in self._others:
+                    self._former = before  # it may still go back to that
+                return
 
     def close_outputs(self) -> None:
         """Say CLOSE, in a new session if this one was lost."""

@@ -198,6 +198,7 @@ class VirtualDevice(Closing):
         options: Sequence[str] = (),
     ) -> None:
         self.engine = engine
+        self._flash = flash
         program = build_board(engine)
         arguments = ["--engine", engine, "--until-eof", *options]
         for key in trust:
@@ -219,7 +220,8 @@ class VirtualDevice(Closing):
         url = self.process.stdout.readline().decode().strip() if ready else ""
         if not url:
             self.close()
-            raise LinkError(f"virtual:{self.engine} did not start: exit {self.process.returncode}")
+            said = f"virtual:{self.engine} did not start: exit {self.process.returncode}"
+            raise LinkError(said if self._flash is None else f"{said}; is {self._flash} in use?")
         return url
 
     def port(self) -> Port:

@@ -12,6 +12,7 @@ __all__ = [
     "CalibrationError",
     "MappingError",
     "PkiError",
+    "RolloutBusyError",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
@@ -64,6 +65,10 @@ class MappingError(TwinError, PayloadError):
 
 class PkiError(TwinError):
     """The authority cannot do what was asked: a name, a date or a file of it is wrong."""
+
+
+class RolloutBusyError(TwinError):
+    """Another process drives the rollout."""
 
 
 class CalibrationError(TwinError):

@@ -180,6 +180,14 @@ static bool settle(lv_node *node, lv_status status)
     return true;
 }
 
+/* When a module on trial is to be run next. */
+static void wake_in_trial(lv_node *node)
+{
+    int64_t latest_ms = node->host.time_ms + LV_TRIAL_WAKE_MS;
+    if (on_trial(node) && node->state == LV_NODE_RUNNING && node->wake_ms > latest_ms)
+        node->wake_ms = latest_ms;
+}
+
 /* The module on trial has all that it wants: its outputs are driven at the end of its next step. */
 static void commit(lv_node *node)
 {
@@ -465,7 +473,10 @@ lv_status lv_node_start(lv_node *node, const lv_msg_start *m)
     else
         begin_trial(node);
     lv_status status = load(node, m);
-    return settle(node, status) ? load_former(node, m->time_ms, 0) : status;
+    if (settle(node, status))
+        return load_former(node, m->time_ms, 0);
+    wake_in_trial(node);
+    return status;
 }
 
 bool lv_node_wants_start(const lv_node *node)
@@ -539,6 +550,7 @@ lv_status lv_node_step(lv_node *node, const lv_msg_step *m)
     if (on_trial(node)) {
         lv_update_passed(&node->update);
         commit(node);
+        wake_in_trial(node);
     }
     if (node->host.held && !on_trial(node))
         lv_host_release_outputs(&node->host);

@@ -23,6 +23,10 @@
 
 #include "store.h"
 
+/* A module on trial is run at least so often, whatever it asks for: its outputs are held closed, and one
+ * that sleeps for a day would keep the former module from its work for days. */
+#define LV_TRIAL_WAKE_MS 3600000
+
 /* A sender that was silent for so long may be replaced by another one. */
 #define LV_SENDER_SILENCE_MS 10000
 

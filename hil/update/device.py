@@ -11,12 +11,13 @@ A device that starts again meanwhile has its former module, and is gone on with.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Final
 
 from levada.guest.errors import GuestError
 from levada.guest.module.inspect import inspect
-from levada.hil.errors import DeviceRestarted, LinkError
+from levada.hil.errors import DeviceRestarted, HilError, LinkError
 from levada.hil.node import DeviceNode
 from levada.hil.update.carried import carried_parameters
 from levada.hil.update.package import ModulePackage
@@ -65,11 +66,24 @@ class DeviceUpdate:
             return
         raise LinkError(f"{self._node.link.url}: started again {ATTEMPTS} times meanwhile")
 
-    def begin_trial(self, parameters: Mapping[int, int]) -> None:
-        """Let the next step be the first of the trial; `parameters` by id, of the former module."""
+    def prepare(self, parameters: Mapping[int, int]) -> None:
+        """Have the device keep the parameters in force, by id: it goes back to them by itself.
+
+        To be called between two steps, before `stage`.
+        """
+        with suppress(HilError, GuestError):  # its guest was stopped, say, or has no such parameter
+            self._node.keep(parameters)
+
+    def begin_trial(self, parameters: Mapping[int, int], changed: Mapping[int, int]) -> None:
+        """Let the next step be the first of the trial.
+
+        `parameters` by id are those of the former module, `changed` those of them that are not
+        what they are by default, which hold for the new one where it declares them alike.
+        """
         assert self._staged is not None
+        self.prepare(parameters)  # some may have been changed meanwhile
         carried = carried_parameters(self._node.session.info, inspect(self._staged.module))
-        self._node.try_next({p: v for p, v in parameters.items() if p in carried})
+        self._node.try_next({p: v for p, v in changed.items() if p in carried})
         self._tried = True
 
     def verdict(self) -> UpdateVerdict | None:
@@ -82,15 +96,43 @@ class DeviceUpdate:
         found = self._updater.status()
         if not found.stage.is_final:
             return None
-        package, self._staged = self._staged, None
-        if found.stage is UpdateStage.UPDATED and found.sha256 == package.sha256:
-            self._node.session.adopt(package.module, package.envelope)
-        return found
+        return self._ended(found)
 
-    def give_up(self) -> None:
-        """Have the device drop what waits or is tried; raises UpdateError or LinkError."""
-        self._staged = None
+    def give_up(self) -> UpdateVerdict:
+        """Have the device drop what waits or is tried, unless it is committed by now.
+
+        To be called between two steps.  Raises UpdateError, LinkError or DeviceRestarted, then
+        again later.
+        """
         self._updater.abort()
+        return self._ended(self._updater.status())
+
+    def reject(self) -> UpdateVerdict:
+        """Have the device roll the module back and bar it; else as `give_up`."""
+        with suppress(UpdateError):  # it is over by itself
+            self._updater.reject()
+        return self._ended(self._updater.status())
+
+    def confirm(self) -> UpdateVerdict | None:
+        """Say that the module on trial does well: None if the trial goes on; else as `give_up`."""
+        assert self._staged is not None
+        with suppress(UpdateError):  # it was rolled back by itself
+            self._updater.confirm(self._staged.sha256)
+        found = self._updater.status()
+        return self._ended(found) if found.stage.is_final else None
+
+    def _ended(self, found: UpdateVerdict) -> UpdateVerdict:
+        package, self._staged = self._staged, None
+        committed = (
+            package is not None
+            and found.stage is UpdateStage.UPDATED
+            and found.sha256 == package.sha256
+        )
+        if committed:
+            assert package is not None
+            self._node.session.adopt(package.module, package.envelope)
+        self._node.end_trial(committed=committed)
+        return found
 
     def status(self) -> UpdateVerdict:
         """Where the device stands; LinkError without an answer."""

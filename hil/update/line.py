@@ -42,18 +42,27 @@ def send_over_line(
     *,
     trial_steps: int = 3,
     on_progress: Callable[[int, int], object] = lambda *_: None,
+    is_aborted: Callable[[], bool] = lambda: False,
 ) -> UpdateVerdict:
     """Send a module to the device at `url`, such as `serial:/dev/ttyUSB0`, and try it.
 
+    `is_aborted` is asked before every part and every step of the trial: then the device gives up
+    what it has not committed.
     Raises UpdateError if the device refuses it, LinkError if it does not answer, ValueError for
     what is no node.
     """
     with ExitStack() as stack:
         link = open_link(parse_node(url), stack)
-        updater = Updater(link, on_progress)
+
+        def progress(received: int, size: int) -> None:
+            on_progress(received, size)
+            if is_aborted():
+                raise _Aborted
+
+        updater = Updater(link, progress)
         for attempt in range(SESSIONS):
             try:
-                return _send(link, updater, package, trial_steps)
+                return _send(link, updater, package, trial_steps, is_aborted)
             except DeviceRestarted:
                 if attempt == SESSIONS - 1:
                     raise
@@ -69,7 +78,17 @@ def ask_line(url: str) -> tuple[messages.Birth, UpdateVerdict | None]:
         return birth, Updater(link).status() if knows else None
 
 
-def _send(link: Link, updater: Updater, package: ModulePackage, trial_steps: int) -> UpdateVerdict:
+class _Aborted(Exception):  # noqa: N818 - a wish, not an error
+    """Whoever sends the module does not want it there any more."""
+
+
+def _send(
+    link: Link,
+    updater: Updater,
+    package: ModulePackage,
+    trial_steps: int,
+    is_aborted: Callable[[], bool],
+) -> UpdateVerdict:
     birth = link.hello()
     if not birth.flags & BirthFlag.UPDATES:
         raise UpdateError(
@@ -78,19 +97,24 @@ def _send(link: Link, updater: Updater, package: ModulePackage, trial_steps: int
         )
     if birth.guest_sha256.hex() == package.sha256:
         return updater.status()
-    updater.send(package)
-    updater.start_trial(Trial(steps=trial_steps, confirm=True))
     try:
-        _try(link, trial_steps)
+        if is_aborted():
+            raise _Aborted
+        updater.send(package)
+        updater.start_trial(Trial(steps=trial_steps, confirm=True))
+        _try(link, trial_steps, is_aborted)
         with suppress(UpdateError):  # rolled back already: the verdict says why
             updater.confirm(package.sha256)
         return updater.status()
+    except _Aborted:
+        updater.abort()  # also what somebody before us has left on trial
+        raise UpdateError(f"{link.url}: by the operator", UpdateFailure.ABORTED) from None
     finally:
         with suppress(HilError):
             link.ask(messages.Close(), messages.Ack)
 
 
-def _try(link: Link, steps: int) -> None:
+def _try(link: Link, steps: int, is_aborted: Callable[[], bool]) -> None:
     now_ms = round(time.time() * SECOND_MS)
     try:
         start = messages.Start(time_ms=now_ms, flags=StartFlag.STORED_PARAMETERS, parameters=())
@@ -98,6 +122,8 @@ def _try(link: Link, steps: int) -> None:
         for k in range(1, steps + 1):
             if not answer.flags & messages.StepFlag.TRIAL:
                 return
+            if is_aborted():
+                raise _Aborted
             answer = link.ask(
                 messages.Step(
                     time_ms=now_ms + k * SECOND_MS,

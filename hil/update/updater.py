@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from levada.guest.abi import TrapKind
 from levada.hil.errors import DeviceError, DeviceRestarted, HilError, LinkError
 from levada.hil.link import Link
 from levada.hil.update.package import ModulePackage
@@ -84,6 +85,25 @@ class UpdateVerdict:
     nonce: str
     version: str
     """Of the module in use."""
+
+    @property
+    def why(self) -> str:
+        """Why it has failed, for people."""
+        match self.reason:
+            case UpdateFailure.TRAP | UpdateFailure.FAULT | UpdateFailure.BUDGET:
+                return f"rolled back: stopped on trial ({_trap(self.detail)})"
+            case UpdateFailure.CRASHES:
+                return f"given up: stopped three times within a day ({_trap(self.detail)})"
+            case UpdateFailure.TIMEOUT:
+                return f"rolled back: not committed in time, after {self.detail} steps"
+            case UpdateFailure.RESTART:
+                return "rolled back: the device started again in the trial"
+            case UpdateFailure.REJECTED:
+                return "rolled back: rejected by its host"
+            case UpdateFailure.ABORTED:
+                return "given up as it was asked to"
+            case _:
+                return f"not taken (detail {self.detail})"
 
     @classmethod
     def of(cls, status: UpdateStatus) -> UpdateVerdict:
@@ -196,7 +216,15 @@ class Updater:
         except DeviceRestarted:
             raise
         except DeviceError as error:
-            raise UpdateError(str(error), UpdateFailure.of_refusal(error.error)) from None
+            failure = UpdateFailure.of_refusal(error.error)
+            raise UpdateError(_REFUSALS.get(failure, str(error)), failure) from None
+
+
+def _trap(kind: int) -> str:
+    try:
+        return TrapKind(kind).name.lower().replace("_", " ")
+    except ValueError:
+        return f"trap {kind}"
 
 
 _REFUSALS: Final = {

@@ -71,6 +71,8 @@ class NodeSettings:
     parameters: dict[int, int]
     envelope: bytes = b""
     """Signed manifest of the module; empty: that beside the scenario's file, if there is one."""
+    others: tuple[tuple[bytes, bytes], ...] = ()
+    """Modules, each with its envelope, that are the node's if it has one of them already."""
 
 
 NodeMaker = Callable[[NodeSettings], Node]

@@ -28,7 +28,7 @@ _NO_PASSWORD: Final = (
     "no password in a scenario: it belongs to the environment, as LEVADA_MQTT_PASSWORD"
 )
 _FORMS: Final = (
-    "sim, virtual, virtual:ENGINE?trust=KEY, serial:PORT?baud=N (any pyserial URL), "
+    "sim, virtual, virtual:ENGINE?trust=KEY&flash=FILE, serial:PORT?baud=N (any pyserial URL), "
     "mqtt://HOST/PREFIX/NODE"
 )
 
@@ -47,6 +47,8 @@ class NodeUrl:
     """Bits a second of a serial node."""
     trust: tuple[str, ...] = ()
     """Public keys of a virtual node, hexadecimal: only what one of them has signed is installed."""
+    flash: str = ""
+    """File in which a virtual node keeps its flash; empty: it is gone when the node ends."""
 
     @property
     def simulated(self) -> bool:
@@ -61,8 +63,9 @@ class NodeUrl:
     @property
     def place(self) -> str:
         """What no two zones can have; empty where every zone gets a node of its own."""
-        parts = (self.target, self.topic) if self.kind not in ("sim", "virtual") else ()
-        return "/".join(part for part in parts if part)
+        if self.kind in ("sim", "virtual"):
+            return self.flash
+        return "/".join(part for part in (self.target, self.topic) if part)
 
 
 def parse_node(text: str) -> NodeUrl:
@@ -91,18 +94,24 @@ def _virtual(text: str) -> NodeUrl:
     if colon and variant not in VARIANTS:
         hint = _hint(variant, VARIANTS)
         raise ValueError(f"unknown variant `{variant}`: {hint}permitted {', '.join(VARIANTS)}")
-    options = parse_qsl(query, keep_blank_values=True)
-    for name, value in options:
-        if name != "trust":
-            raise ValueError(f"unknown option `{name}` of a virtual node: permitted trust")
-        if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+    keys, flash = [], ""
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "flash" and value and not flash:
+            flash = value
+        elif name == "flash":
+            raise ValueError("flash=: name one file, such as virtual?flash=board.flash")
+        elif name != "trust":
+            raise ValueError(f"unknown option `{name}` of a virtual node: permitted trust, flash")
+        elif not re.fullmatch(r"[0-9a-fA-F]{64}", value):
             raise ValueError(
                 f"trust={value:.80}: must be a public key, 64 hexadecimal digits "
                 "(`levada keys new` writes two to trusted.json)"
             )
-    if len(options) > TRUSTED_MOST:
-        raise ValueError(f"trust: {len(options)} keys, a device takes at most {TRUSTED_MOST}")
-    return NodeUrl(kind="virtual", target=variant, trust=tuple(value for _, value in options))
+        else:
+            keys.append(value)
+    if len(keys) > TRUSTED_MOST:
+        raise ValueError(f"trust: {len(keys)} keys, a device takes at most {TRUSTED_MOST}")
+    return NodeUrl(kind="virtual", target=variant, trust=tuple(keys), flash=flash)
 
 
 def _hint(word: str, known: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,15 @@ def test_a_board_does_not_sleep_deeply_in_a_trial(programs: dict[str, Path]) -> 
     first, last = told.index("trial"), len(told) - told[::-1].index("trial")
     assert set(told[:first]) == set(told[last:]) == {"deep", "use"}
     assert set(told[first:last]) == {"light", "trial"}
+
+
+def test_a_module_that_asks_for_longer_is_run_once_an_hour_while_it_is_tried(
+    programs: dict[str, Path],
+) -> None:
+    hour_ms = 3_600_000
+    steps = [e for e in events(programs["NONE"], 6 * hour_ms) if len(e) == 3]
+    tried = [int(ms) for ms, _, how in steps if how == "trial"]
+    assert len(tried) == 3
+    assert [b - a for a, b in pairwise(tried)] == [hour_ms] * 2
+    taken = [int(ms) for ms, module, how in steps if (module, how) == ("2", "use")]
+    assert taken[0] - tried[-1] == 6 * hour_ms  # as it asks for, once it is in use

@@ -454,6 +454,25 @@ static void o21_a_trial_that_is_not_committed_in_time_is_rolled_back(void)
     EXPECT(lv_store_barred(&f.node.store, digest(&new_job)));
 }
 
+static void a_module_on_trial_is_run_once_an_hour_whatever_it_asks_for(void)
+{
+    const int32_t longest = LV_LONGEST_WAKE_MS;
+    running();
+    result = longest;
+    EXPECT(signer_try(&f, &new_job, 3, 0, 0) == LV_OK);
+    EXPECT(step(3000) == LV_OK && told().wake_ms == 3000 + longest); /* the one in use */
+    EXPECT(start() == LV_OK && told().wake_ms <= 1000 + LV_TRIAL_WAKE_MS);
+    for (int k = 1; k <= 2; k++)
+        EXPECT(step(4000 * k) == LV_OK && told().wake_ms == 4000 * k + LV_TRIAL_WAKE_MS);
+    EXPECT(step(12000) == LV_OK && in_use(&new_job) && told().wake_ms == 12000 + longest);
+    trying(9, 0, 0);
+    result = LV_TRIAL_WAKE_MS - 1; /* sooner is as it wishes */
+    EXPECT(step(3000) == LV_OK && told().wake_ms == 3000 + LV_TRIAL_WAKE_MS - 1);
+    fails_at = 2; /* and what is rolled back is no trial any more */
+    result = longest;
+    EXPECT(step(4000) == LV_OK && goes_on() && told().wake_ms == 4000 + longest);
+}
+
 static void a_report_or_a_confirmation_that_is_wanted_is_waited_for(void)
 {
     trying(2, LV_TRIAL_CONFIRM, 0);
@@ -982,6 +1001,7 @@ const unit_test update_tests[] = {
     TEST(o18_a_trial_that_traps_or_does_not_load_at_its_start_never_runs),
     TEST(o19_a_budget_that_is_used_up_and_a_negative_result_end_a_trial),
     TEST(o21_a_trial_that_is_not_committed_in_time_is_rolled_back),
+    TEST(a_module_on_trial_is_run_once_an_hour_whatever_it_asks_for),
     TEST(a_report_or_a_confirmation_that_is_wanted_is_waited_for),
     TEST(a_trial_that_is_no_trial_is_refused_by_the_number_of_its_field),
     TEST(reject_bars_and_abort_does_not),

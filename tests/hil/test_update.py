@@ -18,7 +18,7 @@ from proof_log import Prove
 from levada.guest.module.inspect import inspect
 from levada.guest.signing.envelope import raw_public, sign
 from levada.guest.signing.manifest import Manifest, schema_digest
-from levada.hil.errors import LinkError
+from levada.hil.errors import LinkError, UsageError
 from levada.hil.line.broker import EmbeddedBroker
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
@@ -29,7 +29,7 @@ from levada.hil.update.package import ModulePackage
 from levada.hil.update.states import UpdateFailure, UpdateStage
 from levada.hil.update.updater import CHUNK, Trial, UpdateError, Updater, UpdateVerdict
 from levada.hil.virtual import VirtualDevice
-from levada.hil.wire.messages import Ack, Fault, FaultKind, FaultPoint
+from levada.hil.wire.messages import Ack, BirthFlag, Fault, FaultKind, FaultPoint
 from levada.sim.scenario.node_url import parse_node
 
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2)]
@@ -108,7 +108,7 @@ def tried(
     """The verdict, and the outputs of every step until then."""
     update = DeviceUpdate(node)
     update.stage(package, trial or Trial(steps=steps))
-    update.begin_trial({})
+    update.begin_trial({}, {})
     outputs = []
     for k in range(1, steps + 3):
         outputs.append(node.step(START_MS + k * STEP_MS, READINGS).outputs)
@@ -287,6 +287,55 @@ def test_a_module_is_sent_to_a_device_at_a_line_and_its_valve_stays_closed(
     bad = signed(TRAPPER, counter=4) if query else unsigned(TRAPPER)
     assert send_over_line(url, bad).reason == UpdateFailure.TRAP
     assert ask_line(url)[0].guest_sha256.hex() == package.sha256
+
+
+@pytest.mark.parametrize("asked", [0, 3, 9, 20], ids=["at once", "bytes", "trial", "late"])
+def test_a_sender_at_a_line_that_is_told_to_stop_leaves_the_former_module(
+    asked: int, opened: ExitStack
+) -> None:
+    """OPENER comes in one part here, LARGE in several; whatever is committed stays."""
+    device = opened.enter_context(VirtualDevice())
+    url = f"serial:{device.url}"
+    assert is_committed(send_over_line(url, unsigned(TOGGLER)), unsigned(TOGGLER))
+    looks = 0
+
+    def is_aborted() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > asked
+
+    with pytest.raises(UpdateError, match="by the operator") as stopped:
+        send_over_line(url, unsigned(LARGE), trial_steps=60, is_aborted=is_aborted)
+    assert stopped.value.reason is UpdateFailure.ABORTED
+    birth, after = ask_line(url)
+    assert birth.guest_sha256.hex() == unsigned(TOGGLER).sha256
+    assert not birth.flags & BirthFlag.TRIAL
+    if asked:  # before that there was nothing to be given up
+        assert after is not None
+        assert (after.stage, after.reason) == (UpdateStage.FAILED, UpdateFailure.ABORTED)
+    assert is_committed(send_over_line(url, unsigned(LARGE)), unsigned(LARGE))  # not barred
+
+
+def test_a_virtual_board_keeps_its_flash_in_a_file_that_its_node_names(
+    opened: ExitStack, tmp_path: Path
+) -> None:
+    trust = "&".join(f"trust={raw_public(key).hex()}" for key in KEYS)
+    url = f"virtual?flash={tmp_path}/board.flash&{trust}"
+    new, old = signed(OPENER, counter=7), signed(TOGGLER, counter=6)
+    assert is_committed(send_over_line(url, new), new)
+    assert send_over_line(url, signed(TRAPPER, counter=8)).reason == UpdateFailure.TRAP
+    for package, reason in (
+        (old, UpdateFailure.ROLLBACK),
+        (signed(TRAPPER, counter=8), UpdateFailure.BARRED),
+    ):
+        with pytest.raises(UpdateError) as refused:
+            send_over_line(url, package)
+        assert refused.value.reason is reason
+    birth, after = ask_line(url)
+    assert birth.guest_sha256.hex() == new.sha256
+    assert after is not None and after.counter == 7
+    with pytest.raises(UsageError, match="must be a file in a folder that is there"):
+        ask_line(f"virtual?flash={tmp_path}")
 
 
 def test_a_device_without_updates_says_so(opened: ExitStack) -> None:

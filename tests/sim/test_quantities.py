@@ -125,6 +125,10 @@ class TestNodeUrls:
                 f"virtual:xtensa?trust={KEY}&trust={KEY[::-1]}",
                 NodeUrl(kind="virtual", target="xtensa", trust=(KEY, KEY[::-1])),
             ),
+            (
+                f"virtual?flash=a%20board.flash&trust={KEY}",
+                NodeUrl(kind="virtual", trust=(KEY,), flash="a board.flash"),
+            ),
             ("serial:/dev/ttyUSB0", NodeUrl(kind="serial", target="/dev/ttyUSB0")),
             (
                 "serial:/dev/ttyUSB0?baud=115200",
@@ -158,6 +162,8 @@ class TestNodeUrls:
             ("virtual:v8?trust=", "unknown variant `v8`: permitted wasm3, wamr"),
             ("virtual:?trust=", "unknown variant ``"),
             ("virtual?baud=9600", "unknown option `baud` of a virtual node: permitted trust"),
+            ("virtual?flash=", "flash=: name one file"),
+            ("virtual?flash=a&flash=b", "flash=: name one file"),
             ("virtual?trust", "trust=: must be a public key, 64 hexadecimal digits"),
             (f"virtual?trust={KEY[1:]}", "must be a public key, 64 hexadecimal digits"),
             (f"virtual?trust={KEY}&trust={KEY}&trust={KEY}", "3 keys, a device takes at most 2"),

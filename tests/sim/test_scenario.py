@@ -325,7 +325,7 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str, str]]]] = [
                 23,
                 8,
                 '`node` = "usb0": unknown kind of node `usb0`: permitted sim, virtual, '
-                "virtual:ENGINE?trust=KEY, serial:PORT?baud=N (any pyserial URL), "
+                "virtual:ENGINE?trust=KEY&flash=FILE, serial:PORT?baud=N (any pyserial URL), "
                 "mqtt://HOST/PREFIX/NODE",
                 "",
             )

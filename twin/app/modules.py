@@ -61,10 +61,16 @@ def register_abort(app: Dash) -> None:
         if folder is None or folder.name != name:
             return html.P("Another rollout has begun meanwhile: look again.", className="bad")
         try:
-            folder.abort("from the page")
-        except OSError as error:
-            return html.P(f"Not stopped: {error.strerror}", className="bad")
-        return html.P("Stopped: nothing more begins.", className="good")
+            waiting = folder.stop("from the page")
+        except (OSError, TwinError) as error:
+            return html.P(f"Not stopped: {error}", className="bad")
+        said = "Stopped: nothing more begins, and nodes under way give the module up."
+        if waiting:
+            said = (
+                f"Stopped, but nobody runs it: `levada ota resume {name}` has nodes under way "
+                f"({len(waiting)}) give the module up."
+            )
+        return html.P(said, className="good")
 
 
 def _newest() -> RolloutFolder | None:

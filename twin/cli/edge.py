@@ -113,8 +113,9 @@ def start_edge(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of the modules that come over the broker (`levada ota push`): started "
-            "again with it, the boards go on with them (default: none is kept).",
+            help="Folder of what the boards keep: the flash of virtual ones, and modules that come "
+            "over the broker (`levada ota push`); started again with it, the boards go on with "
+            "them (default: nothing is kept).",
         ),
     ] = None,
     settings: Annotated[

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from levada.twin.mqtt.messages import OtaState
     from levada.twin.ota.gate import GateReport
     from levada.twin.ota.journal import RolloutFolder
+    from levada.twin.ota.rollout import Rollout
     from levada.twin.ota.settings import RolloutSettings
 
 __all__ = ["ota_app"]
@@ -74,7 +75,6 @@ def push(
     ota_console.sending(package)
     report = _gate(
         package,
-        module,
         nodes,
         scenario,
         suite,
@@ -104,10 +104,17 @@ def resume(
     pki: Pki = None,
     rollouts: options.Folder = options.ROLLOUTS,
 ) -> None:
-    """Go on with a rollout that was interrupted."""
+    """Go on with a rollout that was interrupted; after an abort, have its nodes give up."""
     from levada.hil.line.broker import parse_broker
+    from levada.twin.cli import ota_console
 
-    _drive(_found(rollout, rollouts), parse_broker(broker, as_text(pki)))
+    folder = _found(rollout, rollouts)
+    found = folder.rollout()
+    if found.has_ended:
+        ota_console.rollout_end(found, str(folder.path))
+        typer.echo(f"{folder.name} has ended already: there is nothing to go on with")
+        _exit(found)
+    _drive(folder, parse_broker(broker, as_text(pki)))
 
 
 @ota_app.command("abort")
@@ -116,13 +123,33 @@ def abort_rollout(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by the operator",
     rollouts: options.Folder = options.ROLLOUTS,
 ) -> None:
-    """Stop a rollout: nothing more begins; nodes that are fetching the module give it up."""
+    """Stop a rollout: nothing more begins, nodes under way go back to their former module."""
     folder = _found(rollout, rollouts)
-    if folder.rollout().has_ended:
+    found = folder.rollout()
+    if found.has_ended:
         typer.echo(f"{folder.name} has ended already: there is nothing to stop")
         raise typer.Exit(Exit.NOTHING_RAN)
-    folder.abort(reason)
-    typer.echo(f"{folder.name}: {reason}; whoever runs it stops it, or does so when it is resumed")
+    waiting = folder.stop(reason)
+    if waiting is None:
+        typer.echo(f"{folder.name}: {reason}; the levada that runs it stops it")
+    elif waiting:
+        typer.echo(
+            f"{folder.name}: {reason}; nobody runs it. Under way: {len(waiting)} "
+            f"{_nodes_word(len(waiting))}, which levada ota resume {folder.name} has give the "
+            "module up"
+        )
+    else:
+        typer.echo(f"{folder.name}: {reason}; stopped")
+    updated = found.counts().get("SUCCEEDED", 0)
+    if updated:
+        typer.echo(
+            f"{updated} {_nodes_word(updated)} committed to the module already, which stays: to go "
+            "back, send the former one, signed for the nonce of each node"
+        )
+
+
+def _nodes_word(count: int) -> str:
+    return "node" if count == 1 else "nodes"
 
 
 @ota_app.command("status")
@@ -213,7 +240,6 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _gate(
     package: ModulePackage,
-    module: Path,
     nodes: Sequence[str],
     scenario: Path | None,
     suite: list[str] | None,
@@ -231,9 +257,7 @@ def _gate(
     checks = check_package(package, nodes=named, trusted=keys)
     chosen = _suite(suite, scenario)
     with ota_console.gate_progress(len(chosen) + (scenario is not None)) as tell:
-        return run_gate(
-            package, module, scenario=scenario, suite=chosen, checks=checks, tell=tell, **more
-        )
+        return run_gate(package, scenario=scenario, suite=chosen, checks=checks, tell=tell, **more)
 
 
 def _begin(
@@ -255,7 +279,7 @@ def _begin(
         who=who,
         override=override if report.failures else "",
         trial_steps=trial_steps,
-        attempt=secrets.token_hex(8),
+        attempt=secrets.token_hex(4),
         gate=report.evidence(),
     )
     folder.begin(package, about, Rollout(settings, nodes))
@@ -299,7 +323,6 @@ def _drive(folder: RolloutFolder, address: Any) -> None:
     from levada.twin.cli import ota_console
     from levada.twin.ota.campaign import Campaign
     from levada.twin.ota.line_campaign import LineCampaign
-    from levada.twin.ota.rollout import RolloutStatus
 
     stop = threading.Event()
     nodes = list(folder.rollout().executions)
@@ -315,8 +338,15 @@ def _drive(folder: RolloutFolder, address: Any) -> None:
     if interrupt.came.is_set() and not rollout.has_ended:
         typer.echo(f"interrupted: levada ota resume {folder.name} goes on")
         raise typer.Exit(INTERRUPTED)
+    _exit(rollout)
+
+
+def _exit(rollout: Rollout) -> None:
+    """End with what became of a rollout."""
+    from levada.twin.ota.rollout import RolloutStatus
+
     done = rollout.status is RolloutStatus.COMPLETED
-    good = rollout.counts().get("SUCCEEDED", 0) == total
+    good = rollout.counts().get("SUCCEEDED", 0) == len(rollout.executions)
     raise typer.Exit(Exit.PASS if done and good else Exit.EXPECTATION_FAILED)
 
 

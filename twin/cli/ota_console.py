@@ -218,7 +218,7 @@ def _seconds(duration_ms: int) -> str:
 def nodes(states: Mapping[str, OtaState | None]) -> None:
     """Which module each node runs, and where its update stands."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for name in ("node", "module", "SHA-256", "counter", "update", "nonce"):
+    for name in ("node", "module", "SHA-256", "counter", "update", "attempt", "nonce"):
         table.add_column(name)
     for node, state in states.items():
         table.add_row(plain(node), *_node_cells(state))
@@ -227,7 +227,7 @@ def nodes(states: Mapping[str, OtaState | None]) -> None:
 
 def _node_cells(state: OtaState | None) -> Sequence[Any]:
     if state is None:
-        return "", "", "", Text("does not answer", "yellow"), ""
+        return "", "", "", Text("does not answer", "yellow"), "", ""
     module = f"{state.guest_name or ''} {state.guest_version or ''}".strip() or "unnamed"
     share = f" {100 * state.received // state.size} %" if state.state == "DOWNLOADING" else ""
     said = f"{state.state}{share} {state.reason}".rstrip()
@@ -236,5 +236,6 @@ def _node_cells(state: OtaState | None) -> Sequence[Any]:
         (state.guest_sha256 or "")[:16],
         "" if state.counter is None else str(state.counter),
         Text(said, STYLES.get(state.state, "")),
+        state.attempt or "",
         state.nonce or "",
     )

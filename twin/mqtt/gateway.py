@@ -124,6 +124,10 @@ class Gateway(Closing):
         self._served[node] = _Served(birth, counts, parameters, calibrate, receiver)
         self._say(node, "birth")
 
+    def serves(self, node: str) -> bool:
+        """Whether a node was born here."""
+        return node in self._served
+
     def reborn(self, node: str, birth: Birth) -> None:
         """Tell that a node runs another module."""
         self._served[node].birth = birth

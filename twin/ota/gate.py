@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from levada.guest.abi import ABI_VERSION
@@ -91,7 +92,6 @@ def check_package(
 
 def run_gate(
     package: ModulePackage,
-    file: Path,
     *,
     scenario: Path | None,
     suite: Sequence[Path],
@@ -101,7 +101,7 @@ def run_gate(
     days: int = 28,
     tell: Callable[[str], object] = lambda _text: None,
 ) -> GateReport:
-    """Try the module in `file`; `tell` hears what is being done.
+    """Try the very bytes that will be sent; `tell` hears what is being done.
 
     `scenario` is the site's, `present` the module that it has now (None: the scenario's own), and
     `store` what was recorded there.  Raises what the present module or the files raise.
@@ -113,16 +113,21 @@ def run_gate(
     if present is None:
         own = None if document is None else document.scenario.guest.file
         present = Path(own or DEFAULT_GUEST)
-    for path in [*([scenario] if scenario else []), *suite]:
-        tell(path.stem)
-        report.trials.append(try_scenario(path, present, file))
-    if store is not None and scenario is not None and document is not None:
-        tell("recorded weeks")
-        before = present.read_bytes()
-        report.past = replay_record(store, document.scenario, before, package.module, days=days)
-        if report.past is not None:
-            end = ("period.end", record_end(report.past).isoformat())
-            report.simulated = try_scenario(scenario, present, file, settings=[end])
+    before = present.read_bytes()
+    with TemporaryDirectory(prefix="levada-gate-") as folder:
+        # files of our own: those that were named may be written meanwhile
+        one, other = Path(folder) / "present.wasm", Path(folder) / "candidate.wasm"
+        one.write_bytes(before)
+        other.write_bytes(package.module)
+        for path in [*([scenario] if scenario else []), *suite]:
+            tell(path.stem)
+            report.trials.append(try_scenario(path, one, other))
+        if store is not None and scenario is not None and document is not None:
+            tell("recorded weeks")
+            report.past = replay_record(store, document.scenario, before, package.module, days=days)
+            if report.past is not None:
+                end = ("period.end", record_end(report.past).isoformat())
+                report.simulated = try_scenario(scenario, one, other, settings=[end])
     return report
 
 

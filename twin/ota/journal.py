@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from levada.guest.text.json_text import parse
 from levada.hil.update.package import ModulePackage
-from levada.twin.errors import TwinError
+from levada.twin.errors import RolloutBusyError, TwinError
 from levada.twin.ota.kept import KeptRollout
 from levada.twin.ota.rollout import Rollout
 from levada.twin.store.rows import Event
@@ -120,13 +120,26 @@ class RolloutFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            raise TwinError(f"{self.path}: is being driven by another levada") from None
+            raise RolloutBusyError(f"{self.path}: is being driven by another levada") from None
         finally:
             os.close(descriptor)
 
     def abort(self, reason: str) -> None:
         """Have it stopped by whoever runs it."""
         self._put(ABORT, reason[:500])
+
+    def stop(self, reason: str) -> list[str] | None:
+        """Have it stopped: None if whoever runs it does that; else nobody runs it, and these are
+        the nodes that are under way and can be asked once it is resumed."""
+        self.abort(reason)
+        try:
+            with self.held():
+                about, rollout = self.read(), self.rollout()
+                rollout.cancel(reason)
+                self.keep({k: v for k, v in about.items() if k != "rollout"}, rollout)
+                return [execution.node for execution in rollout.running]
+        except RolloutBusyError:
+            return None
 
     def aborted(self) -> str:
         """Why it is to be stopped; empty: it is not."""

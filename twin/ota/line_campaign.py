@@ -13,7 +13,7 @@ from levada.hil.update.states import UpdateFailure, UpdateStage, failure_type
 from levada.hil.update.updater import UpdateError
 from levada.twin.mqtt.messages import OtaState
 from levada.twin.ota.journal import RolloutFolder
-from levada.twin.ota.rollout import Rollout, RolloutStatus
+from levada.twin.ota.rollout import Rollout
 
 __all__ = ["LineCampaign", "ask_lines"]
 
@@ -44,9 +44,8 @@ class LineCampaign:
         for execution in self.rollout.running:
             self._send(execution.node)
         while not self.rollout.has_ended and not stop.is_set():
-            reason = self.folder.aborted()
-            if reason and self.rollout.status is RolloutStatus.IN_PROGRESS:
-                self.rollout.cancel(reason)
+            if self.folder.aborted():
+                self.rollout.cancel(self.folder.aborted())
             for node in self.rollout.due(_now_ms()):
                 self._send(node)
             self._keep()
@@ -69,6 +68,7 @@ class LineCampaign:
                 package,
                 trial_steps=int(self._about.get("trial_steps", 3)),
                 on_progress=progress,
+                is_aborted=lambda: bool(self.folder.aborted()),
             )
         except (HilError, ValueError) as error:
             reason = error.reason if isinstance(error, UpdateError) else UpdateFailure.LINK
@@ -77,15 +77,24 @@ class LineCampaign:
         if is_committed(verdict, package):
             self.rollout.succeeded(node, _now_ms())
         else:
-            said = f"rolled back after {verdict.steps} steps of its trial ({verdict.detail})"
-            self._fail(node, verdict.reason, said)
+            self._fail(node, verdict.reason, verdict.why)
 
     def _fail(self, node: str, reason: str, text: str) -> None:
-        self.rollout.failed(node, failure_type(reason), f"{reason}: {text}", _now_ms())
+        said = f"{reason}: {_without_address(node, text)}"
+        self.rollout.failed(node, failure_type(reason), said, _now_ms())
 
     def _keep(self) -> None:
         self.folder.keep(self._about, self.rollout)
         self._on_change(self.rollout, self._states)
+
+
+def _without_address(node: str, text: str) -> str:
+    """What went wrong at a line; it is told beside the node, whose name is the address."""
+    kind, _, place = node.partition(":")
+    for address in (node, place, place.partition("?")[0], kind):
+        if address and text.startswith(f"{address}: "):
+            return text.removeprefix(f"{address}: ")
+    return text
 
 
 def ask_lines(nodes: Sequence[str]) -> dict[str, OtaState | None]:

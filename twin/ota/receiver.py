@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from levada.hil.update.states import UpdateFailure, UpdateStage
 from levada.twin.mqtt.messages import Message, OtaRequest, OtaState
 from levada.twin.ota.chunks import Download, Offer, Taken
+from levada.twin.ota.last_update import keep_last, read_last
 
 __all__ = ["Identity", "Install", "Receiver", "TransferSettings"]
 
@@ -48,6 +49,8 @@ class Identity:
     guest_version: str = ""
     counter: int | None = None
     nonce: str | None = None
+    transfer: str | None = None
+    """Of module and envelope together; None: not known."""
 
 
 class Install(Protocol):
@@ -59,13 +62,16 @@ class Install(Protocol):
 
 Settle = Callable[..., None]
 """`settle(state, reason="", text="")` of one offer, from any thread."""
+COMMITTED: Final = "an abort comes too late: it is committed"
 
 
 class Receiver:
     """The updates of one node.
 
-    `say(message)` publishes; `identity()` tells which module runs; `folder` keeps what has come
-    over a restart.  `tick` is to be called some times a second.  All methods from any thread.
+    `say(message)` publishes; `identity()` tells which module runs; `give_up()` has what is being
+    installed dropped, which `settle` then tells, unless it comes too late.  `folder` keeps what
+    has come, and how it ended, over a restart.  `tick` is to be called some times a second.  All
+    methods from any thread.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Receiver:
         *,
         identity: Callable[[], Identity],
         install: Install,
+        give_up: Callable[[], object] = lambda: None,
         settings: TransferSettings = TransferSettings(),
         folder: Path | None = None,
         clock: Callable[[], float] = monotonic,
@@ -81,6 +88,7 @@ class Receiver:
         self._say = say
         self._identity = identity
         self._install = install
+        self._give_up = give_up
         self._settings = settings
         self._folder = folder
         self._clock = clock
@@ -93,6 +101,14 @@ class Receiver:
         self._began_s = self._asked_s = self._news_s = self._said_s = 0.0
         self._wait_s = settings.repeat_s
         self._damaged = 0
+        kept = None if folder is None else read_last(folder)
+        if kept is not None:
+            self._offer, self._state, self._reason, self._text = kept
+
+    @property
+    def offer(self) -> Offer | None:
+        """What was offered last."""
+        return self._offer
 
     @property
     def state(self) -> UpdateStage:
@@ -108,7 +124,7 @@ class Receiver:
             elif request.action == "abort":
                 self._abort(ours=ours)
             elif not self._state.is_final and not ours:
-                self._refuse(request.id, UpdateFailure.BUSY, "another update is under way")
+                self._refuse(request, UpdateFailure.BUSY, "another update is under way")
             elif ours and (not self._state.is_final or self._is_answered(request)):
                 self._report()
             else:
@@ -173,6 +189,22 @@ class Receiver:
             if self._state is UpdateStage.UPDATED:
                 self._move(UpdateStage.FAILED, reason or UpdateFailure.CRASHES, text)
 
+    def started_again(self, guest_sha256: str, reason: str, text: str) -> None:
+        """The node runs that module after its restart; `reason` why it gave another one up.
+
+        To be called once, before anything is taken.  A restart in the trial ends it.
+        """
+        with self._lock:
+            offer = self._offer
+            if offer is None or self._state is UpdateStage.FAILED:
+                return
+            if offer.sha256 == guest_sha256:
+                self._move(UpdateStage.UPDATED)
+            elif self._state is UpdateStage.UPDATED and not reason:
+                self._offer, self._state = None, UpdateStage.IDLE  # it was given another one
+            else:
+                self._move(UpdateStage.FAILED, reason or UpdateFailure.RESTART, text)
+
     # Inside, with the lock
 
     def _begin(self, offer: Offer) -> None:
@@ -181,7 +213,8 @@ class Receiver:
             most = self._settings.slot_bytes
             self._fail(UpdateFailure.SIZE, f"{offer.size} bytes: the node takes {most}")
             return
-        if offer.sha256 == self._identity().guest_sha256 and not offer.envelope:
+        runs = self._identity()
+        if offer.id == runs.transfer or (offer.sha256 == runs.guest_sha256 and not offer.envelope):
             self._move(UpdateStage.UPDATED, text="it runs already")
             return
         try:
@@ -225,12 +258,17 @@ class Receiver:
                 self._download.forget()
 
     def _abort(self, *, ours: bool) -> None:
-        """What runs on trial already is judged by the trial."""
+        """What waits or is on trial is given up as soon as the device can; nothing committed is."""
         if ours and self._state is UpdateStage.DOWNLOADING:
             self._fail(UpdateFailure.ABORTED, "by the operator")
             if self._download is not None:
                 self._download.forget()
+        elif ours and self._state is UpdateStage.UPDATED:
+            assert self._offer is not None
+            self._tell(self._offer.id, self._state, "", COMMITTED, self._offer.attempt)
         else:
+            if ours and not self._state.is_final:
+                self._give_up()
             self._report()
 
     def _is_answered(self, request: OtaRequest) -> bool:
@@ -245,17 +283,23 @@ class Receiver:
 
     def _move(self, state: UpdateStage, reason: str = "", text: str = "") -> None:
         self._state, self._reason, self._text = state, str(reason), text[:500]
+        lasting = state is UpdateStage.UPDATING or state.is_final
+        if lasting and self._folder is not None and self._offer is not None:
+            keep_last(self._folder, self._offer, state, self._reason, self._text)
         self._report()
 
     def _report(self) -> None:
         offer = self._offer
         self._said_s = self._clock()
-        self._tell(None if offer is None else offer.id, self._state, self._reason, self._text)
+        transfer, attempt = (None, "") if offer is None else (offer.id, offer.attempt)
+        self._tell(transfer, self._state, self._reason, self._text, attempt)
 
-    def _refuse(self, transfer: str, reason: UpdateFailure, text: str) -> None:
-        self._tell(transfer, UpdateStage.FAILED, reason, text)
+    def _refuse(self, request: OtaRequest, reason: UpdateFailure, text: str) -> None:
+        self._tell(request.id, UpdateStage.FAILED, reason, text, request.attempt or "")
 
-    def _tell(self, transfer: str | None, state: UpdateStage, reason: str, text: str) -> None:
+    def _tell(
+        self, transfer: str | None, state: UpdateStage, reason: str, text: str, attempt: str
+    ) -> None:
         identity = self._identity()
         ours = self._offer is not None and transfer == self._offer.id
         size = self._offer.size if ours and self._offer is not None else 0
@@ -263,6 +307,7 @@ class Receiver:
         self._say(
             OtaState(
                 id=transfer,
+                attempt=attempt or None,
                 state=state,
                 received=size if state is UpdateStage.UPDATED else received,
                 size=size,

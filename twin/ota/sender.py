@@ -66,7 +66,7 @@ class Sender(Closing):
         self._request = OtaRequest(
             id=package.id,
             action="install",
-            attempt=attempt or secrets.token_hex(8),
+            attempt=attempt or secrets.token_hex(4),
             name=package.name[:64],
             version=package.version[:64],
             size=len(package.module),
@@ -78,6 +78,8 @@ class Sender(Closing):
         )
         self._open: dict[str, float] = {}
         """Node that is under way -> when it was heard, or asked [monotonic s]."""
+        self._aborted: dict[str, float] = {}
+        """Node that is asked to give it up -> the same."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._client: MqttClient | None = None
@@ -102,7 +104,10 @@ class Sender(Closing):
         self._ask(node, "status")
 
     def abort(self, node: str) -> None:
-        """Ask a node to give up what it has not tried yet."""
+        """Ask a node to give up what it has not committed, until it says how that ended."""
+        with self._lock:
+            self._open.pop(node, None)
+            self._aborted[node] = monotonic()
         self._ask(node, "abort")
 
     def close(self) -> None:
@@ -122,19 +127,20 @@ class Sender(Closing):
     def _watch(self) -> None:
         while not self._closing.wait(_LOOK_S):
             now_s = monotonic()
-            with self._lock:
-                silent = [n for n, heard_s in self._open.items() if now_s - heard_s >= REPEAT_S]
-                self._open |= dict.fromkeys(silent, now_s)
-            for node in silent:
-                self._ask(node, "install")
+            for asked, action in ((self._open, "install"), (self._aborted, "abort")):
+                with self._lock:
+                    silent = [n for n, heard_s in asked.items() if now_s - heard_s >= REPEAT_S]
+                    asked |= dict.fromkeys(silent, now_s)
+                for node in silent:
+                    self._ask(node, action)
 
     # In the network thread
 
     def _ask_all(self) -> None:
         with self._lock:
-            nodes = list(self._open)
-        for node in nodes:
-            self._ask(node, "install")
+            nodes = [(n, "install") for n in self._open] + [(n, "abort") for n in self._aborted]
+        for node, action in nodes:
+            self._ask(node, action)
 
     def _take(self, topic: str, payload: bytes) -> None:
         place = split_topic(topic)
@@ -165,11 +171,16 @@ class Sender(Closing):
         other = state.guest_sha256 != self.package.sha256
         if state.id is not None and state.state is UpdateStage.UPDATED and other:
             return  # it runs something else
+        failed = state.id is not None and state.state is UpdateStage.FAILED
+        if failed and state.attempt not in (None, self._request.attempt):
+            return  # of an attempt before this one
         with self._lock:
             if node in self._open:
                 self._open[node] = monotonic()
                 if state.id is not None and state.state.is_final:
                     del self._open[node]
+            if state.state.is_final:  # without an id there is nothing that it could give up
+                self._aborted.pop(node, None)
         self._on_state(node, state)
 
 

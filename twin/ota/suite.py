@@ -85,7 +85,8 @@ def try_scenario(
         try:
             other, _ = _run(path, candidate, Path(folder) / "after", settings)
         except LevadaError as error:
-            why = f"it cannot run: {str(error).splitlines()[0]}"
+            said = str(error).splitlines()[0].replace(f"{candidate.absolute()}: ", "")
+            why = f"it cannot run: {said}"
             return ScenarioTrial(
                 name=loaded.name,
                 title=loaded.title,

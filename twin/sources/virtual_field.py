@@ -52,7 +52,8 @@ from levada.twin.clock import PacedClock
 from levada.twin.errors import CalibrationError
 from levada.twin.mqtt.gateway import Gateway
 from levada.twin.observer import ObservedNode, StepObservation
-from levada.twin.sources.field_updates import BoardUpdates, kept_module
+from levada.twin.sources.field_updates import BoardUpdates, flash_file, kept_modules
+from levada.twin.sources.trial_judge import GuestMessage
 
 __all__ = ["FieldDevice", "main"]
 
@@ -102,8 +103,9 @@ class FieldDevice(Closing):
     """The boards of a scenario's zones, in simulated soil, at a broker.
 
     They live from the start of the scenario's period, at full speed up to `skip_to_ms`, from where
-    on they report.  Modules that came over the broker are kept in `folder`, and gone on with when
-    the field is started again.  Raises what boards and broker raise.
+    on they report.  What boards keep in flash, and modules that came over the broker, are kept in
+    `folder`, and gone on with when the field is started again.  Raises what boards and broker
+    raise.
     """
 
     def __init__(
@@ -119,13 +121,13 @@ class FieldDevice(Closing):
         self._skip_to_ms = skip_to_ms
         self._stop = threading.Event()
         self._changes: queue.Queue[_ParameterChange] = queue.Queue()
-        zones = [replace(zone, node=_board(zone)) for zone in expand(scenario)]
+        zones = [replace(zone, node=_board(zone, folder)) for zone in expand(scenario)]
         allow_boards(sum(zone.node.kind == "virtual" for zone in zones))
         self.names = [zone.name for zone in zones]
         own = runner.read_guest(scenario)
         self._budget = scenario.guest.limits()
-        kept = [kept_module(folder, zone.name) for zone in zones]
-        modules = [own if package is None else package.module for package in kept]
+        kept = [kept_modules(folder, zone.name) for zone in zones]
+        modules = [own if package is None else package.module for package, _ in kept]
         self._infos = [inspect(module, budget=self._budget) for module in modules]
         self._make_node = NodeMaker(speed=speed)
         self._boards: list[ObservedNode] = []
@@ -137,9 +139,12 @@ class FieldDevice(Closing):
             self._parameters = [self._first_parameters(i, zone) for i, zone in enumerate(zones)]
             for i, zone in enumerate(zones):
                 settings = self._settings(i, zone, modules[i], scenario)
-                package = kept[i]
-                if package is not None:
-                    settings = replace(settings, envelope=package.envelope)
+                package, others = kept[i]
+                settings = replace(
+                    settings,
+                    envelope=b"" if package is None else package.envelope,
+                    others=tuple((other.module, other.envelope) for other in others),
+                )
                 device = self._make_node(settings)
                 node = _InUtc(device, scenario.site.utc_offset_ms)
                 self._counts.append(settings.config)
@@ -171,11 +176,11 @@ class FieldDevice(Closing):
         """Live until the end of the period, or until `stop`; `began` is called at its start."""
         self._plant.advance_to(self._plant.start_ms)  # compiles, or loads, all of it
         for i, name in enumerate(self.names):
-            birth = self._boards[i].birth()
-            self._updates[i].look()
+            self._boards[i].birth()  # and so it is there
+            self._updates[i].start()
             self._gateway.serve(
                 name,
-                birth,
+                self._boards[i].birth(),
                 self._counts[i],
                 lambda i=i: self._parameters[i],  # type: ignore[misc]
                 lambda values, i=i: self._submit(i, values),  # type: ignore[misc]
@@ -223,18 +228,13 @@ class FieldDevice(Closing):
             say=lambda message: self._gateway.send(name, message),
             changed=lambda package: self._changed(i, package),
             begins=lambda: self._boot_if_stopped(i),
-            parameters=lambda: self._by_id(i),
+            parameters=lambda: {
+                p.id: self._parameters[i].get(p.name, p.default) for p in self._infos[i].parameters
+            },
+            defaults=lambda: {p.id: p.default for p in self._infos[i].parameters},
             budget=self._budget,
             folder=folder,
         )
-
-    def _by_id(self, i: int) -> dict[int, int]:
-        """Parameters in force that are not the module's own defaults."""
-        return {
-            p.id: self._parameters[i][p.name]
-            for p in self._infos[i].parameters
-            if self._parameters[i].get(p.name, p.default) != p.default
-        }
 
     def _changed(self, i: int, package: ModulePackage) -> None:
         """A board has another module: what both declare alike keeps its value."""
@@ -248,7 +248,8 @@ class FieldDevice(Closing):
         zone = self._plant.zones[i]
         if zone[NodeCol.RESTART_MS] < 0:  # three crashes give it up: it has to boot to have them
             zone[NodeCol.RESTART_MS] = RESTART_MS
-        self._gateway.reborn(self.names[i], self._boards[i].birth())
+        if self._gateway.serves(self.names[i]):
+            self._gateway.reborn(self.names[i], self._boards[i].birth())
 
     def _boot_if_stopped(self, i: int) -> None:
         """A guest that was stopped by a trap takes no step, and so begins no trial."""
@@ -257,11 +258,12 @@ class FieldDevice(Closing):
             zone[NodeCol.BOOT_MS] = zone[NodeCol.NOW_MS]
 
     def _ran(self, i: int, seen: StepObservation) -> None:
-        for topic, message in seen.result.publications:
-            if seen.time_ms < self._skip_to_ms:
+        published = [GuestMessage(seen.time_ms, *each) for each in seen.result.publications]
+        for each in self._updates[i].released(published):
+            if each.time_ms < self._skip_to_ms:
                 self._gateway.outbox.skip(self.names[i])
             else:
-                self._gateway.deliver(self.names[i], topic, seen.time_ms, message)
+                self._gateway.deliver(self.names[i], each.topic, each.time_ms, each.message)
 
     def _submit(self, i: int, values: dict[str, int]) -> Future[dict[str, int]]:
         change = _ParameterChange(i, checked(self._infos[i], values), Future())
@@ -294,13 +296,18 @@ class FieldDevice(Closing):
         change.done.set_result(read_back)
 
 
-def _board(zone: ZoneConfig) -> NodeUrl:
-    """The board of a zone; what it publishes goes through this process.  Raises UsageError."""
-    match zone.node.kind, zone.node.target:
+def _board(zone: ZoneConfig, folder: Path | None) -> NodeUrl:
+    """The board of a zone; what it publishes goes through this process.  A virtual one keeps its
+    flash in `folder`.  Raises UsageError."""
+    node = zone.node
+    match node.kind, node.target:
         case ("sim", _) | ("virtual", "mqtt"):
-            return NodeUrl(kind="virtual", trust=zone.node.trust)
-        case "virtual" | "serial", _:
-            return zone.node
+            node = NodeUrl(kind="virtual", trust=node.trust, flash=node.flash)
+    match node.kind:
+        case "virtual" if folder is not None and not node.flash:
+            return replace(node, flash=str(flash_file(folder, zone.name)))
+        case "virtual" | "serial":
+            return node
     raise UsageError(
         f"zone {zone.name}: a board at {zone.node.target} reports by itself; permitted here are "
         "virtual, virtual:ENGINE and serial:PORT"

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -307,6 +308,9 @@ int main(int count, char **arguments)
         fail(pins);
     flash_file = flash ? open(flash, O_RDWR | O_CREAT | O_CLOEXEC, 0644)
                        : memfd_create("levada flash", MFD_CLOEXEC);
+    /* two boards would write one flash; one that is just ending lets go of it */
+    if (flash && flash_file >= 0 && flock(flash_file, LOCK_EX))
+        fail(flash);
     if (flash_file < 0 || (lseek(flash_file, 0, SEEK_END) < FLASH_BYTES &&
                            ftruncate(flash_file, FLASH_BYTES)))
         fail(flash ? flash : "flash");

@@ -27,12 +27,14 @@ def build_variant(
     crash_after: int = 0,
     longest_open_s: int = 0,
     sleeps: bool = False,
+    tells: str = "message",
 ) -> Path:
     """The guest under another version.
 
     With `trap` it is stopped in every step, with `crash_after` in every one behind so many since
     its start; with `longest_open_s` its openings are cut to that, whatever its parameters say.  One
-    that `sleeps` wants to run again after as long as can be said.
+    that `sleeps` wants to run again after as long as can be said; one that `tells` publishes that
+    expression instead.
     """
     text = (DEFAULT_GUEST.with_suffix(".c")).read_text("utf-8")
     changes = {
@@ -50,6 +52,7 @@ def build_variant(
             "static int made_step(void);\nint levada_step(void)\n{\n    (void)made_step();\n"
             "    return 0x7fffffff;\n}\n\nstatic int made_step(void)\n{"
         )
+    changes['mqtt_publish("data", message)'] = f'mqtt_publish("data", {tells})'
     if longest_open_s:
         changes["if (now - since >= (seconds)setting[max_open_s])"] = (
             f"if (now - since >= {longest_open_s})"

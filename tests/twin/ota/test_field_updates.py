@@ -3,107 +3,38 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import small_field
 import wasmtime
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from living_field import (
+    KEY,
+    AnyBroker,
+    Field,
+    assert_no_step_was_missed,
+    board_parameter,
+    live_on,
+    living,
+    pushed,
+    scenario,
+    sign,
+)
+from ota_bench import request
 from ota_modules import build_variant
 from services import Mosquitto
 
-from levada.guest.module.inspect import inspect
 from levada.guest.signing.envelope import raw_public
-from levada.guest.signing.envelope import sign as envelope_sign
-from levada.guest.signing.manifest import manifest_of
-from levada.guest.signing.module_file import manifest_path
-from levada.hil.line.broker import EmbeddedBroker
-from levada.hil.node import TRIAL_WAIT_MS
 from levada.hil.update.states import UpdateStage
 from levada.sim.scenario.load import load
-from levada.sim.scenario.model import Scenario
 from levada.twin.mqtt.messages import OtaState
-from levada.twin.observer import StepObservation
+from levada.twin.ota.chunks import Offer
 from levada.twin.ota.module_file import read_package
+from levada.twin.ota.receiver import COMMITTED
 from levada.twin.ota.sender import Sender, ask_states
-from levada.twin.sources.virtual_field import FieldDevice
 
-AnyBroker = EmbeddedBroker | Mosquitto
-KEY = Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
-SPEED = 60_000.0
-"""A step takes 10 ms."""
-STEP_MS = 600_000
-
-
-def scenario(folder: Path, node: str = "virtual", guest: str = "") -> Scenario:
-    small_field.scenario(folder, days=20, extra=guest)
-    path = folder / "field.toml"
-    text = path.read_text().replace('name = "maize"\n', f'name = "maize"\nnode = "{node}"\n', 1)
-    path.write_text(text)
-    return load(path)
-
-
-class Field(FieldDevice):
-    """Boards whose steps are kept."""
-
-    def __init__(self, scenario: Scenario, broker: AnyBroker, folder: Path | None) -> None:
-        self.steps: list[StepObservation] = []
-        super().__init__(scenario, broker.address, speed=SPEED, folder=folder)
-
-    def _ran(self, i: int, seen: StepObservation) -> None:
-        self.steps.append(seen)
-        super()._ran(i, seen)
-
-
-@contextmanager
-def living(loaded: Scenario, broker: AnyBroker, folder: Path | None = None) -> Iterator[Field]:
-    with Field(loaded, broker, folder) as field:
-        born = threading.Event()
-        thread = threading.Thread(target=field.run, args=(born.set,))
-        thread.start()
-        born.wait()
-        try:
-            yield field
-        finally:
-            field.stop()
-            thread.join()
-
-
-def pushed(
-    broker: AnyBroker, module: Path, *, steps: int = 3
-) -> tuple[OtaState, Sequence[OtaState]]:
-    """Send it to the one board; its last word, and all before."""
-    said: list[OtaState] = []
-    news = threading.Condition()
-
-    def heard(_node: str, state: OtaState) -> None:
-        with news:
-            said.append(state)
-            news.notify_all()
-
-    with Sender(broker.address, read_package(module), on_state=heard, trial_steps=steps) as sender:
-        sender.begin("maize")
-        with news:
-            news.wait_for(lambda: any(s.id and s.state.is_final for s in said))
-    ended = next(s for s in said if s.id and s.state.is_final)
-    return ended, said
-
-
-def live_on(field: Field) -> None:
-    """Ten steps more."""
-    upto = len(field.steps) + 10
-    while len(field.steps) < upto:
-        time.sleep(0.01)
-
-
-def assert_no_step_was_missed(field: Field) -> None:
-    times = [seen.time_ms for seen in field.steps if seen.readings is not None]
-    gaps = {b - a for a, b in pairwise(times)}
-    assert gaps <= {STEP_MS}, gaps
-    assert not any(seen.lost for seen in field.steps)
+TRIAL_WAKE_MS = 3_600_000
+"""`LV_TRIAL_WAKE_MS` of the firmware: an hour."""
 
 
 def test_a_board_takes_a_module_over_a_broker_and_misses_no_step(
@@ -130,7 +61,7 @@ def test_a_module_that_sleeps_for_a_day_is_on_trial_for_hours_and_not_for_days(
         assert (ended.state, ended.guest_version) == (UpdateStage.UPDATED, "2.0.0")
         times = [seen.time_ms for seen in field.steps if seen.readings is not None]
         gaps = [b - a for a, b in pairwise(times)]
-        assert gaps.count(TRIAL_WAIT_MS) == 2  # three steps
+        assert gaps.count(TRIAL_WAKE_MS) in (2, 3)  # three steps, and perhaps the next
 
 
 def test_O18_a_module_that_traps_on_trial_is_rolled_back_and_the_field_goes_on(
@@ -142,10 +73,124 @@ def test_O18_a_module_that_traps_on_trial_is_rolled_back_and_the_field_goes_on(
         assert (ended.state, ended.reason) == (UpdateStage.FAILED, "TRAP")
         assert ended.guest_version == "1.2.0"
         live_on(field)
+        assert board_parameter(field, "on_pct") == 70
         assert_no_step_was_missed(field)
         assert all(seen.result.trap == 0 for seen in field.steps)
         again, _ = pushed(mosquitto, bad)
         assert again.reason == "BARRED"
+
+
+def delivered(field: Field) -> list[tuple[int, str]]:
+    """Times and messages of the telemetry that leaves the field from now on."""
+    found: list[tuple[int, str]] = []
+    deliver = field._gateway.deliver
+
+    def noted(node: str, topic: str, time_ms: int, message: str) -> None:
+        found.append((time_ms, message))
+        deliver(node, topic, time_ms, message)
+
+    field._gateway.deliver = noted  # type: ignore[method-assign]
+    return found
+
+
+def test_O22_what_a_module_on_trial_publishes_leaves_once_it_is_committed_and_none_is_lost(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    better = build_variant(tmp_path, "2.0.0")
+    with living(scenario(tmp_path), mosquitto) as field:
+        left = delivered(field)
+        small_field.until(lambda: bool(left))
+        first = len(field.steps)
+        ended, _ = pushed(mosquitto, better, steps=40)
+        assert ended.state is UpdateStage.UPDATED
+        live_on(field)
+        field.stop()
+        wanted = {
+            (seen.time_ms, message)
+            for seen in field.steps[first:]
+            for _, message in seen.result.publications
+        }
+        times = [time_ms for time_ms, _ in left]
+        assert times == sorted(set(times))  # in order, each once
+        assert len(wanted) > 40
+        assert len(wanted - set(left)) <= 1  # the last step may not have been looked at
+
+
+def test_O22_what_a_module_on_trial_publishes_never_leaves_if_no_twin_would_take_it(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    bad = build_variant(tmp_path, "2.0.0", tells='"{\\"raw\\":nonsense"')
+    with living(scenario(tmp_path), mosquitto) as field:
+        left = delivered(field)
+        small_field.until(lambda: bool(left))
+        ended, _ = pushed(mosquitto, bad)
+        assert (ended.state, ended.reason) == (UpdateStage.FAILED, "REJECTED")
+        assert "no twin would take its telemetry" in ended.text
+        live_on(field)
+        assert_no_step_was_missed(field)
+        assert not any("nonsense" in message for _, message in left)
+        assert pushed(mosquitto, bad)[0].reason == "BARRED"
+
+
+def test_an_abort_reaches_a_module_on_trial_and_the_former_one_goes_on_as_it_was(
+    broker: AnyBroker, tmp_path: Path
+) -> None:
+    better, said, news = build_variant(tmp_path, "2.0.0"), list[OtaState](), threading.Condition()
+
+    def heard(_node: str, state: OtaState) -> None:
+        with news:
+            said.append(state)
+            news.notify_all()
+
+    def wait(stage: UpdateStage) -> OtaState:
+        with news:
+            news.wait_for(lambda: any(s.id and s.state is stage for s in said))
+            return next(s for s in said if s.id and s.state is stage)
+
+    with living(scenario(tmp_path), broker) as field:
+        sent = read_package(better)
+        with Sender(broker.address, sent, on_state=heard, trial_steps=60_000) as sender:
+            sender.begin("maize")
+            wait(UpdateStage.UPDATING)
+            live_on(field)
+            sender.abort("maize")
+            ended = wait(UpdateStage.FAILED)
+            assert (ended.reason, ended.guest_version) == ("ABORTED", "1.2.0")
+            assert ended.attempt == said[-1].attempt is not None
+        live_on(field)
+        assert_no_step_was_missed(field)
+        assert field._boards[0].birth().guest_version == "1.2.0"
+        assert board_parameter(field, "on_pct") == 70  # of the scenario, not the module's 60
+        assert pushed(broker, better)[0].state is UpdateStage.UPDATED  # it is not barred
+        said.clear()
+        with Sender(broker.address, sent, on_state=heard) as sender:
+            sender.abort("maize")
+            late = wait(UpdateStage.UPDATED)
+            assert (late.text, late.guest_version) == (COMMITTED, "2.0.0")
+        live_on(field)
+        assert_no_step_was_missed(field)
+
+
+def test_an_abort_reaches_a_module_that_waits_for_its_trial(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """The former module was not stopped for it, so it is not started again either."""
+    with living(scenario(tmp_path), mosquitto) as field:
+        update, settled = field._updates[0], list[UpdateStage]()
+
+        def at_once(stage: UpdateStage, *_: object) -> None:
+            settled.append(stage)
+            if stage is UpdateStage.VERIFIED:
+                update._give_up()
+
+        offered = read_package(build_variant(tmp_path, "2.0.0"))
+        offer = Offer.of(request(offered))
+        update._install(offer, offered.module, at_once)
+        small_field.until(lambda: settled[-1:] == [UpdateStage.FAILED])
+        assert settled == [UpdateStage.VERIFIED, UpdateStage.FAILED]
+        live_on(field)
+        assert_no_step_was_missed(field)
+        assert board_parameter(field, "on_pct") == 70
 
 
 def test_O16_what_is_no_guest_is_refused_with_all_that_is_wrong(
@@ -170,19 +215,11 @@ def test_O24_a_field_that_is_started_again_has_the_modules_that_it_was_given(
         assert pushed(mosquitto, better)[0].state is UpdateStage.UPDATED
     with living(scenario(tmp_path), mosquitto, kept) as field:
         assert field._boards[0].birth().guest_version == "2.0.0"
-        assert pushed(mosquitto, better)[0].text == "it runs already"
+        ended, said = pushed(mosquitto, better)
+        assert ended.state is UpdateStage.UPDATED
+        assert not any(s.state is UpdateStage.DOWNLOADING for s in said)
     with living(scenario(tmp_path), mosquitto) as field:
         assert field._boards[0].birth().guest_version == "1.2.0"
-
-
-def sign(file: Path, *, counter: int, nonce: str | None = None) -> None:
-    """Put the envelope beside a module, as `levada guest sign` does."""
-    manifest = manifest_of(
-        inspect(file.read_bytes()),
-        counter=counter,
-        nonce=None if nonce is None else bytes.fromhex(nonce),
-    )
-    manifest_path(file).write_bytes(envelope_sign(manifest, KEY).encode())
 
 
 def test_O30_a_field_that_trusts_keys_takes_an_older_module_only_as_the_answer_to_its_nonce(

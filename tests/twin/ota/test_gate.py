@@ -168,7 +168,6 @@ def test_the_gate_puts_all_of_it_together(
         package = read_package(modules[name])
         report = run_gate(
             package,
-            modules[name],
             scenario=site,
             suite=[],
             checks=check_package(package, nodes=["maize"]),
@@ -181,6 +180,32 @@ def test_the_gate_puts_all_of_it_together(
         assert report.simulated is not None
         assert report.evidence()["failures"] == report.failures
     assert tried == ["field", "recorded weeks"] * 2
+
+
+def test_a_file_that_is_changed_after_it_was_read_changes_nothing(
+    site: Path, modules: dict[str, Path], tmp_path: Path
+) -> None:
+    """The gate runs the bytes that are sent, beside the bytes that were there when it began."""
+    new, present = tmp_path / "new.wasm", tmp_path / "present.wasm"
+    new.write_bytes(modules["trap"].read_bytes())
+    present.write_bytes(DEFAULT_GUEST.read_bytes())
+    package = read_package(new)
+
+    def exchange(_text: str) -> None:
+        new.write_bytes(modules["same"].read_bytes())
+        present.write_bytes(modules["trap"].read_bytes())
+
+    report = run_gate(
+        package,
+        scenario=site,
+        suite=[],
+        checks=check_package(package, nodes=["maize"]),
+        present=present,
+        tell=exchange,
+    )
+    assert any("No guest is stopped" in text for text in report.failures)
+    assert report.trials[0].before.openings > 0
+    assert package.sha256 == hashlib.sha256(modules["trap"].read_bytes()).hexdigest()
 
 
 def signed(file: Path, *keys: Ed25519PrivateKey, **said: object) -> ModulePackage:

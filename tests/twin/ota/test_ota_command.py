@@ -14,6 +14,7 @@ from ota_modules import EXPECTATION, build_variant
 from services import Mosquitto
 
 from levada.hil.update.states import UpdateStage
+from levada.twin.ota.journal import RolloutFolder
 from levada.twin.store.store import Store
 
 
@@ -74,6 +75,54 @@ def test_a_module_is_tried_on_the_twin_and_then_sent(
     status = levada("ota", "status", "--node", "maize", "--broker", url, cwd=site)
     assert status.returncode == 0
     assert about["sha256"][:16] in status.stdout
+
+
+def test_status_tells_the_attempt_of_each_node_and_a_rollout_that_has_ended_says_so(
+    site: Path, nodes: MqttNodes, url: str, modules: dict[str, Path]
+) -> None:
+    done = push(site, modules["good"], "--node", "maize", "--suite", "none", "--broker", url)
+    assert done.returncode == 0, done
+    (state,) = site.glob("runs/ota/*/rollout.json")
+    attempt = json.loads(state.read_text())["attempt"]
+    status = levada("ota", "status", "--node", "maize", "--broker", url, cwd=site)
+    assert status.returncode == 0
+    assert attempt in status.stdout
+    nobody = "mqtt://127.0.0.1:1"  # and nobody is asked
+    again = levada("ota", "resume", "--broker", nobody, cwd=site)
+    assert again.returncode == 0, again
+    assert "has ended already: there is nothing to go on with" in again.stdout
+    failed = push(site, modules["good"], "--node", "vine", "--suite", "none", "--broker", url)
+    assert failed.returncode == 1
+    again = levada("ota", "resume", "--broker", nobody, cwd=site)
+    assert (again.returncode, "FAILED" in again.stdout) == (1, True)
+
+
+def test_who_aborts_is_told_whether_anybody_has_to_ask_the_nodes(
+    site: Path, nodes: MqttNodes, url: str, modules: dict[str, Path]
+) -> None:
+    chosen = ("--node", "maize", "--node", "plot-0", "--node", "plot-1")
+    done = push(site, modules["good"], *chosen, "--suite", "none", "--broker", url)
+    assert done.returncode == 0, done
+    (folder,) = site.glob("runs/ota/*")
+    whole = json.loads((folder / "rollout.json").read_text())
+    whole["rollout"]["status"] = "IN_PROGRESS"
+    for execution, left in zip(whole["rollout"]["executions"][1:], (True, False), strict=True):
+        execution |= {"state": "IN_PROGRESS", "ended_ms": None}
+        if not left:
+            execution |= {"state": "QUEUED", "began_ms": None}
+    (folder / "rollout.json").write_text(json.dumps(whole))
+    with RolloutFolder(folder).held():
+        driven = levada("ota", "abort", cwd=site)
+    assert "the levada that runs it stops it" in driven.stdout
+    aborted = levada("ota", "abort", cwd=site)
+    assert aborted.returncode == 0
+    said = " ".join(aborted.stdout.split())
+    assert f"1 node, which levada ota resume {folder.name} has give the module up" in said
+    assert "1 node committed to the module already, which stays" in said
+    ended = levada("ota", "resume", "--broker", url, cwd=site)
+    assert ended.returncode == 1
+    assert "canceled: 2 succeeded, 1 canceled" in ended.stdout  # plot-0 had committed it
+    assert levada("ota", "abort", cwd=site).returncode == 5
 
 
 def test_what_breaks_an_expectation_is_refused_unless_overridden_with_a_reason_that_is_kept(

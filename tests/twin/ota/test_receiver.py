@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from ota_bench import Chunk, Node, package, request
+from ota_bench import OLD, Chunk, Node, package, request
 
 from levada.hil.errors import PayloadError
 from levada.hil.update.states import UpdateStage
-from levada.twin.mqtt.messages import OtaRequest, OtaState
+from levada.twin.mqtt.messages import Message, OtaRequest, OtaState
 from levada.twin.ota.chunks import CHUNK_BYTES, chunk_payload, split_chunk_topic
-from levada.twin.ota.receiver import TransferSettings
+from levada.twin.ota.last_update import module_on_trial
+from levada.twin.ota.receiver import COMMITTED, Receiver, TransferSettings
 
 SENT = package()
 CHUNKS = len(SENT.module) // CHUNK_BYTES
@@ -178,7 +179,7 @@ def test_O24_a_node_that_starts_again_in_the_middle_goes_on_behind_what_it_has(
     after.receiver.take(request(sent))
     assert after.fetch(sent) == len(sent.module) - before.last.received
     assert after.installed == [sent.module]
-    assert list(tmp_path.iterdir()) == []  # nothing of it is kept any longer
+    assert list(tmp_path.glob("*.part")) == []  # nothing of its bytes is kept any longer
 
 
 def test_O24_half_a_chunk_on_the_disk_is_gone_on_from(tmp_path: Path) -> None:
@@ -240,10 +241,111 @@ def test_an_update_that_is_given_up_leaves_the_former_module_and_no_bytes(tmp_pa
     node.receiver.chunk(SENT.id, 0, chunk_payload(SENT.module[: want.bytes]))
     node.receiver.take(request(SENT, action="abort"))
     assert (node.last.state, node.last.reason) == (UpdateStage.FAILED, "ABORTED")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*.part")) == []
     node.receiver.take(request(package(seed=9)))
     node.fetch(package(seed=9))
     assert node.installed == [package(seed=9).module]
+
+
+def test_an_abort_reaches_what_is_on_trial_and_says_when_it_comes_too_late() -> None:
+    given_up: list[bool] = []
+    said: list[Message] = []
+    settles: list[Callable[..., None]] = []
+    receiver = Receiver(
+        said.append,
+        identity=lambda: OLD,
+        install=lambda _offer, _module, settle: settles.append(settle),
+        give_up=lambda: given_up.append(True),
+    )
+    receiver.take(request(SENT))
+    for offset in range(0, len(SENT.module), CHUNK_BYTES):
+        receiver.chunk(SENT.id, offset, chunk_payload(SENT.module[offset:][:CHUNK_BYTES]))
+    for stage in (UpdateStage.DOWNLOADED, UpdateStage.VERIFIED, UpdateStage.UPDATING):
+        settles[0](stage)
+        receiver.take(request(package(seed=5), action="abort"))  # somebody else's
+        assert not given_up
+        receiver.take(request(SENT, action="abort"))
+        assert given_up.pop() and receiver.state is stage  # until the device has done so
+    settles[0](UpdateStage.UPDATED)
+    receiver.take(request(SENT, action="abort"))
+    last = said[-1]
+    assert isinstance(last, OtaState) and not given_up
+    assert (last.state, last.text, last.attempt) == (UpdateStage.UPDATED, COMMITTED, "first")
+
+
+def test_every_word_tells_which_attempt_it_is_about() -> None:
+    node = Node(verdict=UpdateStage.FAILED)
+    assert node.said == []
+    for attempt in ("first", "second"):
+        node.said.clear()
+        node.receiver.take(request(SENT, attempt=attempt))
+        node.fetch(SENT)
+        told = [m.attempt for m in node.said if isinstance(m, OtaState)]
+        assert set(told) == {attempt}
+    node.receiver.take(request(package(seed=3), attempt="third"))
+    node.receiver.take(request(package(seed=4), attempt="of another"))
+    assert (node.last.reason, node.last.attempt) == ("BUSY", "of another")
+
+
+@pytest.mark.parametrize("verdict", [UpdateStage.UPDATED, UpdateStage.FAILED])
+def test_a_node_that_starts_again_knows_how_its_last_update_ended(
+    verdict: UpdateStage, tmp_path: Path
+) -> None:
+    before = Node(folder=tmp_path, verdict=verdict)
+    before.receiver.take(request(SENT))
+    before.fetch(SENT)
+    after = Node(folder=tmp_path)
+    after.active = before.active
+    after.receiver.started_again(before.active.guest_sha256, "", "")
+    after.receiver.take(request(SENT))  # of a sender that has missed its last word
+    assert after.last.model_copy(update={"received": before.last.received}) == before.last
+    assert after.wants() == []
+    after.receiver.take(request(SENT, attempt="second"))
+    assert (after.wants() == []) == (verdict is UpdateStage.UPDATED)
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason", "found"),
+    [
+        ("ours", "", (UpdateStage.UPDATED, "")),
+        ("00" * 32, "", (UpdateStage.FAILED, "RESTART")),
+        ("00" * 32, "CRASHES", (UpdateStage.FAILED, "CRASHES")),
+    ],
+)
+def test_a_node_that_ends_in_a_trial_says_afterwards_what_became_of_it(
+    runs: str, reason: str, found: tuple[UpdateStage, str], tmp_path: Path
+) -> None:
+    before = Node(folder=tmp_path)
+    before._install = lambda _offer, _module, settle: settle(  # type: ignore[method-assign]
+        UpdateStage.UPDATING
+    )
+    before.receiver._install = before._install
+    before.receiver.take(request(SENT))
+    for _ in range(CHUNKS):
+        for want in before.wants():
+            data = SENT.module[want.offset : want.offset + want.bytes]
+            before.receiver.chunk(SENT.id, want.offset, chunk_payload(data))
+    on_trial = module_on_trial(tmp_path)
+    assert on_trial is not None and on_trial.module == SENT.module
+    after = Node(folder=tmp_path)
+    assert after.receiver.state is UpdateStage.UPDATING
+    after.receiver.started_again(SENT.sha256 if runs == "ours" else runs, reason, "why")
+    assert (after.last.state, after.last.reason) == found
+    assert module_on_trial(tmp_path) is None
+
+
+def test_what_is_kept_of_the_last_update_and_damaged_is_forgotten(tmp_path: Path) -> None:
+    node = Node(folder=tmp_path)
+    node.receiver.take(request(SENT))
+    node.fetch(SENT)
+    file = tmp_path / "update.json"
+    whole = file.read_bytes()
+    damages = [whole[:40], b"[]", b"\xff", whole.replace(SENT.sha256.encode(), b"11" * 32)]
+    for damaged in damages:
+        file.write_bytes(damaged)
+        assert Node(folder=tmp_path).receiver.state is UpdateStage.IDLE
+    file.write_bytes(whole)
+    assert Node(folder=tmp_path).receiver.state is UpdateStage.UPDATED
 
 
 def test_somebody_elses_abort_ends_nothing() -> None:

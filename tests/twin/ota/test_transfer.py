@@ -23,6 +23,7 @@ from levada.twin.mqtt.messages import OtaState
 from levada.twin.ota.campaign import Campaign
 from levada.twin.ota.chunks import CHUNK_BYTES
 from levada.twin.ota.journal import RolloutFolder, described, rollouts
+from levada.twin.ota.receiver import Identity
 from levada.twin.ota.rollout import ExecutionState, Rollout, RolloutStatus
 from levada.twin.ota.sender import Sender, ask_states
 from levada.twin.ota.settings import AbortCriterion, RolloutSettings
@@ -197,6 +198,67 @@ def test_an_abort_stops_what_has_not_begun_and_what_is_being_fetched(
     assert (rollout.status, rollout.reason) == (RolloutStatus.CANCELED, "the wrong file")
     assert rollout.executions["node-0"].reason == "ABORTED: by the operator"
     assert rollout.counts() == {"FAILED": 1, "CANCELED": 2}
+
+
+def test_a_node_that_does_not_answer_an_abort_is_not_waited_for_until_its_time_is_over(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """The rollout's timeout is half an hour."""
+    folder = begun(tmp_path, package(), ["nobody"], RolloutSettings())
+    stop = threading.Event()
+    with Campaign(
+        folder, mosquitto.address, on_change=lambda r, _: stop.set() if r.running else None
+    ) as campaign:
+        campaign.run(stop)
+    assert folder.stop("the wrong file") == ["nobody"]  # nobody drives it, and one was under way
+    assert folder.rollout().status is RolloutStatus.CANCELED
+    with Campaign(folder, mosquitto.address, answer_s=0.5) as campaign:
+        rollout = campaign.run(threading.Event())
+    assert rollout.counts() == {"TIMED_OUT": 1}
+    assert rollout.executions["nobody"].reason == "no answer to the abort within 0.5 s"
+    assert folder.rollout().has_ended
+
+
+def test_after_an_abort_a_node_that_was_started_again_is_not_offered_the_module(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Its first word says that nothing is under way there; another runs the module by now."""
+    sent = package()
+    folder = begun(tmp_path, sent, ["north", "south"], RolloutSettings())
+    stop = threading.Event()
+    with Campaign(
+        folder,
+        mosquitto.address,
+        on_change=lambda r, _: stop.set() if len(r.running) == 2 else None,
+    ) as campaign:
+        campaign.run(stop)
+    folder.abort("the wrong file")
+    with MqttNodes(mosquitto.address, ["north", "south"]) as nodes:
+        nodes.identities["south"] = Identity(guest_sha256=sent.sha256)
+        with Campaign(folder, mosquitto.address) as campaign:
+            rollout = campaign.run(threading.Event())
+        assert nodes.installed == {"north": [], "south": []}
+    assert (rollout.status, rollout.reason) == (RolloutStatus.CANCELED, "the wrong file")
+    assert rollout.executions["north"].reason == "ABORTED: nothing of it was under way there"
+    assert rollout.executions["south"].state is ExecutionState.SUCCEEDED
+
+
+def test_the_failure_of_an_attempt_before_is_not_taken_for_that_of_this_one(
+    mosquitto: Mosquitto,
+) -> None:
+    sent, ends = package(), Ends()
+    with (
+        MqttNodes(mosquitto.address, ["north"]) as nodes,
+        Sender(mosquitto.address, sent, on_state=ends, attempt="second") as sender,
+    ):
+        for attempt, said in (("first", "of the attempt before"), ("second", "of this one")):
+            nodes.gateway.send(
+                "north",
+                OtaState(id=sent.id, attempt=attempt, state=UpdateStage.FAILED, text=said),
+            )
+        assert ends.wait(1)["north"].text == "of this one"
+        sender.begin("north")
+        nodes.wait("north")
 
 
 def test_whoever_reads_an_abort_while_it_is_written_sees_all_of_it_or_none(

@@ -137,10 +137,13 @@ def test_the_page_shows_which_module_each_node_runs() -> None:
         first_ms=0,
         last_ms=0,
     )
-    newest = {"north": {"text": "updated: runs irrigation 2.0.0"}}
+    newest = {
+        "north": {"text": "updated: runs irrigation 2.0.0", "evidence": {"attempt": "5e11ab0c"}}
+    }
     text = json.dumps(pages.module_nodes([node], newest), default=_plain)
     assert "irrigation 2.0.0" in text
     assert "abababababab" in text
+    assert "5e11ab0c" in text
     assert "No node" in json.dumps(pages.module_nodes([], {}), default=_plain)
 
 

@@ -120,6 +120,7 @@ def _facts(about: Mapping[str, Any], name: str) -> dict[str, Any]:
         "Stops at": "; ".join(_criterion(c) for c in settings["abort"]),
         "Gate": _gate(about.get("gate") or {}),
         "Name": html.Code(name),
+        "Attempt": html.Code(str(about.get("attempt") or "not told")),
     }
     if about.get("override"):
         facts["Sent all the same"] = html.Span(about["override"], className="bad")
@@ -182,10 +183,16 @@ def module_nodes(
             html.Td(html.Code(str(node.birth.get("guest_sha256", ""))[:12])),
             html.Td("yes" if node.online else "no", className="good" if node.online else "bad"),
             html.Td(newest.get(node.name, {}).get("text", "")),
+            html.Td(html.Code(_attempt(newest.get(node.name, {})))),
         )
         for node in found
     ]
-    return _table(("Node", "Module", "SHA-256", "There", "Last update"), rows)
+    return _table(("Node", "Module", "SHA-256", "There", "Last update", "Attempt"), rows)
+
+
+def _attempt(event: Mapping[str, Any]) -> str:
+    """Of the rollout, as the node or the sender told it."""
+    return str((event.get("evidence") or {}).get("attempt") or "")
 
 
 def _version(node: NodeInfo) -> str:
