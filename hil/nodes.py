@@ -134,7 +134,7 @@ def _chosen(choices: Sequence[str]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for choice in choices:
         zone, equals, node = choice.partition("=")
-        if not equals or ":" in zone:
+        if not equals or ":" in zone or "?" in zone:  # of an address
             zone, node = "", choice
         _check(node)
         if zone in chosen:

@@ -216,7 +216,15 @@ class Updater:
         except DeviceRestarted:
             raise
         except DeviceError as error:
-            raise UpdateError(str(error), UpdateFailure.of_refusal(error.error)) from None
+            failure = UpdateFailure.of_refusal(error.error)
+            raise UpdateError(_REFUSALS.get(failure, str(error)), failure) from None
+
+
+def _trap(kind: int) -> str:
+    try:
+        return TrapKind(kind).name.lower().replace("_", " ")
+    except ValueError:
+        return f"trap {kind}"
 
 
 def _trap(kind: int) -> str:

@@ -151,6 +151,12 @@ def test_a_zone_of_an_overlay_can_have_a_node_of_its_own(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("node", ["virtual?flash=board.flash", "virtual:xtensa?flash=b"])
+def test_an_option_of_an_address_is_no_zone(node: str) -> None:
+    assert ("zone.0.node", node) in node_overrides(QUICKSTART, [node])
+    assert ("zone.maize.node", node) in node_overrides(QUICKSTART, [f"maize={node}"])
+
+
 ENGINES = {
     "A": ("wasm", "off", "off"),
     "B": ("wasm", "wasm", "off"),
