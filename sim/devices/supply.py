@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from levada.sim.devices.valve import Valves
+from levada.sim.devices.valve import Valves, flow_l_min
 from levada.sim.settings.supply import WaterSupply
 
 __all__ = ["SharedSupply", "pressure_kpa"]
@@ -29,7 +29,7 @@ def pressure_kpa(supply: WaterSupply, draws: Sequence[tuple[float, float, float]
     """
 
     def excess(kpa: float) -> float:
-        flow = sum(q * (kpa / nominal) ** x for q, nominal, x in draws)
+        flow = sum(flow_l_min(q, kpa, nominal, x) for q, nominal, x in draws)
         fall = supply.shutoff_kpa - supply.pressure_kpa
         return supply.shutoff_kpa - fall * (flow / supply.flow_l_min) ** 2 - kpa
 
