@@ -84,8 +84,8 @@ class Stations:
 @njit
 def _tips(i: int, parameters: FloatArray, state: FloatArray) -> float:
     """Tips since the start; from the sum, so that no rounding is lost or gathered."""
-    mm = state[i, StationState.RAIN_MM]
-    return float(floor(mm / parameters[i, StationParam.MM_PER_TIP] + 1e-9))
+    tips = state[i, StationState.RAIN_MM] / parameters[i, StationParam.MM_PER_TIP]
+    return float(floor(tips + 1e-9))
 
 
 @njit

@@ -53,7 +53,6 @@ def expected_rain_mm(told_mm: FloatArray) -> FloatArray:
     Beyond the end of the weather there is none.
     """
     ahead = np.concatenate((told_mm, np.zeros(HOURS)))
-    found: FloatArray = np.lib.stride_tricks.sliding_window_view(ahead, HOURS)[: told_mm.size].sum(
-        axis=1
-    )
-    return found
+    windows = np.lib.stride_tricks.sliding_window_view(ahead, HOURS)[: told_mm.size]
+    expected: FloatArray = windows.sum(axis=1)
+    return expected

@@ -25,6 +25,7 @@ from levada.sim.fuzz.found import write_failure
 from levada.sim.fuzz.properties import PROPERTIES, expectations, not_judged
 from levada.sim.fuzz.search import Findings, search
 from levada.sim.fuzz.trial import Trial, Weathers, run_data
+from levada.sim.run import plant as plants
 from levada.sim.run.plant import Plant
 from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
@@ -205,15 +206,10 @@ def test_the_plant_is_asked_and_not_the_guest(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_valve_that_is_open_without_power_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Powered(Plant):
-        def _command(self, i: int, state: int) -> None:
-            if state:
-                super()._command(i, state)
-
     off = CaseFault(kind="brown-out", start_s=7200, duration_s=3600)
     module = reactor(OPENS_FOR_EVER)
     assert "hardware-timer" not in tried(Case(faults=(off,)), module).broken
-    monkeypatch.setattr(trial, "Plant", Powered)
+    monkeypatch.setattr(plants, "cut_valve", lambda *_: None)
     broken = tried(Case(faults=(off,)), module).broken["hardware-timer"]
     assert broken.outcome.name == "a: closed without power, brown-out 1"
 

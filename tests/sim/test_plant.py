@@ -16,6 +16,7 @@ from small import (
     scenario,
 )
 
+from levada.guest.abi import ErrorCode
 from levada.sim.devices.energy import EnergyState
 from levada.sim.devices.valve import ValveState
 from levada.sim.run.trace import INDEX
@@ -171,7 +172,8 @@ class TestNodes:
         assert node.boots_ms == [start_ms]
         assert node.times_ms[:3] == [start_ms + k * 600_000 for k in (1, 2, 3)]
         assert len(node.times_ms) == 2 * 144 - 1, "none at the end of the run"
-        counts, temp, battery, pulses = zip(*node.readings, strict=True)
+        counts, temp, battery, pulses, *weather = zip(*node.readings, strict=True)
+        assert weather == [(int(ErrorCode.UNAVAILABLE),) * len(counts)] * 3
         assert all(0 <= c <= 4095 for c in counts)
         assert all(-1000 < t < 5000 for t in temp)
         assert 4000 < battery[0] <= 4200
