@@ -173,12 +173,14 @@ def run(
         ),
     ] = None,
     pki: options.Pki = None,
+    grid_check: options.GridCheck = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
     from levada.hil.nodes import NodeMaker, node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
+    from levada.sim.run.grid_check import with_grid_check
     from levada.sim.scenario import load as scenarios
     from levada.twin.cli import console
     from levada.twin.continuum.extension import extension
@@ -194,6 +196,7 @@ def run(
     runner.check(document)
     loaded = document.scenario
     target = out or Path("runs") / loaded.name
+    extend = with_grid_check(loaded, extension(loaded)) if grid_check else extension(loaded)
     if junit is not None:
         junit.parent.mkdir(parents=True, exist_ok=True)
     check_output(junit, "--junit")
@@ -208,7 +211,7 @@ def run(
             progress=progress,
             make_node=make_node,
             energy_profile=profile,
-            extend=extension(loaded),
+            extend=extend,
         )
     if junit is not None:
         from levada.sim.results.junit import write_junit
