@@ -57,6 +57,7 @@ __all__ = [
     "surface_flux",
     "wilting_head",
     "within_soil",
+    "within_steep_soil",
 ]
 
 
@@ -243,15 +244,12 @@ def within_soil(
     gravity: float,
     above: tuple[float, float, float, float, float, float],
     here: tuple[float, float, float, float, float, float],
-    steep: bool,
 ) -> tuple[float, float, float]:
     """Flux [m s-1] between two cells of one soil, and its derivatives by u above and here.
 
     Darcy's law as Buckingham (1907) extended it, q = -K (dh/dz - 1), between two centres.
     `gap` is the difference of their heads [m], `dinv` one over their distance; each cell is given
-    by h, phi, k and their derivatives.  The conductivity is its mean over the heads between them,
-    or that of both if they are equal; in `steep` soil, where tables of phi and K agree less, one
-    passes into the other.
+    by h, phi, k and their derivatives.  The conductivity is its mean over the heads between them.
     """
     h0, phi0, k0, dh0, dphi0, dk0 = above
     _, phi, k, dh, dphi, dk = here
@@ -261,16 +259,35 @@ def within_soil(
         q = mean * (gravity - gap * dinv)
         dq_above = dphi0 * dinv + gravity * (mean * dh0 - dphi0) * per_gap
         dq_here = -dphi * dinv + gravity * (dphi - mean * dh) * per_gap
-        apart = gap / (BLEND * abs(h0))
-        if steep and apart < 1.0:
-            rest = (1.0 - apart) * gravity
-            q += rest * (0.5 * (k0 + k) - mean)
-            dq_above += rest * (0.5 * dk0 - (mean * dh0 - dphi0) * per_gap)
-            dq_here += rest * (0.5 * dk - (dphi - mean * dh) * per_gap)
     else:
         q = (phi0 - phi) * dinv + 0.5 * gravity * (k0 + k)
         dq_above = dphi0 * dinv + 0.5 * gravity * dk0
         dq_here = -dphi * dinv + 0.5 * gravity * dk
+    return q, dq_above, dq_here
+
+
+@njit
+def within_steep_soil(
+    gap: float,
+    dinv: float,
+    gravity: float,
+    above: tuple[float, float, float, float, float, float],
+    here: tuple[float, float, float, float, float, float],
+) -> tuple[float, float, float]:
+    """As `within_soil`; from the mean of both conductivities the one over heads is passed into.
+
+    In steep soil the tables of phi and K agree less well, and no iteration passes a jump.
+    """
+    q, dq_above, dq_here = within_soil(gap, dinv, gravity, above, here)
+    h0, phi0, k0, dh0, dphi0, dk0 = above
+    _, phi, k, dh, dphi, dk = here
+    apart = gap / (BLEND * abs(h0))
+    if gap > 1e-4 * abs(h0) + 1e-9 and apart < 1.0:
+        mean = (phi - phi0) / gap
+        rest = (1.0 - apart) * gravity
+        q += rest * (0.5 * (k0 + k) - mean)
+        dq_above += rest * (0.5 * dk0 - (mean * dh0 - dphi0) / gap)
+        dq_here += rest * (0.5 * dk - (dphi - mean * dh) / gap)
     return q, dq_above, dq_here
 
 

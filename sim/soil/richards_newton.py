@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from levada.guest.fast.jit import njit
+from levada.guest.fast.jit import njit, njit_inline
 from levada.sim.soil.hydraulics import INTERVALS, U_MIN
 from levada.sim.soil.richards_columns import (
     C_DINV,
@@ -83,6 +83,7 @@ from levada.sim.soil.richards_fluxes import (
     surface_flux,
     wilting_head,
     within_soil,
+    within_steep_soil,
 )
 
 __all__ = ["solve"]
@@ -138,13 +139,18 @@ def _note_powers(
 
 
 @njit
-def _mix_powers(w: FloatArray, i: int, stored: float) -> None:
-    """When drying, the power between that of K and, as far as the cell stores water, of theta."""
+def _mix_powers(w: FloatArray, i: int, stored: float, per_uptake: float) -> None:
+    """When drying, the power between those of theta, of K and of uptake, which is none.
+
+    As far as the pivot comes from storage, the share `stored`, from fluxes, and from uptake, whose
+    slope times `per_uptake` is its share.
+    """
     stored = min(max(stored, 0.0), 1.0)
-    w[W_DRYING, i] += stored * (w[W_WETTING, i] - w[W_DRYING, i])
+    taken = min(max(w[W_UPTAKE_SLOPE, i] * per_uptake, 0.0), 1.0 - stored)
+    w[W_DRYING, i] = stored * w[W_WETTING, i] + (1.0 - stored - taken) * w[W_DRYING, i]
 
 
-@njit
+@njit_inline
 def _from_above(
     cells: FloatArray,
     tables: FloatArray,
@@ -161,7 +167,9 @@ def _from_above(
     dinv = cells[C_DINV, i - 1]
     gap = here[0] - above[0]
     if soil == soil0:
-        return within_soil(gap, dinv, gravity, above, here, steep)
+        if steep:
+            return within_steep_soil(gap, dinv, gravity, above, here)
+        return within_soil(gap, dinv, gravity, above, here)
     part = cells[C_DZ, i - 1] / (cells[C_DZ, i - 1] + cells[C_DZ, i])
     mean, dmean_above, dmean_here = between_soils(
         tables, soil0, soil, w[W_U, i - 1], w[W_U, i], part
@@ -237,7 +245,7 @@ def _sweep(
             w[W_GAMMA, i - 1] = gamma
             w[W_RHS, i - 1] = rhs
             if steep:
-                _mix_powers(w, i - 1, stored0 / diag)
+                _mix_powers(w, i - 1, stored0 / diag, dt / diag)
         # this row so far: storage, uptake and the upper face
         take, dtake = 0.0, 0.0
         if demand > 0.0:
@@ -269,7 +277,7 @@ def _sweep(
     diag = diag0 + dq_bottom * dt
     if steep:
         diag = max(diag, stored0)
-        _mix_powers(w, last, stored0 / diag)
+        _mix_powers(w, last, stored0 / diag, dt / diag)
     s[S_AIRLESS] = missing * (airless / demand) if demand > 0.0 else 0.0
     s[S_ERROR_CELL] = worst_cell
     s[S_ERROR_SIZE] = worst

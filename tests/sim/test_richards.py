@@ -182,7 +182,7 @@ def steep_soils(draw: st.DrawFn) -> VanGenuchten:
     hours=st.lists(HOURS, min_size=6, max_size=30),
     valve=st.tuples(st.floats(0.0, 3600.0), st.floats(0.0, 3600.0)).map(sorted),
 )
-def test_no_permitted_soil_is_too_steep_to_be_solved(
+def test_steep_soils_are_solved(
     soil: list[tuple[float, VanGenuchten]],
     head_m: float,
     bottom: Bottom,
