@@ -86,6 +86,10 @@ def _tolerances(golden: Path) -> dict[str, float]:
     except ValueError as error:  # not UTF-8
         raise RunDirError(f"{golden / TOLERANCES}: damaged: {error}") from None
     try:
-        return {str(name): float(value) for name, value in parse(text).items()}
+        found = {str(name): float(value) for name, value in parse(text).items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise RunDirError(f"{golden / TOLERANCES}: damaged: {error}") from None
+    for name, value in found.items():
+        if not value >= 0.0:  # nothing is beyond NaN
+            raise RunDirError(f"{golden / TOLERANCES}: {name} = {value:g}: permitted 0 or more")
+    return found

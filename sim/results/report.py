@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from levada.sim.results.baselines import baseline_table
 from levada.sim.results.continuum import continuum
+from levada.sim.results.grid import grid_sentence
 from levada.sim.results.report_data import BALANCE, ReportedSeason, read_season
 from levada.sim.run import stops
 
@@ -443,7 +444,7 @@ def _soils(summary: Json) -> list[str]:
 def _provenance(summary: Json) -> list[tuple[str, str]]:
     """What was run, by what, and how to see that it is the same again."""
     guest, weather = summary["guest"], summary["weather"]
-    soils = _soils(summary)
+    soils, checked = _soils(summary), grid_sentence(summary)
     notes = [*weather.get("notes", []), *(f"filled: {gap}" for gap in weather.get("filled", []))]
     versions = {"levada": summary["levada_version"]} | summary["versions"]
     return [
@@ -453,6 +454,7 @@ def _provenance(summary: Json) -> list[tuple[str, str]]:
         ("Guest SHA-256", summary["guest_sha256"]),
         *(("Soil", soil) for soil in soils[:MOST_SOILS]),
         *((("Soil", f"{len(soils) - MOST_SOILS} more"),) if len(soils) > MOST_SOILS else ()),
+        *((("Grid check", checked),) if checked else ()),
         *(("Note", str(note)) for note in summary.get("notes", [])),
         ("Weather", "; ".join([str(weather["source"]), *map(str, notes)])),
         ("Weather SHA-256", str(weather["sha256"])),

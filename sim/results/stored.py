@@ -203,7 +203,7 @@ def compare_results(run: RunDir, path: Path) -> StoredComparison:
             allowed=figure["tolerance"],
         )
         for name, figure in stored["figures"].items()
-        if abs(found["figures"][name]["value"] - figure["value"]) > figure["tolerance"]
+        if not abs(found["figures"][name]["value"] - figure["value"]) <= figure["tolerance"]
     )
     before, now = stored["expectations"], found["expectations"]
     return StoredComparison(
@@ -255,7 +255,7 @@ def _windows(stored: dict[str, Any], found: dict[str, Any]) -> Iterator[Deviatio
             if len(now) != len(series["values"]):
                 raise RunDirError(f"{signal} of {zone}: other zones or days than were stored")
             apart = np.abs(np.array(now) - np.array(series["values"]))
-            beyond = apart > series["tolerance"]
+            beyond = ~(apart <= series["tolerance"])  # so is NaN
             edges = np.flatnonzero(np.diff(np.concatenate(([0], beyond.astype(np.int8), [0]))))
             for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
                 yield DeviationWindow(

@@ -190,9 +190,7 @@ def build_models(
         bucket=soils.bucket([zones[i] for i in of_bucket], [zr_m[i] for i in of_bucket])
         if of_bucket
         else None,
-        richards=Richards([soils.richards_profile(zones[i]) for i in of_richards])
-        if of_richards
-        else None,
+        richards=soils.richards([zones[i] for i in of_richards]) if of_richards else None,
         richards_zones=of_richards,
         probes=Probes(
             [zone.probe for zone in zones],

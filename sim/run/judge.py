@@ -278,8 +278,10 @@ class _Judge:
 
     def summaries(self, expect: Expect) -> Iterator[_Finding]:
         value = self.summary.get(str(expect.of))
-        if not isinstance(value, int | float) or not np.isfinite(value):
+        if not isinstance(value, int | float):
             raise _UnknownError(f"`{expect.of}` is not in the summary of this run")
+        if not np.isfinite(value):
+            raise _UnknownError(f"`{expect.of}` is not a number in this run: {value:g}")
         unit = str(expect.of).rsplit("_", 1)[-1]
         unit = "" if unit in ("efficiency", "yield") else unit  # shares
         yield _limited(expect, float(value), unit, "summary", None)

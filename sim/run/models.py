@@ -184,7 +184,7 @@ def _soil(zone: ZoneConfig, zr_m: float) -> object:
         return soils.bucket([zone], [zr_m])
     from levada.sim.soil.richards_profile import graded_cells
 
-    return graded_cells(soils.richards_profile(zone).layers)
+    return graded_cells(soils.richards_profile(zone).layers, zone.soil.cells)
 
 
 def _initial_water(zone: ZoneConfig) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from levada.sim.crop import crop as crops
+from levada.sim.scenario.soil import DEFAULT_CELLS
 from levada.sim.settings.crop import Crop
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.hydraulics import VanGenuchten
@@ -18,12 +19,13 @@ from levada.sim.soil.texture import (
     by_fractions,
     nearest_class,
 )
-from levada.sim.soil.uptake import FEDDES, Feddes
+from levada.sim.soil.uptake import FEDDES, LIKE, Feddes, feddes_of
 
 if TYPE_CHECKING:
     from levada.sim.scenario.expand import ZoneConfig
     from levada.sim.scenario.soil import Soil, SoilLayer
     from levada.sim.scenario.zone import PlantedCrop
+    from levada.sim.soil.richards import Richards
     from levada.sim.soil.richards_profile import SoilProfile
 
 __all__ = [
@@ -38,11 +40,14 @@ __all__ = [
     "horizons",
     "notes",
     "rew_mm",
+    "richards",
     "richards_profile",
     "summary",
     "wilting_point",
 ]
 
+TOP_CELL_M: Final = 0.01
+"""With the default number of cells; it goes down with more."""
 EVAPORATING_M: Final = 0.10
 """Ze, FAO-56 p. 144: 0.10 to 0.15 m."""
 
@@ -156,6 +161,7 @@ _NOT_NUMBERS: Final = (
     "ky",
     "ky_stages",
     "yield_t_ha",
+    "critical_stress_index",
 )
 
 
@@ -262,16 +268,28 @@ def richards_profile(zone: ZoneConfig) -> SoilProfile:
         ),
         bottom=Bottom(kind=soil.bottom.replace("-", "_"), head_m=soil.bottom_head_m or 0.0),  # type: ignore[arg-type]
         feddes=feddes(zone.crop),
+        critical_stress_index=zone.crop.critical_stress_index,
         probe_depth_m=zone.probe.depth_m,
         probe_half_height_m=max(zone.probe.half_height_m, 1e-3),
     )
 
 
+def richards(zones: Sequence[ZoneConfig]) -> Richards:
+    """The zones as one model of Richards' equation; they have equally many cells."""
+    from levada.sim.soil.richards import Richards
+
+    cells = max(zone.soil.cells for zone in zones)
+    profiles = [richards_profile(zone) for zone in zones]
+    return Richards(profiles, cells=cells, top_cell_m=TOP_CELL_M * DEFAULT_CELLS / cells)
+
+
 def feddes(wanted: PlantedCrop) -> Feddes:
-    """Suctions at which the crop of a scenario takes less water; those of maize if unknown."""
+    """Suctions at which the crop of a scenario takes less water: its own, those of its group, or,
+    of a crop by numbers, those of maize.
+    """
     if wanted.feddes_m is not None:
         return Feddes(**dict(zip(_HEADS, wanted.feddes_m, strict=True)))
-    return FEDDES.get(wanted.feddes_like or wanted.name or "", FEDDES["maize"])
+    return feddes_of(wanted.feddes_like or wanted.name or "") or FEDDES["maize"]
 
 
 _HEADS: Final = (
@@ -322,8 +340,10 @@ def notes(zones: Sequence[ZoneConfig]) -> list[str]:
             continue
         if wanted.name not in FEDDES:
             name = wanted.name or "a crop by numbers"
+            kin = LIKE.get(name)
             said[name] = (
-                f"{name}: no suctions are known at which it suffers, so those of maize are taken; "
+                f"{name}: no suctions are known at which it suffers, so those of "
+                f"{f'{kin.crop} ({kin.why})' if kin else 'maize'} are taken; "
                 "`feddes_m` or `feddes_like` in [zone.crop] sets others"
             )
     return list(said.values())

@@ -72,6 +72,7 @@ def _regulating(zone: Zone) -> bool:
 
 IDLE: Final = (
     Idle("soil", ("ponding_max_mm",), _bucket, "no water stands on the bucket; see `intake_mm_h`"),
+    Idle("soil", ("cells",), _bucket, "the bucket has no grid"),
     Idle("soil", ("theta_s",), _pores_unasked, "the bucket ends at field capacity"),
     Idle(
         "soil",
@@ -80,7 +81,12 @@ IDLE: Final = (
         "`richards` takes up what the soil conducts; see `ponding_max_mm`",
     ),
     Idle("soil", ("rew_mm",), _richards, "`richards` evaporates what the soil conducts"),
-    Idle("crop", ("feddes_m", "feddes_like"), _bucket, "the bucket has no suction"),
+    Idle(
+        "crop",
+        ("feddes_m", "feddes_like", "critical_stress_index"),
+        _bucket,
+        "the bucket has no suction",
+    ),
     Idle(
         "crop",
         ("base_c", "upper_c"),

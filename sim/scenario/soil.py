@@ -17,8 +17,17 @@ from levada.sim.settings.issue import Issue
 from levada.sim.settings.soil import Hydraulics, PondingMaxMm, ThicknessM
 from levada.sim.settings.water import Abstraction, CurveNumber, Moisture
 
-__all__ = ["DEFAULT_SOIL_MODEL", "Initial", "Soil", "SoilLayer", "Texture", "as_tuple"]
+__all__ = [
+    "DEFAULT_CELLS",
+    "DEFAULT_SOIL_MODEL",
+    "Initial",
+    "Soil",
+    "SoilLayer",
+    "Texture",
+    "as_tuple",
+]
 
+DEFAULT_CELLS: Final = 50
 DEFAULT_SOIL_MODEL: Final[Literal["bucket", "richards"]] = "richards"
 
 Texture = Literal[
@@ -164,6 +173,9 @@ class Soil(Table):
     """Horizons from the top down; the last one reaches the bottom."""
     depth_m: float = Field(default=2.0, ge=0.2, le=10)
     """Depth to which water is followed."""
+    cells: int = Field(default=DEFAULT_CELLS, ge=10, le=1000)
+    """Cells of the grid, finest at the surface and where two soils meet; the largest number of all
+    zones holds for all; `richards` only."""
     bottom: Literal["free-drainage", "zero-flux", "head", "seepage-face"] = "free-drainage"
     """What happens there; `bucket` knows free drainage only."""
     bottom_head_m: float | None = Field(default=None, ge=-100, le=10)

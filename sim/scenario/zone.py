@@ -21,6 +21,7 @@ from levada.sim.scenario.soil import Soil
 from levada.sim.settings.base import as_tuple
 from levada.sim.settings.crop import (
     BaseC,
+    CriticalStressIndex,
     DepletionFraction,
     Growth,
     HeightMaxM,
@@ -91,7 +92,10 @@ class PlantedCrop(Table):
     the second and the third full uptake at high demand, to the fourth at low demand, below the
     fifth none; `richards` only."""
     feddes_like: str | None = Field(default=None, min_length=1)
-    """Crop whose heads are taken; without it, its own, or those of maize with a note."""
+    """Crop whose heads are taken; without it, its own, or those of its group with a note."""
+    critical_stress_index: CriticalStressIndex = 1.0
+    """Compensation of uptake, omega_c of Jarvis (1989): as long as the roots could take this share
+    of the potential, those in moist soil make up for the others; 1 is none; `richards` only."""
 
     def troubles(self) -> Iterator[Issue]:
         """A known name or all numbers; what must be in order is."""
@@ -311,6 +315,6 @@ def spreadable(zone: Zone) -> dict[str, float]:
     numbers = {"area_m2": zone.area_m2}
     for part in ("soil", "crop", "probe", "valve", "energy", "rain_gauge", "et0"):
         for key, value in getattr(zone, part) or ():
-            if isinstance(value, int | float) and key not in ("cpu_mhz", "adc_bits"):
+            if isinstance(value, int | float) and key not in ("cells", "cpu_mhz", "adc_bits"):
                 numbers[f"{part}.{key}"] = float(value)
     return numbers

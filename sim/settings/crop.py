@@ -12,6 +12,7 @@ from levada.sim.settings.issue import Issue
 
 __all__ = [
     "BaseC",
+    "CriticalStressIndex",
     "Crop",
     "DepletionFraction",
     "Growth",
@@ -30,6 +31,8 @@ HeightMaxM = Annotated[float, Field(ge=0.001, le=30)]
 RootDepthM = Annotated[float, Field(ge=0.05, le=5)]
 DepletionFraction = Annotated[float, Field(ge=0.1, le=0.8)]
 BaseC = Annotated[float, Field(ge=-5, le=25)]
+CriticalStressIndex = Annotated[float, Field(ge=0.05, le=1)]
+"""omega_c of Jarvis (1989); 1 is no compensation."""
 UpperC = Annotated[float, Field(ge=10, le=50)]
 Growth = Literal["days", "degree-days"]
 Surface = Literal["short", "tall"]

@@ -1,6 +1,6 @@
 """Richards' equation in one dimension for any number of zones: the plant's soil.
 
-Layers of van Genuchten-Mualem soil on graded cells, root uptake after Feddes, ponding and runoff;
+Layers of van Genuchten-Mualem soil on graded cells, root uptake after Feddes, ponding, runoff;
 the numerical scheme is described in `levada.sim.soil.richards_kernel`.  Implements
 `levada.sim.soil.model.SoilModel`.
 
@@ -155,9 +155,13 @@ class Richards:
     def error(self, zone: int) -> SoilError:
         """Why a zone could not be solved."""
         s = self._scalars[zone]
+        times = s[columns.S_ERROR_SIZE] / columns.TOLERANCE
+        found = (
+            "is not a number (NaN)" if np.isnan(times) else f"is {times:.3g} times that permitted"
+        )
         return SoilError(
-            f"no convergence with the shortest step of {columns.SHORTEST_STEP_S} s: theta is off "
-            f"by {s[columns.S_ERROR_SIZE]:.3g}, permitted {columns.TOLERANCE:g}",
+            f"no convergence with the shortest step of {columns.SHORTEST_STEP_S} s: the residual "
+            f"{found}",
             time_s=float(s[columns.S_START]),
             zone=zone,
             cell=int(s[columns.S_ERROR_CELL]),
@@ -245,12 +249,14 @@ def _fill_cells(
 
 
 def _saturated(soil: VanGenuchten, rows: FloatArray) -> FloatArray:
-    """Last row of a table: theta, phi and K at h = 0."""
+    """Last row of a table: theta, phi and K at h = 0, theta_r, and the power n - 1 of dry soil."""
     last = rows[INTERVALS - 1]
     row = np.zeros(16)
     row[columns.T_THETA] = soil.theta(0.0)
     row[columns.T_PHI] = last[columns.T_PHI : columns.T_PHI + 4].sum()
     row[columns.T_K] = soil.ks_m_d / 86400.0
+    row[columns.T_RESIDUAL] = soil.theta_r
+    row[columns.T_STEEPEST] = soil.n - 1.0
     return row
 
 
@@ -293,6 +299,8 @@ def _fill_settings(p: FloatArray, zone: SoilProfile, tables: FloatArray, c: Floa
     p[columns.P_H4] = feddes.wilting_m
     p[columns.P_DEMAND_HIGH] = feddes.demand_high_mm_d / columns.MM / 86400.0
     p[columns.P_DEMAND_LOW] = feddes.demand_low_mm_d / columns.MM / 86400.0
+    p[columns.P_CRITICAL] = zone.critical_stress_index
+    p[columns.P_STEEP] = float(any(layer.soil.n > columns.STEEP_N for layer in zone.layers))
     p[columns.P_TOLERANCE] = zone.theta_error
     p[columns.P_GRAVITY] = zone.gravity
     p[columns.P_PROBE_CELL] = min(

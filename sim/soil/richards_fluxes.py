@@ -10,6 +10,7 @@ import math
 from levada.guest.fast.jit import njit
 from levada.sim.soil.hydraulics import HEAD_SCALE_M, INTERVALS, SPECIFIC_STORAGE_PER_M, U_MIN
 from levada.sim.soil.richards_columns import (
+    BLEND,
     FREE_DRAINAGE,
     P_BOTTOM,
     P_BOTTOM_HEAD,
@@ -56,6 +57,7 @@ __all__ = [
     "surface_flux",
     "wilting_head",
     "within_soil",
+    "within_steep_soil",
 ]
 
 
@@ -261,6 +263,31 @@ def within_soil(
         q = (phi0 - phi) * dinv + 0.5 * gravity * (k0 + k)
         dq_above = dphi0 * dinv + 0.5 * gravity * dk0
         dq_here = -dphi * dinv + 0.5 * gravity * dk
+    return q, dq_above, dq_here
+
+
+@njit
+def within_steep_soil(
+    gap: float,
+    dinv: float,
+    gravity: float,
+    above: tuple[float, float, float, float, float, float],
+    here: tuple[float, float, float, float, float, float],
+) -> tuple[float, float, float]:
+    """As `within_soil`; from the mean of both conductivities the one over heads is passed into.
+
+    In steep soil the tables of phi and K agree less well, and no iteration passes a jump.
+    """
+    q, dq_above, dq_here = within_soil(gap, dinv, gravity, above, here)
+    h0, phi0, k0, dh0, dphi0, dk0 = above
+    _, phi, k, dh, dphi, dk = here
+    apart = gap / (BLEND * abs(h0))
+    if gap > 1e-4 * abs(h0) + 1e-9 and apart < 1.0:
+        mean = (phi - phi0) / gap
+        rest = (1.0 - apart) * gravity
+        q += rest * (0.5 * (k0 + k) - mean)
+        dq_above += rest * (0.5 * dk0 - (mean * dh0 - dphi0) / gap)
+        dq_here += rest * (0.5 * dk - (dphi - mean * dh) / gap)
     return q, dq_above, dq_here
 
 

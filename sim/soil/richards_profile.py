@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from levada.guest.text.ranges import check_range, out_of_range
+from levada.sim.settings.crop import CriticalStressIndex
 from levada.sim.settings.explain import bounds_of
 from levada.sim.settings.soil import PondingMaxMm, ThicknessM
 from levada.sim.settings.valve import WettedFraction
@@ -134,6 +135,8 @@ class SoilProfile:
     surface: Surface = field(default_factory=Surface)
     bottom: Bottom = field(default_factory=Bottom)
     feddes: Feddes = FEDDES["maize"]
+    critical_stress_index: float = 1.0
+    """omega_c of Jarvis (1989); 1 is no compensation of uptake."""
     roots: RootDensity = root_shares
     """Cumulative root profile over relative depth."""
     probe_depth_m: float = 0.10
@@ -149,6 +152,9 @@ class SoilProfile:
             raise ValueError("no layers; permitted: at least one")
         check_range("probe_depth_m", self.probe_depth_m, 0.0, self.depth_m, "m")
         check_range("probe_half_height_m", self.probe_half_height_m, 0.0, 1.0, "m", above=True)
+        check_range(
+            "critical_stress_index", self.critical_stress_index, **bounds_of(CriticalStressIndex)
+        )
         check_range("gravity", self.gravity, 0.0, 1.0)
         check_range("theta_error", self.theta_error, 1e-7, 0.1)
 
@@ -161,34 +167,18 @@ class SoilProfile:
 def graded_cells(layers: Sequence[Layer], cells: int = 50, top_cell_m: float = 0.01) -> FloatArray:
     """Faces [m], shape (cells + 1,), of cells that grow with depth from about `top_cell_m`.
 
-    Thickness is linear in depth; every layer boundary is a face.
+    Thickness grows linearly with the distance from the surface and from where two soils meet,
+    where gradients stay steep; there, and then at the surface too, it begins with half of
+    `top_cell_m`.  Every layer boundary is a face.
     """
     depth = float(sum(layer.thickness_m for layer in layers))
     check_range("cells", cells, 2 * len(layers), 10_000)
     check_range("top_cell_m", top_cell_m, 0.0, depth, "m", above=True)
-    growth = 0.0
-    if cells * top_cell_m < depth:
-        # cell thickness s(z) = top + growth z; ln(1 + growth depth / top) / growth cells fit
-        low, high = 1e-9, 10.0
-        for _ in range(100):
-            growth = 0.5 * (low + high)
-            if np.log1p(growth * depth / top_cell_m) / growth > cells:
-                low = growth
-            else:
-                high = growth
-
-    def position(z: FloatArray) -> FloatArray:
-        if growth == 0.0:
-            return z / depth * cells
-        return np.asarray(np.log1p(growth * z / top_cell_m) / growth)
-
-    def depth_at(x: FloatArray) -> FloatArray:
-        if growth == 0.0:
-            return x / cells * depth
-        return np.asarray(np.expm1(growth * x) * top_cell_m / growth)
-
     edges = np.concatenate([[0.0], np.cumsum([layer.thickness_m for layer in layers])])
-    at = position(edges)
+    meet = [e for e, a, b in zip(edges[1:], layers, layers[1:], strict=False) if a.soil != b.soil]
+    finest_m = 0.5 * top_cell_m if meet else top_cell_m
+    grading = _Grading(np.array([0.0, *meet]), depth, cells, finest_m)
+    at = grading.position(edges)
     share = np.diff(at) * cells / at[-1]
     count = np.maximum(np.floor(share).astype(int), 2)
     while count.sum() < cells:
@@ -197,7 +187,64 @@ def graded_cells(layers: Sequence[Layer], cells: int = 50, top_cell_m: float = 0
         count[np.argmax(np.where(count > 2, count - share, -np.inf))] -= 1
     faces = [np.zeros(1)]
     for k, number in enumerate(count):
-        inner = depth_at(np.linspace(at[k], at[k + 1], int(number) + 1))
+        inner = grading.depth_at(np.linspace(at[k], at[k + 1], int(number) + 1))
         inner[-1] = edges[k + 1]
         faces.append(inner[1:])
     return np.concatenate(faces)
+
+
+class _Grading:
+    """Cells whose thickness is `finest_m` at some depths and grows linearly away from them.
+
+    Position counts cells from the surface, as a real number.
+    """
+
+    def __init__(self, fine_m: FloatArray, depth_m: float, cells: int, finest_m: float) -> None:
+        self.depth_m, self.cells, self.finest_m = depth_m, cells, finest_m
+        middles = 0.5 * (fine_m[1:] + fine_m[:-1])
+        # pieces in which thickness only grows, or only shrinks, in turns
+        self._starts = np.sort(np.concatenate([fine_m, middles]))
+        self._widths = np.diff([*self._starts, depth_m])
+        self._shrinks = np.arange(len(self._starts)) % 2 == 1
+        self.growth = 0.0
+        if cells * finest_m < depth_m:
+            low, high = 1e-9, 10.0
+            for _ in range(100):
+                self.growth = 0.5 * (low + high)
+                if self._counts().sum() > cells:
+                    low = self.growth
+                else:
+                    high = self.growth
+            self._before = np.concatenate([[0.0], np.cumsum(self._counts())])
+
+    def _count(self, distance_m: FloatArray) -> FloatArray:
+        """Cells within a distance of a fine place: integral of dz / (finest + growth z)."""
+        return np.asarray(np.log1p(self.growth * distance_m / self.finest_m) / self.growth)
+
+    def _distance(self, count: FloatArray) -> FloatArray:
+        return np.asarray(np.expm1(self.growth * count) * self.finest_m / self.growth)
+
+    def _counts(self) -> FloatArray:
+        return self._count(self._widths)
+
+    def position(self, z: FloatArray) -> FloatArray:
+        """Position of a depth [m]."""
+        if self.growth == 0.0:
+            return z / self.depth_m * self.cells
+        piece = np.searchsorted(self._starts, z, side="right") - 1
+        inside = z - self._starts[piece]
+        rest = self._count(self._widths[piece] - inside)
+        within = np.where(self._shrinks[piece], self._counts()[piece] - rest, self._count(inside))
+        return np.asarray(self._before[piece] + within)
+
+    def depth_at(self, x: FloatArray) -> FloatArray:
+        """Depth [m] of a position."""
+        if self.growth == 0.0:
+            return x / self.cells * self.depth_m
+        piece = np.clip(
+            np.searchsorted(self._before, x, side="right") - 1, 0, len(self._widths) - 1
+        )
+        inside = x - self._before[piece]
+        rest = self._distance(self._counts()[piece] - inside)
+        within = np.where(self._shrinks[piece], self._widths[piece] - rest, self._distance(inside))
+        return np.asarray(self._starts[piece] + within)

@@ -1,4 +1,4 @@
-"""Root water uptake after Feddes, Kowalik and Zaradny (1978), without compensation.
+"""Root water uptake after Feddes, Kowalik and Zaradny (1978), compensated after Jarvis (1989).
 
 The potential transpiration is shared over depth by a root density profile that stretches with the
 root depth; each share is reduced by a piecewise linear function of the local pressure head:
@@ -6,21 +6,36 @@ root depth; each share is reduced by a piecewise linear function of the local pr
     h1 (anaerobiosis) .. h2: rising from 0 to 1;  h2 .. h3: 1;  h3 .. h4: falling to 0 (wilting)
 
 h3 lies between a value for high and one for low demand, linear in the demand of the last day.
-Left out: compensation (what dry roots cannot take is not taken elsewhere), osmotic stress,
-hydraulic lift.
+
+Without compensation, what roots in dry or airless soil cannot take is not transpired.  With it
+(Jarvis 1989, J. Hydrol. 107:57-72; Simunek and Hopmans 2009, Ecol. Modell. 220:505-521) the roots
+elsewhere take more: every share is divided by max(omega, omega_c), where the stress index omega is
+the mean reduction weighted by the roots, and omega_c is critical for the crop.  omega_c = 1 is no
+compensation; towards 0 the crop transpires at its potential rate as long as any root can.
+Left out: osmotic stress, hydraulic lift, growth of roots towards water.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from levada.guest.text.ranges import check_range
 
-__all__ = ["FEDDES", "ROOT_NODES", "Feddes", "RootDensity", "root_shares"]
+__all__ = [
+    "FEDDES",
+    "LIKE",
+    "ROOT_NODES",
+    "Feddes",
+    "Kin",
+    "RootDensity",
+    "feddes_of",
+    "root_shares",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -123,6 +138,45 @@ FEDDES = {
     "tomato": _vegetable(-800, -1500),
 }
 """Thresholds by crop, named as in `levada.sim.crop.table`: cm in the sources, metres here."""
+
+
+class Kin(NamedTuple):
+    """A crop whose thresholds another one takes, and why."""
+
+    crop: str
+    why: str
+
+
+LIKE = {
+    "bean dry": Kin("bean green", "the same species"),
+    "cotton": Kin("sugar beet", "broad-leaved field crops"),
+    "cucumber": Kin("melon", "cucumber family"),
+    "eggplant": Kin("tomato", "nightshade family"),
+    "groundnut": Kin("bean green", "annual legumes"),
+    "lentil": Kin("bean green", "annual legumes"),
+    "millet": Kin("maize", "summer cereals"),
+    "olive": Kin("apple", "fruit trees"),
+    "pepper": Kin("potato", "nightshade family"),
+    "pistachio": Kin("almond", "nut trees"),
+    "sorghum": Kin("maize", "summer cereals"),
+    "soybean": Kin("bean green", "annual legumes"),
+    "spinach": Kin("lettuce", "leafy vegetables"),
+    "squash": Kin("melon", "cucumber family"),
+    "sunflower": Kin("sugar beet", "broad-leaved field crops"),
+    "sweet potato": Kin("sugar beet", "roots and tubers"),
+    "watermelon": Kin("melon", "cucumber family"),
+}
+"""Crops for which no thresholds are published, and the one of their group that stands for them.
+
+The group is that of FAO-56 Table 22 or the botanical family; in it, the crop of the nearest
+depletion fraction p, of two equally near the one of like habit.  That is our choice, not a
+measurement.  No published numbers exist for rice, which richards refuses, and for crops by numbers.
+"""
+
+
+def feddes_of(crop: str) -> Feddes | None:
+    """Thresholds of a crop by name, its own or those of its group; None if there are none."""
+    return FEDDES.get(LIKE[crop].crop if crop in LIKE else crop)
 
 
 def root_shares(relative_depth: FloatArray) -> FloatArray:

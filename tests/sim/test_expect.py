@@ -302,6 +302,11 @@ class TestNothingPassesUnknown:
             "`energy_j` is not in the summary of this run",
         )
 
+    def test_a_figure_that_is_not_a_number_is_called_so(self) -> None:
+        outcome = judge(self.EVERY_KIND[-1], trace(), summary={"energy_j": float("nan")})
+        assert not outcome.passed
+        assert outcome.detail == "`energy_j` is not a number in this run: nan"
+
     @pytest.mark.parametrize("expect", EVERY_KIND[:-1], ids=lambda e: e["kind"])
     def test_one_value_that_is_not_a_number_fails(self, expect: dict[str, Any]) -> None:
         nan = trace(ks={7: np.nan}, rain_mm={7: np.nan})

@@ -269,6 +269,7 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "theta_wp": "0.1",
         }.items()
     },
+    "zone.soil.cells": ((), [("zone.a.soil.cells", "60")]),
     "zone.soil.depth_m": ((), [("zone.a.soil.depth_m", "3"), ("zone.b.soil.depth_m", "3")]),
     "zone.soil.bottom": ((), [("zone.a.soil.bottom", "zero-flux")]),
     "zone.soil.bottom_head_m": (
@@ -309,6 +310,7 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "zr_max_m": "0.8",
             "depletion_fraction": "0.4",
             "feddes_like": "potato",
+            "critical_stress_index": "0.5",
             "feddes_m": "[-0.1, -0.25, -4, -8, -80]",
         }.items()
     },
@@ -696,6 +698,7 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
         "zone.b.soil.theta_s",
         "0.5",
     ),
+    "soil.cells": ((), "zone.b.soil.cells", "60"),
     "soil.intake_mm_h": ((), "zone.a.soil.intake_mm_h", "9"),
     "soil.rew_mm": ((), "zone.a.soil.rew_mm", "9"),
     "soil.curve_number_moisture": ((), "zone.a.soil.curve_number_moisture", "wet"),
@@ -704,6 +707,7 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
     "valve.interception_mm": ((), "zone.a.valve.interception_mm", "1"),
     "crop.feddes_m": ((), "zone.b.crop.feddes_m", "[-0.1, -0.25, -4, -8, -80]"),
     "crop.feddes_like": ((), "zone.b.crop.feddes_like", "maize"),
+    "crop.critical_stress_index": ((), "zone.b.crop.critical_stress_index", "0.5"),
     "crop.base_c": ((), "zone.a.crop.base_c", "8"),
     "crop.upper_c": ((), "zone.a.crop.upper_c", "33"),
     "probe.half_height_m": ((), "zone.b.probe.half_height_m", "0.1"),

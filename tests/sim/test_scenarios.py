@@ -111,6 +111,17 @@ class TestResults:
         assert [figure.name for figure in found.figures] == ["et_mm"]
         assert "allowed difference 1.5" in str(found.figures[0])
 
+    def test_what_is_not_a_number_is_equal_to_nothing(
+        self, stored: tuple[RunDir, Path, Any]
+    ) -> None:
+        run, path, content = stored
+        content["figures"]["et_mm"]["value"] = float("nan")
+        content["daily"]["maize"]["theta_probe"]["values"][3] = float("nan")
+        path.write_text(json.dumps(content), "utf-8")
+        found = compare_results(run, path)
+        assert "stored nan" in str(found.figures[0])
+        assert "differs by up to nan" in str(found.windows[0])
+
     def test_days_on_which_a_signal_differs_are_named(
         self, stored: tuple[RunDir, Path, Any]
     ) -> None:

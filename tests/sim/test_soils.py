@@ -280,11 +280,19 @@ class TestHeads:
     def crop(self, directory: Path, lines: str, model: str = "richards") -> ZoneConfig:
         return zone(directory, model=model, **{'name = "maize"': lines})
 
-    def test_a_crop_without_its_own_takes_those_of_maize_and_says_so(self, tmp_path: Path) -> None:
+    def test_a_crop_without_its_own_takes_those_of_its_group_and_says_so(
+        self, tmp_path: Path
+    ) -> None:
+        """Beans in the SWAP manual, Table G.1: h3 from -750 to -2000 cm."""
         given = self.crop(tmp_path, 'name = "soybean"')
-        assert soils.feddes(given.crop) == FEDDES["maize"]
+        assert soils.heads(given)[2:4] == (-7.5, -20.0)
         (note,) = soils.notes([given, given])
-        assert note.startswith("soybean: no suctions are known")
+        assert note.startswith(
+            "soybean: no suctions are known at which it suffers, so those of bean green (annual "
+            "legumes) are taken"
+        )
+        numbers = soils.feddes(given.crop.model_copy(update={"name": None}))
+        assert numbers == FEDDES["maize"]
         assert soils.notes([self.crop(tmp_path, 'name = "wheat"')]) == []
         assert soils.notes([self.crop(tmp_path, 'name = "soybean"', "bucket")]) == []
 

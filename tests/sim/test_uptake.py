@@ -6,7 +6,7 @@ import pytest
 from levada.sim.crop.table import TABLE
 from levada.sim.soil import richards_columns
 from levada.sim.soil.richards_fluxes import root_uptake
-from levada.sim.soil.uptake import FEDDES, Feddes, root_shares
+from levada.sim.soil.uptake import FEDDES, LIKE, Feddes, feddes_of, root_shares
 
 MAIZE = FEDDES["maize"]
 
@@ -60,3 +60,38 @@ def test_thresholds_out_of_order_are_refused() -> None:
 
 def test_every_crop_with_thresholds_is_one_of_the_crop_table_or_grass() -> None:
     assert set(FEDDES) - {"grass"} <= set(TABLE)
+
+
+def test_every_crop_but_rice_has_thresholds_of_its_own_or_of_one_that_suffers_alike() -> None:
+    """Beside FAO-56 Table 22: the depletion fractions of the two are near each other."""
+    assert set(TABLE) - {"rice"} == (set(FEDDES) | set(LIKE)) - {"grass"}
+    assert not set(FEDDES) & set(LIKE)
+    for crop, kin in LIKE.items():
+        assert feddes_of(crop) == FEDDES[kin.crop]
+        assert abs(TABLE[crop].p - TABLE[kin.crop].p) < 0.16, crop
+    assert feddes_of("rice") is None
+
+
+@pytest.mark.parametrize(
+    ("crop", "h3_cm", "h4_cm"),
+    # Wesseling et al. (1991) through the manual of HYDRUS-1D; Taylor and Ashcroft (1972) through
+    # that of SWAP, Table G.1
+    [
+        ("cotton", (-320, -600), -16000),
+        ("groundnut", (-750, -2000), -8000),
+        ("pepper", (-320, -600), -16000),
+        ("eggplant", (-800, -1500), -8000),
+        ("sorghum", (-325, -600), -8000),
+        ("spinach", (-400, -600), -8000),
+        ("watermelon", (-350, -450), -8000),
+        ("pistachio", (-500, -800), -8000),
+        ("maize", (-325, -600), -8000),
+    ],
+)
+def test_thresholds_of_a_group_are_published_numbers(
+    crop: str, h3_cm: tuple[int, int], h4_cm: int
+) -> None:
+    found = feddes_of(crop)
+    assert found is not None
+    assert (found.optimal_dry_high_m, found.optimal_dry_low_m) == tuple(h / 100 for h in h3_cm)
+    assert found.wilting_m == h4_cm / 100

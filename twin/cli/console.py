@@ -19,6 +19,7 @@ from rich.text import Text
 
 from levada.guest.text.plain import plain
 from levada.guest.text.redaction import redacted
+from levada.sim.results.grid import grid_sentence
 
 if TYPE_CHECKING:
     from levada.guest.module.inspect import ModuleInfo
@@ -161,6 +162,8 @@ def outcome(summary: dict[str, Any], path: Path, *, quiet: bool) -> None:
         out.print(Text.assemble(*parts, ("seed", "dim"), f" {summary['seed']}"))
         report = plain(str(path / "report.html"))
         out.print(Text.assemble(("report", "dim"), f" {report}"), soft_wrap=True)
+        if (sentence := grid_sentence(summary)) is not None:
+            out.print(Text.assemble(("grid", "dim"), f"   {sentence}"), soft_wrap=True)
         weather = summary["weather"]
         for note in [*summary.get("notes", ()), *weather["notes"], *weather["filled"]]:
             out.print(Text.assemble(("note", "yellow"), f"   {plain(note)}"), soft_wrap=True)

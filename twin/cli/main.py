@@ -177,13 +177,15 @@ def run(
         ),
     ] = None,
     pki: options.Pki = None,
-    log: Annotated[bool, typer.Option("--log", help="Show what guests log, as it comes.")] = False,
+    grid_check: options.GridCheck = False,
+    log: options.Log = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Run a scenario: guest, plant, faults, expectations, report."""
     from levada.hil.nodes import NodeMaker, node_overrides
     from levada.sim.run import runner
     from levada.sim.run.clock import parse_speed
+    from levada.sim.run.grid_check import with_grid_check
     from levada.sim.scenario import load as scenarios
     from levada.twin.cli import console
     from levada.twin.continuum.extension import extension
@@ -199,6 +201,7 @@ def run(
     runner.check(document)
     loaded = document.scenario
     target = out or Path("runs") / loaded.name
+    extend = with_grid_check(loaded, extension(loaded)) if grid_check else extension(loaded)
     if junit is not None:
         junit.parent.mkdir(parents=True, exist_ok=True)
     check_output(junit, "--junit")
@@ -213,7 +216,7 @@ def run(
             progress=progress,
             make_node=make_node,
             energy_profile=profile,
-            extend=extension(loaded),
+            extend=extend,
             on_records=shows_logs(loaded) if log else lambda _zone, _records: None,
         )
     if junit is not None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "GridCheck",
     "GuestFile",
     "Host",
     "HostPort",
@@ -114,6 +115,14 @@ Overlays = Annotated[
         metavar="FILE",
         help="Overlay: a part of a scenario file whose keys replace those of SCENARIO; may be "
         "repeated, the later one counts.",
+    ),
+]
+Log = Annotated[bool, typer.Option("--log", help="Show what guests log, as it comes.")]
+GridCheck = Annotated[
+    bool,
+    typer.Option(
+        "--grid-check",
+        help="Run again with twice the cells in the soil and tell the difference.",
     ),
 ]
 Strategy = Annotated[
