@@ -227,13 +227,6 @@ def _trap(kind: int) -> str:
         return f"trap {kind}"
 
 
-def _trap(kind: int) -> str:
-    try:
-        return TrapKind(kind).name.lower().replace("_", " ")
-    except ValueError:
-        return f"trap {kind}"
-
-
 _REFUSALS: Final = {
     UpdateFailure.BUSY: "another sender has an update under way",
     UpdateFailure.SIGNATURE: "no key that the device trusts has signed it",

@@ -429,16 +429,33 @@ def _soils(summary: Json) -> list[str]:
     """What each soil was taken to be, top layer first."""
     said: dict[str, None] = {}
     for zone in summary["zones"]:
-        layers = [
-            f"{layer['thickness_m']:g} m: field capacity {layer['theta_fc']:.3f}, wilting point "
-            f"{layer['theta_wp']:.3f}, theta_s {layer['theta_s']:.3f}, theta_r "
-            f"{layer['theta_r']:.3f}, alpha {layer['alpha_per_m']:.3g} per m, n {layer['n']:.3g}, "
-            f"Ks {layer['ks_m_d']:.3g} m/d"
-            for layer in zone.get("soil", [])
-        ]
+        layers = [_layer(layer) for layer in zone.get("soil", [])]
         if layers:
             said["; ".join(layers)] = None
     return list(said)
+
+
+def _layer(layer: dict[str, float]) -> str:
+    """One layer: what it holds and, with Richards' equation, how it conducts and drains."""
+    said = (
+        f"{layer['thickness_m']:g} m: field capacity {layer['theta_fc']:.3f}, wilting point "
+        f"{layer['theta_wp']:.3f}, Ks {layer['ks_m_d']:.3g} m/d"
+    )
+    if "alpha_per_m" not in layer:
+        return said
+    said += (
+        f", theta_s {layer['theta_s']:.3f}, theta_r {layer['theta_r']:.3f}, alpha "
+        f"{layer['alpha_per_m']:.3g} per m, n {layer['n']:.3g}"
+    )
+    if "theta_m" in layer:
+        said += (
+            f" of a matrix that holds {layer['theta_m']:.3f} and conducts "
+            f"{layer['matrix_ks_m_d']:.3g} m/d"
+        )
+    return said + (
+        f"; drains from saturation to {layer['theta_1_d']:.3f} after 1 d, "
+        f"{layer['theta_3_d']:.3f} after 3 d, {layer['theta_10_d']:.3f} after 10 d"
+    )
 
 
 def _provenance(summary: Json) -> list[tuple[str, str]]:

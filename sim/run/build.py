@@ -109,7 +109,8 @@ def believed_counts(zone: ZoneConfig) -> tuple[int, int, int]:
     limit between them.
     """
     given = zone.calibration
-    _, _, fc, wp = soils.at_depth(zone.soil, zone.probe.depth_m)
+    layer = soils.at_depth(zone.soil, zone.probe.depth_m)
+    fc, wp = layer.theta_fc, layer.theta_wp
     p = soils.crop(zone.crop).depletion_fraction
 
     def counts(theta: float) -> int:

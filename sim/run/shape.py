@@ -62,11 +62,18 @@ class _Layer(_Part):
     thickness_m: Number
     theta_fc: Number
     theta_wp: Number
-    theta_r: Number
-    theta_s: Number
-    alpha_per_m: Number
-    n: Number
     ks_m_d: Number
+    # of Richards soils
+    theta_r: Number | None = None
+    theta_s: Number | None = None
+    alpha_per_m: Number | None = None
+    n: Number | None = None
+    pore_connectivity: Number | None = None
+    theta_m: Number | None = None
+    matrix_ks_m_d: Number | None = None
+    theta_1_d: Number | None = None
+    theta_3_d: Number | None = None
+    theta_10_d: Number | None = None
 
 
 class _Balance(_Part):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,11 +13,14 @@ from levada.sim.scenario.soil import DEFAULT_CELLS
 from levada.sim.settings.crop import Crop
 from levada.sim.soil.bucket import Bucket
 from levada.sim.soil.hydraulics import VanGenuchten
+from levada.sim.soil.structured import StructuredSoil
 from levada.sim.soil.texture import (
+    CLASSES,
     SoilProperties,
     by_class,
     by_contents,
     by_fractions,
+    default_drainage_d,
     nearest_class,
 )
 from levada.sim.soil.uptake import FEDDES, LIKE, Feddes, feddes_of
@@ -34,6 +38,7 @@ __all__ = [
     "bucket",
     "crop",
     "described",
+    "drainage",
     "feddes",
     "field_capacity",
     "heads",
@@ -48,26 +53,40 @@ __all__ = [
 
 TOP_CELL_M: Final = 0.01
 """With the default number of cells; it goes down with more."""
+SHOWN_D: Final = (1.0, 3.0, 10.0)
+"""Days of free drainage that lint and report show."""
+_FAR: Final = 0.01
+"""Difference from a stated field capacity that is worth a warning [m3 m-3]."""
 EVAPORATING_M: Final = 0.10
 """Ze, FAO-56 p. 144: 0.10 to 0.15 m."""
 
 
-class Horizon(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Horizon:
     """One layer of the soil of a zone."""
 
     thickness_m: float
-    hydraulics: VanGenuchten
     theta_fc: float
     """Water content at field capacity."""
     theta_wp: float
     """Water content at the wilting point."""
+    ks_m_d: float
+    """Conductivity at saturation."""
+    drainage_time_d: float
+    """Time after which it has drained to field capacity."""
+    material: SoilProperties | VanGenuchten
+
+    @property
+    def hydraulics(self) -> VanGenuchten:
+        """The hydraulic functions; those made from water contents are found when asked for."""
+        found = self.material
+        return found.hydraulics if isinstance(found, SoilProperties) else found
 
 
 def horizons(soil: Soil) -> list[Horizon]:
     """The layers from the top down to the depth of the soil; the last one reaches the bottom."""
     if not soil.layer:
-        found = described(soil)
-        return [Horizon(soil.depth_m, found.hydraulics, found.theta_fc, found.theta_wp)]
+        return [_horizon(described(soil), soil.depth_m)]
     parts = []
     top_m = 0.0
     for number, layer in enumerate(soil.layer):
@@ -76,48 +95,65 @@ def horizons(soil: Soil) -> list[Horizon]:
             thickness_m = soil.depth_m - top_m
         if thickness_m <= 0.0:
             break
-        parts.append(_horizon(layer, thickness_m))
+        parts.append(_layer(layer, thickness_m))
         top_m += thickness_m
     return parts
 
 
-def _horizon(layer: SoilLayer, thickness_m: float) -> Horizon:
-    vg = VanGenuchten(
-        theta_r=layer.theta_r,
-        theta_s=layer.theta_s,
-        alpha_per_m=layer.alpha_per_m,
-        n=layer.n,
-        ks_m_d=layer.ks_m_d,
-        pore_connectivity=layer.pore_connectivity,
-    )
+def _horizon(found: SoilProperties, thickness_m: float) -> Horizon:
     return Horizon(
-        thickness_m,
-        vg,
-        vg.theta_fc() if layer.theta_fc is None else layer.theta_fc,
-        vg.theta_wp() if layer.theta_wp is None else layer.theta_wp,
+        thickness_m=thickness_m,
+        theta_fc=found.theta_fc,
+        theta_wp=found.theta_wp,
+        ks_m_d=found.ks_m_d,
+        drainage_time_d=found.drainage_time_d,
+        material=found,
     )
 
 
-def described(soil: Soil) -> SoilProperties:
-    """The soil that a texture, fractions or water contents describe; of layers, the top one.
+def _layer(layer: SoilLayer, thickness_m: float) -> Horizon:
+    """A layer; of one described by its retention curve, field capacity is where it drains to."""
+    if not layer.has_curve:
+        return _horizon(described(layer), thickness_m)
+    keys = ("theta_r", "theta_s", "alpha_per_m", "n", "ks_m_d", "pore_connectivity")
+    known = {key: value for key in keys if (value := getattr(layer, key)) is not None}
+    vg = VanGenuchten(**known)
+    theta_wp = vg.theta_wp() if layer.theta_wp is None else layer.theta_wp
+    time_d = layer.drainage_time_d
+    if time_d is None:
+        after_2_d = layer.theta_fc or _drained(vg, 2.0)
+        time_d = default_drainage_d(nearest_class(after_2_d, theta_wp))
+    return Horizon(
+        thickness_m=thickness_m,
+        theta_fc=_drained(vg, time_d) if layer.theta_fc is None else layer.theta_fc,
+        theta_wp=theta_wp,
+        ks_m_d=vg.ks_m_d,
+        drainage_time_d=time_d,
+        material=vg,
+    )
+
+
+def _drained(hydraulics: VanGenuchten, time_d: float) -> float:
+    """Water content after so many days of free drainage."""
+    from levada.sim.soil.drainage import drains_to  # loads the compiled model
+
+    return drains_to(hydraulics, (time_d,))[0]
+
+
+def described(soil: Soil | SoilLayer) -> SoilProperties:
+    """The soil that a texture, fractions or water contents describe.
 
     Raises ValueError for measured contents that no curve can meet.
     """
-    if soil.layer:
-        top = horizons(soil)[0]
-        near = by_class(nearest_class(top.theta_fc, top.theta_wp))
-        return SoilProperties(top.theta_fc, top.theta_wp, near.rew_mm, top.hydraulics)
     if soil.theta_fc is not None and soil.theta_wp is not None:
         return by_contents(
-            theta_fc=soil.theta_fc,
-            theta_wp=soil.theta_wp,
-            texture=soil.texture,
-            theta_s=soil.theta_s,
+            theta_fc=soil.theta_fc, theta_wp=soil.theta_wp, texture=soil.texture, **soil.given()
         )
     if soil.texture is not None:
-        return by_class(soil.texture)
-    if soil.sand_pct is not None and soil.silt_pct is not None and soil.clay_pct is not None:
-        return by_fractions(sand_pct=soil.sand_pct, silt_pct=soil.silt_pct, clay_pct=soil.clay_pct)
+        return by_class(soil.texture, **soil.given())
+    sand, silt, clay = (getattr(soil, f"{name}_pct", None) for name in ("sand", "silt", "clay"))
+    if sand is not None and silt is not None and clay is not None:
+        return by_fractions(sand_pct=sand, silt_pct=silt, clay_pct=clay, **soil.given())
     raise ValueError("soil has no description")  # the scenario's checks rule it out
 
 
@@ -149,7 +185,12 @@ def _mean(soil: Soil, values: Sequence[float]) -> float:
 
 def rew_mm(soil: Soil) -> float:
     """Readily evaporable water, FAO-56 Table 19 [mm]."""
-    return described(soil).rew_mm if soil.rew_mm is None else soil.rew_mm
+    if soil.rew_mm is not None:
+        return soil.rew_mm
+    top = horizons(soil)[0]
+    if isinstance(top.material, SoilProperties):
+        return top.material.rew_mm
+    return CLASSES[nearest_class(top.theta_fc, top.theta_wp)].rew_mm
 
 
 _NOT_NUMBERS: Final = (
@@ -181,7 +222,7 @@ def bucket(zones: Sequence[ZoneConfig], zr_m: Sequence[float]) -> Bucket:
         soil = zone.soil
         intake = soil.intake_mm_h
         if intake is None:
-            intake = horizons(soil)[0].hydraulics.ks_m_d * 1000.0 / 24.0
+            intake = horizons(soil)[0].ks_m_d * 1000.0 / 24.0
         row = {
             **_by_layer(soil, roots_m, most),
             "profile_m": soil.depth_m,
@@ -309,32 +350,65 @@ def heads(zone: ZoneConfig) -> tuple[float, ...]:
     return tuple(getattr(found, name) for name in _HEADS)
 
 
-def summary(soil: Soil) -> list[dict[str, float]]:
-    """What the layers were taken to be, from the top: the numbers behind a texture or contents."""
-    return [
-        {
-            "thickness_m": h.thickness_m,
-            "theta_fc": h.theta_fc,
-            "theta_wp": h.theta_wp,
-            "theta_r": h.hydraulics.theta_r,
-            "theta_s": h.hydraulics.theta_s,
-            "alpha_per_m": h.hydraulics.alpha_per_m,
-            "n": h.hydraulics.n,
-            "ks_m_d": h.hydraulics.ks_m_d,
-        }
-        for h in horizons(soil)
-    ]
+def summary(zone: ZoneConfig) -> list[dict[str, float]]:
+    """What the layers were taken to be, from the top: the numbers behind a texture or contents.
+
+    With `richards` also the hydraulic functions, and to what they drain from saturation.
+    """
+    return [_numbers(h, curves=zone.soil.model == "richards") for h in horizons(zone.soil)]
+
+
+def _numbers(h: Horizon, *, curves: bool) -> dict[str, float]:
+    found = {
+        "thickness_m": h.thickness_m,
+        "theta_fc": h.theta_fc,
+        "theta_wp": h.theta_wp,
+        "ks_m_d": h.ks_m_d,
+    }
+    if not curves:
+        return found
+    vg = h.hydraulics
+    found |= {"theta_r": vg.theta_r, "theta_s": vg.theta_s}
+    found |= {"alpha_per_m": vg.alpha_per_m, "n": vg.n, "pore_connectivity": vg.pore_connectivity}
+    if isinstance(vg, StructuredSoil):
+        found |= {"theta_m": vg.theta_m, "matrix_ks_m_d": vg.matrix_ks_m_d}
+    found |= {f"theta_{day:g}_d": theta for day, theta in zip(SHOWN_D, _drains(h), strict=True)}
+    return found
+
+
+def _drains(h: Horizon) -> tuple[float, ...]:
+    from levada.sim.soil.drainage import drains_to  # loads the compiled model
+
+    return drains_to(h.hydraulics, SHOWN_D)
+
+
+def drainage(zones: Sequence[ZoneConfig]) -> list[str]:
+    """To what every layer of Richards soils drains from saturation; one sentence each."""
+    return list(dict.fromkeys(text for zone in zones for text in _layers(zone)))
+
+
+def _layers(zone: ZoneConfig) -> Iterator[str]:
+    if zone.soil.model != "richards":
+        return
+    found = horizons(zone.soil)
+    for number, h in enumerate(found, start=1):
+        name = f"layer {number} of zone {zone.group}" if len(found) > 1 else f"zone {zone.group}"
+        values = ", ".join(
+            f"{theta:.3f} after {day:g} d" for day, theta in zip(SHOWN_D, _drains(h), strict=True)
+        )
+        yield f"{name} drains from saturation to {values}; field capacity {h.theta_fc:.3f}"
 
 
 def notes(zones: Sequence[ZoneConfig]) -> list[str]:
     """What a scenario leaves open and is taken to be so, or is left out; one sentence each."""
-    said = {}
+    said: dict[str, str | None] = {}
     for zone in zones:
         for number in range(len(horizons(zone.soil)), len(zone.soil.layer)):
             said[f"{zone.group} {number}"] = (
                 f"layer {number + 1} of zone {zone.group} has no effect: it lies below the soil, "
                 f"{zone.soil.depth_m:g} m deep"
             )
+        said.update(dict.fromkeys(_far_from_stated(zone)))
         wanted = zone.crop
         if zone.soil.model != "richards" or wanted.feddes_m or wanted.feddes_like:
             continue
@@ -346,4 +420,23 @@ def notes(zones: Sequence[ZoneConfig]) -> list[str]:
                 f"{f'{kin.crop} ({kin.why})' if kin else 'maize'} are taken; "
                 "`feddes_m` or `feddes_like` in [zone.crop] sets others"
             )
-    return list(said.values())
+    return [text or key for key, text in said.items()]
+
+
+def _far_from_stated(zone: ZoneConfig) -> Iterator[str]:
+    """Layers that do not drain to the field capacity they are said to have."""
+    if zone.soil.model != "richards":
+        return
+    for number, h in enumerate(horizons(zone.soil), start=1):
+        theta = _drained(h.hydraulics, h.drainage_time_d)
+        if abs(theta - h.theta_fc) <= _FAR:
+            continue
+        remedy = (
+            "a higher `ks_m_d`, a lower `theta_s` or a longer `drainage_time_d`"
+            if theta > h.theta_fc
+            else "a higher `theta_s`, a lower `ks_m_d` or a shorter `drainage_time_d`"
+        )
+        yield (
+            f"layer {number} of zone {zone.group} drains to {theta:.3f} in {h.drainage_time_d:g} "
+            f"d, not to its field capacity of {h.theta_fc:.3f}; {remedy} brings it nearer"
+        )

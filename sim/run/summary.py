@@ -188,7 +188,7 @@ def _zone(run: RunEnd, i: int) -> dict[str, Any]:
         "trap": stop.reason if stop is not None else None,
         "trap_ms": stop.time_ms if stop is not None else None,
         "trap_backtrace": list(stop.backtrace) if stop is not None else [],
-        "soil": soils.summary(run.zones[i].soil),
+        "soil": soils.summary(run.zones[i]),
         "feddes_m": list(soils.heads(run.zones[i])),
     }
 

@@ -32,7 +32,7 @@ def _bucket(zone: Zone) -> bool:
 
 def _pores_unasked(zone: Zone) -> bool:
     """Contents above 0.5 are believed only of a soil whose pores are given, the bucket's too."""
-    return _bucket(zone) and zone.soil.theta_fc is not None and zone.soil.theta_fc <= 0.5
+    return _bucket(zone) and (zone.soil.theta_fc is None or zone.soil.theta_fc <= 0.5)
 
 
 def _richards(zone: Zone) -> bool:
@@ -70,10 +70,14 @@ def _regulating(zone: Zone) -> bool:
     return alike and not spread & zone.spread.keys()
 
 
+_DRAINING: Final = ("pore_connectivity", "fc_suction_m", "drainage_time_d")
+_AT_ONCE: Final = "the bucket drains to field capacity at once"
+
 IDLE: Final = (
     Idle("soil", ("ponding_max_mm",), _bucket, "no water stands on the bucket; see `intake_mm_h`"),
     Idle("soil", ("cells",), _bucket, "the bucket has no grid"),
     Idle("soil", ("theta_s",), _pores_unasked, "the bucket ends at field capacity"),
+    Idle("soil", _DRAINING, _bucket, _AT_ONCE),
     Idle(
         "soil",
         ("intake_mm_h",),
@@ -221,9 +225,7 @@ def idle_keys(zone: Zone) -> Iterator[Issue]:
 
 def _layers(zone: Zone) -> Iterator[Issue]:
     for number, layer in enumerate(zone.soil.layer):
-        if _bucket(zone) and layer.pore_connectivity != 0.5:
-            yield Issue(
-                ("soil", "layer", number, "pore_connectivity"),
-                "`pore_connectivity` has no effect: the bucket needs conductivity at saturation "
-                "only",
-            )
+        # a curve says what the layer drains to, in the bucket too
+        for key in _DRAINING if _bucket(zone) and not layer.has_curve else ():
+            if getattr(layer, key) is not None:
+                yield Issue(("soil", "layer", number, key), f"`{key}` has no effect: {_AT_ONCE}")

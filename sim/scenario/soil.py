@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
@@ -14,7 +14,18 @@ from levada.sim.scenario.config_table import Table
 from levada.sim.settings.base import as_tuple
 from levada.sim.settings.explain import unit_of
 from levada.sim.settings.issue import Issue
-from levada.sim.settings.soil import Hydraulics, PondingMaxMm, ThicknessM
+from levada.sim.settings.soil import (
+    AlphaPerM,
+    KsMD,
+    PondingMaxMm,
+    PoreConnectivity,
+    PoreSizes,
+    ThetaR,
+    ThetaS,
+    ThicknessM,
+    conductivity_falls,
+    contents_rise,
+)
 from levada.sim.settings.water import Abstraction, CurveNumber, Moisture
 
 __all__ = [
@@ -44,8 +55,7 @@ Texture = Literal[
     "silty clay",
     "clay",
 ]
-"""Classes of the US Department of Agriculture, as in Carsel and Parrish (1988), Water Resour. Res.
-24(5), 755-769."""
+"""Classes of the US Department of Agriculture (Soil Survey Manual 2017, chapter 3)."""
 
 _MOST_LAYERS: Final = 25
 """Each is cut into two cells at least, of 50."""
@@ -68,17 +78,99 @@ def _by_depth(low: float, high: float) -> tuple[object, ...]:
     )
 
 
-class SoilLayer(Hydraulics):
-    """One horizon; retention after van Genuchten (1980), conductivity after Mualem (1976)."""
+class Material(Table):
+    """What soils and layers may say of a material."""
+
+    texture: Texture | None = None
+    """Texture class: field capacity and wilting point of FAO-56 table 19, pores and conductivity of
+    Rosetta's class averages. Beside `theta_fc` and `theta_wp` it says pores and conductivity
+    only."""
+    theta_fc: float | None = Field(default=None, gt=0, le=0.9)
+    """Measured water content at field capacity, to which the soil drains in `drainage_time_d`."""
+    theta_wp: float | None = Field(default=None, gt=0, le=0.8)
+    """Measured water content at the wilting point, -1500 kPa."""
+    theta_s: ThetaS | None = None
+    """Water content at saturation; without it, that of the texture class."""
+    ks_m_d: KsMD | None = None
+    """Conductivity at saturation; without it, that of the texture class."""
+    pore_connectivity: PoreConnectivity | None = None
+    """Mualem's exponent l; without it, 0.5."""
+    fc_suction_m: float | None = Field(default=None, ge=0.3, le=10)
+    """Suction at field capacity, as a height of water; without it, 1 m (10 kPa)."""
+    drainage_time_d: float | None = Field(default=None, ge=0.5, le=20)
+    """Time after which a saturated soil has drained to field capacity; without it, 2 d of sand,
+    loamy sand and sandy loam, 3 d of others."""
+
+    def given(self) -> dict[str, float | None]:
+        """What replaces the numbers of the texture class."""
+        return {key: getattr(self, key) for key in _REPLACING}
+
+    def _contents(self) -> Iterator[Issue]:
+        """Field capacity and wilting point that some soil has."""
+        from levada.sim.soil.texture import by_contents  # loads numpy
+
+        fc, wp = self.theta_fc, self.theta_wp
+        if fc is None or wp is None:
+            return
+        if fc - wp < 0.01:
+            yield Issue(
+                ("theta_fc",), f"`theta_fc` = {fc}: must be at least 0.01 above `theta_wp` = {wp}"
+            )
+            return
+        try:
+            by_contents(theta_fc=fc, theta_wp=wp, texture=self.texture, **self.given())
+        except ValueError as error:
+            yield Issue(("theta_fc",), str(error))
+
+
+_REPLACING: Final = ("theta_s", "ks_m_d", "pore_connectivity", "fc_suction_m", "drainage_time_d")
+
+
+class SoilLayer(Material):
+    """One horizon: by field capacity and wilting point, by texture class, or by its retention curve
+    after van Genuchten (1980) with `theta_r`, `theta_s`, `alpha_per_m`, `n` and `ks_m_d`."""
 
     thickness_m: ThicknessM
     """Height of the layer."""
-    theta_fc: float | None = Field(default=None, gt=0, lt=1)
-    """Water content at field capacity; without it, it follows from the other numbers."""
-    theta_wp: float | None = Field(default=None, ge=0, lt=1)
-    """Water content at the wilting point; without it, that at a suction of 150 m."""
+    theta_r: ThetaR | None = None
+    """Residual water content."""
+    alpha_per_m: AlphaPerM | None = None
+    """Inverse of a typical suction."""
+    n: PoreSizes | None = None
+    """Width of the pore size distribution."""
 
-    rising: ClassVar[tuple[str, ...]] = ("theta_r", "theta_wp", "theta_fc", "theta_s")
+    @property
+    def has_curve(self) -> bool:
+        """Whether the layer is described by its retention curve."""
+        return any(getattr(self, key) is not None for key in ("theta_r", "alpha_per_m", "n"))
+
+    def troubles(self) -> Iterator[Issue]:
+        """One description, complete and possible."""
+        yield from contents_rise(self, ("theta_r", "theta_wp", "theta_fc", "theta_s"))
+        if self.has_curve:
+            yield from self._curve()
+            return
+        given = [key for key in _CONTENTS if getattr(self, key) is not None]
+        if len(given) == 1:
+            missing = next(key for key in _CONTENTS if key not in given)
+            yield Issue((given[0],), f"`{given[0]}` needs `{missing}` too")
+        elif not given and self.texture is None:
+            yield Issue((), "a layer has no description", "; or ".join(_LAYER_WAYS))
+        yield from self._contents()
+
+    def _curve(self) -> Iterator[Issue]:
+        missing = [f"`{key}`" for key in _CURVE if getattr(self, key) is None]
+        if missing:
+            yield Issue((), f"a retention curve needs {' and '.join(missing)} too", _LAYER_WAYS[2])
+        elif self.pore_connectivity is not None and self.n is not None:
+            yield from conductivity_falls(self.pore_connectivity, self.n)
+        for key in ("texture", "fc_suction_m"):
+            if getattr(self, key) is not None:
+                yield Issue((key,), f"`{key}` has no effect beside a retention curve")
+
+
+_CURVE: Final = ("theta_r", "theta_s", "alpha_per_m", "n", "ks_m_d")
+_LAYER_WAYS: Final = ("`theta_fc`, `theta_wp`", "`texture`", ", ".join(f"`{k}`" for k in _CURVE))
 
 
 _INITIAL: Final = {
@@ -147,28 +239,18 @@ class Initial(Table):
         return self.depth_m or (0.0,)
 
 
-class Soil(Table):
+class Soil(Material):
     """The soil of a zone: described by exactly one of a texture class, fractions by mass, measured
     water contents, or layers."""
 
     model: Literal["bucket", "richards"] = DEFAULT_SOIL_MODEL
     """`bucket`: root zone balance of FAO-56; `richards`: flow by depth."""
-    texture: Texture | None = None
-    """Texture class; parameters of Carsel and Parrish (1988). Beside `theta_fc` and `theta_wp` it
-    says pores and conductivity only."""
     sand_pct: float | None = Field(default=None, ge=0, le=100)
     """Sand by mass, together with `silt_pct` and `clay_pct`."""
     silt_pct: float | None = Field(default=None, ge=0, le=100)
     """Silt by mass."""
     clay_pct: float | None = Field(default=None, ge=0, le=100)
     """Clay by mass."""
-    theta_fc: float | None = Field(default=None, gt=0, le=0.7)
-    """Measured water content at field capacity, -33 kPa, together with `theta_wp`."""
-    theta_wp: float | None = Field(default=None, gt=0, le=0.6)
-    """Measured water content at the wilting point, -1500 kPa."""
-    theta_s: float | None = Field(default=None, ge=0.05, le=0.95)
-    """Water content at saturation, with `theta_fc` and `theta_wp`; without it, that of the texture
-    class."""
     layer: Annotated[tuple[SoilLayer, ...], BeforeValidator(as_tuple)] = ()
     """Horizons from the top down; the last one reaches the bottom."""
     depth_m: float = Field(default=2.0, ge=0.2, le=10)
@@ -200,13 +282,7 @@ class Soil(Table):
     def troubles(self) -> Iterator[Issue]:
         """One description, complete; depths inside; nothing the bucket does not know."""
         yield from self._description()
-        fc, wp = self.theta_fc, self.theta_wp
-        if fc is not None and wp is not None and fc - wp < 0.01:
-            yield Issue(
-                ("theta_fc",), f"`theta_fc` = {fc}: must be at least 0.01 above `theta_wp` = {wp}"
-            )
-        elif fc is not None and wp is not None:
-            yield from self._measured(fc, wp)
+        yield from self._contents()
         if self.initial.depths_m[-1] > self.depth_m:
             yield Issue(
                 ("initial", "depth_m"),
@@ -237,8 +313,8 @@ class Soil(Table):
                 f"a soil is described in exactly one way: found {' and '.join(given) or 'none'}",
                 "; or ".join(ways),
             )
-        if self.theta_s is not None and not there(_CONTENTS):
-            yield Issue(("theta_s",), "`theta_s` needs `theta_fc` and `theta_wp` too")
+        for key in there(_REPLACING) if self.layer else ():
+            yield Issue((key,), f"`{key}` has no effect beside layers, which have their own")
         for group in (_FRACTIONS, _CONTENTS):
             present = there(group)
             missing = [f"`{key}`" for key in group if key not in present]
@@ -251,14 +327,6 @@ class Soil(Table):
                     ("sand_pct",),
                     f"`sand_pct` + `silt_pct` + `clay_pct` = {total:g} %: permitted 99 to 101 %",
                 )
-
-    def _measured(self, fc: float, wp: float) -> Iterator[Issue]:
-        from levada.sim.soil.texture import by_contents  # loads numpy
-
-        try:
-            by_contents(theta_fc=fc, theta_wp=wp, texture=self.texture, theta_s=self.theta_s)
-        except ValueError as error:
-            yield Issue(("theta_fc",), str(error))
 
     def _bucket(self) -> Iterator[Issue]:
         hint = 'set model = "richards"'

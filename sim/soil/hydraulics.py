@@ -10,8 +10,8 @@ wherever the pores are full.
 
 A solver evaluates these functions many millions of times, so it gets piecewise cubics over a
 transformed head u instead of powers: h = A sinh(u) for u < 0 and h = A u for u >= 0, which is
-logarithmic in dry soil and linear near saturation.  Left out: hysteresis, film and vapour flow,
-dual porosity.
+logarithmic in dry soil and linear near saturation.  Left out: hysteresis, film and vapour flow.
+Soils with structural pores are in `levada.sim.soil.structured`.
 """
 
 from __future__ import annotations
@@ -92,6 +92,11 @@ class VanGenuchten(Hydraulics):
         """Van Genuchten's m = 1 - 1/n."""
         return 1.0 - 1.0 / self.n
 
+    @property
+    def has_cusp(self) -> bool:
+        """Whether the slope of K(h) is unbounded at saturation."""
+        return self.n < 2.0 and self.air_entry_m < CUSP_M
+
     def saturation(self, head_m: npt.ArrayLike) -> FloatArray:
         """Effective saturation, 0 to 1, at a pressure head [m]."""
         suction = np.maximum(-np.asarray(head_m, dtype=np.float64), self.air_entry_m)
@@ -158,21 +163,21 @@ class VanGenuchten(Hydraulics):
             return np.asarray(-np.expm1(-self.m * np.log1p(1.0 / x)))
 
 
-def table(soil: VanGenuchten) -> FloatArray:
+def table(soil: VanGenuchten, parts: int = 8) -> FloatArray:
     """Cubics of theta, matric flux potential, K and h over u, shape (INTERVALS, 16).
 
     Row j holds for u in [U_MIN + j du, U_MIN + (j+1) du] four coefficients, by rising power of the
     position within the interval (0 to 1), of: theta [m3 m-3]; the matric flux potential, the
     integral of K over h from the dry end [m2/s]; K [m/s]; h [m].  Slopes are limited after Fritsch
-    and Carlson (1980, SIAM J. Numer. Anal. 17:238-246), so that each is monotone.
+    and Carlson (1980, SIAM J. Numer. Anal. 17:238-246), so that each is monotone.  `parts` is into
+    how many parts the quadrature cuts an interval.
     """
     per_s = 1.0 / 86400.0
     u = np.linspace(U_MIN, 0.0, INTERVALS + 1)
     du = u[1] - u[0]
-    # Gauss-Legendre, 8 points on 8 parts of each interval: the kink of K(h) at saturation is only
+    # Gauss-Legendre, 8 points on each part of an interval: the kink of K(h) at saturation is only
     # met by the last part
     x, w = np.polynomial.legendre.leggauss(8)
-    parts = 8
     edges = (np.arange(INTERVALS * parts) / parts)[:, None] * du + U_MIN
     nodes = edges + (x[None, :] + 1.0) * 0.5 * du / parts
     k_nodes = _without_cusp(soil, head_of(nodes)) * per_s
@@ -203,7 +208,7 @@ def _without_cusp(soil: VanGenuchten, head_m: FloatArray) -> FloatArray:
     supports (Ippisch et al. 2006) and no iteration can follow.
     """
     k = soil.conductivity_m_d(head_m)
-    if soil.n >= 2.0 or soil.air_entry_m >= CUSP_M:
+    if not soil.has_cusp:
         return k
     eps = 1e-4 * CUSP_M
     edge = float(soil.conductivity_m_d(-CUSP_M))

@@ -46,7 +46,8 @@ class Richards:
     """The soil of n zones; implements `levada.sim.soil.model.SoilModel`.
 
     `cells` is a number of graded cells, or the faces [m] to use in every zone.  Time starts at 0 s;
-    weather should change at whole hours of it, where steps end anyway.
+    weather should change at whole hours of it, where steps end anyway.  `hydraulic_table` makes the
+    table of a soil (`levada.sim.soil.hydraulics.table`).
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Richards:
         *,
         cells: int | Sequence[float] | FloatArray = 50,
         top_cell_m: float = 0.01,
+        hydraulic_table: Callable[[VanGenuchten], FloatArray] = _known_table,
     ) -> None:
         if not zones:
             raise ValueError("no zones; permitted: at least one")
@@ -72,7 +74,7 @@ class Richards:
             _fill_cells(self._cells[i], zone, self.faces_m[i], soils)
         self._tables = np.zeros((len(soils), INTERVALS + 1, 16))
         for soil, k in soils.items():
-            self._tables[k, :INTERVALS] = _known_table(soil)
+            self._tables[k, :INTERVALS] = hydraulic_table(soil)
             self._tables[k, INTERVALS] = _saturated(soil, self._tables[k])
         for i, zone in enumerate(zones):
             _fill_settings(self._settings[i], zone, self._tables, self._cells[i])

@@ -135,6 +135,12 @@ LAYERS: tuple[Setting, ...] = (
 MEASURED: tuple[Setting, ...] = (
     ("zone.a.soil", '{model = "richards", theta_fc = 0.25, theta_wp = 0.1}'),
 )
+BY_CONTENTS: tuple[Setting, ...] = (
+    (
+        "zone.a.soil",
+        '{model = "richards", layer = [{thickness_m = 1, theta_fc = 0.25, theta_wp = 0.1}]}',
+    ),
+)
 FRACTIONS: tuple[Setting, ...] = (
     ("zone.a.soil", '{model = "richards", sand_pct = 40, silt_pct = 40, clay_pct = 20}'),
 )
@@ -255,6 +261,12 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
     "zone.soil.theta_fc": (MEASURED, [("zone.a.soil.theta_fc", "0.26")]),
     "zone.soil.theta_wp": (MEASURED, [("zone.a.soil.theta_wp", "0.11")]),
     "zone.soil.theta_s": (MEASURED, [("zone.a.soil.theta_s", "0.5")]),
+    "zone.soil.ks_m_d": (MEASURED, [("zone.a.soil.ks_m_d", "0.5")]),
+    "zone.soil.pore_connectivity": ((), [("zone.a.soil.pore_connectivity", "-1")]),
+    "zone.soil.fc_suction_m": (MEASURED, [("zone.a.soil.fc_suction_m", "2")]),
+    "zone.soil.drainage_time_d": (MEASURED, [("zone.a.soil.drainage_time_d", "5")]),
+    "zone.soil.layer.texture": (BY_CONTENTS, [("zone.a.soil.layer.0.texture", "clay")]),
+    "zone.soil.layer.fc_suction_m": (BY_CONTENTS, [("zone.a.soil.layer.0.fc_suction_m", "2")]),
     **{
         f"zone.soil.layer.{key}": (LAYERS, [(f"zone.a.soil.layer.0.{key}", value)])
         for key, value in {
@@ -267,6 +279,7 @@ CASES: dict[str, tuple[tuple[Setting, ...], Sequence[Setting]]] = {
             "pore_connectivity": "1",
             "theta_fc": "0.25",
             "theta_wp": "0.1",
+            "drainage_time_d": "5",
         }.items()
     },
     "zone.soil.cells": ((), [("zone.a.soil.cells", "60")]),
@@ -699,6 +712,9 @@ BESIDE: dict[str, tuple[Sequence[Setting], str, str]] = {
         "0.5",
     ),
     "soil.cells": ((), "zone.b.soil.cells", "60"),
+    "soil.pore_connectivity": ((), "zone.b.soil.pore_connectivity", "1"),
+    "soil.fc_suction_m": ((), "zone.b.soil.fc_suction_m", "2"),
+    "soil.drainage_time_d": ((), "zone.b.soil.drainage_time_d", "4"),
     "soil.intake_mm_h": ((), "zone.a.soil.intake_mm_h", "9"),
     "soil.rew_mm": ((), "zone.a.soil.rew_mm", "9"),
     "soil.curve_number_moisture": ((), "zone.a.soil.curve_number_moisture", "wet"),
@@ -925,12 +941,12 @@ BOUNDS = [
         (
             [("zone.a.soil", '{texture = "sand", initial = {theta = 0.5}}')],
             "zone.0.soil.initial.theta",
-            r"`theta` = 0.5: permitted above 0.045 and at most 0.43 in the pores",
+            r"`theta` = 0.5: permitted above 0.0225 and at most 0.375 in the pores",
         ),
         (
-            [("zone.a.soil", '{texture = "sand", initial = {theta = 0.03}}')],
+            [("zone.a.soil", '{texture = "sand", initial = {theta = 0.02}}')],
             "zone.0.soil.initial.theta",
-            r"`theta` = 0.03: permitted above 0.045 and at most 0.43 in the pores",
+            r"`theta` = 0.02: permitted above 0.0225 and at most 0.375 in the pores",
         ),
         (
             [("zone.a.soil", f"{{layer = [{LAYER.format(0.4)}], initial = {{theta = 0.43}}}}")],
@@ -984,7 +1000,7 @@ def test_an_expectation_that_a_bucket_cannot_break(directory: Path) -> None:
     ("settings", "message"),
     [
         (
-            [("zone.a.probe", "{dry_counts = 0, wet_counts = 1}")],
+            [("zone.a.probe", "{dry_counts = 0, wet_counts = 1, theta_wet = 0.6}")],
             r"come to the same, 0 counts, at the wilting point and at field capacity",
         ),
         (

@@ -91,8 +91,11 @@ BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "zone.valve.interception_mm": {"valve": {"method": "sprinkler"}},
     "zone.soil.initial_abstraction": {"soil": {"curve_number": 80.0}},
     "zone.crop.yield_t_ha": {"crop": {"ky": 1.0}},
-    "zone.soil.theta_fc": {"soil": {"theta_wp": 0.5, "theta_s": 0.9}},
-    "zone.soil.theta_wp": {"soil": {"theta_fc": 0.69, "theta_s": 0.95}},
+    "zone.soil.theta_fc": {"soil": {"theta_wp": 0.5, "theta_s": 1.0}},
+    "zone.soil.theta_wp": {"soil": {"theta_fc": 0.9, "theta_s": 1.0}},
+    "zone.soil.layer.fc_suction_m": {
+        "soil": {"layer": [{"thickness_m": 1.0, "theta_fc": 0.3, "theta_wp": 0.1}]}
+    },
     "zone.soil.layer.theta_s": {"soil": {"layer": [LAYER | {"theta_fc": 0.6}]}},
     "zone.soil.layer.theta_fc": {"soil": {"layer": [LAYER | {"theta_s": 1.0}]}},
     "zone.soil.layer.theta_wp": {"soil": {"layer": [LAYER | {"theta_r": 0.0}]}},

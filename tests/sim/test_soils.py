@@ -12,6 +12,7 @@ from levada.sim.run.runner import run_scenario
 from levada.sim.scenario import load as scenarios
 from levada.sim.scenario.diagnostics import ScenarioError
 from levada.sim.scenario.expand import ZoneConfig, expand
+from levada.sim.soil.drainage import drains_to
 from levada.sim.soil.model import Observed, new_observed
 from levada.sim.soil.richards import Richards
 from levada.sim.soil.texture import by_class, by_fractions
@@ -46,8 +47,9 @@ def zone(
 ) -> ZoneConfig:
     """A zone with this soil; `changes` are from key to line."""
     body = small_field(model=model)
-    if soil == LAYERS:
-        body = body.replace(MEASURED, "").replace("[zone.crop]", LAYERS + "[zone.crop]")
+    if "[[zone.soil.layer]]" in soil:
+        keys, _, layers = soil.partition("[[")
+        body = body.replace(MEASURED, keys).replace("[zone.crop]", "[[" + layers + "[zone.crop]")
     else:
         body = body.replace(MEASURED, soil)
     for key, line in changes.items():
@@ -90,43 +92,49 @@ class TestDescription:
     def test_measured_contents_lie_on_the_retention_curve(
         self, tmp_path: Path, fc: float, wp: float
     ) -> None:
-        """At -33 kPa, 3.365 m of water, and -1500 kPa, 153 m."""
+        """At -10 kPa, 1 m of water, and -1500 kPa, 153 m."""
         given = zone(tmp_path, f"theta_fc = {fc}\ntheta_wp = {wp}\n")
         curve = soils.described(given.soil).hydraulics
-        assert float(curve.theta(-33.0 / 9.80665)) == pytest.approx(fc, abs=1e-6)
+        assert float(curve.theta(-1.0)) == pytest.approx(fc, abs=1e-4)
         assert float(curve.theta(-153.0)) == pytest.approx(wp, abs=1e-6)
         assert 0.36 <= curve.theta_s <= 0.5
         (layer,) = soils.richards_profile(given).layers
         assert (layer.fc, layer.wp) == (fc, wp)
 
-    def test_a_sandy_loam_is_found_again_from_two_points_of_its_curve(self, tmp_path: Path) -> None:
-        """Eq. 3 of van Genuchten (1980) with theta_r 0.065, theta_s 0.41, alpha 4 1/m, n 1.4 at
-        3.36506 m and 153 m."""
-        fc, wp = (0.065 + 0.345 * (1.0 + (4.0 * h) ** 1.4) ** -(0.4 / 1.4) for h in (3.36506, 153))
-        lines = f'texture = "sandy loam"\ntheta_fc = {fc}\ntheta_wp = {wp}\n'
-        curve = soils.described(zone(tmp_path, lines).soil).hydraulics
-        assert curve.alpha_per_m == pytest.approx(4.0, rel=1e-3)
-        assert curve.n == pytest.approx(1.4, rel=1e-4)
-
     def test_pores_are_those_of_the_texture(self, tmp_path: Path) -> None:
-        """Sandy loam of Carsel and Parrish (1988): 0.065, 0.41, 106.1 cm/d."""
-        soil = zone(tmp_path, 'texture = "sandy loam"\n' + MEASURED).soil
-        (layer,) = soils.summary(soil)
-        assert (layer["theta_r"], layer["theta_s"]) == (0.065, 0.41)
-        assert layer["ks_m_d"] == pytest.approx(1.061)
+        """Sandy loam of Rosetta's class averages: 0.039, 0.387, log10 Ks 1.583 in cm/d."""
+        given = zone(tmp_path, 'texture = "sandy loam"\n' + MEASURED)
+        (layer,) = soils.summary(given)
+        assert (layer["theta_r"], layer["theta_s"]) == (0.039, 0.387)
+        assert layer["ks_m_d"] == pytest.approx(0.3828, rel=1e-4)
         assert (layer["theta_fc"], layer["theta_wp"]) == (0.184, 0.092)
+        assert layer["theta_1_d"] > layer["theta_fc"] > layer["theta_3_d"] > layer["theta_10_d"]
+
+    def test_what_is_given_beside_a_texture_replaces_its_own(self, tmp_path: Path) -> None:
+        given = zone(tmp_path, 'texture = "loam"\ntheta_s = 0.45\nks_m_d = 0.5\n')
+        (layer,) = soils.summary(given)
+        assert (layer["theta_s"], layer["ks_m_d"], layer["theta_fc"]) == (0.45, 0.5, 0.25)
 
     @pytest.mark.parametrize(
         ("lines", "message"),
         [
             ("theta_fc = 0.6\ntheta_wp = 0.2\n", "permitted up to 0.5 unless theta_s is given"),
-            ("theta_fc = 0.3\ntheta_wp = 0.29\n", r"theta_wp = 0.29: permitted up to 0\.2\d+"),
+            (
+                "theta_fc = 0.6\ntheta_wp = 0.59\ntheta_s = 0.8\n",
+                r"theta_wp = 0.59: permitted up to 0\.5\d+",
+            ),
             (
                 "theta_fc = 0.3\ntheta_wp = 0.0\n",
                 "`theta_wp` = 0: permitted above 0",
             ),
             ("theta_fc = 0.3\ntheta_wp = 0.1\ntheta_s = 0.25\n", "theta_fc < theta_s"),
-            ('texture = "loam"\ntheta_s = 0.45\n', "`theta_s` needs `theta_fc`"),
+            ("[[zone.soil.layer]]\nthickness_m = 1\ntheta_fc = 0.2\n", "needs `theta_wp` too"),
+            ("[[zone.soil.layer]]\nthickness_m = 1\n", "a layer has no description"),
+            ("[[zone.soil.layer]]\nthickness_m = 1\nn = 1.4\n", "curve needs `theta_r` and"),
+            (
+                "theta_s = 0.4\n[[zone.soil.layer]]\nthickness_m = 1\ntexture = 'loam'\n",
+                "`theta_s` has no effect beside layers",
+            ),
         ],
     )
     def test_contents_that_no_curve_meets_are_refused(
@@ -139,7 +147,7 @@ class TestDescription:
         soil = zone(tmp_path, "theta_fc = 0.6\ntheta_wp = 0.2\ntheta_s = 0.85\n").soil
         curve = soils.described(soil).hydraulics
         assert curve.theta_s == 0.85
-        assert float(curve.theta(-33.0 / 9.80665)) == pytest.approx(0.6, abs=1e-6)
+        assert float(curve.theta(-1.0)) == pytest.approx(0.6, abs=1e-4)
         assert float(curve.theta(-153.0)) == pytest.approx(0.2, abs=1e-6)
 
     def test_evaporable_water_can_be_given(self, tmp_path: Path) -> None:
@@ -155,8 +163,18 @@ class TestLayers:
         upper, lower = soils.horizons(zone(tmp_path, LAYERS).soil)
         assert (upper.thickness_m, lower.thickness_m) == (0.3, 1.7)
         assert (upper.theta_fc, upper.theta_wp) == (0.20, 0.10)
-        assert lower.theta_fc == pytest.approx(by_class("loam").theta_fc)
-        assert lower.hydraulics.ks_m_d == pytest.approx(by_class("loam").hydraulics.ks_m_d)
+        assert lower.theta_fc == pytest.approx(drains_to(lower.hydraulics, (3.0,))[0])
+        assert lower.hydraulics.ks_m_d == 0.2496
+
+    def test_water_contents_or_a_texture_describe_one(self, tmp_path: Path) -> None:
+        lines = (
+            "[[zone.soil.layer]]\nthickness_m = 0.3\ntheta_fc = 0.257\ntheta_wp = 0.129\n"
+            "[[zone.soil.layer]]\nthickness_m = 0.5\ntexture = 'sand'\nks_m_d = 5.0\n"
+        )
+        for model in ("richards", "bucket"):
+            upper, lower = soils.horizons(zone(tmp_path, lines, model=model).soil)
+            assert (upper.theta_fc, upper.theta_wp) == (0.257, 0.129)
+            assert (lower.theta_fc, lower.theta_wp, lower.ks_m_d) == (0.12, 0.045, 5.0)
 
     def test_what_lies_below_the_soil_is_cut(self, tmp_path: Path) -> None:
         line = "depth_m = 0.25\ninitial.available_pct"
@@ -165,15 +183,15 @@ class TestLayers:
 
     def test_field_capacity_is_the_mean_over_depth(self, tmp_path: Path) -> None:
         soil = zone(tmp_path, LAYERS).soil
-        loam = by_class("loam").theta_fc
+        loam = soils.horizons(soil)[1].theta_fc
         assert soils.field_capacity(soil) == pytest.approx((0.3 * 0.20 + 1.7 * loam) / 2.0)
 
     def test_a_probe_is_told_of_the_layer_it_sits_in(self, tmp_path: Path) -> None:
         soil = zone(tmp_path, LAYERS).soil
         assert soils.at_depth(soil, 0.2).theta_fc == 0.20
         assert soils.at_depth(soil, 0.3).theta_fc == 0.20
-        assert soils.at_depth(soil, 0.4).theta_fc == pytest.approx(by_class("loam").theta_fc)
-        assert soils.at_depth(soil, 9.0).theta_fc == pytest.approx(by_class("loam").theta_fc)
+        assert soils.at_depth(soil, 0.4).theta_fc == pytest.approx(soils.horizons(soil)[1].theta_fc)
+        assert soils.at_depth(soil, 9.0).theta_fc == pytest.approx(soils.horizons(soil)[1].theta_fc)
 
 
 class TestRichards:

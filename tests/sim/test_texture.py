@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levada.sim.soil.drainage import drains_to
+from levada.sim.soil.structured import StructuredSoil
 from levada.sim.soil.texture import CLASSES, by_class, by_fractions, texture_class
 
 # Middle of each class of the USDA triangle: sand and clay [%], Saxton and Rawls (2006) Table 3.
@@ -41,30 +43,32 @@ def test_every_soil_of_the_triangle_has_a_class_and_ordered_water_contents(
     assert texture_class(low, high - low, 100.0 - high) in CLASSES
 
 
-def test_loam_by_class_is_the_line_of_carsel_and_parrish() -> None:
-    # Table 6: 0.078, 0.43, 0.036 1/cm, 1.56, 24.96 cm/d.  Field capacity by Twarakavi et al. (2009)
-    # by hand: Se = 1.56^(-0.60 (2 + log10 24.96)) = 0.4041.  Wilting point by hand:
-    # (1 + (0.036 x 15296)^1.56)^-0.359 = 0.0292.
+def test_loam_by_class_is_the_line_of_fao_56_and_rosetta() -> None:
+    # FAO-56 Table 19: 0.20 to 0.30 and 0.07 to 0.17.  Rosetta's class averages: theta_r 0.061,
+    # theta_s 0.399, log10 Ks 1.081 and log10 K0 0.568 in cm/d.
     loam = by_class("loam")
+    assert (loam.theta_fc, loam.theta_wp) == (0.25, 0.12)
     curve = loam.hydraulics
-    assert (curve.theta_r, curve.theta_s, curve.n) == (0.078, 0.43, 1.56)
-    assert curve.alpha_per_m == pytest.approx(3.6)
-    assert curve.ks_m_d == pytest.approx(0.2496)
-    assert loam.theta_fc == pytest.approx(0.078 + 0.352 * 0.4041, abs=1e-4)
-    assert loam.theta_wp == pytest.approx(0.078 + 0.352 * 0.0292, abs=1e-4)
+    assert isinstance(curve, StructuredSoil)
+    assert curve.theta_s == 0.399
+    assert curve.theta_r == 0.06, "at most half of the wilting point"
+    assert curve.ks_m_d == pytest.approx(0.12050, rel=1e-3)
+    assert curve.matrix_ks_m_d == pytest.approx(0.03698, rel=1e-3)
+    # Brooks and Corey by hand: ln(0.19 / 0.06) / ln(153)
+    assert curve.n == pytest.approx(1.0 + 1.15268 / 5.03044, rel=1e-5)
 
 
 def test_loam_by_fractions_is_cosby_by_hand() -> None:
     # 40 % sand, 20 % clay: b = 6.09, psi_s = 10^1.356 = 22.70 cm, theta_s = 0.4386,
-    # Ks = 10^-0.272 = 0.5346 inch/h.  The power law, which the curve meets in dry soil, at
-    # -1500 kPa: 0.4386 x (15296 / 22.70)^(-1 / 6.09) = 0.1505.
+    # Ks = 10^-0.272 = 0.5346 inch/h.  The power law at -33 kPa:
+    # 0.4386 x (336.5 / 22.70)^(-1 / 6.09) = 0.2817.  At -1500 kPa:
+    # 0.4386 x (15296 / 22.70)^(-1 / 6.09) = 0.1505.
     loam = by_fractions(sand_pct=40.0, silt_pct=40.0, clay_pct=20.0)
-    curve = loam.hydraulics
-    assert curve.alpha_per_m == pytest.approx(1.0 / 0.2270, rel=1e-3)
-    assert curve.theta_s == pytest.approx(0.4386)
-    assert curve.n == pytest.approx(1.0 + 1.0 / 6.09)
-    assert curve.ks_m_d == pytest.approx(0.5346 * 0.0254 * 24.0, rel=1e-3)
+    assert loam.theta_s == pytest.approx(0.4386)
+    assert loam.ks_m_d == pytest.approx(0.5346 * 0.0254 * 24.0, rel=1e-3)
+    assert loam.theta_fc == pytest.approx(0.2817, abs=5e-4)
     assert loam.theta_wp == pytest.approx(0.1505, abs=5e-4)
+    assert drains_to(loam.hydraulics, (3.0,))[0] == pytest.approx(loam.theta_fc, abs=1e-3)
 
 
 # FAO-56 Table 19: range of field capacity and of wilting point.

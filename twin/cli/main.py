@@ -276,7 +276,8 @@ def lint(
             typer.echo(f"{path}: ok, {len(zones)} zone{'s' if len(zones) > 1 else ''}")
             weather = runner.read_weather(document.scenario)
             loaded = document.scenario
-            said = (*soils.notes(zones), *models.notes(loaded, zones), *loaded.notes())
+            drainage = soils.drainage(zones)
+            said = (*drainage, *soils.notes(zones), *models.notes(loaded, zones), *loaded.notes())
             for note in (*said, *weather.notes, *weather.filled):
                 typer.echo(f"    {note}")
     raise typer.Exit(Exit.BAD_INPUT if bad else Exit.PASS)
