@@ -85,9 +85,9 @@ class Material(Table):
     """Texture class: field capacity and wilting point of FAO-56 table 19, pores and conductivity of
     Rosetta's class averages. Beside `theta_fc` and `theta_wp` it says pores and conductivity
     only."""
-    theta_fc: float | None = Field(default=None, gt=0, le=0.9)
+    theta_fc: float | None = Field(default=None, gt=0, le=0.7)
     """Measured water content at field capacity, to which the soil drains in `drainage_time_d`."""
-    theta_wp: float | None = Field(default=None, gt=0, le=0.8)
+    theta_wp: float | None = Field(default=None, gt=0, le=0.6)
     """Measured water content at the wilting point, -1500 kPa."""
     theta_s: ThetaS | None = None
     """Water content at saturation; without it, that of the texture class."""

@@ -92,7 +92,7 @@ BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "zone.soil.initial_abstraction": {"soil": {"curve_number": 80.0}},
     "zone.crop.yield_t_ha": {"crop": {"ky": 1.0}},
     "zone.soil.theta_fc": {"soil": {"theta_wp": 0.5, "theta_s": 1.0}},
-    "zone.soil.theta_wp": {"soil": {"theta_fc": 0.9, "theta_s": 1.0}},
+    "zone.soil.theta_wp": {"soil": {"theta_fc": 0.69, "theta_s": 1.0}},
     "zone.soil.layer.fc_suction_m": {
         "soil": {"layer": [{"thickness_m": 1.0, "theta_fc": 0.3, "theta_wp": 0.1}]}
     },
