@@ -39,6 +39,7 @@ LevadaError                        3
 │   ├── ScenarioError                a scenario that cannot be used, with all its problems
 │   ├── SettingError                 a setting out of its range, or against another one
 │   ├── SoilError                  3 the soil model cannot solve an interval
+│   ├── TapeListingError             a zone or a pattern that a tape cannot be listed by
 │   └── WeatherError                 a weather file that cannot be used
 │       └── PeriodError              it does not cover the period that is asked for
 └── TwinError                      2

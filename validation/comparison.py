@@ -55,6 +55,7 @@ NOTHING = (
     ("[valves](models/valve.md)", "movement, hardware timer"),
     ("[energy](models/energy.md)", "battery, panel"),
     ("[crop](models/crop.md)", "growth by degree-days"),
+    ("[water account](models/water.md)", "losses of sprinklers, runoff, yield, baselines"),
 )
 """Models, and parts of them, that nothing from outside was compared with."""
 

@@ -32,7 +32,7 @@ COMPARISONS = [
 def test_the_comparison_stays_within_its_limit(
     module: ModuleType, compare: Callable[[], Comparison], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "figure", lambda *_args, **_kwargs: "")
+    monkeypatch.setattr(module, "figure", lambda *_args, **_kwargs: "", raising=False)
     comparison = compare()
     assert comparison.worst < comparison.limit, comparison.error
     assert f"**{comparison.name}**" in (DOCS / "validation.md").read_text(encoding="utf-8")

@@ -165,9 +165,7 @@ def run(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write expectations as JUnit XML.")
     ] = None,
-    vcd: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write signals for GTKWave.")
-    ] = None,
+    vcd: options.Vcd = None,
     energy_file: Annotated[
         Path | None,
         typer.Option(

@@ -117,6 +117,7 @@ Overlays = Annotated[
         "repeated, the later one counts.",
     ),
 ]
+Vcd = Annotated[Path | None, typer.Option(metavar="FILE", help="Write signals for GTKWave.")]
 Log = Annotated[bool, typer.Option("--log", help="Show what guests log, as it comes.")]
 GridCheck = Annotated[
     bool,
