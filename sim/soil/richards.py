@@ -193,7 +193,7 @@ def _faces(
     zone: SoilProfile, cells: int | Sequence[float] | FloatArray, top_cell_m: float
 ) -> FloatArray:
     if isinstance(cells, int):
-        return graded_cells(zone.layers, cells, min(top_cell_m, zone.depth_m))
+        return _graded(tuple(zone.layers), cells, min(top_cell_m, zone.depth_m))
     faces = np.asarray(cells, dtype=np.float64)
     edges = np.cumsum([layer.thickness_m for layer in zone.layers])
     nearest = np.abs(faces[:, None] - edges[None, :]).min(axis=0)
@@ -203,6 +203,18 @@ def _faces(
             f"with all layer boundaries {edges.tolist()} among them"
         )
     return faces
+
+
+@lru_cache(maxsize=256)
+def _graded(layers: tuple[Layer, ...], cells: int, top_cell_m: float) -> FloatArray:
+    """Faces of a column, once for all zones that are alike."""
+    return graded_cells(layers, cells, top_cell_m)
+
+
+@lru_cache(maxsize=256)
+def _head(soil: VanGenuchten, theta: bytes) -> FloatArray:
+    """Heads of a layer's cells, once for all zones that are alike."""
+    return soil.head(np.frombuffer(theta))
 
 
 def _fill_cells(
@@ -241,7 +253,7 @@ def _fill_cells(
             theta[at] = given[at]
             if initial.quantity == "available":
                 theta[at] = layer.wp + given[at] * (layer.fc - layer.wp)
-            head[at] = layer.soil.head(theta[at])
+            head[at] = _head(layer.soil, theta[at].tobytes())
         theta[at] = layer.soil.theta(head[at])
     if np.any(head < HEAD_RANGE_M[0]) or np.any(head > HEAD_RANGE_M[1]):
         found = f"{head.min():g} to {head.max():g}"

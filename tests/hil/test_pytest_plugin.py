@@ -91,7 +91,7 @@ def test_fails_in_total(levada_run):
     result.stdout.fnmatch_lines(["2023-07-01 0*"])
     result.stdout.fnmatch_lines(
         [
-            "*levada: Water used below 400 mm*",
+            "*levada: Water used below 550 mm*",
             "zone maize, a row is a day*",
             "from *irrigation_mm *so far*",
         ]

@@ -416,4 +416,4 @@ def test_stress_by_drought_and_by_want_of_air_are_told_apart(tmp_path: Path) -> 
         "maize: too wet above \u22120.3 m, no uptake above \u22120.15 m; too dry below "
         "\u22123.25 m on a day of high demand" in page
     )
-    assert "theta_s 0.410, theta_r 0.065" in page
+    assert "theta_s 0.387, theta_r 0.039" in page  # sandy loam of Rosetta

@@ -676,7 +676,14 @@ def digests(directory: Path) -> dict[tuple[Setting, ...], str]:
     return {before: effect(directory / "s.toml", before) for before in different}
 
 
-@pytest.mark.parametrize("key", CASES)
+TIERS = ("fog.", "cloud.", "link.")
+"""A run through all tiers takes ten times as long as one without."""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param(k, marks=pytest.mark.slow) if k.startswith(TIERS) else k for k in CASES],
+)
 def test_every_key_changes_something(
     key: str, directory: Path, digests: dict[tuple[Setting, ...], str]
 ) -> None:

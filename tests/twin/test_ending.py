@@ -154,7 +154,13 @@ def test_interrupted_twice_it_leaves_nothing(started: Started, pause_s: float) -
     started.check_nothing_is_left()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(moment, marks=pytest.mark.slow) if moment != "the first child runs" else moment
+        for moment in MOMENTS
+    ],
+)
 def test_interrupted_all_the_time_it_leaves_nothing(started: Started, moment: str) -> None:
     started.wait_until(lambda: MOMENTS[moment](started))
     deadline = time.monotonic() + 120
