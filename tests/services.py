@@ -107,7 +107,7 @@ class Mosquitto:
     def keep_at_most(self, messages: int) -> None:
         """For a consumer that does not read; started again, as it does not take this otherwise."""
         text = self._config.read_text()
-        self.close()
+        self.close(signal.SIGKILL)  # one that has just begun forgets a SIGTERM
         self._config.write_text(
             re.sub(r"max_queued_messages \d+", f"max_queued_messages {messages}", text)
         )
