@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+import pytest
 from raw_mqtt import PINGREQ, connect, log_in, packet, publish, subscribe, text
 from services import Mosquitto
 
@@ -201,6 +202,7 @@ BROKEN: Final[dict[type, frozenset[str]]] = {
 """Rules that each of them does not keep, of the version that is installed with the tests."""
 
 
+@pytest.mark.slow  # amqtt is silent for a minute
 def test_B18_each_broker_keeps_the_rules_of_mqtt_that_it_kept_when_it_was_chosen(
     broker: EmbeddedBroker | Mosquitto,
 ) -> None:
