@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from levada.sim.devices.energy import Range
+from validation.comparison import Comparison
 
-__all__ = ["VERDICTS", "Cited", "beside", "by_key", "curve_off", "table", "tally"]
+__all__ = ["VERDICTS", "Cited", "beside", "by_key", "compared", "curve_off", "table", "tally"]
 
 NEAR: Final = 1.15
 """What is at most so far beyond a published value counts as within."""
@@ -133,3 +134,30 @@ def table(rows: Sequence[Cited]) -> str:
     """All rows, in Markdown."""
     head = ["| quantity | published | levada | ratio | verdict | source |", "|" + " --- |" * 6]
     return "\n".join([*head, *(row.row() for row in rows)])
+
+
+def compared(
+    rows: Sequence[Cited],
+    *,
+    model: str,
+    name: str,
+    data: str,
+    limit: float,
+    figure: str,
+    note: str,
+    error: str = "",
+) -> Comparison:
+    """A model beside the rows; `limit` is for those outside, `error` the tally if not given."""
+    return Comparison(
+        model=model,
+        name=name,
+        data=data,
+        period="-",
+        reference="tests of makers and users, each with its source below",
+        version="-",
+        error=error or tally(rows),
+        worst=float(sum(row.verdict == "outside" for row in rows)),
+        limit=limit,
+        figure=figure,
+        note=note,
+    )

@@ -19,7 +19,7 @@ from levada.sim.settings.probe import ADC_MAX, Probe
 from levada.sim.settings.valve import Valve
 from levada.sim.soil.model import FloatArray, new_forcing
 from levada.sim.units import MINUTE_MS
-from validation.cited import Cited, beside, by_key, curve_off, table, tally
+from validation.cited import Cited, beside, by_key, compared, curve_off, table
 from validation.comparison import ROOT, Comparison, figure
 
 PROBES = "[probes](models/probe.md)"
@@ -191,15 +191,11 @@ def validate_probes() -> Comparison:
         axes.set(xlabel="water content [m3/m3]", ylabel="output [V]")
         axes.legend()
 
-    return Comparison(
+    return compared(
+        rows,
         model=PROBES,
         name="published measurements of probes",
         data=f"{len(rows)} quantities of capacitive probes, by citation; {SOILS:,} probes drawn",
-        period="-",
-        reference="tests of makers and users, each with its source below",
-        version="-",
-        error=tally(rows),
-        worst=float(sum(row.verdict == "outside" for row in rows)),
         limit=8.5,
         figure=figure("probe_curves", draw),
         note=f"{ABOVE}\n\n{table(rows)}\n\n`realistic` is as far off at every water "
@@ -324,15 +320,11 @@ def validate_valves() -> Comparison:
         axes.set(xlabel="flow [L/min]", ylabel="pulses a litre")
         axes.legend(loc="lower center")
 
-    return Comparison(
+    return compared(
+        rows,
         model=VALVES,
         name="published measurements of emitters and meters",
         data=f"{len(rows)} quantities of emitters, latching valves and a YF-S201, by citation",
-        period="-",
-        reference="tests of makers and users, each with its source below",
-        version="-",
-        error=tally(rows),
-        worst=float(sum(row.verdict == "outside" for row in rows)),
         limit=2.5,
         figure=figure("meter_pulses", draw),
         note=f"{ABOVE}\n\n{table(rows)}\n\nTwo meters that were weighed counted a tenth "

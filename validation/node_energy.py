@@ -13,7 +13,7 @@ from levada.sim.devices.energy import EnergyWork, NodePower, NodePowers, Range, 
 from levada.sim.devices.energy_constants import constant
 from levada.sim.devices.kernels import advance_power
 from levada.sim.units import DAY_S, HOUR_S
-from validation.cited import VERDICTS, Cited, beside, by_key, table, tally
+from validation.cited import VERDICTS, Cited, beside, by_key, compared, table, tally
 from validation.comparison import Comparison, figure
 
 ENERGY = "[energy](models/energy.md)"
@@ -241,9 +241,8 @@ def season() -> list[Cited]:
 
 def validate_node_energy() -> Comparison:
     """Messages, boards, interpreter and a season."""
-    rows = [*messages(), *boards(), *season()]
-    outside = [row for row in rows if row.verdict == "outside"]
-    of_season = season()[0]
+    of_season = season()
+    rows = [*messages(), *boards(), *of_season]
 
     def draw(axes: Any) -> None:
         periods = np.geomspace(10.0, 7_200.0, 60)
@@ -256,15 +255,13 @@ def validate_node_energy() -> Comparison:
         axes.set(xlabel="time between messages [s]", ylabel="mean current [mA]")
         axes.legend()
 
-    return Comparison(
+    whole = of_season[0]
+    return compared(
+        rows,
         model=ENERGY,
         name="published measurements of nodes",
         data=f"{len(rows)} quantities of ESP32 boards, by citation; not of a board of ours",
-        period="-",
-        reference="tests of makers and users, each with its source below",
-        version="-",
-        error=f"{tally(rows)}; season of 169 d: {of_season.ours}, published {of_season.published}",
-        worst=float(len(outside)),
+        error=f"{tally(rows)}; season of 169 d: {whole.ours}, published {whole.published}",
         limit=1.5,
         figure=figure("node_current", draw),
         note=f"{VERDICTS}\n\n{table(rows)}\n\nNot compared, for the model lacks it: what a native "

@@ -24,16 +24,16 @@ DRY, WET = 3000, 1000
 
 
 @cache
-def compiled() -> tuple[wasmtime.Engine, wasmtime.Module]:
-    """The module, compiled once for all tests."""
+def compiled(module: Path = MODULE) -> tuple[wasmtime.Engine, wasmtime.Module]:
+    """A shipped guest, compiled once for all tests."""
     engine = wasmtime.Engine()
-    return engine, wasmtime.Module(engine, MODULE.read_bytes())
+    return engine, wasmtime.Module(engine, module.read_bytes())
 
 
 @cache
-def ids() -> dict[str, int]:
+def ids(module: Path = MODULE) -> dict[str, int]:
     """Parameter ids by name."""
-    return {p.name: p.id for p in inspect(MODULE.read_bytes()).parameters}
+    return {p.name: p.id for p in inspect(module.read_bytes()).parameters}
 
 
 class Bench:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from typing import Any
 
 import pytest
 import wasmtime
+from harness import compiled, ids
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,21 +23,11 @@ from levada.guest.module.inspect import inspect
 from levada.guest.shipped import SHIPPED_GUESTS
 
 MODULE = SHIPPED_GUESTS["et"]
+IDS = ids(MODULE)
 START_S = 1_688_169_600
 """2023-07-01 00:00."""
 GONE = -2
 I32 = st.integers(-(2**31), 2**31 - 1)
-
-
-@cache
-def compiled() -> tuple[wasmtime.Engine, wasmtime.Module]:
-    engine = wasmtime.Engine()
-    return engine, wasmtime.Module(engine, MODULE.read_bytes())
-
-
-@cache
-def ids() -> dict[str, int]:
-    return {p.name: p.id for p in inspect(MODULE.read_bytes()).parameters}
 
 
 class EtBench:
@@ -46,7 +36,7 @@ class EtBench:
     def __init__(
         self, *, now: int = START_S, kept: list[int] | None = None, **parameters: int
     ) -> None:
-        engine, module = compiled()
+        engine, module = compiled(MODULE)
         self.now, self.uptime = now, 0
         self.kept = [0] * KEEP_SLOTS if kept is None else kept
         self.sensors = {0: 2000, 3: 0, 4: GONE, 5: GONE, 6: GONE}
@@ -70,7 +60,7 @@ class EtBench:
         self._exports = linker.instantiate(self._store, module).exports(self._store)
         self.wait_ms = self.call("init")
         for name, value in parameters.items():
-            assert self.call("param_set", ids()[name], value) == 0, f"{name} = {value} refused"
+            assert self.call("param_set", IDS[name], value) == 0, f"{name} = {value} refused"
 
     def call(self, name: str, *arguments: int) -> int:
         result: int = self._exports[name](self._store, *arguments)  # type: ignore[operator]
@@ -142,14 +132,14 @@ def test_every_parameter_takes_its_bounds_and_nothing_beyond() -> None:
         for beyond in (parameter.minimum - 1, parameter.maximum + 1):
             assert bench.call("param_set", parameter.id, beyond) == -1
         assert bench.call("param_get", parameter.id) == parameter.default
-    assert EtBench().call("param_set", len(ids()), 1) == -1
+    assert EtBench().call("param_set", len(IDS), 1) == -1
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("leave_mm", 40), ("refill_mm", 61), ("taw_mm", 39), ("min_counts", 4000)]
 )
 def test_parameters_that_contradict_each_other_are_refused(name: str, value: int) -> None:
-    assert EtBench().call("param_set", ids()[name], value) == -1
+    assert EtBench().call("param_set", IDS[name], value) == -1
 
 
 # --- the account ----------------------------------------------------------------------------------
@@ -285,7 +275,7 @@ def test_closes_without_flow_and_is_locked_after_three_times() -> None:
     seen = [bench.step(after_s=600) for _ in range(10)]
     assert seen.count(WHY.OPENED) == 3
     assert seen[-1] is WHY.LOCKED
-    assert bench.call("param_set", ids()["confirm"], 1) == 0
+    assert bench.call("param_set", IDS["confirm"], 1) == 0
     assert bench.step() is WHY.OPENED
 
 

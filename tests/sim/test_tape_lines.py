@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import wasmtime
 
 from levada.guest.abi import Call
 from levada.guest.tape import TapeReader, TapeWriter, encode
@@ -146,8 +147,6 @@ def test_a_tape_that_was_cut_off_is_shown_as_far_as_it_goes(
 def test_a_run_shows_what_its_guest_logs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import wasmtime
-
     monkeypatch.chdir(tmp_path)
     Path("guest.wasm").write_bytes(wasmtime.wat2wasm(LOGS))
     Path("field.toml").write_text(SCENARIO)
