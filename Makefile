@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 ENV    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
+# Hundreds of processes import the package: each would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test coverage check firmware kernels bench nightly validate help clean tools sbom
 .DEFAULT_GOAL := help
 
