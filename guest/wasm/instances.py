@@ -72,7 +72,8 @@ class Instances:
         self.traps: dict[int, Trap] = {}
         self._budget = budget
         self._profile = profile
-        self._module = compile_module(bytes(module), budget)
+        self._bytes = bytes(module)
+        self._module = compile_module(self._bytes, budget)
         require_known_imports(self._module)
         if len(profile.pins) > hostcalls.MAX_PINS:
             raise LimitError(
@@ -270,7 +271,8 @@ class Instances:
         self, zone: int, function: str, kind: TrapKind, error: BaseException | None
     ) -> Trap:
         """Remember why a guest was stopped and release its instance."""
-        trap = Trap(kind, function, self._detail(zone, kind, function, error), backtrace(error))
+        detail = self._detail(zone, kind, function, error)
+        trap = Trap(kind, function, detail, backtrace(error, self._bytes))
         self.traps[zone] = trap
         self.drop(zone)
         return trap

@@ -334,13 +334,16 @@ def guest_build(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Module to write.")
     ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Keep DWARF, so that a trap names its source line.")
+    ] = False,
 ) -> None:
     """Build a guest from C; the toolchain is the `build` extra, pinned."""
     from levada.guest.build import build
 
     target = out or sources[0].with_suffix(".wasm")
     check_output(target, "--out")
-    build(sources, target)
+    build(sources, target, debug=debug)
     _show_module(target)
 
 
