@@ -280,7 +280,9 @@ class WasmPlaces:
             detail = f"profile {FOG.name!r} does not allow {imported}"
             return Trap(TrapKind.DENIED, function, detail, backtrace(error, self._bytes))
         kind = trap_kind(error)
-        return Trap(kind, function, reason(kind, self._budget, error), backtrace(error, self._bytes))
+        return Trap(
+            kind, function, reason(kind, self._budget, error), backtrace(error, self._bytes)
+        )
 
     def image(self, node: int) -> bytes:
         """Those words of the memory that are not 0: a page is nearly empty."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from levada.guest.build import build
-from levada.guest.errors import Trap
 from levada.guest.module.sections import CUSTOM, HEADER, sections
 from levada.guest.module.source_lines import source_line
 from levada.guest.wasm.node import WasmtimeNode
