@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import column, run
+from small import ROOT, column, run
 
 from levada.sim.results.daily import daily_rows, daily_series, days_apart
 from levada.sim.results.side_by_side import expectation_rows, side_by_side
@@ -120,6 +120,17 @@ def test_nothing_is_cut_in_a_pipe(pair: tuple[RunDir, RunDir], tmp_path: Path) -
     for name in names:
         assert name.name in shown
     assert "…" not in shown
+
+
+def test_all_tables_of_all_commands_are_printed_by_the_console_that_cuts_nothing() -> None:
+    making = re.compile(r"\bConsole\((?!\))|rich\.print|from rich import")
+    found = [
+        str(path.relative_to(ROOT))
+        for room in ("guest", "sim", "hil", "twin")
+        for path in (ROOT / room).rglob("*.py")
+        if making.search(path.read_text("utf-8")) and "rich" in path.read_text("utf-8")
+    ]
+    assert found == ["twin/cli/console.py"]
 
 
 def test_days_do_not_go_with_exact(
