@@ -62,6 +62,9 @@ SHOWN: Final = {
     ("docs/abi.md", "[2000 2000 2225"): "output; compared with what the example prints",
     ("docs/architecture.md", "scenario.toml "): "drawing",
     ("docs/continuum.md", "boards ──"): "drawing",
+    ("docs/data.md", "{4: 0.0"): "output; compared with what the example prints",
+    ("docs/data.md", "[(4, 0.0)"): "output; compared with what the example prints",
+    ("docs/data.md", "library(arrow)"): "R, which the page says is not executed",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (

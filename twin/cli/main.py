@@ -40,6 +40,7 @@ from levada.twin.cli.ota import ota_app
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.pki import pki_app
 from levada.twin.cli.prove import prove_app
+from levada.twin.cli.replay import replay_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.signing import TrustedFile, keys_app, signing_app
 from levada.twin.cli.tape import shows_logs, tape_app
@@ -96,6 +97,7 @@ app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(compare_app)
 app.add_typer(tape_app)
+app.add_typer(replay_app)
 app.add_typer(fuzz_app)
 app.add_typer(cloud_app)
 app.add_typer(ota_app, name="ota")
@@ -282,20 +284,6 @@ def lint(
 
 
 @app.command()
-def replay(run: RunPath, guest: GuestFile = None) -> None:
-    """Feed a tape's readings to a guest again: exact, or where it differs."""
-    from levada.sim.results.replay import replay_run
-    from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console
-
-    recorded = RunDir(run)
-    with trusted(recorded):
-        outcome = replay_run(recorded, guest)
-    console.replay(outcome)
-    raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
-
-
-@app.command()
 def report(run: RunPath) -> None:
     """Write the report of a run again."""
     from levada.sim.results.report import write
@@ -334,13 +322,16 @@ def guest_build(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Module to write.")
     ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Keep DWARF, so that a trap names its source line.")
+    ] = False,
 ) -> None:
     """Build a guest from C; the toolchain is the `build` extra, pinned."""
     from levada.guest.build import build
 
     target = out or sources[0].with_suffix(".wasm")
     check_output(target, "--out")
-    build(sources, target)
+    build(sources, target, debug=debug)
     _show_module(target)
 
 

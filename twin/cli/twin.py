@@ -388,7 +388,12 @@ def withdraw(
 def store_export(
     store: StorePath,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")],
-    form: Annotated[str, typer.Option("--format", metavar="parquet|csv")] = "parquet",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="parquet|csv", help="Default: what the suffix of FILE says."
+        ),
+    ] = None,
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
     start: Annotated[datetime | None, typer.Option(help="From this time on.")] = None,
     end: Annotated[datetime | None, typer.Option(help="Before this time.")] = None,
@@ -396,6 +401,13 @@ def store_export(
     """Write everything stored into one table, a row a value."""
     from levada.twin.store.export import export
 
+    if form is None:
+        form = out.suffix.lower().removeprefix(".")
+        if form not in ("parquet", "csv"):
+            raise typer.BadParameter(
+                f"{out}: its suffix is neither .parquet nor .csv; name the format with --format",
+                param_hint="--out",
+            )
     if form not in ("parquet", "csv"):
         raise typer.BadParameter(f"{form!r}: must be parquet or csv", param_hint="--format")
     _existing(store)
