@@ -14,6 +14,7 @@ from dash.exceptions import PreventUpdate
 from levada.guest.fast.jit import compiled
 from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, pages
+from levada.twin.app.alternatives import describe
 from levada.twin.app.continuum import register_continuum
 from levada.twin.app.gate import may_change
 from levada.twin.app.history import register_history
@@ -208,6 +209,7 @@ def _zone(app: Dash, subject: Subject) -> None:
 
     @app.callback(
         Output("zone-chart", "figure"),
+        Output("zone-chart-text", "children"),
         Output("zone-upto", "data"),
         Input("zone-window", "value"),
         Input("zone-name", "data"),
@@ -224,11 +226,12 @@ def _zone(app: Dash, subject: Subject) -> None:
             reader, name, start_ms=start_of(window), end_ms=None, band=zone.band, step_s=step_s
         )
         if last_ms is None:  # nothing to lengthen yet
-            return figure, None
-        return figure, {"ms": last_ms, "deltas": 0, "event": event}
+            return figure, describe(figure), None
+        return figure, describe(figure), {"ms": last_ms, "deltas": 0, "event": event}
 
     @app.callback(
         Output("zone-profile", "figure"),
+        Output("zone-profile-text", "children"),
         Input("zone-window", "value"),
         Input("zone-name", "data"),
         Input("tick-slow", "n_intervals"),
@@ -240,9 +243,10 @@ def _zone(app: Dash, subject: Subject) -> None:
             if s.kind == "twin" and s.name.startswith("theta@")
         )
         config = next(z for z in subject.scenario.zone if name in z.names())
-        return figures.profile(
+        figure = figures.profile(
             reader, name, depths[::2], start_of(window), probe_m=config.probe.depth_m
         )
+        return figure, describe(figure)
 
     def _last_event(name: str) -> int:
         return _last(reader.events(node=name, kind="decision", limit=1))
