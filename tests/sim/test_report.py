@@ -19,7 +19,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import report_fixture
+from accessibility import LOOKS, emulated, violations
+from looking import chrome
 from report_fixture import make_run
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 from levada.sim.results.report import write
 from levada.sim.results.report_data import read_season
@@ -367,6 +371,20 @@ def test_a_browser_draws_the_page_without_an_error(
         assert dom.count(f'aria-label="Save as {form}: ') == len(drawn)
     assert sorted(drawn) == sorted(own + (["carpet", "bands", "scatter"] if many else []))
     assert "is below the opening threshold of" in dom
+
+
+@pytest.mark.parametrize(
+    "look", [LOOKS[0], *(pytest.param(x, marks=pytest.mark.slow) for x in LOOKS[1:])]
+)
+def test_the_page_is_for_everyone(chromium: str, run: Path, fleet: Path, look: Any) -> None:
+    """WCAG 2.2 AA and good practice, by axe-core."""
+    with chrome() as browser, emulated(browser, *look):
+        for path in (run, fleet):
+            browser.get(write(path).as_uri())
+            WebDriverWait(browser, 60).until(
+                lambda b: b.find_elements(By.CSS_SELECTOR, "[data-ready=yes]")
+            )
+            assert violations(browser) == []
 
 
 @pytest.mark.parametrize(("on", "off"), [(90, 100), (0, 1)])

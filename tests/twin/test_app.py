@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from accessibility import LOOKS, emulated, violations
 from looking import Look, chrome
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -256,6 +257,51 @@ def test_dark_paper_is_dark(look: Look) -> None:
     finally:
         look.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert color == "rgba(17, 23, 26, 1)"
+
+
+PAGES = {
+    "/": ".tile img",
+    "/zone/maize": "#zone-chart .legend",
+    "/nodes": "table",
+    "/node/maize": "#node-facts table",
+    "/history?zone=maize&start=2023-07-06&end=2023-07-07": "#history-chart .main-svg",
+    "/modules": "#module-nodes table",
+    "/nowhere": "main section",
+}
+"""Path -> what is there when the page is."""
+
+
+@pytest.mark.parametrize("path", ["/zone/maize", list(PAGES)[4]])
+def test_a_page_is_for_everyone(look: Look, path: str) -> None:
+    """WCAG 2.2 AA and good practice, by axe-core."""
+    with emulated(look.browser, *LOOKS[0]):
+        look.open(path)
+        look.find(PAGES[path])
+        look.until(lambda b: b.title not in ("", "levada"))
+        assert violations(look.browser) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_for_everyone(look: Look, path: str, width: int, scheme: str) -> None:
+    """WCAG 2.2 AA and good practice, by axe-core; at every size and on every paper."""
+    with emulated(look.browser, width, scheme):
+        look.open(path)
+        look.find(PAGES[path])
+        assert violations(look.browser) == []
+    assert all("404" in said for said in look.complaints())
+
+
+def test_charts_and_slider_say_what_they_show(look: Look) -> None:
+    look.open("/zone/maize")
+    assert look.text("#zone-chart-text", "Probe: ", " % at the end, between ", "Twin: ")
+    look.until(lambda b: b.title == "maize · levada")
+    look.open("/history?zone=maize&start=2023-07-06&end=2023-07-07")
+    time = look.until(lambda _: look.find("#history-time").text)
+    thumb = look.find("[role=slider]")
+    look.until(lambda _: thumb.get_attribute("aria-valuetext") == time)
+    assert thumb.get_attribute("aria-label") == "Moment"
 
 
 def test_hostile_text_is_shown_as_text(look: Look, live: Live) -> None:

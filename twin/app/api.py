@@ -16,6 +16,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, jsonify, request
 
 from levada.guest.text.ranges import between, out_of_range
+from levada.twin.app.fleet import add_fleet
 from levada.twin.app.health_route import add_health
 from levada.twin.app.openapi import LONGEST_EXPIRY_S, MOST_DAYS, MOST_POINTS, document
 from levada.twin.app.shown import Continuum, Shown, Subject
@@ -54,6 +55,7 @@ def blueprint(shown: Shown, parts: Parts) -> Blueprint:
     if shown.twin is not None:
         _field_route(routes, shown.twin)
         _calibration_route(routes, shown.twin)
+        add_fleet(routes, shown.twin)
     if shown.continuum is not None:
         _continuum_route(routes, shown.continuum)
     return routes

@@ -109,6 +109,7 @@ KINDS: Final[Mapping[str, Check]] = {
     "history-start.value": _or_none(_text),
     "history-end.value": _or_none(_text),
     "history-moment.value": _or_none(_moment),
+    "history-moment.drag_value": _or_none(_moment),
 }
 """Part and property -> what its value has to be."""
 

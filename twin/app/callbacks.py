@@ -14,7 +14,9 @@ from dash.exceptions import PreventUpdate
 from levada.guest.fast.jit import compiled
 from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, pages
+from levada.twin.app.alternatives import describe
 from levada.twin.app.continuum import register_continuum
+from levada.twin.app.fleet import ACKNOWLEDGED
 from levada.twin.app.gate import may_change
 from levada.twin.app.history import register_history
 from levada.twin.app.modules import register_abort, register_modules
@@ -30,8 +32,6 @@ ANSWER_S: Final = 30.0
 DRY_RUN_DAYS: Final = 14
 PICTURE_H: Final = 72
 """Time that the picture on a tile shows [h]."""
-MOST_PICTURES: Final = 12
-"""Zones of a field whose tiles have pictures."""
 DELTAS: Final = 3_000
 """Points that a chart has got by deltas before it is thinned anew; a new decision renews it too."""
 
@@ -112,7 +112,7 @@ def _everywhere(app: Dash, shown: Shown) -> None:
         zones = {zone.name: zone for zone in view.zones}
         match first:
             case "":
-                return pages.field_page(view), links, view.title
+                return pages.field_page(view, may_change=may_change()), links, view.title
             case "zone" if name in zones:
                 config = next(z for z in subject.scenario.zone if name in z.names())
                 changed = list(config.parameters)
@@ -173,10 +173,8 @@ def _field(app: Dash, subject: Subject) -> None:
     def field(_ticks: int, ids: list[dict[str, str]], shown: int | None) -> Any:
         view = subject.view
         zones = [_find(subject, key["name"]) for key in ids]
-        pictures = [""] * len(zones)
-        if len(zones) <= MOST_PICTURES:
-            start_ms = view.now_ms - PICTURE_H * HOUR_MS
-            pictures = [figures.sparkline(reader, zone.name, start_ms) for zone in zones]
+        start_ms = view.now_ms - PICTURE_H * HOUR_MS
+        pictures = [figures.sparkline(reader, zone.name, start_ms) for zone in zones]
         found = reader.events(kind="alert", limit=30)
         last = _last(found)
         return (
@@ -208,6 +206,7 @@ def _zone(app: Dash, subject: Subject) -> None:
 
     @app.callback(
         Output("zone-chart", "figure"),
+        Output("zone-chart-text", "children"),
         Output("zone-upto", "data"),
         Input("zone-window", "value"),
         Input("zone-name", "data"),
@@ -224,11 +223,12 @@ def _zone(app: Dash, subject: Subject) -> None:
             reader, name, start_ms=start_of(window), end_ms=None, band=zone.band, step_s=step_s
         )
         if last_ms is None:  # nothing to lengthen yet
-            return figure, None
-        return figure, {"ms": last_ms, "deltas": 0, "event": event}
+            return figure, describe(figure), None
+        return figure, describe(figure), {"ms": last_ms, "deltas": 0, "event": event}
 
     @app.callback(
         Output("zone-profile", "figure"),
+        Output("zone-profile-text", "children"),
         Input("zone-window", "value"),
         Input("zone-name", "data"),
         Input("tick-slow", "n_intervals"),
@@ -240,9 +240,10 @@ def _zone(app: Dash, subject: Subject) -> None:
             if s.kind == "twin" and s.name.startswith("theta@")
         )
         config = next(z for z in subject.scenario.zone if name in z.names())
-        return figures.profile(
+        figure = figures.profile(
             reader, name, depths[::2], start_of(window), probe_m=config.probe.depth_m
         )
+        return figure, describe(figure)
 
     def _last_event(name: str) -> int:
         return _last(reader.events(node=name, kind="decision", limit=1))
@@ -267,7 +268,7 @@ def _zone(app: Dash, subject: Subject) -> None:
         found = [
             event
             for event in reader.events(node=name, limit=120)
-            if event["kind"] in ("alert", "decision", "calibration")
+            if event["kind"] in ("alert", "decision", "calibration", ACKNOWLEDGED)
         ][-60:]
         last = _last(found)
         said: Any = no_update

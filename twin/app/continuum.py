@@ -8,6 +8,7 @@ from dash import Dash, Input, Output, State, no_update
 
 from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, pages
+from levada.twin.app.alternatives import describe
 from levada.twin.app.shown import Continuum
 from levada.twin.continuum.view import ContinuumView, NodeStreamView
 
@@ -55,6 +56,7 @@ def register_continuum(app: Dash, continuum: Continuum, *, with_twin: bool) -> N
 
     @app.callback(
         Output("continuum-chart", "figure"),
+        Output("continuum-chart-text", "children"),
         Output("continuum-said", "children"),
         Input("continuum-node", "value"),
         Input("continuum-window", "value"),
@@ -64,7 +66,8 @@ def register_continuum(app: Dash, continuum: Continuum, *, with_twin: bool) -> N
         view = continuum.view
         mine = _find(view, node)
         if mine is None:
-            return figures.streams(reader, node or "", (), None), ""
+            figure = figures.streams(reader, node or "", (), None)
+            return figure, describe(figure), ""
         hours = pages.WINDOWS.get(window or "", 0)
         start_ms = mine.t_ms - hours * HOUR_MS if hours and mine.t_ms is not None else None
         suppressed = [
@@ -72,10 +75,8 @@ def register_continuum(app: Dash, continuum: Continuum, *, with_twin: bool) -> N
             for s in mine.comparison.newest_suppressed
             if s.t_ms is not None and s.raw is not None
         ]
-        return (
-            figures.streams(reader, mine.tier.name, suppressed, start_ms),
-            pages.stream_facts(mine),
-        )
+        figure = figures.streams(reader, mine.tier.name, suppressed, start_ms)
+        return figure, describe(figure), pages.stream_facts(mine)
 
 
 def _find(view: ContinuumView, name: str | None) -> NodeStreamView | None:

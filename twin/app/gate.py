@@ -21,6 +21,7 @@ from typing import Final
 
 from flask import Response, abort, redirect, request
 
+from levada.twin.app.document import plain
 from levada.twin.app.login import LOGIN, LOGOUT, Login
 
 __all__ = ["DASH_PATH", "OPEN", "Gate", "may_change"]
@@ -140,11 +141,8 @@ class Gate:
 
 def _in_words(text: str) -> Response:
     """A page for who has clicked on a link that opens nothing."""
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>levada</title>'
-        f'<main><h1>Not opened</h1><p>{text}</p><p><a href="/">Only look</a></p></main></html>'
-    )
-    return Response(page, 403, mimetype="text/html")
+    body = f'<main><h1>Not opened</h1><p>{text}</p><p><a href="/">Only look</a></p></main>'
+    return Response(plain("Not opened", body), 403, mimetype="text/html")
 
 
 def may_change() -> bool:

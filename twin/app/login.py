@@ -19,6 +19,7 @@ from flask import Response, has_request_context, make_response, redirect, reques
 from levada.guest.text.logs import LimitedLog
 from levada.hil.errors import UsageError
 from levada.hil.line.tls import server_context
+from levada.twin.app.document import plain
 from levada.twin.app.password import MOST, Attempts, Password, read_password
 
 __all__ = ["LOGIN", "LOGOUT", "Door", "Login", "is_remote", "open_door"]
@@ -30,16 +31,7 @@ LOGIN: Final = "/login"
 LOGOUT: Final = "/logout"
 _SESSION_S: Final = 12 * 3600.0
 _SESSIONS: Final = 1_000
-_STYLE: Final = Path(__file__).parent / "assets" / "levada.css"
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Log in - levada</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>{style}</style>
-</head>
-<body>
+_BODY: Final = """
 <main class="login">
 <section>
 <h1>levada</h1>
@@ -51,8 +43,6 @@ _PAGE: Final = """<!doctype html>
 </form>
 </section>
 </main>
-</body>
-</html>
 """
 
 
@@ -188,14 +178,13 @@ class Login:
 
 
 def _form(said: str = "", status: int = 200) -> Response:
-    text = _PAGE.format(
-        style=_STYLE.read_text("utf-8"),
+    body = _BODY.format(
         login=LOGIN,
         most=MOST,
         invalid=' aria-invalid="true" aria-describedby="said"' if said else "",
         said=f'<p id="said" role="alert">{said}</p>\n' if said else "",
     )
-    answer = Response(text, status, mimetype="text/html")
+    answer = Response(plain("Log in", body), status, mimetype="text/html")
     answer.headers["Cache-Control"] = "no-store"
     # without a referrer a browser sends a form from the origin `null`, which the gate refuses
     answer.headers["Referrer-Policy"] = "same-origin"

@@ -79,6 +79,11 @@ def document() -> Json:
             ),
             "/health/own": _get("The same; 503 only for what is the twin's own, no device."),
             "/api/field": _get("What is to be seen of the field now."),
+            "/api/fleet": _get(
+                "Every zone in short, or only those that have changed since.",
+                _parameter("since", "query", "integer", "Number of the last answer; else 0."),
+                _parameter("run", "query", "string", "Run of the last answer."),
+            ),
             "/api/continuum": _get(
                 "The tiers: fogs, both streams of every node, and the times of the hops; only "
                 "with `levada cloud`."
@@ -116,6 +121,7 @@ def document() -> Json:
             "/api/calibrations": _get("Who changed what, when, from what to what.", _ZONE),
             "/api/runs": _get("When the twin ran, on what."),
             "/api/zones/{zone}/calibration": {"post": _calibration()},
+            "/api/zones/{zone}/acknowledgement": {"post": _acknowledgement()},
         },
         "components": {
             "responses": {"error": _error("What is wrong.")},
@@ -172,6 +178,26 @@ def _calibration() -> Json:
                 "A name or value is wrong, was refused, or `seen` is no longer in force."
             ),
             "504": _error("The device has not answered."),
+            "default": {"$ref": "#/components/responses/error"},
+        },
+    }
+
+
+def _acknowledgement() -> Json:
+    text = {"type": "string"}
+    schema = {
+        "type": "object",
+        "required": ["alert", "who"],
+        "properties": {"alert": text, "who": text},
+    }
+    return {
+        "summary": "Note who knows of an alert that stands.",
+        "security": [{"token": []}],
+        "parameters": [_parameter("zone", "path", "string", "Name of a zone.")],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {
+            "200": {"description": "What was noted."},
+            "404": _error("No such alert stands there."),
             "default": {"$ref": "#/components/responses/error"},
         },
     }

@@ -16,7 +16,6 @@ import logging
 import ssl
 from collections import ChainMap
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dash import Dash
@@ -34,6 +33,7 @@ from levada.twin.app.api import blueprint
 from levada.twin.app.asked import AskedRight
 from levada.twin.app.bounded import MOST_CONNECTIONS, BoundedServer
 from levada.twin.app.callbacks import is_page, register
+from levada.twin.app.document import ASSETS, INDEX, plain
 from levada.twin.app.gate import DASH_PATH, Gate
 from levada.twin.app.health_route import add_health
 from levada.twin.app.login import LOGIN, Door, Login, is_remote
@@ -51,7 +51,6 @@ __all__ = ["Page", "PageError"]
 _log = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
-ASSETS: Final = Path(__file__).parent / "assets"
 
 
 class PageError(TwinError):
@@ -130,6 +129,7 @@ class Page(Closing):
             serve_locally=True,
             add_log_handler=False,
         )
+        app.index_string = INDEX
         app.layout = pages.shell  # anew for each browser: who has logged in can log out
         self._gate.reading = register(app, shown)
         asked = AskedRight(app.callback_map)
@@ -159,18 +159,15 @@ class Page(Closing):
         twin = {"twin": lambda: Part(ok=True, detail=f"starts: {self._doing}")}
         parts = ChainMap(twin, self._parts)
         add_health(server, parts, store=lambda: self._store, view=lambda: None)
-        style = (ASSETS / "levada.css").read_text("utf-8")
 
         @server.route("/", defaults={"_path": ""})
         @server.route("/<path:_path>")
         def starting(_path: str) -> tuple[str, int, dict[str, str]]:
-            text = (
-                '<!doctype html><html lang="en"><meta charset="utf-8"><title>levada</title>'
-                '<meta name="viewport" content="width=device-width, initial-scale=1">'
-                f'<meta http-equiv="refresh" content="1"><style>{style}</style>'
-                '<main><section role="status"><h1>levada starts</h1>'
-                f'<p class="hint">{escape(self._doing)} &hellip;</p></section></main></html>'
+            body = (
+                '<main><h1>levada starts</h1><section role="status">'
+                f'<p class="hint">{escape(self._doing)} &hellip;</p></section></main>'
             )
+            text = plain("Starting", body, head='<meta http-equiv="refresh" content="1">')
             return text, 503, {"Retry-After": "1"}
 
         return server

@@ -24,7 +24,7 @@ from levada.twin.app.pages.modules import (
     rollout_section,
 )
 from levada.twin.app.pages.nodes import node_facts, node_page, nodes_page
-from levada.twin.app.pages.parts import EXPIRIES, WINDOWS, events, moment, with_unit
+from levada.twin.app.pages.parts import EXPIRIES, WINDOWS, events, moment, stamp, with_unit
 from levada.twin.app.pages.shell import clock, missing_page, nav, shell
 from levada.twin.app.pages.zone import now, tried, zone_page
 
@@ -53,6 +53,7 @@ __all__ = [
     "rollout_section",
     "shell",
     "signal_options",
+    "stamp",
     "stream_facts",
     "stream_table",
     "then",

@@ -10,13 +10,14 @@ from dash import dcc, html
 
 from levada.twin.app import words
 from levada.twin.app.pages.parts import (
-    GRAPH,
     POLITE,
     SLOW_MS,
     TICK_MS,
     WINDOWS,
     Children,
     aria_label,
+    chart,
+    choice,
     events,
     fact_tile,
 )
@@ -63,17 +64,7 @@ def continuum_page() -> Children:
                 html.Div(
                     [
                         html.H2("Raw and filtered readings"),
-                        html.Div(
-                            dcc.RadioItems(
-                                id="continuum-window",
-                                options=list(WINDOWS),
-                                value="1 d",
-                                inline=True,
-                            ),
-                            role="group",
-                            className="choice",
-                            **aria_label("Time shown"),
-                        ),
+                        choice("continuum-window", "Time shown", WINDOWS, "1 d"),
                     ],
                     className="row",
                 ),
@@ -88,7 +79,7 @@ def continuum_page() -> Children:
                     className="row",
                 ),
                 html.Div(id="continuum-said", className="facts"),
-                dcc.Graph(id="continuum-chart", config=GRAPH),
+                chart("continuum-chart", "Raw and filtered readings over time"),
             ],
             **aria_label("Raw and filtered readings"),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
 
 from dash import dcc, html
@@ -21,18 +22,30 @@ from levada.twin.snapshot import View, ZoneView
 __all__ = [
     "field_now",
     "field_page",
+    "mood",
+    "state_text",
     "tile",
     "tile_class",
 ]
 
 
-def field_page(view: View) -> Children:
+MOST_TILES: Final = 12
+"""Zones of a field that have tiles with pictures; of more there is a map and a list."""
+
+
+def field_page(view: View, *, may_change: bool = False) -> Children:
     """All zones.  Links stay while what is in them changes, so that they keep the focus."""
     return [
         dcc.Interval(id="tick-field", interval=TICK_MS),
         dcc.Store(id="field-said"),
         html.Div(id="field-facts", className="facts"),
-        html.Div(
+        html.Section(
+            # filled by the program beside the style sheet
+            html.Div(id="fleet", **{"data-may-change": "yes" if may_change else "no"}),  # type: ignore[arg-type]
+            **aria_label("Zones"),
+        )
+        if len(view.zones) > MOST_TILES
+        else html.Div(
             [
                 dcc.Link(
                     tile(zone, ""),
@@ -74,7 +87,7 @@ def field_now(view: View) -> Children:
 
 def tile_class(zone: ZoneView) -> str:
     """Look of a zone's tile."""
-    return f"tile {_mood(zone)}"
+    return f"tile {mood(zone)}"
 
 
 def tile(zone: ZoneView, picture: str) -> Children:
@@ -83,7 +96,7 @@ def tile(zone: ZoneView, picture: str) -> Children:
         html.Div(
             [
                 html.Span(zone.name, className="name"),
-                html.Span(_state(zone), className=f"state {_mood(zone)}"),
+                html.Span(state_text(zone), className=f"state {mood(zone)}"),
             ],
             className="head",
         ),
@@ -103,11 +116,13 @@ def tile(zone: ZoneView, picture: str) -> Children:
     ]
 
 
-def _mood(zone: ZoneView) -> str:
+def mood(zone: ZoneView) -> str:
+    """How it is with a zone, in one word of the style sheet."""
     return "alert" if zone.alerts or zone.lost else "watering" if zone.valve else "calm"
 
 
-def _state(zone: ZoneView) -> str:
+def state_text(zone: ZoneView) -> str:
+    """How it is with a zone, in words."""
     if zone.lost:
         return "Device does not answer"
     if not zone.running:

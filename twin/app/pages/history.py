@@ -10,10 +10,10 @@ from dash import dcc, html
 from levada.sim.units import DAY_MS
 from levada.twin.app import words
 from levada.twin.app.pages.parts import (
-    GRAPH,
     POLITE,
     Children,
     aria_label,
+    chart,
     events,
     fact_table,
     stamp,
@@ -43,6 +43,8 @@ def history_page(
     names = [z.name for z in view.zones]
     start = query.get("start") or stamp(max(view.start_ms, view.now_ms - 14 * DAY_MS))[:10]
     end = query.get("end") or stamp(view.now_ms + DAY_MS)[:10]
+    # the program beside the style sheet hands them to the slider
+    slider: dict[str, Any] = {"data-slider-name": "Moment", "data-slider-text": "history-time"}
     return [
         html.Section(
             [
@@ -79,16 +81,18 @@ def history_page(
                     ),
                     **aria_label("Signals"),
                 ),
-                dcc.Graph(id="history-chart", config=GRAPH),
+                chart("history-chart", "The chosen signals over time"),
                 html.Div(
                     [
-                        html.Label("Moment", htmlFor="history-moment"),
+                        html.Span("Moment", className="hint"),
                         html.Div(
                             dcc.Slider(
                                 id="history-moment", min=0, max=1000, value=1000, marks=None, step=1
                             ),
-                            style={"flex": "1 1 300px"},
+                            style={"flex": "1 1 240px"},
+                            **slider,
                         ),
+                        html.Strong(id="history-time", className="when"),
                     ],
                     className="row",
                 ),

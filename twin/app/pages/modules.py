@@ -57,7 +57,18 @@ def modules_page(*, may_change: bool) -> Children:
                 html.Div(id="rollout"),
             ]
         ),
-        html.Section([html.H2("In the field"), html.Div(id="module-nodes", className="scroll")]),
+        html.Section(
+            [
+                html.H2("In the field"),
+                html.Div(
+                    id="module-nodes",
+                    className="scroll",
+                    tabIndex="0",
+                    role="region",
+                    **aria_label("Modules of the nodes"),
+                ),
+            ]
+        ),
         html.Section([html.H2("What happened"), html.Div(id="module-events", className="long")]),
     ]
 

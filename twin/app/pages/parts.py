@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from dash import html
+from dash import dcc, html
 
 from levada.twin.app import words
 from levada.twin.snapshot import ZoneView
@@ -17,6 +17,8 @@ __all__ = [
     "TICK_MS",
     "Children",
     "aria_label",
+    "chart",
+    "choice",
     "events",
     "moment",
     "stamp",
@@ -38,6 +40,33 @@ POLITE: Final[dict[str, Any]] = {"aria-live": "polite"}
 def aria_label(text: str) -> dict[str, Any]:
     """Name of an element for a screen reader."""
     return {"aria-label": text}
+
+
+def chart(name: str, label: str, height: int | None = None) -> html.Div:
+    """A chart `name` and, in words for who does not see it, what it shows: `name`-text."""
+    style = {} if height is None else {"height": f"{height}px"}
+    described: dict[str, Any] = {"aria-describedby": f"{name}-text"}
+    return html.Div(
+        [
+            html.Div(
+                dcc.Graph(id=name, config=GRAPH, style=style),
+                role="img",
+                **aria_label(label),
+                **described,
+            ),
+            html.P(id=f"{name}-text", className="sr"),
+        ]
+    )
+
+
+def choice(name: str, label: str, options: Mapping[str, Any], value: str) -> html.Div:
+    """One of several, as a row of buttons."""
+    return html.Div(
+        dcc.RadioItems(id=name, options=list(options), value=value, inline=True),
+        role="radiogroup",
+        className="choice",
+        **aria_label(label),
+    )
 
 
 def stamp(time_ms: int) -> str:

@@ -11,13 +11,13 @@ from levada.twin.app import words
 from levada.twin.app.pages.parts import (
     DEFAULT_WINDOW,
     EXPIRIES,
-    GRAPH,
     POLITE,
     SLOW_MS,
     TICK_MS,
     WINDOWS,
     Children,
-    aria_label,
+    chart,
+    choice,
     fact_tile,
     litres_in_all,
     litres_text,
@@ -54,17 +54,7 @@ def zone_page(
                 html.Div(
                     [
                         html.H2("Device and twin"),
-                        html.Div(
-                            dcc.RadioItems(
-                                id="zone-window",
-                                options=list(WINDOWS),
-                                value=DEFAULT_WINDOW,
-                                inline=True,
-                            ),
-                            role="group",
-                            className="choice",
-                            **aria_label("Time shown"),
-                        ),
+                        choice("zone-window", "Time shown", WINDOWS, DEFAULT_WINDOW),
                     ],
                     className="row",
                 ),
@@ -75,13 +65,13 @@ def zone_page(
                     "at one to read why it was taken.",
                     className="hint",
                 ),
-                dcc.Graph(id="zone-chart", config=GRAPH, style={"height": "620px"}),
+                chart("zone-chart", "Device and twin over time", 620),
             ]
         ),
         html.Section(
             [
                 html.H2("Water in the soil by depth, as the twin has it"),
-                dcc.Graph(id="zone-profile", config=GRAPH, style={"height": "280px"}),
+                chart("zone-profile", "Water in the soil over time and depth", 280),
             ]
         ),
         html.Section(_calibration(zone, parameters, changed, may_change), id="calibration"),
@@ -133,16 +123,8 @@ def _calibration(
         else None,
         html.Div(
             [
-                html.Label("Keep the new values", htmlFor="calibrate-expiry"),
-                html.Div(
-                    dcc.RadioItems(
-                        id="calibrate-expiry",
-                        options=list(EXPIRIES),
-                        value="until changed",
-                        inline=True,
-                    ),
-                    className="choice",
-                ),
+                html.Span("Keep the new values", className="hint"),
+                choice("calibrate-expiry", "Keep the new values", EXPIRIES, "until changed"),
                 html.Label("Your name", htmlFor="calibrate-who"),
                 dcc.Input(id="calibrate-who", type="text", maxLength=64, debounce=True, value=""),
             ],
