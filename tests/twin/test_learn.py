@@ -130,3 +130,28 @@ def test_proposed_lines_are_lines_of_a_scenario(tmp_path: Path) -> None:
     )
     (tmp_path / "taken.toml").write_text(text + "\n".join(lines) + "\n")
     assert load(tmp_path / "taken.toml").zone[0].soil.theta_fc is not None
+
+
+def test_a_stuck_probe_does_not_drag(tmp_path: Path) -> None:
+    """Half of the reports stand still: what is learned is what is learned without them."""
+    field, place = recorded(tmp_path)
+    zone = expand(field)[0]
+    reports = stored_reports(place, zone.name, field)
+    half_ms = START_MS + 3 * DAY_MS
+    last = [r.values["raw"] for r in reports if r.time_ms < half_ms and "raw" in r.values][-1]
+    stuck = [
+        replace(r, values={**r.values, "raw": last})
+        if r.time_ms >= half_ms and "raw" in r.values
+        else r
+        for r in reports
+    ]
+    without = [
+        replace(r, values={k: v for k, v in r.values.items() if k != "raw"})
+        if r.time_ms >= half_ms
+        else r
+        for r in reports
+    ]
+    dragged, left_out = record_of(stuck, field, zone), record_of(without, field, zone)
+    assert dragged.refused > 400
+    assert dragged.time_ms.tolist() == left_out.time_ms.tolist()
+    assert dragged.theta == pytest.approx(left_out.theta, abs=0.002)
