@@ -44,6 +44,7 @@ from levada.twin.cli.prove import prove_app
 from levada.twin.cli.replay import replay_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.signing import TrustedFile, keys_app, signing_app
+from levada.twin.cli.sweep import sweep_app
 from levada.twin.cli.tape import shows_logs, tape_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
@@ -100,6 +101,7 @@ app.add_typer(compare_app)
 app.add_typer(tape_app)
 app.add_typer(replay_app)
 app.add_typer(fuzz_app)
+app.add_typer(sweep_app)
 app.add_typer(cloud_app)
 app.add_typer(ota_app, name="ota")
 app.add_typer(learn_app)
