@@ -498,7 +498,7 @@ def _tested(folder: Path, tests: tuple[str, ...], waits_s: int, changed: str) ->
     sys.path.insert(0, str(folder))
     if changed.endswith(".c") and not _built(folder / changed):
         return NO_PROGRAM
-    plain = ("-p", "no:cacheprovider", "-p", "no:levada", "--timeout", "0")
+    plain = ("-p", "no:cacheprovider", "-p", "no:levada.hil.pytest_plugin", "--timeout", "0")
     early = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # hypothesis is there already
     code = pytest.main(["-x", "-q", *plain, *early, *QUICK, *tests])
     tested = Path(str(sys.modules["levada"].__file__))

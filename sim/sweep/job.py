@@ -78,7 +78,7 @@ def _digest(about: Mapping[str, Any]) -> str:
 def _of_every_zone(
     pairs: Sequence[tuple[str, str]], scenario: Path, overlays: Sequence[Path]
 ) -> list[tuple[str, str]]:
-    """`zone.KEY` sets the key of every zone; `zone.0.KEY` and `zone.NAME.KEY` of one, as `--set`."""
+    """`zone.KEY` sets the key of every zone; `zone.0.KEY`, `zone.NAME.KEY` of one, as `--set`."""
     found: list[tuple[str, str]] = []
     zones: list[str] | None = None
     for key, value in pairs:

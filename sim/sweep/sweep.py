@@ -96,10 +96,11 @@ class Sweep:
         self, pool: Executor, missing: Sequence[Job], workers: int, progress: Progress
     ) -> None:
         waiting = iter(missing)
+        ahead = AHEAD * workers if workers > 1 else 1
         in_flight: set[Future[dict[str, Any]]] = set()
         done, failed = len(self.jobs) - len(missing), 0
         while True:
-            while len(in_flight) < AHEAD * workers and (job := next(waiting, None)) is not None:
+            while len(in_flight) < ahead and (job := next(waiting, None)) is not None:
                 in_flight.add(pool.submit(run_job, job))
             state = SweepState(
                 runs=len(self.jobs), done=done, failed=failed, in_flight=len(in_flight)
@@ -115,8 +116,21 @@ class Sweep:
                 done += not found["failed"]
 
 
+class _Here(Executor):
+    """One after the other in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it now."""
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
+    if workers == 1:
+        yield _Here()
+        return
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield pool
@@ -137,8 +151,9 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         raise SettingError(
             "--scheduler needs Dask: install it with: python -m pip install 'levada[dask]'"
         ) from None
+    connect: Any = Client
     try:
-        client = Client(address, timeout="10s")
+        client = connect(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise SettingError(f"--scheduler {address}: {error}") from None
     with client:

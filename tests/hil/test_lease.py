@@ -232,8 +232,8 @@ def test_a_lease_that_ended_after_the_last_step_voids_the_run_too(
 @pytest.mark.parametrize(
     "engine",
     [
-        *("native", "xtensa", "esp32"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("wasmtime", "aarch64")),
+        *("native", "esp32"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("wasmtime", "xtensa", "aarch64")),
     ],
 )
 def test_every_board_closes_its_valve_by_its_own_clock(
