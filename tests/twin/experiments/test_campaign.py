@@ -68,6 +68,7 @@ def test_every_block_has_every_strategy_once_in_an_order_of_its_own() -> None:
     assert orders == [tuple(t.strategy for t in trials(plan, block)) for block in range(20)]
 
 
+@pytest.mark.slow
 def test_only_the_strategy_that_differs_is_separated(tmp_path: Path) -> None:
     plan = Experiment()
     analysis = analyse(plan, run(plan, tmp_path))
@@ -109,12 +110,13 @@ def test_another_definition_is_not_mixed_in(tmp_path: Path) -> None:
 
 
 def test_it_stops_at_the_half_width(tmp_path: Path) -> None:
-    found = run(Experiment(blocks_min=2, blocks_max=30, half_width_pct=20), tmp_path)
+    plan = Experiment(strategies=("A",), blocks_min=2, blocks_max=30, half_width_pct=20)
+    found = run(plan, tmp_path)
     assert len(set(found["block"].to_pylist())) < 10
 
 
 def test_a_half_width_that_was_not_reached_is_said(tmp_path: Path) -> None:
-    plan = Experiment(blocks_min=2, blocks_max=2, half_width_pct=0.1)
+    plan = Experiment(strategies=("A", "C"), blocks_min=2, blocks_max=2, half_width_pct=0.1)
     run(plan, tmp_path)
     said = " ".join(write_outputs(plan, tmp_path))
     assert "half-width of 0.1 % was not reached" in said
@@ -123,17 +125,19 @@ def test_a_half_width_that_was_not_reached_is_said(tmp_path: Path) -> None:
 
 def test_everything_is_written(tmp_path: Path) -> None:
     (tmp_path / "overhead.json").write_text('[{"kernel": "<crc>", "ratio": 1.25}]')
-    plan = Experiment(tables=(str(tmp_path / "overhead.json"),))
+    plan = Experiment(
+        strategies=("A", "C"), blocks_min=4, blocks_max=4, tables=(str(tmp_path / "overhead.json"),)
+    )
     run(plan, tmp_path)
     write_outputs(plan, tmp_path)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert page.index("<figure>") < page.index("<table>")
     assert "&lt;crc&gt;" in page
     assert "model, not measured" in page
-    rows = list(csv.DictReader((tmp_path / "table.csv").open(encoding="utf-8")))
-    assert {row["strategy"] for row in rows} == set("ABCDE")
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text("utf-8").splitlines()))
+    assert {row["strategy"] for row in rows} == set("AC")
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows)
-    assert (tmp_path / "table.tex").read_text("utf-8").count(r"\\") == 6
+    assert (tmp_path / "table.tex").read_text("utf-8").count(r"\\") == 3
     for name in ("latency", "hops", "processor-time", "memory", "start-up"):
         assert (tmp_path / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in (tmp_path / "figures" / f"{name}.svg").read_text("utf-8")
