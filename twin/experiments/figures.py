@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ def draw(analysis: Analysis, where: Path) -> list[Path]:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    style = {"svg.hashsalt": "levada", "svg.fonttype": "none", "font.size": 10}
+    style: Any = {"svg.hashsalt": "levada", "svg.fonttype": "none", "font.size": 10}
     where.mkdir(parents=True, exist_ok=True)
     drawn = []
     with matplotlib.rc_context(style):
@@ -39,8 +39,8 @@ def draw(analysis: Analysis, where: Path) -> list[Path]:
     return drawn
 
 
-def _figures(analysis: Analysis) -> list[tuple[str, str, dict[str, Sequence[Cell]]]]:
-    def parts(metric: str, statistic: str, *names: str) -> dict[str, Sequence[Cell]]:
+def _figures(analysis: Analysis) -> list[tuple[str, str, Mapping[str, Sequence[Cell]]]]:
+    def parts(metric: str, statistic: str, *names: str) -> Mapping[str, Sequence[Cell]]:
         return {name: analysis.of(metric, name, statistic) for name in names}
 
     tiers = ("edge", "broker", "fog", "cloud")
@@ -62,7 +62,7 @@ def _figures(analysis: Analysis) -> list[tuple[str, str, dict[str, Sequence[Cell
     ]
 
 
-def _bars(axes: Any, groups: dict[str, Sequence[Cell]]) -> None:
+def _bars(axes: Any, groups: Mapping[str, Sequence[Cell]]) -> None:
     """Bars by strategy in each group, with their intervals."""
     width = 0.8 / max(len(cells) for cells in groups.values())
     for place, cells in enumerate(groups.values()):

@@ -231,14 +231,13 @@ def equal_groups(names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, str]:
 def warm_up(values: Sequence[float] | Sample) -> tuple[int, bool]:
     """How many first values are warm-up, and whether the rest is steady.
 
-    MSER-5 (White 1997): means of five, cut where the standard error of what is left is least.  A
-    cut in the second half says that the series has not become steady.
+    MSER-5 (White 1997): means of five, cut where the standard error of what is left is least, among
+    cuts in the first half.  The last of these says that the series has not become steady.
     """
     batches = len(values) // _MSER_BATCH
     if batches < 4:
         return 0, False
     means = np.asarray(values[: batches * _MSER_BATCH], float).reshape(batches, -1).mean(axis=1)
-    errors = [float(np.var(means[cut:]) / (batches - cut)) for cut in range(batches - 1)]
+    errors = [float(np.var(means[cut:]) / (batches - cut)) for cut in range(batches // 2 + 1)]
     cut = int(np.argmin(errors))
-    steady = cut <= batches // 2
-    return (cut if steady else batches // 2) * _MSER_BATCH, steady
+    return cut * _MSER_BATCH, cut < batches // 2

@@ -114,8 +114,8 @@ def test_the_warm_up_of_a_step_ends_at_the_step() -> None:
     assert well
 
 
-def test_a_series_that_goes_on_changing_is_not_steady() -> None:
-    assert warm_up(np.arange(100.0) ** 2)[1] is False
+def test_a_warm_up_that_takes_half_of_the_series_is_said() -> None:
+    assert warm_up(1_000 * np.exp(-np.arange(100.0) / 20))[1] is False
     assert warm_up([1.0] * 10) == (0, False)
 
 
