@@ -32,6 +32,7 @@ from levada.twin.cli.attack import attack
 from levada.twin.cli.cloud import cloud_app
 from levada.twin.cli.compare import compare_app
 from levada.twin.cli.edge import edge_app
+from levada.twin.cli.experiment import experiment_app
 from levada.twin.cli.fog import fog_app
 from levada.twin.cli.fuzz import fuzz_app
 from levada.twin.cli.learn import learn_app
@@ -98,6 +99,7 @@ app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(compare_app)
+app.add_typer(experiment_app)
 app.add_typer(tape_app)
 app.add_typer(replay_app)
 app.add_typer(fuzz_app)
