@@ -66,6 +66,7 @@ SHOWN: Final = {
     ("docs/data.md", "[(4, 0.0)"): "output; compared with what the example prints",
     ("docs/data.md", "library(arrow)"): "R, which the page says is not executed",
     ("docs/estimate.md", "zone maize: "): "output; tests/twin/test_learn.py has its lines",
+    ("docs/sweep.md", "SELECT "): "SQL; tests/sim/test_sweep.py asks the like",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,4 +165,4 @@ def _show(made: Sweep) -> None:
     results = made.folder.path / "results"
     out.print(f"results {results}", soft_wrap=True)
     query = f"SELECT * FROM '{results}/**/*.parquet' LIMIT 5"
-    out.print(f"query   duckdb -c {shlex.quote(query)}", soft_wrap=True, markup=False)
+    out.print(f'query   duckdb -c "{query}"', soft_wrap=True, markup=False)
