@@ -147,9 +147,8 @@ def _series(name: str, run: RunDir, weights: Floats) -> DailySeries:
     values = {}
     for signal in DAILY_SIGNALS:
         column = np.asarray(run.trace[signal.signal], np.float64)
-        found: npt.NDArray[np.float64] = np.bincount(cell, column, minlength=days * zones).reshape(
-            days, zones
-        )
+        sums = np.bincount(cell, column, minlength=days * zones).reshape(days, zones)
+        found = np.asarray(sums, np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             found = found / count if signal.mean else np.where(count > 0, found, np.nan)
             used = weights > 0
