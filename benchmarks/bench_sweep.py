@@ -1,6 +1,6 @@
 """How much of a sweep two processes share: the parallel fraction by Amdahl's law.
 
-Must hold: 97 % of the work of 200 seasons, found from the times with one worker and with two (Amdahl
+Must hold: 97 % of the work of 200 seasons, from the times with one worker and with two (Amdahl
 1967): p = 2 (1 - T2 / T1).  Both begin processes of their own, and are run by turns.
 """
 
