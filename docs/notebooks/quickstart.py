@@ -25,9 +25,9 @@ def _(mo):
     mo.md("""
     # A season of maize
 
-    One guest, the same `.wasm` bytes that run on an ESP32, irrigates a simulated field near Greeley,
-    Colorado, with the weather of 2023. A run leaves a directory of files; we keep it in a folder of
-    its own.
+    One guest, the same `.wasm` bytes that run on an ESP32, irrigates a simulated field near
+    Greeley, Colorado, with the weather of 2023. A run leaves a directory of files; we keep it in a
+    folder of its own.
     """)
 
 
