@@ -147,9 +147,10 @@ def _series(name: str, run: RunDir, weights: Floats) -> DailySeries:
     values = {}
     for signal in DAILY_SIGNALS:
         column = np.asarray(run.trace[signal.signal], np.float64)
-        found = np.bincount(cell, column, minlength=days * zones).reshape(days, zones)
+        sums: Floats = np.asarray(np.bincount(cell, column, days * zones), np.float64)
+        found: Floats = sums.reshape(days, zones)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = found / count if signal.mean else np.where(count > 0, found, np.nan)
+            found = np.where(count > 0, found / count if signal.mean else found, np.nan)
             used = weights > 0
             values[signal.name] = signal.factor * np.average(
                 found[:, used], axis=1, weights=weights[used]

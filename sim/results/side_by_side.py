@@ -124,7 +124,7 @@ def _column(name: str, of: Mapping[str, Any], summary: Mapping[str, Any]) -> Com
     ]
     verdicts = [item["passed"] for item in items]
     relative = (of.get("yield") or {}).get("relative")
-    values = {"relative_yield": relative} | dict(of)
+    values: dict[str, Any] = {"relative_yield": relative} | dict(of)
     return ComparedRun(
         name=name,
         period=(str(summary["start"]), str(summary["ended"])),
