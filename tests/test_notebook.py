@@ -23,7 +23,7 @@ def test_every_cell_runs_and_the_figures_are_those_of_the_scenario() -> None:
     assert names["daily"]["irrigation_mm"].sum() == pytest.approx(season["irrigation_mm"], rel=1e-4)
     assert names["saved_mm"] > 0
     assert len(names["calls"]) == 8
-    assert len(outputs) == 10
+    assert len(outputs) == 9
 
 
 def test_it_uses_the_public_package_only() -> None:

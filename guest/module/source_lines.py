@@ -94,8 +94,21 @@ def _dwarf(debug: dict[str, bytes]) -> Any:
         return DebugSectionDescriptor(BytesIO(payload), f"{DEBUG}{name}", 0, len(payload), 0)
 
     names = (
-        *("info", "aranges", "abbrev", "frame", "str", "loc", "ranges", "line"),
-        *("pubtypes", "pubnames", "addr", "str_offsets", "line_str", "loclists", "rnglists"),
+        "info",
+        "aranges",
+        "abbrev",
+        "frame",
+        "str",
+        "loc",
+        "ranges",
+        "line",
+        "pubtypes",
+        "pubnames",
+        "addr",
+        "str_offsets",
+        "line_str",
+        "loclists",
+        "rnglists",
     )
     return DWARFInfo(
         config=DwarfConfig(little_endian=True, machine_arch="wasm", default_address_size=4),

@@ -150,7 +150,7 @@ def _series(name: str, run: RunDir, weights: Floats) -> DailySeries:
         sums = np.bincount(cell, column, minlength=days * zones).reshape(days, zones)
         found = np.asarray(sums, np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = found / count if signal.mean else np.where(count > 0, found, np.nan)
+            found = np.where(count > 0, found / count if signal.mean else found, np.nan)
             used = weights > 0
             values[signal.name] = signal.factor * np.average(
                 found[:, used], axis=1, weights=weights[used]
