@@ -5,7 +5,10 @@ BIN    := $(VENV)/bin
 ENV    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo test coverage check firmware kernels bench nightly validate help clean tools sbom
+# Hundreds of processes import the package: each would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test coverage check firmware kernels bench nightly validate experiment help clean tools sbom
 .DEFAULT_GOAL := help
 
 demo: $(ENV)  ## set up and run the quickstart season
@@ -49,6 +52,9 @@ part = begin=$$(date +%s); ($(2)); code=$$?; \
 
 validate: $(DEV)  ## regenerate docs/validation.md and its figures
 	@$(BIN)/python -m validation
+
+experiment: $(DEV)  ## compare the five strategies by measurement, with intervals and tests
+	@$(BIN)/levada experiment experiments/continuum.toml --short
 
 sbom: $(DEV)  ## what a release consists of, as CycloneDX: dist/levada.cdx.json
 	@rm -rf build/sbom && $(BIN)/python -m venv --without-pip build/sbom

@@ -198,29 +198,45 @@ def _synchronised(file: Path, count: int) -> list[float]:
     return took_s
 
 
+def mosquitto_program() -> str:
+    """Where mosquitto is, as far as can be told."""
+    return shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin") or "mosquitto"
+
+
+def free_port() -> int:
+    """One on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(host: str, port: int) -> None:
+    """Until somebody listens there."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex((host, port)) == 0:
+                return
+        time.sleep(0.05)
+
+
 @contextmanager
 def _mosquitto() -> Iterator[BrokerAddress | None]:
     """mosquitto on loopback; None where it is not installed."""
-    program = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
-    if program is None:
+    if shutil.which(mosquitto_program()) is None:
         yield None
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = BrokerAddress(host="127.0.0.1", port=probe.getsockname()[1])
+    address = BrokerAddress(host="127.0.0.1", port=free_port())
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
         config.write(
             f"user {getpass.getuser()}\nlistener {address.port} 127.0.0.1\nallow_anonymous true\n"
             "set_tcp_nodelay true\n"
         )
         config.flush()
-        process = subprocess.Popen([program, "-c", config.name], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [mosquitto_program(), "-c", config.name], stderr=subprocess.DEVNULL
+        )
         try:
-            for _ in range(100):
-                with socket.socket() as probe:
-                    if probe.connect_ex((address.host, address.port)) == 0:
-                        break
-                time.sleep(0.05)
+            wait_for_port(address.host, address.port)
             yield address
         finally:
             process.terminate()

@@ -37,7 +37,7 @@ FLAGS: Final = (
     "-mcpu=mvp",  # wasm3 and older WAMR lack later instructions
     "-std=c99",
     "-Os",
-    "-g1",  # keeps the names of functions; the rest of the debug information is dropped below
+    "-g1",  # keeps the names of functions; lines of the source are dropped below, unless asked for
     "-ffreestanding",
     "-nostdlib",
     "-Wall",
@@ -70,6 +70,8 @@ LIBRARY_FLAGS: Final = (
 
 SECONDS: Final = 300.0
 KEPT: Final = frozenset({"levada", "name"})
+DWARF: Final = frozenset(f".debug_{part}" for part in ("abbrev", "info", "line", "line_str", "str"))
+"""What a source line is found by."""
 
 
 class Built(NamedTuple):
@@ -85,10 +87,13 @@ def build(
     *,
     include: Sequence[Path] = (),
     defines: Sequence[str] = (),
+    debug: bool = False,
 ) -> Built:
     """Compile and link C sources into one module; written to `out` if given.
 
     `include` are further directories for headers, `defines` macros as `NAME` or `NAME=value`.
+    With `debug` the module keeps its DWARF, from which a trap is told with its source line; the
+    code is the same.
     Raises BuildError with the compiler's output.
     """
     check_toolchain()
@@ -103,7 +108,7 @@ def build(
         flags = [*FLAGS, *(f"-I{path.resolve()}" for path in include)]
         flags += [f"-D{define}" for define in defines]
         said = _compile(sources, flags, linked, ", ".join(source.name for source in sources))
-        module = keep_custom(linked.read_bytes(), KEPT)
+        module = keep_custom(linked.read_bytes(), KEPT | DWARF if debug else KEPT)
     if out is not None:
         out.write_bytes(module)
     return Built(module, said)

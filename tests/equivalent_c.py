@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _SET: Final = "set by what is called before anybody reads it"
+_ONE: Final = "of one number the others are not written"
 _ROOM: Final = "memory that nobody uses"
 _SAME: Final = "both sides are the same where it differs"
 _BAD: Final = "any negative number is malformed"
@@ -35,6 +36,30 @@ _ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
         _SAME,
         "*used = *used > UINT32_MAX - bytes ? UINT32_MAX : *used + bytes;",
         "*used = *used >= UINT32_MAX - bytes ? UINT32_MAX : *used + bytes;",
+    ),
+    (
+        "host",
+        _ONE,
+        "lv_tape_numbers(&host->tape, LV_CALL_LOG_INT, 1, value, 0, 0);",
+        "lv_tape_numbers(&host->tape, LV_CALL_LOG_INT, 1, value, 1, 0);",
+    ),
+    (
+        "host",
+        _ONE,
+        "lv_tape_numbers(&host->tape, LV_CALL_LOG_INT, 1, value, 0, 0);",
+        "lv_tape_numbers(&host->tape, LV_CALL_LOG_INT, 1, value, 0, 1);",
+    ),
+    (
+        "host",
+        _ONE,
+        "lv_tape_numbers(&host->tape, LV_CALL_DELAY_MS, 1, ms, 0, 0);",
+        "lv_tape_numbers(&host->tape, LV_CALL_DELAY_MS, 1, ms, 1, 0);",
+    ),
+    (
+        "host",
+        _ONE,
+        "lv_tape_numbers(&host->tape, LV_CALL_DELAY_MS, 1, ms, 0, 0);",
+        "lv_tape_numbers(&host->tape, LV_CALL_DELAY_MS, 1, ms, 0, 1);",
     ),
     (
         "tape",

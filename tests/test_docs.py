@@ -62,6 +62,11 @@ SHOWN: Final = {
     ("docs/abi.md", "[2000 2000 2225"): "output; compared with what the example prints",
     ("docs/architecture.md", "scenario.toml "): "drawing",
     ("docs/continuum.md", "boards ──"): "drawing",
+    ("docs/data.md", "{4: 0.0"): "output; compared with what the example prints",
+    ("docs/data.md", "[(4, 0.0)"): "output; compared with what the example prints",
+    ("docs/data.md", "library(arrow)"): "R, which the page says is not executed",
+    ("docs/estimate.md", "zone maize: "): "output; tests/twin/test_learn.py has its lines",
+    ("docs/sweep.md", "SELECT "): "SQL; tests/sim/test_sweep.py asks the like",
     ("docs/firmware.md", "firmware/core/"): "folders",
     ("docs/firmware.md", "start: the module loads"): "drawing; test_core_style.py compares",
     (
@@ -156,6 +161,8 @@ ELSEWHERE: Final = {
     "levada device --trust": "does not end by itself; tests/firmware starts boards with keys",
     "levada ota ": "needs nodes at a broker; tests/twin/ota/test_ota_command.py has them",
     "levada guest sign old.wasm": "answers a device; tests/hil/test_update.py has one",
+    "levada learn": "needs a store; tests/twin/test_learn.py has one",
+    "levada experiment": "takes ten minutes; tests/twin/experiments runs its parts",
     "levada up": "does not end by itself; tests/twin/continuum/test_up.py runs it",
     "levada twin field.toml --shadow": "needs real soil; tests/twin/test_shadow.py plays it",
 }

@@ -7,6 +7,7 @@ import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from statistics import median, quantiles
@@ -57,7 +58,11 @@ def module(path: Path) -> str:
 
 
 MODULES = {module(path): path for path in files()}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
 def imports(nodes: list[ast.stmt], *, types: bool = False) -> Iterator[tuple[str, bool]]:
@@ -83,13 +88,13 @@ def imports(nodes: list[ast.stmt], *, types: bool = False) -> Iterator[tuple[str
 def edges(*, with_types: bool) -> dict[str, set[str]]:
     return {
         name: {to for to, types in imports(tree.body) if to != name and (with_types or not types)}
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
     }
 
 
 def test_imports_go_down_the_floors_only() -> None:
     wrong = []
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         floor = FLOORS.index(name.split(".")[1])
         for node in ast.walk(tree):  # imports within functions too
             if not isinstance(node, ast.Import | ast.ImportFrom):
@@ -118,7 +123,7 @@ def under(name: str, rooms: tuple[str, ...]) -> bool:
 def test_models_know_no_scenario_and_the_scenario_knows_no_arrays_and_no_run() -> None:
     wrong = [
         f"{name} -> {to}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for rooms, closed in CLOSED.items()
         for to in roots(tree)
         if under(name, rooms) and under(to, closed)
@@ -153,7 +158,7 @@ def test_imports_for_types_that_close_a_circle_are_listed() -> None:
     runtime = edges(with_types=False)
     found = {
         (name, to)
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for to, types in imports(tree.body)
         if types and name in reachable(to, runtime)
     }
@@ -172,7 +177,7 @@ def test_a_file_of_more_than_500_lines_says_why() -> None:
 def test_functions_are_short() -> None:
     lengths = {
         f"{name}.{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }

@@ -342,6 +342,7 @@ def test_the_doctor_advises_what_works_in_an_installation(monkeypatch: pytest.Mo
     assert advice["esptool"] == f"{sys.executable} -m pip install 'levada[flash]'"
 
 
+@pytest.mark.slow
 def test_boards_are_built_in_the_cache_and_nothing_where_levada_is(installed: Installed) -> None:
     """Which may be read-only; another version has other sources, and so another folder."""
     before = files(installed.site)

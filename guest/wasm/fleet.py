@@ -26,7 +26,7 @@ from levada.guest.limits import EDGE, Budget, Profile
 from levada.guest.module.inspect import ModuleInfo, inspect
 from levada.guest.wasm.command import CommandThread
 from levada.guest.wasm.engine import exported_functions
-from levada.guest.wasm.instances import Instances
+from levada.guest.wasm.instances import Inside, Instances
 from levada.guest.wasm.parameters import check_values, set_values
 
 __all__ = ["SimNodes"]
@@ -330,6 +330,14 @@ class SimNodes(Closing):
         used = int(self.rows[zone, hostcalls.POSITION])
         self.rows[zone, hostcalls.POSITION] = 0
         return self._host.tapes[zone, :used].tobytes()
+
+    def look_inside(self) -> None:
+        """From now on keep, for `inside`, what a guest held when it was stopped."""
+        self._host.looks = True
+
+    def inside(self, zone: int) -> Inside | None:
+        """Memory and exported globals of a guest; None if it was stopped before `look_inside`."""
+        return self._host.inside(zone)
 
     def trap_error(self, zone: int) -> Trap | None:
         """Why a guest was stopped, with the wasm backtrace; None while it runs."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import ref
 
 import numpy as np
@@ -35,7 +35,7 @@ from levada.guest.wasm.linking import (
 from levada.guest.wasm.traps import backtrace, reason, trap_kind
 from levada.guest.wasm.watchdog import TICK_MS, watchdog
 
-__all__ = ["Instances"]
+__all__ = ["Inside", "Instances"]
 
 _WITH_MEMORY: Final = ("mqtt_publish", "wasm_log")
 
@@ -44,11 +44,26 @@ class _GuestStopped(Exception):  # noqa: N818 - never leaves this module
     """A host call stops the guest; the row says why."""
 
 
+class Inside(NamedTuple):
+    """What a guest holds between two of its runs, or where it was stopped."""
+
+    memory: bytes
+    globals: dict[str, int | float]
+    """Value of those that the module exports, by name."""
+
+
 @dataclass(slots=True)
 class _Instance:
     store: wasmtime.Store
     functions: dict[str, wasmtime.Func]
     memory: wasmtime.Memory | None
+    globals: dict[str, wasmtime.Global]
+
+    def look(self) -> Inside:
+        """What it holds now."""
+        memory = b"" if self.memory is None else bytes(self.memory.read(self.store))
+        values = {name: item.value(self.store) for name, item in self.globals.items()}
+        return Inside(memory, values)
 
 
 class Instances:
@@ -70,9 +85,13 @@ class Instances:
         self.on_delay: Callable[[], None] | None = None
         """Called by `delay_ms` on the ordinary path: command guests yield here."""
         self.traps: dict[int, Trap] = {}
+        self.looks = False
+        """Whether what guests held when they were stopped is kept, too."""
+        self._stopped_inside: dict[int, Inside] = {}
         self._budget = budget
         self._profile = profile
-        self._module = compile_module(bytes(module), budget)
+        self._bytes = bytes(module)
+        self._module = compile_module(self._bytes, budget)
         require_known_imports(self._module)
         if len(profile.pins) > hostcalls.MAX_PINS:
             raise LimitError(
@@ -184,6 +203,7 @@ class Instances:
         """
         self.drop(zone)
         self.traps.pop(zone, None)
+        self._stopped_inside.pop(zone, None)
         row = self.rows[zone]
         row[hostcalls.TRAP] = row[hostcalls.TRAP_CALL] = 0
         row[hostcalls.WAKE] = hostcalls.NEVER_MS
@@ -208,7 +228,10 @@ class Instances:
         functions = {n: item for n, item in exports.items() if isinstance(item, wasmtime.Func)}
         memory = exports.get("memory")
         self._instances[zone] = _Instance(
-            store, functions, memory if isinstance(memory, wasmtime.Memory) else None
+            store,
+            functions,
+            memory if isinstance(memory, wasmtime.Memory) else None,
+            {n: item for n, item in exports.items() if isinstance(item, wasmtime.Global)},
         )
         if self._native is not None:
             self._native.bind(row, store, functions.get("step"))
@@ -223,6 +246,11 @@ class Instances:
         if instance is not None:
             instance.store.close()
             self.rows[zone, hostcalls.CONTEXT] = 0
+
+    def inside(self, zone: int) -> Inside | None:
+        """What a guest holds; of a stopped one if `looks` was set before, None if it is unknown."""
+        instance = self._instances.get(zone)
+        return self._stopped_inside.get(zone) if instance is None else instance.look()
 
     def select(self, zone: int) -> None:
         """Host calls are for this guest now."""
@@ -270,8 +298,11 @@ class Instances:
         self, zone: int, function: str, kind: TrapKind, error: BaseException | None
     ) -> Trap:
         """Remember why a guest was stopped and release its instance."""
-        trap = Trap(kind, function, self._detail(zone, kind, function, error), backtrace(error))
+        detail = self._detail(zone, kind, function, error)
+        trap = Trap(kind, function, detail, backtrace(error, self._bytes))
         self.traps[zone] = trap
+        if self.looks and zone in self._instances:
+            self._stopped_inside[zone] = self._instances[zone].look()
         self.drop(zone)
         return trap
 

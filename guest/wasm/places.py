@@ -141,7 +141,8 @@ class WasmPlaces:
         self.busy = False
         self._budget = budget
         self._names = tuple(functions)
-        self._module = compile_module(module, budget)
+        self._bytes = bytes(module)
+        self._module = compile_module(self._bytes, budget)
         require_known_imports(self._module)
         self._instances: list[_Instance | None] = [None] * nodes
         self._denied: list[int] = []
@@ -277,9 +278,11 @@ class WasmPlaces:
             imported = Call(self._denied.pop()).name.lower()
             self._denied.clear()
             detail = f"profile {FOG.name!r} does not allow {imported}"
-            return Trap(TrapKind.DENIED, function, detail, backtrace(error))
+            return Trap(TrapKind.DENIED, function, detail, backtrace(error, self._bytes))
         kind = trap_kind(error)
-        return Trap(kind, function, reason(kind, self._budget, error), backtrace(error))
+        return Trap(
+            kind, function, reason(kind, self._budget, error), backtrace(error, self._bytes)
+        )
 
     def image(self, node: int) -> bytes:
         """Those words of the memory that are not 0: a page is nearly empty."""

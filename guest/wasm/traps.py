@@ -9,6 +9,7 @@ import wasmtime
 
 from levada.guest.abi import TrapKind
 from levada.guest.limits import Budget
+from levada.guest.module.source_lines import source_line
 
 __all__ = ["TRAP_KINDS", "backtrace", "reason", "trap_kind"]
 
@@ -31,7 +32,7 @@ TRAP_KINDS: Final = tuple(
 )
 """TrapKind by wasmtime's trap code (wasmtime.h, `wasmtime_trap_code_enum`)."""
 
-_FRAME: Final = re.compile(r"^ *\d+: +0x[0-9a-f]+ - [^!\n]*!(.*)$", re.MULTILINE)
+_FRAME: Final = re.compile(r"^ *\d+: +0x([0-9a-f]+) - [^!\n]*!(.*)$", re.MULTILINE)
 _LABEL: Final = re.compile(r"^(\d+: )?(wasm trap: )?")
 
 
@@ -55,15 +56,26 @@ def reason(kind: TrapKind, budget: Budget, error: BaseException | None) -> str:
             return _cause(str(error)) if error is not None else ""
 
 
-def backtrace(error: BaseException | None) -> tuple[str, ...]:
-    """Functions of the guest that were running, the innermost first."""
+def backtrace(error: BaseException | None, module: bytes) -> tuple[str, ...]:
+    """Functions of the guest that were running, the innermost first.
+
+    Each has its name or number, the offset in it in bytes, and file and line if `module` has them.
+    """
     if isinstance(error, wasmtime.WasmtimeError):  # of a host call: frames are only in its text
-        return tuple(_FRAME.findall(str(error)))
-    if not isinstance(error, wasmtime.Trap):
+        frames = [(name, int(at, 16)) for at, name in _FRAME.findall(str(error))]
+    elif isinstance(error, wasmtime.Trap):
+        frames = [
+            (
+                f"{frame.func_name or f'func[{frame.func_index}]'}+0x{frame.func_offset:x}",
+                frame.module_offset,
+            )
+            for frame in error.frames
+        ]
+    else:
         return ()
+    lines = [source_line(module, offset) for _, offset in frames]
     return tuple(
-        f"{frame.func_name or f'func[{frame.func_index}]'}+0x{frame.func_offset:x}"
-        for frame in error.frames
+        f"{name} ({line})" if line else name for (name, _), line in zip(frames, lines, strict=True)
     )
 
 

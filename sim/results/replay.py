@@ -17,7 +17,13 @@ from levada.guest.abi import KEEP_SLOTS, Call, ErrorCode
 from levada.guest.fast import hostcalls
 from levada.guest.limits import PROFILES
 from levada.guest.shipped import DEFAULT_GUEST
-from levada.guest.tape import Difference, Record, TapeReader, first_difference, iter_records
+from levada.guest.tape import (
+    Difference,
+    Record,
+    TapeReader,
+    first_difference,
+    iter_records,
+)
 from levada.guest.wasm.fleet import SimNodes
 from levada.sim.results.compare import count_calls, tape_flaws
 from levada.sim.run import build, runner
@@ -25,7 +31,7 @@ from levada.sim.run.rundir import RunDir, RunDirError
 from levada.sim.scenario import load as scenario
 from levada.sim.scenario.expand import expand
 
-__all__ = ["Replay", "replay_run"]
+__all__ = ["Replay", "Replayer", "replay_run", "up_to"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,48 +55,26 @@ class Replay:
         return self.difference is None and self.complete
 
 
-def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
-    """Replay all zones of a run with its own guest, or with another.
+def replay_run(run: RunDir, guest: Path | None = None, *, until_ms: int | None = None) -> Replay:
+    """Replay all zones of a run with its own guest, or with another, up to `until_ms`.
 
     Raises RunDirError if the run's own guest is no longer to be found, ScenarioError or GuestError
     if scenario or module cannot be used.
     """
-    loaded = scenario.load(run.scenario_path)
-    module = guest.read_bytes() if guest is not None else runner.read_guest(loaded)
-    info = runner.inspect_guest(loaded, module, guest)
-    tape = TapeReader(run.tape_path)
-    if guest is None and info.sha256 != tape.guest_sha256:
-        raise RunDirError(
-            f"{run.path}: {loaded.guest.file or DEFAULT_GUEST} is no longer the guest of "
-            f"this run ({info.sha256[:16]} instead of {tape.guest_sha256[:16]}); "
-            "name the right one with --guest"
-        )
-    zones = {zone.name: zone for zone in expand(loaded)}
+    guests = Replayer(run, guest)
+    tape = guests.tape
     tapes = tape.tapes()
     flaws = tape_flaws(run, tape, tapes)
     notes = list(flaws)
-    known = {parameter.name for parameter in info.parameters}
     steps = calls = 0
     found: Difference | None = None
     where: str | None = None
-    for name, records in zip(tape.zones, tapes, strict=True):
-        zone = zones[name]
-        unknown = sorted(zone.parameters.keys() - known)
-        if unknown:  # only another guest can lack them
-            notes.append(f"zone {name}: this guest has no {', '.join(unknown)}; left out")
-            given = {key: value for key, value in zone.parameters.items() if key in known}
-            zone = replace(zone, parameters=given)
-        settings = build.node_settings(zone, module, info, loaded)
-        nodes = SimNodes(
-            module,
-            names=[name],
-            budget=loaded.guest.limits(),
-            profile=PROFILES[loaded.guest.profile],
-            config=settings.config,
-            parameters=settings.parameters,
-        )
+    for name, whole in zip(tape.zones, tapes, strict=True):
+        records = whole if until_ms is None else up_to(whole, until_ms)
+        nodes, left_out = guests.nodes(name)
+        notes += left_out
         with nodes:
-            again = _replay(nodes, records, len(zones[name].parameters))
+            again = b"".join(part for _, part in guests.play(name, nodes, records))
         difference = first_difference(records, again)
         if difference is not None and (
             found is None or (difference.time_ms or 0) < (found.time_ms or 0)
@@ -109,10 +93,62 @@ def replay_run(run: RunDir, guest: Path | None = None) -> Replay:
     )
 
 
-def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
-    parts = []
+class Replayer:
+    """Feeds the tapes of a run to its guest or to another one.
+
+    Raises what `replay_run` does.
+    """
+
+    def __init__(self, run: RunDir, guest: Path | None = None) -> None:
+        self._scenario = scenario.load(run.scenario_path)
+        loaded = self._scenario
+        self.module = guest.read_bytes() if guest is not None else runner.read_guest(loaded)
+        self.info = runner.inspect_guest(loaded, self.module, guest)
+        self.tape = TapeReader(run.tape_path)
+        if guest is None and self.info.sha256 != self.tape.guest_sha256:
+            raise RunDirError(
+                f"{run.path}: {loaded.guest.file or DEFAULT_GUEST} is no longer the guest of "
+                f"this run ({self.info.sha256[:16]} instead of {self.tape.guest_sha256[:16]}); "
+                "name the right one with --guest"
+            )
+        self._zones = {zone.name: zone for zone in expand(loaded)}
+
+    def nodes(self, name: str, *, module: bytes | None = None) -> tuple[SimNodes, list[str]]:
+        """A node for a zone's guest, and what is left out because this guest does not have it.
+
+        `module` is run instead: the same code, changed so that one can look into it.
+        """
+        zone, loaded = self._zones[name], self._scenario
+        known = {parameter.name for parameter in self.info.parameters}
+        notes = []
+        unknown = sorted(zone.parameters.keys() - known)
+        if unknown:  # only another guest can lack them
+            notes.append(f"zone {name}: this guest has no {', '.join(unknown)}; left out")
+            given = {key: value for key, value in zone.parameters.items() if key in known}
+            zone = replace(zone, parameters=given)
+        settings = build.node_settings(zone, self.module, self.info, loaded)
+        nodes = SimNodes(
+            module or self.module,
+            names=[name],
+            budget=loaded.guest.limits(),
+            profile=PROFILES[loaded.guest.profile],
+            config=settings.config,
+            parameters=settings.parameters,
+        )
+        return nodes, notes
+
+    def play(
+        self, name: str, nodes: SimNodes, records: bytes
+    ) -> Iterator[tuple[list[Record], bytes]]:
+        """For each run of the guest: what the tape has of it, and what this guest has now done."""
+        return _replay(nodes, records, len(self._zones[name].parameters))
+
+
+def _replay(
+    nodes: SimNodes, records: bytes, parameters: int
+) -> Iterator[tuple[list[Record], bytes]]:
     readings = np.full((1, hostcalls.SENSORS), int(ErrorCode.UNAVAILABLE), dtype=np.int32)
-    for run in _runs(records):
+    for run in runs_of(records):
         head = run[0]
         _remember(nodes, run)
         if head.call == Call.BOOT:
@@ -142,8 +178,7 @@ def _replay(nodes: SimNodes, records: bytes, parameters: int) -> bytes:
             if nodes.trap[0] == 0:
                 nodes.wake_ms[0] = time_ms
             nodes.step(time_ms, readings)
-        parts.append(nodes.drain_tape(0))
-    return b"".join(parts)
+        yield run, nodes.drain_tape(0)
 
 
 def _remember(nodes: SimNodes, run: Sequence[Record]) -> None:
@@ -172,7 +207,16 @@ def _set(nodes: SimNodes, record: Record) -> None:
         nodes.param_set(0, parameter, value)
 
 
-def _runs(records: bytes) -> Iterator[list[Record]]:
+def up_to(records: bytes, until_ms: int) -> bytes:
+    """The part of a tape with the runs of the guest that began at `until_ms` or before."""
+    for run in runs_of(records):
+        head = run[0]
+        if head.call in (Call.BOOT, Call.STEP) and head.values[0] > until_ms:
+            return records[: head.offset]
+    return records
+
+
+def runs_of(records: bytes) -> Iterator[list[Record]]:
     """The records from one run of the guest to the next; a boot keeps its `init`'s parameters."""
     run: list[Record] = []
     booting = False

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from levada.sim.run.rundir import RunDir, RunDirError
 
-__all__ = ["FIGURES", "ComparedRun", "Figure", "side_by_side", "table"]
+__all__ = [
+    "FIGURES",
+    "ComparedRun",
+    "Figure",
+    "expectation_rows",
+    "run_names",
+    "side_by_side",
+    "table",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +27,8 @@ class Figure:
     key: str
     unit: str
     digits: int = 0
+    factor: float = 1.0
+    """From the unit of summary.json to that which is shown."""
 
 
 FIGURES: Final = (
@@ -34,10 +44,14 @@ FIGURES: Final = (
     Figure(name="change of storage", key="storage_change_mm", unit="mm", digits=1),
     Figure(name="days too dry", key="dry_stress_days", unit="d"),
     Figure(name="days too wet", key="wet_stress_days", unit="d"),
+    Figure(name="yield (FAO-33)", key="relative_yield", unit="%", digits=1, factor=100.0),
     Figure(name="energy (model)", key="energy_j", unit="J"),
     Figure(name="traps", key="traps", unit=""),
 )
 """In the order in which they are shown; those that a run does not have are left out."""
+
+
+_VERDICTS: Final = {True: "passed", False: "failed", None: "not judged"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +66,8 @@ class ComparedRun:
     passed: int
     failed: int
     """Expectations."""
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    """Of each expectation by name: passed, failed, not judged."""
 
 
 def side_by_side(runs: Sequence[RunDir]) -> list[ComparedRun]:
@@ -60,7 +76,7 @@ def side_by_side(runs: Sequence[RunDir]) -> list[ComparedRun]:
     Raises RunDirError if a single run has a single zone.
     """
     if len(runs) > 1:
-        names = _names(runs)
+        names = run_names(runs)
         return [
             _column(name, run.summary, run.summary) for name, run in zip(names, runs, strict=True)
         ]
@@ -93,22 +109,35 @@ def table(columns: Sequence[ComparedRun]) -> Iterator[tuple[str, str, list[str],
         yield figure.name, figure.unit, shown, differences
 
 
+def expectation_rows(columns: Sequence[ComparedRun]) -> Iterator[tuple[str, list[str]]]:
+    """Name of each expectation, and its verdict in each column; a dash where it was not asked."""
+    names = dict.fromkeys(name for column in columns for name in column.verdicts)
+    for name in names:
+        yield name, [column.verdicts.get(name, "–") for column in columns]
+
+
 def _column(name: str, of: Mapping[str, Any], summary: Mapping[str, Any]) -> ComparedRun:
-    verdicts = [
-        item["passed"]
+    items = [
+        item
         for item in summary["expectations"]
         if of is summary or item.get("zone") in (None, "", name)
     ]
+    verdicts = [item["passed"] for item in items]
+    relative = (of.get("yield") or {}).get("relative")
+    values: dict[str, Any] = {"relative_yield": relative} | dict(of)
     return ComparedRun(
         name=name,
         period=(str(summary["start"]), str(summary["ended"])),
-        figures={f.key: float(of[f.key]) for f in FIGURES if of.get(f.key) is not None},
+        figures={
+            f.key: f.factor * float(values[f.key]) for f in FIGURES if values.get(f.key) is not None
+        },
         passed=verdicts.count(True),
         failed=verdicts.count(False),
+        verdicts={item["name"]: _VERDICTS[item["passed"]] for item in items},
     )
 
 
-def _names(runs: Sequence[RunDir]) -> list[str]:
+def run_names(runs: Sequence[RunDir]) -> list[str]:
     """The last parts of the paths, as many as it takes to tell them apart."""
     parts = [run.path.absolute().parts for run in runs]
     for count in range(1, max(map(len, parts)) + 1):

@@ -319,7 +319,7 @@ class _Run:
             settings=settings,
         )
         self._clock = new_clock(speed)
-        self._trace = TraceWriter(path / "trace.parquet")
+        self._trace = TraceWriter(path / "trace.parquet", utc_offset_ms=scenario.site.utc_offset_ms)
         self._tape = TapeWriter(
             path / "tape.cbor",
             guest_sha256=info.sha256,

@@ -63,7 +63,7 @@ CONFIGURE = Configure(
 def build(*targets: str) -> None:
     """Make targets of the firmware; what the compiler says is in the error."""
     BUILD.mkdir(exist_ok=True)
-    with (BUILD / "lock").open("w") as lock:  # workers of pytest-xdist build in the same folder
+    with (BUILD / ".lock").open("w") as lock:  # that of levada.hil.virtual
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(
             ["make", "-C", FIRMWARE, f"PYTHON={sys.executable}", *targets],

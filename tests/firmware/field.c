@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "fake.h"
 #include "freertos/queue.h"
 #include "freertos/task.h"
+#include "mbedtls/base64.h"
 #include "mqtt.h"
 #include "mqtt_client.h"
 #include "settings.h"
+#include "signer.h"
 #include "watchdog.h"
 
 enum { MOST = 16 };
@@ -104,6 +107,15 @@ void paper_put(const char *topic, const char *message);
 bool paper_begin(void);
 void paper_serve(uint32_t at_ms);
 int paper_waiting(void);
+bool paper_step(uint32_t at_ms, int trap);
+uint32_t paper_in_use(void);
+uint32_t paper_carried(void);
+lv_status paper_keep(int32_t id, int32_t value);
+void paper_install(const uint8_t *module, uint32_t size);
+void paper_restart(const void *flash);
+const void *paper_flash(void);
+void paper_trust(void);
+uint16_t paper_seal(const uint8_t *module, uint32_t size, uint32_t counter, uint8_t key, uint8_t *out);
 
 void paper_event(int id, char *topic, char *data, int length, int message)
 {
@@ -149,3 +161,98 @@ void paper_serve(uint32_t at_ms)
 }
 
 int paper_waiting(void) { return f.node.ring.waiting; }
+
+/* --- modules ---------------------------------------------------------------------------------- */
+
+static int trap_at; /* a step of the module in question, from 1 */
+static int steps;
+
+static int guest(fake *of, lv_export which, const int32_t *arguments, int32_t *result)
+{
+    (void)arguments;
+    *result = 1000;
+    if (which == LV_EXPORT_INIT)
+        steps = 0;
+    return which == LV_EXPORT_STEP && of->node.store.update.stage == LV_STAGE_RUNNING && ++steps == trap_at
+               ? LV_TRAP_UNREACHABLE
+               : 0;
+}
+
+/* The guest runs once, as field.c has it; whether on trial. */
+bool paper_step(uint32_t at_ms, int trap)
+{
+    const lv_msg_start start = {.time_ms = at_ms, .flags = LV_START_STORED_PARAMETERS};
+    const lv_msg_step step = {.time_ms = at_ms};
+    f.behave = guest;
+    trap_at = trap;
+    if (lv_node_wants_start(&f.node))
+        (void)lv_node_start(&f.node, &start);
+    (void)lv_node_step(&f.node, &step);
+    return f.node.store.update.stage == LV_STAGE_RUNNING;
+}
+
+/* The first bytes of the digest of the module in use. */
+uint32_t paper_in_use(void) { return lv_get32(f.node.store.sha256[f.node.store.active]); }
+
+/* Bit k: the parameter that flash has at place k holds for the module that waits as well. */
+uint32_t paper_carried(void) { return f.node.store.update.carried; }
+
+lv_status paper_keep(int32_t id, int32_t value)
+{
+    uint8_t pair[8];
+    lv_put32(pair, (uint32_t)id);
+    lv_put32(pair + 4, (uint32_t)value);
+    const lv_msg_calibrate m = {.flags = 1, .parameters = pair, .parameters_count = 1};
+    return lv_node_calibrate(&f.node, &m);
+}
+
+void paper_install(const uint8_t *module, uint32_t size)
+{
+    const lv_msg_start start = {.time_ms = 1000};
+    (void)fake_install(&f, module, size);
+    (void)lv_node_start(&f.node, &start);
+}
+
+/* Another board with the flash of one that has lost its power. */
+void paper_restart(const void *flash)
+{
+    memcpy(f.records, flash, sizeof f.records + sizeof f.slots);
+    fake_boot(&f);
+}
+const void *paper_flash(void) { return f.records; }
+
+/* From the next start on it takes signed modules only; the length of an envelope at `out`. */
+void paper_trust(void)
+{
+    signer_trust(&f);
+    fake_boot(&f);
+}
+uint16_t paper_seal(const uint8_t *module, uint32_t size, uint32_t counter, uint8_t key, uint8_t *out)
+{
+    const signer_job job = {.module = module, .size = size, .counter = counter, .key = key};
+    return signer_seal(&job, out);
+}
+
+/* What IDF has of Mbed TLS, by RFC 4648. */
+int mbedtls_base64_decode(unsigned char *out, size_t size, size_t *used, const unsigned char *text,
+                          size_t length)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = 0;
+    int held = 0;
+    *used = 0;
+    for (size_t k = 0; k < length && text[k] != '='; k++) {
+        const char *digit = strchr(digits, text[k]);
+        if (!text[k] || !digit)
+            return -1;
+        bits = bits << 6 | (uint32_t)(digit - digits);
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            if (*used == size)
+                return -1;
+            out[(*used)++] = (uint8_t)(bits >> held);
+        }
+    }
+    return 0;
+}

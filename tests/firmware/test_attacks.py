@@ -248,7 +248,14 @@ def call_of(name: str, ty: str) -> str:
 EACH = 20
 
 
-@pytest.mark.parametrize("engine", [name for name in BOARDS if name != "native"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "aarch64" else [])
+        for name in BOARDS
+        if name != "native"
+    ],
+)
 def test_s19_no_host_call_of_a_board_makes_its_process_wait(engine: str) -> None:
     """A process that blocks gives the processor away by itself, and Linux counts how often."""
     calls = "".join(call_of(name, ty) for name, ty in ABI.items())

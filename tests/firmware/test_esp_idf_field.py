@@ -26,7 +26,13 @@ PAPER = {name: LINE_PAPER[name] for name in KEPT} | {
         #define ESP_LOGW(tag, ...) (void)(tag)
         #define ESP_LOGE(tag, ...) (void)(tag)
     """,
+    "esp_attr.h": "#define RTC_DATA_ATTR\n",
     "esp_random.h": "#include <stdint.h>\nuint32_t esp_random(void);",
+    "mbedtls/base64.h": """
+        #include <stddef.h>
+        int mbedtls_base64_decode(unsigned char *out, size_t size, size_t *used,
+                                  const unsigned char *text, size_t length);
+    """,
     "freertos/FreeRTOS.h": "#define pdMS_TO_TICKS(ms) (ms)\n#define pdTRUE 1\n",
     "freertos/queue.h": """
         #include <stddef.h>
@@ -36,6 +42,7 @@ PAPER = {name: LINE_PAPER[name] for name in KEPT} | {
         int xQueueReceive(QueueHandle_t queue, void *item, unsigned ticks);
     """,
 }
+PORT = ("mqtt", "broker", "calibration", "metadata", "modules")
 CONNECTED, DISCONNECTED, DATA, PUBLISHED = 1, 2, 3, 5
 PATIENCE_MS, AGAIN_MS = 5_001, 30_001
 
@@ -88,8 +95,8 @@ def compiled(folder: Path, *flags: str) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8")
     library = folder / "field.so"
-    port = [MAIN / f"{name}.c" for name in ("mqtt", "broker", "calibration", "metadata")]
-    sources = [*CORE, *port, HERE / "fake.c", HERE / "field.c"]
+    port = [MAIN / f"{name}.c" for name in PORT]
+    sources = [*CORE, *port, HERE / "fake.c", HERE / "signer.c", HERE / "field.c"]
     include = [f"-I{path}" for path in (folder, MAIN, FIRMWARE / "core", HERE)]
     warn = ["-std=gnu17", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-shared", "-fPIC"]
     subprocess.run(["cc", *warn, *flags, *include, "-o", library, *sources], check=True)

@@ -17,6 +17,7 @@
 #include "field.h"
 #include "freertos/task.h"
 #include "keep.h"
+#include "modules.h"
 #include "mqtt.h"
 #include "sensors.h"
 #include "settings.h"
@@ -98,6 +99,7 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
     vTaskDelay(wait_ms);
 }
 void mqtt_end(void) {}
+bool modules_busy(void) { return false; }
 void sensors_begin(void) {}
 void sensors_read(int32_t readings[4]) { memset(readings, 0, 4 * sizeof *readings); }
 int32_t sensors_rain(void) { return LV_RESULT_UNAVAILABLE; }

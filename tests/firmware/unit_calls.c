@@ -84,6 +84,10 @@ static void what_a_run_does_not_ask_for_is_left_to_the_next(void)
     EXPECT(lv_call_read_sensor(h, LV_SENSOR_RAIN) == LV_RESULT_UNAVAILABLE);
     EXPECT(lv_call_read_sensor(h, LV_SENSOR_ET0) == 7);
     EXPECT(lv_call_read_sensor(h, LV_SENSOR_FLOW) == 4);
+    inject(h, 3, 0);
+    inject(h, 0, 0); /* no more has come, and nobody has asked for the three */
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_RAIN) == 3);
+    EXPECT(lv_call_read_sensor(h, LV_SENSOR_ET0) == 0);
 }
 
 static void a_step_tells_of_sensors_that_there_are(void)

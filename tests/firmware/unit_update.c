@@ -825,6 +825,7 @@ static void o28_of_the_parameters_those_are_carried_over_that_both_declare(void)
     EXPECT(start_stored() == LV_OK);
     EXPECT(f.parameters[0] == 10 && f.parameters[1] == 21 && f.parameters[2] == 10);
     EXPECT(keep(1, 50) == LV_NAK_STATE && f.parameters[1] == 21); /* it is the other's */
+    EXPECT(f.node.detail == 0);
     EXPECT(lv_node_reject(&f.node) == LV_OK && step(3000) == LV_OK);
     EXPECT(f.parameters[0] == 20 && f.parameters[1] == 21 && f.parameters[2] == 22);
     signer_job job = third_job;

@@ -136,6 +136,7 @@ def kernels_of_a_run(scenario: str, out: Path, changes: dict[str, object]) -> tu
 
 
 @pytest.mark.timeout(900)  # where nothing is in the cache, on a busy computer
+@pytest.mark.slow
 def test_one_run_compiles_every_kernel_and_each_once(tmp_path: Path) -> None:
     """So `make kernels` is one short run, and no other has to wait: nor one of the other soil."""
     short = {"period.end": "2023-05-03", "expect": []}

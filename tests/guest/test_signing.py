@@ -61,6 +61,7 @@ def test_a_manifest_is_the_bytes_that_rfc_8949_prescribes() -> None:
         ({"name": "n" * 33}, "must be text of 1 to 32 bytes"),
         ({"version": "1\n"}, "without control characters"),
         ({"target": "\ud800"}, "target"),
+        ({"target": "\udfff"}, "target"),
         ({"target": "é" * 17}, "1 to 32 bytes"),
         ({"sha256": bytes(31)}, "sha256: 31 bytes, must be 32 bytes"),
         ({"schema": "12345678"}, "schema: '12345678', must be 8 bytes"),

@@ -229,7 +229,13 @@ def test_a_lease_that_ended_after_the_last_step_voids_the_run_too(
     assert "no host was heard for 0.1 s, first told at 2023-04-15T00:10" in node.quality()["void"]
 
 
-@pytest.mark.parametrize("engine", ["native", "wasmtime", "xtensa", "esp32", "aarch64"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        *("native", "esp32"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("wasmtime", "xtensa", "aarch64")),
+    ],
+)
 def test_every_board_closes_its_valve_by_its_own_clock(
     pins: Path, engine: str, caplog: pytest.LogCaptureFixture
 ) -> None:

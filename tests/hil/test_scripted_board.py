@@ -14,11 +14,12 @@ import pytest
 from lockstep import LOOPER, READINGS, SETTABLE, START_MS, STEP_MS, TOGGLER, calls
 from scripted_line import BORN, Clock
 
-from levada.guest.abi import Call, TrapKind
+from levada.guest.abi import Call, ErrorCode, TrapKind
 from levada.guest.errors import ParameterError
 from levada.guest.limits import EDGE
 from levada.guest.tape import iter_records
 from levada.hil import lease
+from levada.hil import session as session_module
 from levada.hil.errors import DeviceError, LinkError
 from levada.hil.link import Link
 from levada.hil.node import DeviceNode
@@ -183,6 +184,12 @@ def test_a_clock_that_is_right_needs_no_word(board: Board, node: DeviceNode) -> 
     )
 
 
+def test_what_else_the_node_can_read_is_named_by_its_kind(board: Board, node: DeviceNode) -> None:
+    booted(node).step(START_MS + STEP_MS, (*READINGS, 3, ErrorCode.UNAVAILABLE, 512))
+    [step] = board.of(m.Step)
+    assert (step.readings, step.further) == (READINGS, ((4, 3), (6, 512)))
+
+
 def test_a_guest_forgets_at_the_first_start_and_when_it_is_told_to(
     board: Board, node: DeviceNode
 ) -> None:
@@ -223,6 +230,39 @@ def test_a_guest_one_byte_too_long_is_not_sent(board: Board, node: DeviceNode) -
     with pytest.raises(LinkError, match=f"the guest has {len(TOGGLER)} bytes, the device takes"):
         node.birth()
     assert not board.of(m.InstallBegin)
+
+
+def other_guest(board: Board) -> None:
+    board.birth = replace(board.birth, guest_sha256=bytes(32))
+
+
+@pytest.mark.parametrize(("detail_ms", "waits_s"), [(1, 0.001), (2500, 2.5), (11_000, 11.0)])
+def test_an_installation_that_another_host_has_left_alone_is_waited_for(
+    board: Board, node: DeviceNode, detail_ms: int, waits_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_s: list[float] = []
+    monkeypatch.setattr(session_module, "sleep", waited_s.append)
+    other_guest(board)
+    busy = m.Nak(error=m.NakError.BUSY, request=m.InstallBegin.TYPE, detail=detail_ms)
+    board.answers[m.InstallBegin].append(busy)
+    assert node.birth().guest_sha256 == SHA.hex()
+    assert waited_s == [waits_s]
+    assert len(board.of(m.InstallBegin)) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "detail_ms"),
+    [(m.NakError.BUSY, 0), (m.NakError.BUSY, 11_001), (m.NakError.STATE, 500)],
+)
+def test_what_cannot_be_waited_for_is_told(
+    board: Board, node: DeviceNode, error: int, detail_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "sleep", lambda _: pytest.fail("waits"))
+    other_guest(board)
+    refused = m.Nak(error=error, request=m.InstallBegin.TYPE, detail=detail_ms)
+    board.answers[m.InstallBegin].append(refused)
+    with pytest.raises(DeviceError, match="refused InstallBegin"):
+        node.birth()
 
 
 def test_a_board_that_keeps_another_guest_says_which(board: Board, node: DeviceNode) -> None:
@@ -403,6 +443,77 @@ def test_a_guest_that_runs_for_ever_in_init_has_a_tape_that_begins_with_its_boot
     assert stopped.trap == TrapKind.OUT_OF_FUEL
     assert calls(stopped.tape) == [Call.BOOT, Call.STEP, Call.TRAP]
     assert bytes([Call.STEP]) + (START_MS + STEP_MS).to_bytes(8, "little") + b"\0" in stopped.tape
+
+
+# An update on trial
+
+
+def trial(node: DeviceNode) -> DeviceNode:
+    """A node that was given `SETTABLE` beside `TOGGLER` and tries it."""
+    booted(node).session.adopt(SETTABLE)
+    node.try_next({0: 5})
+    return node
+
+
+def test_a_module_on_trial_is_started_at_the_next_step_with_its_parameters(
+    board: Board, node: DeviceNode
+) -> None:
+    assert (node.on_trial, node.rolled_back) == (False, False)
+    assert trial(node).on_trial
+    now_ms = START_MS + STEP_MS
+    told = result(now_ms + WAKE_MS, flags=int(m.StepFlag.TRIAL))
+    board.answers[m.Start].append(told)
+    board.answers[m.Step].append(told)
+    node.step(now_ms, READINGS)
+    assert board.of(m.Start)[-1] == m.Start(time_ms=now_ms, flags=0, parameters=((0, 5),))
+    assert (node.on_trial, node.rolled_back) == (True, False)
+    assert (node.session.module, node.session.former) == (SETTABLE, (TOGGLER, b""))
+
+
+def test_a_module_that_has_passed_stays_and_an_ordinary_result_takes_nothing_back(
+    board: Board, node: DeviceNode
+) -> None:
+    trial(node).end_trial(committed=True)
+    assert not node.on_trial
+    node.step(START_MS + STEP_MS, READINGS)
+    assert node.session.module == SETTABLE
+    assert node.birth().guest_sha256 == hashlib.sha256(SETTABLE).hexdigest()
+
+
+def test_a_device_that_has_rolled_back_runs_the_module_before(
+    board: Board, node: DeviceNode
+) -> None:
+    trial(node).end_trial(committed=True)
+    told = result(START_MS + WAKE_MS, flags=int(m.StepFlag.ROLLED_BACK))
+    board.answers[m.Step] += [told, told]
+    node.step(START_MS + STEP_MS, READINGS)
+    assert (node.rolled_back, node.session.former) == (True, None)
+    assert node.session.module == TOGGLER
+    assert node.birth().guest_sha256 == SHA.hex()
+    assert len(board.of(m.Hello)) == 1, "the session goes on"
+    node.step(START_MS + STEP_MS, READINGS)  # told once more: there is nothing to go back to
+    assert node.session.module == TOGGLER
+
+
+def test_a_device_that_comes_back_with_the_module_before_goes_on_with_it(
+    board: Board, node: DeviceNode
+) -> None:
+    trial(node)
+    board.answers[m.Step].append(board.restart)  # its flash still says TOGGLER
+    node.end_trial(committed=True)
+    node.step(START_MS + STEP_MS, READINGS)
+    assert (node.session.module, node.session.former) == (TOGGLER, None)
+    assert not board.of(m.InstallBegin)
+
+
+def test_a_device_that_comes_back_with_the_new_module_keeps_what_was_before_it(
+    board: Board, node: DeviceNode
+) -> None:
+    trial(node).end_trial(committed=True)
+    board.birth = replace(board.birth, guest_sha256=hashlib.sha256(SETTABLE).digest())
+    board.answers[m.Step].append(board.restart)
+    node.step(START_MS + STEP_MS, READINGS)
+    assert (node.session.module, node.session.former) == (SETTABLE, (TOGGLER, b""))
 
 
 # Lease and end

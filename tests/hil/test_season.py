@@ -77,7 +77,13 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("no_repair")
-@pytest.mark.parametrize("board", [*BOARDS, pytest.param("esp32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "board",
+    [
+        *(name for name in BOARDS if name != "aarch64"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("aarch64", "esp32")),
+    ],
+)
 def test_the_season_is_the_same_call_by_call(
     board: str, simulated: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -11,7 +11,11 @@ from validation.comparison import DOCS
 from validation.crop import COTTON, MAIZE, Case, our_season, rows, theirs
 
 SEASONS = [
-    pytest.param(name, layered, irrigation, id=f"{name}, {soil}, {irrigation}")
+    pytest.param(
+        *(name, layered, irrigation),
+        id=f"{name}, {soil}, {irrigation}",
+        marks=[pytest.mark.slow] if name == "maize" and not layered else [],
+    )
     for name in ("cotton", "maize")
     for layered, soil in ((False, "one soil"), (True, "layers"))
     for irrigation in IRRIGATIONS

@@ -367,6 +367,8 @@ def test_a_browser_draws_the_page_without_an_error(
     assert [line for line in log.splitlines() if "CONSOLE" in line] == []
     drawn = re.findall(r'<div class="chart js-plotly-plot" id="(\w+)"', dom)
     own = ["main", "heat", "waterfall", "energy"]
+    for form in ("PNG", "SVG", "CSV"):
+        assert dom.count(f'aria-label="Save as {form}: ') == len(drawn)
     assert sorted(drawn) == sorted(own + (["carpet", "bands", "scatter"] if many else []))
     assert "is below the opening threshold of" in dom
 

@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 import tomli_w
@@ -108,6 +107,8 @@ class TestShippedScenarios:
     def test_fits_the_json_schema(self, path: Path) -> None:
         schema = json.loads((ROOT / "levada/scenarios/levada.schema.json").read_text("utf-8"))
         data = json.loads(json.dumps(tomllib.loads(path.read_text("utf-8")), default=str))
+        import jsonschema  # takes four seconds
+
         jsonschema.Draft202012Validator(schema).validate(data)
 
     def test_there_are_the_eight_that_were_promised(self) -> None:
@@ -132,6 +133,8 @@ class TestGeneratedPages:
         assert json.loads(scenario_docs.SCHEMA.read_text("utf-8")) == scenario_docs.schema()
 
     def test_the_schema_refuses_what_the_models_refuse(self) -> None:
+        import jsonschema
+
         validator = jsonschema.Draft202012Validator(scenario_docs.schema())
         data = json.loads(json.dumps(tomllib.loads(BASE), default=str))
         validator.validate(data)

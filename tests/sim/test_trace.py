@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,24 @@ class TestDigest:
         other = rows(4)
         other[2, INDEX[name]] += 1
         assert write(tmp_path / "a.parquet", other) != write(tmp_path / "b.parquet", rows(4))
+
+
+@pytest.mark.parametrize(
+    ("offset_h", "zone", "instant"),
+    [
+        (-7.0, "-07:00", "2023-07-06T07:00:00"),
+        (5.75, "+05:45", "2023-07-05T18:15:00"),
+        (0.0, "UTC", "2023-07-06T00:00:00"),
+    ],
+)
+def test_the_file_has_its_time_with_the_offset_of_the_site(
+    tmp_path: Path, offset_h: float, zone: str, instant: str
+) -> None:
+    path = tmp_path / "t.parquet"
+    with TraceWriter(path, utc_offset_ms=round(offset_h * 3_600_000)) as writer:
+        writer.write(rows(1))  # midnight of 6 July, as a clock on the site shows it
+        digest = writer.digest()
+    time = pq.read_table(path)["time"]
+    assert time.type.tz == zone
+    assert time[0].as_py().astimezone(UTC).isoformat() == f"{instant}+00:00"
+    assert digest == write(tmp_path / "u.parquet", rows(1))

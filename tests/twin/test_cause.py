@@ -260,6 +260,21 @@ def test_meters_may_differ_a_little_or_not_answer(
         assert verdict.cause is Cause.NONE
 
 
+@pytest.mark.parametrize(
+    ("pulses", "cause"),
+    [(80, Cause.NONE), (79, Cause.VALVE), (120, Cause.NONE), (121, Cause.VALVE)],
+)
+def test_meters_may_differ_by_a_fifth(pulses: int, cause: Cause, field: Field) -> None:
+    """A sum of three intervals; what was counted before a closing is forgotten."""
+    field.step(valve=1)
+    field.step(valve=1, pulses=500, twin_pulses=500)
+    field.step(valve=0, pulses=50, twin_pulses=50)
+    field.step(valve=1)
+    field.step(valve=1, pulses=1, twin_pulses=100)  # one may have opened later
+    found = [field.step(valve=1, pulses=pulses, twin_pulses=100) for _ in range(3)]
+    assert [verdict.cause for verdict in found] == [Cause.NONE, Cause.NONE, cause]
+
+
 @pytest.mark.parametrize("pulses", [-2, -4])
 def test_a_flow_meter_that_does_not_answer_forgives_no_valve(field: Field, pulses: int) -> None:
     field.step(valve=1)
@@ -298,6 +313,11 @@ def test_a_single_pulse_while_it_is_open_is_water(field: Field) -> None:
 
 def test_what_flowed_before_the_first_step_accuses_nobody(field: Field) -> None:
     assert field.step(pulses=900).cause is Cause.NONE
+
+
+def test_a_leak_is_seen_from_the_second_step_on(field: Field) -> None:
+    field.step()
+    assert field.step(pulses=1).cause is Cause.VALVE
 
 
 def test_a_twin_that_comes_later_is_not_said_to_have_moved_from_nothing() -> None:

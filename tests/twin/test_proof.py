@@ -93,6 +93,7 @@ def test_what_was_tried_is_counted_once_and_by_row(tmp_path: Path) -> None:
     assert seen[-1] == (6, 6)
 
 
+@pytest.mark.slow
 def test_the_command_shows_rows_figures_and_what_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.twin.mqtt.sequence import WINDOW, Identity, Numbering, Received, unwrap
+from levada.twin.mqtt.sequence import WINDOW, Identity, Numbering, Received, check_oldest, unwrap
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,16 @@ def test_a_wrapped_number_is_the_one_nearest_to_what_is_expected(
 ) -> None:
     """A counter of 32 bits has 4,294,967,296 numbers."""
     assert unwrap(seq, near) == number
+
+
+@pytest.mark.parametrize("oldest", [0, 4_294_967_290])
+def test_a_device_holds_at_least_what_it_sends(oldest: int) -> None:
+    """Of two numbers the one less than half of all 4,294,967,296 ahead is the later."""
+    for ahead in (0, 1, 1_431_655_766, 2_147_483_647):
+        check_oldest((oldest + ahead) % 4_294_967_296, oldest)
+    for ahead in (2_147_483_648, 4_294_967_295):
+        with pytest.raises(ValueError, match=f"oldest = {oldest} lies behind seq"):
+            check_oldest((oldest + ahead) % 4_294_967_296, oldest)
 
 
 def test_before_the_first_message_nothing_is_stored() -> None:

@@ -32,16 +32,20 @@ from levada.twin.cli.attack import attack
 from levada.twin.cli.cloud import cloud_app
 from levada.twin.cli.compare import compare_app
 from levada.twin.cli.edge import edge_app
+from levada.twin.cli.experiment import experiment_app
 from levada.twin.cli.fog import fog_app
 from levada.twin.cli.fuzz import fuzz_app
+from levada.twin.cli.learn import learn_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
 from levada.twin.cli.ota import ota_app
 from levada.twin.cli.output_file import check_output
 from levada.twin.cli.pki import pki_app
 from levada.twin.cli.prove import prove_app
+from levada.twin.cli.replay import replay_app
 from levada.twin.cli.scenarios import ScenarioFile, ScenarioFiles, scenarios_app
 from levada.twin.cli.signing import TrustedFile, keys_app, signing_app
+from levada.twin.cli.sweep import sweep_app
 from levada.twin.cli.tape import shows_logs, tape_app
 from levada.twin.cli.twin import store_app, twin_app
 from levada.twin.cli.up import up_app
@@ -95,10 +99,14 @@ app.add_typer(edge_app)
 app.add_typer(up_app)
 app.add_typer(fog_app)
 app.add_typer(compare_app)
+app.add_typer(experiment_app)
 app.add_typer(tape_app)
+app.add_typer(replay_app)
 app.add_typer(fuzz_app)
+app.add_typer(sweep_app)
 app.add_typer(cloud_app)
 app.add_typer(ota_app, name="ota")
+app.add_typer(learn_app)
 app.add_typer(prove_app)
 app.add_typer(store_app, name="store")
 app.add_typer(pki_app, name="pki")
@@ -282,20 +290,6 @@ def lint(
 
 
 @app.command()
-def replay(run: RunPath, guest: GuestFile = None) -> None:
-    """Feed a tape's readings to a guest again: exact, or where it differs."""
-    from levada.sim.results.replay import replay_run
-    from levada.sim.run.rundir import RunDir, trusted
-    from levada.twin.cli import console
-
-    recorded = RunDir(run)
-    with trusted(recorded):
-        outcome = replay_run(recorded, guest)
-    console.replay(outcome)
-    raise typer.Exit(Exit.PASS if outcome.exact else Exit.EXPECTATION_FAILED)
-
-
-@app.command()
 def report(run: RunPath) -> None:
     """Write the report of a run again."""
     from levada.sim.results.report import write
@@ -334,13 +328,16 @@ def guest_build(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Module to write.")
     ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Keep DWARF, so that a trap names its source line.")
+    ] = False,
 ) -> None:
     """Build a guest from C; the toolchain is the `build` extra, pinned."""
     from levada.guest.build import build
 
     target = out or sources[0].with_suffix(".wasm")
     check_output(target, "--out")
-    build(sources, target)
+    build(sources, target, debug=debug)
     _show_module(target)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from levada.twin.session import Running
     from levada.twin.store.keeper import Policy
 
-__all__ = ["policy", "store_app", "twin_app"]
+__all__ = ["StorePath", "policy", "store_app", "store_place", "twin_app"]
 
 twin_app = typer.Typer()
 store_app = typer.Typer(no_args_is_help=True, help="Export and trim the twin's store.")
@@ -388,7 +388,12 @@ def withdraw(
 def store_export(
     store: StorePath,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")],
-    form: Annotated[str, typer.Option("--format", metavar="parquet|csv")] = "parquet",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="parquet|csv", help="Default: what the suffix of FILE says."
+        ),
+    ] = None,
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
     start: Annotated[datetime | None, typer.Option(help="From this time on.")] = None,
     end: Annotated[datetime | None, typer.Option(help="Before this time.")] = None,
@@ -396,11 +401,18 @@ def store_export(
     """Write everything stored into one table, a row a value."""
     from levada.twin.store.export import export
 
+    if form is None:
+        form = out.suffix.lower().removeprefix(".")
+        if form not in ("parquet", "csv"):
+            raise typer.BadParameter(
+                f"{out}: its suffix is neither .parquet nor .csv; name the format with --format",
+                param_hint="--out",
+            )
     if form not in ("parquet", "csv"):
         raise typer.BadParameter(f"{form!r}: must be parquet or csv", param_hint="--format")
     _existing(store)
     rows = export(
-        _place(store),
+        store_place(store),
         out,
         format=form,  # type: ignore[arg-type]  # checked above
         node=zone,
@@ -423,7 +435,7 @@ def store_prune(
     _existing(store)
     before_ms = _ms(before)
     assert before_ms is not None
-    with Store(_place(store), existing=True) as opened:
+    with Store(store_place(store), existing=True) as opened:
         removed = prune(opened, before_ms=before_ms, events=events)
     typer.echo(
         f"removed {removed.messages} messages, {removed.points} values, {removed.events} events"
@@ -446,7 +458,7 @@ def store_thin(
     assert before_ms is not None
     try:
         every_ms = round(parse_whole_seconds(every).total_seconds() * 1000)
-        with Store(_place(store), existing=True) as opened:
+        with Store(store_place(store), existing=True) as opened:
             removed = downsample(opened, before_ms=before_ms, every_ms=every_ms)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--every") from None
@@ -469,7 +481,7 @@ def policy(keep: str | None, thin_after: str | None) -> Policy | None:
     return Policy(keep_ms=ms(keep, "--keep"), thin_after_ms=ms(thin_after, "--thin-after"))
 
 
-def _place(store: Path) -> str:
+def store_place(store: Path) -> str:
     """A path, or the URL that became one."""
     text = str(store)
     return text.replace(":/", "://", 1) if text.startswith(_URLS) else text

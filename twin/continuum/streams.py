@@ -332,6 +332,12 @@ class Streams(Closing):
             for time_ms, value in found
         ]
 
+    @property
+    def journeys(self) -> list[tuple[int | None, Journey]]:
+        """Number and way of the last messages, at most 1,000, the oldest first."""
+        with self._looking:
+            return [(row.seq, journey) for _, _, row, journey in self._journeys]
+
     # For the page
 
     @property

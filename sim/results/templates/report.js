@@ -85,9 +85,60 @@
     if (!node) return null;
     if (state.printing) layout.width = state.printing;
     Plotly.react(node, traces, layout, config);
-    if (!plots.has(id)) { plots.set(id, node); listen(node); }
+    if (!plots.has(id)) { plots.set(id, node); listen(node); offer(node); }
     return node;
   };
+
+  // ---- saving a figure
+
+  /** Buttons below a chart: its picture as PNG and SVG, its values as CSV; nothing leaves the page. */
+  function offer(node) {
+    const row = document.createElement("p");
+    row.className = "save";
+    row.append("Save as ");
+    for (const format of ["PNG", "SVG", "CSV"]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = format;
+      button.setAttribute("aria-label", `Save as ${format}: ${node.getAttribute("aria-label")}`);
+      button.addEventListener("click", () => (format === "CSV" ? saveValues(node) : savePicture(node, format.toLowerCase())));
+      row.append(button);
+    }
+    node.after(row);
+  }
+  const savePicture = (node, format) => Plotly.downloadImage(
+    { data: node.data, layout: { ...node.layout, paper_bgcolor: C.card } },
+    { format, filename: node.id, width: node.clientWidth, height: node.layout.height, scale: format === "png" ? 2 : 1 },
+  );
+  const cell = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  };
+  /** The values that a chart draws, a row a point; times in ISO 8601, local standard time of the site. */
+  function valuesOf(node) {
+    const onTime = node.layout.xaxis?.type === "date";
+    const moment = (x) => (onTime && typeof x === "number" ? iso(x).slice(0, 19) : x);
+    const lines = ["curve,x,y,value"];
+    for (const trace of node.data) {
+      if (trace.type === "heatmap") {
+        trace.z.forEach((row, i) => row.forEach((v, k) => lines.push(["", moment(trace.x[k]), trace.y[i], v].map(cell).join())));
+      } else if (trace.orientation === "h") {
+        trace.y.forEach((name, i) => lines.push(["", "", name, trace.x[i]].map(cell).join()));
+      } else if (trace.name) {
+        // bars that are drawn downwards, or not at all where they are 0, know their true value
+        const values = trace.type === "bar" && trace.name !== "valve" ? trace.customdata : trace.y;
+        trace.x.forEach((x, i) => lines.push([trace.name, moment(x), "", values[i]].map(cell).join()));
+      }
+    }
+    return `${lines.join("\n")}\n`;
+  }
+  function saveValues(node) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([valuesOf(node)], { type: "text/csv" }));
+    link.download = `${node.id}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
 
   const mark = (glyph, colour, text) => `<span style="color:${colour}">${glyph} ${text}</span>`;
   const PANELS = { soil: [0.7, 0.955], water: [0.52, 0.645], valve: [0.355, 0.465], et: [0.185, 0.3], probe: [0, 0.13] };

@@ -240,6 +240,43 @@ def test_the_canaries_are_group_0_and_the_shares_count_from_1() -> None:
     assert [e.group for e in rollout.executions.values()] == [1, 1]
 
 
+def test_a_share_is_of_all_that_are_not_canaries() -> None:
+    rollout = Rollout(RolloutSettings(groups=(10.0, 90.0)), names(300))
+    assert [e.group for e in rollout.executions.values()] == 30 * [1] + 270 * [2]
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(66.6, "IN_PROGRESS"), (66.7, "CANCELED")])
+def test_two_of_three_are_no_more_than_two_thirds(wanted: float, status: str) -> None:
+    settings = RolloutSettings(
+        groups=(50.0, 50.0), success_percentage=wanted, rate_per_minute=600.0, abort=()
+    )
+    rollout = Rollout(settings, names(6))
+    for now_ms, node in enumerate(names(3)):
+        assert rollout.due(100 * now_ms) == [node]
+    rollout.failed("node-0000", FailureType.FAILED, "TRAP", 400)
+    rollout.succeeded("node-0001", 500)
+    rollout.succeeded("node-0002", 600)
+    assert rollout.status.value == status
+
+
+def test_a_cancelled_rollout_has_ended_when_the_last_node_under_way_has() -> None:
+    rollout = Rollout(RolloutSettings(), names(3))
+    [node] = rollout.due(0)
+    rollout.cancel("enough")
+    assert not rollout.has_ended
+    rollout.succeeded(node, 1000)
+    assert rollout.has_ended
+
+
+def test_a_rollout_that_goes_on_has_the_rate_it_had() -> None:
+    settings = RolloutSettings(rate_per_minute=50.0, increment_factor=2.0, increase_after=1)
+    rollout = Rollout(settings, names(3))
+    [node] = rollout.due(0)
+    rollout.succeeded(node, 1000)
+    assert rollout.rate_per_minute() == 100.0
+    assert Rollout.resumed(rollout.state()).rate_per_minute() == 100.0
+
+
 def test_settings_outlive_an_interruption_whatever_they_are() -> None:
     settings = RolloutSettings(
         canary=1,

@@ -27,6 +27,19 @@ bool broker_is_topic(const esp_mqtt_event_t *event, const char *last)
            memcmp(event->topic + own, last, size) == 0;
 }
 
+bool broker_topic_after(const esp_mqtt_event_t *event, const char *begin, char *rest, size_t size)
+{
+    char topic[BROKER_TOPIC_BYTES];
+    broker_topic(topic, begin);
+    size_t known = strlen(topic);
+    size_t length = (size_t)event->topic_len;
+    if (length < known || length - known >= size || memcmp(event->topic, topic, known) != 0)
+        return false;
+    memcpy(rest, event->topic + known, length - known);
+    rest[length - known] = 0;
+    return true;
+}
+
 void broker_subscribe(esp_mqtt_client_handle_t client, const char *last, int qos)
 {
     char topic[BROKER_TOPIC_BYTES];

@@ -20,6 +20,8 @@ esp_mqtt_client_handle_t broker_open(const settings *s, esp_mqtt_client_config_t
 void broker_topic(char topic[BROKER_TOPIC_BYTES], const char *last);
 /* Whether the event's topic is that one. */
 bool broker_is_topic(const esp_mqtt_event_t *event, const char *last);
+/* Whether it begins so, and the rest of it, closed by NUL, has room in `size` bytes at `rest`. */
+bool broker_topic_after(const esp_mqtt_event_t *event, const char *begin, char *rest, size_t size);
 /* Say what went wrong, if that is what the event is about. */
 void broker_complain(const esp_mqtt_event_t *event);
 /* To be called at each connection. */

@@ -13,6 +13,7 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "keep.h"
+#include "modules.h"
 #include "mqtt.h"
 #include "sdkconfig.h"
 #include "sensors.h"
@@ -82,8 +83,13 @@ static void radio_off(lv_node *node)
 {
     if (!radio)
         return;
+    int64_t end_us = now_us() + CONFIG_LEVADA_RADIO_S * 1000000LL;
     if (mqtt_connected())
         mqtt_serve(node, LINGER_MS); /* what waited at the broker may be on its way */
+    while (mqtt_connected() && modules_busy() && now_us() < end_us) { /* or a module that was offered */
+        watchdog_feed();
+        mqtt_serve(node, POLL_MS);
+    }
     watchdog_arm(LONGEST_END_MS); /* the client ends when its last operation has timed out */
     mqtt_end();
     wifi_down();

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "../../../core/bytes.h"
+
 static const char section_name[] = "levada";
 enum { CUSTOM_SECTION = 0, MAGIC_AND_VERSION = 8, SECTION_NAME_BYTES = sizeof section_name - 1 };
 
@@ -19,12 +21,10 @@ static uint32_t leb(const uint8_t *module, uint32_t size, uint32_t *at)
     return 0;
 }
 
-lv_json metadata_read(const lv_node *node)
+lv_json metadata_of(const uint8_t *module, uint32_t size)
 {
-    uint32_t size;
     uint32_t at = MAGIC_AND_VERSION;
     lv_json none = {NULL, NULL};
-    const uint8_t *module = lv_store_guest(&node->store, &size);
     while (module && at < size) {
         uint8_t id = module[at++];
         uint32_t length = leb(module, size, &at);
@@ -47,6 +47,13 @@ lv_json metadata_read(const lv_node *node)
         at = end;
     }
     return none;
+}
+
+lv_json metadata_read(const lv_node *node)
+{
+    uint32_t size;
+    const uint8_t *module = lv_store_guest(&node->store, &size);
+    return metadata_of(module, size);
 }
 
 /* The next parameter that has a name and an id. */
@@ -100,4 +107,51 @@ void metadata_put_values(lv_json_writer *w, const char *name, lv_json metadata, 
         if (lv_json_copy(own, text, sizeof text) && lv_node_get(node, id, &value) == LV_OK)
             lv_json_put_integer(w, text, value);
     lv_json_close(w, '}');
+}
+
+static bool same_integer(lv_json a, lv_json b, const char *name)
+{
+    int64_t one;
+    int64_t other;
+    return lv_json_integer(lv_json_member(a, name), &one) &&
+           lv_json_integer(lv_json_member(b, name), &other) && one == other;
+}
+
+static bool same_text(lv_json a, lv_json b, const char *name)
+{
+    char text[METADATA_NAME_BYTES] = "";
+    lv_json one = lv_json_member(a, name);
+    lv_json other = lv_json_member(b, name);
+    if (one.at && !lv_json_copy(one, text, sizeof text))
+        return false;
+    return other.at ? lv_json_equals(other, text) : !text[0];
+}
+
+static bool declares_alike(lv_json metadata, lv_json wanted)
+{
+    lv_json all = lv_json_member(metadata, "parameters");
+    lv_json parameter = {NULL, NULL};
+    lv_json own;
+    int32_t id;
+    while (next_parameter(all, &parameter, &own, &id))
+        if (same_integer(parameter, wanted, "id") && same_text(parameter, wanted, "name") &&
+            same_integer(parameter, wanted, "minimum") &&
+            same_integer(parameter, wanted, "maximum") && same_text(parameter, wanted, "unit"))
+            return true;
+    return false;
+}
+
+uint16_t metadata_carried(lv_json former, lv_json new, uint8_t *ids, uint16_t most)
+{
+    lv_json all = lv_json_member(new, "parameters");
+    lv_json parameter = {NULL, NULL};
+    lv_json own;
+    int32_t id;
+    uint16_t used = 0;
+    while (used + 4 <= most && next_parameter(all, &parameter, &own, &id))
+        if (declares_alike(former, parameter)) {
+            lv_put32(ids + used, (uint32_t)id);
+            used += 4;
+        }
+    return used;
 }

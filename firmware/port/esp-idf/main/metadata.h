@@ -9,6 +9,11 @@ enum { METADATA_NAME_BYTES = 33 }; /* longest name of anything, and a NUL */
 
 /* None if there is no guest, or it says nothing that can be read. */
 lv_json metadata_read(const lv_node *node);
+/* The same of a module that lies in memory, which may be NULL. */
+lv_json metadata_of(const uint8_t *module, uint32_t size);
+/* Ids (4 bytes each) of the parameters that both declare with the same name, range and unit: the
+ * number of bytes, `most` at most. */
+uint16_t metadata_carried(lv_json former, lv_json new, uint8_t *ids, uint16_t most);
 /* Id of a parameter. */
 bool metadata_find(lv_json metadata, const char *name, int32_t *id);
 /* Name of a parameter; empty if there is none of that id. */

@@ -16,6 +16,7 @@
 #include "freertos/queue.h"
 #include "freertos/task.h"
 #include "metadata.h"
+#include "modules.h"
 #include "sdkconfig.h"
 #include "watchdog.h"
 
@@ -26,13 +27,17 @@ enum {
     HEAD_BYTES = 128,
     RECONNECT_MS = 5000, /* at least */
     AT_LEAST_ONCE = 1,
+    PLACE_BYTES = 64, /* id and offset of a part */
 };
 
-enum kind { CONFIG, ACKNOWLEDGEMENT, ASK, KINDS };
-static const char *const topics[KINDS] = {"/config", "/ack", "/ask"};
+enum kind { CONFIG, ACKNOWLEDGEMENT, ASK, MODULE, PART, KINDS };
+static const char *const topics[KINDS] = {"/config", "/ack", "/ask", "/ota/request",
+                                          "/ota/chunk/+/+"};
+static const char part_topic[] = "/ota/chunk/";
 
 typedef struct {
     enum kind kind;
+    char place[PLACE_BYTES]; /* of a PART: the rest of its topic */
     size_t length;
     char text[];
 } request;
@@ -50,23 +55,33 @@ static uint32_t heard_ms;
 static const char birth_state[] = "birth";
 static const char death[] = "{\"state\":\"death\"}";
 
+/* What came; KINDS: nothing that was asked for. */
+static enum kind kind_of(const esp_mqtt_event_t *event, char place[PLACE_BYTES])
+{
+    place[0] = 0;
+    for (enum kind k = 0; k < PART; k++)
+        if (broker_is_topic(event, topics[k]))
+            return k;
+    return broker_topic_after(event, part_topic, place, PLACE_BYTES) ? PART : KINDS;
+}
+
 static void receive(const esp_mqtt_event_t *event)
 {
     request *r;
+    char place[PLACE_BYTES];
     if (event->data_len != event->total_data_len || event->data_len > LONGEST_REQUEST) {
         if (event->current_data_offset == 0)
             ESP_LOGW(tag, "a message of %d bytes is too long: ignored", event->total_data_len);
         return;
     }
-    enum kind kind = 0;
-    while (kind < KINDS && !broker_is_topic(event, topics[kind]))
-        kind++;
+    enum kind kind = kind_of(event, place);
     if (kind == KINDS)
-        return; /* not asked for */
+        return;
     r = malloc(sizeof *r + (size_t)event->data_len);
     if (!r)
         return;
     r->kind = kind;
+    memcpy(r->place, place, sizeof place);
     r->length = (size_t)event->data_len;
     memcpy(r->text, event->data, r->length);
     if (xQueueSend(requests, &r, 0) != pdTRUE) {
@@ -94,27 +109,6 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     }
 }
 
-bool mqtt_begin(const settings *s, uint32_t every_ms)
-{
-    esp_mqtt_client_config_t config = {
-        .session.last_will = {.msg = death, .msg_len = sizeof death - 1, .qos = AT_LEAST_ONCE},
-        .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
-        .session.keepalive = 60,
-        .buffer.size = LONGEST_REQUEST + BROKER_TOPIC_BYTES,
-        /* not all boards at once, when a broker comes back */
-        .network.reconnect_timeout_ms = RECONNECT_MS + (int)(esp_random() % RECONNECT_MS),
-    };
-    beat_ms = every_ms;
-    sent_id = confirmed_id = 0; /* another client counts anew, */
-    lv_outbox_begin(&outbox);   /* and what the one before it was given is gone with it */
-    if (!requests)
-        requests = xQueueCreate(WAITING_REQUESTS, sizeof(request *));
-    client = requests ? broker_open(s, &config, on_event) : NULL;
-    if (!client)
-        ESP_LOGW(tag, "telemetry waits");
-    return client;
-}
-
 bool mqtt_connected(void) { return connected; }
 
 /* Number of the message, or negative. */
@@ -132,6 +126,28 @@ static void publish_own(const char *last, const char *text)
     broker_topic(topic, last);
     if (publish(topic, text, strlen(text)) < 0)
         ESP_LOGW(tag, "%s was not sent", topic);
+}
+
+bool mqtt_begin(const settings *s, uint32_t every_ms)
+{
+    esp_mqtt_client_config_t config = {
+        .session.last_will = {.msg = death, .msg_len = sizeof death - 1, .qos = AT_LEAST_ONCE},
+        .session.disable_clean_session = true, /* what comes while it sleeps waits at the broker */
+        .session.keepalive = 60,
+        .buffer.size = LONGEST_REQUEST + BROKER_TOPIC_BYTES,
+        /* not all boards at once, when a broker comes back */
+        .network.reconnect_timeout_ms = RECONNECT_MS + (int)(esp_random() % RECONNECT_MS),
+    };
+    beat_ms = every_ms;
+    sent_id = confirmed_id = 0; /* another client counts anew, */
+    modules_begin(publish_own);
+    lv_outbox_begin(&outbox);   /* and what the one before it was given is gone with it */
+    if (!requests)
+        requests = xQueueCreate(WAITING_REQUESTS, sizeof(request *));
+    client = requests ? broker_open(s, &config, on_event) : NULL;
+    if (!client)
+        ESP_LOGW(tag, "telemetry waits");
+    return client;
 }
 
 static char room[CALIBRATION_ANSWER_BYTES]; /* for what is said next */
@@ -291,6 +307,8 @@ static void answer(lv_node *node, const request *r)
         if (calibration_acknowledge(node, r->text, r->length))
             lv_outbox_heard(&outbox, board_now_ms());
         break;
+    case MODULE: modules_request(node, r->text, r->length); break;
+    case PART: modules_chunk(node, r->place, r->text, r->length); break;
     default: /* there is nothing to ask but the birth; who asks may have missed what was sent */
         publish_status(node, birth_state);
         lv_outbox_again(&outbox);
@@ -309,10 +327,13 @@ void mqtt_serve(lv_node *node, uint32_t wait_ms)
         fresh = false;
         lv_outbox_again(&outbox);
         publish_status(node, birth_state);
+        modules_again(node);
     }
     if (connected && beat_ms && board_now_ms() - heard_ms >= beat_ms)
         publish_status(node, "alive");
     publish_waiting(node);
+    if (connected)
+        modules_serve(node);
     while (xQueueReceive(requests, &r, pdMS_TO_TICKS(wait_ms)) == pdTRUE) {
         answer(node, r);
         free(r);

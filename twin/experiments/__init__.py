@@ -1,0 +1,1 @@
+"""Measured comparison of the five strategies: plan, trials, statistics, results."""
