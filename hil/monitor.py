@@ -20,6 +20,9 @@ from levada.hil.wire.messages import StepResult
 __all__ = ["describe", "rest", "watch"]
 
 READ_S: Final = 0.2
+QUIET_S: Final = 3.0
+"""After so long without a first byte the monitor says so."""
+QUIET: Final = "[nothing heard yet: check power, port and --baud; a reset makes most boards speak]"
 SILENT_S: Final = 1.0
 """After so long a silence nothing that waits is the beginning of a frame any more."""
 
@@ -29,12 +32,15 @@ def watch(
 ) -> Iterator[str]:
     """Lines for people, for ever or for so long, and at the end what still waits for its own.
 
+    A line on which nothing is heard is said to be quiet, once.
+
     Raises LinkError when the port is gone.  Who breaks off finds what waits in the `decoder` given
     (`rest`).
     """
     decoder = decoder or Decoder()
-    heard_s = monotonic()
+    begin_s = heard_s = monotonic()
     end_s = inf if seconds is None else heard_s + seconds
+    quiet = True
     while monotonic() < end_s:
         try:
             data = line.read(READ_S)
@@ -42,12 +48,17 @@ def watch(
             yield from rest(decoder)
             raise
         if data:
-            heard_s = monotonic()
+            heard_s, quiet = monotonic(), False
             found = decoder.feed(data)
         else:
             found = decoder.flush() if monotonic() - heard_s < SILENT_S else decoder.finish()
         for item in found:
             yield from describe(item)
+        if quiet and monotonic() - begin_s >= QUIET_S:
+            yield QUIET
+            quiet = False
+    if quiet:
+        yield QUIET
     yield from rest(decoder)
 
 

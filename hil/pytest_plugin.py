@@ -324,5 +324,11 @@ def levada_run(levada_node: LevadaNode, request: pytest.FixtureRequest) -> Levad
     """The scenario of the marker `scenario`, run on the node."""
     marker = request.node.get_closest_marker("scenario")
     if marker is None or len(marker.args) != 1:
-        pytest.fail('levada_run needs @pytest.mark.scenario("FILE.toml")', pytrace=False)
-    return levada_node.run(marker.args[0], **marker.kwargs)
+        needs = f'{request.node.nodeid}: levada_run needs @pytest.mark.scenario("FILE.toml")'
+        pytest.fail(needs, pytrace=False)
+    from levada.sim.scenario.diagnostics import ScenarioError
+
+    try:
+        return levada_node.run(marker.args[0], **marker.kwargs)
+    except ScenarioError as error:  # the file or a key of the marker: a traceback adds nothing
+        pytest.fail(f"{request.node.nodeid}: its scenario cannot be used\n{error}", pytrace=False)

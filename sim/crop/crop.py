@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +54,19 @@ class Season:
     """`ForcingCol.STAGE`: 0 no crop, 1 initial and development, 2 mid-season, 3 late season."""
 
 
+_ALSO: Final = {
+    "corn": "maize",
+    "sweet corn": "maize sweet",
+}
+"""Names in American English of crops that FAO-56 lists under British ones."""
+
+
 def crop(name: str, **changes: Any) -> Crop:
     """The crop of that name in FAO-56, with some numbers changed; raises ValueError."""
     row = TABLE.get(name)
     if row is None:
-        near = get_close_matches(name, TABLE, n=1)
+        near = [_ALSO[name.lower()]] if name.lower() in _ALSO else []
+        near = near or get_close_matches(name, TABLE, n=1)
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise ValueError(f"crop `{name}`: {hint}known are {', '.join(TABLE)}")
     allowed = set(Crop.model_fields)

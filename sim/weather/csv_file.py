@@ -106,16 +106,19 @@ def _header(path: str, line: int, header: Sequence[str], estimated: bool) -> Ste
         raise WeatherError(path, line, found, "one of them: `date` for days, `time` for hours")
     step: Step = "daily" if times == ["date"] else "hourly"
     known = COLUMNS[step]
+    unknown, hints = [], []
     for name in header:
         if header.count(name) > 1:
             raise WeatherError(path, line, f"column `{name}` twice", "each column once")
         if name not in known and name != times[0]:
             stem = [k for k in known if name.split("_")[0] == k.split("_")[0]]
             near = stem or get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}` [{known[near[0]][1]}]? " if near else ""
-            raise WeatherError(
-                path, line, f"unknown column `{name}`", f"{hint}allowed: {', '.join(known)}"
-            )
+            unknown.append(f"`{name}`")
+            hints += [f"`{near[0]}` [{known[near[0]][1]}]"] if near else []
+    if unknown:
+        found = f"unknown column{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}"
+        hint = f"did you mean {', '.join(dict.fromkeys(hints))}? " if hints else ""
+        raise WeatherError(path, line, found, f"{hint}allowed: {', '.join(known)}")
     check_columns(path, step, header, line, estimated=estimated)
     return step
 

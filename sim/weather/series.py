@@ -235,16 +235,19 @@ def check_columns(
         found = "from_temperature for an hourly file"
         raise WeatherError(path, line, found, "it estimates days: a daily file is needed")
     hint = ", or an estimate: from_temperature = interior or coast" if daily else ""
+    absent, needed, hints = [], [], ""
     for name in NEEDED[step]:
         by_temperature = daily and estimated and name not in ("tmax_c", "tmin_c")
         if name in names or by_temperature or (name == "solar_mj_m2" and "sunshine_h" in names):
             continue
         meaning, unit = COLUMNS[step][name][:2]
         other = ", or `sunshine_h`" if name == "solar_mj_m2" else ""
-        other += hint if name not in ("tmax_c", "tmin_c") else ""
-        raise WeatherError(
-            path, line, f"no column `{name}`", f"{meaning} [{unit}] is needed{other}"
-        )
+        hints = hint if name not in ("tmax_c", "tmin_c") else hints
+        absent.append(f"`{name}`")
+        needed.append(f"{meaning} [{unit}] is needed{other}")
+    if absent:
+        found = f"no column{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
+        raise WeatherError(path, line, found, f"{'; '.join(needed)}{hints}")
     if daily and estimated:
         return
     if not any(all(name in names for name in kind) for kind in HUMIDITY[step]):

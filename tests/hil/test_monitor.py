@@ -14,9 +14,10 @@ from itertools import chain, repeat
 
 import pytest
 
+from levada.hil import monitor
 from levada.hil.errors import LinkError
 from levada.hil.link import Link, Patience
-from levada.hil.monitor import watch
+from levada.hil.monitor import QUIET, watch
 from levada.hil.wire.codec import NO_TEXT, Console, Damage, Decoder, Frame, encode_frame
 from levada.hil.wire.messages import Ack, Hello
 
@@ -128,6 +129,17 @@ def test_what_waits_for_its_end_is_shown_when_the_port_goes(before: tuple[bytes,
 
 def test_what_waits_is_shown_at_the_end_of_the_time() -> None:
     assert list(watch(Says(PANIC, gone=False), seconds=0.01)) == [PANIC.decode()]
+
+
+def test_a_line_on_which_nothing_is_heard_is_said_to_be_quiet_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert list(watch(Says(gone=False), seconds=0.01)) == [QUIET]
+    clock = map(float, range(100))
+    monkeypatch.setattr(monitor, "monotonic", lambda: next(clock))
+    assert list(watch(Says(gone=False), seconds=20)) == [QUIET]
+    clock = map(float, range(100))
+    assert QUIET not in list(watch(Says(PANIC, gone=False), seconds=20))
 
 
 def test_what_a_device_said_last_is_known_although_its_line_has_no_end() -> None:

@@ -255,7 +255,26 @@ def test_a_scenario_marker_is_needed_and_said_so(pytester: pytest.Pytester) -> N
     pytester.makepyfile("def test_x(levada_run): pass")
     result = pytester.runpytest_inprocess(*PLAIN)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(['*levada_run needs @pytest.mark.scenario("FILE.toml")*'])
+    result.stdout.fnmatch_lines(
+        ['*py::test_x?sim?: levada_run needs @pytest.mark.scenario("FILE.toml")*']
+    )
+
+
+def test_a_key_of_a_marker_that_there_is_not_names_the_test(
+    pytester: pytest.Pytester, week: str
+) -> None:
+    pytester.makepyfile(
+        week
+        + """
+@pytest.mark.scenario(FILE, period__ends="2023-07-03")
+def test_x(levada_run): pass
+"""
+    )
+    result = pytester.runpytest_inprocess(*PLAIN)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*py::test_x?sim?: its scenario cannot be used", "*`ends`*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
 def test_starting_pytest_imports_nothing_slow(pytester: pytest.Pytester) -> None:

@@ -331,6 +331,8 @@ def test_a_perennial_keeps_its_roots() -> None:
     ("call", "message"),
     [
         (lambda: crop("maise"), "did you mean `maize`"),
+        (lambda: crop("corn"), "did you mean `maize`"),
+        (lambda: crop("Sweet corn"), "did you mean `maize sweet`"),
         (lambda: crop("maize", kcb=1.0), "crop has no `kcb`: allowed are"),
         (lambda: crop("maize", kcb_mid=3.0), "`kcb_mid` = 3: permitted 0 to 1.5"),
         (lambda: crop("maize", stages=(30, 40, 0, 50)), "each permitted above 0 and at most 5000"),

@@ -67,6 +67,14 @@ def test_a_comma_within_quotes_is_no_decimal_comma_where_commas_separate(tmp_pat
             "date,taxm_c\n2023-04-01,1\n",
             "own.csv:1: unknown column `taxm_c`; did you mean `tmax_c` [",
         ),
+        (
+            "date,taxm_c,tmin_c,rain_in\n2023-04-01,1,1,1\n",
+            "own.csv:1: unknown columns `taxm_c`, `rain_in`; did you mean `tmax_c` [degC], ",
+        ),
+        (
+            "date,tmin_c,solar_mj_m2\n2023-04-01,1,1\n",
+            "own.csv:1: no columns `tmax_c`, `wind_m_s`; ",
+        ),
     ],
 )
 def test_the_line_at_fault_is_named(tmp_path: Path, text: str, message: str) -> None:
