@@ -26,6 +26,7 @@ from levada.guest.lifecycle import Closing
 from levada.hil.line.broker import BrokerAddress
 
 __all__ = [
+    "MOSQUITTO_BY_DAY",
     "Mosquitto",
     "PostgreSql",
     "need",
@@ -42,6 +43,12 @@ def need(program: str, *folders: Path) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+MOSQUITTO_BY_DAY = pytest.mark.parametrize(
+    "broker", [pytest.param("amqtt", marks=pytest.mark.slow), "mosquitto"], indirect=True
+)
+"""For what takes long: the night has both brokers."""
 
 
 class Mosquitto:

@@ -364,6 +364,7 @@ def test_boards_are_built_in_the_cache_and_nothing_where_levada_is(installed: In
     assert Path(where) != first
 
 
+@pytest.mark.slow
 def test_a_twin_of_a_virtual_board_shows_its_page(installed: Installed) -> None:
     twin = ("levada", "twin", "quickstart", "--node", "virtual", "--port", "0", "--out", "twin")
     with installed.started(*twin) as (process, said):

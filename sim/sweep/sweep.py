@@ -135,7 +135,7 @@ def _processes(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        for process in list((pool._processes or {}).values()):
+        for process in multiprocessing.active_children():
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
         raise

@@ -251,7 +251,7 @@ EACH = 20
 @pytest.mark.parametrize(
     "engine",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "aarch64" else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("aarch64", "esp32") else [])
         for name in BOARDS
         if name != "native"
     ],

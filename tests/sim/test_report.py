@@ -373,9 +373,8 @@ def test_a_browser_draws_the_page_without_an_error(
     assert "is below the opening threshold of" in dom
 
 
-@pytest.mark.parametrize(
-    "look", [LOOKS[0], *(pytest.param(x, marks=pytest.mark.slow) for x in LOOKS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("look", LOOKS)
 def test_the_page_is_for_everyone(chromium: str, run: Path, fleet: Path, look: Any) -> None:
     """WCAG 2.2 AA and good practice, by axe-core."""
     with chrome() as browser, emulated(browser, *look):

@@ -28,7 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from proof_log import Prove
 from raw_mqtt import log_in, publish, subscribe
 from relay import Relay, is_publish, swapped, twice
-from services import Mosquitto
+from services import MOSQUITTO_BY_DAY, Mosquitto
 from small_field import until
 
 from levada.hil.line.broker import BrokerAddress, EmbeddedBroker
@@ -295,6 +295,7 @@ def test_b5_publications_out_of_order_are_shown_in_order(
     assert store.reader.events(kind="gap") == []
 
 
+@MOSQUITTO_BY_DAY
 def test_b14_a_half_open_connection_shows_as_offline_within_three_heartbeats(
     broker: Broker, store: Store, deliver: Deliver
 ) -> None:

@@ -95,6 +95,7 @@ def test_an_alert_is_acknowledged_by_name_and_remembered(live: Live) -> None:
     assert event["text"].startswith("Ada has acknowledged: ")
 
 
+@pytest.mark.slow
 def test_a_person_finds_the_alert_first_and_searches_sorts_and_filters(
     live: Live, tmp_path: Path
 ) -> None:

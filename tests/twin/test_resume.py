@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import real_soil
 from real_soil import LISTENING, NODE, SPEED, Boards, Broker, ears, field
-from services import Mosquitto
+from services import MOSQUITTO_BY_DAY, Mosquitto
 from small_field import START_MS, fault, run, scenario, until
 
 from levada.hil.line.broker import EmbeddedBroker
@@ -114,6 +114,7 @@ def decisions(reader: StoreReader) -> int:
     return len(reader.events(kind="decision", limit=100_000))
 
 
+@MOSQUITTO_BY_DAY
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(
     ("days", "kills", "speed"),

@@ -104,6 +104,8 @@ COMMANDS: dict[tuple[str, ...], list[str]] = {
     ("ota", "resume", "broker"): ["ota", "resume", "--broker", "URL"],
     ("ota", "status", "broker"): ["ota", "status", "--node", "maize", "--broker", "URL"],
     ("ota", "status", "node"): ["ota", "status", "--node", "URL"],
+    ("sweep", "scheduler"): ["sweep", FIELD, "--scheduler", "URL"],
+    ("learn", "store"): ["learn", FIELD, "URL"],
     ("store", "export", "store"): ["store", "export", "URL", "--out", "all.csv"],
     ("store", "prune", "store"): ["store", "prune", "URL", "--before", "2020-01-01"],
     ("store", "thin", "store"): ["store", "thin", "URL", "--before", "2020-01-01"],

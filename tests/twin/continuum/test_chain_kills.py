@@ -18,7 +18,7 @@ from fog_telemetry import MODULE
 from levada_process import BrokerProcess, CloudProcess, LevadaProcess
 from mqtt_device import Device, Journal
 from proof_log import Prove
-from services import Mosquitto
+from services import MOSQUITTO_BY_DAY, Mosquitto
 
 from levada.hil.line.broker import BrokerAddress
 from levada.twin.continuum.guests import SUPPRESSED
@@ -205,6 +205,7 @@ def check_windows(
             assert abs(raw.mean - sum(kept) / len(kept)) <= 0.5
 
 
+@MOSQUITTO_BY_DAY
 def test_kill_9_of_broker_fog_and_cloud_loses_and_doubles_nothing(
     broker: Broker, tmp_path: Path, proof: Prove
 ) -> None:
