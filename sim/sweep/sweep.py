@@ -11,6 +11,7 @@ of `levada run` with the same settings and seed.
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from levada.guest.text.redaction import redacted
 from levada.sim.errors import SettingError
 from levada.sim.sweep.design import MOST_JOBS, Parameter, combinations
 from levada.sim.sweep.folder import SweepFolder
@@ -39,6 +41,7 @@ class SweepState:
     in_flight: int
 
 
+_ADDRESS: Final = re.compile(r"(?:tcp|tls)://[^@/\s]+:\d{1,5}")
 Progress = Callable[[SweepState], object]
 
 
@@ -145,6 +148,10 @@ def _processes(workers: int) -> Iterator[Executor]:
 @contextmanager
 def cluster(address: str) -> Iterator[tuple[Executor, int]]:
     """Workers of a Dask scheduler, and how many there are; raises SettingError without any."""
+    if _ADDRESS.fullmatch(address) is None:
+        raise SettingError(
+            f"--scheduler {redacted(address)}: wanted is tcp://HOST:PORT or tls://HOST:PORT"
+        )
     try:
         from distributed import Client
     except ImportError:
