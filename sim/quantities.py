@@ -85,11 +85,7 @@ def say_duration(seconds: float) -> str:
     to whole hours."""
     sign = "-" if seconds < 0 else ""
     left = abs(seconds)
-    for below, grain in ((600, 1), (36_000, 60)):
-        if left < below:
-            break
-    else:
-        grain = 3600
+    grain = 1 if left < 600 else 60 if left < 36_000 else 3600
     whole = math.floor(left / grain + 0.5) * grain
     return (sign if whole else "") + format_duration(timedelta(seconds=whole))
 

@@ -48,6 +48,8 @@ KEPT: Final = 6_000
 """Of one curve while it grows."""
 COLUMNS: Final = 240
 """Of the heat map, at least, if there are as many values."""
+LAYERS: Final = 12
+"""Up to as many are drawn from edge to edge."""
 SPARK: Final = 120
 DASH: Final = "stroke-width='1.6' stroke-dasharray='5 3"
 ZONE_ROWS: Final = (0.52, 0.14, 0.14, 0.2)
@@ -245,14 +247,20 @@ def profile(
     start_ms: int | None,
     probe_m: float | None = None,
 ) -> Figure:
-    """Heat map of the twin's water content over time and depth; a line where the probe is."""
+    """Heat map of the twin's water content over time and depth; a line where the probe is.
+
+    `depths` are the middles of layers that begin at the surface.  Of many, every second is drawn;
+    few are drawn from edge to edge.
+    """
+    few = len(depths) <= LAYERS
+    depths = depths if few else depths[::2]
     times, values = reader.grid(
         zone, [f"theta@{depth:.3f}" for depth in depths], start_ms=start_ms, columns=COLUMNS
     )
     map_ = {
         "type": "heatmap",
         "x": times.tolist(),
-        "y": [round(depth, 3) for depth in depths],
+        "y": _edges(depths) if few else [round(depth, 3) for depth in depths],
         "z": values.round(4).tolist(),
         "colorscale": [[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
         "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
@@ -263,7 +271,7 @@ def profile(
     layout["margin"] |= {"t": 10}
     layout["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
     if not times.size:
-        return _empty(figure, "The first profile is stored after an hour.")
+        return _empty(figure, "No profile is stored of this time yet: one is stored every hour.")
     if probe_m is not None:
         line = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
         across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": probe_m, "y1": probe_m}
@@ -281,6 +289,14 @@ def profile(
             }
         ]
     return figure
+
+
+def _edges(middles: Sequence[float]) -> list[float]:
+    """Of layers below each other from the surface, one more than there are layers."""
+    edges = [0.0]
+    for middle in middles:
+        edges.append(round(2.0 * middle - edges[-1], 3))
+    return edges
 
 
 def sparkline(reader: StoreReader, zone: str, start_ms: int) -> str:
