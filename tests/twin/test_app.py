@@ -625,6 +625,15 @@ def test_a_few_layers_are_drawn_from_edge_to_edge(store: Store) -> None:
     assert "14.0 % at 0.2 m, 21.0 % at 0.95 m" in describe(figure)
 
 
+def test_colours_of_the_soil_turn_at_stress_and_at_field_capacity(store: Store) -> None:
+    signals = {"theta@0.200": 0.10, "theta@0.950": 0.30}
+    marks = {"theta_stress_root": 0.16, "theta_fc_root": 0.24}
+    assert store.submit(Points(node="maize", time_ms=0, signals=signals | marks))
+    store.flush()
+    (map_,) = figures.profile(store.reader, "maize", [0.2, 0.95], None)["data"]
+    assert [at for at, _ in map_["colorscale"]] == pytest.approx([0, 0.3, 0.7, 1])
+
+
 def test_long_series_are_thinned_before_they_leave(tmp_path: Path) -> None:
     made = Live(tmp_path, speed=50_000.0)
     try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from levada.twin.app import words
 from levada.twin.app.curves import (
@@ -48,6 +49,8 @@ KEPT: Final = 6_000
 """Of one curve while it grows."""
 COLUMNS: Final = 240
 """Of the heat map, at least, if there are as many values."""
+TINTS: Final = ("#8c510a", "#f3eddb", "#5ba3c4", "#05466b")
+"""From dry to wet: the driest, where stress begins, field capacity, the wettest."""
 LAYERS: Final = 12
 """Up to as many are drawn from edge to edge."""
 SPARK: Final = 120
@@ -262,7 +265,7 @@ def profile(
         "x": times.tolist(),
         "y": _edges(depths) if few else [round(depth, 3) for depth in depths],
         "z": values.round(4).tolist(),
-        "colorscale": [[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
+        "colorscale": _tints(reader, zone, start_ms, values),
         "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
         "hovertemplate": f"%{{z:.1%}} at %{{y}} m<br>{_TIME}<extra></extra>",
     }
@@ -289,6 +292,26 @@ def profile(
             }
         ]
     return figure
+
+
+def _tints(
+    reader: StoreReader, zone: str, start_ms: int | None, values: npt.NDArray[np.float64]
+) -> list[list[Any]]:
+    """Colours as in the report: brown turns pale where stress begins, and blue from field capacity
+    of the root zone on."""
+    if not np.isfinite(values).any():
+        return [[0, TINTS[0]], [1, TINTS[-1]]]
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+
+    def share(name: str, otherwise: float, least: float, most: float) -> float:
+        found = reader.window(zone, name, kind="twin", start_ms=start_ms, max_points=SPARK).value
+        if not found.size or high <= low:
+            return min(max(otherwise, least), most)
+        return min(max((float(np.median(found)) - low) / (high - low), least), most)
+
+    stress = share("theta_stress_root", 0.35, 0.05, 0.85)
+    full = share("theta_fc_root", 0.6, stress + 0.05, 0.95)
+    return [list(pair) for pair in zip((0, stress, full, 1), TINTS, strict=True)]
 
 
 def _edges(middles: Sequence[float]) -> list[float]:
