@@ -632,6 +632,8 @@ def test_colours_of_the_soil_turn_at_stress_and_at_field_capacity(store: Store) 
     store.flush()
     (map_,) = figures.profile(store.reader, "maize", [0.2, 0.95], None)["data"]
     assert [at for at, _ in map_["colorscale"]] == pytest.approx([0, 0.3, 0.7, 1])
+    (narrow,) = figures.profile(store.reader, "maize", [0.2], None)["data"]
+    assert (narrow["zmin"], narrow["zmax"]) == (0.10, 0.24)
 
 
 def test_long_series_are_thinned_before_they_leave(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def profile(
         "x": times.tolist(),
         "y": _edges(depths) if few else [round(depth, 3) for depth in depths],
         "z": values.round(4).tolist(),
-        "colorscale": _tints(reader, zone, start_ms, values),
+        **_tints(reader, zone, start_ms, values),
         "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
         "hovertemplate": f"%{{z:.1%}} at %{{y}} m<br>{_TIME}<extra></extra>",
     }
@@ -296,22 +296,23 @@ def profile(
 
 def _tints(
     reader: StoreReader, zone: str, start_ms: int | None, values: npt.NDArray[np.float64]
-) -> list[list[Any]]:
-    """Colours as in the report: brown turns pale where stress begins, and blue from field capacity
-    of the root zone on."""
-    if not np.isfinite(values).any():
-        return [[0, TINTS[0]], [1, TINTS[-1]]]
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-
-    def share(name: str, otherwise: float, least: float, most: float) -> float:
+) -> Figure:
+    """Colours of the heat map: brown turns pale where stress begins, and blue towards field
+    capacity of the root zone.  Both are in the range of colours, so that a soil that hardly
+    changes does not look dry and wet."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {}
+    marks = []
+    for name in ("theta_stress_root", "theta_fc_root"):
         found = reader.window(zone, name, kind="twin", start_ms=start_ms, max_points=SPARK).value
-        if not found.size or high <= low:
-            return min(max(otherwise, least), most)
-        return min(max((float(np.median(found)) - low) / (high - low), least), most)
-
-    stress = share("theta_stress_root", 0.35, 0.05, 0.85)
-    full = share("theta_fc_root", 0.6, stress + 0.05, 0.95)
-    return [list(pair) for pair in zip((0, stress, full, 1), TINTS, strict=True)]
+        marks.append(float(np.median(found)) if found.size else float(np.median(known)))
+    low, high = float(min(known.min(), *marks)), float(max(known.max(), *marks))
+    span = (high - low) or 1.0
+    stress = min(max((marks[0] - low) / span, 0.05), 0.85)
+    full = min(max((marks[1] - low) / span, stress + 0.05), 0.95)
+    scale = [list(pair) for pair in zip((0, stress, full, 1), TINTS, strict=True)]
+    return {"colorscale": scale, "zmin": low, "zmax": high}
 
 
 def _edges(middles: Sequence[float]) -> list[float]:
