@@ -276,7 +276,7 @@ def profile(
     if not times.size:
         return _empty(figure, "No profile is stored of this time yet: one is stored every hour.")
     if probe_m is not None:
-        line = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
+        line = {"color": "#1c2629", "width": 1.5, "dash": "dot"}
         across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": probe_m, "y1": probe_m}
         layout["shapes"] = [across | {"line": line}]
         layout["annotations"] = [
@@ -288,7 +288,8 @@ def profile(
                 "yshift": 9,
                 "xanchor": "left",
                 "showarrow": False,
-                "font": {"color": "#ffffff"},
+                "font": {"color": "#1c2629"},
+                "bgcolor": "rgba(255, 255, 255, 0.72)",
             }
         ]
     return figure
