@@ -7,6 +7,7 @@ here.  Units are the ones SI accepts: s, min, h, d.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
@@ -24,6 +25,7 @@ __all__ = [
     "parse_duration",
     "parse_quantity",
     "parse_whole_seconds",
+    "say_duration",
 ]
 
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
@@ -74,6 +76,18 @@ def format_duration(duration: timedelta) -> str:
         elif count:
             parts.append(f"{count} {unit}")
     return " ".join(parts) or "0 s"
+
+
+def say_duration(seconds: float) -> str:
+    """A duration for people, in its two largest units from d to s: `2 h 10 min`, `45 s`.
+
+    Rounded to whole seconds below ten minutes and to whole minutes below ten hours, beyond that
+    to whole hours."""
+    sign = "-" if seconds < 0 else ""
+    left = abs(seconds)
+    grain = 1 if left < 600 else 60 if left < 36_000 else 3600
+    whole = math.floor(left / grain + 0.5) * grain
+    return (sign if whole else "") + format_duration(timedelta(seconds=whole))
 
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:

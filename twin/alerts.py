@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from levada.guest.text.ranges import format_number
+from levada.sim.quantities import say_duration
 from levada.sim.scenario.alert import ALERTS, Alert
 from levada.sim.scenario.fault import Named, matching
 
 __all__ = ["Active", "Alerts", "Change"]
+
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +68,13 @@ class _Rule:
         return time_ms - self.bad_since_ms >= self.rule.hold_ms
 
 
+def _shown(value: float, unit: str) -> str:
+    """The value with its unit, durations in the form that all pages have."""
+    if unit in _SECONDS:
+        return say_duration(value * _SECONDS[unit])
+    return f"{format_number(float(f'{value:.3g}'))} {unit}"
+
+
 class Alerts:
     """The alerts of all zones; without `rules`, every kind with its defaults."""
 
@@ -90,9 +100,10 @@ class Alerts:
             value = values.get(kind)
             if value is None or not rule.update(time_ms, value):
                 continue
-            shown = f"{format_number(float(f'{value:.3g}'))} {rule.kind.unit}"
-            raised = rule.active is None
-            if raised:
+            shown = _shown(value, rule.kind.unit)
+            since = rule.active
+            raised = since is None
+            if since is None:
                 text = rule.kind.sentence.format(value=shown)
                 text += f". Probable cause: {cause}." if cause else "."
                 since_ms = rule.bad_since_ms if rule.bad_since_ms is not None else time_ms
@@ -104,7 +115,8 @@ class Alerts:
                     cause=cause,
                 )
             else:
-                text = f"Over: {kind} ({shown})."
+                lasted = say_duration((time_ms - since.since_ms) / 1000)
+                text = f"{rule.kind.name}: over after {lasted}."
                 rule.active = None
             rule.bad_since_ms = None
             changes.append(

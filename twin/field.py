@@ -7,7 +7,7 @@ signals of device and twin are stored beside each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -258,8 +258,16 @@ class TwinField:
             self._alert(i, zone, now_ms)
         if now_ms >= self._profile_ms:
             self._profile_ms = now_ms + PROFILE_MS
-            for i, depths_m, theta in self.plant.profile():
+            for i, depths_m, theta in [*self.plant.profile(), *self._layers()]:
                 self.journal.profile(i, now_ms, depths_m, theta)
+
+    def _layers(self) -> Iterator[tuple[int, FloatArray, FloatArray]]:
+        """(zone, depths [m], theta) of every zone with a bucket soil."""
+        if self.plant.bucket is None:
+            return
+        for i, zone in enumerate(self.plant.zones):
+            if i not in self.plant.richards_zones:
+                yield i, *self.plant.bucket.layers(int(zone[NodeCol.SOIL_ROW]))
 
     def _of_device(self, i: int, zone: ZoneState, row: FloatArray) -> dict[str, float]:
         """Store a row of the devices' plant; its signals."""

@@ -88,7 +88,7 @@ class Options:
     replay: str | None = None
     """A store, file or URL, whose devices speak again instead of nodes."""
     shadow: bool = False
-    """Whether the devices read real soil and are followed."""
+    """Whether devices are followed, in real soil or of a virtual field."""
     home_assistant: bool = False
     """Whether the nodes are announced to Home Assistant."""
     stay: bool = True
@@ -144,7 +144,7 @@ def run_session(
     Store, Page and nodes raise, BrokerError if the broker cannot be reached.
     """
     if options.shadow and options.speed is None:
-        raise TwinError("devices in real soil cannot be followed at full speed: give --speed 1x")
+        raise TwinError("nodes cannot be followed at full speed: give --speed 1x")
     where.mkdir(parents=True, exist_ok=True)
     with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
         parts: dict[str, Callable[[], Part]] = {}
@@ -253,7 +253,7 @@ def _bench(start: _Start) -> Twin:
 
 
 def _shadow(start: _Start) -> Twin:
-    """Devices that read real soil, and are heard over the broker."""
+    """Devices that are heard over the broker: in real soil, or virtual boards in simulated soil."""
     scenario, options, open_ = start.scenario, start.options, start.open_
     assert start.broker is not None and options.speed is not None
     info = inspect(runner.read_guest(scenario), budget=scenario.guest.limits())

@@ -37,6 +37,8 @@ class AlertKind:
     hold: timedelta
     sentence: str
     """What the alert says; `{value}` is the value with its unit."""
+    name: str
+    """What it is about, at the start of a sentence."""
 
     @property
     def falls(self) -> bool:
@@ -45,11 +47,23 @@ class AlertKind:
 
 
 def _kind(
-    value: str, unit: str, raise_at: float, clear_at: float, hold_min: float, sentence: str
+    value: str,
+    unit: str,
+    raise_at: float,
+    clear_at: float,
+    hold_min: float,
+    sentence: str,
+    name: str,
 ) -> AlertKind:
     hold = timedelta(minutes=hold_min)
     return AlertKind(
-        value=value, unit=unit, raise_at=raise_at, clear_at=clear_at, hold=hold, sentence=sentence
+        value=value,
+        unit=unit,
+        raise_at=raise_at,
+        clear_at=clear_at,
+        hold=hold,
+        sentence=sentence,
+        name=name,
     )
 
 
@@ -61,6 +75,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         0.01,
         60,
         "Probe and twin differ by {value}",
+        "Difference between probe and twin",
     ),
     "different-calls": _kind(
         "Steps in a row in which the guest was given equal readings and made different calls",
@@ -69,6 +84,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         0,
         0,
         "Equal readings, but the guest on the device acted differently: firmware or engine",
+        "Different calls on equal readings",
     ),
     "probe-stuck": _kind(
         "Time in which the probe's reading stood still while that of the twin moved",
@@ -77,6 +93,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         0.5,
         0,
         "The probe has not moved for {value} although the soil has",
+        "Probe that stood still",
     ),
     "no-flow": _kind(
         "Time commanded open without flow since water last flowed",
@@ -85,6 +102,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         1,
         0,
         "The valve was commanded open, but no water flowed for {value}",
+        "No flow while commanded open",
     ),
     "unasked-flow": _kind(
         "Water in one go while the valve was commanded closed",
@@ -93,6 +111,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         0.5,
         0,
         "{value} flowed although the valve was commanded closed",
+        "Flow while commanded closed",
     ),
     "offline": _kind(
         "Time since the node was last heard of",
@@ -101,6 +120,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         15,
         0,
         "The node has not been heard of for {value}",
+        "Node not heard of",
     ),
     "silence": _kind(
         "Time for which the line of the node has been silent though an answer was due [wall clock]",
@@ -109,6 +129,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         0,
         0,
         "The line of the node has been silent for {value}",
+        "Silent line of the node",
     ),
     "budget": _kind(
         "Share of its budget that the guest used in one step; 100 and more: it was stopped",
@@ -117,6 +138,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         80,
         0,
         "The guest used {value} of its budget",
+        "Guest near its budget",
     ),
     "stress-forecast": _kind(
         "Time until the crop is stressed if no water comes and it uses as much as yesterday",
@@ -125,6 +147,7 @@ ALERTS: Final[dict[str, AlertKind]] = {
         24,
         60,
         "The crop will be stressed in {value} if no water comes",
+        "Crop stress ahead",
     ),
 }
 """Kind -> what it watches, with its defaults."""

@@ -179,6 +179,13 @@ class Bucket:
         np.divide(parts[:, :, 1:].sum(axis=2), 1000.0 * height, out=theta, where=height > 0.0)
         return edges[0] - height[0] / 2.0, theta
 
+    def layers(self, row: int) -> tuple[FloatArray, FloatArray]:
+        """Depths [m] of the middles of the layers of one zone, and mean theta of each."""
+        edges = self.parameters[row, kernel.PARAMETERS :: kernel.LAYER_PARAMETERS]
+        height = np.diff(edges, prepend=0.0)
+        theta = self.profile()[1][row]
+        return (edges - height / 2.0)[height > 0.0], theta[height > 0.0]
+
     def state(self) -> dict[str, Any]:
         """A copy of everything that changes, as arrays."""
         return {"bucket": self.variables.copy()}

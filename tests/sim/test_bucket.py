@@ -301,6 +301,24 @@ def of_day(values: dict[str, float], dt_s: float) -> FloatArray:
 
 
 class TestLayers:
+    def test_each_layer_of_a_zone_has_its_middle_and_water_content(self) -> None:
+        depths_m, theta = layered(0.5).layers(0)
+        np.testing.assert_allclose(depths_m, [0.2, 0.95])
+        np.testing.assert_allclose(theta, [0.14, 0.21])
+
+    def test_a_layer_of_no_height_is_none(self) -> None:
+        soil = Bucket(
+            2,
+            theta_fc=0.3,
+            theta_wp=0.1,
+            bottom_m=[[0.4, 1.0], [1.0, 1.0]],
+            profile_m=1.0,
+            zr_m=0.3,
+        )
+        np.testing.assert_allclose(soil.layers(0)[0], [0.2, 0.7])
+        np.testing.assert_allclose(soil.layers(1)[0], [0.5])
+        np.testing.assert_allclose(soil.layers(1)[1], [0.3])
+
     def test_root_zone_and_probe_know_the_layers_they_reach(self) -> None:
         # roots to 0.5 m: 0.4 m at 0.14 and 0.1 m at 0.21; half of what plants can take is there
         soil = layered(0.5, probe_depth_m=0.45)

@@ -84,6 +84,30 @@ def test_an_alert_carries_its_evidence() -> None:
     assert change.evidence["said"] == "so"
 
 
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (0.5, "30 s"),
+        (9.9, "9 min 54 s"),
+        (20.4, "20 min"),
+        (125, "2 h 5 min"),
+        (599.6, "10 h"),
+        (36 * 60 + 20, "1 d 12 h"),
+    ],
+)
+def test_durations_have_one_form(minutes: float, said: str) -> None:
+    alerts = rule(kind="no-flow", raise_at=0.1, clear_at=0.05, hold="0 s")
+    (raised,) = give(alerts, 0, minutes, "no-flow")
+    assert f"no water flowed for {said}." in raised.text
+
+
+def test_an_alert_that_is_over_says_what_it_was_and_how_long_it_lasted() -> None:
+    alerts = rule(kind="no-flow", raise_at=5, clear_at=1, hold="0 s")
+    give(alerts, 0, 20, "no-flow")
+    (over,) = give(alerts, 130, 0, "no-flow")
+    assert over.text == "No flow while commanded open: over after 2 h 10 min."
+
+
 def test_without_rules_every_kind_has_its_defaults() -> None:
     alerts = Alerts([], [Zone()])
     for kind, known in ALERTS.items():

@@ -26,6 +26,7 @@ from sqlalchemy.exc import OperationalError
 
 from levada.sim.units import HOUR_MS
 from levada.twin.app import figures, openapi, pages
+from levada.twin.app.alternatives import describe
 from levada.twin.app.server import Page, PageError
 from levada.twin.health import Part
 from levada.twin.sources.bench import Bench
@@ -296,6 +297,8 @@ def test_every_page_is_for_everyone(look: Look, path: str, width: int, scheme: s
 def test_charts_and_slider_say_what_they_show(look: Look) -> None:
     look.open("/zone/maize")
     assert look.text("#zone-chart-text", "Probe: ", " % at the end, between ", "Twin: ")
+    # the one layer of this bucket, 1 m or more
+    assert look.text("#zone-profile-text", "Water content at the end: ", " % at ")
     look.until(lambda b: b.title == "maize · levada")
     look.open("/history?zone=maize&start=2023-07-06&end=2023-07-07")
     time = look.until(lambda _: look.find("#history-time").text)
@@ -609,6 +612,28 @@ def test_a_chart_without_data_says_so_and_draws_no_axes(store: Store) -> None:
         axes = [axis for name, axis in figure["layout"].items() if name[1:5] == "axis"]
         assert len(axes) >= 2
         assert not any(axis["visible"] for axis in axes)
+
+
+def test_a_few_layers_are_drawn_from_edge_to_edge(store: Store) -> None:
+    signals = {"theta@0.200": 0.14, "theta@0.950": 0.21}
+    assert store.submit(Points(node="maize", time_ms=0, signals=signals))
+    store.flush()
+    figure = figures.profile(store.reader, "maize", [0.2, 0.95], None)
+    (map_,) = figure["data"]
+    assert map_["y"] == [0.0, 0.4, 1.5]
+    assert map_["z"] == [[0.14], [0.21]]
+    assert "14.0 % at 0.2 m, 21.0 % at 0.95 m" in describe(figure)
+
+
+def test_colours_of_the_soil_turn_at_stress_and_at_field_capacity(store: Store) -> None:
+    signals = {"theta@0.200": 0.10, "theta@0.950": 0.30}
+    marks = {"theta_stress_root": 0.16, "theta_fc_root": 0.24}
+    assert store.submit(Points(node="maize", time_ms=0, signals=signals | marks))
+    store.flush()
+    (map_,) = figures.profile(store.reader, "maize", [0.2, 0.95], None)["data"]
+    assert [at for at, _ in map_["colorscale"]] == pytest.approx([0, 0.3, 0.7, 1])
+    (narrow,) = figures.profile(store.reader, "maize", [0.2], None)["data"]
+    assert (narrow["zmin"], narrow["zmax"]) == (0.10, 0.24)
 
 
 def test_long_series_are_thinned_before_they_leave(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def _map(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
         return "Nothing."
     percent = {"tickformat": ".0%"}
     depths = trace["y"]
+    if len(depths) > len(values):  # edges
+        depths = [(a + b) / 2.0 for a, b in pairwise(depths)]
     rows = list(zip(depths, values.tolist(), strict=True))[:: max(1, len(depths) // 4)]
     newest = ", ".join(
         f"{_text(row[-1], percent)} at {depth:g} m" for depth, row in rows if np.isfinite(row[-1])

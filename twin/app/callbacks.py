@@ -241,7 +241,7 @@ def _zone(app: Dash, subject: Subject) -> None:
         )
         config = next(z for z in subject.scenario.zone if name in z.names())
         figure = figures.profile(
-            reader, name, depths[::2], start_of(window), probe_m=config.probe.depth_m
+            reader, name, depths, start_of(window), probe_m=config.probe.depth_m
         )
         return figure, describe(figure)
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from levada.twin.app import words
 from levada.twin.app.curves import (
@@ -48,6 +49,10 @@ KEPT: Final = 6_000
 """Of one curve while it grows."""
 COLUMNS: Final = 240
 """Of the heat map, at least, if there are as many values."""
+TINTS: Final = ("#8c510a", "#f3eddb", "#5ba3c4", "#05466b")
+"""From dry to wet: the driest, where stress begins, field capacity, the wettest."""
+LAYERS: Final = 12
+"""Up to as many are drawn from edge to edge."""
 SPARK: Final = 120
 DASH: Final = "stroke-width='1.6' stroke-dasharray='5 3"
 ZONE_ROWS: Final = (0.52, 0.14, 0.14, 0.2)
@@ -245,16 +250,22 @@ def profile(
     start_ms: int | None,
     probe_m: float | None = None,
 ) -> Figure:
-    """Heat map of the twin's water content over time and depth; a line where the probe is."""
+    """Heat map of the twin's water content over time and depth; a line where the probe is.
+
+    `depths` are the middles of layers that begin at the surface.  Of many, every second is drawn;
+    few are drawn from edge to edge.
+    """
+    few = len(depths) <= LAYERS
+    depths = depths if few else depths[::2]
     times, values = reader.grid(
         zone, [f"theta@{depth:.3f}" for depth in depths], start_ms=start_ms, columns=COLUMNS
     )
     map_ = {
         "type": "heatmap",
         "x": times.tolist(),
-        "y": [round(depth, 3) for depth in depths],
+        "y": _edges(depths) if few else [round(depth, 3) for depth in depths],
         "z": values.round(4).tolist(),
-        "colorscale": [[0, "#8a5a2b"], [0.35, "#d8b98a"], [0.6, "#a9d3e8"], [1, "#0b5c92"]],
+        **_tints(reader, zone, start_ms, values),
         "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
         "hovertemplate": f"%{{z:.1%}} at %{{y}} m<br>{_TIME}<extra></extra>",
     }
@@ -263,9 +274,9 @@ def profile(
     layout["margin"] |= {"t": 10}
     layout["yaxis"] |= {"title": {"text": "Depth [m]"}, "autorange": "reversed"}
     if not times.size:
-        return _empty(figure, "The first profile is stored after an hour.")
+        return _empty(figure, "No profile is stored of this time yet: one is stored every hour.")
     if probe_m is not None:
-        line = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
+        line = {"color": "#1c2629", "width": 1.5, "dash": "dot"}
         across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": probe_m, "y1": probe_m}
         layout["shapes"] = [across | {"line": line}]
         layout["annotations"] = [
@@ -277,10 +288,40 @@ def profile(
                 "yshift": 9,
                 "xanchor": "left",
                 "showarrow": False,
-                "font": {"color": "#ffffff"},
+                "font": {"color": "#1c2629"},
+                "bgcolor": "rgba(255, 255, 255, 0.72)",
             }
         ]
     return figure
+
+
+def _tints(
+    reader: StoreReader, zone: str, start_ms: int | None, values: npt.NDArray[np.float64]
+) -> Figure:
+    """Colours of the heat map: brown turns pale where stress begins, and blue towards field
+    capacity of the root zone.  Both are in the range of colours, so that a soil that hardly
+    changes does not look dry and wet."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {}
+    marks = []
+    for name in ("theta_stress_root", "theta_fc_root"):
+        found = reader.window(zone, name, kind="twin", start_ms=start_ms, max_points=SPARK).value
+        marks.append(float(np.median(found)) if found.size else float(np.median(known)))
+    low, high = float(min(known.min(), *marks)), float(max(known.max(), *marks))
+    span = (high - low) or 1.0
+    stress = min(max((marks[0] - low) / span, 0.05), 0.85)
+    full = min(max((marks[1] - low) / span, stress + 0.05), 0.95)
+    scale = [list(pair) for pair in zip((0, stress, full, 1), TINTS, strict=True)]
+    return {"colorscale": scale, "zmin": low, "zmax": high}
+
+
+def _edges(middles: Sequence[float]) -> list[float]:
+    """Of layers below each other from the surface, one more than there are layers."""
+    edges = [0.0]
+    for middle in middles:
+        edges.append(round(2.0 * middle - edges[-1], 3))
+    return edges
 
 
 def sparkline(reader: StoreReader, zone: str, start_ms: int) -> str:

@@ -51,7 +51,7 @@ ShadowOption = Annotated[
     bool,
     typer.Option(
         "--shadow",
-        help="The nodes, mqtt://HOST/ic/NODE, read real soil and are followed; virtual:mqtt: "
+        help="Follow nodes, mqtt://HOST/ic/NODE, that read real soil; virtual:mqtt: "
         "virtual boards in simulated soil, to try it.",
     ),
 ]
