@@ -47,6 +47,7 @@ LevadaError                        3
     │   └── UnansweredError          it was sent, and nobody says whether it is in force
     ├── MappingError                 a foreign payload does not fit its mapping
     ├── PageError                    the pages cannot be served
+    ├── ProjectError                 a project cannot be made of what was asked, or there
     ├── PkiError                     the authority cannot issue or revoke what was asked
     ├── RolloutBusyError             another process drives the rollout
     ├── StoreError                   the store cannot do what was asked

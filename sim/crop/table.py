@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["TABLE", "CropRow"]
+__all__ = ["ALIASES", "TABLE", "CropRow"]
 
 
 class CropRow(NamedTuple):
@@ -98,3 +98,22 @@ def _row(line: str) -> tuple[str, CropRow]:
 
 
 TABLE: Final[dict[str, CropRow]] = dict(_row(line) for line in _TEXT.strip().splitlines())
+
+ALIASES: Final = {
+    "aubergine": "eggplant",
+    "beet": "sugar beet",
+    "corn": "maize",
+    "courgette": "squash",
+    "grape": "grape wine",
+    "lucerne": "alfalfa",
+    "orange": "citrus",
+    "peanut": "groundnut",
+    "pumpkin": "squash",
+    "soya": "soybean",
+    "sweet corn": "maize sweet",
+    "sweetcorn": "maize sweet",
+    "vine": "grape wine",
+    "winter wheat": "wheat winter",
+    "zucchini": "squash",
+}
+"""Other English names of crops, and those that the table has."""

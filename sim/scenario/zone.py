@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from levada.guest.text.ranges import between, out_of_range
-from levada.sim.crop.table import TABLE
+from levada.sim.crop.table import ALIASES, TABLE
 from levada.sim.scenario.config_table import Table
 from levada.sim.scenario.idle import idle_keys
 from levada.sim.scenario.node_url import NodeUrl, parse_node
@@ -107,7 +107,7 @@ class PlantedCrop(Table):
             yield Issue(
                 ("name",),
                 f'`name` = "{self.name}": not a crop of the table',
-                did_you_mean(self.name, list(TABLE), "crops"),
+                did_you_mean(ALIASES.get(self.name.lower(), self.name), list(TABLE), "crops"),
             )
         yield from crop_troubles(self)
         grass = [f"`{k}`" for k in _KCB if getattr(self, k) is None]

@@ -35,6 +35,7 @@ from levada.twin.cli.edge import edge_app
 from levada.twin.cli.experiment import experiment_app
 from levada.twin.cli.fog import fog_app
 from levada.twin.cli.fuzz import fuzz_app
+from levada.twin.cli.init import init_app
 from levada.twin.cli.learn import learn_app
 from levada.twin.cli.nodes import nodes_app
 from levada.twin.cli.options import GuestFile
@@ -106,6 +107,7 @@ app.add_typer(fuzz_app)
 app.add_typer(sweep_app)
 app.add_typer(cloud_app)
 app.add_typer(ota_app, name="ota")
+app.add_typer(init_app)
 app.add_typer(learn_app)
 app.add_typer(prove_app)
 app.add_typer(store_app, name="store")
