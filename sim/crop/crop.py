@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.sim.crop import et0
-from levada.sim.crop.table import TABLE
+from levada.sim.crop.table import ALIASES, TABLE
 from levada.sim.settings.crop import Crop
 from levada.sim.soil.model import ForcingCol
 from levada.sim.weather import Days, Weather
@@ -54,18 +54,11 @@ class Season:
     """`ForcingCol.STAGE`: 0 no crop, 1 initial and development, 2 mid-season, 3 late season."""
 
 
-_ALSO: Final = {
-    "corn": "maize",
-    "sweet corn": "maize sweet",
-}
-"""Names in American English of crops that FAO-56 lists under British ones."""
-
-
 def crop(name: str, **changes: Any) -> Crop:
     """The crop of that name in FAO-56, with some numbers changed; raises ValueError."""
     row = TABLE.get(name)
     if row is None:
-        near = [_ALSO[name.lower()]] if name.lower() in _ALSO else []
+        near = [ALIASES[name.lower()]] if name.lower() in ALIASES else []
         near = near or get_close_matches(name, TABLE, n=1)
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise ValueError(f"crop `{name}`: {hint}known are {', '.join(TABLE)}")

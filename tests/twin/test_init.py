@@ -42,6 +42,7 @@ def test_a_project_with_a_guest_in_c_passes_at_once(tmp_path: Path) -> None:
     assert "0 failed" in levada("run", str(field / "field.toml"), *run)
 
 
+@pytest.mark.slow
 def test_its_tests_pass(tmp_path: Path) -> None:
     levada("init", str(tmp_path), "--guest", "none", "--name", "mine", "--crop", "lettuce")
     test = tmp_path / "tests/test_field.py"
