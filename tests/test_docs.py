@@ -161,6 +161,7 @@ ELSEWHERE: Final = {
     "levada device --trust": "does not end by itself; tests/firmware starts boards with keys",
     "levada ota ": "needs nodes at a broker; tests/twin/ota/test_ota_command.py has them",
     "levada guest sign old.wasm": "answers a device; tests/hil/test_update.py has one",
+    "levada init": "tests/twin/test_init.py makes such projects, and runs their tests",
     "levada sweep": "tests/sim/test_sweep.py runs several",
     "levada learn": "needs a store; tests/twin/test_learn.py has one",
     "levada experiment": "takes ten minutes; tests/twin/experiments runs its parts",

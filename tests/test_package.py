@@ -372,6 +372,7 @@ def test_a_twin_of_a_virtual_board_shows_its_page(installed: Installed) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_the_plugin_works_beside_folders_named_as_ours(installed: Installed) -> None:
     (installed.project / "tests" / "test_mine.py").write_text(
         "import pytest\n"

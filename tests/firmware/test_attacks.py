@@ -251,7 +251,9 @@ EACH = 20
 @pytest.mark.parametrize(
     "engine",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("aarch64", "esp32") else [])
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name in ("aarch64", "esp32", "xtensa") else []
+        )
         for name in BOARDS
         if name != "native"
     ],

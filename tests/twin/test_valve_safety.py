@@ -481,6 +481,7 @@ def test_restarts_close_the_valve_of_the_shipped_guest_and_open_it_no_more(
     assert open_s[(at_s > 3600) & (at_s < DAY_S)].max() == 0
 
 
+@pytest.mark.slow
 def test_the_simulated_valve_closes_at_once_with_its_guest_and_its_power(
     tmp_path: Path,
 ) -> None:
