@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from levada.sim.results.daily import DAILY_SIGNALS, DailySeries, daily_series
+from levada.sim.results.page import style, templates
 from levada.sim.results.side_by_side import expectation_rows, side_by_side, table
 from levada.sim.run.rundir import RunDir
 
@@ -34,32 +34,24 @@ def write_page(runs: Sequence[RunDir], path: Path) -> None:
     columns = side_by_side(runs)
     series = daily_series(runs)
     same_days = len({of.dates[:1] for of in series}) == 1
-    page = _template().render(
-        names=[column.name for column in columns],
-        periods=[column.period for column in columns],
-        rows=[
-            (name, unit, list(zip(values, differences, strict=True)))
-            for name, unit, values, differences in table(columns)
-        ],
-        expectations=list(expectation_rows(columns)),
-        same_days=same_days,
-        charts=_charts(series, same_days=same_days),
-        plotly=Markup(_plotly()),
-        css=Markup((files("levada.sim.results") / "templates/report.css").read_text("utf-8")),
+    page = (
+        templates()
+        .get_template("compare.html")
+        .render(
+            names=[column.name for column in columns],
+            periods=[column.period for column in columns],
+            rows=[
+                (name, unit, list(zip(values, differences, strict=True)))
+                for name, unit, values, differences in table(columns)
+            ],
+            expectations=list(expectation_rows(columns)),
+            same_days=same_days,
+            charts=_charts(series, same_days=same_days),
+            plotly=Markup(_plotly()),
+            css=style(),
+        )
     )
     path.write_text(page, encoding="utf-8")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("levada.sim.results", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html")
 
 
 @cache

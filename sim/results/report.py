@@ -19,12 +19,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from levada.sim.results.baselines import baseline_table
 from levada.sim.results.continuum import continuum
 from levada.sim.results.grid import grid_sentence
+from levada.sim.results.page import style, templates
 from levada.sim.results.report_data import BALANCE, ReportedSeason, read_season
 from levada.sim.run import stops
 
@@ -61,14 +62,8 @@ def write(run_dir: Path) -> Path:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("levada.sim.results", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"num": _num, "small": _scientific}
+    environment = templates().overlay()
+    environment.filters = environment.filters | {"num": _num, "small": _scientific}
     return environment.get_template("report.html")
 
 
@@ -79,7 +74,6 @@ def _plotly() -> str:
 
 
 def _render(season: ReportedSeason) -> str:
-    templates = files("levada.sim.results") / "templates"
     summary, scenario = season.summary, season.scenario
     several = len(season.balances) > 1
     return _template().render(
@@ -109,8 +103,8 @@ def _render(season: ReportedSeason) -> str:
         heads=_heads(season),
         data=_packed(json.dumps(season.data, separators=(",", ":"), allow_nan=False).encode()),
         plotly=_plotly(),
-        css=Markup((templates / "report.css").read_text("utf-8")),
-        js=Markup((templates / "report.js").read_text("utf-8")),
+        css=style(),
+        js=Markup((files("levada.sim.results") / "templates/report.js").read_text("utf-8")),
     )
 
 

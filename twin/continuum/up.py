@@ -8,12 +8,10 @@ broker: of edge and fog at the edge, of fog and cloud at the cloud, so that it i
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +27,7 @@ from levada.sim.scenario.expand import expand
 from levada.sim.scenario.model import Scenario
 from levada.twin.continuum.slow_link import BEGAN, SlowLinkSettings
 from levada.twin.continuum.supervisor import Supervised
-from levada.twin.errors import StoreBusyError
+from levada.twin.directory import held
 from levada.twin.interrupts import interrupts
 
 __all__ = ["UpOptions", "described", "run_up"]
@@ -72,7 +70,8 @@ def run_up(
     where.mkdir(parents=True, exist_ok=True)
     with interrupts() as interrupt, ExitStack() as open_, interrupt.heard():
         interrupt.stop_with(lambda: None)
-        open_.enter_context(_held(where))
+        busy = f"{where} is in use by another `levada up`: "
+        open_.enter_context(held(where, busy + "end that one, or name another directory"))
         broker = _broker(options, where, open_)
         tell("broker", parse_broker(broker).url)
         links = _links(scenario, where, options, broker)
@@ -93,22 +92,6 @@ def run_up(
             ready(parts)
         interrupt.came.wait()
     return True
-
-
-@contextmanager
-def _held(where: Path) -> Iterator[None]:
-    """The directory for ourselves: two would take addresses and configuration from each other."""
-    descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreBusyError(
-                f"{where} is in use by another `levada up`: end that one, or name another directory"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _started(

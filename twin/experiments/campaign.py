@@ -6,13 +6,10 @@ lies in `trials` is whole, and only the trial that was under way is run again.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +23,8 @@ import pyarrow.parquet as pq
 from levada.guest.children import run_child
 from levada.sim.run import runner
 from levada.sim.scenario.model import Scenario
-from levada.twin.errors import StoreBusyError, TwinError
+from levada.twin.directory import held
+from levada.twin.errors import TwinError
 from levada.twin.experiments.machine import machine_record
 from levada.twin.experiments.plan import Experiment, Trial, trials
 from levada.twin.experiments.statistics import Interval, hierarchical_interval, warm_up
@@ -58,7 +56,7 @@ def run_experiment(
     StoreBusyError if somebody else runs it, and what a trial raises.
     """
     (where / "trials").mkdir(parents=True, exist_ok=True)
-    with _held(where):
+    with held(where, f"{where} is in use by another `levada experiment`"):
         loaded = {name: loaded_scenario(experiment, name) for name in experiment.strategies}
         _begin(experiment, loaded, where)
         for block in range(experiment.blocks_max):
@@ -77,20 +75,6 @@ def run_experiment(
             _write(where / ENERGY, models)
         _replace(where / RESULTS, lambda part: pq.write_table(found, part))
     return found
-
-
-@contextmanager
-def _held(where: Path) -> Iterator[None]:
-    """The directory for ourselves; the kernel gives it back whatever ends us."""
-    descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreBusyError(f"{where} is in use by another `levada experiment`") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _begin(experiment: Experiment, loaded: dict[str, Scenario], where: Path) -> None:
