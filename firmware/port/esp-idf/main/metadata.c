@@ -1,5 +1,6 @@
 #include "metadata.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../../../core/bytes.h"
@@ -154,4 +155,17 @@ uint16_t metadata_carried(lv_json former, lv_json new, uint8_t *ids, uint16_t mo
             used += 4;
         }
     return used;
+}
+
+void metadata_hexadecimal(const uint8_t *bytes, size_t count, char *out)
+{
+    for (size_t k = 0; k < count; k++)
+        snprintf(out + 2 * k, 3, "%02x", bytes[k]);
+}
+
+void metadata_put_bytes(lv_json_writer *w, const char *name, const uint8_t *bytes, size_t count)
+{
+    char text[65];
+    metadata_hexadecimal(bytes, count, text);
+    lv_json_put_text(w, name, text);
 }

@@ -18,6 +18,10 @@ uint16_t metadata_carried(lv_json former, lv_json new, uint8_t *ids, uint16_t mo
 bool metadata_find(lv_json metadata, const char *name, int32_t *id);
 /* Name of a parameter; empty if there is none of that id. */
 void metadata_name(lv_json metadata, int32_t id, char name[METADATA_NAME_BYTES]);
+/* Two digits for each byte, and a NUL. */
+void metadata_hexadecimal(const uint8_t *bytes, size_t count, char *out);
+/* The same, of 32 bytes at most, as a text. */
+void metadata_put_bytes(lv_json_writer *w, const char *name, const uint8_t *bytes, size_t count);
 /* Writes an object: every parameter that the guest has, by name, with its value. */
 void metadata_put_values(lv_json_writer *w, const char *name, lv_json metadata, lv_node *node);
 

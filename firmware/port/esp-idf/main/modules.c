@@ -75,19 +75,6 @@ static const char *refusal(lv_status status)
 
 /* --- what is said ----------------------------------------------------------------------------- */
 
-static void hexadecimal(const uint8_t *bytes, size_t count, char *out)
-{
-    for (size_t k = 0; k < count; k++)
-        snprintf(out + 2 * k, 3, "%02x", bytes[k]);
-}
-
-static void put_hexadecimal(lv_json_writer *w, const char *name, const uint8_t *bytes, size_t count)
-{
-    char text[65];
-    hexadecimal(bytes, count, text);
-    lv_json_put_text(w, name, text);
-}
-
 /* Where an update stands; `id` empty: of nobody's offer. */
 static void tell(const lv_node *node, const char *id, const char *attempt, uint8_t state,
                  const char *reason, const char *text)
@@ -112,13 +99,13 @@ static void tell(const lv_node *node, const char *id, const char *attempt, uint8
     lv_json_put_text(&w, "reason", reason);
     lv_json_put_text(&w, "text", text);
     if (birth.flags & LV_BIRTH_INSTALLED)
-        put_hexadecimal(&w, "guest_sha256", birth.guest_sha256, sizeof birth.guest_sha256);
+        metadata_put_bytes(&w, "guest_sha256", birth.guest_sha256, sizeof birth.guest_sha256);
     if (status.version[0])
         lv_json_put_text(&w, "guest_version", status.version);
     if (status.counter)
         lv_json_put_integer(&w, "counter", status.counter);
     if (node->update.has_nonce)
-        put_hexadecimal(&w, "nonce", status.nonce, sizeof status.nonce);
+        metadata_put_bytes(&w, "nonce", status.nonce, sizeof status.nonce);
     if (lv_json_end(&w))
         say("/ota/state", said);
     else
@@ -256,7 +243,7 @@ static void identify(const uint8_t sha256[32], const uint8_t *envelope, uint16_t
     lv_sha256_add(&hash, sha256, 32);
     lv_sha256_add(&hash, envelope, length);
     lv_sha256_end(&hash, digest);
-    hexadecimal(digest, (ID_BYTES - 1) / 2, id);
+    metadata_hexadecimal(digest, (ID_BYTES - 1) / 2, id);
 }
 
 static bool read_digest(lv_json value, uint8_t sha256[32])
@@ -269,7 +256,7 @@ static bool read_digest(lv_json value, uint8_t sha256[32])
         char digits[3] = {text[2 * k], text[2 * k + 1], 0};
         sha256[k] = (uint8_t)strtoul(digits, NULL, 16);
     }
-    hexadecimal(sha256, 32, again);
+    metadata_hexadecimal(sha256, 32, again);
     return strcmp(text, again) == 0;
 }
 

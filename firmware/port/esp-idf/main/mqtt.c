@@ -169,17 +169,6 @@ static void put_calibration(lv_json_writer *w, lv_json metadata, lv_node *node)
     metadata_put_values(w, "parameters", metadata, node);
 }
 
-static void put_digest(lv_json_writer *w, const uint8_t sha256[32])
-{
-    static const char digits[] = "0123456789abcdef";
-    char hex[65] = "";
-    for (int k = 0; k < 32; k++) {
-        hex[2 * k] = digits[sha256[k] >> 4];
-        hex[2 * k + 1] = digits[sha256[k] & 15];
-    }
-    lv_json_put_text(w, "guest_sha256", hex);
-}
-
 static void publish_status(lv_node *node, const char *state)
 {
     lv_msg_birth birth;
@@ -192,7 +181,7 @@ static void publish_status(lv_node *node, const char *state)
     if (beat_ms)
         lv_json_put_integer(&w, "every_ms", beat_ms);
     if (birth.flags & LV_BIRTH_INSTALLED)
-        put_digest(&w, birth.guest_sha256);
+        metadata_put_bytes(&w, "guest_sha256", birth.guest_sha256, sizeof birth.guest_sha256);
     put_name(&w, "guest_name", metadata, "name");
     put_name(&w, "guest_version", metadata, "version");
     lv_json_put_integer(&w, "abi_version", birth.abi_version);
